@@ -1,0 +1,3 @@
+//! The seeded generator.
+/// Placeholder.
+pub struct Generator;

@@ -1,0 +1,2 @@
+//! cdc-bench: the command.
+fn main() {}

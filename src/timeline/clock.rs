@@ -1,0 +1,182 @@
+//! Our clock: a wall-clock anchor taken once, carried on by the monotonic clock, so that nothing steps within a run.
+
+use std::fmt;
+use std::ops::{Add, Neg, Sub};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A span of time in nanoseconds. It may be negative: a hop that ends before it starts is a finding, not an error.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Nanos(pub i64);
+
+impl Nanos {
+    /// From whole microseconds.
+    #[must_use]
+    pub const fn from_micros(us: i64) -> Self {
+        Self(us * 1_000)
+    }
+
+    /// From whole milliseconds.
+    #[must_use]
+    pub const fn from_millis(ms: i64) -> Self {
+        Self(ms * 1_000_000)
+    }
+
+    /// In milliseconds, for display.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // a display value: 2^53 ns are 104 days
+    pub fn as_millis_f64(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+
+    /// In whole microseconds, rounded half away from zero, as reports carry durations.
+    #[must_use]
+    pub const fn round_micros(self) -> i64 {
+        (self.0 + if self.0 < 0 { -500 } else { 500 }) / 1_000
+    }
+}
+
+impl fmt::Display for Nanos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} ms", self.as_millis_f64())
+    }
+}
+
+impl From<Duration> for Nanos {
+    fn from(span: Duration) -> Self {
+        Self(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX))
+    }
+}
+
+impl Add for Nanos {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+}
+
+impl Sub for Nanos {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self(self.0 - other.0)
+    }
+}
+
+impl Neg for Nanos {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Self(-self.0)
+    }
+}
+
+/// An instant: nanoseconds since the Unix epoch, on our clock (a foreign stamp only after correction).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Stamp(pub i64);
+
+impl Sub for Stamp {
+    type Output = Nanos;
+    fn sub(self, earlier: Self) -> Nanos {
+        Nanos(self.0 - earlier.0)
+    }
+}
+
+impl Add<Nanos> for Stamp {
+    type Output = Self;
+    fn add(self, span: Nanos) -> Self {
+        Self(self.0 + span.0)
+    }
+}
+
+impl Sub<Nanos> for Stamp {
+    type Output = Self;
+    fn sub(self, span: Nanos) -> Self {
+        Self(self.0 - span.0)
+    }
+}
+
+/// Our clock. A copy shares the anchor, so every thread of a run reads the same time line.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    anchor: Instant,
+    anchor_unix_ns: i64,
+}
+
+impl Clock {
+    /// Takes the anchor: wall time now, monotonic time now.
+    #[must_use]
+    pub fn start() -> Self {
+        let anchor = Instant::now();
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            anchor,
+            anchor_unix_ns: Nanos::from(unix).0,
+        }
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Stamp {
+        self.at(Instant::now())
+    }
+
+    /// A monotonic instant on this clock's time line.
+    #[must_use]
+    pub fn at(&self, instant: Instant) -> Stamp {
+        let span = match instant.checked_duration_since(self.anchor) {
+            Some(after) => Nanos::from(after),
+            None => -Nanos::from(self.anchor.duration_since(instant)),
+        };
+        Stamp(self.anchor_unix_ns + span.0)
+    }
+
+    /// The monotonic instant of a stamp, for sleeping until it. `None` before the machine's monotonic epoch.
+    #[must_use]
+    pub fn instant_of(&self, stamp: Stamp) -> Option<Instant> {
+        let offset = stamp.0 - self.anchor_unix_ns;
+        let span = Duration::from_nanos(offset.unsigned_abs());
+        if offset < 0 {
+            self.anchor.checked_sub(span)
+        } else {
+            self.anchor.checked_add(span)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_never_steps_back() {
+        let clock = Clock::start();
+        let mut last = clock.now();
+        for _ in 0..10_000 {
+            let now = clock.now();
+            assert!(now >= last);
+            last = now;
+        }
+    }
+
+    #[test]
+    fn a_stamp_turns_back_into_its_instant() {
+        let clock = Clock::start();
+        let later = clock.now() + Nanos::from_millis(1500);
+        assert_eq!(clock.at(clock.instant_of(later).unwrap()), later);
+        let earlier = clock.now() - Nanos::from_millis(2);
+        assert_eq!(clock.at(clock.instant_of(earlier).unwrap()), earlier);
+    }
+
+    #[test]
+    fn microseconds_are_rounded_away_from_zero() {
+        assert_eq!(Nanos(1_499).round_micros(), 1);
+        assert_eq!(Nanos(1_500).round_micros(), 2);
+        assert_eq!(Nanos(-1_500).round_micros(), -2);
+    }
+}

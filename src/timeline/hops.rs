@@ -1,0 +1,201 @@
+//! The stamps of one event, and the hops between them.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Nanos, Stamp};
+
+/// A span of an event's way. The first four are the pipeline; they add up to [`Hop::Total`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hop {
+    /// T1 - T0: from the INSERT to the row decoded from the WAL by our reader.
+    Capture,
+    /// T2 - T1: from there to the record in Kafka.
+    KafkaDelivery,
+    /// T3 - T2: from there to the consumer.
+    ConsumerLag,
+    /// T5 - T3: decode, transform, write, acknowledgement.
+    Processing,
+    /// T5 - T0.
+    Total,
+    /// Part of capture: Ta - T0, the INSERT acknowledged.
+    Commit,
+    /// Part of capture: T1 - Ta.
+    WalDelivery,
+    /// Part of Kafka delivery: Td - T1, Debezium handed the event on.
+    Debezium,
+    /// Part of Kafka delivery: T2 - Td, Connect's producer and the broker.
+    Produce,
+    /// Part of processing: T4 - T3.
+    Transform,
+    /// Part of processing: T5 - T4.
+    Write,
+    /// Beside the total, never in it: T0 - Ts, how late the load generator was.
+    ScheduleLag,
+}
+
+impl Hop {
+    /// Every hop, in the order reports list them.
+    pub const ALL: [Self; 12] = [
+        Self::Capture,
+        Self::KafkaDelivery,
+        Self::ConsumerLag,
+        Self::Processing,
+        Self::Total,
+        Self::Commit,
+        Self::WalDelivery,
+        Self::Debezium,
+        Self::Produce,
+        Self::Transform,
+        Self::Write,
+        Self::ScheduleLag,
+    ];
+
+    /// The four that add up to the total.
+    pub const PIPELINE: [Self; 4] = [
+        Self::Capture,
+        Self::KafkaDelivery,
+        Self::ConsumerLag,
+        Self::Processing,
+    ];
+
+    /// The hop's one name, in reports, flags and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Capture => "capture",
+            Self::KafkaDelivery => "kafka_delivery",
+            Self::ConsumerLag => "consumer_lag",
+            Self::Processing => "processing",
+            Self::Total => "total",
+            Self::Commit => "commit",
+            Self::WalDelivery => "wal_delivery",
+            Self::Debezium => "debezium",
+            Self::Produce => "produce",
+            Self::Transform => "transform",
+            Self::Write => "write",
+            Self::ScheduleLag => "schedule_lag",
+        }
+    }
+
+    /// Position in [`Hop::ALL`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The hop's sub-hops, in order.
+    #[must_use]
+    pub fn parts(self) -> &'static [Self] {
+        match self {
+            Self::Capture => &[Self::Commit, Self::WalDelivery],
+            Self::KafkaDelivery => &[Self::Debezium, Self::Produce],
+            Self::Processing => &[Self::Transform, Self::Write],
+            _ => &[],
+        }
+    }
+}
+
+/// When one event was where. Each stamp is on our clock, foreign ones after correction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamps {
+    /// When the schedule wanted the INSERT sent.
+    pub ts: Stamp,
+    /// Just before the INSERT was sent.
+    pub t0: Stamp,
+    /// The INSERT's commit acknowledged.
+    pub ta: Stamp,
+    /// Commit timestamp in the WAL (PostgreSQL's clock, corrected).
+    pub tc: Stamp,
+    /// Our reader had the decoded row.
+    pub t1: Stamp,
+    /// Debezium handed the event on (`ts_ns` of its envelope, Connect's clock, as it stands there).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub td: Option<Stamp>,
+    /// The record was in Kafka: the middle of the broker's millisecond, corrected.
+    pub t2: Stamp,
+    /// The consumer had the record.
+    pub t3: Stamp,
+    /// Decoded, transformed, encoded; write issued.
+    pub t4: Stamp,
+    /// The store acknowledged.
+    pub t5: Stamp,
+}
+
+/// The spans of one event, by [`Hop::index`]; `None` where a stamp is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hops([Option<Nanos>; Hop::ALL.len()]);
+
+impl Hops {
+    /// The span of one hop.
+    #[must_use]
+    pub fn get(&self, hop: Hop) -> Option<Nanos> {
+        self.0[hop.index()]
+    }
+
+    /// Every hop that has a span, in the order of [`Hop::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (Hop, Nanos)> + '_ {
+        Hop::ALL
+            .into_iter()
+            .filter_map(|hop| Some((hop, self.get(hop)?)))
+    }
+}
+
+impl Stamps {
+    /// The hops between these stamps. The four of [`Hop::PIPELINE`] add up to the total exactly.
+    #[must_use]
+    pub fn hops(&self) -> Hops {
+        let mut spans = [None; Hop::ALL.len()];
+        let mut set = |hop: Hop, span: Option<Nanos>| spans[hop.index()] = span;
+        set(Hop::Capture, Some(self.t1 - self.t0));
+        set(Hop::KafkaDelivery, Some(self.t2 - self.t1));
+        set(Hop::ConsumerLag, Some(self.t3 - self.t2));
+        set(Hop::Processing, Some(self.t5 - self.t3));
+        set(Hop::Total, Some(self.t5 - self.t0));
+        set(Hop::Commit, Some(self.ta - self.t0));
+        set(Hop::WalDelivery, Some(self.t1 - self.ta));
+        set(Hop::Debezium, self.td.map(|td| td - self.t1));
+        set(Hop::Produce, self.td.map(|td| self.t2 - td));
+        set(Hop::Transform, Some(self.t4 - self.t3));
+        set(Hop::Write, Some(self.t5 - self.t4));
+        set(Hop::ScheduleLag, Some(self.t0 - self.ts));
+        Hops(spans)
+    }
+}
+
+impl Serialize for Hops {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter().map(|(hop, span)| (hop.as_str(), span)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_four_hops_add_up_to_the_total(t in proptest::array::uniform10(-1_000_000_000_000i64..1_000_000_000_000)) {
+            let s = |n: usize| Stamp(t[n]);
+            let stamps = Stamps { ts: s(0), t0: s(1), ta: s(2), tc: s(3), t1: s(4), td: Some(s(5)), t2: s(6), t3: s(7), t4: s(8), t5: s(9) };
+            let hops = stamps.hops();
+            let sum: i64 = Hop::PIPELINE.iter().map(|&hop| hops.get(hop).unwrap().0).sum();
+            prop_assert_eq!(sum, hops.get(Hop::Total).unwrap().0);
+            for hop in Hop::PIPELINE {
+                let parts = hop.parts();
+                if !parts.is_empty() {
+                    let sum: i64 = parts.iter().map(|&part| hops.get(part).unwrap().0).sum();
+                    prop_assert_eq!(sum, hops.get(hop).unwrap().0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_hop_has_its_place() {
+        for (place, hop) in Hop::ALL.into_iter().enumerate() {
+            assert_eq!(hop.index(), place);
+        }
+    }
+}
