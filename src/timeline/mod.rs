@@ -2,8 +2,10 @@
 
 mod clock;
 mod hops;
+mod join;
 mod offset;
 
 pub use clock::{Clock, Nanos, Stamp};
 pub use hops::{Hop, Hops, Stamps};
+pub use join::{Captured, Corrections, Joined, Joiner, Tally, Written};
 pub use offset::{ClockOffset, OffsetEstimator};

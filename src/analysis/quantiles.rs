@@ -1,0 +1,229 @@
+//! Quantiles per hop, from HdrHistogram, with negative spans kept as what they are.
+
+use std::collections::BTreeMap;
+
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::timeline::{Hop, Joined, Nanos};
+
+/// Significant digits of every histogram.
+const DIGITS: u8 = 3;
+
+/// A histogram of spans in nanoseconds that may be negative. HdrHistogram holds no negative values, so their magnitudes
+/// have a histogram of their own; quantiles run through both.
+#[derive(Debug, Clone)]
+pub struct SignedHistogram {
+    negative: Histogram<u64>,
+    positive: Histogram<u64>,
+    sum: i128,
+}
+
+impl Default for SignedHistogram {
+    fn default() -> Self {
+        let empty = || Histogram::new(DIGITS).expect("3 significant digits are within HdrHistogram's 0 to 5");
+        Self { negative: empty(), positive: empty(), sum: 0 }
+    }
+}
+
+impl SignedHistogram {
+    /// Adds a span.
+    pub fn record(&mut self, span: Nanos) {
+        let side = if span.0 < 0 { &mut self.negative } else { &mut self.positive };
+        side.record(span.0.unsigned_abs()).expect("an auto-resizing histogram takes every value up to 2^63");
+        self.sum += i128::from(span.0);
+    }
+
+    /// Spans recorded.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.negative.len() + self.positive.len()
+    }
+
+    /// Spans below zero.
+    #[must_use]
+    pub fn negatives(&self) -> u64 {
+        self.negative.len()
+    }
+
+    /// The spans that are not negative, for the interval log.
+    #[must_use]
+    pub fn positive(&self) -> &Histogram<u64> {
+        &self.positive
+    }
+
+    /// The value at quantile `q` (0 to 1), to 3 significant digits; zero when nothing is recorded.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    pub fn quantile(&self, q: f64) -> Nanos {
+        let total = self.count();
+        if total == 0 {
+            return Nanos(0);
+        }
+        // The rank of the value, from 1, as HdrHistogram counts it.
+        let rank = ((q.clamp(0.0, 1.0) * total as f64).ceil() as u64).clamp(1, total);
+        let negatives = self.negative.len();
+        if rank <= negatives {
+            // The smallest value has the largest magnitude.
+            let from_the_top = negatives - rank + 1;
+            return -nanos(self.negative.value_at_quantile((from_the_top as f64 - 0.5) / negatives as f64));
+        }
+        // Half a rank short, so that no rounding of the fraction reaches into the next value.
+        let rank = rank - negatives;
+        nanos(self.positive.value_at_quantile((rank as f64 - 0.5) / self.positive.len() as f64))
+    }
+
+    /// The smallest span.
+    #[must_use]
+    pub fn min(&self) -> Nanos {
+        if self.negative.is_empty() { nanos(self.positive.min()) } else { -nanos(self.negative.max()) }
+    }
+
+    /// The largest span.
+    #[must_use]
+    pub fn max(&self) -> Nanos {
+        if self.positive.is_empty() { -nanos(self.negative.min()) } else { nanos(self.positive.max()) }
+    }
+
+    /// The mean, exact.
+    #[must_use]
+    pub fn mean(&self) -> Nanos {
+        let count = i128::from(self.count().max(1));
+        Nanos(i64::try_from(self.sum / count).unwrap_or(i64::MAX))
+    }
+
+    /// Quantiles as reports carry them.
+    #[must_use]
+    pub fn statistics(&self, error_bound: Option<Nanos>) -> HopStatistics {
+        let at = |q| self.quantile(q).round_micros();
+        HopStatistics {
+            count: self.count(),
+            min: self.min().round_micros(),
+            mean: self.mean().round_micros(),
+            p50: at(0.50),
+            p90: at(0.90),
+            p95: at(0.95),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: self.max().round_micros(),
+            error_bound: error_bound.map(Nanos::round_micros),
+        }
+    }
+}
+
+fn nanos(value: u64) -> Nanos {
+    Nanos(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+/// One hop of a report; durations in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HopStatistics {
+    /// Events with this hop.
+    pub count: u64,
+    /// Smallest.
+    pub min: i64,
+    /// Mean.
+    pub mean: i64,
+    /// Median.
+    pub p50: i64,
+    /// 90th percentile.
+    pub p90: i64,
+    /// 95th percentile.
+    pub p95: i64,
+    /// 99th percentile.
+    pub p99: i64,
+    /// 99.9th percentile.
+    pub p999: i64,
+    /// Largest.
+    pub max: i64,
+    /// How far each value may be off, for hops that cross clocks; `null` when the clock could not be measured.
+    pub error_bound: Option<i64>,
+}
+
+impl HopStatistics {
+    /// Whether the clocks are too far apart for the figures to mean anything.
+    #[must_use]
+    pub fn is_within_error(&self) -> bool {
+        self.error_bound.is_none_or(|bound| bound > self.p50.abs())
+    }
+}
+
+/// The hops of one capture path.
+#[derive(Debug, Clone, Default)]
+pub struct PathStatistics {
+    hops: BTreeMap<Hop, SignedHistogram>,
+    from_schedule: SignedHistogram,
+    /// Events whose record was in Kafka before our reader had the row: the observer was scheduled late.
+    pub observer_late: u64,
+    /// Spans below zero, other than those of a late observer.
+    pub negative_hops: u64,
+}
+
+impl PathStatistics {
+    /// Adds an event.
+    pub fn record(&mut self, event: &Joined) {
+        for (hop, span) in event.stamps.hops().iter() {
+            self.hops.entry(hop).or_default().record(span);
+            if span.0 < 0 {
+                match hop {
+                    Hop::KafkaDelivery => self.observer_late += 1,
+                    // T1 is an observer's stamp on this path: Debezium may well have been first.
+                    Hop::Debezium | Hop::WalDelivery => {}
+                    _ => self.negative_hops += 1,
+                }
+            }
+        }
+        self.from_schedule.record(event.stamps.t5 - event.stamps.ts);
+    }
+
+    /// One hop, if any event had it.
+    #[must_use]
+    pub fn hop(&self, hop: Hop) -> Option<&SignedHistogram> {
+        self.hops.get(&hop)
+    }
+
+    /// T5 - Ts: the total as somebody sees it who waited from the scheduled time on.
+    #[must_use]
+    pub fn from_schedule(&self) -> &SignedHistogram {
+        &self.from_schedule
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn quantiles_are_those_of_the_sorted_values(mut values in proptest::collection::vec(-5_000_000_000i64..5_000_000_000, 1..300), q in 0.0f64..=1.0) {
+            let mut histogram = SignedHistogram::default();
+            for &value in &values {
+                histogram.record(Nanos(value));
+            }
+            values.sort_unstable();
+            let rank = ((q * values.len() as f64).ceil() as usize).clamp(1, values.len());
+            let exact = values[rank - 1];
+            let found = histogram.quantile(q).0;
+            prop_assert!((found - exact).abs() <= exact.abs() / 1_000 + 1, "q {q}: {found} for {exact}");
+            prop_assert!((histogram.min().0 - values[0]).abs() <= values[0].abs() / 1_000 + 1);
+            let last = values[values.len() - 1];
+            prop_assert!((histogram.max().0 - last).abs() <= last.abs() / 1_000 + 1);
+        }
+    }
+
+    #[test]
+    fn nothing_recorded_is_zero() {
+        let statistics = SignedHistogram::default().statistics(None);
+        assert_eq!((statistics.count, statistics.p50, statistics.max), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_bound_wider_than_the_median_is_told() {
+        let mut histogram = SignedHistogram::default();
+        histogram.record(Nanos::from_micros(300));
+        assert!(histogram.statistics(Some(Nanos::from_micros(600))).is_within_error());
+        assert!(!histogram.statistics(Some(Nanos::from_micros(200))).is_within_error());
+        assert!(histogram.statistics(None).is_within_error());
+    }
+}

@@ -1,0 +1,368 @@
+//! Joins the stamps of one event, which reach us from four sides: the load generator, our WAL reader, and the
+//! consumer before and after its write.
+//!
+//! What is held is what is under way: an event leaves the moment its last stamp is in, so memory follows the backlog
+//! of the pipeline and not the length of the run.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Nanos, Stamp, Stamps};
+use crate::event::{EventId, EventType};
+
+const SHARDS: usize = 16;
+
+/// What our reader says of an event: where its row stands in the WAL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Captured {
+    /// Commit timestamp on PostgreSQL's clock, as it stands in the WAL.
+    pub tc: Stamp,
+    /// When the decoded row was there.
+    pub t1: Stamp,
+    /// Position of the row.
+    pub lsn: u64,
+    /// Position of its commit.
+    pub commit_lsn: u64,
+    /// Its transaction.
+    pub xid: u32,
+}
+
+/// What the consumer says of an event once the store has acknowledged it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// When Debezium handed it on, on Connect's clock.
+    pub td: Option<Stamp>,
+    /// The record's timestamp in Kafka: the middle of its millisecond, on the broker's clock. `None` when no Kafka was in between.
+    pub t2: Option<Stamp>,
+    /// Received.
+    pub t3: Stamp,
+    /// Write issued.
+    pub t4: Stamp,
+    /// Write acknowledged.
+    pub t5: Stamp,
+    /// Position of the row according to the envelope.
+    pub source_lsn: Option<u64>,
+    /// Its transaction according to the envelope.
+    pub source_xid: Option<u64>,
+}
+
+/// An event with all its stamps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// Which event.
+    pub id: EventId,
+    /// Its position in the run.
+    pub seq: u64,
+    /// What kind.
+    pub event_type: EventType,
+    /// Where its row stands in the WAL, by our reader.
+    pub captured: Captured,
+    /// Its stamps, all on our clock.
+    pub stamps: Stamps,
+}
+
+/// Offsets by which foreign stamps are brought to our clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Corrections {
+    /// PostgreSQL's clock minus ours.
+    pub postgres: Nanos,
+    /// The broker's clock minus ours.
+    pub broker: Nanos,
+    /// Connect's clock minus ours.
+    pub connect: Nanos,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    event_type: EventType,
+    ts: Stamp,
+    t0: Stamp,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    sent: Option<Sent>,
+    ta: Option<Stamp>,
+    captured: Option<Captured>,
+    written: Option<Written>,
+}
+
+/// One bit an event: has it been seen here before?
+#[derive(Debug, Default)]
+struct Seen(Vec<u64>);
+
+impl Seen {
+    /// Marks `seq`; false when it was marked already.
+    fn mark(&mut self, seq: u64) -> bool {
+        // A run of 2^40 events would take 130 GB here; the index is bounded by what was inserted.
+        let (word, bit) = (usize::try_from(seq / 64).unwrap_or(usize::MAX), seq % 64);
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        let fresh = self.0[word] & (1 << bit) == 0;
+        self.0[word] |= 1 << bit;
+        fresh
+    }
+}
+
+/// How many events have been seen at each place. Each event counts once at each, however often it came by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Handed to PostgreSQL.
+    pub sent: u64,
+    /// Commit acknowledged.
+    pub inserted: u64,
+    /// Refused by PostgreSQL.
+    pub insert_errors: u64,
+    /// Seen in the WAL by our reader.
+    pub captured: u64,
+    /// Received and decoded by the consumer.
+    pub consumed: u64,
+    /// Acknowledged by the store.
+    pub written: u64,
+    /// Received again after it had been received before.
+    pub duplicates: u64,
+    /// All stamps in.
+    pub joined: u64,
+    /// Our reader and the envelope disagree on position or transaction.
+    pub lsn_mismatches: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    sent: AtomicU64,
+    inserted: AtomicU64,
+    insert_errors: AtomicU64,
+    captured: AtomicU64,
+    consumed: AtomicU64,
+    written: AtomicU64,
+    duplicates: AtomicU64,
+    joined: AtomicU64,
+    lsn_mismatches: AtomicU64,
+}
+
+fn add_one(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The meeting point of an event's stamps. Shared by every thread that makes one.
+#[derive(Debug)]
+pub struct Joiner {
+    shards: [Mutex<HashMap<EventId, Pending>>; SHARDS],
+    received: Mutex<Seen>,
+    captured: Mutex<Seen>,
+    written: Mutex<Seen>,
+    counters: Counters,
+    corrections: Corrections,
+}
+
+impl Joiner {
+    /// An empty one.
+    #[must_use]
+    pub fn new(corrections: Corrections) -> Self {
+        Self {
+            shards: Default::default(),
+            received: Mutex::default(),
+            captured: Mutex::default(),
+            written: Mutex::default(),
+            counters: Counters::default(),
+            corrections,
+        }
+    }
+
+    /// The INSERT is about to be sent.
+    pub fn sending(&self, id: EventId, event_type: EventType, ts: Stamp, t0: Stamp) {
+        let fresh = self.update(id, 0, |pending| {
+            let fresh = pending.sent.is_none();
+            // A retry after a lost connection keeps the first T0: that is when the application wanted it written.
+            pending.sent.get_or_insert(Sent { event_type, ts, t0 });
+            fresh
+        });
+        if fresh.0 {
+            add_one(&self.counters.sent);
+        }
+    }
+
+    /// The INSERT's commit is acknowledged.
+    pub fn acknowledged(&self, id: EventId, seq: u64, ta: Stamp) -> Option<Joined> {
+        add_one(&self.counters.inserted);
+        self.update(id, seq, |pending| pending.ta = Some(ta)).1
+    }
+
+    /// The INSERT was refused; the event will not come.
+    pub fn insert_failed(&self, id: EventId) {
+        add_one(&self.counters.insert_errors);
+        lock(&self.shards[shard_of(id)]).remove(&id);
+    }
+
+    /// Our reader has the row. A row seen again (the reader reconnected) changes nothing.
+    pub fn captured(&self, id: EventId, seq: u64, captured: Captured) -> Option<Joined> {
+        if !lock(&self.captured).mark(seq) {
+            return None;
+        }
+        add_one(&self.counters.captured);
+        self.update(id, seq, |pending| pending.captured = Some(captured)).1
+    }
+
+    /// The consumer has the record. False when it had it before: a duplicate.
+    pub fn consumed(&self, seq: u64) -> bool {
+        let fresh = lock(&self.received).mark(seq);
+        add_one(if fresh { &self.counters.consumed } else { &self.counters.duplicates });
+        fresh
+    }
+
+    /// The store has acknowledged the document. Only the first acknowledgement counts.
+    pub fn written(&self, id: EventId, seq: u64, written: Written) -> Option<Joined> {
+        if !lock(&self.written).mark(seq) {
+            return None;
+        }
+        add_one(&self.counters.written);
+        self.update(id, seq, |pending| pending.written = Some(written)).1
+    }
+
+    /// The counts so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let c = &self.counters;
+        Tally {
+            sent: read(&c.sent),
+            inserted: read(&c.inserted),
+            insert_errors: read(&c.insert_errors),
+            captured: read(&c.captured),
+            consumed: read(&c.consumed),
+            written: read(&c.written),
+            duplicates: read(&c.duplicates),
+            joined: read(&c.joined),
+            lsn_mismatches: read(&c.lsn_mismatches),
+        }
+    }
+
+    /// Changes what is known of an event; the event itself once nothing is missing any more.
+    fn update<T>(&self, id: EventId, seq: u64, change: impl FnOnce(&mut Pending) -> T) -> (T, Option<Joined>) {
+        let mut shard = lock(&self.shards[shard_of(id)]);
+        let pending = shard.entry(id).or_default();
+        let outcome = change(pending);
+        let Pending { sent: Some(sent), ta: Some(ta), captured: Some(captured), written: Some(written) } = *pending else {
+            return (outcome, None);
+        };
+        shard.remove(&id);
+        if shard.is_empty() && shard.capacity() > 1024 {
+            shard.shrink_to(1024);
+        }
+        drop(shard);
+        (outcome, Some(self.complete(id, seq, sent, ta, captured, written)))
+    }
+
+    fn complete(&self, id: EventId, seq: u64, sent: Sent, ta: Stamp, captured: Captured, written: Written) -> Joined {
+        add_one(&self.counters.joined);
+        let differs = |theirs: Option<u64>, ours: u64| theirs.is_some_and(|theirs| theirs != ours);
+        if differs(written.source_lsn, captured.lsn) || differs(written.source_xid, u64::from(captured.xid)) {
+            add_one(&self.counters.lsn_mismatches);
+            tracing::warn!(%id, ours = captured.lsn, theirs = written.source_lsn, "positions differ between our reader and the envelope");
+        }
+        let fix = self.corrections;
+        let stamps = Stamps {
+            ts: sent.ts,
+            t0: sent.t0,
+            ta,
+            tc: captured.tc - fix.postgres,
+            t1: captured.t1,
+            td: written.td.map(|td| td - fix.connect),
+            // Without Kafka in between the record is "in Kafka" when our reader has it: a hop of no length.
+            t2: written.t2.map_or(captured.t1, |t2| t2 - fix.broker),
+            t3: written.t3,
+            t4: written.t4,
+            t5: written.t5,
+        };
+        Joined { id, seq, event_type: sent.event_type, captured, stamps }
+    }
+}
+
+fn shard_of(id: EventId) -> usize {
+    // The last byte of a UUIDv7 is random.
+    usize::from(id.0.as_bytes()[15]) % SHARDS
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A panic in one thread must not take the stamps of the others with it.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    fn id(n: u128) -> EventId {
+        EventId(Uuid::from_u128(n))
+    }
+
+    fn captured(lsn: u64) -> Captured {
+        Captured { tc: Stamp(105), t1: Stamp(120), lsn, commit_lsn: lsn + 8, xid: 7 }
+    }
+
+    fn written(lsn: u64) -> Written {
+        Written {
+            td: Some(Stamp(125)),
+            t2: Some(Stamp(140)),
+            t3: Stamp(150),
+            t4: Stamp(155),
+            t5: Stamp(170),
+            source_lsn: Some(lsn),
+            source_xid: Some(7),
+        }
+    }
+
+    #[test]
+    fn an_event_is_whole_whatever_the_order_its_stamps_come_in() {
+        let steps: [fn(&Joiner) -> Option<Joined>; 4] = [
+            |j| {
+                j.sending(id(1), EventType::UserCreated, Stamp(90), Stamp(100));
+                j.tally().sent.checked_sub(1).and(None)
+            },
+            |j| j.acknowledged(id(1), 0, Stamp(110)),
+            |j| j.captured(id(1), 0, captured(64)),
+            |j| j.written(id(1), 0, written(64)),
+        ];
+        for order in [[0, 1, 2, 3], [0, 2, 3, 1], [0, 3, 2, 1]] {
+            let joiner = Joiner::new(Corrections { broker: Nanos(10), ..Corrections::default() });
+            let results: Vec<_> = order.map(|n| steps[n](&joiner)).into_iter().flatten().collect();
+            assert_eq!(results.len(), 1, "{order:?}");
+            assert_eq!(results[0].stamps.t2, Stamp(130));
+            assert_eq!(joiner.tally().joined, 1);
+            assert!(joiner.shards.iter().all(|shard| lock(shard).is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_second_delivery_is_a_duplicate_and_nothing_else() {
+        let joiner = Joiner::new(Corrections::default());
+        assert!(joiner.consumed(70));
+        assert!(!joiner.consumed(70));
+        assert_eq!(joiner.written(id(2), 70, written(1)), None);
+        assert_eq!(joiner.written(id(2), 70, written(1)), None);
+        let tally = joiner.tally();
+        assert_eq!((tally.consumed, tally.duplicates, tally.written), (1, 1, 1));
+    }
+
+    #[test]
+    fn positions_that_differ_are_counted() {
+        let joiner = Joiner::new(Corrections::default());
+        joiner.sending(id(3), EventType::UserCreated, Stamp(90), Stamp(100));
+        joiner.acknowledged(id(3), 0, Stamp(110));
+        joiner.captured(id(3), 0, captured(64));
+        assert!(joiner.written(id(3), 0, written(65)).is_some());
+        assert_eq!(joiner.tally().lsn_mismatches, 1);
+    }
+
+    #[test]
+    fn a_refused_insert_leaves_nothing_behind() {
+        let joiner = Joiner::new(Corrections::default());
+        joiner.sending(id(4), EventType::UserCreated, Stamp(90), Stamp(100));
+        joiner.insert_failed(id(4));
+        assert!(joiner.shards.iter().all(|shard| lock(shard).is_empty()));
+        assert_eq!(joiner.tally().insert_errors, 1);
+    }
+}
