@@ -5,6 +5,8 @@
 
 #[cfg(feature = "bench")]
 mod generator;
+#[cfg(feature = "bench")]
+mod payload;
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +16,8 @@ use uuid::Uuid;
 
 #[cfg(feature = "bench")]
 pub use generator::Generator;
+#[cfg(feature = "bench")]
+pub use payload::{ActivityCreated, Address, ParticipantJoined, UserCreated, Venue};
 
 /// Schema of the outbox table.
 pub const SCHEMA: &str = "activity";

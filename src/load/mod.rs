@@ -1,1 +1,13 @@
-//! load.
+//! The open-loop load: rows go out when the schedule says so, whether or not the system keeps up.
+//!
+//! One thread of its own paces ([`Rate`], [`Schedule`]), a few connections insert ([`run_load`]). Where all connections
+//! are busy the schedule goes on: the rows are late, their scheduled time `ts` stays what it was, and `t0` says when
+//! they were really sent. How late they were is reported, so coordinated omission cannot hide.
+
+mod connection;
+mod inserter;
+mod pacer;
+mod rate;
+
+pub use inserter::{Limit, LoadError, LoadObserver, LoadPlan, LoadSummary, run_load};
+pub use rate::{ParseRateError, Rate, Schedule};

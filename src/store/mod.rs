@@ -1,1 +1,36 @@
-//! store.
+//! The read model in MongoDB (or a server that speaks its protocol): documents, idempotent bulk writes, the verifier.
+
+mod bson;
+mod difference;
+mod document;
+mod error;
+mod mongo;
+mod outcome;
+mod transcode;
+
+mod verify;
+
+use std::future::Future;
+
+use mongodb::bson::RawDocumentBuf;
+
+pub use difference::FieldDifference;
+pub use document::{DocumentError, DocumentParts, document_id};
+pub use error::StoreError;
+pub use mongo::{COLLECTION, MongoStore, StoreIdentity, WriteConcernChoice};
+pub use outcome::{BulkOutcome, Refusal};
+pub use verify::{Difference, Scope, Verification, VerifyError, verify};
+
+/// Where documents go. The consumer writes through it, so that a test or a bench can stand in for the server.
+pub trait Store {
+    /// Writes the documents, each by its `_id`: what is not there is inserted, what is there is replaced. So the same
+    /// documents can be written again after an error.
+    ///
+    /// # Errors
+    /// [`StoreError`]: which of the documents were written is unknown. [`StoreError::is_transient`] says whether to try
+    /// again. A document that the store refuses for itself is no error but a [`Refusal`] in the outcome.
+    fn upsert(
+        &self,
+        documents: &[RawDocumentBuf],
+    ) -> impl Future<Output = Result<BulkOutcome, StoreError>> + Send;
+}

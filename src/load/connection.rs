@@ -1,0 +1,288 @@
+//! One connection to PostgreSQL that inserts outbox rows: connect, prepare, insert.
+
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, NoTls, Statement};
+use uuid::Uuid;
+
+use super::inserter::LoadError;
+use crate::config::PostgresEndpoint;
+use crate::event::OutboxRow;
+
+/// Longest wait for one statement; after it the connection is taken to be dead.
+pub(super) const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
+
+const INSERT_ROW: &str = "INSERT INTO activity.event_outbox \
+    (run_id, id, seq, event_type, aggregate_type, aggregate_id, payload) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb)";
+
+const INSERT_ROWS: &str = "INSERT INTO activity.event_outbox \
+    (run_id, id, seq, event_type, aggregate_type, aggregate_id, payload) \
+    SELECT $1::text, given.id, given.seq, given.event_type, given.aggregate_type, given.aggregate_id, \
+    given.payload::jsonb \
+    FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::uuid[], $7::text[]) \
+    AS given (id, seq, event_type, aggregate_type, aggregate_id, payload)";
+
+/// What makes a second try of rows harmless whose first try may have been committed.
+const UNLESS_THERE: &str = " ON CONFLICT (id) DO NOTHING";
+
+/// How an INSERT failed.
+#[derive(Debug)]
+pub(super) enum InsertError {
+    /// The server refused the statement: nothing of it is in the table, and the connection goes on.
+    Refused(String),
+    /// The connection is gone; whether the rows are in the table is unknown.
+    Lost(String),
+}
+
+/// A connection with its statement prepared.
+pub(super) struct Connection {
+    client: Client,
+    /// Moves the bytes; ends with the connection.
+    driver: JoinHandle<()>,
+    insert: Statement,
+    many: bool,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // A dead peer would keep it alive for as long as TCP hopes.
+        self.driver.abort();
+    }
+}
+
+impl Connection {
+    /// Connects and prepares.
+    ///
+    /// # Errors
+    /// [`LoadError::Connect`] and [`LoadError::Prepare`].
+    pub async fn open(endpoint: &PostgresEndpoint, insert_batch: usize) -> Result<Self, LoadError> {
+        let failed = |error: &tokio_postgres::Error| LoadError::Connect {
+            server: endpoint.to_string(),
+            cause: explain(error),
+            advice: connect_advice(error),
+            hopeless: is_hopeless(error),
+        };
+        let (client, connection) = endpoint
+            .client_config()
+            .connect(NoTls)
+            .await
+            .map_err(|error| failed(&error))?;
+        let driver = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = %explain(&error), "an inserting connection ended");
+            }
+        });
+        let many = insert_batch > 1;
+        let text = if many { INSERT_ROWS } else { INSERT_ROW };
+        match client.prepare(text).await {
+            Ok(insert) => Ok(Self {
+                client,
+                driver,
+                insert,
+                many,
+            }),
+            Err(error) => {
+                driver.abort();
+                if is_lost(&error) {
+                    return Err(failed(&error));
+                }
+                Err(LoadError::Prepare {
+                    server: endpoint.to_string(),
+                    cause: explain(&error),
+                    advice: prepare_advice(&error),
+                })
+            }
+        }
+    }
+
+    /// Inserts the rows as one transaction in one round trip; returns once the commit is acknowledged.
+    pub async fn insert(&self, run_id: &str, rows: &[OutboxRow]) -> Result<(), InsertError> {
+        self.execute(&self.insert, run_id, rows).await
+    }
+
+    /// Inserts those of the rows that are not in the table.
+    pub async fn insert_missing(
+        &self,
+        run_id: &str,
+        rows: &[OutboxRow],
+    ) -> Result<(), InsertError> {
+        let text = if self.many { INSERT_ROWS } else { INSERT_ROW };
+        let prepare = self.client.prepare(&[text, UNLESS_THERE].concat()).await;
+        let insert = prepare.map_err(|error| InsertError::of(&error))?;
+        self.execute(&insert, run_id, rows).await
+    }
+
+    async fn execute(
+        &self,
+        insert: &Statement,
+        run_id: &str,
+        rows: &[OutboxRow],
+    ) -> Result<(), InsertError> {
+        let execution = async {
+            match rows {
+                [row] if !self.many => self.execute_one(insert, run_id, row).await,
+                rows => self.execute_many(insert, run_id, rows).await,
+            }
+        };
+        match tokio::time::timeout(STATEMENT_LIMIT, execution).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(InsertError::of(&error)),
+            Err(_) => Err(InsertError::Lost(format!(
+                "no answer to an INSERT within {} s",
+                STATEMENT_LIMIT.as_secs()
+            ))),
+        }
+    }
+
+    async fn execute_one(
+        &self,
+        insert: &Statement,
+        run_id: &str,
+        row: &OutboxRow,
+    ) -> Result<u64, tokio_postgres::Error> {
+        let event_type = row.event_type.as_str();
+        let aggregate_type = row.event_type.aggregate_type();
+        self.client
+            .execute(
+                insert,
+                &[
+                    &run_id,
+                    &row.id.0,
+                    &column_seq(row),
+                    &event_type,
+                    &aggregate_type,
+                    &row.aggregate_id,
+                    &row.payload,
+                ],
+            )
+            .await
+    }
+
+    async fn execute_many(
+        &self,
+        insert: &Statement,
+        run_id: &str,
+        rows: &[OutboxRow],
+    ) -> Result<u64, tokio_postgres::Error> {
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id.0).collect();
+        let seqs: Vec<i64> = rows.iter().map(column_seq).collect();
+        let kinds = rows.iter().map(|row| row.event_type);
+        let event_types: Vec<&str> = kinds.clone().map(|kind| kind.as_str()).collect();
+        let aggregate_types: Vec<&str> = kinds.map(|kind| kind.aggregate_type()).collect();
+        let aggregates: Vec<Uuid> = rows.iter().map(|row| row.aggregate_id).collect();
+        let payloads: Vec<&str> = rows.iter().map(|row| row.payload.as_str()).collect();
+        self.client
+            .execute(
+                insert,
+                &[
+                    &run_id,
+                    &ids,
+                    &seqs,
+                    &event_types,
+                    &aggregate_types,
+                    &aggregates,
+                    &payloads,
+                ],
+            )
+            .await
+    }
+}
+
+fn column_seq(row: &OutboxRow) -> i64 {
+    i64::try_from(row.seq).unwrap_or(i64::MAX)
+}
+
+impl InsertError {
+    fn of(error: &tokio_postgres::Error) -> Self {
+        if is_lost(error) {
+            Self::Lost(explain(error))
+        } else {
+            Self::Refused(explain(error))
+        }
+    }
+}
+
+/// Whether the connection is gone, rather than the statement refused.
+fn is_lost(error: &tokio_postgres::Error) -> bool {
+    match error.code() {
+        // 57P..: shut down by an administrator, crashed, not up yet, database dropped; 08...: connection exceptions.
+        Some(code) => code.code().starts_with("57P") || code.code().starts_with("08"),
+        // No SQLSTATE: either the socket failed or a parameter could not be encoded before anything was sent.
+        None => error.is_closed() || is_io(error),
+    }
+}
+
+fn is_io(error: &tokio_postgres::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if cause.is::<std::io::Error>() {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// Whether trying again is no use: credentials and names do not mend themselves.
+fn is_hopeless(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| {
+        code.code().starts_with("28") || *code == SqlState::INVALID_CATALOG_NAME
+    })
+}
+
+/// The error as one line: the server's own words, or the cause at the bottom of the chain.
+fn explain(error: &tokio_postgres::Error) -> String {
+    if let Some(refusal) = error.as_db_error() {
+        let detail = refusal.detail().map(|detail| format!(" ({detail})"));
+        return format!(
+            "{}{} [{}]",
+            refusal.message(),
+            detail.unwrap_or_default(),
+            refusal.code().code()
+        );
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn connect_advice(error: &tokio_postgres::Error) -> &'static str {
+    match error.code() {
+        Some(code) if code.code().starts_with("28") => {
+            "check the user and the password (POSTGRES_USER, POSTGRES_PASSWORD) and the server's pg_hba.conf"
+        }
+        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
+            "create the database, or name another one (POSTGRES_DB)"
+        }
+        Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => {
+            "use fewer --connections, or raise max_connections"
+        }
+        _ => "check that PostgreSQL runs there (POSTGRES_HOST, POSTGRES_PORT)",
+    }
+}
+
+fn prepare_advice(error: &tokio_postgres::Error) -> &'static str {
+    match error.code() {
+        Some(code)
+            if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::INVALID_SCHEMA_NAME =>
+        {
+            "create the table with \"cdc-bench setup\""
+        }
+        Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+            "grant the user INSERT on activity.event_outbox and USAGE on its schema"
+        }
+        _ => {
+            "the table is not the one \"cdc-bench setup\" makes: run \"cdc-bench cleanup\", then \"cdc-bench setup\""
+        }
+    }
+}

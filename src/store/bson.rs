@@ -1,0 +1,146 @@
+//! Writing BSON straight into bytes (<https://bsonspec.org/spec.html>): elements one after the other, lengths filled in
+//! when a document closes. Nothing is allocated but the one buffer.
+
+use uuid::Uuid;
+
+/// Element types, as BSON numbers them.
+pub(super) mod kind {
+    pub const DOUBLE: u8 = 0x01;
+    pub const STRING: u8 = 0x02;
+    pub const DOCUMENT: u8 = 0x03;
+    pub const ARRAY: u8 = 0x04;
+    pub const BINARY: u8 = 0x05;
+    pub const BOOLEAN: u8 = 0x08;
+    pub const DATE_TIME: u8 = 0x09;
+    pub const NULL: u8 = 0x0a;
+    pub const INT32: u8 = 0x10;
+    pub const INT64: u8 = 0x12;
+}
+
+const UUID_SUBTYPE: u8 = 0x04;
+
+/// A document begun and not yet ended.
+#[must_use]
+pub(super) struct Open(usize);
+
+/// A buffer of BSON. Field names must hold no NUL byte: those given by callers are checked by them.
+#[derive(Default)]
+pub(super) struct BsonBuffer {
+    bytes: Vec<u8>,
+}
+
+impl BsonBuffer {
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            bytes: Vec::with_capacity(bytes),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Begins the outermost document, or the value of an element of kind document or array.
+    pub fn begin(&mut self) -> Open {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        Open(at)
+    }
+
+    /// Ends the document. Past 2 GiB its length does not fit, and the caller's limit of 16 MiB is long exceeded.
+    pub fn end(&mut self, open: Open) {
+        self.bytes.push(0);
+        let length = i32::try_from(self.bytes.len() - open.0).unwrap_or(i32::MAX);
+        self.patch(open.0, &length.to_le_bytes());
+    }
+
+    pub fn element(&mut self, kind: u8, name: &str) {
+        debug_assert!(!name.contains('\0'));
+        self.bytes.push(kind);
+        self.name(name);
+    }
+
+    /// An element of a kind still unknown; [`Self::set_kind`] fills it in.
+    pub fn begin_element(&mut self) -> usize {
+        self.bytes.push(0);
+        self.bytes.len() - 1
+    }
+
+    pub fn set_kind(&mut self, at: usize, kind: u8) {
+        self.bytes[at] = kind;
+    }
+
+    pub fn name(&mut self, name: &str) {
+        self.bytes.extend_from_slice(name.as_bytes());
+        self.bytes.push(0);
+    }
+
+    /// The name of an array's element: its index in decimals.
+    pub fn index_name(&mut self, mut index: usize) {
+        let start = self.bytes.len();
+        loop {
+            let digit = u8::try_from(index % 10).unwrap_or(0);
+            self.bytes.push(b'0' + digit);
+            index /= 10;
+            if index == 0 {
+                break;
+            }
+        }
+        self.bytes[start..].reverse();
+        self.bytes.push(0);
+    }
+
+    pub fn string_value(&mut self, text: &str) {
+        let length = i32::try_from(text.len() + 1).unwrap_or(i32::MAX);
+        self.raw(&length.to_le_bytes());
+        self.raw(text.as_bytes());
+        self.bytes.push(0);
+    }
+
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    pub fn string(&mut self, name: &str, text: &str) {
+        self.element(kind::STRING, name);
+        self.string_value(text);
+    }
+
+    pub fn boolean(&mut self, name: &str, value: bool) {
+        self.element(kind::BOOLEAN, name);
+        self.bytes.push(u8::from(value));
+    }
+
+    pub fn int64(&mut self, name: &str, value: i64) {
+        self.element(kind::INT64, name);
+        self.raw(&value.to_le_bytes());
+    }
+
+    pub fn date_time(&mut self, name: &str, unix_ms: i64) {
+        self.element(kind::DATE_TIME, name);
+        self.raw(&unix_ms.to_le_bytes());
+    }
+
+    pub fn null(&mut self, name: &str) {
+        self.element(kind::NULL, name);
+    }
+
+    pub fn uuid(&mut self, name: &str, id: Uuid) {
+        self.element(kind::BINARY, name);
+        self.raw(&16_i32.to_le_bytes());
+        self.bytes.push(UUID_SUBTYPE);
+        self.raw(id.as_bytes());
+    }
+
+    pub fn patch(&mut self, at: usize, bytes: &[u8]) {
+        self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    pub fn remove(&mut self, at: usize, count: usize) {
+        self.bytes.drain(at..at + count);
+    }
+}

@@ -1,0 +1,302 @@
+//! The read model's document: one per event, made from the same parts whether they come out of a Debezium envelope, out
+//! of the WAL, or (for verification) out of the PostgreSQL row.
+//!
+//! ```text
+//! { _id: UUID, run_id, seq: int64, type, aggregate: { type, id: UUID },
+//!   occurred_at: date | null, created_at: date, data: { the payload }, source: { lsn: int64 | null, tx_id: int64 | null } }
+//! ```
+//!
+//! UUIDs are BSON binary of subtype 4. Dates have milliseconds, cut downwards. In `data`, JSON integers become int32 or
+//! int64, whichever is the smallest that fits, every other number a double.
+
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{RawBsonRef, RawDocument, RawDocumentBuf};
+use uuid::Uuid;
+
+use super::bson::{BsonBuffer, kind};
+use super::transcode::{DEEPEST, Stop, Transcoder, floor_millis};
+use crate::event::EventId;
+
+/// The largest document MongoDB takes, in bytes.
+pub(super) const LARGEST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of a document beside its payload, about.
+const FRAME_BYTES: usize = 320;
+
+/// What a document is made of, borrowed from wherever it was decoded.
+#[derive(Debug, Clone, Copy)]
+pub struct DocumentParts<'a> {
+    /// The event's identity; `_id`.
+    pub id: EventId,
+    /// The run that inserted it.
+    pub run_id: &'a str,
+    /// Position in that run.
+    pub seq: u64,
+    /// Column `event_type`.
+    pub event_type: &'a str,
+    /// Column `aggregate_type`.
+    pub aggregate_type: &'a str,
+    /// Column `aggregate_id`.
+    pub aggregate_id: Uuid,
+    /// Column `payload`: the text of a JSON object.
+    pub payload_json: &'a str,
+    /// Column `created_at` in microseconds since the Unix epoch.
+    pub created_at_us: i64,
+    /// LSN of the row's change, where known.
+    pub lsn: Option<u64>,
+    /// Transaction id, where known.
+    pub tx_id: Option<u64>,
+}
+
+/// Why an event makes no document. It will not do so on another try either: a case for the dead letters.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DocumentError {
+    /// The payload is not JSON, or has a number that no double holds.
+    #[error("the payload of event {id} is not valid JSON: {cause}")]
+    NotJson {
+        /// The event.
+        id: EventId,
+        /// The parser's words, with line and column.
+        cause: String,
+    },
+    /// The payload is JSON, but a number, text, list or null.
+    #[error("the payload of event {id} is not a JSON object")]
+    NotAnObject {
+        /// The event.
+        id: EventId,
+    },
+    /// The payload nests deeper than MongoDB takes.
+    #[error(
+        "the payload of event {id} is nested deeper than {DEEPEST} levels, which is all that MongoDB takes"
+    )]
+    TooDeep {
+        /// The event.
+        id: EventId,
+    },
+    /// A field name in the payload holds a NUL character, which BSON cannot carry.
+    #[error(
+        "the payload of event {id} has a field name with a NUL character, which BSON cannot carry"
+    )]
+    NulInName {
+        /// The event.
+        id: EventId,
+    },
+    /// A number beside the payload does not fit BSON's int64.
+    #[error("{field} of event {id} is {value}, more than an int64 holds")]
+    OutOfRange {
+        /// The event.
+        id: EventId,
+        /// Which one.
+        field: &'static str,
+        /// Its value.
+        value: u64,
+    },
+    /// The document is beyond MongoDB's limit.
+    #[error(
+        "the document of event {id} has {bytes} bytes, more than the {LARGEST_BYTES} that MongoDB takes"
+    )]
+    TooLarge {
+        /// The event.
+        id: EventId,
+        /// Its size in bytes.
+        bytes: usize,
+    },
+}
+
+impl DocumentParts<'_> {
+    /// The document's bytes, written in one pass.
+    ///
+    /// # Errors
+    /// [`DocumentError`], where the event cannot be a document.
+    pub fn to_document(&self) -> Result<RawDocumentBuf, DocumentError> {
+        let id = self.id;
+        let mut buffer = BsonBuffer::with_capacity(FRAME_BYTES + self.payload_json.len() * 5 / 4);
+        let document = buffer.begin();
+        buffer.uuid("_id", id.0);
+        buffer.string("run_id", self.run_id);
+        buffer.int64("seq", self.int64("seq", self.seq)?);
+        buffer.string("type", self.event_type);
+        buffer.element(kind::DOCUMENT, "aggregate");
+        let aggregate = buffer.begin();
+        buffer.string("type", self.aggregate_type);
+        buffer.uuid("id", self.aggregate_id);
+        buffer.end(aggregate);
+
+        // The payload, which is still to come, says it.
+        let occurred_at = buffer.len();
+        buffer.date_time("occurred_at", 0);
+        let after_occurred_at = buffer.len();
+        buffer.date_time("created_at", floor_millis(self.created_at_us));
+        buffer.element(kind::DOCUMENT, "data");
+        let occurred_at_ms = self.transcode_payload(&mut buffer)?;
+
+        buffer.element(kind::DOCUMENT, "source");
+        let source = buffer.begin();
+        self.int64_or_null(&mut buffer, "lsn", self.lsn)?;
+        self.int64_or_null(&mut buffer, "tx_id", self.tx_id)?;
+        buffer.end(source);
+
+        let value_at = after_occurred_at - size_of::<i64>();
+        if let Some(ms) = occurred_at_ms {
+            buffer.patch(value_at, &ms.to_le_bytes());
+        } else {
+            buffer.set_kind(occurred_at, kind::NULL);
+            buffer.remove(value_at, size_of::<i64>());
+        }
+        buffer.end(document);
+        let bytes = buffer.len();
+        if bytes > LARGEST_BYTES {
+            return Err(DocumentError::TooLarge { id, bytes });
+        }
+        Ok(RawDocumentBuf::from_bytes(buffer.into_bytes())
+            .expect("the length was filled in when the document was ended"))
+    }
+
+    fn transcode_payload(&self, buffer: &mut BsonBuffer) -> Result<Option<i64>, DocumentError> {
+        let id = self.id;
+        let mut transcoder = Transcoder::new(buffer);
+        match transcoder.object(self.payload_json) {
+            Ok(()) => Ok(transcoder.occurred_at_ms),
+            Err(error) => Err(match transcoder.stop {
+                Some(Stop::NotAnObject) => DocumentError::NotAnObject { id },
+                Some(Stop::TooDeep) => DocumentError::TooDeep { id },
+                Some(Stop::NulInName) => DocumentError::NulInName { id },
+                None => DocumentError::NotJson {
+                    id,
+                    cause: error.to_string(),
+                },
+            }),
+        }
+    }
+
+    fn int64_or_null(
+        &self,
+        buffer: &mut BsonBuffer,
+        field: &'static str,
+        value: Option<u64>,
+    ) -> Result<(), DocumentError> {
+        match value {
+            Some(value) => buffer.int64(field, self.int64(field, value)?),
+            None => buffer.null(field),
+        }
+        Ok(())
+    }
+
+    fn int64(&self, field: &'static str, value: u64) -> Result<i64, DocumentError> {
+        i64::try_from(value).map_err(|_| DocumentError::OutOfRange {
+            id: self.id,
+            field,
+            value,
+        })
+    }
+}
+
+/// The event a document is of, or `None` where its `_id` is no UUID: then it is none of ours.
+#[must_use]
+pub fn document_id(document: &RawDocument) -> Option<EventId> {
+    match document.get("_id") {
+        Ok(Some(RawBsonRef::Binary(binary))) if binary.subtype == BinarySubtype::Uuid => {
+            Uuid::from_slice(binary.bytes).ok().map(EventId)
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::{Bson, Document, doc};
+
+    use super::*;
+
+    const ID: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001);
+
+    fn parts(payload_json: &str) -> DocumentParts<'_> {
+        DocumentParts {
+            id: EventId(ID),
+            run_id: "r1",
+            seq: 7,
+            event_type: "UserCreated",
+            aggregate_type: "user",
+            aggregate_id: Uuid::from_u128(5),
+            payload_json,
+            created_at_us: 1_700_000_000_123_999,
+            lsn: Some(0x1_0000_0000),
+            tx_id: None,
+        }
+    }
+
+    fn document(payload_json: &str) -> Document {
+        let raw = parts(payload_json).to_document().unwrap();
+        Document::try_from(raw.as_ref()).unwrap()
+    }
+
+    #[test]
+    fn every_field_is_in_its_place() {
+        let uuid = |id: Uuid| mongodb::bson::Uuid::from_bytes(id.into_bytes());
+        let ms = mongodb::bson::DateTime::from_millis;
+        let json = r#"{"occurred_at":"2023-11-14T22:13:20.5Z","n":[1,-2.5,4000000000,{"ü":null}]}"#;
+        assert_eq!(
+            document(json),
+            doc! {
+                "_id": uuid(ID), "run_id": "r1", "seq": 7_i64, "type": "UserCreated",
+                "aggregate": { "type": "user", "id": uuid(Uuid::from_u128(5)) },
+                "occurred_at": ms(1_700_000_000_500),
+                "created_at": ms(1_700_000_000_123),
+                "data": {
+                    "occurred_at": "2023-11-14T22:13:20.5Z",
+                    "n": [1, -2.5, 4_000_000_000_i64, { "ü": null }],
+                },
+                "source": { "lsn": 0x1_0000_0000_i64, "tx_id": null },
+            }
+        );
+    }
+
+    #[test]
+    fn what_did_not_say_when_occurred_at_null() {
+        for json in [
+            "{}",
+            r#"{"occurred_at":5}"#,
+            r#"{"occurred_at":"soon"}"#,
+            r#"{"inner":{"occurred_at":"2023-11-14T22:13:20Z"}}"#,
+        ] {
+            let document = document(json);
+            assert_eq!(document.get("occurred_at"), Some(&Bson::Null), "{json}");
+            assert_eq!(document.len(), 9);
+            assert_eq!(document.get_document("source").unwrap().len(), 2);
+        }
+    }
+
+    #[test]
+    fn times_are_cut_downwards_before_1970_too() {
+        let mut old = parts(r#"{"occurred_at":"1969-12-31T23:59:59.9995Z"}"#);
+        old.created_at_us = -1;
+        let raw = old.to_document().unwrap();
+        for field in ["occurred_at", "created_at"] {
+            assert_eq!(raw.get_datetime(field).unwrap().timestamp_millis(), -1);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_document_says_why() {
+        let why = |json: &str| parts(json).to_document().unwrap_err();
+        assert!(matches!(why("{\"a\":"), DocumentError::NotJson { .. }));
+        assert!(matches!(why("[1]"), DocumentError::NotAnObject { .. }));
+        let mut far = parts("{}");
+        far.lsn = Some(u64::MAX);
+        let error = far.to_document().unwrap_err();
+        assert!(
+            error.to_string().starts_with("lsn of event 01900000-"),
+            "{error}"
+        );
+        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(LARGEST_BYTES));
+        assert!(matches!(why(&large), DocumentError::TooLarge { .. }));
+    }
+
+    #[test]
+    fn a_document_knows_its_event() {
+        let raw = parts("{}").to_document().unwrap();
+        assert_eq!(document_id(&raw), Some(EventId(ID)));
+        let foreign = RawDocumentBuf::try_from(&doc! { "_id": 1 }).unwrap();
+        assert_eq!(document_id(&foreign), None);
+    }
+}

@@ -1,0 +1,223 @@
+//! What can go wrong with the store, in sentences, and what of it passes by itself.
+
+use mongodb::error::{Error, ErrorKind, WriteFailure};
+
+/// Server error codes that pass by themselves: shutting down, electing, stepping down, network between its nodes,
+/// timeouts, write conflicts, and the failure to wait for a write concern.
+/// Source: MongoDB's `error_codes.yml` and the drivers' retryable-writes specification.
+const TRANSIENT_CODES: [i32; 22] = [
+    6, 7, 24, 50, 64, 79, 89, 91, 100, 112, 134, 189, 202, 262, 317, 358, 9001, 10058, 10107,
+    11600, 11602, 13435,
+];
+const NOT_PRIMARY_OR_SECONDARY: i32 = 13436;
+
+/// Codes of a server that takes no writes: not the primary of its replica set.
+const READ_ONLY_CODES: [i32; 3] = [10058, 10107, 13435];
+/// The user may not do that.
+const UNAUTHORIZED: i32 = 13;
+const AUTHENTICATION_FAILED: i32 = 18;
+
+/// Why the store could not be reached, read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The connection string makes no sense. It is not shown, for it may hold a password.
+    #[error(
+        "the MongoDB connection string is not valid: {cause}; it looks like \"mongodb://host:27017/\" (MONGODB_URI)"
+    )]
+    BadUri {
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// Nobody answers.
+    #[error("cannot reach MongoDB at {server}: {cause}; check that it runs there (MONGODB_URI)")]
+    Unreachable {
+        /// Host and port of every server tried.
+        server: String,
+        /// What was seen.
+        cause: String,
+    },
+    /// The user or the password is wrong.
+    #[error(
+        "MongoDB at {server} refused to log in: {cause}; check user, password and authSource in the connection string (MONGODB_URI)"
+    )]
+    AuthFailed {
+        /// Host and port.
+        server: String,
+        /// The server's words.
+        cause: String,
+    },
+    /// The user may not do what was asked.
+    #[error(
+        "MongoDB at {server} does not let this user {doing}: {cause}; grant it the role readWrite on the database (MONGODB_DATABASE)"
+    )]
+    NotPermitted {
+        /// Host and port.
+        server: String,
+        /// What was asked.
+        doing: String,
+        /// The server's words.
+        cause: String,
+    },
+    /// The server takes no writes.
+    #[error(
+        "MongoDB at {server} is read-only: {cause}; connect to the replica set's primary (replicaSet=NAME in the connection string, without directConnection)"
+    )]
+    ReadOnly {
+        /// Host and port.
+        server: String,
+        /// The server's words.
+        cause: String,
+    },
+    /// A fault that passes by itself: the network, a restart, an election, a timeout. Try again after a while.
+    #[error("MongoDB at {server} could not {doing} just now: {cause}")]
+    Transient {
+        /// Host and port.
+        server: String,
+        /// What was asked.
+        doing: String,
+        /// What was seen.
+        cause: String,
+    },
+    /// A fault that comes back however often it is tried.
+    #[error("MongoDB at {server} could not {doing}: {cause}")]
+    Permanent {
+        /// Host and port.
+        server: String,
+        /// What was asked.
+        doing: String,
+        /// What was seen.
+        cause: String,
+    },
+}
+
+impl StoreError {
+    /// Whether trying the same again makes sense. A server that is read-only counts: its replica set may be electing.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            Self::Transient { .. } | Self::Unreachable { .. } | Self::ReadOnly { .. }
+        )
+    }
+
+    /// Sorts the driver's error while it was `doing` something at `server`.
+    pub(super) fn of(error: &Error, server: &str, doing: &str) -> Self {
+        let server = server.to_owned();
+        let doing = doing.to_owned();
+        match error.kind.as_ref() {
+            ErrorKind::Authentication { message, .. } => Self::AuthFailed {
+                server,
+                cause: message.clone(),
+            },
+            ErrorKind::ServerSelection { message, .. } => {
+                Self::of_server_selection(server, message)
+            }
+            ErrorKind::DnsResolve { message, .. } => Self::Unreachable {
+                server,
+                cause: message.clone(),
+            },
+            ErrorKind::Io(cause) => Self::Transient {
+                server,
+                doing,
+                cause: cause.to_string(),
+            },
+            ErrorKind::ConnectionPoolCleared { message, .. } => Self::Transient {
+                server,
+                doing,
+                cause: message.clone(),
+            },
+            ErrorKind::Command(refusal) => {
+                Self::of_code(refusal.code, &refusal.message, server, doing)
+            }
+            ErrorKind::Write(WriteFailure::WriteConcernError(failure)) => Self::Transient {
+                server,
+                doing,
+                cause: format!(
+                    "the write concern was not met: {} (code {})",
+                    failure.message, failure.code
+                ),
+            },
+            other if error.contains_label(mongodb::error::RETRYABLE_WRITE_ERROR) => {
+                Self::Transient {
+                    server,
+                    doing,
+                    cause: other.to_string(),
+                }
+            }
+            other => Self::Permanent {
+                server,
+                doing,
+                cause: other.to_string(),
+            },
+        }
+    }
+
+    /// Sorts a server's refusal by its code.
+    pub(super) fn of_code(code: i32, message: &str, server: String, doing: String) -> Self {
+        let cause = format!("{message} (code {code})");
+        match code {
+            AUTHENTICATION_FAILED => Self::AuthFailed { server, cause },
+            UNAUTHORIZED => Self::NotPermitted {
+                server,
+                doing,
+                cause,
+            },
+            code if READ_ONLY_CODES.contains(&code) => Self::ReadOnly { server, cause },
+            code if is_transient_code(code) => Self::Transient {
+                server,
+                doing,
+                cause,
+            },
+            _ => Self::Permanent {
+                server,
+                doing,
+                cause,
+            },
+        }
+    }
+
+    fn of_server_selection(server: String, message: &str) -> Self {
+        // The driver's text goes on with its whole view of the topology; the last error in it is the reason.
+        let cause = message
+            .rsplit_once("Error: ")
+            .map_or(message, |(_, last)| last)
+            .trim_end_matches([']', '}', ' ', ','])
+            .to_owned();
+        if message.contains("Authentication failed") || message.contains("SCRAM failure") {
+            return Self::AuthFailed { server, cause };
+        }
+        Self::Unreachable { server, cause }
+    }
+}
+
+/// Whether a server's error code is of a fault that passes by itself.
+pub(super) fn is_transient_code(code: i32) -> bool {
+    code == NOT_PRIMARY_OR_SECONDARY || TRANSIENT_CODES.contains(&code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_code(code: i32) -> StoreError {
+        StoreError::of_code(code, "no", "h:1".to_owned(), "write events".to_owned())
+    }
+
+    #[test]
+    fn codes_are_sorted_by_what_to_do() {
+        assert!(of_code(11_600).is_transient());
+        assert!(of_code(112).is_transient());
+        assert!(matches!(of_code(10_107), StoreError::ReadOnly { .. }));
+        assert!(!of_code(13).is_transient());
+        assert!(!of_code(18).is_transient());
+        assert!(matches!(of_code(9), StoreError::Permanent { .. }));
+    }
+
+    #[test]
+    fn a_refusal_names_server_deed_and_way_out() {
+        assert_eq!(
+            of_code(13).to_string(),
+            "MongoDB at h:1 does not let this user write events: no (code 13); grant it the role readWrite on the database (MONGODB_DATABASE)"
+        );
+    }
+}

@@ -1,0 +1,492 @@
+//! The store itself: connecting, checking, writing.
+
+use std::time::Duration;
+
+use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::options::{ClientOptions, IndexOptions};
+use mongodb::{Client, Collection, Database, IndexModel};
+use secrecy::ExposeSecret;
+use uuid::Uuid;
+
+use super::bson::{BsonBuffer, kind};
+use super::document::LARGEST_BYTES;
+use super::error::is_transient_code;
+use super::{BulkOutcome, Refusal, Store, StoreError};
+use crate::config::StoreEndpoint;
+
+/// The collection that the documents are in.
+pub const COLLECTION: &str = "events";
+/// Where [`MongoStore::check_writable`] writes.
+const PROBE_COLLECTION: &str = "cdc_bench_probe";
+
+/// Longest wait for a server to be there.
+const SELECTION_LIMIT: Duration = Duration::from_secs(5);
+/// Longest wait for a TCP connection.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+/// Longest wait of the server for its write concern, in milliseconds.
+const WRITE_CONCERN_LIMIT_MS: i64 = 10_000;
+/// Longest wait for the answer to one write.
+const WRITE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Most statements in one command: MongoDB's `maxWriteBatchSize`.
+const MOST_STATEMENTS: usize = 100_000;
+/// Most bytes in one command, just below MongoDB's `maxMessageSizeBytes` of 48 MB. A single document fits in any case.
+const MOST_COMMAND_BYTES: usize = 40 * 1024 * 1024;
+/// Bytes of one statement beside its document.
+const STATEMENT_BYTES: usize = 80;
+
+/// `DuplicateKey`: two upserts of the same `_id` at the same time, of which the second is to be tried again.
+const DUPLICATE_KEY: i32 = 11_000;
+/// `BSONObjectTooLarge`, as the server would call it.
+const OBJECT_TOO_LARGE: i32 = 10_334;
+/// `NamespaceNotFound` and `NamespaceExists`: what was to be dropped or made is not or already there.
+const NAMESPACE_NOT_FOUND: i32 = 26;
+const NAMESPACE_EXISTS: i32 = 48;
+
+/// When a write counts as done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WriteConcernChoice {
+    /// `w: "majority", j: true`: it survives the loss of a minority of the servers, and of power.
+    #[default]
+    MajorityJournaled,
+    /// `w: 1, j: true`: in the primary's journal.
+    Journaled,
+    /// `w: 1, j: false`: in the primary's memory.
+    Acknowledged,
+}
+
+impl WriteConcernChoice {
+    /// As reports name it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MajorityJournaled => "majority+journal",
+            Self::Journaled => "w1+journal",
+            Self::Acknowledged => "w1",
+        }
+    }
+
+    fn write_to(self, buffer: &mut BsonBuffer) {
+        buffer.element(kind::DOCUMENT, "writeConcern");
+        let concern = buffer.begin();
+        match self {
+            Self::MajorityJournaled => buffer.string("w", "majority"),
+            Self::Journaled | Self::Acknowledged => buffer.int64("w", 1),
+        }
+        buffer.boolean("j", self != Self::Acknowledged);
+        buffer.int64("wtimeout", WRITE_CONCERN_LIMIT_MS);
+        buffer.end(concern);
+    }
+}
+
+/// Which server answers.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct StoreIdentity {
+    /// `MongoDB` or `SecantusDB`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Whether it is a real `mongod`.
+    pub is_mongodb: bool,
+}
+
+/// A connection to the read model's database.
+#[derive(Debug, Clone)]
+pub struct MongoStore {
+    database: Database,
+    write_concern: WriteConcernChoice,
+    /// Host and port of every server in the connection string, for messages.
+    server: String,
+}
+
+impl MongoStore {
+    /// Connects and logs in.
+    ///
+    /// # Errors
+    /// [`StoreError::BadUri`], [`StoreError::Unreachable`], [`StoreError::AuthFailed`].
+    pub async fn connect(
+        endpoint: &StoreEndpoint,
+        write_concern: WriteConcernChoice,
+    ) -> Result<Self, StoreError> {
+        let uri = endpoint.uri.expose_secret();
+        let mut options = ClientOptions::parse(uri)
+            .await
+            .map_err(|error| StoreError::BadUri {
+                cause: without_credentials(&error.kind.to_string(), uri),
+            })?;
+        options.server_selection_timeout = Some(SELECTION_LIMIT);
+        options.connect_timeout.get_or_insert(CONNECT_LIMIT);
+        options.app_name.get_or_insert("cdc-bench".to_owned());
+        let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
+        let server = hosts.join(",");
+        let client = Client::with_options(options).map_err(|error| StoreError::BadUri {
+            cause: without_credentials(&error.kind.to_string(), uri),
+        })?;
+        let store = Self {
+            database: client.database(&endpoint.database),
+            write_concern,
+            server,
+        };
+        store.run(doc! { "ping": 1 }, "answer").await?;
+        Ok(store)
+    }
+
+    /// Host and port of every server in the connection string.
+    #[must_use]
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// When a write counts as done.
+    #[must_use]
+    pub fn write_concern(&self) -> WriteConcernChoice {
+        self.write_concern
+    }
+
+    /// Which server answers, by its `buildInfo`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not.
+    pub async fn identity(&self) -> Result<StoreIdentity, StoreError> {
+        let info = self.run(doc! { "buildInfo": 1 }, "say what it is").await?;
+        let text = |name: &str| info.get_str(name).ok().map(ToOwned::to_owned);
+        let secantus = text("secantusVersion");
+        let is_mongodb = secantus.is_none();
+        let version = secantus.or_else(|| text("version")).unwrap_or_default();
+        Ok(StoreIdentity {
+            name: if is_mongodb { "MongoDB" } else { "SecantusDB" }.to_owned(),
+            version,
+            is_mongodb,
+        })
+    }
+
+    /// Writes a document at the write concern of the run, and takes it away again.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`], [`StoreError::NotPermitted`], or whatever else keeps it from being written.
+    pub async fn check_writable(&self) -> Result<(), StoreError> {
+        let probe_id = Uuid::now_v7();
+        let mut probe = BsonBuffer::default();
+        let document = probe.begin();
+        probe.uuid("_id", probe_id);
+        probe.end(document);
+        let probe = self.raw(probe)?;
+        let outcome = self
+            .update(PROBE_COLLECTION, &[probe], "write a probe document")
+            .await?;
+        if let Some(refusal) = outcome.refusals.first() {
+            return Err(self.refused(refusal.code, &refusal.message, "write a probe document"));
+        }
+        // Another check may be under way: take away the collection only when it is empty.
+        let probes = self.database.collection::<Document>(PROBE_COLLECTION);
+        let doing = "delete a probe document";
+        let id = mongodb::bson::Uuid::from_bytes(probe_id.into_bytes());
+        let deleted = probes.delete_one(doc! { "_id": id }).await;
+        deleted.map_err(|error| self.failed(&error, doing))?;
+        let left = probes.estimated_document_count().await;
+        if left.map_err(|error| self.failed(&error, doing))? == 0 {
+            self.drop_named(PROBE_COLLECTION).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the collection and its index on `{run_id, _id}` where they are missing. Returns whether it made the
+    /// collection.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ensure_indexes(&self) -> Result<bool, StoreError> {
+        let doing = "make the collection \"events\"";
+        let made = match self.database.create_collection(COLLECTION).await {
+            Ok(()) => true,
+            Err(error) if code_of(&error) == Some(NAMESPACE_EXISTS) => false,
+            Err(error) => return Err(self.failed(&error, doing)),
+        };
+        let index = IndexModel::builder()
+            .keys(doc! { "run_id": 1, "_id": 1 })
+            .options(IndexOptions::builder().name("run".to_owned()).build())
+            .build();
+        let doing = "make the index on run_id and _id";
+        let created = self.events().create_index(index).await;
+        created.map_err(|error| self.failed(&error, doing))?;
+        Ok(made)
+    }
+
+    /// Drops the collection with all its documents, if it is there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn drop_collection(&self) -> Result<(), StoreError> {
+        self.drop_named(COLLECTION).await
+    }
+
+    /// Deletes a run's documents; returns how many there were.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn delete_run(&self, run_id: &str) -> Result<u64, StoreError> {
+        let deleted = self.events().delete_many(doc! { "run_id": run_id }).await;
+        let deleted = deleted.map_err(|error| self.failed(&error, "delete a run's documents"))?;
+        Ok(deleted.deleted_count)
+    }
+
+    /// The documents, for reading.
+    pub(super) fn events(&self) -> Collection<RawDocumentBuf> {
+        self.database.collection(COLLECTION)
+    }
+
+    pub(super) fn failed(&self, error: &mongodb::error::Error, doing: &str) -> StoreError {
+        StoreError::of(error, &self.server, doing)
+    }
+
+    fn refused(&self, code: i32, message: &str, doing: &str) -> StoreError {
+        StoreError::of_code(code, message, self.server.clone(), doing.to_owned())
+    }
+
+    async fn drop_named(&self, collection: &str) -> Result<(), StoreError> {
+        let dropped = self
+            .database
+            .collection::<Document>(collection)
+            .drop()
+            .await;
+        match dropped {
+            Err(error) if code_of(&error) != Some(NAMESPACE_NOT_FOUND) => {
+                Err(self.failed(&error, &format!("drop the collection {collection:?}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn run(&self, command: Document, doing: &str) -> Result<Document, StoreError> {
+        let answer = self.database.run_command(command).await;
+        answer.map_err(|error| self.failed(&error, doing))
+    }
+
+    fn raw(&self, buffer: BsonBuffer) -> Result<RawDocumentBuf, StoreError> {
+        RawDocumentBuf::from_bytes(buffer.into_bytes()).map_err(|error| StoreError::Permanent {
+            server: self.server.clone(),
+            doing: "be sent a command".to_owned(),
+            cause: error.to_string(),
+        })
+    }
+
+    /// One `update` command that replaces or inserts each document by its `_id`.
+    async fn update(
+        &self,
+        collection: &str,
+        documents: &[RawDocumentBuf],
+        doing: &str,
+    ) -> Result<BulkOutcome, StoreError> {
+        let command = self.raw(update_command(collection, documents, self.write_concern))?;
+        let answer = tokio::time::timeout(WRITE_LIMIT, self.database.run_raw_command(command));
+        let reply = match answer.await {
+            Ok(reply) => reply.map_err(|error| self.failed(&error, doing))?,
+            Err(_) => {
+                return Err(StoreError::Transient {
+                    server: self.server.clone(),
+                    doing: doing.to_owned(),
+                    cause: format!("no answer within {} s", WRITE_LIMIT.as_secs()),
+                });
+            }
+        };
+        if let Ok(concern) = reply.get_document("writeConcernError") {
+            return Err(StoreError::Transient {
+                server: self.server.clone(),
+                doing: doing.to_owned(),
+                cause: format!("the write concern was not met: {concern}"),
+            });
+        }
+        let outcome = BulkOutcome::of_reply(&reply);
+        // Refused for a reason that lies in the server and not in the document: no case for the dead letters.
+        let passing = |refusal: &&Refusal| is_transient_code(refusal.code);
+        if let Some(refusal) = outcome.refusals.iter().find(passing) {
+            return Err(self.refused(refusal.code, &refusal.message, doing));
+        }
+        Ok(outcome)
+    }
+
+    /// Writes documents that fit one command, and those of them once more that lost a race for their `_id`.
+    async fn upsert_chunk(&self, documents: &[RawDocumentBuf]) -> Result<BulkOutcome, StoreError> {
+        let doing = "write events";
+        let mut outcome = self.update(COLLECTION, documents, doing).await?;
+        let (raced, refused): (Vec<_>, Vec<_>) = std::mem::take(&mut outcome.refusals)
+            .into_iter()
+            .partition(|refusal| refusal.code == DUPLICATE_KEY && refusal.index < documents.len());
+        outcome.refusals = refused;
+        if !raced.is_empty() {
+            let again: Vec<_> = raced.iter().map(|r| documents[r.index].clone()).collect();
+            let mut second = self.update(COLLECTION, &again, doing).await?;
+            for refusal in &mut second.refusals {
+                refusal.index = raced.get(refusal.index).map_or(usize::MAX, |r| r.index);
+            }
+            outcome.add(second, 0);
+        }
+        Ok(outcome)
+    }
+}
+
+impl Store for MongoStore {
+    async fn upsert(&self, documents: &[RawDocumentBuf]) -> Result<BulkOutcome, StoreError> {
+        let mut outcome = BulkOutcome::default();
+        let mut begin = 0;
+        while begin < documents.len() {
+            let size = documents[begin].as_bytes().len();
+            if size > LARGEST_BYTES {
+                outcome.refusals.push(Refusal {
+                    index: begin,
+                    code: OBJECT_TOO_LARGE,
+                    message: format!(
+                        "the document has {size} bytes, MongoDB takes {LARGEST_BYTES}"
+                    ),
+                });
+                begin += 1;
+                continue;
+            }
+            let end = begin + fitting(&documents[begin..]);
+            let chunk = self.upsert_chunk(&documents[begin..end]).await?;
+            outcome.add(chunk, begin);
+            begin = end;
+        }
+        Ok(outcome)
+    }
+}
+
+/// How many documents from the first on fit one command; at least the first.
+fn fitting(documents: &[RawDocumentBuf]) -> usize {
+    let mut bytes = 0;
+    let fits = |document: &&RawDocumentBuf| {
+        let size = document.as_bytes().len();
+        bytes += size + STATEMENT_BYTES;
+        size <= LARGEST_BYTES && bytes <= MOST_COMMAND_BYTES
+    };
+    let count = documents.iter().take(MOST_STATEMENTS).take_while(fits);
+    count.count().max(1)
+}
+
+/// `{ update, ordered: false, writeConcern, updates: [ { q: { _id }, u: document, upsert: true }, … ] }`
+fn update_command(
+    collection: &str,
+    documents: &[RawDocumentBuf],
+    write_concern: WriteConcernChoice,
+) -> BsonBuffer {
+    let sizes = documents.iter().map(|document| document.as_bytes().len());
+    let bytes: usize = sizes.map(|size| size + STATEMENT_BYTES).sum();
+    let mut buffer = BsonBuffer::with_capacity(bytes + 256);
+    let command = buffer.begin();
+    buffer.string("update", collection);
+    buffer.boolean("ordered", false);
+    write_concern.write_to(&mut buffer);
+    buffer.element(kind::ARRAY, "updates");
+    let updates = buffer.begin();
+    for (index, document) in documents.iter().enumerate() {
+        let at = buffer.begin_element();
+        buffer.set_kind(at, kind::DOCUMENT);
+        buffer.index_name(index);
+        let statement = buffer.begin();
+        buffer.element(kind::DOCUMENT, "q");
+        let query = buffer.begin();
+        match super::document_id(document) {
+            Some(id) => buffer.uuid("_id", id.0),
+            // None of ours; the server refuses a replacement whose _id does not match.
+            None => buffer.null("_id"),
+        }
+        buffer.end(query);
+        buffer.element(kind::DOCUMENT, "u");
+        buffer.raw(document.as_bytes());
+        buffer.boolean("upsert", true);
+        buffer.end(statement);
+    }
+    buffer.end(updates);
+    buffer.end(command);
+    buffer
+}
+
+fn code_of(error: &mongodb::error::Error) -> Option<i32> {
+    match error.kind.as_ref() {
+        mongodb::error::ErrorKind::Command(refusal) => Some(refusal.code),
+        _ => None,
+    }
+}
+
+/// The driver's words about a connection string, without what stands between `//` and `@` in it.
+fn without_credentials(text: &str, uri: &str) -> String {
+    let authority = uri.split_once("://").map_or(uri, |(_, rest)| rest);
+    let Some((credentials, _)) = authority.rsplit_once('@') else {
+        return text.to_owned();
+    };
+    let parts = [credentials].into_iter().chain(credentials.split(':'));
+    parts
+        .filter(|part| !part.is_empty())
+        .fold(text.to_owned(), |text, part| text.replace(part, "***"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventId;
+    use crate::store::DocumentParts;
+
+    fn document(n: u128, payload_json: &str) -> RawDocumentBuf {
+        let parts = DocumentParts {
+            id: EventId(Uuid::from_u128(n)),
+            run_id: "r",
+            seq: 0,
+            event_type: "UserCreated",
+            aggregate_type: "user",
+            aggregate_id: Uuid::nil(),
+            payload_json,
+            created_at_us: 0,
+            lsn: None,
+            tx_id: None,
+        };
+        parts.to_document().unwrap()
+    }
+
+    #[test]
+    fn the_command_is_the_one_of_the_protocol() {
+        let documents = [document(1, "{}"), document(2, "{\"a\":[1]}")];
+        let command = update_command("events", &documents, WriteConcernChoice::default());
+        let raw = RawDocumentBuf::from_bytes(command.into_bytes()).unwrap();
+        let statement = |n: usize| {
+            let document = Document::try_from(documents[n].as_ref()).unwrap();
+            let id = document.get("_id").unwrap().clone();
+            doc! { "q": { "_id": id }, "u": document, "upsert": true }
+        };
+        assert_eq!(
+            Document::try_from(raw.as_ref()).unwrap(),
+            doc! {
+                "update": "events", "ordered": false,
+                "writeConcern": { "w": "majority", "j": true, "wtimeout": 10_000_i64 },
+                "updates": [statement(0), statement(1)],
+            }
+        );
+    }
+
+    #[test]
+    fn a_command_takes_what_fits() {
+        let small = document(1, "{}");
+        let large = document(2, &format!("{{\"a\":\"{}\"}}", "x".repeat(15 << 20)));
+        assert_eq!(fitting(&vec![small.clone(); 200]), 200);
+        assert_eq!(fitting(&[large.clone(), large.clone(), large.clone()]), 2);
+        assert_eq!(fitting(&[small, large]), 2);
+    }
+
+    #[test]
+    fn no_password_gets_into_a_message() {
+        let uri = "mongodb://me:s3cret%zz@host:1/?x=y";
+        let text = without_credentials("cannot parse me:s3cret%zz in s3cret%zz", uri);
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_bad_connection_string_is_an_error_with_a_way_out() {
+        let endpoint = StoreEndpoint {
+            uri: "mongodb://me:s3c/ret@host:1/".to_owned().into(),
+            database: "activity_read".to_owned(),
+        };
+        let connected = MongoStore::connect(&endpoint, WriteConcernChoice::default()).await;
+        let text = connected.unwrap_err().to_string();
+        assert!(text.contains("MONGODB_URI"), "{text}");
+        assert!(!text.contains("s3c"), "{text}");
+    }
+}
