@@ -1,0 +1,233 @@
+//! Topics and consumer groups: look, make, remove.
+
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+
+use super::{BrokerError, bootstrap_of};
+
+/// Longest wait for one answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A topic as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicState {
+    /// Partitions.
+    pub partitions: i32,
+    /// Whether record timestamps are the broker's (`message.timestamp.type=LogAppendTime`); `None` where the broker does not tell.
+    pub log_append_time: Option<bool>,
+}
+
+/// Looks after topics and groups.
+pub struct Admin {
+    client: AdminClient<DefaultClientContext>,
+    config: ClientConfig,
+    bootstrap: String,
+}
+
+impl Admin {
+    /// Connects, and waits for the first answer of a broker.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unreachable`] when none comes within ten seconds.
+    pub async fn connect(config: &ClientConfig) -> Result<Self, BrokerError> {
+        let bootstrap = bootstrap_of(config);
+        let unreachable = |reason: String| BrokerError::Unreachable {
+            bootstrap: bootstrap.clone(),
+            reason,
+        };
+        let client: AdminClient<_> = config.create().map_err(|e| unreachable(e.to_string()))?;
+        let admin = Self {
+            client,
+            config: config.clone(),
+            bootstrap: bootstrap.clone(),
+        };
+        admin
+            .with_consumer("reading the cluster's metadata", |consumer| {
+                consumer.fetch_metadata(None, TIMEOUT).map(drop)
+            })
+            .await
+            .map_err(|error| match error {
+                BrokerError::Failed { reason, .. } => unreachable(reason),
+                other => other,
+            })?;
+        Ok(admin)
+    }
+
+    /// The topic as it stands; `None` when there is none.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn topic(&self, name: &str) -> Result<Option<TopicState>, BrokerError> {
+        let topic = name.to_owned();
+        // All topics are asked for: naming one would make it where auto.create.topics.enable is on.
+        let partitions = self
+            .with_consumer("reading the cluster's metadata", move |consumer| {
+                let metadata = consumer.fetch_metadata(None, TIMEOUT)?;
+                Ok(metadata
+                    .topics()
+                    .iter()
+                    .find(|t| t.name() == topic)
+                    .map(|t| t.partitions().len()))
+            })
+            .await?;
+        let Some(partitions) = partitions else {
+            return Ok(None);
+        };
+        let described = self
+            .client
+            .describe_configs([&ResourceSpecifier::Topic(name)], &options())
+            .await
+            .unwrap_or_default();
+        let log_append_time = described.into_iter().flatten().find_map(|resource| {
+            resource
+                .get("message.timestamp.type")?
+                .value
+                .as_deref()
+                .map(|value| value == "LogAppendTime")
+        });
+        Ok(Some(TopicState {
+            partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
+            log_append_time,
+        }))
+    }
+
+    /// Makes a topic of one partition whose timestamps are the broker's. False when it was there already.
+    ///
+    /// # Errors
+    /// [`BrokerError::CreateTopic`] when the broker refuses.
+    pub async fn create_topic(&self, name: &str) -> Result<bool, BrokerError> {
+        let topic = NewTopic::new(name, 1, TopicReplication::Fixed(-1))
+            .set("message.timestamp.type", "LogAppendTime");
+        let failed = |reason: String| BrokerError::CreateTopic {
+            topic: name.to_owned(),
+            bootstrap: self.bootstrap.clone(),
+            reason,
+        };
+        let results = self
+            .client
+            .create_topics([&topic], &options())
+            .await
+            .map_err(|e| failed(e.to_string()))?;
+        match results.into_iter().next() {
+            Some(Ok(_)) => {
+                self.wait_for_topic(name).await?;
+                Ok(true)
+            }
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
+            Some(Err((_, code))) => Err(failed(code.to_string())),
+            None => Err(failed("the broker gave no answer".to_owned())),
+        }
+    }
+
+    /// A topic is made before every broker knows of it.
+    async fn wait_for_topic(&self, name: &str) -> Result<(), BrokerError> {
+        for _ in 0..100 {
+            if self.topic(name).await?.is_some_and(|t| t.partitions > 0) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Err(BrokerError::NoTopic {
+            topic: name.to_owned(),
+            bootstrap: self.bootstrap.clone(),
+        })
+    }
+
+    /// Removes a topic; one that is not there is removed already.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn delete_topic(&self, name: &str) -> Result<(), BrokerError> {
+        let failed = |reason: String| self.failed(&format!("deleting topic \"{name}\""), &reason);
+        let results = self
+            .client
+            .delete_topics(&[name], &options())
+            .await
+            .map_err(|e| failed(e.to_string()))?;
+        match results.into_iter().next() {
+            Some(Err((_, code))) if code != RDKafkaErrorCode::UnknownTopicOrPartition => {
+                Err(failed(code.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a consumer group; one that is not there is removed already. A member that has just left may still be
+    /// counted, so a group that is not empty is asked again for a few seconds.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn delete_group(&self, group: &str) -> Result<(), BrokerError> {
+        let failed =
+            |reason: String| self.failed(&format!("deleting consumer group \"{group}\""), &reason);
+        for attempt in 0.. {
+            let results = self
+                .client
+                .delete_groups(&[group], &options())
+                .await
+                .map_err(|e| failed(e.to_string()))?;
+            match results.into_iter().next() {
+                Some(Err((_, RDKafkaErrorCode::NonEmptyGroup))) if attempt < 50 => {
+                    tokio::time::sleep(Duration::from_millis(100)).await
+                }
+                Some(Err((_, code))) if code != RDKafkaErrorCode::GroupIdNotFound => {
+                    return Err(failed(code.to_string()));
+                }
+                _ => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Records ever appended to the topic's partitions (the sum of their high watermarks).
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn end_offsets(&self, topic: &str, partitions: i32) -> Result<u64, BrokerError> {
+        let name = topic.to_owned();
+        self.with_consumer("reading the topic's end", move |consumer| {
+            let mut sum = 0;
+            for partition in 0..partitions {
+                let (_, high) = consumer.fetch_watermarks(&name, partition, TIMEOUT)?;
+                sum += u64::try_from(high).unwrap_or(0);
+            }
+            Ok(sum)
+        })
+        .await
+    }
+
+    fn failed(&self, action: &str, reason: &str) -> BrokerError {
+        BrokerError::Failed {
+            action: action.to_owned(),
+            bootstrap: self.bootstrap.clone(),
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// librdkafka's metadata calls block, so they get a thread of their own.
+    async fn with_consumer<T: Send + 'static>(
+        &self,
+        action: &str,
+        call: impl FnOnce(&BaseConsumer) -> rdkafka::error::KafkaResult<T> + Send + 'static,
+    ) -> Result<T, BrokerError> {
+        let config = self.config.clone();
+        let answer =
+            tokio::task::spawn_blocking(move || call(&config.create::<BaseConsumer>()?)).await;
+        match answer {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(self.failed(action, &error.to_string())),
+            Err(panicked) => Err(self.failed(action, &panicked.to_string())),
+        }
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new()
+        .request_timeout(Some(TIMEOUT))
+        .operation_timeout(Some(TIMEOUT))
+}

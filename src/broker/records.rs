@@ -1,0 +1,221 @@
+//! Records of one topic, each stamped the moment librdkafka hands it over.
+//!
+//! Receiving has a thread of its own: T3 is when the consumer has the record, not when its writer has time for it. The
+//! queue to the writer is short and bounded; what does not fit stays in Kafka.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::message::{Message, Timestamp};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tokio::sync::mpsc;
+
+use super::{BrokerError, bootstrap_of};
+use crate::timeline::{Clock, Nanos, Stamp};
+
+/// Records between the receiving thread and the writer.
+const QUEUE: usize = 1_000;
+/// Longest silent wait of the receiving thread, so that it sees a stop.
+const POLL: Duration = Duration::from_millis(100);
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// One record.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Its value; `None` for a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// The middle of the millisecond of its timestamp, on the clock of whoever set it (the broker for LogAppendTime).
+    pub timestamp: Option<Stamp>,
+    /// T3, on our clock.
+    pub received: Stamp,
+}
+
+/// What to read.
+#[derive(Debug, Clone)]
+pub struct RecordsConfig {
+    /// Topic.
+    pub topic: String,
+    /// Consumer group; its committed offsets say where to begin, else the topic's beginning.
+    pub group: String,
+    /// Begin at the topic's end as it is now, whatever the group has committed.
+    pub from_end: bool,
+}
+
+/// The records of a topic as they arrive.
+pub struct Records {
+    queue: mpsc::Receiver<Record>,
+    consumer: Arc<BaseConsumer>,
+    topic: String,
+    stopping: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Records {
+    /// Joins the group and begins to receive.
+    ///
+    /// # Errors
+    /// When the broker does not answer or the topic is not there.
+    pub async fn subscribe(
+        base: &ClientConfig,
+        config: RecordsConfig,
+        clock: Clock,
+    ) -> Result<Self, BrokerError> {
+        let bootstrap = bootstrap_of(base);
+        let mut settings = base.clone();
+        settings
+            .set("group.id", &config.group)
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.auto.commit", "true")
+            .set("auto.commit.interval.ms", "1000")
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            // A record is handed over as soon as it is there, and a full local queue is looked at again at once:
+            // librdkafka's default waits a second.
+            .set("fetch.min.bytes", "1")
+            .set("fetch.wait.max.ms", "500")
+            .set("fetch.queue.backoff.ms", "5")
+            .set("queued.max.messages.kbytes", "16384");
+        let topic = config.topic.clone();
+        let joined =
+            tokio::task::spawn_blocking(move || -> rdkafka::error::KafkaResult<BaseConsumer> {
+                let consumer: BaseConsumer = settings.create()?;
+                if config.from_end {
+                    begin_at_the_end(&consumer, &config.topic)?;
+                }
+                consumer.subscribe(&[&config.topic])?;
+                Ok(consumer)
+            })
+            .await;
+        let failed = |reason: String| BrokerError::Failed {
+            action: format!("subscribing to topic \"{topic}\""),
+            bootstrap: bootstrap.clone(),
+            reason,
+        };
+        let consumer = Arc::new(
+            joined
+                .map_err(|e| failed(e.to_string()))?
+                .map_err(|e| failed(e.to_string()))?,
+        );
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (thread_consumer, thread_stopping) = (Arc::clone(&consumer), Arc::clone(&stopping));
+        let thread = std::thread::Builder::new()
+            .name("kafka-receiver".to_owned())
+            .spawn(move || receive(&thread_consumer, &sender, &thread_stopping, clock))
+            .map_err(|e| failed(e.to_string()))?;
+        Ok(Self {
+            queue,
+            consumer,
+            topic,
+            stopping,
+            thread: Some(thread),
+        })
+    }
+
+    /// The next record; `None` after [`Records::close`].
+    pub async fn recv(&mut self) -> Option<Record> {
+        self.queue.recv().await
+    }
+
+    /// A record that is there already.
+    pub fn try_recv(&mut self) -> Option<Record> {
+        self.queue.try_recv().ok()
+    }
+
+    /// Everything up to `offset` of `partition` is in the store: the group may commit it.
+    pub fn written(&self, partition: i32, offset: i64) {
+        // A partition that was taken away meanwhile is another member's: it will write those records again, which is harmless.
+        if let Err(error) = self.consumer.store_offset(&self.topic, partition, offset) {
+            tracing::debug!(partition, offset, %error, "offset not kept");
+        }
+    }
+
+    /// Commits what was written and leaves the group.
+    pub async fn close(mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.queue.close();
+        let (consumer, thread) = (Arc::clone(&self.consumer), self.thread.take());
+        let left = tokio::task::spawn_blocking(move || {
+            if let Some(thread) = thread {
+                drop(thread.join());
+            }
+            match consumer.commit_consumer_state(CommitMode::Sync) {
+                Ok(())
+                | Err(rdkafka::error::KafkaError::ConsumerCommit(
+                    rdkafka::error::RDKafkaErrorCode::NoOffset,
+                )) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "the last offsets were not committed; these records will be delivered again")
+                }
+            }
+            consumer.unsubscribe();
+        });
+        drop(left.await);
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.queue.close();
+    }
+}
+
+/// Commits the topic's present end for the group, so that it begins there, also after a rebalance or a restart.
+fn begin_at_the_end(consumer: &BaseConsumer, topic: &str) -> rdkafka::error::KafkaResult<()> {
+    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+    let mut ends = TopicPartitionList::new();
+    for partition in metadata
+        .topics()
+        .iter()
+        .flat_map(rdkafka::metadata::MetadataTopic::partitions)
+    {
+        let (_, high) = consumer.fetch_watermarks(topic, partition.id(), TIMEOUT)?;
+        ends.add_partition_offset(topic, partition.id(), Offset::Offset(high))?;
+    }
+    consumer.commit(&ends, CommitMode::Sync)
+}
+
+fn receive(
+    consumer: &BaseConsumer,
+    queue: &mpsc::Sender<Record>,
+    stopping: &AtomicBool,
+    clock: Clock,
+) {
+    while !stopping.load(Ordering::Relaxed) {
+        let message = match consumer.poll(POLL) {
+            None => continue,
+            Some(Ok(message)) => message,
+            Some(Err(error)) => {
+                // librdkafka reconnects by itself; the pause keeps a broker that is down from filling the log.
+                tracing::warn!(%error, "Kafka consumer");
+                std::thread::sleep(POLL);
+                continue;
+            }
+        };
+        let received = clock.now();
+        let timestamp = match message.timestamp() {
+            Timestamp::NotAvailable => None,
+            Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => {
+                Some(Stamp(ms * 1_000_000) + Nanos(500_000))
+            }
+        };
+        let record = Record {
+            value: message.payload().map(<[u8]>::to_vec),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp,
+            received,
+        };
+        if queue.blocking_send(record).is_err() {
+            break;
+        }
+    }
+}

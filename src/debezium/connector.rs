@@ -1,0 +1,191 @@
+//! The connector's configuration.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use secrecy::ExposeSecret;
+
+use crate::config::PostgresEndpoint;
+use crate::event::{SCHEMA, TABLE};
+
+/// Which settings a connector of ours gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ConnectorProfile {
+    /// Debezium as it comes
+    Stock,
+    /// Settings that measurably shorten the way
+    LowLatency,
+}
+
+impl fmt::Display for ConnectorProfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Stock => "stock",
+            Self::LowLatency => "low-latency",
+        })
+    }
+}
+
+/// What `low-latency` sets, and why.
+pub const LOW_LATENCY: &[(&str, &str, &str)] = &[
+    (
+        "poll.interval.ms",
+        "1",
+        "an event waits for the poll loop before it is stamped and again before it is handed on; the default is 500",
+    ),
+    (
+        "producer.override.linger.ms",
+        "0",
+        "Kafka 4's producer otherwise waits 5 ms for company",
+    ),
+];
+
+/// What a connector is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct ConnectorParams<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The source.
+    pub postgres: &'a PostgresEndpoint,
+    /// First part of its topics' names.
+    pub topic_prefix: &'a str,
+    /// Its replication slot.
+    pub slot: &'a str,
+    /// Its publication; it must exist.
+    pub publication: &'a str,
+    /// Its profile.
+    pub profile: ConnectorProfile,
+    /// Settings over the profile's.
+    pub overrides: &'a [(String, String)],
+}
+
+/// The configuration as Connect takes it. It holds the database's password: see [`redacted`].
+#[must_use]
+pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String> {
+    let postgres = params.postgres;
+    let mut config: BTreeMap<String, String> = [
+        ("name", params.name),
+        (
+            "connector.class",
+            "io.debezium.connector.postgresql.PostgresConnector",
+        ),
+        ("tasks.max", "1"),
+        ("plugin.name", "pgoutput"),
+        ("database.hostname", &postgres.host),
+        ("database.port", &postgres.port.to_string()),
+        ("database.user", &postgres.user),
+        ("database.password", postgres.password.expose_secret()),
+        ("database.dbname", &postgres.database),
+        ("topic.prefix", params.topic_prefix),
+        ("table.include.list", &format!("{SCHEMA}.{TABLE}")),
+        ("publication.name", params.publication),
+        ("publication.autocreate.mode", "disabled"),
+        ("slot.name", params.slot),
+        ("snapshot.mode", "no_data"),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect();
+    if params.profile == ConnectorProfile::LowLatency {
+        config.extend(
+            LOW_LATENCY
+                .iter()
+                .map(|(key, value, _)| ((*key).to_owned(), (*value).to_owned())),
+        );
+    }
+    config.extend(params.overrides.iter().cloned());
+    config
+}
+
+/// A configuration fit to be shown: whatever may be a secret is hidden.
+#[must_use]
+pub fn redacted(config: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let secret = |key: &str| {
+        let key = key.to_ascii_lowercase();
+        [
+            "password",
+            "secret",
+            "sasl.jaas",
+            "token",
+            "credential",
+            "key.pem",
+            "ssl.key",
+        ]
+        .iter()
+        .any(|word| key.contains(word))
+    };
+    config
+        .iter()
+        .map(|(key, value)| {
+            (
+                key.clone(),
+                if secret(key) {
+                    "********".to_owned()
+                } else {
+                    value.clone()
+                },
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(
+        profile: ConnectorProfile,
+        overrides: &[(String, String)],
+    ) -> BTreeMap<String, String> {
+        let postgres = PostgresEndpoint {
+            host: "h".into(),
+            port: 5,
+            database: "d".into(),
+            user: "u".into(),
+            password: "tiger".to_owned().into(),
+        };
+        connector_config(&ConnectorParams {
+            name: "n",
+            postgres: &postgres,
+            topic_prefix: "p",
+            slot: "s",
+            publication: "b",
+            profile,
+            overrides,
+        })
+    }
+
+    #[test]
+    fn stock_sets_nothing_that_debezium_has_a_default_for() {
+        let stock = config(ConnectorProfile::Stock, &[]);
+        assert!(
+            LOW_LATENCY
+                .iter()
+                .all(|(key, _, _)| !stock.contains_key(*key))
+        );
+        assert_eq!(
+            config(ConnectorProfile::LowLatency, &[])["poll.interval.ms"],
+            "1"
+        );
+    }
+
+    #[test]
+    fn what_the_user_sets_wins() {
+        let overrides = [("poll.interval.ms".to_owned(), "7".to_owned())];
+        assert_eq!(
+            config(ConnectorProfile::LowLatency, &overrides)["poll.interval.ms"],
+            "7"
+        );
+    }
+
+    #[test]
+    fn no_secret_is_shown() {
+        let overrides = [(
+            "producer.override.sasl.jaas.config".to_owned(),
+            "tiger".to_owned(),
+        )];
+        let shown = redacted(&config(ConnectorProfile::LowLatency, &overrides));
+        assert!(!format!("{shown:?}").contains("tiger"));
+        assert_eq!(shown["database.user"], "u");
+    }
+}
