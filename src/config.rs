@@ -5,6 +5,8 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
+use crate::stack::StackKind;
+
 /// Name of one run: the UTC second it began and a random tail, fit for a folder, a slot, a topic and a database field.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(transparent)]
@@ -108,10 +110,171 @@ pub struct StoreEndpoint {
 pub struct Endpoints {
     /// The source.
     pub postgres: PostgresEndpoint,
-    /// Kafka's bootstrap servers, comma-separated.
-    pub kafka: String,
+    /// Kafka.
+    pub kafka: KafkaEndpoint,
     /// Kafka Connect's REST address without a trailing slash; without it the topic is taken to be fed.
     pub connect: Option<String>,
     /// The read model.
     pub store: StoreEndpoint,
+}
+
+/// A Kafka cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaEndpoint {
+    /// Bootstrap servers, comma-separated.
+    pub bootstrap: String,
+}
+
+impl KafkaEndpoint {
+    /// What every client of it begins with.
+    #[must_use]
+    pub fn client_config(&self) -> rdkafka::ClientConfig {
+        let mut config = rdkafka::ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("client.id", "cdc-bench");
+        config
+    }
+}
+
+/// What is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// Reads `.env` in the working directory, for variables that are not set.
+///
+/// # Errors
+/// When it is there and cannot be read. The text of a line is not repeated: it may hold a password.
+pub fn load_env_file() -> Result<(), ConfigError> {
+    match dotenvy::dotenv() {
+        Err(dotenvy::Error::LineParse(_, at)) => Err(ConfigError(format!(
+            "a line of .env is malformed at character {at}"
+        ))),
+        Err(dotenvy::Error::Io(error)) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(ConfigError(format!(".env: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Endpoints and what else is the same for every command.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(
+    next_help_heading = "External servers (PostgreSQL's password: POSTGRES_PASSWORD; the store: MONGODB_URI)"
+)]
+pub struct EndpointArgs {
+    /// Where the servers come from; without it external if any endpoint is given, else local
+    #[arg(long, global = true, value_enum)]
+    stack: Option<StackKind>,
+    /// PostgreSQL's host
+    #[arg(long, global = true, env = "POSTGRES_HOST", value_name = "HOST")]
+    postgres_host: Option<String>,
+    /// PostgreSQL's port [default: 5432]
+    #[arg(long, global = true, env = "POSTGRES_PORT", value_name = "PORT")]
+    postgres_port: Option<u16>,
+    /// Database of the outbox [default: activity_db]
+    #[arg(long, global = true, env = "POSTGRES_DB", value_name = "NAME")]
+    postgres_db: Option<String>,
+    /// Role with REPLICATION and CREATE [default: postgres]
+    #[arg(long, global = true, env = "POSTGRES_USER", value_name = "ROLE")]
+    postgres_user: Option<String>,
+    /// Kafka's bootstrap servers
+    #[arg(
+        long,
+        global = true,
+        env = "KAFKA_BOOTSTRAP_SERVERS",
+        value_name = "HOST:PORT,..."
+    )]
+    kafka_bootstrap_servers: Option<String>,
+    /// Topic of the outbox [default: postgres.activity.event_outbox]
+    #[arg(long, global = true, env = "KAFKA_TOPIC", value_name = "TOPIC")]
+    kafka_topic: Option<String>,
+    /// Consumer group [default: event-processor-group and the run id]
+    #[arg(long, global = true, env = "KAFKA_GROUP_ID", value_name = "GROUP")]
+    kafka_group_id: Option<String>,
+    /// Kafka Connect's address
+    #[arg(long, global = true, env = "CONNECT_URL", value_name = "URL")]
+    connect_url: Option<String>,
+    /// Database of the read model
+    #[arg(
+        long,
+        global = true,
+        env = "MONGODB_DATABASE",
+        value_name = "NAME",
+        default_value = "activity_read"
+    )]
+    mongodb_database: String,
+    /// Most documents in one store write
+    #[arg(long, global = true, env = "BATCH_SIZE", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    batch_size: u32,
+}
+
+/// Endpoints and what else is the same for every command, resolved.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The user's servers; `None`: a local stack of ours.
+    pub endpoints: Option<Endpoints>,
+    /// Topic of the outbox.
+    pub topic: String,
+    /// Whether the user named it.
+    pub topic_is_given: bool,
+    /// Consumer group.
+    pub group: String,
+    /// Whether the user named it.
+    pub group_is_given: bool,
+    /// Most documents in one store write.
+    pub batch_size: usize,
+}
+
+impl EndpointArgs {
+    /// Checks that what belongs together is given together.
+    ///
+    /// # Errors
+    /// When an endpoint is missing.
+    pub fn resolve(self) -> Result<Settings, ConfigError> {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let uri = variable("MONGODB_URI");
+        let any = self.postgres_host.is_some()
+            || self.kafka_bootstrap_servers.is_some()
+            || self.connect_url.is_some()
+            || uri.is_some();
+        let external = self.stack.map_or(any, |kind| kind == StackKind::External);
+        let need = |value: Option<String>, name: &str| {
+            value.ok_or_else(|| ConfigError(format!("the external stack needs {name}: set it in the environment or in .env, or use --stack local")))
+        };
+        let endpoints = if external {
+            Some(Endpoints {
+                postgres: PostgresEndpoint {
+                    host: need(self.postgres_host, "POSTGRES_HOST")?,
+                    port: self.postgres_port.unwrap_or(5432),
+                    database: self.postgres_db.unwrap_or_else(|| "activity_db".to_owned()),
+                    user: self.postgres_user.unwrap_or_else(|| "postgres".to_owned()),
+                    password: need(variable("POSTGRES_PASSWORD"), "POSTGRES_PASSWORD")?.into(),
+                },
+                kafka: KafkaEndpoint {
+                    bootstrap: need(self.kafka_bootstrap_servers, "KAFKA_BOOTSTRAP_SERVERS")?,
+                },
+                connect: self.connect_url,
+                store: StoreEndpoint {
+                    uri: need(uri, "MONGODB_URI")?.into(),
+                    database: self.mongodb_database,
+                },
+            })
+        } else {
+            None
+        };
+        Ok(Settings {
+            endpoints,
+            topic_is_given: self.kafka_topic.is_some(),
+            topic: self
+                .kafka_topic
+                .unwrap_or_else(|| "postgres.activity.event_outbox".to_owned()),
+            group_is_given: self.kafka_group_id.is_some(),
+            group: self
+                .kafka_group_id
+                .unwrap_or_else(|| "event-processor-group".to_owned()),
+            batch_size: usize::try_from(self.batch_size).unwrap_or(usize::MAX),
+        })
+    }
 }

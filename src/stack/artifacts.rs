@@ -1,0 +1,590 @@
+//! The servers' files: fetched by the user's own `mvn` and `pip`, which know their registries, mirrors and proxies, and
+//! checked against sums of ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::cache::Cache;
+use super::{Progress, StackError};
+
+const SUMS: &str = include_str!("../../stack/artifacts.sha256");
+const REQUIREMENTS: &str = include_str!("../../stack/requirements.txt");
+const POMS: [(&str, &str); 3] = [
+    ("kafka", include_str!("../../stack/maven/kafka.xml")),
+    ("debezium", include_str!("../../stack/maven/debezium.xml")),
+    ("postgres", include_str!("../../stack/maven/postgres.xml")),
+];
+/// Pinned as the artifacts are: what another version copies may differ.
+const COPY_GOAL: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
+/// Longest time one client may take.
+const FETCH_LIMIT: Duration = Duration::from_secs(900);
+
+/// What to type where something is missing, on Debian.
+pub(super) const APT: &str =
+    "on Debian: apt-get install openjdk-17-jre-headless maven python3-venv";
+
+/// Versions, out of the poms themselves.
+pub(super) mod version {
+    use super::{POMS, REQUIREMENTS};
+
+    /// Apache Kafka's.
+    pub(crate) fn kafka() -> &'static str {
+        between(POMS[0].1, "<kafka.version>", "<")
+    }
+
+    /// Debezium's.
+    pub(crate) fn debezium() -> &'static str {
+        between(POMS[1].1, "<debezium.version>", "<")
+    }
+
+    /// PostgreSQL's.
+    pub(crate) fn postgres() -> &'static str {
+        between(POMS[2].1, "<postgres.version>", "<")
+    }
+
+    /// SecantusDB's.
+    pub(crate) fn secantusdb() -> &'static str {
+        between(REQUIREMENTS, "secantusdb==", " ")
+    }
+
+    fn between(text: &'static str, before: &str, after: &str) -> &'static str {
+        text.split_once(before)
+            .and_then(|(_, rest)| rest.split_once(after))
+            .map_or("unknown", |(version, _)| version)
+    }
+}
+
+/// Everything a local stack is made of, on disk and checked.
+#[derive(Debug, Clone)]
+pub(super) struct Artifacts {
+    /// Jars of the broker and of Connect.
+    pub(super) kafka: PathBuf,
+    /// Connect's `plugin.path`, holding Debezium's jars.
+    pub(super) plugins: PathBuf,
+    /// PostgreSQL's `bin`.
+    pub(super) postgres_bin: PathBuf,
+    /// The document store.
+    pub(super) store: StoreProgram,
+}
+
+/// The document store's program.
+#[derive(Debug, Clone)]
+pub(super) enum StoreProgram {
+    /// MongoDB's own, found on PATH.
+    Mongod(PathBuf),
+    /// SecantusDB's, in a venv of its own.
+    Secantus(PathBuf),
+}
+
+/// The platform's name in PostgreSQL's artifact.
+fn platform() -> Result<&'static str, StackError> {
+    match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("linux", "x86_64") => Ok("linux-amd64"),
+        ("linux", "aarch64") => Ok("linux-arm64v8"),
+        ("macos", "x86_64") => Ok("darwin-amd64"),
+        ("macos", "aarch64") => Ok("darwin-arm64v8"),
+        (os, arch) => Err(StackError::MissingPrerequisite {
+            what: format!("a PostgreSQL build for {os} on {arch}"),
+            advice: "use --stack external or --stack compose".to_owned(),
+        }),
+    }
+}
+
+/// The sums of one set: file name -> SHA-256 in hexadecimal.
+fn sums(set: &str) -> Result<BTreeMap<&'static str, &'static str>, StackError> {
+    let platform = platform()?;
+    let mine = |file: &str| set != "postgres" || file.contains(&format!("-{platform}-"));
+    let entry = |line: &'static str| {
+        let (sum, path) = line.split_once("  ")?;
+        let (of, file) = path.split_once('/')?;
+        (of == set && mine(file)).then_some((file, sum))
+    };
+    Ok(SUMS.lines().filter_map(entry).collect())
+}
+
+/// What is wrong with a folder of jars; nothing when it holds exactly what it must.
+fn inspect(folder: &Path, sums: &BTreeMap<&str, &str>) -> Vec<String> {
+    let present: BTreeSet<String> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|file| file.file_name().into_string().ok())
+        .collect();
+    let mut wrong = Vec::new();
+    for (file, sum) in sums {
+        if !present.contains(*file) {
+            wrong.push(format!("{file} is missing"));
+        } else if sha256(&folder.join(file)).as_deref() != Some(sum) {
+            wrong.push(format!("{file} does not match its SHA-256"));
+        }
+    }
+    // Java would load a stranger too.
+    wrong.extend(
+        present
+            .iter()
+            .filter(|file| !sums.contains_key(file.as_str()))
+            .map(|file| format!("{file} does not belong there")),
+    );
+    wrong
+}
+
+fn sha256(path: &Path) -> Option<String> {
+    let mut file = std::fs::File::open(path).ok()?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer).ok()? {
+            0 => break,
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+    Some(
+        hasher
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+    )
+}
+
+/// Makes sure that everything is there, and is what it must be; fetches what is not.
+pub(super) async fn provide(
+    cache: &Cache,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<Artifacts, StackError> {
+    let step = "artifacts";
+    progress.begin(step);
+    let began = Instant::now();
+    let (fetched, store) = {
+        let (sender, mut details) = tokio::sync::mpsc::channel::<String>(16);
+        let (cache, stop) = (cache.clone(), cancel.clone());
+        // Fetching blocks, and takes a lock for as long as it does: a thread of its own.
+        let work = tokio::task::spawn_blocking(move || {
+            let lock = cache.lock_file("artifacts.lock")?;
+            lock.lock()
+                .map_err(StackError::io("lock", cache.path("artifacts.lock")))?;
+            let tell = |detail: String| {
+                // A detail that finds the queue full is not worth waiting for.
+                let _ = sender.try_send(detail);
+            };
+            std::thread::scope(|scope| {
+                let sets = POMS.map(|(set, pom)| {
+                    let (cache, stop, tell) = (&cache, &stop, &tell);
+                    scope.spawn(move || provide_set(cache, set, pom, tell, stop))
+                });
+                let store = provide_store(&cache, &tell, &stop);
+                let fetched: Result<Vec<bool>, StackError> = sets
+                    .into_iter()
+                    .map(|set| set.join().unwrap_or(Err(StackError::Cancelled)))
+                    .collect();
+                Ok((fetched?.contains(&true), store?))
+            })
+        });
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                Some(detail) = details.recv() => progress.update(step, &detail),
+                done = &mut work => break done.map_err(|e| StackError::Artifact { artifact: "artifacts".to_owned(), reason: e.to_string() })??,
+            }
+        }
+    };
+    let postgres_bin = unpack_postgres(cache).await?;
+    progress.end(
+        step,
+        if fetched {
+            "fetched and checked"
+        } else {
+            "checked"
+        },
+    );
+    tracing::info!(took_ms = began.elapsed().as_millis(), fetched, "artifacts");
+    Ok(Artifacts {
+        kafka: cache.path("artifacts/kafka"),
+        plugins: cache.path("artifacts/plugins"),
+        postgres_bin,
+        store,
+    })
+}
+
+/// Where a set lies: Connect isolates plugins by folder, so Debezium's jars have one within the plugin path.
+fn folder_of(cache: &Cache, set: &str) -> PathBuf {
+    cache.path(&if set == "debezium" {
+        "artifacts/plugins/debezium".to_owned()
+    } else {
+        format!("artifacts/{set}")
+    })
+}
+
+/// True when something had to be fetched.
+fn provide_set(
+    cache: &Cache,
+    set: &str,
+    pom: &str,
+    tell: &dyn Fn(String),
+    stop: &CancellationToken,
+) -> Result<bool, StackError> {
+    let sums = sums(set)?;
+    let folder = folder_of(cache, set);
+    let existed = folder.exists();
+    let wrong = inspect(&folder, &sums);
+    if wrong.is_empty() {
+        return Ok(false);
+    }
+    if existed {
+        tracing::warn!(
+            "{}: {}; fetching it again",
+            folder.display(),
+            wrong.join(", ")
+        );
+    }
+    tell(format!("{set}: {} files", sums.len()));
+    let fresh = cache.path(&format!("artifacts/.fetch-{set}"));
+    remove(&fresh)?;
+    std::fs::create_dir_all(&fresh).map_err(StackError::io("make", &fresh))?;
+    // Beside the folder, not in it: the folder is to hold its jars and nothing else.
+    let pom_path = cache.path(&format!("artifacts/.{set}.xml"));
+    std::fs::write(&pom_path, pom).map_err(StackError::io("write", &pom_path))?;
+    let fetched = maven(
+        &pom_path,
+        &fresh,
+        |line| tell(format!("{set}: {line}")),
+        stop,
+    );
+    let context = |error: StackError| match error {
+        StackError::Artifact { artifact, reason } if existed => StackError::Artifact {
+            artifact,
+            reason: format!("{}; and {reason}", wrong.join(", ")),
+        },
+        StackError::MissingPrerequisite { what, advice } if existed => StackError::Artifact {
+            artifact: format!("{set} (cached)"),
+            reason: format!(
+                "{}; it cannot be fetched again: {what} is missing: {advice}",
+                wrong.join(", ")
+            ),
+        },
+        other => other,
+    };
+    fetched.map_err(context)?;
+    let wrong = inspect(&fresh, &sums);
+    if !wrong.is_empty() {
+        return Err(StackError::Artifact {
+            artifact: set.to_owned(),
+            reason: format!(
+                "what Maven fetched is not what was pinned: {}; check its mirror, and remove the files from its local repository (~/.m2)",
+                wrong.join(", ")
+            ),
+        });
+    }
+    remove(&folder)?;
+    if let Some(parent) = folder.parent() {
+        std::fs::create_dir_all(parent).map_err(StackError::io("make", parent))?;
+    }
+    std::fs::rename(&fresh, &folder).map_err(StackError::io("put in place", &folder))?;
+    Ok(true)
+}
+
+fn remove(folder: &Path) -> Result<(), StackError> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StackError::io("remove", folder)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn maven(
+    pom: &Path,
+    output: &Path,
+    tell: impl Fn(&str),
+    stop: &CancellationToken,
+) -> Result<(), StackError> {
+    let mut command = Command::new("mvn");
+    command.args(["-B", "-C", "-f"]).arg(pom).arg(COPY_GOAL);
+    command
+        .arg(format!("-DoutputDirectory={}", output.display()))
+        .arg(format!("-Dpostgres.platform={}", platform()?));
+    let missing = || StackError::MissingPrerequisite {
+        what: "Maven (mvn)".to_owned(),
+        advice: APT.to_owned(),
+    };
+    let mut errors = Vec::new();
+    let ok = watch(command, "mvn", missing, stop, |line| {
+        // "Downloaded from central: <address>/x.jar (1.2 MB at 3.4 MB/s)"
+        if let Some(file) = line
+            .strip_prefix("Downloaded from ")
+            .and_then(|rest| rest.rsplit('/').nth(1).and(Some(rest)))
+        {
+            let file = file
+                .split(" (")
+                .next()
+                .and_then(|address| address.rsplit('/').next())
+                .unwrap_or(file);
+            tell(file);
+        } else if let Some(error) = line.strip_prefix("[ERROR] ") {
+            errors.push(error.to_owned());
+        }
+    })?;
+    if ok {
+        return Ok(());
+    }
+    errors.truncate(3);
+    Err(StackError::Artifact {
+        artifact: "mvn".to_owned(),
+        reason: format!("could not fetch the servers: {}", errors.join(" ")),
+    })
+}
+
+/// Runs a client to its end, line by line; ended with us, and when asked to stop. True when it succeeded.
+fn watch(
+    mut command: Command,
+    name: &str,
+    missing: impl FnOnce() -> StackError,
+    stop: &CancellationToken,
+    mut line: impl FnMut(&str),
+) -> Result<bool, StackError> {
+    use std::os::unix::process::CommandExt;
+    let failed = |reason: String| StackError::Artifact {
+        artifact: name.to_owned(),
+        reason,
+    };
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
+        Err(error) => return Err(failed(format!("could not be started: {error}"))),
+    };
+    let began = Instant::now();
+    let (lines, out) = std::sync::mpsc::sync_channel(64);
+    let stdout = child.stdout.take();
+    let reader = std::thread::spawn(move || {
+        for text in stdout
+            .into_iter()
+            .flat_map(|out| BufReader::new(out).lines().map_while(Result::ok))
+        {
+            if lines.send(text).is_err() {
+                break;
+            }
+        }
+    });
+    let status = loop {
+        if let Ok(text) = out.recv_timeout(Duration::from_millis(50)) {
+            line(&text);
+            continue;
+        }
+        if let Some(status) = child.try_wait().map_err(|e| failed(e.to_string()))? {
+            break status;
+        }
+        let over = began.elapsed() > FETCH_LIMIT;
+        if over || stop.is_cancelled() {
+            super::child::kill_group(child.id());
+            // Killed: it cannot but end.
+            let _ = child.wait();
+            return Err(if over {
+                failed(format!("was not done within {} s", FETCH_LIMIT.as_secs()))
+            } else {
+                StackError::Cancelled
+            });
+        }
+    };
+    // Whatever it said last.
+    while let Ok(text) = out.recv_timeout(Duration::from_millis(200)) {
+        line(&text);
+    }
+    drop(out);
+    let _ = reader.join();
+    Ok(status.success())
+}
+
+/// A `mongod` on PATH; else SecantusDB in a venv.
+fn provide_store(
+    cache: &Cache,
+    tell: &dyn Fn(String),
+    stop: &CancellationToken,
+) -> Result<StoreProgram, StackError> {
+    if let Some(mongod) = on_path("mongod") {
+        return Ok(StoreProgram::Mongod(mongod));
+    }
+    // Named by its content: another list of requirements is another venv.
+    let tag: String = Sha256::digest(REQUIREMENTS)
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let venv = cache.path(&format!("secantusdb-{}-{tag}", version::secantusdb()));
+    let program = venv.join("bin/secantusd-py");
+    // Made last.
+    let whole = venv.join(".whole");
+    if whole.exists() && program.exists() {
+        return Ok(StoreProgram::Secantus(program));
+    }
+    tell("document store: SecantusDB".to_owned());
+    remove(&venv)?;
+    let missing = || StackError::MissingPrerequisite {
+        what: "Python 3.11 or later with venv".to_owned(),
+        advice: APT.to_owned(),
+    };
+    let mut make = Command::new("python3");
+    make.args(["-m", "venv"]).arg(&venv);
+    if !watch(make, "python3 -m venv", missing, stop, |_| {})? {
+        remove(&venv)?;
+        return Err(missing());
+    }
+    let list = cache.path("requirements.txt");
+    std::fs::write(&list, REQUIREMENTS).map_err(StackError::io("write", &list))?;
+    let mut install = Command::new(venv.join("bin/python"));
+    install
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--require-hashes",
+            "--only-binary=:all:",
+            "-r",
+        ])
+        .arg(&list);
+    let mut last = String::new();
+    let installed = watch(install, "pip", missing, stop, |line| {
+        if let Some(package) = line.strip_prefix("Collecting ") {
+            tell(format!(
+                "document store: {}",
+                package.split_whitespace().next().unwrap_or(package)
+            ));
+        }
+        line.clone_into(&mut last);
+    })?;
+    if !installed {
+        remove(&venv)?;
+        return Err(StackError::Artifact {
+            artifact: "pip".to_owned(),
+            reason: format!("could not install SecantusDB: {last}"),
+        });
+    }
+    std::fs::write(&whole, "").map_err(StackError::io("write", &whole))?;
+    Ok(StoreProgram::Secantus(program))
+}
+
+/// A program on PATH.
+pub(super) fn on_path(name: &str) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let executable = |path: &PathBuf| {
+        path.metadata()
+            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    std::env::split_paths(&std::env::var_os("PATH")?)
+        .map(|folder| folder.join(name))
+        .find(executable)
+}
+
+/// Unpacks PostgreSQL once; its `bin`.
+async fn unpack_postgres(cache: &Cache) -> Result<PathBuf, StackError> {
+    let cache = cache.clone();
+    let unpacked = tokio::task::spawn_blocking(move || {
+        let lock = cache.lock_file("artifacts.lock")?;
+        lock.lock()
+            .map_err(StackError::io("lock", cache.path("artifacts.lock")))?;
+        let folder = cache.path(&format!("postgresql-{}", version::postgres()));
+        if !folder.join("bin/postgres").exists() {
+            let fresh = cache.path(".unpack-postgresql");
+            remove(&fresh)?;
+            let sums = sums("postgres")?;
+            let jar = sums
+                .keys()
+                .next()
+                .map(|jar| cache.path("artifacts/postgres").join(jar))
+                .unwrap_or_default();
+            unpack(&jar, &fresh).map_err(|reason| StackError::Artifact {
+                artifact: jar.display().to_string(),
+                reason,
+            })?;
+            remove(&folder)?;
+            std::fs::rename(&fresh, &folder).map_err(StackError::io("put in place", &folder))?;
+        }
+        Ok(folder.join("bin"))
+    });
+    unpacked.await.map_err(|e| StackError::Artifact {
+        artifact: "PostgreSQL".to_owned(),
+        reason: e.to_string(),
+    })?
+}
+
+/// A jar that holds one `.txz`.
+fn unpack(jar: &Path, into: &Path) -> Result<(), String> {
+    let file = std::fs::File::open(jar).map_err(|e| e.to_string())?;
+    let mut jar = zip::ZipArchive::new(file).map_err(|e| e.to_string())?;
+    let index = (0..jar.len())
+        .find(|&index| {
+            jar.by_index(index)
+                .is_ok_and(|entry| entry.name().is_ok_and(|name| name.ends_with(".txz")))
+        })
+        .ok_or("it holds no .txz")?;
+    let packed = jar.by_index(index).map_err(|e| e.to_string())?;
+    let tar = lzma_rust2::XzReader::new(packed, true);
+    let mut archive = tar::Archive::new(tar);
+    archive.set_preserve_ownerships(false);
+    archive.unpack(into).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_set_has_its_sums() {
+        assert_eq!(sums("kafka").unwrap().len(), 90);
+        assert_eq!(sums("debezium").unwrap().len(), 21);
+        assert_eq!(sums("postgres").unwrap().len(), 1, "one platform's");
+        assert!(sums("kafka").unwrap().values().all(|sum| sum.len() == 64));
+        assert_eq!(
+            (
+                version::kafka(),
+                version::debezium(),
+                version::postgres(),
+                version::secantusdb()
+            ),
+            ("4.3.0", "3.6.0.Final", "18.3.0", "0.7.0b3")
+        );
+    }
+
+    #[test]
+    fn a_damaged_a_missing_and_a_foreign_file_are_each_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("a.jar", "a");
+        write("b.jar", "not b");
+        write("x.jar", "");
+        let digest = |text: &str| {
+            Sha256::digest(text)
+                .iter()
+                .map(|b| format!("{b:02x}"))
+                .collect::<String>()
+        };
+        let (a, b) = (digest("a"), digest("b"));
+        let sums = BTreeMap::from([
+            ("a.jar", a.as_str()),
+            ("b.jar", b.as_str()),
+            ("c.jar", b.as_str()),
+        ]);
+        assert_eq!(
+            inspect(folder.path(), &sums),
+            [
+                "b.jar does not match its SHA-256",
+                "c.jar is missing",
+                "x.jar does not belong there"
+            ]
+        );
+    }
+}

@@ -1,0 +1,172 @@
+//! A server as a child process: how it is started, watched and ended.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+use super::StackError;
+use super::cache::{NOBODY, is_root};
+
+/// Lines of a log that go into an error.
+const TAIL_LINES: usize = 15;
+
+/// How a server is started; the same again after a restart. It holds no secret: those are in files only we can read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ServerSpec {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) address: String,
+    pub(super) program: PathBuf,
+    pub(super) args: Vec<String>,
+    pub(super) folder: PathBuf,
+    pub(super) log: PathBuf,
+    /// Whether it refuses to be root, and so runs as nobody when we are.
+    pub(super) never_root: bool,
+    /// The signal that ends it in order, quickly.
+    pub(super) stop_signal: i32,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub(super) struct Child {
+    pub(super) spec: ServerSpec,
+    process: std::process::Child,
+}
+
+impl Child {
+    /// Starts it. Called from a thread that lives as long as the stack: the kernel ends it with that thread.
+    pub(super) fn start(spec: ServerSpec) -> Result<Self, StackError> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&spec.log)
+            .map_err(StackError::io("open", &spec.log))?;
+        let errors = log.try_clone().map_err(StackError::io("open", &spec.log))?;
+        let mut command = Command::new(&spec.program);
+        command
+            .args(&spec.args)
+            .current_dir(&spec.folder)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors);
+        as_its_user(&mut command, spec.never_root);
+        // A group of its own: Ctrl-C at the terminal is for us alone, who then end it in order.
+        command.process_group(0);
+        die_with_us(&mut command);
+        let process = command.spawn().map_err(|error| StackError::ServerFailed {
+            server: spec.name.clone(),
+            reason: format!("{}: {error}", spec.program.display()),
+            log: String::new(),
+        })?;
+        Ok(Self { spec, process })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn ended(&mut self) -> Option<String> {
+        self.process
+            .try_wait()
+            .ok()
+            .flatten()
+            .map(|status| status.to_string())
+    }
+
+    /// Its failure, with the end of its log.
+    pub(super) fn failure(&self, reason: impl Into<String>) -> StackError {
+        StackError::ServerFailed {
+            server: self.spec.name.clone(),
+            reason: reason.into(),
+            log: tail(&self.spec.log),
+        }
+    }
+
+    /// Asks it to end.
+    pub(super) fn ask_to_stop(&mut self) {
+        let signal = Signal::try_from(self.spec.stop_signal).unwrap_or(Signal::SIGTERM);
+        // It may have ended already.
+        let _ = kill(pid(self.pid()), signal);
+    }
+
+    /// Waits for its end, and ends it the hard way when that takes too long.
+    pub(super) fn stop(mut self, patience: Duration) {
+        self.ask_to_stop();
+        let began = Instant::now();
+        while self.ended().is_none() && began.elapsed() < patience {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.kill();
+    }
+
+    /// Ends it the hard way, with all it has started.
+    pub(super) fn kill(&mut self) {
+        if self.ended().is_none() {
+            kill_group(self.pid());
+            // Killed: it cannot but end.
+            let _ = self.process.wait();
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Drops root for a program that refuses it.
+pub(super) fn as_its_user(command: &mut Command, never_root: bool) {
+    if never_root && is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+}
+
+/// The kernel ends the child when the thread that started it ends, even if that is killed.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+fn die_with_us(command: &mut Command) {
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl(2) and getppid(2) are plain system
+    // calls that allocate nothing and take no lock.
+    unsafe {
+        command.pre_exec(|| {
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            Ok(())
+        });
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_us(_: &mut Command) {}
+
+pub(super) fn pid(id: u32) -> Pid {
+    Pid::from_raw(i32::try_from(id).unwrap_or(i32::MAX))
+}
+
+/// Ends a process and everything in its group.
+pub(super) fn kill_group(id: u32) {
+    // Either may be gone already.
+    let _ = killpg(pid(id), Signal::SIGKILL);
+    let _ = kill(pid(id), Signal::SIGKILL);
+}
+
+/// The last lines of a log.
+pub(super) fn tail(log: &std::path::Path) -> String {
+    let bytes = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<_> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..]
+        .iter()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}

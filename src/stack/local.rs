@@ -1,0 +1,347 @@
+//! A local stack: PostgreSQL, Kafka, Connect with Debezium and a document store as our children, on free loopback ports.
+//!
+//! Everything listens on 127.0.0.1 alone. PostgreSQL and the store ask for a generated password; Kafka and Connect have
+//! none and are guarded by loopback alone.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::artifacts::{self, Artifacts};
+use super::cache::{Cache, make_dir, write_private};
+use super::child::{Child, ServerSpec};
+use super::{Progress, StackError, servers};
+use crate::config::{Endpoints, KafkaEndpoint, PostgresEndpoint, StoreEndpoint};
+
+/// Longest wait for one server.
+pub(super) const READY_LIMIT: Duration = Duration::from_secs(60);
+/// Longest wait for one to end before it is killed. Its data is about to be deleted.
+const STOP_PATIENCE: Duration = Duration::from_millis(1_500);
+/// How often a start is tried when a port was taken in between.
+const ATTEMPTS: usize = 3;
+
+/// A running local stack.
+#[derive(Debug)]
+pub(super) struct LocalStack {
+    pub(super) folder: PathBuf,
+    pub(super) endpoints: Endpoints,
+    pub(super) children: Vec<Child>,
+    /// Held for as long as the stack lives: a folder whose lock is free is a dead stack's.
+    _lock: File,
+}
+
+/// The ports of a stack.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ports {
+    pub(super) postgres: u16,
+    pub(super) kafka: u16,
+    pub(super) controller: u16,
+    pub(super) connect: u16,
+    pub(super) store: u16,
+}
+
+impl Ports {
+    /// Five that are free now.
+    fn free() -> Result<Self, StackError> {
+        // Held together, so that none is given twice.
+        let taken: std::io::Result<Vec<TcpListener>> = (0..5)
+            .map(|_| TcpListener::bind(("127.0.0.1", 0)))
+            .collect();
+        let failed = |e: std::io::Error| StackError::ServerFailed {
+            server: "local stack".to_owned(),
+            reason: format!("no free port on 127.0.0.1: {e}"),
+            log: String::new(),
+        };
+        let ports: std::io::Result<Vec<u16>> =
+            taken.and_then(|all| all.iter().map(|l| Ok(l.local_addr()?.port())).collect());
+        match ports.map_err(failed)?[..] {
+            [postgres, kafka, controller, connect, store] => Ok(Self {
+                postgres,
+                kafka,
+                controller,
+                connect,
+                store,
+            }),
+            _ => unreachable!("five were asked for"),
+        }
+    }
+}
+
+/// A password nobody has to type.
+pub(super) fn password() -> String {
+    let mut rng = rand::rng();
+    (0..24)
+        .map(|_| char::from(rng.sample(rand::distr::Alphanumeric)))
+        .collect()
+}
+
+/// What the start of each server needs to know.
+pub(super) struct Plan<'a> {
+    pub(super) artifacts: &'a Artifacts,
+    pub(super) folder: &'a Path,
+    pub(super) ports: Ports,
+    pub(super) endpoints: &'a Endpoints,
+    pub(super) cancel: &'a CancellationToken,
+    pub(super) progress: &'a dyn Progress,
+}
+
+impl LocalStack {
+    /// Fetches what is missing and starts the servers.
+    pub(super) async fn start(
+        cache: &Cache,
+        progress: &dyn Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Self, StackError> {
+        servers::check_java(cancel).await?;
+        let artifacts = artifacts::provide(cache, progress, cancel).await?;
+        if cancel.is_cancelled() {
+            return Err(StackError::Cancelled);
+        }
+        let mut attempt = 1;
+        loop {
+            match Self::attempt(cache, &artifacts, progress, cancel).await {
+                Err(StackError::ServerFailed { server, log, .. })
+                    if attempt < ATTEMPTS && lost_its_port(&log) =>
+                {
+                    tracing::warn!(
+                        server,
+                        "its port was taken meanwhile; starting again on others"
+                    );
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn attempt(
+        cache: &Cache,
+        artifacts: &Artifacts,
+        progress: &dyn Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Self, StackError> {
+        let (folder, lock) = instance(cache)?;
+        let ports = Ports::free()?;
+        let secret = |text: String| secrecy::SecretString::from(text);
+        let store_password = password();
+        let endpoints = Endpoints {
+            postgres: PostgresEndpoint {
+                host: "127.0.0.1".to_owned(),
+                port: ports.postgres,
+                database: "activity_db".to_owned(),
+                user: "postgres".to_owned(),
+                password: secret(password()),
+            },
+            kafka: KafkaEndpoint {
+                bootstrap: format!("127.0.0.1:{}", ports.kafka),
+            },
+            connect: Some(format!("http://127.0.0.1:{}", ports.connect)),
+            store: StoreEndpoint {
+                uri: secret(format!(
+                    "mongodb://cdc_bench:{store_password}@127.0.0.1:{}/?directConnection=true&authSource=admin",
+                    ports.store
+                )),
+                database: "activity_read".to_owned(),
+            },
+        };
+        let mut stack = Self {
+            folder: folder.clone(),
+            endpoints: endpoints.clone(),
+            children: Vec::new(),
+            _lock: lock,
+        };
+        let plan = Plan {
+            artifacts,
+            folder: &folder,
+            ports,
+            endpoints: &endpoints,
+            cancel,
+            progress,
+        };
+        progress.begin("servers");
+        // At once where they do not need each other; Connect needs the broker. In this task and no other: see `Child::start`.
+        let (postgres, (kafka, connect), store) = tokio::join!(
+            servers::postgres(&plan),
+            async {
+                let kafka = servers::kafka(&plan).await;
+                let connect = match &kafka {
+                    Ok(_) => Some(servers::connect(&plan).await),
+                    Err(_) => None,
+                };
+                (kafka, connect)
+            },
+            servers::store(&plan, &store_password),
+        );
+        let mut failure = None;
+        for started in [Some(postgres), Some(kafka), connect, Some(store)]
+            .into_iter()
+            .flatten()
+        {
+            match started {
+                Ok(child) => stack.children.push(child),
+                Err(error) => failure = Some(failure.unwrap_or(error)),
+            }
+        }
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        progress.end("servers", &stack.describe());
+        Ok(stack)
+    }
+
+    /// The servers, in a line.
+    pub(super) fn describe(&self) -> String {
+        let servers: Vec<_> = self
+            .children
+            .iter()
+            .map(|child| {
+                format!(
+                    "{} {} on {}",
+                    child.spec.name, child.spec.version, child.spec.address
+                )
+            })
+            .collect();
+        servers.join(", ")
+    }
+
+    /// A server that has ended by itself.
+    pub(super) fn dead_server(&mut self) -> Option<String> {
+        self.children.iter_mut().find_map(|child| {
+            let status = child.ended()?;
+            Some(format!(
+                "{} ended by itself ({status}); the end of its log:\n{}",
+                child.spec.name,
+                super::child::tail(&child.spec.log)
+            ))
+        })
+    }
+
+    /// Stops the servers, users before used, and removes what they wrote.
+    pub(super) fn stop(mut self) {
+        let mut children = std::mem::take(&mut self.children);
+        // Asked all at once: each has what it needs to end in order for a moment, and then no longer.
+        children.iter_mut().rev().for_each(Child::ask_to_stop);
+        for child in children.into_iter().rev() {
+            child.stop(STOP_PATIENCE);
+        }
+    }
+}
+
+impl Drop for LocalStack {
+    fn drop(&mut self) {
+        self.children.iter_mut().for_each(Child::kill);
+        if !self.folder.as_os_str().is_empty() {
+            // What cannot be removed now is swept by the next start.
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+fn lost_its_port(log: &str) -> bool {
+    let log = log.to_ascii_lowercase();
+    ["address already in use", "could not bind", "bindexception"]
+        .iter()
+        .any(|words| log.contains(words))
+}
+
+/// A folder for one stack, locked; dead stacks' folders go at the same time.
+fn instance(cache: &Cache) -> Result<(PathBuf, File), StackError> {
+    let parent = cache.path("stacks");
+    make_dir(&parent, 0o755)?;
+    let making = cache.lock_file("stacks.lock")?;
+    making
+        .lock()
+        .map_err(StackError::io("lock", cache.path("stacks.lock")))?;
+    sweep(&parent);
+    let folder = parent.join(uuid::Uuid::now_v7().simple().to_string());
+    make_dir(&folder, 0o755)?;
+    let path = folder.join("lock");
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(StackError::io("open", &path))?;
+    lock.try_lock().map_err(|e| StackError::Io {
+        action: "lock",
+        path,
+        reason: e.to_string(),
+    })?;
+    Ok((folder, lock))
+}
+
+/// Removes the folders of stacks whose owner is gone. Their servers went with it.
+fn sweep(parent: &Path) {
+    for folder in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let Ok(lock) = File::options().write(true).open(folder.path().join("lock")) else {
+            continue;
+        };
+        if lock.try_lock().is_ok() {
+            tracing::debug!(folder = %folder.path().display(), "removing what a stack left behind");
+            let _ = std::fs::remove_dir_all(folder.path());
+        }
+    }
+}
+
+/// Asks again and again until `ready` says yes, the child ends, the user asks to stop, or time is up.
+pub(super) async fn until_ready<F: Future<Output = Result<(), String>>>(
+    child: &mut Child,
+    cancel: &CancellationToken,
+    mut ready: impl FnMut() -> F,
+) -> Result<(), StackError> {
+    let began = Instant::now();
+    let mut last = "it did not answer".to_owned();
+    while began.elapsed() < READY_LIMIT {
+        if let Some(status) = child.ended() {
+            return Err(child.failure(format!("it ended ({status})")));
+        }
+        tokio::select! {
+            () = cancel.cancelled() => return Err(StackError::Cancelled),
+            answer = ready() => match answer {
+                Ok(()) => return Ok(()),
+                Err(reason) => last = reason,
+            },
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err(child.failure(format!(
+        "it was not ready within {} s: {last}",
+        READY_LIMIT.as_secs()
+    )))
+}
+
+/// Writes a server's configuration.
+pub(super) fn configure(path: &Path, lines: &[(&str, &str)]) -> Result<(), StackError> {
+    let text: String = lines
+        .iter()
+        .map(|(key, value)| format!("{key}={value}\n"))
+        .collect();
+    write_private(path, text.as_bytes())
+}
+
+/// A spec with what all of them share.
+pub(super) fn spec(
+    plan: &Plan<'_>,
+    name: &str,
+    version: &str,
+    port: u16,
+    program: impl Into<PathBuf>,
+    args: Vec<String>,
+) -> ServerSpec {
+    ServerSpec {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        address: format!("127.0.0.1:{port}"),
+        program: program.into(),
+        args,
+        folder: plan.folder.to_owned(),
+        log: plan.folder.join(format!("{name}.log")),
+        never_root: false,
+        stop_signal: nix::sys::signal::Signal::SIGTERM as i32,
+    }
+}

@@ -1,0 +1,500 @@
+//! The four servers: configuration, start, and what counts as ready.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use mongodb::bson::doc;
+use mongodb::options::ClientOptions;
+use nix::sys::signal::Signal;
+use secrecy::ExposeSecret;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use super::StackError;
+use super::artifacts::{APT, StoreProgram, version};
+use super::cache::{NOBODY, is_root, make_dir, write_private};
+use super::child::{Child, as_its_user, tail};
+use super::local::{Plan, configure, spec, until_ready};
+use crate::config::{Endpoints, PostgresEndpoint};
+use crate::debezium::ConnectClient;
+
+/// The oldest Java that Kafka 4 runs on.
+const JAVA: u32 = 17;
+/// Small heaps, quick to start, and the optimising compiler left on: this is what gets measured.
+const JVM: [&str; 4] = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-Xshare:auto"];
+const CLUSTER_ID: &str = "Y2RjLWJlbmNoLWxvY2FsMQ";
+
+/// Java as it is found.
+pub(super) async fn java_version() -> Option<(PathBuf, u32)> {
+    let path = super::artifacts::on_path("java")?;
+    let output = Command::new(&path).arg("-version").output().await.ok()?;
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    // openjdk version "17.0.15" 2025-04-15
+    let quoted = text.split('"').nth(1)?;
+    let major = quoted.split(['.', '-', '+']).next()?.parse().ok()?;
+    Some((path, major))
+}
+
+/// Java must be there, and new enough.
+pub(super) async fn check_java(cancel: &CancellationToken) -> Result<(), StackError> {
+    let missing = |what: String| {
+        Err(StackError::MissingPrerequisite {
+            what,
+            advice: APT.to_owned(),
+        })
+    };
+    tokio::select! {
+        () = cancel.cancelled() => Err(StackError::Cancelled),
+        java = java_version() => match java {
+            Some((_, major)) if major >= JAVA => Ok(()),
+            Some((path, major)) => missing(format!("Java {JAVA} or later ({} is Java {major})", path.display())),
+            None => missing(format!("Java {JAVA} or later (java)")),
+        },
+    }
+}
+
+/// Runs a program of a server's to its end.
+async fn once(
+    plan: &Plan<'_>,
+    server: &str,
+    program: &Path,
+    args: &[String],
+    never_root: bool,
+) -> Result<(), StackError> {
+    let log = plan.folder.join(format!("{server}.log"));
+    let file = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(&log)
+        .map_err(StackError::io("open", &log))?;
+    let errors = file.try_clone().map_err(StackError::io("open", &log))?;
+    let mut command = std::process::Command::new(program);
+    command
+        .args(args)
+        .current_dir(plan.folder)
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(errors);
+    as_its_user(&mut command, never_root);
+    let failed = |reason: String| StackError::ServerFailed {
+        server: server.to_owned(),
+        reason: format!("{}: {reason}", program.display()),
+        log: tail(&log),
+    };
+    let mut command = Command::from(command);
+    command.kill_on_drop(true);
+    tokio::select! {
+        () = plan.cancel.cancelled() => Err(StackError::Cancelled),
+        status = command.status() => match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(failed(status.to_string())),
+            Err(error) => Err(failed(error.to_string())),
+        },
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// PostgreSQL with `wal_level = logical`; a commit is flushed to disk as it comes (that is what gets measured).
+pub(super) async fn postgres(plan: &Plan<'_>) -> Result<Child, StackError> {
+    let bin = &plan.artifacts.postgres_bin;
+    let home = plan.folder.join("postgres");
+    make_dir(&home, 0o700)?;
+    let password_file = home.join("password");
+    write_private(
+        &password_file,
+        plan.endpoints.postgres.password.expose_secret().as_bytes(),
+    )?;
+    if is_root() {
+        for path in [&home, &password_file] {
+            std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY))
+                .map_err(StackError::io("hand over", path))?;
+        }
+    }
+    let data = home.join("data");
+    let mut init: Vec<String> = [
+        "-U",
+        "postgres",
+        "-A",
+        "scram-sha-256",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "--no-sync",
+        "--no-instructions",
+        "-D",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    init.extend([text(&data), format!("--pwfile={}", text(&password_file))]);
+    once(plan, "postgres", &bin.join("initdb"), &init, true).await?;
+    std::fs::remove_file(&password_file).map_err(StackError::io("remove", &password_file))?;
+    let settings = [
+        ("listen_addresses", "127.0.0.1".to_owned()),
+        ("port", plan.ports.postgres.to_string()),
+        ("unix_socket_directories", String::new()),
+        ("wal_level", "logical".to_owned()),
+        ("max_replication_slots", "20".to_owned()),
+        ("max_wal_senders", "20".to_owned()),
+        ("max_connections", "100".to_owned()),
+    ];
+    let mut args = vec!["-D".to_owned(), text(&data)];
+    args.extend(
+        settings
+            .iter()
+            .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]),
+    );
+    let mut server = spec(
+        plan,
+        "postgres",
+        version::postgres(),
+        plan.ports.postgres,
+        bin.join("postgres"),
+        args,
+    );
+    server.never_root = true;
+    // Fast shutdown: sessions are ended, not waited for.
+    server.stop_signal = Signal::SIGINT as i32;
+    server.folder = data;
+    let mut child = Child::start(server)?;
+    until_ready(&mut child, plan.cancel, || {
+        postgres_ready(&plan.endpoints.postgres)
+    })
+    .await?;
+    plan.progress.update("servers", "PostgreSQL is ready");
+    Ok(child)
+}
+
+/// Answers a query in its own database, which is made when it is not there.
+pub(super) async fn postgres_ready(endpoint: &PostgresEndpoint) -> Result<(), String> {
+    let query = async |database: &str, sql: &str| {
+        let (client, connection) = endpoint
+            .client_config()
+            .dbname(database)
+            .connect(tokio_postgres::NoTls)
+            .await?;
+        let driver = tokio::spawn(connection);
+        let answer = client.batch_execute(sql).await;
+        drop(client);
+        // Whatever ended the connection, the answer says it.
+        let _ = driver.await;
+        answer
+    };
+    match query(&endpoint.database, "SELECT 1").await {
+        Err(error)
+            if error.code() == Some(&tokio_postgres::error::SqlState::INVALID_CATALOG_NAME) =>
+        {
+            query(
+                "postgres",
+                &format!("CREATE DATABASE {}", endpoint.database),
+            )
+            .await
+            .map_err(|e| e.to_string())
+        }
+        answer => answer.map_err(|e| e.to_string()),
+    }
+}
+
+fn java(classpath: &Path, heap: &[&str], main: &str, args: &[String]) -> Vec<String> {
+    let mut all: Vec<String> = heap.iter().map(|flag| (*flag).to_owned()).collect();
+    all.extend([
+        "-cp".to_owned(),
+        format!("{}/*", classpath.display()),
+        main.to_owned(),
+    ]);
+    all.extend_from_slice(args);
+    all
+}
+
+/// Kafka as one node that is broker and controller.
+pub(super) async fn kafka(plan: &Plan<'_>) -> Result<Child, StackError> {
+    let config = plan.folder.join("kafka.properties");
+    let (broker, controller) = (
+        format!("127.0.0.1:{}", plan.ports.kafka),
+        format!("127.0.0.1:{}", plan.ports.controller),
+    );
+    configure(
+        &config,
+        &[
+            ("process.roles", "broker,controller"),
+            ("node.id", "1"),
+            ("controller.quorum.voters", &format!("1@{controller}")),
+            (
+                "listeners",
+                &format!("PLAINTEXT://{broker},CONTROLLER://{controller}"),
+            ),
+            ("advertised.listeners", &format!("PLAINTEXT://{broker}")),
+            ("controller.listener.names", "CONTROLLER"),
+            ("log.dirs", &text(&plan.folder.join("kafka"))),
+            ("num.partitions", "1"),
+            ("offsets.topic.replication.factor", "1"),
+            ("offsets.topic.num.partitions", "1"),
+            ("transaction.state.log.replication.factor", "1"),
+            ("transaction.state.log.min.isr", "1"),
+            ("transaction.state.log.num.partitions", "1"),
+            ("share.coordinator.state.topic.replication.factor", "1"),
+            ("share.coordinator.state.topic.min.isr", "1"),
+            ("group.initial.rebalance.delay.ms", "0"),
+            ("auto.create.topics.enable", "false"),
+        ],
+    )?;
+    let jars = &plan.artifacts.kafka;
+    let java_program = Path::new("java");
+    let format = ["format", "-t", CLUSTER_ID, "-c", &text(&config)].map(str::to_owned);
+    // Run once and done: no optimising.
+    let quick = [
+        "-Xmx128m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-Xshare:auto",
+    ];
+    once(
+        plan,
+        "kafka",
+        java_program,
+        &java(jars, &quick, "kafka.tools.StorageTool", &format),
+        false,
+    )
+    .await?;
+    let server = spec(
+        plan,
+        "kafka",
+        version::kafka(),
+        plan.ports.kafka,
+        java_program,
+        java(jars, &JVM, "kafka.Kafka", &[text(&config)]),
+    );
+    let mut child = Child::start(server)?;
+    until_ready(&mut child, plan.cancel, || kafka_ready(plan.endpoints)).await?;
+    plan.progress.update("servers", "Kafka is ready");
+    Ok(child)
+}
+
+/// Answers a metadata request with a broker in it.
+pub(super) async fn kafka_ready(endpoints: &Endpoints) -> Result<(), String> {
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    // Before the port is open, librdkafka would only find that out more slowly.
+    tokio::net::TcpStream::connect(&*endpoints.kafka.bootstrap)
+        .await
+        .map_err(|e| e.to_string())?;
+    let config = endpoints.kafka.client_config();
+    let asked = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = config.create().map_err(|e| e.to_string())?;
+        let metadata = consumer
+            .fetch_metadata(None, Duration::from_secs(5))
+            .map_err(|e| e.to_string())?;
+        if metadata.brokers().is_empty() {
+            Err("no broker has joined".to_owned())
+        } else {
+            Ok(())
+        }
+    });
+    asked.await.map_err(|e| e.to_string())?
+}
+
+/// Kafka Connect in distributed mode with Debezium in its plugin path.
+pub(super) async fn connect(plan: &Plan<'_>) -> Result<Child, StackError> {
+    let config = plan.folder.join("connect.properties");
+    configure(
+        &config,
+        &[
+            ("bootstrap.servers", &plan.endpoints.kafka.bootstrap),
+            ("group.id", "connect"),
+            (
+                "listeners",
+                &format!("http://127.0.0.1:{}", plan.ports.connect),
+            ),
+            ("rest.advertised.host.name", "127.0.0.1"),
+            ("rest.advertised.port", &plan.ports.connect.to_string()),
+            (
+                "key.converter",
+                "org.apache.kafka.connect.json.JsonConverter",
+            ),
+            (
+                "value.converter",
+                "org.apache.kafka.connect.json.JsonConverter",
+            ),
+            ("key.converter.schemas.enable", "false"),
+            ("value.converter.schemas.enable", "false"),
+            ("config.storage.topic", "_connect_configs"),
+            ("config.storage.replication.factor", "1"),
+            ("offset.storage.topic", "_connect_offsets"),
+            ("offset.storage.replication.factor", "1"),
+            ("offset.storage.partitions", "1"),
+            ("status.storage.topic", "_connect_status"),
+            ("status.storage.replication.factor", "1"),
+            ("status.storage.partitions", "1"),
+            ("offset.flush.interval.ms", "1000"),
+            ("plugin.path", &text(&plan.artifacts.plugins)),
+            ("plugin.discovery", "service_load"),
+            ("connector.client.config.override.policy", "All"),
+        ],
+    )?;
+    let args = java(
+        &plan.artifacts.kafka,
+        &JVM,
+        "org.apache.kafka.connect.cli.ConnectDistributed",
+        &[text(&config)],
+    );
+    let version = format!("{} with Debezium {}", version::kafka(), version::debezium());
+    let mut child = Child::start(spec(
+        plan,
+        "connect",
+        &version,
+        plan.ports.connect,
+        "java",
+        args,
+    ))?;
+    until_ready(&mut child, plan.cancel, || connect_ready(plan.endpoints)).await?;
+    plan.progress.update("servers", "Kafka Connect is ready");
+    Ok(child)
+}
+
+/// Lists Debezium's connector among its plugins.
+pub(super) async fn connect_ready(endpoints: &Endpoints) -> Result<(), String> {
+    let client = ConnectClient::new(endpoints.connect.as_deref().unwrap_or_default())
+        .map_err(|e| e.to_string())?;
+    client.require_debezium().await.map_err(|e| e.to_string())
+}
+
+/// The document store, with one user.
+pub(super) async fn store(plan: &Plan<'_>, password: &str) -> Result<Child, StackError> {
+    let child = match &plan.artifacts.store {
+        StoreProgram::Secantus(program) => secantus(plan, program, password).await?,
+        StoreProgram::Mongod(program) => mongod(plan, program, password).await?,
+    };
+    plan.progress
+        .update("servers", "the document store is ready");
+    Ok(child)
+}
+
+/// SecantusDB takes its users from a first start without authentication; it listens on a loopback port nobody knows.
+async fn secantus(plan: &Plan<'_>, program: &Path, password: &str) -> Result<Child, StackError> {
+    let data = text(&plan.folder.join("store"));
+    let args = |auth: &[&str]| {
+        let mut args = [
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &plan.ports.store.to_string(),
+            "--storage-path",
+            &data,
+            "--sync-on-commit",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        args.extend(auth.iter().map(|flag| (*flag).to_owned()));
+        args
+    };
+    let server = |args| {
+        spec(
+            plan,
+            "store",
+            &format!("SecantusDB {}", version::secantusdb()),
+            plan.ports.store,
+            program,
+            args,
+        )
+    };
+    let mut open = Child::start(server(args(&[])))?;
+    until_ready(&mut open, plan.cancel, || {
+        make_user(plan.ports.store, password)
+    })
+    .await?;
+    // The user is on disk (--sync-on-commit); an orderly end would take seconds.
+    open.kill();
+    let mut child = Child::start(server(args(&["--auth"])))?;
+    until_ready(&mut child, plan.cancel, || store_ready(plan.endpoints)).await?;
+    Ok(child)
+}
+
+/// MongoDB itself, as a replica set of one, its user made through the localhost exception.
+async fn mongod(plan: &Plan<'_>, program: &Path, password: &str) -> Result<Child, StackError> {
+    let data = plan.folder.join("store");
+    make_dir(&data, 0o700)?;
+    let key = plan.folder.join("store.key");
+    write_private(&key, super::local::password().as_bytes())?;
+    let port = plan.ports.store.to_string();
+    let mut args = [
+        "--bind_ip",
+        "127.0.0.1",
+        "--replSet",
+        "cdc",
+        "--auth",
+        "--nounixsocket",
+        "--port",
+        &port,
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    args.extend([
+        "--dbpath".to_owned(),
+        text(&data),
+        "--keyFile".to_owned(),
+        text(&key),
+    ]);
+    let mut child = Child::start(spec(
+        plan,
+        "store",
+        "MongoDB",
+        plan.ports.store,
+        program,
+        args,
+    ))?;
+    until_ready(&mut child, plan.cancel, || initiate(plan.ports.store)).await?;
+    until_ready(&mut child, plan.cancel, || {
+        make_user(plan.ports.store, password)
+    })
+    .await?;
+    until_ready(&mut child, plan.cancel, || store_ready(plan.endpoints)).await?;
+    Ok(child)
+}
+
+async fn admin(port: u16) -> Result<mongodb::Database, String> {
+    let uri =
+        format!("mongodb://127.0.0.1:{port}/?directConnection=true&serverSelectionTimeoutMS=2000");
+    let options = ClientOptions::parse(uri).await.map_err(|e| e.to_string())?;
+    Ok(mongodb::Client::with_options(options)
+        .map_err(|e| e.to_string())?
+        .database("admin"))
+}
+
+async fn initiate(port: u16) -> Result<(), String> {
+    let config =
+        doc! { "_id": "cdc", "members": [{ "_id": 0, "host": format!("127.0.0.1:{port}") }] };
+    match admin(port)
+        .await?
+        .run_command(doc! { "replSetInitiate": config })
+        .await
+    {
+        Err(error) if !error.to_string().contains("already initialized") => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+async fn make_user(port: u16, password: &str) -> Result<(), String> {
+    let user = doc! { "createUser": "cdc_bench", "pwd": password, "roles": ["root"] };
+    match admin(port).await?.run_command(user).await {
+        Err(error) if !error.to_string().contains("already exists") => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// Answers a ping to its user.
+pub(super) async fn store_ready(endpoints: &Endpoints) -> Result<(), String> {
+    let mut options = ClientOptions::parse(endpoints.store.uri.expose_secret())
+        .await
+        .map_err(|e| e.to_string())?;
+    options.server_selection_timeout = Some(Duration::from_secs(2));
+    let client = mongodb::Client::with_options(options).map_err(|e| e.to_string())?;
+    // A ping asks for no rights; listing the database's collections does.
+    client
+        .database(&endpoints.store.database)
+        .list_collection_names()
+        .await
+        .map(drop)
+        .map_err(|e| e.to_string())
+}
