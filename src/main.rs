@@ -1,2 +1,7 @@
-//! cdc-bench: the command.
-fn main() {}
+//! `cdc-bench`: parse, run, exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cdc_bench::cli::main()
+}

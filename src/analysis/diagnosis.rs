@@ -67,11 +67,26 @@ const DEFAULT_LINGER_MS: i64 = 5;
 
 /// Looks at a finished run.
 #[must_use]
-pub fn diagnose(path: &PathStatistics, hops: &BTreeMap<String, HopStatistics>, conditions: &Conditions) -> Diagnosis {
-    let median = |hop: Hop| hops.get(hop.as_str()).filter(|h| h.count > 0).map(|h| h.p50);
-    let pipeline: Vec<(Hop, i64)> = Hop::PIPELINE.into_iter().filter_map(|hop| Some((hop, median(hop)?.max(0)))).collect();
+pub fn diagnose(
+    path: &PathStatistics,
+    hops: &BTreeMap<String, HopStatistics>,
+    conditions: &Conditions,
+) -> Diagnosis {
+    let median = |hop: Hop| {
+        hops.get(hop.as_str())
+            .filter(|h| h.count > 0)
+            .map(|h| h.p50)
+    };
+    let pipeline: Vec<(Hop, i64)> = Hop::PIPELINE
+        .into_iter()
+        .filter_map(|hop| Some((hop, median(hop)?.max(0))))
+        .collect();
     let Some(&(slowest, span)) = pipeline.iter().max_by_key(|(_, span)| *span) else {
-        return Diagnosis { slowest_hop: None, share_of_total: 0.0, findings: Vec::new() };
+        return Diagnosis {
+            slowest_hop: None,
+            share_of_total: 0.0,
+            findings: Vec::new(),
+        };
     };
     let sum: i64 = pipeline.iter().map(|(_, span)| span).sum();
     let mut findings = Vec::new();
@@ -82,12 +97,20 @@ pub fn diagnose(path: &PathStatistics, hops: &BTreeMap<String, HopStatistics>, c
     findings.extend(late_schedule(hops, conditions));
     findings.extend(clocks(path, hops, conditions));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    Diagnosis { slowest_hop: Some(slowest.as_str().to_owned()), share_of_total: share(span, sum), findings }
+    Diagnosis {
+        slowest_hop: Some(slowest.as_str().to_owned()),
+        share_of_total: share(span, sum),
+        findings,
+    }
 }
 
 #[allow(clippy::cast_precision_loss)] // microseconds far below 2^53
 fn share(part: i64, sum: i64) -> f64 {
-    if sum <= 0 { 0.0 } else { (part as f64 / sum as f64 * 1000.0).round() / 1000.0 }
+    if sum <= 0 {
+        0.0
+    } else {
+        (part as f64 / sum as f64 * 1000.0).round() / 1000.0
+    }
 }
 
 fn ms(us: i64) -> String {
@@ -95,16 +118,26 @@ fn ms(us: i64) -> String {
 }
 
 fn number(settings: &BTreeMap<String, String>, key: &str, default: i64) -> i64 {
-    settings.get(key).and_then(|value| value.parse().ok()).unwrap_or(default)
+    settings
+        .get(key)
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(default)
 }
 
 /// An event waits for Debezium's poll loop before it is stamped and again before it is handed on, each time up to a
 /// whole `poll.interval.ms`.
-fn poll_interval(hops: &BTreeMap<String, HopStatistics>, conditions: &Conditions) -> Option<Finding> {
+fn poll_interval(
+    hops: &BTreeMap<String, HopStatistics>,
+    conditions: &Conditions,
+) -> Option<Finding> {
     if conditions.connector.is_empty() {
         return None;
     }
-    let interval = number(&conditions.connector, "poll.interval.ms", DEFAULT_POLL_INTERVAL_MS);
+    let interval = number(
+        &conditions.connector,
+        "poll.interval.ms",
+        DEFAULT_POLL_INTERVAL_MS,
+    );
     let hop = hops.get(Hop::KafkaDelivery.as_str())?;
     // Two waits uniform on 0..interval average one interval; half of it is far beyond what scheduling explains.
     if interval < 5 || hop.p50 < interval * 500 {
@@ -127,7 +160,11 @@ fn linger(hops: &BTreeMap<String, HopStatistics>, conditions: &Conditions) -> Op
     if conditions.connector.is_empty() {
         return None;
     }
-    let linger = number(&conditions.connector, "producer.override.linger.ms", DEFAULT_LINGER_MS);
+    let linger = number(
+        &conditions.connector,
+        "producer.override.linger.ms",
+        DEFAULT_LINGER_MS,
+    );
     let hop = hops.get(Hop::Produce.as_str())?;
     // A hop that means nothing within its clock's error proves nothing either.
     if linger < 2 || hop.p50 < linger * 500 || hop.is_within_error() {
@@ -141,12 +178,24 @@ fn linger(hops: &BTreeMap<String, HopStatistics>, conditions: &Conditions) -> Op
     })
 }
 
-fn commit(slowest: Hop, hops: &BTreeMap<String, HopStatistics>, conditions: &Conditions) -> Option<Finding> {
-    let (capture, commit) = (hops.get(Hop::Capture.as_str())?, hops.get(Hop::Commit.as_str())?);
+fn commit(
+    slowest: Hop,
+    hops: &BTreeMap<String, HopStatistics>,
+    conditions: &Conditions,
+) -> Option<Finding> {
+    let (capture, commit) = (
+        hops.get(Hop::Capture.as_str())?,
+        hops.get(Hop::Commit.as_str())?,
+    );
     if slowest != Hop::Capture || commit.p50 * 2 < capture.p50 {
         return None;
     }
-    let setting = |name: &str| conditions.postgres.get(name).map_or("unknown", String::as_str);
+    let setting = |name: &str| {
+        conditions
+            .postgres
+            .get(name)
+            .map_or("unknown", String::as_str)
+    };
     Some(Finding {
         hop: Some(Hop::Capture.as_str().to_owned()),
         severity: Severity::Info,
@@ -161,8 +210,15 @@ fn commit(slowest: Hop, hops: &BTreeMap<String, HopStatistics>, conditions: &Con
     })
 }
 
-fn store(slowest: Hop, hops: &BTreeMap<String, HopStatistics>, conditions: &Conditions) -> Option<Finding> {
-    let (processing, write) = (hops.get(Hop::Processing.as_str())?, hops.get(Hop::Write.as_str())?);
+fn store(
+    slowest: Hop,
+    hops: &BTreeMap<String, HopStatistics>,
+    conditions: &Conditions,
+) -> Option<Finding> {
+    let (processing, write) = (
+        hops.get(Hop::Processing.as_str())?,
+        hops.get(Hop::Write.as_str())?,
+    );
     if slowest != Hop::Processing {
         return None;
     }
@@ -179,15 +235,26 @@ fn store(slowest: Hop, hops: &BTreeMap<String, HopStatistics>, conditions: &Cond
         )
     } else {
         (
-            format!("records wait {} at the median before their write is issued", ms(processing.p50 - write.p50)),
+            format!(
+                "records wait {} at the median before their write is issued",
+                ms(processing.p50 - write.p50)
+            ),
             "the store takes fewer writes a second than events arrive: larger batches (BATCH_SIZE), or more consumers in the group",
         )
     };
-    Some(Finding { hop: Some(Hop::Processing.as_str().to_owned()), severity: Severity::Info, evidence, advice: advice.to_owned() })
+    Some(Finding {
+        hop: Some(Hop::Processing.as_str().to_owned()),
+        severity: Severity::Info,
+        evidence,
+        advice: advice.to_owned(),
+    })
 }
 
 /// A load generator behind its own schedule measures itself.
-fn late_schedule(hops: &BTreeMap<String, HopStatistics>, conditions: &Conditions) -> Option<Finding> {
+fn late_schedule(
+    hops: &BTreeMap<String, HopStatistics>,
+    conditions: &Conditions,
+) -> Option<Finding> {
     let lag = hops.get(Hop::ScheduleLag.as_str())?;
     let rate = conditions.rate_per_s?;
     if lag.p99 < 100_000 {
@@ -201,7 +268,11 @@ fn late_schedule(hops: &BTreeMap<String, HopStatistics>, conditions: &Conditions
     })
 }
 
-fn clocks(path: &PathStatistics, hops: &BTreeMap<String, HopStatistics>, conditions: &Conditions) -> Vec<Finding> {
+fn clocks(
+    path: &PathStatistics,
+    hops: &BTreeMap<String, HopStatistics>,
+    conditions: &Conditions,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !conditions.log_append_time {
         findings.push(Finding {
@@ -212,8 +283,13 @@ fn clocks(path: &PathStatistics, hops: &BTreeMap<String, HopStatistics>, conditi
         });
     }
     for hop in [Hop::KafkaDelivery, Hop::ConsumerLag] {
-        let Some(statistics) = hops.get(hop.as_str()).filter(|h| h.is_within_error()) else { continue };
-        let bound = statistics.error_bound.map_or_else(|| "an unknown error".to_owned(), |bound| format!("±{}", ms(bound)));
+        let Some(statistics) = hops.get(hop.as_str()).filter(|h| h.is_within_error()) else {
+            continue;
+        };
+        let bound = statistics.error_bound.map_or_else(
+            || "an unknown error".to_owned(),
+            |bound| format!("±{}", ms(bound)),
+        );
         findings.push(Finding {
             hop: Some(hop.as_str().to_owned()),
             severity: Severity::Info,
@@ -243,34 +319,103 @@ mod tests {
         let mut path = PathStatistics::default();
         for n in 0..100 {
             let [ta, t1, td, t2, t3, t4, t5, lag] = shape(n).map(|us| Stamp(us * 1_000));
-            let stamps = Stamps { ts: Stamp(-lag.0), t0: Stamp(0), ta, tc: ta, t1, td: Some(td), t2, t3, t4, t5 };
-            let captured = Captured { tc: ta, t1, lsn: 1, commit_lsn: 2, xid: 3 };
-            path.record(&Joined { id: EventId(uuid::Uuid::nil()), seq: 0, event_type: EventType::UserCreated, captured, stamps });
+            let stamps = Stamps {
+                ts: Stamp(-lag.0),
+                t0: Stamp(0),
+                ta,
+                tc: ta,
+                t1,
+                td: Some(td),
+                t2,
+                t3,
+                t4,
+                t5,
+            };
+            let captured = Captured {
+                tc: ta,
+                t1,
+                lsn: 1,
+                commit_lsn: 2,
+                xid: 3,
+            };
+            path.record(&Joined {
+                id: EventId(uuid::Uuid::nil()),
+                seq: 0,
+                event_type: EventType::UserCreated,
+                captured,
+                stamps,
+            });
         }
-        let hops = Hop::ALL.into_iter().filter_map(|hop| Some((hop.as_str().to_owned(), path.hop(hop)?.statistics(Some(Nanos(0)))))).collect();
+        let hops = Hop::ALL
+            .into_iter()
+            .filter_map(|hop| {
+                Some((
+                    hop.as_str().to_owned(),
+                    path.hop(hop)?.statistics(Some(Nanos(0))),
+                ))
+            })
+            .collect();
         (path, hops)
     }
 
     fn conditions(pairs: &[(&str, &str)]) -> Conditions {
-        let connector = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Conditions { connector, log_append_time: true, rate_per_s: Some(167.0), store: "MongoDB 8".into(), ..Conditions::default() }
+        let connector = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        Conditions {
+            connector,
+            log_append_time: true,
+            rate_per_s: Some(167.0),
+            store: "MongoDB 8".into(),
+            ..Conditions::default()
+        }
     }
 
     #[test]
     fn debeziums_default_poll_interval_is_named() {
-        let (path, hops) = run(|n| [900, 1_000, 250_000 + n, 500_000, 501_000, 501_100, 503_000, 0]);
+        let (path, hops) = run(|n| {
+            [
+                900,
+                1_000,
+                250_000 + n,
+                500_000,
+                501_000,
+                501_100,
+                503_000,
+                0,
+            ]
+        });
         let found = diagnose(&path, &hops, &conditions(&[("name", "x")]));
         assert_eq!(found.slowest_hop.as_deref(), Some("kafka_delivery"));
         assert!(found.share_of_total > 0.9);
-        assert!(found.findings[0].evidence.contains("poll.interval.ms is 500"), "{found:?}");
+        assert!(
+            found.findings[0]
+                .evidence
+                .contains("poll.interval.ms is 500"),
+            "{found:?}"
+        );
     }
 
     #[test]
     fn a_short_poll_interval_is_not_blamed() {
         let (path, hops) = run(|_| [900, 1_000, 2_000, 3_000, 4_000, 4_100, 9_000, 0]);
-        let found = diagnose(&path, &hops, &conditions(&[("poll.interval.ms", "1"), ("producer.override.linger.ms", "0")]));
+        let found = diagnose(
+            &path,
+            &hops,
+            &conditions(&[
+                ("poll.interval.ms", "1"),
+                ("producer.override.linger.ms", "0"),
+            ]),
+        );
         assert_eq!(found.slowest_hop.as_deref(), Some("processing"));
-        assert!(found.findings.iter().all(|f| !f.evidence.contains("poll.interval")), "{found:?}");
+        assert!(
+            found
+                .findings
+                .iter()
+                .all(|f| !f.evidence.contains("poll.interval")),
+            "{found:?}"
+        );
         assert!(found.findings[0].evidence.contains("MongoDB 8"));
     }
 
@@ -278,7 +423,13 @@ mod tests {
     fn a_lingering_producer_is_named() {
         let (path, hops) = run(|_| [900, 1_000, 2_000, 7_200, 7_600, 7_700, 9_000, 0]);
         let found = diagnose(&path, &hops, &conditions(&[("poll.interval.ms", "1")]));
-        assert!(found.findings.iter().any(|f| f.evidence.contains("lingers 5 ms")), "{found:?}");
+        assert!(
+            found
+                .findings
+                .iter()
+                .any(|f| f.evidence.contains("lingers 5 ms")),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -291,7 +442,11 @@ mod tests {
 
     #[test]
     fn no_event_is_no_diagnosis() {
-        let found = diagnose(&PathStatistics::default(), &BTreeMap::new(), &Conditions::default());
+        let found = diagnose(
+            &PathStatistics::default(),
+            &BTreeMap::new(),
+            &Conditions::default(),
+        );
         assert_eq!(found.slowest_hop, None);
     }
 }

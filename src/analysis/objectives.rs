@@ -23,7 +23,14 @@ pub struct Targets {
 
 impl Default for Targets {
     fn default() -> Self {
-        Self { p50_ms: 30.0, p95_ms: 100.0, p99_ms: 200.0, throughput_per_s: 100.0, success_percent: 99.9, match_percent: 100.0 }
+        Self {
+            p50_ms: 30.0,
+            p95_ms: 100.0,
+            p99_ms: 200.0,
+            throughput_per_s: 100.0,
+            success_percent: 99.9,
+            match_percent: 100.0,
+        }
     }
 }
 
@@ -58,7 +65,12 @@ impl Targets {
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // microseconds far below 2^53
     pub fn judge(&self, measured: &Measured<'_>) -> Vec<Objective> {
-        let quantile = |pick: fn(&HopStatistics) -> i64| measured.total.filter(|t| t.count > 0).map(|t| pick(t) as f64 / 1e3);
+        let quantile = |pick: fn(&HopStatistics) -> i64| {
+            measured
+                .total
+                .filter(|t| t.count > 0)
+                .map(|t| pick(t) as f64 / 1e3)
+        };
         let below = |name: &str, limit: f64, value: Option<f64>| Objective {
             name: name.to_owned(),
             target: format!("< {limit} ms"),
@@ -86,7 +98,9 @@ impl Targets {
             name: "match_percent".to_owned(),
             target: format!("{} %", self.match_percent),
             measured: measured.match_percent,
-            met: measured.match_percent.is_some_and(|v| v >= self.match_percent),
+            met: measured
+                .match_percent
+                .is_some_and(|v| v >= self.match_percent),
         });
         objectives
     }
@@ -97,7 +111,18 @@ mod tests {
     use super::*;
 
     fn total(p50: i64, p95: i64, p99: i64) -> HopStatistics {
-        HopStatistics { count: 10, min: 0, mean: p50, p50, p90: p95, p95, p99, p999: p99, max: p99, error_bound: Some(0) }
+        HopStatistics {
+            count: 10,
+            min: 0,
+            mean: p50,
+            p50,
+            p90: p95,
+            p95,
+            p99,
+            p999: p99,
+            max: p99,
+            error_bound: Some(0),
+        }
     }
 
     #[test]
@@ -105,11 +130,18 @@ mod tests {
         let t = total(29_999, 100_000, 150_000);
         let measured = Measured {
             total: Some(&t),
-            throughput: Throughput { average_per_s: 100.0, peak_per_s: 120.0 },
+            throughput: Throughput {
+                average_per_s: 100.0,
+                peak_per_s: 120.0,
+            },
             success_percent: 100.0,
             match_percent: Some(99.99),
         };
-        let met: Vec<_> = Targets::default().judge(&measured).into_iter().map(|o| (o.name, o.met)).collect();
+        let met: Vec<_> = Targets::default()
+            .judge(&measured)
+            .into_iter()
+            .map(|o| (o.name, o.met))
+            .collect();
         let expected = [
             ("p50_ms", true),
             ("p95_ms", false),
@@ -123,7 +155,12 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_not_met() {
-        let measured = Measured { total: None, throughput: Throughput::default(), success_percent: 0.0, match_percent: None };
+        let measured = Measured {
+            total: None,
+            throughput: Throughput::default(),
+            success_percent: 0.0,
+            match_percent: None,
+        };
         assert!(Targets::default().judge(&measured).iter().all(|o| !o.met));
     }
 }

@@ -21,16 +21,27 @@ pub struct SignedHistogram {
 
 impl Default for SignedHistogram {
     fn default() -> Self {
-        let empty = || Histogram::new(DIGITS).expect("3 significant digits are within HdrHistogram's 0 to 5");
-        Self { negative: empty(), positive: empty(), sum: 0 }
+        let empty = || {
+            Histogram::new(DIGITS).expect("3 significant digits are within HdrHistogram's 0 to 5")
+        };
+        Self {
+            negative: empty(),
+            positive: empty(),
+            sum: 0,
+        }
     }
 }
 
 impl SignedHistogram {
     /// Adds a span.
     pub fn record(&mut self, span: Nanos) {
-        let side = if span.0 < 0 { &mut self.negative } else { &mut self.positive };
-        side.record(span.0.unsigned_abs()).expect("an auto-resizing histogram takes every value up to 2^63");
+        let side = if span.0 < 0 {
+            &mut self.negative
+        } else {
+            &mut self.positive
+        };
+        side.record(span.0.unsigned_abs())
+            .expect("an auto-resizing histogram takes every value up to 2^63");
         self.sum += i128::from(span.0);
     }
 
@@ -54,7 +65,11 @@ impl SignedHistogram {
 
     /// The value at quantile `q` (0 to 1), to 3 significant digits; zero when nothing is recorded.
     #[must_use]
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss
+    )]
     pub fn quantile(&self, q: f64) -> Nanos {
         let total = self.count();
         if total == 0 {
@@ -66,23 +81,37 @@ impl SignedHistogram {
         if rank <= negatives {
             // The smallest value has the largest magnitude.
             let from_the_top = negatives - rank + 1;
-            return -nanos(self.negative.value_at_quantile((from_the_top as f64 - 0.5) / negatives as f64));
+            return -nanos(
+                self.negative
+                    .value_at_quantile((from_the_top as f64 - 0.5) / negatives as f64),
+            );
         }
         // Half a rank short, so that no rounding of the fraction reaches into the next value.
         let rank = rank - negatives;
-        nanos(self.positive.value_at_quantile((rank as f64 - 0.5) / self.positive.len() as f64))
+        nanos(
+            self.positive
+                .value_at_quantile((rank as f64 - 0.5) / self.positive.len() as f64),
+        )
     }
 
     /// The smallest span.
     #[must_use]
     pub fn min(&self) -> Nanos {
-        if self.negative.is_empty() { nanos(self.positive.min()) } else { -nanos(self.negative.max()) }
+        if self.negative.is_empty() {
+            nanos(self.positive.min())
+        } else {
+            -nanos(self.negative.max())
+        }
     }
 
     /// The largest span.
     #[must_use]
     pub fn max(&self) -> Nanos {
-        if self.positive.is_empty() { -nanos(self.negative.min()) } else { nanos(self.positive.max()) }
+        if self.positive.is_empty() {
+            -nanos(self.negative.min())
+        } else {
+            nanos(self.positive.max())
+        }
     }
 
     /// The mean, exact.
@@ -196,6 +225,7 @@ mod tests {
 
     proptest! {
         #[test]
+        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a rank among 300
         fn quantiles_are_those_of_the_sorted_values(mut values in proptest::collection::vec(-5_000_000_000i64..5_000_000_000, 1..300), q in 0.0f64..=1.0) {
             let mut histogram = SignedHistogram::default();
             for &value in &values {
@@ -215,15 +245,26 @@ mod tests {
     #[test]
     fn nothing_recorded_is_zero() {
         let statistics = SignedHistogram::default().statistics(None);
-        assert_eq!((statistics.count, statistics.p50, statistics.max), (0, 0, 0));
+        assert_eq!(
+            (statistics.count, statistics.p50, statistics.max),
+            (0, 0, 0)
+        );
     }
 
     #[test]
     fn a_bound_wider_than_the_median_is_told() {
         let mut histogram = SignedHistogram::default();
         histogram.record(Nanos::from_micros(300));
-        assert!(histogram.statistics(Some(Nanos::from_micros(600))).is_within_error());
-        assert!(!histogram.statistics(Some(Nanos::from_micros(200))).is_within_error());
+        assert!(
+            histogram
+                .statistics(Some(Nanos::from_micros(600)))
+                .is_within_error()
+        );
+        assert!(
+            !histogram
+                .statistics(Some(Nanos::from_micros(200)))
+                .is_within_error()
+        );
         assert!(histogram.statistics(None).is_within_error());
     }
 }

@@ -50,7 +50,10 @@ impl ThroughputMeter {
         let average = self.count as f64 / span_s;
         let peak = self.seconds.iter().copied().max().map_or(0.0, f64::from);
         // A run shorter than a second has no whole second: its average is all there is.
-        Throughput { average_per_s: round(average), peak_per_s: round(if span_s < 1.0 { average } else { peak }) }
+        Throughput {
+            average_per_s: round(average),
+            peak_per_s: round(if span_s < 1.0 { average } else { peak }),
+        }
     }
 }
 
@@ -76,6 +79,9 @@ mod tests {
 
     #[test]
     fn nothing_is_no_rate() {
-        assert_eq!(ThroughputMeter::default().throughput(), Throughput::default());
+        assert_eq!(
+            ThroughputMeter::default().throughput(),
+            Throughput::default()
+        );
     }
 }

@@ -1,1 +1,55 @@
-//! pipeline.
+//! One run from set-up to clean-up: wires the stages together. The other commands borrow its parts.
+
+pub mod setup;
+
+mod capture;
+mod clean_up;
+mod clocks;
+mod consume;
+mod environment;
+mod failure;
+mod ledger;
+mod observer;
+mod run;
+mod servers;
+mod summary;
+
+use crate::stack::Progress;
+use crate::timeline::Nanos;
+
+pub use capture::CaptureRequest;
+pub use clean_up::{Removal, remove_everything, remove_run};
+pub use failure::{Failure, exit};
+pub use ledger::{Kind, Ledger};
+pub use run::{RunRequest, run};
+pub use servers::Servers;
+
+/// How the load stands, for whoever watches.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadState {
+    /// `warm-up`, `load` or `drain`.
+    pub phase: &'static str,
+    /// Events to come, where the load is limited by their number.
+    pub target: Option<u64>,
+    /// Committed.
+    pub inserted: u64,
+    /// In the store.
+    pub written: u64,
+    /// Into the store, over the last second or so.
+    pub written_per_s: f64,
+    /// Median of the total so far.
+    pub p50: Option<Nanos>,
+    /// 99th percentile of the total so far.
+    pub p99: Option<Nanos>,
+    /// Refused INSERTs and dead letters.
+    pub errors: u64,
+}
+
+/// Hears how a run goes on.
+pub trait RunProgress: Progress {
+    /// Several times a second while events are under way.
+    fn load(&self, state: &LoadState);
+
+    /// The events are through.
+    fn load_over(&self);
+}

@@ -202,13 +202,18 @@ impl Joiner {
             return None;
         }
         add_one(&self.counters.captured);
-        self.update(id, seq, |pending| pending.captured = Some(captured)).1
+        self.update(id, seq, |pending| pending.captured = Some(captured))
+            .1
     }
 
     /// The consumer has the record. False when it had it before: a duplicate.
     pub fn consumed(&self, seq: u64) -> bool {
         let fresh = lock(&self.received).mark(seq);
-        add_one(if fresh { &self.counters.consumed } else { &self.counters.duplicates });
+        add_one(if fresh {
+            &self.counters.consumed
+        } else {
+            &self.counters.duplicates
+        });
         fresh
     }
 
@@ -218,7 +223,8 @@ impl Joiner {
             return None;
         }
         add_one(&self.counters.written);
-        self.update(id, seq, |pending| pending.written = Some(written)).1
+        self.update(id, seq, |pending| pending.written = Some(written))
+            .1
     }
 
     /// The counts so far.
@@ -240,11 +246,22 @@ impl Joiner {
     }
 
     /// Changes what is known of an event; the event itself once nothing is missing any more.
-    fn update<T>(&self, id: EventId, seq: u64, change: impl FnOnce(&mut Pending) -> T) -> (T, Option<Joined>) {
+    fn update<T>(
+        &self,
+        id: EventId,
+        seq: u64,
+        change: impl FnOnce(&mut Pending) -> T,
+    ) -> (T, Option<Joined>) {
         let mut shard = lock(&self.shards[shard_of(id)]);
         let pending = shard.entry(id).or_default();
         let outcome = change(pending);
-        let Pending { sent: Some(sent), ta: Some(ta), captured: Some(captured), written: Some(written) } = *pending else {
+        let Pending {
+            sent: Some(sent),
+            ta: Some(ta),
+            captured: Some(captured),
+            written: Some(written),
+        } = *pending
+        else {
             return (outcome, None);
         };
         shard.remove(&id);
@@ -252,13 +269,26 @@ impl Joiner {
             shard.shrink_to(1024);
         }
         drop(shard);
-        (outcome, Some(self.complete(id, seq, sent, ta, captured, written)))
+        (
+            outcome,
+            Some(self.complete(id, seq, sent, ta, captured, written)),
+        )
     }
 
-    fn complete(&self, id: EventId, seq: u64, sent: Sent, ta: Stamp, captured: Captured, written: Written) -> Joined {
+    fn complete(
+        &self,
+        id: EventId,
+        seq: u64,
+        sent: Sent,
+        ta: Stamp,
+        captured: Captured,
+        written: Written,
+    ) -> Joined {
         add_one(&self.counters.joined);
         let differs = |theirs: Option<u64>, ours: u64| theirs.is_some_and(|theirs| theirs != ours);
-        if differs(written.source_lsn, captured.lsn) || differs(written.source_xid, u64::from(captured.xid)) {
+        if differs(written.source_lsn, captured.lsn)
+            || differs(written.source_xid, u64::from(captured.xid))
+        {
             add_one(&self.counters.lsn_mismatches);
             tracing::warn!(%id, ours = captured.lsn, theirs = written.source_lsn, "positions differ between our reader and the envelope");
         }
@@ -276,7 +306,13 @@ impl Joiner {
             t4: written.t4,
             t5: written.t5,
         };
-        Joined { id, seq, event_type: sent.event_type, captured, stamps }
+        Joined {
+            id,
+            seq,
+            event_type: sent.event_type,
+            captured,
+            stamps,
+        }
     }
 }
 
@@ -287,7 +323,9 @@ fn shard_of(id: EventId) -> usize {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // A panic in one thread must not take the stamps of the others with it.
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -300,7 +338,13 @@ mod tests {
     }
 
     fn captured(lsn: u64) -> Captured {
-        Captured { tc: Stamp(105), t1: Stamp(120), lsn, commit_lsn: lsn + 8, xid: 7 }
+        Captured {
+            tc: Stamp(105),
+            t1: Stamp(120),
+            lsn,
+            commit_lsn: lsn + 8,
+            xid: 7,
+        }
     }
 
     fn written(lsn: u64) -> Written {
@@ -327,8 +371,15 @@ mod tests {
             |j| j.written(id(1), 0, written(64)),
         ];
         for order in [[0, 1, 2, 3], [0, 2, 3, 1], [0, 3, 2, 1]] {
-            let joiner = Joiner::new(Corrections { broker: Nanos(10), ..Corrections::default() });
-            let results: Vec<_> = order.map(|n| steps[n](&joiner)).into_iter().flatten().collect();
+            let joiner = Joiner::new(Corrections {
+                broker: Nanos(10),
+                ..Corrections::default()
+            });
+            let results: Vec<_> = order
+                .map(|n| steps[n](&joiner))
+                .into_iter()
+                .flatten()
+                .collect();
             assert_eq!(results.len(), 1, "{order:?}");
             assert_eq!(results[0].stamps.t2, Stamp(130));
             assert_eq!(joiner.tally().joined, 1);

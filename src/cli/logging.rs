@@ -1,0 +1,245 @@
+//! Logging: everything from `LOG_LEVEL` up into the run's `run.log`, warnings to the terminal.
+//!
+//! Under load a log line an event would cost more than the event. So the level drops by itself: past [`BUSY`] lines in a
+//! second only warnings pass until the second is over, past [`FLOODED`] only errors. Errors always pass, and what was
+//! left out is counted and said.
+
+use std::fs::File;
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Instant;
+
+use tracing::{Level, Metadata, Subscriber, level_filters::LevelFilter};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// Lines a second past which only warnings and errors pass.
+const BUSY: u64 = 500;
+/// Lines a second past which only errors pass.
+const FLOODED: u64 = 2_000;
+
+/// Lets less through the more there is.
+struct LoadAware {
+    ceiling: LevelFilter,
+    started: Instant,
+    second: AtomicU64,
+    lines: AtomicU64,
+    left_out: Arc<AtomicU64>,
+}
+
+impl LoadAware {
+    fn new(ceiling: LevelFilter, left_out: Arc<AtomicU64>) -> Self {
+        Self {
+            ceiling,
+            started: Instant::now(),
+            second: AtomicU64::new(0),
+            lines: AtomicU64::new(0),
+            left_out,
+        }
+    }
+
+    /// Whether a line of this level passes at this second of the program's life.
+    fn passes(&self, level: Level, second: u64) -> bool {
+        if level > self.ceiling {
+            return false;
+        }
+        if self.second.swap(second, Ordering::Relaxed) != second {
+            self.lines.store(0, Ordering::Relaxed);
+        }
+        let lines = self.lines.fetch_add(1, Ordering::Relaxed);
+        let limit = match lines {
+            0..BUSY => self.ceiling,
+            BUSY..FLOODED => LevelFilter::WARN,
+            _ => LevelFilter::ERROR,
+        };
+        let passes = level <= limit;
+        if !passes {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+        passes
+    }
+}
+
+impl<S: Subscriber> Filter<S> for LoadAware {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn event_enabled(&self, event: &tracing::Event<'_>, _: &Context<'_, S>) -> bool {
+        self.passes(*event.metadata().level(), self.started.elapsed().as_secs())
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(self.ceiling)
+    }
+}
+
+/// Where log lines go once a run has a folder; until then they are kept.
+#[derive(Default)]
+struct LogFile {
+    file: Option<File>,
+    early: Vec<u8>,
+}
+
+/// Longest start of a log kept in memory, bytes.
+const EARLY: usize = 1 << 20;
+
+impl Write for LogFile {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        match &mut self.file {
+            Some(file) => file.write_all(line)?,
+            None if self.early.len() + line.len() <= EARLY => self.early.extend_from_slice(line),
+            None => {}
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), Write::flush)
+    }
+}
+
+static LOG: OnceLock<(Arc<Mutex<LogFile>>, Arc<AtomicU64>)> = OnceLock::new();
+
+/// A writer into the one log.
+struct LogWriter(Arc<Mutex<LogFile>>);
+
+impl Write for LogWriter {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .write(line)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .flush()
+    }
+}
+
+/// Sets logging up; once a process.
+pub(crate) fn start(level: LevelFilter, terminal: impl Fn(&str) + Send + Sync + 'static) {
+    let log = Arc::new(Mutex::new(LogFile::default()));
+    let left_out = Arc::new(AtomicU64::new(0));
+    if LOG.set((Arc::clone(&log), Arc::clone(&left_out))).is_err() {
+        return;
+    }
+    // librdkafka and the MongoDB driver are talkative below a warning.
+    let ours_only = |ceiling: LevelFilter| {
+        tracing_subscriber::filter::Targets::new()
+            .with_default(ceiling.min(LevelFilter::WARN))
+            .with_target("cdc_bench", ceiling)
+            .with_target("librdkafka", LevelFilter::ERROR.min(ceiling))
+            .with_target("rdkafka", LevelFilter::ERROR.min(ceiling))
+    };
+    let file = tracing_subscriber::fmt::layer()
+        .with_ansi(false)
+        .with_writer(move || LogWriter(Arc::clone(&log)));
+    let terminal = Arc::new(terminal);
+    let screen = tracing_subscriber::fmt::layer()
+        .with_ansi(console::colors_enabled_stderr())
+        .without_time()
+        .with_target(false)
+        .with_writer(move || ScreenWriter {
+            terminal: Arc::clone(&terminal),
+            line: Vec::new(),
+        });
+    let registered = tracing_subscriber::registry()
+        .with(
+            file.with_filter(LoadAware::new(level, left_out))
+                .with_filter(ours_only(level)),
+        )
+        .with(screen.with_filter(ours_only(level.min(LevelFilter::WARN))))
+        .try_init();
+    if let Err(error) = registered {
+        tracing::debug!(%error, "logging was set up already");
+    }
+}
+
+/// Sends the log into `file`, what was said before included.
+pub(crate) fn into_file(mut file: File) -> std::io::Result<()> {
+    let Some((log, _)) = LOG.get() else {
+        return Ok(());
+    };
+    let mut log = log
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    file.write_all(&std::mem::take(&mut log.early))?;
+    log.file = Some(file);
+    Ok(())
+}
+
+/// Says how many lines were left out, and closes the file.
+pub(crate) fn finish() {
+    let Some((log, left_out)) = LOG.get() else {
+        return;
+    };
+    let count = left_out.swap(0, Ordering::Relaxed);
+    let mut log = log
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(mut file) = log.file.take() {
+        if count > 0 {
+            // A log that cannot be written to cannot say so either.
+            let _ = writeln!(
+                file,
+                "{count} lines below an error were left out while the load was high"
+            );
+        }
+        let _ = file.flush();
+    }
+}
+
+/// One line for the terminal, handed over whole so that it does not tear the progress bars.
+struct ScreenWriter<F: Fn(&str)> {
+    terminal: Arc<F>,
+    line: Vec<u8>,
+}
+
+impl<F: Fn(&str)> Write for ScreenWriter<F> {
+    fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
+        self.line.extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<F: Fn(&str)> Drop for ScreenWriter<F> {
+    fn drop(&mut self) {
+        if !self.line.is_empty() {
+            (self.terminal)(String::from_utf8_lossy(&self.line).trim_end());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_level_drops_under_load_and_errors_always_pass() {
+        let left_out = Arc::new(AtomicU64::new(0));
+        let filter = LoadAware::new(LevelFilter::DEBUG, Arc::clone(&left_out));
+        assert!(!filter.passes(Level::TRACE, 0));
+        let passed = (0..BUSY).filter(|_| filter.passes(Level::DEBUG, 0)).count();
+        assert_eq!(passed, 500);
+        assert!(!filter.passes(Level::INFO, 0));
+        assert!(filter.passes(Level::WARN, 0));
+        let warnings = (0..FLOODED)
+            .filter(|_| filter.passes(Level::WARN, 0))
+            .count();
+        assert!(warnings < 1_500, "{warnings}");
+        assert!(!filter.passes(Level::WARN, 0));
+        assert!(filter.passes(Level::ERROR, 0));
+        assert!(left_out.load(Ordering::Relaxed) > 0);
+        assert!(filter.passes(Level::DEBUG, 1), "a new second begins anew");
+    }
+}

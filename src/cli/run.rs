@@ -1,0 +1,167 @@
+//! `run`: the main job.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::logging;
+use super::progress::Terminal;
+use crate::analysis::Targets;
+use crate::config::{RunId, Settings};
+use crate::debezium::ConnectorProfile;
+use crate::load::{Limit, Rate};
+use crate::pipeline::{CaptureRequest, Failure, RunRequest, exit, run as run_pipeline};
+use crate::report::{Report, ResultFolder, Verdict, render, write_whole};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Events to measure [default: 10000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "duration")]
+    events: Option<u64>,
+    /// Seconds to insert for, instead of a number of events
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    duration: Option<u64>,
+    /// Events a second on an open-loop schedule, or "max"
+    #[arg(
+        long,
+        value_name = "RATE",
+        default_value = "167",
+        allow_negative_numbers = true
+    )]
+    rate: Rate,
+    /// Rows a transaction
+    #[arg(long, value_name = "ROWS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    insert_batch: u16,
+    /// Connections that insert
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    connections: u16,
+    /// Events before the measured ones, not counted
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    warmup: u64,
+    /// Seed of the events: same seed, same events
+    #[arg(long, value_name = "SEED", default_value_t = 42)]
+    seed: u64,
+    /// Settings of our connector; low-latency unless told otherwise
+    #[arg(long, value_enum, value_name = "PROFILE", conflicts_with = "connector")]
+    connector_profile: Option<ConnectorProfile>,
+    /// A setting of our connector, over the profile's (repeatable)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, conflicts_with = "connector")]
+    connector_config: Vec<(String, String)>,
+    /// Use this connector as it is
+    #[arg(long, value_name = "NAME")]
+    connector: Option<String>,
+    /// Longest time without an event coming through before the drain gives up
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    drain_timeout: u64,
+    /// Folder that gets a folder of results a run
+    #[arg(long, value_name = "DIR", default_value = "cdc-bench-results")]
+    results_dir: PathBuf,
+    /// Copy of report.json
+    #[arg(long, value_name = "FILE", env = "METRICS_FILE")]
+    metrics_file: Option<PathBuf>,
+    /// Print the report as JSON, and nothing else, to stdout
+    #[arg(long)]
+    json: bool,
+    /// Objective: median of the total, ms
+    #[arg(long, value_name = "MS", default_value_t = 30.0)]
+    max_p50: f64,
+    /// Objective: 95th percentile of the total, ms
+    #[arg(long, value_name = "MS", default_value_t = 100.0)]
+    max_p95: f64,
+    /// Objective: 99th percentile of the total, ms
+    #[arg(long, value_name = "MS", default_value_t = 200.0)]
+    max_p99: f64,
+    /// Objective: average events a second
+    #[arg(long, value_name = "RATE", default_value_t = 100.0)]
+    min_throughput: f64,
+    /// Objective: success, percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 99.9)]
+    min_success: f64,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+pub(super) async fn run(
+    args: Args,
+    settings: Settings,
+    progress: &Terminal,
+    cancel: CancellationToken,
+) -> Result<ExitCode, Failure> {
+    let id = RunId::generate();
+    let folder = ResultFolder::create(&args.results_dir, id.as_str())?;
+    let log = folder.create_file("run.log")?;
+    logging::into_file(log).map_err(Failure::usage)?;
+    let limit = match args.duration {
+        Some(seconds) => Limit::Duration(Duration::from_secs(seconds)),
+        None => Limit::Events(args.events.unwrap_or(10_000)),
+    };
+    let request = RunRequest {
+        id,
+        settings,
+        limit,
+        rate: args.rate,
+        insert_batch: args.insert_batch.into(),
+        connections: args.connections.into(),
+        warmup: args.warmup,
+        seed: args.seed,
+        capture: CaptureRequest {
+            connector: args.connector,
+            profile: args.connector_profile,
+            overrides: args.connector_config,
+        },
+        targets: Targets {
+            p50_ms: args.max_p50,
+            p95_ms: args.max_p95,
+            p99_ms: args.max_p99,
+            throughput_per_s: args.min_throughput,
+            success_percent: args.min_success,
+            ..Targets::default()
+        },
+        drain_timeout: Duration::from_secs(args.drain_timeout),
+        folder: folder.clone(),
+    };
+    let outcome = run_pipeline(request, progress, cancel).await;
+    progress.clear();
+    let report = match outcome {
+        Ok(report) => report,
+        Err(failure) => {
+            tracing::info!(%failure, "the run has no result");
+            logging::finish();
+            folder.discard_if_empty();
+            return Err(failure);
+        }
+    };
+    let json = serde_json::to_vec_pretty(&report).map_err(Failure::usage)?;
+    folder.write("report.json", &json)?;
+    if let Some(copy) = &args.metrics_file {
+        write_whole(copy, &json)?;
+    }
+    if args.json {
+        println!("{}", String::from_utf8_lossy(&json));
+    } else {
+        print!("{}", render(&report));
+        println!("\n{}", folder.path().display());
+    }
+    Ok(ExitCode::from(code(&report)))
+}
+
+/// The exit code of a result.
+fn code(report: &Report) -> u8 {
+    let differs = report
+        .verification
+        .is_some_and(|v| v.missing + v.extra + v.differing > 0);
+    if report.counts.lost > 0 || differs {
+        exit::DATA
+    } else if report.verdict == Verdict::Fail {
+        exit::OBJECTIVE_MISSED
+    } else {
+        0
+    }
+}

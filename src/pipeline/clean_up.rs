@@ -1,0 +1,135 @@
+//! Removes what the ledger says was made: all of it, or what one run made.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::setup::drop_slot;
+use super::{Failure, Kind, Ledger, Servers};
+use crate::config::RunId;
+use crate::debezium::ConnectClient;
+use crate::event::{SCHEMA, TABLE};
+
+/// Longest wait for a slot's user to let go of it.
+const SLOT_LIMIT: Duration = Duration::from_secs(20);
+
+/// The order of removal: whoever uses a thing goes before it.
+const ORDER: [Kind; 8] = [
+    Kind::Connector,
+    Kind::Slot,
+    Kind::Group,
+    Kind::Topic,
+    Kind::Publication,
+    Kind::Collection,
+    Kind::Table,
+    Kind::Schema,
+];
+
+/// What was removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removal(Vec<(Kind, String)>);
+
+impl Removal {
+    /// Each thing, in the order it went.
+    #[must_use]
+    pub fn things(&self) -> &[(Kind, String)] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("nothing was left to remove");
+        }
+        let names: Vec<_> = self
+            .0
+            .iter()
+            .map(|(kind, name)| format!("{kind} {name}"))
+            .collect();
+        write!(f, "removed {}", names.join(", "))
+    }
+}
+
+/// Removes what a run made. Tables and documents stay, for `verify`.
+///
+/// # Errors
+/// When a server refuses; what is left stays in the ledger.
+pub async fn remove_run(servers: &Servers, run: &RunId) -> Result<Removal, Failure> {
+    remove(servers, |of| of == Some(run.as_str())).await
+}
+
+/// Removes everything `setup` and runs that were cut off have made, and then the ledger.
+///
+/// # Errors
+/// When a server refuses; what is left stays in the ledger.
+pub async fn remove_everything(servers: &Servers) -> Result<Removal, Failure> {
+    let removal = remove(servers, |_| true).await?;
+    servers.ledger.drop_if_empty().await?;
+    Ok(removal)
+}
+
+async fn remove(
+    servers: &Servers,
+    mine: impl Fn(Option<&str>) -> bool,
+) -> Result<Removal, Failure> {
+    let entries = servers.ledger.entries().await?;
+    let mut removal = Removal::default();
+    for kind in ORDER {
+        for entry in entries
+            .iter()
+            .filter(|entry| entry.kind == kind && mine(entry.run_id.as_deref()))
+        {
+            remove_one(servers, kind, &entry.name)
+                .await
+                .map_err(|failure| failure.context(format!("removing {kind} {}", entry.name)))?;
+            servers.ledger.forget(kind, &entry.name).await?;
+            removal.0.push((kind, entry.name.clone()));
+        }
+    }
+    Ok(removal)
+}
+
+async fn remove_one(servers: &Servers, kind: Kind, name: &str) -> Result<(), Failure> {
+    match kind {
+        Kind::Connector => match &servers.connect {
+            Some(connect) => delete_connector(connect, name).await?,
+            None => {
+                return Err(Failure::server(anyhow::anyhow!(
+                    "CONNECT_URL is not given, and the connector is on Kafka Connect"
+                )));
+            }
+        },
+        Kind::Slot => drop_slot(&servers.postgres, name, SLOT_LIMIT).await?,
+        Kind::Group => servers.kafka.delete_group(name).await?,
+        Kind::Topic => servers.kafka.delete_topic(name).await?,
+        Kind::Publication => {
+            servers
+                .postgres
+                .batch_execute(&format!(
+                    "DROP PUBLICATION IF EXISTS {}",
+                    Ledger::quote(name)
+                ))
+                .await?
+        }
+        Kind::Collection => servers.store.drop_collection().await?,
+        Kind::Table => {
+            servers
+                .postgres
+                .batch_execute(&format!("DROP TABLE IF EXISTS {SCHEMA}.{TABLE}"))
+                .await?
+        }
+        // Without CASCADE: whatever somebody else has put in there keeps it.
+        Kind::Schema => {
+            servers
+                .postgres
+                .batch_execute(&format!("DROP SCHEMA IF EXISTS {SCHEMA}"))
+                .await?
+        }
+    }
+    Ok(())
+}
+
+async fn delete_connector(connect: &ConnectClient, name: &str) -> Result<(), Failure> {
+    connect.delete(name).await?;
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! Hears of every event at every place, and tells measured ones from the probe and the warm-up.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::analysis::SignedHistogram;
+use crate::config::RunId;
+use crate::consumer::{DeadLetter, StageObserver};
+use crate::event::{EventId, EventType, OutboxRow};
+use crate::load::LoadObserver;
+use crate::report::RecorderHandle;
+use crate::timeline::{Captured, Hop, Joined, Joiner, Nanos, Stamp, Written};
+
+/// The `run_id` columns of one run: its readiness probe, its warm-up and its measured events.
+#[derive(Debug, Clone)]
+pub(crate) struct RunNames {
+    pub(crate) probe: String,
+    pub(crate) warmup: String,
+    pub(crate) measured: String,
+}
+
+impl RunNames {
+    pub(crate) fn of(run: &RunId) -> Self {
+        Self {
+            probe: format!("{run}-probe"),
+            warmup: format!("{run}-warmup"),
+            measured: run.to_string(),
+        }
+    }
+}
+
+/// The meeting point of one run.
+pub(crate) struct RunObserver {
+    pub(crate) names: RunNames,
+    pub(crate) joiner: Joiner,
+    recorder: Mutex<Option<RecorderHandle>>,
+    /// Latencies since the load began, for the live line.
+    live: Mutex<SignedHistogram>,
+    pub(crate) probes_written: AtomicU64,
+    pub(crate) warmup_written: AtomicU64,
+    pub(crate) warmup_acknowledged: AtomicU64,
+    pub(crate) dead_letters: AtomicU64,
+    /// Records of other runs and programs that came by on the topic.
+    pub(crate) foreign: AtomicU64,
+}
+
+impl RunObserver {
+    pub(crate) fn new(names: RunNames, joiner: Joiner, recorder: RecorderHandle) -> Self {
+        Self {
+            names,
+            joiner,
+            recorder: Mutex::new(Some(recorder)),
+            live: Mutex::default(),
+            probes_written: AtomicU64::new(0),
+            warmup_written: AtomicU64::new(0),
+            warmup_acknowledged: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(0),
+            foreign: AtomicU64::new(0),
+        }
+    }
+
+    /// Our reader has a row of the outbox.
+    pub(crate) fn captured(&self, run_id: &str, id: EventId, seq: u64, captured: Captured) {
+        if run_id == self.names.measured {
+            self.finish(self.joiner.captured(id, seq, captured));
+        }
+    }
+
+    fn finish(&self, joined: Option<Joined>) {
+        let Some(event) = joined else { return };
+        if let Some(total) = event.stamps.hops().get(Hop::Total) {
+            lock(&self.live).record(total);
+        }
+        // Cloned so that a recorder that is behind holds up this thread alone, not all of them.
+        let recorder = lock(&self.recorder).clone();
+        if let Some(recorder) = recorder {
+            recorder.record(event);
+        }
+    }
+
+    /// Median and 99th percentile of the totals so far.
+    pub(crate) fn live_quantiles(&self) -> Option<(Nanos, Nanos)> {
+        let live = lock(&self.live);
+        (live.count() > 0).then(|| (live.quantile(0.5), live.quantile(0.99)))
+    }
+
+    /// No more events: lets the recorder end.
+    pub(crate) fn close(&self) {
+        *lock(&self.recorder) = None;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+impl StageObserver for RunObserver {
+    fn wants(&self, run_id: &str) -> bool {
+        let names = &self.names;
+        let ours = run_id == names.measured || run_id == names.warmup || run_id == names.probe;
+        if !ours {
+            self.foreign.fetch_add(1, Ordering::Relaxed);
+        }
+        ours
+    }
+
+    fn consumed(&self, run_id: &str, seq: u64) {
+        if run_id == self.names.measured {
+            self.joiner.consumed(seq);
+        }
+    }
+
+    fn written(&self, run_id: &str, id: EventId, _: EventType, seq: u64, written: Written) {
+        if run_id == self.names.measured {
+            self.finish(self.joiner.written(id, seq, written));
+        } else if run_id == self.names.warmup {
+            self.warmup_written.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.probes_written.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn dead_letter(&self, _: &DeadLetter) {
+        self.dead_letters.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The load generator's view for the measured events.
+pub(crate) struct MeasuredLoad(pub(crate) Arc<RunObserver>);
+
+impl LoadObserver for MeasuredLoad {
+    fn sending(&self, row: &OutboxRow, ts: Stamp, t0: Stamp) {
+        self.0.joiner.sending(row.id, row.event_type, ts, t0);
+    }
+
+    fn acknowledged(&self, id: EventId, seq: u64, ta: Stamp) {
+        self.0.finish(self.0.joiner.acknowledged(id, seq, ta));
+    }
+
+    fn failed(&self, id: EventId, seq: u64, reason: &str) {
+        tracing::error!(%id, seq, reason, "INSERT refused");
+        self.0.joiner.insert_failed(id);
+    }
+}
+
+/// The load generator's view for the events before them.
+pub(crate) struct WarmupLoad(pub(crate) Arc<RunObserver>);
+
+impl LoadObserver for WarmupLoad {
+    fn sending(&self, _: &OutboxRow, _: Stamp, _: Stamp) {}
+
+    fn acknowledged(&self, _: EventId, _: u64, _: Stamp) {
+        self.0.warmup_acknowledged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn failed(&self, id: EventId, seq: u64, reason: &str) {
+        tracing::error!(%id, seq, reason, "INSERT of the warm-up refused");
+    }
+}
+
+/// The load generator's view for the readiness probe, of which nothing is counted.
+pub(crate) struct ProbeLoad;
+
+impl LoadObserver for ProbeLoad {
+    fn sending(&self, _: &OutboxRow, _: Stamp, _: Stamp) {}
+
+    fn acknowledged(&self, _: EventId, _: u64, _: Stamp) {}
+
+    fn failed(&self, id: EventId, _: u64, reason: &str) {
+        tracing::error!(%id, reason, "INSERT of the readiness probe refused");
+    }
+}

@@ -1,0 +1,74 @@
+//! Clients of the four servers, each known to answer.
+
+use rdkafka::ClientConfig;
+use tokio_postgres::Client;
+
+use super::setup::connect_postgres;
+use super::{Failure, Ledger};
+use crate::broker::Admin;
+use crate::config::Endpoints;
+use crate::debezium::ConnectClient;
+use crate::store::{MongoStore, WriteConcernChoice};
+
+/// The servers of a pipeline.
+pub struct Servers {
+    /// Where they are.
+    pub endpoints: Endpoints,
+    /// The source.
+    pub postgres: Client,
+    /// What was made on all of them.
+    pub ledger: Ledger,
+    /// Kafka's topics and groups.
+    pub kafka: Admin,
+    /// What every Kafka client begins with.
+    pub kafka_config: ClientConfig,
+    /// Connect, where its address is known.
+    pub connect: Option<ConnectClient>,
+    /// The read model.
+    pub store: MongoStore,
+}
+
+impl Servers {
+    /// Connects to all of them at once, and makes sure that the store can be written to.
+    ///
+    /// # Errors
+    /// The first server that does not answer or refuses, in the pipeline's order.
+    pub async fn connect(endpoints: &Endpoints) -> Result<Self, Failure> {
+        let kafka_config = endpoints.kafka.client_config();
+        let connect = endpoints
+            .connect
+            .as_deref()
+            .map(ConnectClient::new)
+            .transpose()?;
+        let (postgres, kafka, connected, store) = tokio::join!(
+            connect_postgres(&endpoints.postgres),
+            Admin::connect(&kafka_config),
+            async {
+                match &connect {
+                    Some(client) => client.version().await.map(drop),
+                    None => Ok(()),
+                }
+            },
+            async {
+                let store =
+                    MongoStore::connect(&endpoints.store, WriteConcernChoice::MajorityJournaled)
+                        .await?;
+                store.check_writable().await?;
+                Ok::<_, crate::store::StoreError>(store)
+            }
+        );
+        let postgres = postgres?;
+        let (kafka, ()) = (kafka?, connected?);
+        let store = store?;
+        let ledger_client = connect_postgres(&endpoints.postgres).await?;
+        Ok(Self {
+            endpoints: endpoints.clone(),
+            postgres,
+            ledger: Ledger::open(ledger_client).await?,
+            kafka,
+            kafka_config,
+            connect,
+            store,
+        })
+    }
+}

@@ -1,0 +1,42 @@
+//! `events.jsonl`: one line of stamps an event and capture path.
+
+use serde::Serialize;
+
+use crate::event::EventId;
+use crate::timeline::{Hops, Joined, Stamps};
+
+/// One line. Stamps in nanoseconds since the Unix epoch on our clock, hops in nanoseconds.
+#[derive(Debug, Serialize)]
+pub struct EventLine<'a> {
+    id: EventId,
+    #[serde(rename = "type")]
+    event_type: &'static str,
+    path: &'a str,
+    lsn: String,
+    commit_lsn: String,
+    txid: u32,
+    stamps: Stamps,
+    hops: Hops,
+}
+
+impl<'a> EventLine<'a> {
+    /// The line of an event that came by `path`.
+    #[must_use]
+    pub fn new(event: &Joined, path: &'a str) -> Self {
+        Self {
+            id: event.id,
+            event_type: event.event_type.as_str(),
+            path,
+            lsn: lsn(event.captured.lsn),
+            commit_lsn: lsn(event.captured.commit_lsn),
+            txid: event.captured.xid,
+            stamps: event.stamps,
+            hops: event.stamps.hops(),
+        }
+    }
+}
+
+/// As PostgreSQL writes it.
+fn lsn(position: u64) -> String {
+    format!("{:X}/{:X}", position >> 32, position & 0xffff_ffff)
+}

@@ -1,0 +1,277 @@
+//! `report.json`, schema 1. Field names are a contract: other programs read them. Durations are whole microseconds
+//! unless the name says otherwise.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::analysis::{Diagnosis, HopStatistics, Objective, Throughput};
+
+/// The schema's name and number.
+pub const SCHEMA: &str = "cdc-bench/report/1";
+
+/// A whole result.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The run.
+    pub run: RunInfo,
+    /// What was measured, and on what.
+    pub environment: Environment,
+    /// Events at each place.
+    pub counts: Counts,
+    /// Inserted events by type.
+    pub events_by_type: EventsByType,
+    /// Events a second into the store.
+    pub throughput: Throughput,
+    /// By capture path.
+    pub paths: BTreeMap<String, PathReport>,
+    /// Foreign clocks.
+    pub clocks: Vec<ClockReport>,
+    /// The slowest hop, and what was found.
+    pub diagnosis: Diagnosis,
+    /// What was asked, and what was reached.
+    pub objectives: Vec<Objective>,
+    /// The stores compared; `null` when they were not.
+    pub verification: Option<Verification>,
+    /// All objectives met, nothing lost, nothing differing.
+    pub verdict: Verdict,
+}
+
+/// The run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// Run id.
+    pub id: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// RFC 3339, UTC.
+    pub finished_at: String,
+    /// Capture path.
+    pub capture: String,
+    /// `local`, `compose` or `external`.
+    pub stack: String,
+    /// Measured events.
+    pub events: u64,
+    /// Events before them, not counted.
+    pub warmup_events: u64,
+    /// Scheduled rate; `null` for as fast as it goes.
+    pub rate_per_s: Option<f64>,
+    /// Rows a transaction.
+    pub insert_batch: u64,
+    /// Connections of the load generator.
+    pub connections: u64,
+    /// Seed of the events.
+    pub seed: u64,
+    /// Most documents in one write.
+    pub batch_size: u64,
+    /// Seconds from the first measured INSERT to the end of the drain.
+    pub duration_s: f64,
+}
+
+/// What was measured, and on what.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Environment {
+    /// This machine.
+    pub host: Host,
+    /// This program.
+    pub build: BTreeMap<String, String>,
+    /// The source.
+    pub postgres: PostgresReport,
+    /// The broker.
+    pub kafka: KafkaReport,
+    /// The capture.
+    pub debezium: DebeziumReport,
+    /// The read model.
+    pub store: StoreReport,
+}
+
+/// This machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Host {
+    /// Operating system.
+    pub os: String,
+    /// Architecture.
+    pub arch: String,
+    /// Cores this process may use.
+    pub cores: u64,
+    /// The processor's name, where the system tells.
+    pub cpu: Option<String>,
+    /// Memory, MiB, where the system tells.
+    pub memory_mib: Option<u64>,
+}
+
+/// PostgreSQL.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PostgresReport {
+    /// `server_version`.
+    pub version: String,
+    /// Settings that matter to the hops.
+    #[serde(flatten)]
+    pub settings: BTreeMap<String, String>,
+}
+
+/// Kafka.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct KafkaReport {
+    /// Version, where it is known.
+    pub version: Option<String>,
+    /// Topic.
+    pub topic: String,
+    /// Its partitions.
+    pub partitions: i32,
+    /// `LogAppendTime` or `CreateTime`.
+    pub timestamp_type: String,
+    /// Consumer group.
+    pub group: String,
+}
+
+/// Debezium.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct DebeziumReport {
+    /// The connector plugin's version, where it is known.
+    pub version: Option<String>,
+    /// Kafka Connect's version, where it is known.
+    pub connect_version: Option<String>,
+    /// The connector that ran; `null` when it is not known (no Connect address given).
+    pub connector: Option<ConnectorReport>,
+}
+
+/// A connector.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ConnectorReport {
+    /// Its name.
+    pub name: String,
+    /// The profile it was made with; `null` when it was there already.
+    pub profile: Option<String>,
+    /// Its configuration, secrets hidden.
+    pub config: BTreeMap<String, String>,
+}
+
+/// The store.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct StoreReport {
+    /// `MongoDB`, or what else it names itself.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Whether it is MongoDB itself.
+    pub is_mongodb: bool,
+    /// In words.
+    pub write_concern: String,
+    /// Database.
+    pub database: String,
+}
+
+/// Events at each place; each counts once at each, however often it came by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Commit acknowledged.
+    pub inserted: u64,
+    /// Seen in the WAL by our reader.
+    pub captured: u64,
+    /// Records appended to the topic.
+    pub in_kafka: u64,
+    /// Received and decoded by the consumer.
+    pub consumed: u64,
+    /// Acknowledged by the store.
+    pub written: u64,
+    /// Refused INSERTs and dead letters.
+    pub errors: u64,
+    /// Records that could not be decoded or were refused by the store.
+    pub dead_letters: u64,
+    /// Received more than once.
+    pub duplicates: u64,
+    /// Inserted but not in the store when the drain ended.
+    pub lost: u64,
+    /// Spans below zero, other than a late observer's.
+    pub negative_hops: u64,
+    /// Records in Kafka before our reader had the row.
+    pub observer_late: u64,
+    /// Our reader and the envelope disagree on LSN or transaction.
+    pub lsn_mismatches: u64,
+}
+
+/// Inserted events by type.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(non_snake_case)] // the names of the events themselves
+pub struct EventsByType {
+    /// `UserCreated`.
+    pub UserCreated: u64,
+    /// `ActivityCreated`.
+    pub ActivityCreated: u64,
+    /// `ParticipantJoined`.
+    pub ParticipantJoined: u64,
+}
+
+/// One capture path.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PathReport {
+    /// By hop name.
+    pub hops: BTreeMap<String, HopStatistics>,
+    /// T5 - Ts: the total as seen from the schedule, so that coordinated omission shows.
+    pub total_from_schedule: Option<HopStatistics>,
+}
+
+/// A foreign clock.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ClockReport {
+    /// `postgres` or `kafka`.
+    pub server: String,
+    /// What it shows more than ours, at the start of the run.
+    pub offset: i64,
+    /// How far that may be off, at any time of the run.
+    pub error_bound: i64,
+    /// How much the offset changed to the end of the run; `null` when it was measured once.
+    pub drift: Option<i64>,
+    /// How it was measured.
+    pub method: String,
+}
+
+/// The stores compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verification {
+    /// Rows.
+    pub postgres_count: u64,
+    /// Documents.
+    pub store_count: u64,
+    /// Rows without a document.
+    pub missing: u64,
+    /// Documents without a row.
+    pub extra: u64,
+    /// Documents that differ from their row.
+    pub differing: u64,
+    /// Percent of documents that equal their row.
+    pub match_percent: f64,
+}
+
+/// The result in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// All objectives met, nothing lost, nothing differing.
+    Pass,
+    /// Not so.
+    Fail,
+}
+
+/// This machine, as far as it tells.
+#[must_use]
+pub fn host() -> Host {
+    let field = |file: &str, key: &str| {
+        let text = std::fs::read_to_string(file).ok()?;
+        let line = text.lines().find(|line| line.starts_with(key))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let memory_kib = field("/proc/meminfo", "MemTotal")
+        .and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
+    Host {
+        os: std::env::consts::OS.to_owned(),
+        arch: std::env::consts::ARCH.to_owned(),
+        cores: std::thread::available_parallelism()
+            .map_or(1, |n| u64::try_from(n.get()).unwrap_or(u64::MAX)),
+        cpu: field("/proc/cpuinfo", "model name"),
+        memory_mib: memory_kib.map(|kib| kib / 1024),
+    }
+}

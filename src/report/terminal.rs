@@ -1,0 +1,353 @@
+//! The summary on the terminal.
+
+use std::fmt::Write as _;
+
+use console::{Style, style};
+
+use super::{Report, Verdict};
+use crate::analysis::{HopStatistics, Severity};
+use crate::timeline::Hop;
+
+/// Width of a full bar.
+const BAR: usize = 24;
+
+/// The report as text. Colours follow the terminal (and `NO_COLOR`): styles are dropped where there is none.
+#[must_use]
+pub fn render(report: &Report) -> String {
+    let mut out = String::new();
+    headline(&mut out, report);
+    for (name, path) in &report.paths {
+        hop_table(&mut out, report, name, path);
+    }
+    counts(&mut out, report);
+    diagnosis(&mut out, report);
+    objectives(&mut out, report);
+    out
+}
+
+/// Writing to a string cannot fail.
+macro_rules! line {
+    ($out:expr) => { $out.push('\n') };
+    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
+}
+
+fn headline(out: &mut String, report: &Report) {
+    let run = &report.run;
+    let env = &report.environment;
+    let rate = run.rate_per_s.map_or_else(
+        || "as fast as it goes".to_owned(),
+        |rate| format!("{rate}/s"),
+    );
+    line!(out);
+    line!(
+        out,
+        "{}  {} events at {rate}, {} capture, {} stack",
+        style(format!("Run {}", run.id)).bold(),
+        run.events,
+        run.capture,
+        run.stack
+    );
+    let version = |v: &Option<String>| v.clone().unwrap_or_else(|| "(version unknown)".to_owned());
+    line!(
+        out,
+        "{}",
+        style(format!(
+            "PostgreSQL {} -> Debezium {} -> Kafka {} -> {} {} ({})",
+            env.postgres.version,
+            version(&env.debezium.version),
+            version(&env.kafka.version),
+            env.store.name,
+            env.store.version,
+            env.store.write_concern
+        ))
+        .dim()
+    );
+    if !env.store.is_mongodb {
+        line!(
+            out,
+            "{}",
+            style(format!(
+                "The store is {}, not MongoDB: read \"processing\" as this server's.",
+                env.store.name
+            ))
+            .yellow()
+        );
+    }
+    if let Some(connector) = &env.debezium.connector {
+        let profile = connector.profile.as_deref().unwrap_or("as found");
+        let poll = connector
+            .config
+            .get("poll.interval.ms")
+            .map_or("500 (default)", String::as_str);
+        line!(
+            out,
+            "{}",
+            style(format!(
+                "Connector {} ({profile}): poll.interval.ms {poll}",
+                connector.name
+            ))
+            .dim()
+        );
+        if connector.profile.as_deref() == Some("low-latency") {
+            line!(
+                out,
+                "{}",
+                style("Debezium as it comes (--connector-profile stock) waits up to 500 ms twice an event: expect about 0.5 s more at the median.").dim()
+            );
+        }
+    }
+}
+
+fn ms(us: i64) -> String {
+    let tenths_or_finer = us.abs() < 100_000;
+    #[allow(clippy::cast_precision_loss)] // microseconds for display
+    let ms = us as f64 / 1e3;
+    if tenths_or_finer {
+        format!("{ms:.2}")
+    } else {
+        format!("{ms:.0}")
+    }
+}
+
+fn hop_table(out: &mut String, report: &Report, name: &str, path: &super::PathReport) {
+    line!(out);
+    let header = format!(
+        "{:<16} {:>8} {:>9} {:>9} {:>9} {:>9} {:>8}  {}",
+        "hop (ms)", "count", "p50", "p95", "p99", "max", "±", "share of p50"
+    );
+    line!(
+        out,
+        "{}",
+        style(if report.paths.len() > 1 {
+            format!("{name}\n{header}")
+        } else {
+            header
+        })
+        .bold()
+    );
+    let get = |hop: Hop| path.hops.get(hop.as_str());
+    let sum: i64 = Hop::PIPELINE
+        .into_iter()
+        .filter_map(|hop| Some(get(hop)?.p50.max(0)))
+        .sum();
+    let slowest = report.diagnosis.slowest_hop.as_deref();
+    for hop in Hop::PIPELINE {
+        if let Some(statistics) = get(hop) {
+            let emphasis = if slowest == Some(hop.as_str()) {
+                Style::new().yellow().bold()
+            } else {
+                Style::new()
+            };
+            line!(
+                out,
+                "{}",
+                emphasis.apply_to(row(hop.as_str(), statistics, &bar(statistics.p50, sum)))
+            );
+        }
+        for &part in hop.parts() {
+            if let Some(statistics) = get(part) {
+                line!(
+                    out,
+                    "{}",
+                    style(row(&format!("  {}", part.as_str()), statistics, "")).dim()
+                );
+            }
+        }
+    }
+    if let Some(total) = get(Hop::Total) {
+        line!(
+            out,
+            "{}",
+            style(row("total", total, "INSERT sent to document acknowledged")).bold()
+        );
+    }
+    if let Some(from_schedule) = &path.total_from_schedule {
+        line!(
+            out,
+            "{}",
+            style(row(
+                "  from schedule",
+                from_schedule,
+                "as seen by who waits from the scheduled time"
+            ))
+            .dim()
+        );
+    }
+    if let Some(lag) = get(Hop::ScheduleLag) {
+        line!(
+            out,
+            "{}",
+            style(row("schedule_lag", lag, "beside the total, not in it")).dim()
+        );
+    }
+}
+
+fn row(name: &str, s: &HopStatistics, tail: &str) -> String {
+    let bound = match s.error_bound {
+        Some(0) => String::new(),
+        Some(bound) => ms(bound),
+        None => "?".to_owned(),
+    };
+    let median = if s.is_within_error() && s.error_bound != Some(0) {
+        format!("({})", ms(s.p50))
+    } else {
+        ms(s.p50)
+    };
+    format!(
+        "{name:<16} {:>8} {median:>9} {:>9} {:>9} {:>9} {bound:>8}  {tail}",
+        s.count,
+        ms(s.p95),
+        ms(s.p99),
+        ms(s.max)
+    )
+    .trim_end()
+    .to_owned()
+}
+
+#[allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss
+)] // a fraction of 24
+fn bar(part: i64, sum: i64) -> String {
+    if sum <= 0 {
+        return String::new();
+    }
+    let share = part.max(0) as f64 / sum as f64;
+    let full = ((share * BAR as f64).round() as usize).min(BAR);
+    format!(
+        "{}{} {:>3.0} %",
+        "█".repeat(full),
+        "·".repeat(BAR - full),
+        share * 100.0
+    )
+}
+
+fn counts(out: &mut String, report: &Report) {
+    let c = &report.counts;
+    line!(out);
+    line!(
+        out,
+        "events        {} inserted, {} captured, {} in Kafka, {} consumed, {} written; {} lost, {} duplicates, {} errors",
+        c.inserted,
+        c.captured,
+        c.in_kafka,
+        c.consumed,
+        c.written,
+        c.lost,
+        c.duplicates,
+        c.errors
+    );
+    let success = report
+        .objectives
+        .iter()
+        .find(|o| o.name == "success_percent")
+        .and_then(|o| o.measured);
+    line!(
+        out,
+        "throughput    {} events/s average, {} peak; success {}",
+        report.throughput.average_per_s,
+        report.throughput.peak_per_s,
+        success.map_or_else(|| "unknown".to_owned(), |percent| format!("{percent:.2} %"))
+    );
+    match &report.verification {
+        Some(v) => line!(
+            out,
+            "verification  {} rows, {} documents: {} missing, {} extra, {} differing; {} % match",
+            v.postgres_count,
+            v.store_count,
+            v.missing,
+            v.extra,
+            v.differing,
+            v.match_percent
+        ),
+        None => line!(out, "verification  not done"),
+    }
+    line!(
+        out,
+        "correlation   {} LSN mismatches; {} records in Kafka before our reader had the row; {} other negative hops",
+        c.lsn_mismatches,
+        c.observer_late,
+        c.negative_hops
+    );
+    for clock in &report.clocks {
+        let drift = clock
+            .drift
+            .map_or_else(String::new, |drift| format!(", drift {} ms", ms(drift)));
+        line!(
+            out,
+            "{}",
+            style(format!(
+                "clock         {}: {} ms off ours, ±{} ms{drift}",
+                clock.server,
+                ms(clock.offset),
+                ms(clock.error_bound)
+            ))
+            .dim()
+        );
+    }
+    if c.dead_letters > 0 {
+        line!(
+            out,
+            "{}",
+            style(format!(
+                "dead letters  {} records could not be written: see dead-letters.jsonl",
+                c.dead_letters
+            ))
+            .red()
+        );
+    }
+}
+
+fn diagnosis(out: &mut String, report: &Report) {
+    let d = &report.diagnosis;
+    line!(out);
+    match &d.slowest_hop {
+        Some(hop) => line!(
+            out,
+            "{} {} ({:.0} % of the median)",
+            style("slowest hop  ").bold(),
+            style(hop).yellow().bold(),
+            d.share_of_total * 100.0
+        ),
+        None => line!(out, "no event came through"),
+    }
+    for finding in &d.findings {
+        let mark = match finding.severity {
+            Severity::Critical => style("!").red().bold(),
+            Severity::Warning => style("!").yellow(),
+            Severity::Info => style("-").dim(),
+        };
+        line!(out, "  {mark} {}", finding.evidence);
+        line!(out, "    {}", style(&finding.advice).dim());
+    }
+    if d.findings.is_empty() && d.slowest_hop.is_some() {
+        line!(out, "  nothing stands out");
+    }
+}
+
+fn objectives(out: &mut String, report: &Report) {
+    line!(out);
+    for objective in &report.objectives {
+        let mark = if objective.met {
+            style("met   ").green()
+        } else {
+            style("missed").red()
+        };
+        let measured = objective.measured.map_or_else(
+            || "not measured".to_owned(),
+            |value| format!("{:.2}", value),
+        );
+        line!(
+            out,
+            "{mark} {:<18} {:<16} {measured}",
+            objective.name,
+            objective.target
+        );
+    }
+    line!(out);
+    match report.verdict {
+        Verdict::Pass => line!(out, "{}", style("PASS").green().bold()),
+        Verdict::Fail => line!(out, "{}", style("FAIL").red().bold()),
+    }
+}
