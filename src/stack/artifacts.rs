@@ -167,6 +167,10 @@ pub(super) async fn provide(
         let (cache, stop) = (cache.clone(), cancel.clone());
         // Fetching blocks, and takes a lock for as long as it does: a thread of its own.
         let work = tokio::task::spawn_blocking(move || {
+            // Nothing to write where all is there: a cache may belong to somebody else.
+            if let Some(store) = complete(&cache)? {
+                return Ok((false, store));
+            }
             let lock = cache.lock_file("artifacts.lock")?;
             lock.lock()
                 .map_err(StackError::io("lock", cache.path("artifacts.lock")))?;
@@ -184,7 +188,9 @@ pub(super) async fn provide(
                     .into_iter()
                     .map(|set| set.join().unwrap_or(Err(StackError::Cancelled)))
                     .collect();
-                Ok((fetched?.contains(&true), store?))
+                let (fetched, store) = (fetched?.contains(&true), store?);
+                unpack_postgres(&cache)?;
+                Ok((fetched, store))
             })
         });
         tokio::pin!(work);
@@ -195,7 +201,6 @@ pub(super) async fn provide(
             }
         }
     };
-    let postgres_bin = unpack_postgres(cache).await?;
     progress.end(
         step,
         if fetched {
@@ -208,9 +213,23 @@ pub(super) async fn provide(
     Ok(Artifacts {
         kafka: cache.path("artifacts/kafka"),
         plugins: cache.path("artifacts/plugins"),
-        postgres_bin,
+        postgres_bin: postgres_folder(cache).join("bin"),
         store,
     })
+}
+
+/// The store's program when every file of every set is there and right.
+fn complete(cache: &Cache) -> Result<Option<StoreProgram>, StackError> {
+    let right = std::thread::scope(|scope| {
+        let sets = POMS.map(|(set, _)| {
+            scope.spawn(move || Ok(inspect(&folder_of(cache, set), &sums(set)?).is_empty()))
+        });
+        sets.into_iter()
+            .map(|set| set.join().unwrap_or(Ok(false)))
+            .collect::<Result<Vec<bool>, StackError>>()
+    })?;
+    let unpacked = postgres_folder(cache).join("bin/postgres").exists();
+    Ok(store_at_hand(cache).filter(|_| unpacked && !right.contains(&false)))
 }
 
 /// Where a set lies: Connect isolates plugins by folder, so Debezium's jars have one within the plugin path.
@@ -406,28 +425,42 @@ fn watch(
     Ok(status.success())
 }
 
+/// SecantusDB's program in its venv.
+const SECANTUS: &str = "bin/secantusd-py";
+/// Made last in a venv.
+const WHOLE: &str = ".whole";
+
+/// Named by its content: another list of requirements is another venv.
+fn venv_of(cache: &Cache) -> PathBuf {
+    let tag: String = Sha256::digest(REQUIREMENTS)
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    cache.path(&format!("secantusdb-{}-{tag}", version::secantusdb()))
+}
+
+/// A `mongod` on PATH, or a venv that is whole.
+fn store_at_hand(cache: &Cache) -> Option<StoreProgram> {
+    if let Some(mongod) = on_path("mongod") {
+        return Some(StoreProgram::Mongod(mongod));
+    }
+    let venv = venv_of(cache);
+    let program = venv.join(SECANTUS);
+    (venv.join(WHOLE).exists() && program.exists()).then_some(StoreProgram::Secantus(program))
+}
+
 /// A `mongod` on PATH; else SecantusDB in a venv.
 fn provide_store(
     cache: &Cache,
     tell: &dyn Fn(String),
     stop: &CancellationToken,
 ) -> Result<StoreProgram, StackError> {
-    if let Some(mongod) = on_path("mongod") {
-        return Ok(StoreProgram::Mongod(mongod));
+    if let Some(store) = store_at_hand(cache) {
+        return Ok(store);
     }
-    // Named by its content: another list of requirements is another venv.
-    let tag: String = Sha256::digest(REQUIREMENTS)
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    let venv = cache.path(&format!("secantusdb-{}-{tag}", version::secantusdb()));
-    let program = venv.join("bin/secantusd-py");
-    // Made last.
-    let whole = venv.join(".whole");
-    if whole.exists() && program.exists() {
-        return Ok(StoreProgram::Secantus(program));
-    }
+    let venv = venv_of(cache);
+    let program = venv.join(SECANTUS);
     tell("document store: SecantusDB".to_owned());
     remove(&venv)?;
     let missing = || StackError::MissingPrerequisite {
@@ -472,6 +505,7 @@ fn provide_store(
             reason: format!("could not install SecantusDB: {last}"),
         });
     }
+    let whole = venv.join(WHOLE);
     std::fs::write(&whole, "").map_err(StackError::io("write", &whole))?;
     Ok(StoreProgram::Secantus(program))
 }
@@ -488,36 +522,30 @@ pub(super) fn on_path(name: &str) -> Option<PathBuf> {
         .find(executable)
 }
 
-/// Unpacks PostgreSQL once; its `bin`.
-async fn unpack_postgres(cache: &Cache) -> Result<PathBuf, StackError> {
-    let cache = cache.clone();
-    let unpacked = tokio::task::spawn_blocking(move || {
-        let lock = cache.lock_file("artifacts.lock")?;
-        lock.lock()
-            .map_err(StackError::io("lock", cache.path("artifacts.lock")))?;
-        let folder = cache.path(&format!("postgresql-{}", version::postgres()));
-        if !folder.join("bin/postgres").exists() {
-            let fresh = cache.path(".unpack-postgresql");
-            remove(&fresh)?;
-            let sums = sums("postgres")?;
-            let jar = sums
-                .keys()
-                .next()
-                .map(|jar| cache.path("artifacts/postgres").join(jar))
-                .unwrap_or_default();
-            unpack(&jar, &fresh).map_err(|reason| StackError::Artifact {
-                artifact: jar.display().to_string(),
-                reason,
-            })?;
-            remove(&folder)?;
-            std::fs::rename(&fresh, &folder).map_err(StackError::io("put in place", &folder))?;
-        }
-        Ok(folder.join("bin"))
-    });
-    unpacked.await.map_err(|e| StackError::Artifact {
-        artifact: "PostgreSQL".to_owned(),
-        reason: e.to_string(),
-    })?
+fn postgres_folder(cache: &Cache) -> PathBuf {
+    cache.path(&format!("postgresql-{}", version::postgres()))
+}
+
+/// Unpacks PostgreSQL once. Called with the artifacts' lock held.
+fn unpack_postgres(cache: &Cache) -> Result<(), StackError> {
+    let folder = postgres_folder(cache);
+    if folder.join("bin/postgres").exists() {
+        return Ok(());
+    }
+    let fresh = cache.path(".unpack-postgresql");
+    remove(&fresh)?;
+    let sums = sums("postgres")?;
+    let jar = sums
+        .keys()
+        .next()
+        .map(|jar| cache.path("artifacts/postgres").join(jar))
+        .unwrap_or_default();
+    unpack(&jar, &fresh).map_err(|reason| StackError::Artifact {
+        artifact: jar.display().to_string(),
+        reason,
+    })?;
+    remove(&folder)?;
+    std::fs::rename(&fresh, &folder).map_err(StackError::io("put in place", &folder))
 }
 
 /// A jar that holds one `.txz`.

@@ -11,9 +11,12 @@ use super::StackError;
 /// The user PostgreSQL runs as when we are root: it refuses to be root itself.
 pub(super) const NOBODY: u32 = 65_534;
 
-/// The cache folder.
+/// The cache folder, and beside or in it the folder where stacks live.
 #[derive(Debug, Clone)]
-pub struct Cache(PathBuf);
+pub struct Cache {
+    path: PathBuf,
+    stacks: PathBuf,
+}
 
 impl Cache {
     /// `CDC_BENCH_CACHE_DIR`, or the system's place for caches. Root's is `/var/cache/cdc-bench`: PostgreSQL, which then
@@ -30,7 +33,34 @@ impl Cache {
         if is_root() {
             reachable_by_others(&path)?;
         }
-        Ok(Self(path))
+        let stacks = Self::locate_stacks(&path)?;
+        Ok(Self { path, stacks })
+    }
+
+    /// `CDC_BENCH_STATE_DIR`, or a folder in the cache. With it, a cache that somebody else has filled can be used
+    /// though it cannot be written to.
+    fn locate_stacks(cache: &Path) -> Result<PathBuf, StackError> {
+        let Some(path) = std::env::var_os("CDC_BENCH_STATE_DIR").filter(|path| !path.is_empty())
+        else {
+            return Ok(cache.join("stacks"));
+        };
+        let path = PathBuf::from(path);
+        std::fs::create_dir_all(&path).map_err(StackError::io("make the state folder", &path))?;
+        let path = path
+            .canonicalize()
+            .map_err(StackError::io("use the state folder", &path))?;
+        if is_root() {
+            reachable_by_others(&path)?;
+        }
+        Ok(path)
+    }
+
+    #[cfg(test)]
+    pub(super) fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            stacks: path.join("stacks"),
+        }
     }
 
     fn locate() -> Result<PathBuf, StackError> {
@@ -51,7 +81,13 @@ impl Cache {
     /// A path in it.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.path.join(name)
+    }
+
+    /// Where stacks live.
+    #[must_use]
+    pub fn stacks(&self) -> PathBuf {
+        self.stacks.clone()
     }
 
     /// A lock file in it, opened and not yet locked.

@@ -145,6 +145,18 @@ fn die_with_us(command: &mut Command) {
 #[cfg(not(target_os = "linux"))]
 fn die_with_us(_: &mut Command) {}
 
+/// A session of its own: the terminal's signals and its end do not reach it.
+#[allow(unsafe_code)]
+pub(super) fn leave_the_terminal(command: &mut Command) {
+    // SAFETY: as above; setsid(2) is a plain system call.
+    unsafe {
+        command.pre_exec(|| {
+            nix::unistd::setsid()?;
+            Ok(())
+        });
+    }
+}
+
 pub(super) fn pid(id: u32) -> Pid {
     Pid::from_raw(i32::try_from(id).unwrap_or(i32::MAX))
 }

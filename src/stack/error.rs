@@ -34,6 +34,14 @@ pub enum StackError {
     /// The stack that was asked for is not there.
     #[error("{0}")]
     NotUp(String),
+    /// The supervisor of a stack did not get it up.
+    #[error("{words}")]
+    Supervisor {
+        /// What it ended with.
+        code: u8,
+        /// What it said.
+        words: String,
+    },
     /// Docker is missing, or said no.
     #[error("docker compose: {0}")]
     Compose(String),
@@ -62,6 +70,7 @@ impl StackError {
         match self {
             Self::Cancelled => 130,
             Self::Usage(_) => 2,
+            Self::Supervisor { code, .. } => *code,
             _ => 3,
         }
     }

@@ -3,7 +3,6 @@
 //! Everything listens on 127.0.0.1 alone. PostgreSQL and the store ask for a generated password; Kafka and Connect have
 //! none and are guarded by loopback alone.
 
-use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,8 +12,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::artifacts::{self, Artifacts};
-use super::cache::{Cache, make_dir, write_private};
+use super::cache::{Cache, write_private};
 use super::child::{Child, ServerSpec};
+use super::instance::Instance;
+use super::supervision::Supervision;
 use super::{Progress, StackError, servers};
 use crate::config::{Endpoints, KafkaEndpoint, PostgresEndpoint, StoreEndpoint};
 
@@ -28,12 +29,30 @@ const ATTEMPTS: usize = 3;
 /// A running local stack.
 #[derive(Debug)]
 pub(super) struct LocalStack {
-    pub(super) folder: PathBuf,
     pub(super) endpoints: Endpoints,
-    pub(super) children: Vec<Child>,
-    /// Held for as long as the stack lives: a folder whose lock is free is a dead stack's.
-    _lock: File,
+    pub(super) supervision: Supervision,
+    /// Last: its folder goes when nobody writes there any more.
+    instance: Instance,
 }
+
+/// What a user may choose of a local stack.
+#[derive(Debug, Clone, Default)]
+pub struct LocalOptions {
+    /// Settings of PostgreSQL over ours.
+    pub postgres_settings: Vec<(String, String)>,
+}
+
+/// Where a stack lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In a folder that goes with its run.
+    OfItsOwn,
+    /// In the folder of the stack that is kept for later runs.
+    Kept,
+}
+
+/// The kept stack's folder.
+pub(super) const KEPT: &str = "kept";
 
 /// The ports of a stack.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +105,7 @@ pub(super) struct Plan<'a> {
     pub(super) folder: &'a Path,
     pub(super) ports: Ports,
     pub(super) endpoints: &'a Endpoints,
+    pub(super) options: &'a LocalOptions,
     pub(super) cancel: &'a CancellationToken,
     pub(super) progress: &'a dyn Progress,
 }
@@ -94,6 +114,8 @@ impl LocalStack {
     /// Fetches what is missing and starts the servers.
     pub(super) async fn start(
         cache: &Cache,
+        place: Place,
+        options: &LocalOptions,
         progress: &dyn Progress,
         cancel: &CancellationToken,
     ) -> Result<Self, StackError> {
@@ -104,7 +126,11 @@ impl LocalStack {
         }
         let mut attempt = 1;
         loop {
-            match Self::attempt(cache, &artifacts, progress, cancel).await {
+            let instance = match place {
+                Place::OfItsOwn => Instance::fresh(cache)?,
+                Place::Kept => Instance::named(cache, KEPT)?,
+            };
+            match Self::attempt(instance, &artifacts, options, progress, cancel).await {
                 Err(StackError::ServerFailed { server, log, .. })
                     if attempt < ATTEMPTS && lost_its_port(&log) =>
                 {
@@ -120,12 +146,12 @@ impl LocalStack {
     }
 
     async fn attempt(
-        cache: &Cache,
+        instance: Instance,
         artifacts: &Artifacts,
+        options: &LocalOptions,
         progress: &dyn Progress,
         cancel: &CancellationToken,
     ) -> Result<Self, StackError> {
-        let (folder, lock) = instance(cache)?;
         let ports = Ports::free()?;
         let secret = |text: String| secrecy::SecretString::from(text);
         let store_password = password();
@@ -149,17 +175,12 @@ impl LocalStack {
                 database: "activity_read".to_owned(),
             },
         };
-        let mut stack = Self {
-            folder: folder.clone(),
-            endpoints: endpoints.clone(),
-            children: Vec::new(),
-            _lock: lock,
-        };
         let plan = Plan {
             artifacts,
-            folder: &folder,
+            folder: instance.folder(),
             ports,
             endpoints: &endpoints,
+            options,
             cancel,
             progress,
         };
@@ -177,19 +198,24 @@ impl LocalStack {
             },
             servers::store(&plan, &store_password),
         );
-        let mut failure = None;
+        let (mut children, mut failure) = (Vec::new(), None);
         for started in [Some(postgres), Some(kafka), connect, Some(store)]
             .into_iter()
             .flatten()
         {
             match started {
-                Ok(child) => stack.children.push(child),
+                Ok(child) => children.push(child),
                 Err(error) => failure = Some(failure.unwrap_or(error)),
             }
         }
         if let Some(error) = failure {
             return Err(error);
         }
+        let stack = Self {
+            supervision: Supervision::begin(children)?,
+            endpoints,
+            instance,
+        };
         progress.end("servers", &stack.describe());
         Ok(stack)
     }
@@ -197,48 +223,23 @@ impl LocalStack {
     /// The servers, in a line.
     pub(super) fn describe(&self) -> String {
         let servers: Vec<_> = self
-            .children
+            .supervision
+            .servers()
             .iter()
-            .map(|child| {
-                format!(
-                    "{} {} on {}",
-                    child.spec.name, child.spec.version, child.spec.address
-                )
-            })
+            .map(|server| format!("{} {} on {}", server.name, server.version, server.address))
             .collect();
         servers.join(", ")
     }
 
-    /// A server that has ended by itself.
-    pub(super) fn dead_server(&mut self) -> Option<String> {
-        self.children.iter_mut().find_map(|child| {
-            let status = child.ended()?;
-            Some(format!(
-                "{} ended by itself ({status}); the end of its log:\n{}",
-                child.spec.name,
-                super::child::tail(&child.spec.log)
-            ))
-        })
+    /// Where the servers write.
+    pub(super) fn folder(&self) -> &Path {
+        self.instance.folder()
     }
 
-    /// Stops the servers, users before used, and removes what they wrote.
-    pub(super) fn stop(mut self) {
-        let mut children = std::mem::take(&mut self.children);
-        // Asked all at once: each has what it needs to end in order for a moment, and then no longer.
-        children.iter_mut().rev().for_each(Child::ask_to_stop);
-        for child in children.into_iter().rev() {
-            child.stop(STOP_PATIENCE);
-        }
-    }
-}
-
-impl Drop for LocalStack {
-    fn drop(&mut self) {
-        self.children.iter_mut().for_each(Child::kill);
-        if !self.folder.as_os_str().is_empty() {
-            // What cannot be removed now is swept by the next start.
-            let _ = std::fs::remove_dir_all(&self.folder);
-        }
+    /// Stops the servers and removes what they wrote.
+    pub(super) fn stop(self) {
+        self.supervision.end(STOP_PATIENCE);
+        drop(self.instance);
     }
 }
 
@@ -247,45 +248,6 @@ fn lost_its_port(log: &str) -> bool {
     ["address already in use", "could not bind", "bindexception"]
         .iter()
         .any(|words| log.contains(words))
-}
-
-/// A folder for one stack, locked; dead stacks' folders go at the same time.
-fn instance(cache: &Cache) -> Result<(PathBuf, File), StackError> {
-    let parent = cache.path("stacks");
-    make_dir(&parent, 0o755)?;
-    let making = cache.lock_file("stacks.lock")?;
-    making
-        .lock()
-        .map_err(StackError::io("lock", cache.path("stacks.lock")))?;
-    sweep(&parent);
-    let folder = parent.join(uuid::Uuid::now_v7().simple().to_string());
-    make_dir(&folder, 0o755)?;
-    let path = folder.join("lock");
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(StackError::io("open", &path))?;
-    lock.try_lock().map_err(|e| StackError::Io {
-        action: "lock",
-        path,
-        reason: e.to_string(),
-    })?;
-    Ok((folder, lock))
-}
-
-/// Removes the folders of stacks whose owner is gone. Their servers went with it.
-fn sweep(parent: &Path) {
-    for folder in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-        let Ok(lock) = File::options().write(true).open(folder.path().join("lock")) else {
-            continue;
-        };
-        if lock.try_lock().is_ok() {
-            tracing::debug!(folder = %folder.path().display(), "removing what a stack left behind");
-            let _ = std::fs::remove_dir_all(folder.path());
-        }
-    }
 }
 
 /// Asks again and again until `ready` says yes, the child ends, the user asks to stop, or time is up.

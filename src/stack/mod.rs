@@ -4,8 +4,11 @@ mod artifacts;
 mod cache;
 mod child;
 mod error;
+mod instance;
+mod kept;
 mod local;
 mod servers;
+mod supervision;
 
 use std::fmt;
 use std::path::Path;
@@ -13,10 +16,13 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Endpoints, Settings};
-use cache::Cache;
-use local::LocalStack;
+use local::{LocalStack, Place};
 
+pub use cache::Cache;
 pub use error::StackError;
+pub use kept::{KeptStack, keep, up};
+pub use local::LocalOptions;
+pub use supervision::ServerStatus;
 
 /// Hears of steps that take a while.
 pub trait Progress: Send + Sync {
@@ -50,11 +56,21 @@ impl fmt::Display for StackKind {
 #[derive(Debug)]
 pub struct Stack {
     endpoints: Endpoints,
-    local: Option<LocalStack>,
+    origin: Origin,
+}
+
+#[derive(Debug)]
+enum Origin {
+    /// The user's.
+    External,
+    /// Ours, for this run alone.
+    OfItsOwn(LocalStack),
+    /// Ours, kept for later runs.
+    Kept(KeptStack, #[allow(dead_code)] kept::Claim),
 }
 
 impl Stack {
-    /// Brings them up, or takes the user's.
+    /// The user's servers; else the stack that is kept; else one that is started now, and stopped with the run.
     ///
     /// # Errors
     /// When one is not to be had. What was started is stopped.
@@ -66,24 +82,33 @@ impl Stack {
         if let Some(endpoints) = &settings.endpoints {
             return Ok(Self {
                 endpoints: endpoints.clone(),
-                local: None,
+                origin: Origin::External,
             });
         }
         let cache = Cache::open()?;
-        let local = LocalStack::start(&cache, progress, cancel).await?;
+        if let Some(kept) = KeptStack::find(&cache) {
+            if let Some(claim) = kept.claim() {
+                return Ok(Self {
+                    endpoints: kept.endpoints(),
+                    origin: Origin::Kept(kept, claim),
+                });
+            }
+            tracing::warn!("the stack that is kept is in use by another run; starting one for this run");
+        }
+        let options = LocalOptions::default();
+        let local = LocalStack::start(&cache, Place::OfItsOwn, &options, progress, cancel).await?;
         Ok(Self {
             endpoints: local.endpoints.clone(),
-            local: Some(local),
+            origin: Origin::OfItsOwn(local),
         })
     }
 
     /// Which kind they are.
     #[must_use]
     pub fn kind(&self) -> StackKind {
-        if self.local.is_some() {
-            StackKind::Local
-        } else {
-            StackKind::External
+        match self.origin {
+            Origin::External => StackKind::External,
+            Origin::OfItsOwn(_) | Origin::Kept(..) => StackKind::Local,
         }
     }
 
@@ -96,32 +121,74 @@ impl Stack {
     /// Whether nobody else uses them, and all that is on them goes away with them.
     #[must_use]
     pub fn exclusive(&self) -> bool {
-        self.local.is_some()
+        matches!(self.origin, Origin::OfItsOwn(_))
     }
 
     /// Kafka's version, where we chose it.
     #[must_use]
-    pub fn kafka_version(&self) -> Option<&'static str> {
-        self.local.as_ref().map(|_| artifacts::version::kafka())
+    pub fn kafka_version(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::External => None,
+            Origin::OfItsOwn(_) => Some(artifacts::version::kafka()),
+            Origin::Kept(kept, _) => Some(kept.kafka_version()),
+        }
     }
 
-    /// The servers' logs, where they are ours.
+    /// The servers' logs, where they are ours and stay.
     #[must_use]
     pub fn log_dir(&self) -> Option<&Path> {
-        self.local.as_ref().map(|local| local.folder.as_path())
+        match &self.origin {
+            Origin::Kept(kept, _) => Some(kept.folder()),
+            Origin::External | Origin::OfItsOwn(_) => None,
+        }
     }
 
-    /// A server of ours that has ended by itself, with the end of its log.
-    pub fn dead_server(&mut self) -> Option<String> {
-        self.local.as_mut()?.dead_server()
+    /// A server of ours that keeps ending by itself, with the end of its log.
+    #[must_use]
+    pub fn given_up(&self) -> Option<String> {
+        match &self.origin {
+            Origin::OfItsOwn(local) => local.supervision.given_up(),
+            Origin::External | Origin::Kept(..) => None,
+        }
     }
 
-    /// Stops what was started.
+    /// How often a server of ours ended by itself and was started again.
+    #[must_use]
+    pub fn restarts(&self) -> Vec<(String, u32)> {
+        let servers = match &self.origin {
+            Origin::OfItsOwn(local) => local.supervision.servers(),
+            Origin::External | Origin::Kept(..) => Vec::new(),
+        };
+        servers
+            .into_iter()
+            .filter(|server| server.restarts > 0)
+            .map(|server| (server.name, server.restarts))
+            .collect()
+    }
+
+    /// Stops what was started for this run.
     pub fn stop(self, progress: &dyn Progress) {
-        if let Some(local) = self.local {
+        if let Origin::OfItsOwn(local) = self.origin {
             progress.begin("stopping servers");
             local.stop();
             progress.end("stopping servers", "nothing is left running");
         }
     }
+}
+
+/// Where servers are that are there already: the user's, or the stack that is kept.
+///
+/// # Errors
+/// When there are none.
+pub fn at_hand(settings: &Settings) -> Result<Endpoints, StackError> {
+    if let Some(endpoints) = &settings.endpoints {
+        return Ok(endpoints.clone());
+    }
+    let kept = KeptStack::find(&Cache::open()?);
+    kept.map(|kept| kept.endpoints()).ok_or_else(|| {
+        StackError::NotUp(
+            "no servers: start some that stay with \"cdc-bench stack up\", or say where yours are (POSTGRES_HOST, KAFKA_BOOTSTRAP_SERVERS, MONGODB_URI, CONNECT_URL)"
+                .to_owned(),
+        )
+    })
 }

@@ -147,6 +147,13 @@ pub(super) async fn postgres(plan: &Plan<'_>) -> Result<Child, StackError> {
             .iter()
             .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]),
     );
+    // Later ones win.
+    args.extend(
+        plan.options
+            .postgres_settings
+            .iter()
+            .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]),
+    );
     let mut server = spec(
         plan,
         "postgres",

@@ -1,0 +1,123 @@
+//! The folder of one local stack: locked for as long as its owner lives, swept by the next start once it does not.
+
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
+
+use super::StackError;
+use super::cache::{Cache, make_dir};
+
+/// The lock file. It holds the owner's process id.
+const LOCK: &str = "lock";
+
+/// A folder that is ours alone; removed when dropped.
+#[derive(Debug)]
+pub(super) struct Instance {
+    folder: PathBuf,
+    /// Held for as long as the stack lives.
+    _lock: File,
+}
+
+impl Instance {
+    /// A folder of its own, for a stack that ends with its run.
+    pub(super) fn fresh(cache: &Cache) -> Result<Self, StackError> {
+        Self::named(cache, &uuid::Uuid::now_v7().simple().to_string())
+    }
+
+    /// The folder of this name; an error when its stack is alive.
+    pub(super) fn named(cache: &Cache, name: &str) -> Result<Self, StackError> {
+        let parent = cache.stacks();
+        make_dir(&parent, 0o755)?;
+        let making = parent.join("making.lock");
+        // Nobody looks at folders while one is half made.
+        let guard = open_lock(&making)?;
+        guard.lock().map_err(StackError::io("lock", &making))?;
+        sweep(&parent);
+        let folder = parent.join(name);
+        make_dir(&folder, 0o755)?;
+        let path = folder.join(LOCK);
+        let mut lock = open_lock(&path)?;
+        lock.try_lock().map_err(|_| {
+            StackError::NotUp(format!("a stack is up, or being started, in {}", folder.display()))
+        })?;
+        let told = lock
+            .set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| write!(lock, "{}", std::process::id()));
+        told.map_err(StackError::io("write", &path))?;
+        Ok(Self {
+            folder,
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // What cannot be removed now is swept by the next start.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The process that owns the folder, if it is alive.
+pub(super) fn owner(folder: &Path) -> Option<u32> {
+    let path = folder.join(LOCK);
+    let lock = File::options().read(true).open(&path).ok()?;
+    if lock.try_lock_shared().is_ok() {
+        return None;
+    }
+    std::fs::read_to_string(&path).ok()?.trim().parse().ok()
+}
+
+fn open_lock(path: &Path) -> Result<File, StackError> {
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(StackError::io("open", path))
+}
+
+/// Removes the folders of stacks whose owner is gone. Their servers went with it.
+fn sweep(parent: &Path) {
+    for folder in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let Ok(lock) = File::options().write(true).open(folder.path().join(LOCK)) else {
+            continue;
+        };
+        if lock.try_lock().is_ok() {
+            tracing::debug!(folder = %folder.path().display(), "removing what a stack left behind");
+            let _ = std::fs::remove_dir_all(folder.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_belongs_to_its_owner_and_is_swept_after_it() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = Cache::at(home.path());
+        let kept = Instance::named(&cache, "kept").unwrap();
+        let folder = kept.folder().to_owned();
+        assert_eq!(owner(&folder), Some(std::process::id()));
+        assert!(Instance::named(&cache, "kept").is_err(), "it is taken");
+        let other = Instance::fresh(&cache).unwrap();
+        assert_ne!(other.folder(), folder);
+        drop(kept);
+        assert_eq!(owner(&folder), None);
+
+        // One that was killed: its folder is there, its lock is free.
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join(LOCK), "1").unwrap();
+        assert_eq!(owner(&folder), None);
+        let third = Instance::fresh(&cache).unwrap();
+        assert!(!folder.exists(), "swept");
+        assert!(other.folder().exists() && third.folder().exists());
+    }
+}

@@ -1,0 +1,232 @@
+//! Keeps the servers of a stack running: one that ends by itself is started again, but not for ever.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::StackError;
+use super::child::{Child, tail};
+
+/// How often the servers are looked at.
+const EVERY: Duration = Duration::from_millis(100);
+/// A server that ends this often within [`WINDOW`] is given up.
+const MOST_RESTARTS: u32 = 5;
+const WINDOW: Duration = Duration::from_secs(60);
+/// Before a second start; doubled with each. What a dead server's workers still hold needs a moment to be let go.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A server and how often it had to be started again.
+#[derive(Debug)]
+struct Watched {
+    child: Child,
+    restarts: Vec<Instant>,
+    total: u32,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    servers: Vec<Watched>,
+    given_up: Option<String>,
+}
+
+/// A server as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ServerStatus {
+    /// `postgres`, `kafka`, `connect` or `store`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Host and port.
+    pub address: String,
+    /// Its process.
+    pub pid: u32,
+    /// Its log.
+    pub log: std::path::PathBuf,
+    /// How often it was started again after it had ended by itself.
+    pub restarts: u32,
+}
+
+/// Watches servers on a thread of its own. The kernel ends a child with the thread that started it: those started
+/// again here live as long as the supervision does.
+#[derive(Debug)]
+pub(super) struct Supervision {
+    state: Arc<Mutex<State>>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Supervision {
+    pub(super) fn begin(children: Vec<Child>) -> Result<Self, StackError> {
+        let servers = children
+            .into_iter()
+            .map(|child| Watched {
+                child,
+                restarts: Vec::new(),
+                total: 0,
+            })
+            .collect();
+        let state = Arc::new(Mutex::new(State {
+            servers,
+            given_up: None,
+        }));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (watched, stopping) = (Arc::clone(&state), Arc::clone(&stop));
+        let thread = std::thread::Builder::new()
+            .name("supervision".to_owned())
+            .spawn(move || {
+                while !stopping.load(Ordering::Relaxed) {
+                    lock(&watched).look();
+                    std::thread::sleep(EVERY);
+                }
+            })
+            .map_err(StackError::io("start", "the supervision thread"))?;
+        Ok(Self {
+            state,
+            stop,
+            thread: Some(thread),
+        })
+    }
+
+    /// The servers as they are now.
+    pub(super) fn servers(&self) -> Vec<ServerStatus> {
+        let status = |watched: &Watched| ServerStatus {
+            name: watched.child.spec.name.clone(),
+            version: watched.child.spec.version.clone(),
+            address: watched.child.spec.address.clone(),
+            pid: watched.child.pid(),
+            log: watched.child.spec.log.clone(),
+            restarts: watched.total,
+        };
+        lock(&self.state).servers.iter().map(status).collect()
+    }
+
+    /// Which server was given up, and why.
+    pub(super) fn given_up(&self) -> Option<String> {
+        lock(&self.state).given_up.clone()
+    }
+
+    /// Ends the servers, users before used: asked all at once, each has `patience` to end in order, and no longer.
+    pub(super) fn end(mut self, patience: Duration) {
+        let mut servers = self.take();
+        servers
+            .iter_mut()
+            .rev()
+            .for_each(|watched| watched.child.ask_to_stop());
+        for watched in servers.into_iter().rev() {
+            watched.child.stop(patience);
+        }
+    }
+
+    /// Stops watching.
+    fn take(&mut self) -> Vec<Watched> {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // Whether it panicked makes no difference to what is left to do.
+            let _ = thread.join();
+        }
+        std::mem::take(&mut lock(&self.state).servers)
+    }
+}
+
+impl Drop for Supervision {
+    fn drop(&mut self) {
+        // Each child ends with its handle.
+        drop(self.take());
+    }
+}
+
+impl State {
+    fn look(&mut self) {
+        for watched in &mut self.servers {
+            let Some(status) = watched.child.ended() else {
+                continue;
+            };
+            let name = &watched.child.spec.name;
+            watched.restarts.retain(|at| at.elapsed() < WINDOW);
+            let recent = u32::try_from(watched.restarts.len()).unwrap_or(u32::MAX);
+            if recent >= MOST_RESTARTS {
+                self.given_up.get_or_insert_with(|| {
+                    format!(
+                        "{name} keeps ending ({status}); the end of its log:\n{}",
+                        tail(&watched.child.spec.log)
+                    )
+                });
+                continue;
+            }
+            let pause = PAUSE * (1 << recent);
+            if watched.restarts.last().is_some_and(|last| last.elapsed() < pause) {
+                continue;
+            }
+            tracing::warn!(server = name, %status, "a server ended by itself; starting it again");
+            watched.restarts.push(Instant::now());
+            watched.total += 1;
+            match Child::start(watched.child.spec.clone()) {
+                Ok(child) => watched.child = child,
+                Err(error) => {
+                    self.given_up.get_or_insert_with(|| error.to_string());
+                }
+            }
+        }
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::child::ServerSpec;
+    use super::*;
+
+    fn shell(folder: &std::path::Path, script: &str) -> Child {
+        Child::start(ServerSpec {
+            name: "server".to_owned(),
+            version: String::new(),
+            address: String::new(),
+            program: "sh".into(),
+            args: vec!["-c".to_owned(), script.to_owned()],
+            folder: folder.to_owned(),
+            log: folder.join("server.log"),
+            never_root: false,
+            stop_signal: nix::sys::signal::Signal::SIGTERM as i32,
+        })
+        .unwrap()
+    }
+
+    fn until(what: impl Fn() -> bool) {
+        let began = Instant::now();
+        while !what() {
+            assert!(began.elapsed() < Duration::from_secs(20), "waited too long");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_killed_comes_back_and_ends_with_the_stack() {
+        let folder = tempfile::tempdir().unwrap();
+        let supervision = Supervision::begin(vec![shell(folder.path(), "sleep 600")]).unwrap();
+        let first = supervision.servers()[0].pid;
+        super::super::child::kill_group(first);
+        until(|| supervision.servers()[0].pid != first);
+        let second = supervision.servers()[0].clone();
+        assert_eq!((second.restarts, supervision.given_up()), (1, None));
+        supervision.end(Duration::from_secs(1));
+        let alive = nix::sys::signal::kill(super::super::child::pid(second.pid), None);
+        assert!(alive.is_err(), "it is gone");
+    }
+
+    #[test]
+    fn a_server_that_keeps_ending_is_given_up_with_the_end_of_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let supervision =
+            Supervision::begin(vec![shell(folder.path(), "echo no room left; exit 3")]).unwrap();
+        until(|| supervision.given_up().is_some());
+        let reason = supervision.given_up().unwrap();
+        assert!(
+            reason.contains("exit status: 3") && reason.contains("no room left"),
+            "{reason}"
+        );
+    }
+}
