@@ -213,8 +213,10 @@ pub struct EndpointArgs {
 /// Endpoints and what else is the same for every command, resolved.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The user's servers; `None`: a local stack of ours.
-    pub endpoints: Option<Endpoints>,
+    /// The user's servers, as far as they were given; `None`: servers of ours.
+    pub given: Option<GivenEndpoints>,
+    /// Where the servers come from.
+    pub stack: StackKind,
     /// Topic of the outbox.
     pub topic: String,
     /// Whether the user named it.
@@ -227,45 +229,133 @@ pub struct Settings {
     pub batch_size: usize,
 }
 
-impl EndpointArgs {
-    /// Checks that what belongs together is given together.
+impl Settings {
+    /// The user's servers, all of them; `None`: servers of ours.
     ///
     /// # Errors
-    /// When an endpoint is missing.
-    pub fn resolve(self) -> Result<Settings, ConfigError> {
+    /// When one is missing.
+    pub fn endpoints(&self) -> Result<Option<Endpoints>, ConfigError> {
+        self.given.as_ref().map(GivenEndpoints::all).transpose()
+    }
+}
+
+/// Endpoints as far as they are known: a stage that runs alone needs its own servers and no others.
+#[derive(Debug, Clone, Default)]
+pub struct GivenEndpoints {
+    postgres: Option<PostgresEndpoint>,
+    /// Why there is no `postgres`.
+    postgres_lacks: &'static str,
+    kafka: Option<KafkaEndpoint>,
+    connect: Option<String>,
+    store: Option<StoreEndpoint>,
+}
+
+fn need<T: Clone>(part: Option<&T>, variable: &str) -> Result<T, ConfigError> {
+    part.cloned().ok_or_else(|| {
+        ConfigError(format!(
+            "{variable} is not set: set it in the environment or in .env, or use --stack local"
+        ))
+    })
+}
+
+impl GivenEndpoints {
+    /// The source.
+    ///
+    /// # Errors
+    /// When it is not given.
+    pub fn postgres(&self) -> Result<PostgresEndpoint, ConfigError> {
+        need(self.postgres.as_ref(), self.postgres_lacks)
+    }
+
+    /// Kafka.
+    ///
+    /// # Errors
+    /// When it is not given.
+    pub fn kafka(&self) -> Result<KafkaEndpoint, ConfigError> {
+        need(self.kafka.as_ref(), "KAFKA_BOOTSTRAP_SERVERS")
+    }
+
+    /// The read model.
+    ///
+    /// # Errors
+    /// When it is not given.
+    pub fn store(&self) -> Result<StoreEndpoint, ConfigError> {
+        need(self.store.as_ref(), "MONGODB_URI")
+    }
+
+    /// All four; Connect may be unknown.
+    ///
+    /// # Errors
+    /// When one is not given.
+    pub fn all(&self) -> Result<Endpoints, ConfigError> {
+        Ok(Endpoints {
+            postgres: self.postgres()?,
+            kafka: self.kafka()?,
+            connect: self.connect.clone(),
+            store: self.store()?,
+        })
+    }
+}
+
+impl From<Endpoints> for GivenEndpoints {
+    fn from(endpoints: Endpoints) -> Self {
+        Self {
+            postgres: Some(endpoints.postgres),
+            postgres_lacks: "",
+            kafka: Some(endpoints.kafka),
+            connect: endpoints.connect,
+            store: Some(endpoints.store),
+        }
+    }
+}
+
+impl EndpointArgs {
+    /// Tells what was given from what was not. Whether it is enough is for each command to say.
+    #[must_use]
+    pub fn resolve(self) -> Settings {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let uri = variable("MONGODB_URI");
         let any = self.postgres_host.is_some()
             || self.kafka_bootstrap_servers.is_some()
             || self.connect_url.is_some()
             || uri.is_some();
-        let external = self.stack.map_or(any, |kind| kind == StackKind::External);
-        let need = |value: Option<String>, name: &str| {
-            value.ok_or_else(|| ConfigError(format!("the external stack needs {name}: set it in the environment or in .env, or use --stack local")))
-        };
-        let endpoints = if external {
-            Some(Endpoints {
-                postgres: PostgresEndpoint {
-                    host: need(self.postgres_host, "POSTGRES_HOST")?,
-                    port: self.postgres_port.unwrap_or(5432),
-                    database: self.postgres_db.unwrap_or_else(|| "activity_db".to_owned()),
-                    user: self.postgres_user.unwrap_or_else(|| "postgres".to_owned()),
-                    password: need(variable("POSTGRES_PASSWORD"), "POSTGRES_PASSWORD")?.into(),
-                },
-                kafka: KafkaEndpoint {
-                    bootstrap: need(self.kafka_bootstrap_servers, "KAFKA_BOOTSTRAP_SERVERS")?,
-                },
-                connect: self.connect_url,
-                store: StoreEndpoint {
-                    uri: need(uri, "MONGODB_URI")?.into(),
-                    database: self.mongodb_database,
-                },
-            })
+        let stack = self.stack.unwrap_or(if any {
+            StackKind::External
         } else {
-            None
-        };
-        Ok(Settings {
-            endpoints,
+            StackKind::Local
+        });
+        let given = (stack == StackKind::External).then(|| {
+            let password = variable("POSTGRES_PASSWORD");
+            let postgres_lacks = if self.postgres_host.is_none() {
+                "POSTGRES_HOST"
+            } else {
+                "POSTGRES_PASSWORD"
+            };
+            let (port, database, user) = (self.postgres_port, self.postgres_db, self.postgres_user);
+            GivenEndpoints {
+                postgres: self.postgres_host.zip(password).map(|(host, password)| {
+                    PostgresEndpoint {
+                        host,
+                        port: port.unwrap_or(5432),
+                        database: database.unwrap_or_else(|| "activity_db".to_owned()),
+                        user: user.unwrap_or_else(|| "postgres".to_owned()),
+                        password: password.into(),
+                    }
+                }),
+                postgres_lacks,
+                kafka: self
+                    .kafka_bootstrap_servers
+                    .map(|bootstrap| KafkaEndpoint { bootstrap }),
+                connect: self.connect_url,
+                store: uri.map(|uri| StoreEndpoint {
+                    uri: uri.into(),
+                    database: self.mongodb_database,
+                }),
+            }
+        });
+        Settings {
+            given,
+            stack,
             topic_is_given: self.kafka_topic.is_some(),
             topic: self
                 .kafka_topic
@@ -275,6 +365,6 @@ impl EndpointArgs {
                 .kafka_group_id
                 .unwrap_or_else(|| "event-processor-group".to_owned()),
             batch_size: usize::try_from(self.batch_size).unwrap_or(usize::MAX),
-        })
+        }
     }
 }

@@ -57,6 +57,17 @@ impl SignedHistogram {
         self.negative.len()
     }
 
+    /// Spans below zero by more than `bound` (to 3 significant digits).
+    #[must_use]
+    pub fn negatives_beyond(&self, bound: Nanos) -> u64 {
+        let bound = bound.0.unsigned_abs();
+        self.negative
+            .iter_recorded()
+            .filter(|step| step.value_iterated_to() > bound)
+            .map(|step| step.count_at_value())
+            .sum()
+    }
+
     /// The spans that are not negative, for the interval log.
     #[must_use]
     pub fn positive(&self) -> &Histogram<u64> {
@@ -184,8 +195,6 @@ pub struct PathStatistics {
     from_schedule: SignedHistogram,
     /// Events whose record was in Kafka before our reader had the row: the observer was scheduled late.
     pub observer_late: u64,
-    /// Spans below zero, other than those of a late observer.
-    pub negative_hops: u64,
 }
 
 impl PathStatistics {
@@ -193,13 +202,8 @@ impl PathStatistics {
     pub fn record(&mut self, event: &Joined) {
         for (hop, span) in event.stamps.hops().iter() {
             self.hops.entry(hop).or_default().record(span);
-            if span.0 < 0 {
-                match hop {
-                    Hop::KafkaDelivery => self.observer_late += 1,
-                    // T1 is an observer's stamp on this path: Debezium may well have been first.
-                    Hop::Debezium | Hop::WalDelivery => {}
-                    _ => self.negative_hops += 1,
-                }
+            if span.0 < 0 && hop == Hop::KafkaDelivery {
+                self.observer_late += 1;
             }
         }
         self.from_schedule.record(event.stamps.t5 - event.stamps.ts);
@@ -209,6 +213,21 @@ impl PathStatistics {
     #[must_use]
     pub fn hop(&self, hop: Hop) -> Option<&SignedHistogram> {
         self.hops.get(&hop)
+    }
+
+    /// Spans below zero that no late observer explains: how many are beyond their hop's error bound (a contradiction),
+    /// and how many within it (its two clocks are not known that well).
+    #[must_use]
+    pub fn negatives(&self, bound: impl Fn(Hop) -> Option<Nanos>) -> (u64, u64) {
+        // T1 is an observer's stamp on this path: Debezium may well have been first.
+        let observers = [Hop::KafkaDelivery, Hop::Debezium, Hop::WalDelivery];
+        let mut sum = (0, 0);
+        for (hop, spans) in self.hops.iter().filter(|(hop, _)| !observers.contains(hop)) {
+            let beyond = bound(*hop).map_or(0, |bound| spans.negatives_beyond(bound));
+            sum.0 += beyond;
+            sum.1 += spans.negatives() - beyond;
+        }
+        sum
     }
 
     /// T5 - Ts: the total as somebody sees it who waited from the scheduled time on.
@@ -240,6 +259,18 @@ mod tests {
             let last = values[values.len() - 1];
             prop_assert!((histogram.max().0 - last).abs() <= last.abs() / 1_000 + 1);
         }
+    }
+
+    #[test]
+    fn negatives_are_told_apart_by_the_bound() {
+        let mut histogram = SignedHistogram::default();
+        for span in [-900, -500, -100, 0, 400] {
+            histogram.record(Nanos(span));
+        }
+        assert_eq!(histogram.negatives(), 3);
+        assert_eq!(histogram.negatives_beyond(Nanos(499)), 2);
+        assert_eq!(histogram.negatives_beyond(Nanos(500)), 1);
+        assert_eq!(histogram.negatives_beyond(Nanos(0)), 3);
     }
 
     #[test]

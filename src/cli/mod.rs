@@ -1,10 +1,18 @@
 //! The command line: one file a subcommand, each with its arguments and the one function it calls.
 
 mod cleanup;
+mod connector_args;
+mod consume;
+mod doctor;
+mod generate;
 mod interrupt;
+mod load_args;
 mod logging;
 mod progress;
 mod run;
+mod setup;
+mod stack;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -16,14 +24,43 @@ use crate::pipeline::Failure;
 
 const EXAMPLES: &str = "\
 Examples:
-  cdc-bench run --events 10000                      everything: servers, set-up, load, report, clean-up
-  cdc-bench run --events 10000 --connector-profile stock
-                                                    the same with Debezium as it comes
-  cdc-bench run --duration 300 --rate 500 --json     five minutes at 500 a second, the report on stdout
-  cdc-bench cleanup                                 after a run on external servers that was killed
+  cdc-bench run --events 10000                     everything: servers, set-up, load, report, clean-up
+  cdc-bench run --connector-profile stock          the same with Debezium as it comes
+  cdc-bench run --duration 300 --rate 500 --json   five minutes at 500 a second, the report on stdout
+  cdc-bench stack up                               servers that stay: later runs begin at once
+  cdc-bench doctor                                 what is there, what is missing, what to type
 
 Exit codes: 0 all objectives met; 1 an objective missed; 2 usage; 3 a server is missing or refused;
 4 data lost or differing; 130 interrupted.";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  cdc-bench run --events 10000                       10,000 events at 167 a second, each its own commit
+  cdc-bench run --rate max --insert-batch 100        as fast as it goes, a hundred rows a transaction
+  cdc-bench run --connector-config max.batch.size=64 a setting of Debezium's, over the profile's
+  POSTGRES_HOST=db KAFKA_BOOTSTRAP_SERVERS=kafka:9092 CONNECT_URL=http://connect:8083 \\
+    cdc-bench run                                    your own servers (passwords: POSTGRES_PASSWORD, MONGODB_URI)";
+
+const SETUP_EXAMPLES: &str = "\
+Examples:
+  cdc-bench stack up && cdc-bench setup              on the stack that is kept
+  cdc-bench setup --connector-profile stock          with Debezium as it comes
+  cdc-bench cleanup                                  removes exactly what setup made";
+
+const GENERATE_EXAMPLES: &str = "\
+Examples:
+  cdc-bench generate --events 1000 --rate 50         a thousand events, and nobody follows them
+  cdc-bench generate --events 3 --dry-run            what such events look like";
+
+const CONSUME_EXAMPLES: &str = "\
+Examples:
+  cdc-bench consume --idle-timeout 5                 what the topic holds, then stop
+  cdc-bench consume --max 1000 --json                a thousand records; several of these share the work as one group";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  cdc-bench verify                                   every row against every document
+  cdc-bench verify 20261124-101500-7f3a9c            one run's";
 
 /// Follows every event from a PostgreSQL INSERT through Debezium, Kafka and a consumer into MongoDB, and says which hop is slow.
 #[derive(Debug, Parser)]
@@ -47,9 +84,27 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// The main job: bring up, register, warm up, load, follow, verify, report, clean up
+    #[command(after_help = RUN_EXAMPLES)]
     Run(Box<run::Args>),
-    /// Remove what runs that were cut off have left on external servers, and the tables they made
+    /// Servers that stay for later runs
+    #[command(subcommand)]
+    Stack(stack::Action),
+    /// Make tables, publication, slot, topic, connector and indexes; they stay until cleanup
+    #[command(after_help = SETUP_EXAMPLES)]
+    Setup(setup::Args),
+    /// Remove what setup made, and what runs that were cut off have left
     Cleanup,
+    /// Insert events, and follow nothing
+    #[command(after_help = GENERATE_EXAMPLES)]
+    Generate(generate::Args),
+    /// Write what the topic holds into the store
+    #[command(after_help = CONSUME_EXAMPLES)]
+    Consume(consume::Args),
+    /// Compare PostgreSQL with the store: missing, extra, differing documents
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(verify::Args),
+    /// Say what each part resolves to, and what to type where something is missing
+    Doctor(doctor::Args),
 }
 
 /// Parses the arguments, does what they ask, and says how it went.
@@ -99,9 +154,24 @@ async fn dispatch(
     progress: &progress::Terminal,
     cancel: tokio_util::sync::CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let settings = cli.endpoints.resolve()?;
+    let settings = cli.endpoints.resolve();
     match cli.command {
         Command::Run(args) => run::run(*args, settings, progress, cancel).await,
+        Command::Stack(action) => stack::run(action, progress, &cancel).await,
+        Command::Setup(args) => setup::run(args, &settings, progress, &cancel).await,
         Command::Cleanup => cleanup::run(&settings).await,
+        Command::Generate(args) => generate::run(args, &settings, progress, &cancel).await,
+        Command::Consume(args) => consume::run(args, &settings, progress, &cancel).await,
+        Command::Verify(args) => verify::run(args, &settings, progress, &cancel).await,
+        Command::Doctor(args) => doctor::run(args, &settings).await,
     }
+}
+
+/// A result on stdout, for programs.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    println!(
+        "{}",
+        serde_json::to_string_pretty(value).map_err(Failure::usage)?
+    );
+    Ok(())
 }

@@ -6,51 +6,26 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::connector_args::ConnectorArgs;
+use super::load_args::LoadArgs;
 use super::logging;
 use super::progress::Terminal;
 use crate::analysis::Targets;
 use crate::config::{RunId, Settings};
-use crate::debezium::ConnectorProfile;
-use crate::load::{Limit, Rate};
-use crate::pipeline::{CaptureRequest, Failure, RunRequest, exit, run as run_pipeline};
+use crate::pipeline::{Failure, RunRequest, exit, run as run_pipeline};
 use crate::report::{Report, ResultFolder, Verdict, render, write_whole};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Events to measure [default: 10000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "duration")]
-    events: Option<u64>,
-    /// Seconds to insert for, instead of a number of events
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
-    duration: Option<u64>,
-    /// Events a second on an open-loop schedule, or "max"
-    #[arg(
-        long,
-        value_name = "RATE",
-        default_value = "167",
-        allow_negative_numbers = true
-    )]
-    rate: Rate,
-    /// Rows a transaction
-    #[arg(long, value_name = "ROWS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    insert_batch: u16,
-    /// Connections that insert
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
-    connections: u16,
+    #[command(flatten)]
+    load: LoadArgs,
     /// Events before the measured ones, not counted
     #[arg(long, value_name = "N", default_value_t = 500)]
     warmup: u64,
-    /// Seed of the events: same seed, same events
-    #[arg(long, value_name = "SEED", default_value_t = 42)]
-    seed: u64,
-    /// Settings of our connector; low-latency unless told otherwise
-    #[arg(long, value_enum, value_name = "PROFILE", conflicts_with = "connector")]
-    connector_profile: Option<ConnectorProfile>,
-    /// A setting of our connector, over the profile's (repeatable)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value, conflicts_with = "connector")]
-    connector_config: Vec<(String, String)>,
+    #[command(flatten)]
+    ours: ConnectorArgs,
     /// Use this connector as it is
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["connector_profile", "connector_config"])]
     connector: Option<String>,
     /// Longest time without an event coming through before the drain gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
@@ -81,41 +56,28 @@ pub(super) struct Args {
     min_success: f64,
 }
 
-fn key_value(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("expected KEY=VALUE".to_owned()),
-    }
-}
-
 pub(super) async fn run(
     args: Args,
     settings: Settings,
     progress: &Terminal,
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
+    // Before anything is made.
+    settings.endpoints()?;
     let id = RunId::generate();
     let folder = ResultFolder::create(&args.results_dir, id.as_str())?;
     let log = folder.create_file("run.log")?;
     logging::into_file(log).map_err(Failure::usage)?;
-    let limit = match args.duration {
-        Some(seconds) => Limit::Duration(Duration::from_secs(seconds)),
-        None => Limit::Events(args.events.unwrap_or(10_000)),
-    };
     let request = RunRequest {
         id,
         settings,
-        limit,
-        rate: args.rate,
-        insert_batch: args.insert_batch.into(),
-        connections: args.connections.into(),
+        limit: args.load.limit(),
+        rate: args.load.rate,
+        insert_batch: args.load.insert_batch(),
+        connections: args.load.connections(),
         warmup: args.warmup,
-        seed: args.seed,
-        capture: CaptureRequest {
-            connector: args.connector,
-            profile: args.connector_profile,
-            overrides: args.connector_config,
-        },
+        seed: args.load.seed,
+        capture: args.ours.request(args.connector),
         targets: Targets {
             p50_ms: args.max_p50,
             p95_ms: args.max_p95,

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::event::EventId;
+
 /// A record that could not be written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeadLetter {
@@ -18,7 +20,7 @@ pub struct DeadLetter {
     /// Offset.
     pub offset: i64,
     /// The event, where it could be read.
-    pub id: Option<String>,
+    pub id: Option<EventId>,
     /// The record's value as text; bytes that are no UTF-8 are replaced.
     pub value: String,
 }

@@ -155,7 +155,7 @@ impl<R: RecordSource, S: Store> Stage<R, S> {
             topic: self.config.topic.clone(),
             partition: record.partition,
             offset: record.offset,
-            id: rejected.id.map(|id| id.to_string()),
+            id: rejected.id,
             value: record
                 .value
                 .as_deref()

@@ -168,6 +168,19 @@ pub(crate) async fn ensure_topic(
     }
 }
 
+/// What `setup` makes besides tables, publication and collection.
+pub(super) fn permanent_names(topic: &str) -> Option<OwnNames> {
+    let topic_prefix = topic
+        .strip_suffix(&format!(".{SCHEMA}.{TABLE}"))?
+        .to_owned();
+    Some(OwnNames {
+        connector: "cdc-bench".to_owned(),
+        slot: "cdc_bench_debezium".to_owned(),
+        topic: topic.to_owned(),
+        topic_prefix,
+    })
+}
+
 enum Existing {
     /// Found or named, with the topic it feeds.
     Connector(String, ConnectorReport),

@@ -6,12 +6,17 @@ mod capture;
 mod clean_up;
 mod clocks;
 mod consume;
+mod doctor;
 mod environment;
 mod failure;
+mod followers;
 mod ledger;
 mod observer;
+mod phases;
+mod prepare;
 mod run;
 mod servers;
+mod stages;
 mod summary;
 
 use crate::stack::Progress;
@@ -19,10 +24,13 @@ use crate::timeline::Nanos;
 
 pub use capture::CaptureRequest;
 pub use clean_up::{Removal, remove_everything, remove_run};
+pub use doctor::examine;
 pub use failure::{Failure, exit};
 pub use ledger::{Kind, Ledger};
+pub use prepare::{SetUp, set_up};
 pub use run::{RunRequest, run};
 pub use servers::Servers;
+pub use stages::{ConsumeRequest, Consumed, GenerateRequest, Generated, consume, generate};
 
 /// How the load stands, for whoever watches.
 #[derive(Debug, Clone, Copy)]

@@ -39,7 +39,10 @@ pub(crate) struct RunObserver {
     pub(crate) probes_written: AtomicU64,
     pub(crate) warmup_written: AtomicU64,
     pub(crate) warmup_acknowledged: AtomicU64,
+    /// Records put aside, whoever's they are.
     pub(crate) dead_letters: AtomicU64,
+    /// Those of them that are known to be measured events.
+    pub(crate) abandoned: AtomicU64,
     /// Records of other runs and programs that came by on the topic.
     pub(crate) foreign: AtomicU64,
 }
@@ -55,6 +58,7 @@ impl RunObserver {
             warmup_written: AtomicU64::new(0),
             warmup_acknowledged: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
         }
     }
@@ -122,8 +126,11 @@ impl StageObserver for RunObserver {
         }
     }
 
-    fn dead_letter(&self, _: &DeadLetter) {
+    fn dead_letter(&self, letter: &DeadLetter) {
         self.dead_letters.fetch_add(1, Ordering::Relaxed);
+        if letter.id.is_some_and(|id| self.joiner.abandon(id)) {
+            self.abandoned.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 

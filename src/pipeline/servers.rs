@@ -6,8 +6,9 @@ use tokio_postgres::Client;
 use super::setup::connect_postgres;
 use super::{Failure, Ledger};
 use crate::broker::Admin;
-use crate::config::Endpoints;
+use crate::config::{Endpoints, Settings};
 use crate::debezium::ConnectClient;
+use crate::stack;
 use crate::store::{MongoStore, WriteConcernChoice};
 
 /// The servers of a pipeline.
@@ -29,6 +30,14 @@ pub struct Servers {
 }
 
 impl Servers {
+    /// Those that are there already: the user's, or the stack that is kept.
+    ///
+    /// # Errors
+    /// When there are none, or as [`Servers::connect`].
+    pub async fn at_hand(settings: &Settings) -> Result<Self, Failure> {
+        Self::connect(&stack::at_hand(settings)?.all()?).await
+    }
+
     /// Connects to all of them at once, and makes sure that the store can be written to.
     ///
     /// # Errors

@@ -221,7 +221,7 @@ pub async fn prepare_source(
     ledger: &Ledger,
     needs: &SourceNeeds,
 ) -> Result<Source, super::Failure> {
-    check(client, needs).await?;
+    check_source(client, needs).await?;
     let exists: bool = exists(client, "SELECT to_regnamespace($1) IS NOT NULL", SCHEMA).await?;
     if !exists {
         // Tables stay behind a run, so that `verify` can look at them: they are `cleanup`'s to remove.
@@ -276,6 +276,16 @@ pub async fn prepare_source(
     })
 }
 
+/// How many of these slots are there.
+///
+/// # Errors
+/// When the server refuses.
+pub(super) async fn existing_slots(client: &Client, names: &[&str]) -> Result<i64, SetupError> {
+    let question = "SELECT count(*) FROM pg_replication_slots WHERE slot_name::text = ANY($1)";
+    let row = client.query_one(question, &[&names]).await;
+    Ok(row.map_err(refused("read its slots"))?.get(0))
+}
+
 async fn exists(client: &Client, question: &str, name: &str) -> Result<bool, SetupError> {
     let row = client
         .query_one(question, &[&name])
@@ -284,7 +294,11 @@ async fn exists(client: &Client, question: &str, name: &str) -> Result<bool, Set
     Ok(row.get(0))
 }
 
-async fn check(client: &Client, needs: &SourceNeeds) -> Result<(), SetupError> {
+/// Whether the source can be captured at all: `wal_level`, free slots and senders, rights.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub(super) async fn check_source(client: &Client, needs: &SourceNeeds) -> Result<(), SetupError> {
     let question = "SELECT current_setting('wal_level'), \
         current_setting('max_replication_slots')::bigint, (SELECT count(*) FROM pg_replication_slots), \
         current_setting('max_wal_senders')::bigint, (SELECT count(*) FROM pg_stat_replication), \

@@ -36,6 +36,8 @@ pub(crate) struct Facts<'a> {
     /// Whether every event came through before the drain ended.
     pub(crate) drained: bool,
     pub(crate) connector_restarts: u64,
+    /// Servers of ours that ended by themselves, and how often.
+    pub(crate) server_restarts: Vec<(String, u32)>,
     pub(crate) recording: Recording,
     pub(crate) postgres_clock: Measured,
     pub(crate) broker_clock: Measured,
@@ -141,6 +143,7 @@ fn to_u64(count: usize) -> u64 {
 
 fn counts(facts: &Facts<'_>, path: &PathStatistics) -> Counts {
     let tally = facts.tally;
+    let (negative_hops, negative_within_error) = path.negatives(|hop| error_bound(hop, facts));
     Counts {
         inserted: tally.inserted,
         captured: tally.captured,
@@ -154,7 +157,8 @@ fn counts(facts: &Facts<'_>, path: &PathStatistics) -> Counts {
         lost: tally
             .inserted
             .saturating_sub(tally.written + facts.dead_letters),
-        negative_hops: path.negative_hops,
+        negative_hops,
+        negative_within_error,
         observer_late: path.observer_late,
         lsn_mismatches: tally.lsn_mismatches,
     }
@@ -228,6 +232,21 @@ fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
                 counts.lsn_mismatches
             ),
             "the joined stamps may belong to different rows: please report this with events.jsonl",
+        );
+    }
+    if counts.negative_hops > 0 {
+        add(
+            format!(
+                "{} spans are below zero by more than the clocks' measured error",
+                counts.negative_hops
+            ),
+            "a clock was stepped in the run, or a stamp is wrong: do not trust the hops between clocks (kafka_delivery, consumer_lag)",
+        );
+    }
+    for (server, times) in &facts.server_restarts {
+        add(
+            format!("{server} ended by itself and was started again {times} times"),
+            "the latencies hold these outages; run.log says when",
         );
     }
     if facts.connector_restarts > 0 {

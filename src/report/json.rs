@@ -185,8 +185,10 @@ pub struct Counts {
     pub duplicates: u64,
     /// Inserted but not in the store when the drain ended.
     pub lost: u64,
-    /// Spans below zero, other than a late observer's.
+    /// Spans below zero by more than their clocks' error, other than a late observer's: contradictions.
     pub negative_hops: u64,
+    /// Spans below zero within their clocks' error.
+    pub negative_within_error: u64,
     /// Records in Kafka before our reader had the row.
     pub observer_late: u64,
     /// Our reader and the envelope disagree on LSN or transaction.

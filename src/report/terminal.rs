@@ -265,10 +265,11 @@ fn counts(out: &mut String, report: &Report) {
     }
     line!(
         out,
-        "correlation   {} LSN mismatches; {} records in Kafka before our reader had the row; {} other negative hops",
+        "correlation   {} LSN mismatches; {} records in Kafka before our reader had the row; {} negative hops beyond the clocks' error, {} within it",
         c.lsn_mismatches,
         c.observer_late,
-        c.negative_hops
+        c.negative_hops,
+        c.negative_within_error
     );
     for clock in &report.clocks {
         let drift = clock

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::Cache;
+use super::inspect::SetState;
 use super::{Progress, StackError};
 
 const SUMS: &str = include_str!("../../stack/artifacts.sha256");
@@ -169,7 +170,7 @@ pub(super) async fn provide(
         let work = tokio::task::spawn_blocking(move || {
             // Nothing to write where all is there: a cache may belong to somebody else.
             if let Some(store) = complete(&cache)? {
-                return Ok((false, store));
+                return Ok::<_, StackError>((false, store));
             }
             let lock = cache.lock_file("artifacts.lock")?;
             lock.lock()
@@ -230,6 +231,37 @@ fn complete(cache: &Cache) -> Result<Option<StoreProgram>, StackError> {
     })?;
     let unpacked = postgres_folder(cache).join("bin/postgres").exists();
     Ok(store_at_hand(cache).filter(|_| unpacked && !right.contains(&false)))
+}
+
+/// Fetches what is missing, and starts nothing.
+///
+/// # Errors
+/// When it cannot be had.
+pub async fn fetch(
+    cache: &Cache,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<(), StackError> {
+    provide(cache, progress, cancel).await.map(drop)
+}
+
+/// How each set stands.
+pub(super) fn inspect_all(cache: &Cache) -> Vec<SetState> {
+    let versions = [version::kafka(), version::debezium(), version::postgres()];
+    let names = ["Kafka", "Debezium", "PostgreSQL"];
+    let sets = POMS.iter().zip(versions).zip(names);
+    sets.filter_map(|(((set, _), version), name)| {
+        let sums = sums(set).ok()?;
+        let folder = folder_of(cache, set);
+        Some(SetState {
+            name,
+            version,
+            files: sums.len(),
+            wrong: inspect(&folder, &sums),
+            folder,
+        })
+    })
+    .collect()
 }
 
 /// Where a set lies: Connect isolates plugins by folder, so Debezium's jars have one within the plugin path.
@@ -441,7 +473,7 @@ fn venv_of(cache: &Cache) -> PathBuf {
 }
 
 /// A `mongod` on PATH, or a venv that is whole.
-fn store_at_hand(cache: &Cache) -> Option<StoreProgram> {
+pub(super) fn store_at_hand(cache: &Cache) -> Option<StoreProgram> {
     if let Some(mongod) = on_path("mongod") {
         return Some(StoreProgram::Mongod(mongod));
     }

@@ -88,6 +88,12 @@ impl StackError {
     }
 }
 
+impl From<crate::config::ConfigError> for StackError {
+    fn from(error: crate::config::ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
 fn tail(log: &str) -> String {
     if log.is_empty() {
         String::new()

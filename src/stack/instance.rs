@@ -38,7 +38,10 @@ impl Instance {
         let path = folder.join(LOCK);
         let mut lock = open_lock(&path)?;
         lock.try_lock().map_err(|_| {
-            StackError::NotUp(format!("a stack is up, or being started, in {}", folder.display()))
+            StackError::NotUp(format!(
+                "a stack is up, or being started, in {}",
+                folder.display()
+            ))
         })?;
         let told = lock
             .set_len(0)

@@ -345,7 +345,9 @@ pub async fn up(
         .stderr(errors);
     drop(log);
     for (key, value) in &options.postgres_settings {
-        command.arg("--postgres-config").arg(format!("{key}={value}"));
+        command
+            .arg("--postgres-config")
+            .arg(format!("{key}={value}"));
     }
     child::leave_the_terminal(&mut command);
     let mut supervisor = command

@@ -4,6 +4,7 @@ mod artifacts;
 mod cache;
 mod child;
 mod error;
+mod inspect;
 mod instance;
 mod kept;
 mod local;
@@ -15,11 +16,13 @@ use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{Endpoints, Settings};
+use crate::config::{Endpoints, GivenEndpoints, Settings};
 use local::{LocalStack, Place};
 
+pub use artifacts::fetch;
 pub use cache::Cache;
 pub use error::StackError;
+pub use inspect::{Part, Standing, inspect};
 pub use kept::{KeptStack, keep, up};
 pub use local::LocalOptions;
 pub use supervision::ServerStatus;
@@ -79,9 +82,9 @@ impl Stack {
         progress: &dyn Progress,
         cancel: &CancellationToken,
     ) -> Result<Self, StackError> {
-        if let Some(endpoints) = &settings.endpoints {
+        if let Some(endpoints) = settings.endpoints()? {
             return Ok(Self {
-                endpoints: endpoints.clone(),
+                endpoints,
                 origin: Origin::External,
             });
         }
@@ -93,7 +96,9 @@ impl Stack {
                     origin: Origin::Kept(kept, claim),
                 });
             }
-            tracing::warn!("the stack that is kept is in use by another run; starting one for this run");
+            tracing::warn!(
+                "the stack that is kept is in use by another run; starting one for this run"
+            );
         }
         let options = LocalOptions::default();
         let local = LocalStack::start(&cache, Place::OfItsOwn, &options, progress, cancel).await?;
@@ -180,12 +185,12 @@ impl Stack {
 ///
 /// # Errors
 /// When there are none.
-pub fn at_hand(settings: &Settings) -> Result<Endpoints, StackError> {
-    if let Some(endpoints) = &settings.endpoints {
-        return Ok(endpoints.clone());
+pub fn at_hand(settings: &Settings) -> Result<GivenEndpoints, StackError> {
+    if let Some(given) = &settings.given {
+        return Ok(given.clone());
     }
     let kept = KeptStack::find(&Cache::open()?);
-    kept.map(|kept| kept.endpoints()).ok_or_else(|| {
+    kept.map(|kept| kept.endpoints().into()).ok_or_else(|| {
         StackError::NotUp(
             "no servers: start some that stay with \"cdc-bench stack up\", or say where yours are (POSTGRES_HOST, KAFKA_BOOTSTRAP_SERVERS, MONGODB_URI, CONNECT_URL)"
                 .to_owned(),

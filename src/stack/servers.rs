@@ -380,7 +380,9 @@ pub(super) async fn store(plan: &Plan<'_>, password: &str) -> Result<Child, Stac
 
 /// SecantusDB takes its users from a first start without authentication; it listens on a loopback port nobody knows.
 async fn secantus(plan: &Plan<'_>, program: &Path, password: &str) -> Result<Child, StackError> {
-    let data = text(&plan.folder.join("store"));
+    let data = plan.folder.join("store");
+    make_dir(&data, 0o700)?;
+    let data = text(&data);
     let args = |auth: &[&str]| {
         let mut args = [
             "--host",

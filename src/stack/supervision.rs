@@ -155,7 +155,11 @@ impl State {
                 continue;
             }
             let pause = PAUSE * (1 << recent);
-            if watched.restarts.last().is_some_and(|last| last.elapsed() < pause) {
+            if watched
+                .restarts
+                .last()
+                .is_some_and(|last| last.elapsed() < pause)
+            {
                 continue;
             }
             tracing::warn!(server = name, %status, "a server ended by itself; starting it again");

@@ -88,6 +88,9 @@ struct Pending {
     written: Option<Written>,
 }
 
+/// Longest run whose events are told apart, so that a bad number in a record cannot take all memory.
+const MOST_EVENTS: u64 = 1 << 33;
+
 /// One bit an event: has it been seen here before?
 #[derive(Debug, Default)]
 struct Seen(Vec<u64>);
@@ -95,7 +98,9 @@ struct Seen(Vec<u64>);
 impl Seen {
     /// Marks `seq`; false when it was marked already.
     fn mark(&mut self, seq: u64) -> bool {
-        // A run of 2^40 events would take 130 GB here; the index is bounded by what was inserted.
+        if seq >= MOST_EVENTS {
+            return true;
+        }
         let (word, bit) = (usize::try_from(seq / 64).unwrap_or(usize::MAX), seq % 64);
         if word >= self.0.len() {
             self.0.resize(word + 1, 0);
@@ -194,6 +199,11 @@ impl Joiner {
     pub fn insert_failed(&self, id: EventId) {
         add_one(&self.counters.insert_errors);
         lock(&self.shards[shard_of(id)]).remove(&id);
+    }
+
+    /// The event will not be written. False when it is not under way.
+    pub fn abandon(&self, id: EventId) -> bool {
+        lock(&self.shards[shard_of(id)]).remove(&id).is_some()
     }
 
     /// Our reader has the row. A row seen again (the reader reconnected) changes nothing.

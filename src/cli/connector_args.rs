@@ -1,0 +1,32 @@
+//! Settings of a connector of ours: the same flags wherever one may be made.
+
+use crate::debezium::ConnectorProfile;
+use crate::pipeline::CaptureRequest;
+
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ConnectorArgs {
+    /// Settings of our connector; low-latency unless told otherwise
+    #[arg(long, value_enum, value_name = "PROFILE")]
+    connector_profile: Option<ConnectorProfile>,
+    /// A setting of our connector, over the profile's (repeatable)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    connector_config: Vec<(String, String)>,
+}
+
+impl ConnectorArgs {
+    pub(super) fn request(self, connector: Option<String>) -> CaptureRequest {
+        CaptureRequest {
+            connector,
+            profile: self.connector_profile,
+            overrides: self.connector_config,
+        }
+    }
+}
+
+/// `KEY=VALUE`.
+pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}

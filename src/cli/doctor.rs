@@ -1,0 +1,39 @@
+//! `doctor`: what each part resolves to, and what to type where something is missing.
+
+use std::process::ExitCode;
+
+use console::style;
+
+use super::print_json;
+use crate::config::Settings;
+use crate::pipeline::{Failure, examine, exit};
+use crate::stack::Standing;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print the parts as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: Args, settings: &Settings) -> Result<ExitCode, Failure> {
+    let parts = examine(settings).await;
+    if args.json {
+        print_json(&parts)?;
+    } else {
+        let width = parts.iter().map(|part| part.name.len()).max().unwrap_or(0);
+        for part in &parts {
+            let mark = match part.standing {
+                Standing::Good => style("✓").green(),
+                Standing::Later => style("·").dim(),
+                Standing::Bad => style("✗").red(),
+            };
+            println!("{mark} {:width$}  {}", part.name, part.found);
+            if let Some(advice) = &part.advice {
+                println!("  {:width$}  {}", "", style(advice).yellow());
+            }
+        }
+    }
+    let well = parts.iter().all(|part| part.standing != Standing::Bad);
+    Ok(ExitCode::from(if well { 0 } else { exit::SERVER }))
+}

@@ -1,0 +1,105 @@
+//! `generate`: the load alone.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use tokio_util::sync::CancellationToken;
+
+use super::load_args::LoadArgs;
+use super::print_json;
+use super::progress::Terminal;
+use crate::config::{RunId, Settings};
+use crate::event::Generator;
+use crate::load::Limit;
+use crate::pipeline::{Failure, GenerateRequest, exit, generate};
+use crate::stack;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    load: LoadArgs,
+    /// Value of the run_id column [default: a new one]
+    #[arg(long, value_name = "RUN_ID", value_parser = RunId::parse)]
+    run_id: Option<RunId>,
+    /// Print the events as JSON lines, and insert nothing
+    #[arg(long, conflicts_with = "duration")]
+    dry_run: bool,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(
+    args: Args,
+    settings: &Settings,
+    progress: &Terminal,
+    cancel: &CancellationToken,
+) -> Result<ExitCode, Failure> {
+    if args.dry_run {
+        print_events(&args.load, cancel)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let request = GenerateRequest {
+        id: args.run_id.unwrap_or_else(RunId::generate),
+        limit: args.load.limit(),
+        rate: args.load.rate,
+        insert_batch: args.load.insert_batch(),
+        connections: args.load.connections(),
+        seed: args.load.seed,
+    };
+    let postgres = stack::at_hand(settings)?.postgres()?;
+    let done = generate(request, &postgres, progress, cancel).await?;
+    progress.clear();
+    if args.json {
+        print_json(&done)?;
+    } else {
+        let ms = |us: i64| crate::timeline::Nanos::from_micros(us).as_millis_f64();
+        println!(
+            "run {}: {} events inserted, {:.0}/s, {} errors; commit p50 {:.2} ms, p99 {:.2} ms; schedule lag p99 {:.2} ms",
+            done.run_id,
+            done.inserted,
+            done.per_s.unwrap_or_default(),
+            done.errors,
+            ms(done.commit.p50),
+            ms(done.commit.p99),
+            ms(done.schedule_lag.p99)
+        );
+    }
+    Ok(ExitCode::from(if done.errors > 0 {
+        exit::OBJECTIVE_MISSED
+    } else {
+        0
+    }))
+}
+
+fn print_events(load: &LoadArgs, cancel: &CancellationToken) -> Result<(), Failure> {
+    let Limit::Events(count) = load.limit() else {
+        unreachable!("--dry-run and --duration exclude each other");
+    };
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let rows = Generator::new(load.seed, jiff::Timestamp::now());
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    for row in rows.take(count) {
+        if cancel.is_cancelled() {
+            return Err(Failure::interrupted());
+        }
+        let payload =
+            serde_json::value::RawValue::from_string(row.payload).map_err(Failure::usage)?;
+        let line = serde_json::json!({
+            "id": row.id, "seq": row.seq, "event_type": row.event_type.as_str(),
+            "aggregate_type": row.event_type.aggregate_type(), "aggregate_id": row.aggregate_id, "payload": payload,
+        });
+        if let Err(error) = writeln!(out, "{line}") {
+            // Whoever reads has had enough, as "head" does.
+            return if error.kind() == std::io::ErrorKind::BrokenPipe {
+                Ok(())
+            } else {
+                Err(Failure::usage(error))
+            };
+        }
+    }
+    match out.flush() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::usage(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,43 @@
+//! `setup`: makes what a pipeline needs, until `cleanup`.
+
+use std::process::ExitCode;
+
+use tokio_util::sync::CancellationToken;
+
+use super::connector_args::ConnectorArgs;
+use super::print_json;
+use super::progress::Terminal;
+use crate::config::Settings;
+use crate::pipeline::{Failure, Servers, set_up};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    ours: ConnectorArgs,
+    /// Print what is there as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(
+    args: Args,
+    settings: &Settings,
+    progress: &Terminal,
+    cancel: &CancellationToken,
+) -> Result<ExitCode, Failure> {
+    let servers = Servers::at_hand(settings).await?;
+    let capture = args.ours.request(None);
+    let made = tokio::select! {
+        () = cancel.cancelled() => Err(Failure::interrupted().context(
+            "what was made so far is in the ledger: \"cdc-bench cleanup\" removes it",
+        )),
+        made = set_up(&servers, &settings.topic, &capture, progress, cancel) => made,
+    }?;
+    progress.clear();
+    if args.json {
+        print_json(&made)?;
+    } else {
+        print!("{made}");
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,304 @@
+//! `stack`: servers that stay for later runs.
+
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use console::style;
+use tokio_util::sync::CancellationToken;
+
+use super::connector_args::key_value;
+use super::print_json;
+use super::progress::Terminal;
+use crate::pipeline::{Failure, exit};
+use crate::stack::{self, Cache, KeptStack, LocalOptions, ServerStatus, StackError};
+
+/// How often a log is looked at that is followed.
+const FOLLOW_EVERY: Duration = Duration::from_millis(200);
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Action {
+    /// Start servers that stay, so that later runs begin at once
+    Up(UpArgs),
+    /// Stop them, and remove their data
+    Down,
+    /// Say where they are and whether they answer
+    Status {
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the servers' logs
+    Logs(LogArgs),
+    /// Get the servers' files now, and start nothing
+    Fetch,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct UpArgs {
+    /// Stay, and stop the servers with Ctrl-C
+    #[arg(long)]
+    foreground: bool,
+    /// A setting of PostgreSQL, over ours (repeatable), such as synchronous_commit=off
+    #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
+    postgres_config: Vec<(String, String)>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct LogArgs {
+    /// postgres, kafka, connect or store [default: all]
+    server: Option<String>,
+    /// Go on as more is written
+    #[arg(short, long)]
+    follow: bool,
+    /// Begin with this many of the last lines
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
+    lines: usize,
+}
+
+pub(super) async fn run(
+    action: Action,
+    progress: &Terminal,
+    cancel: &CancellationToken,
+) -> Result<ExitCode, Failure> {
+    let cache = Cache::open()?;
+    match action {
+        Action::Up(args) => up(&cache, args, progress, cancel).await,
+        Action::Down => {
+            match KeptStack::find(&cache) {
+                Some(kept) => {
+                    kept.down()?;
+                    println!("the stack is down, and its data removed");
+                }
+                None => println!("no stack is up"),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Status { json } => status(&cache, json).await,
+        Action::Logs(args) => logs(&cache, &args, cancel).await,
+        Action::Fetch => {
+            stack::fetch(&cache, progress, cancel).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn up(
+    cache: &Cache,
+    args: UpArgs,
+    progress: &Terminal,
+    cancel: &CancellationToken,
+) -> Result<ExitCode, Failure> {
+    let options = LocalOptions {
+        postgres_settings: args.postgres_config,
+    };
+    if let Some(kept) = KeptStack::find(cache) {
+        if args.foreground || !options.postgres_settings.is_empty() {
+            return Err(StackError::NotUp(
+                "a stack is up already; \"cdc-bench stack down\" ends it".to_owned(),
+            )
+            .into());
+        }
+        describe(&kept);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.foreground {
+        let ready = |kept: &KeptStack| {
+            describe(kept);
+            progress.say("Ctrl-C stops it");
+        };
+        stack::keep(cache, &options, progress, cancel, ready).await?;
+    } else {
+        let kept = stack::up(cache, &options, progress, cancel).await?;
+        progress.clear();
+        describe(&kept);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn describe(kept: &KeptStack) {
+    for server in kept.servers() {
+        println!("{}", line(server));
+    }
+    println!(
+        "for a shell, passwords included: {}",
+        kept.environment_file().display()
+    );
+}
+
+fn line(server: &ServerStatus) -> String {
+    let restarts = match server.restarts {
+        0 => String::new(),
+        count => format!(", started again {count} times"),
+    };
+    format!(
+        "{:<9} {:<32} {:<21} process {}{restarts}",
+        server.name, server.version, server.address, server.pid
+    )
+}
+
+#[derive(serde::Serialize)]
+struct Status {
+    up: bool,
+    since: String,
+    supervisor: u32,
+    in_use: bool,
+    environment_file: std::path::PathBuf,
+    servers: Vec<ServerState>,
+}
+
+#[derive(serde::Serialize)]
+struct ServerState {
+    #[serde(flatten)]
+    server: ServerStatus,
+    answers: bool,
+    problem: Option<String>,
+}
+
+async fn status(cache: &Cache, json: bool) -> Result<ExitCode, Failure> {
+    let Some(kept) = KeptStack::find(cache) else {
+        if json {
+            print_json(&serde_json::json!({ "up": false }))?;
+        } else {
+            println!("no stack is up; \"cdc-bench stack up\" starts one");
+        }
+        return Ok(ExitCode::from(exit::SERVER));
+    };
+    let health = kept.health().await;
+    let servers: Vec<_> = kept
+        .servers()
+        .iter()
+        .map(|server| {
+            let answer = health.iter().find(|(name, _)| *name == server.name);
+            let problem = answer.and_then(|(_, answer)| answer.as_ref().err().cloned());
+            ServerState {
+                server: server.clone(),
+                answers: problem.is_none(),
+                problem,
+            }
+        })
+        .collect();
+    let well = servers.iter().all(|server| server.answers) && kept.given_up().is_none();
+    if json {
+        print_json(&Status {
+            up: true,
+            since: kept.since().to_owned(),
+            supervisor: kept.supervisor(),
+            in_use: kept.is_in_use(),
+            environment_file: kept.environment_file(),
+            servers,
+        })?;
+    } else {
+        println!(
+            "up since {}, supervised by process {}{}",
+            kept.since(),
+            kept.supervisor(),
+            if kept.is_in_use() {
+                ", in use by a run"
+            } else {
+                ""
+            }
+        );
+        for state in &servers {
+            let mark = if state.answers {
+                style("✓").green()
+            } else {
+                style("✗").red()
+            };
+            println!("{mark} {}", line(&state.server));
+            if let Some(problem) = &state.problem {
+                println!("    {}", style(problem).red());
+            }
+        }
+        if let Some(reason) = kept.given_up() {
+            println!("{}", style(reason).red());
+        }
+        println!(
+            "for a shell, passwords included: {}",
+            kept.environment_file().display()
+        );
+    }
+    Ok(ExitCode::from(if well { 0 } else { exit::SERVER }))
+}
+
+/// A log as far as it was read.
+struct Tail {
+    name: String,
+    file: std::fs::File,
+}
+
+async fn logs(
+    cache: &Cache,
+    args: &LogArgs,
+    cancel: &CancellationToken,
+) -> Result<ExitCode, Failure> {
+    let kept = KeptStack::find(cache).ok_or_else(|| {
+        StackError::NotUp("no stack is up; \"cdc-bench stack up\" starts one".to_owned())
+    })?;
+    let names: Vec<_> = kept.servers().iter().map(|s| s.name.clone()).collect();
+    if let Some(wanted) = args.server.as_ref().filter(|name| !names.contains(name)) {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "there is no server {wanted:?}: it is one of {}",
+            names.join(", ")
+        )));
+    }
+    let mut tails = Vec::new();
+    for server in kept.servers() {
+        if args.server.as_ref().is_none_or(|name| *name == server.name) {
+            let file = std::fs::File::open(&server.log).map_err(Failure::usage)?;
+            tails.push(Tail {
+                name: server.name.clone(),
+                file,
+            });
+        }
+    }
+    let prefix = tails.len() > 1;
+    for tail in &mut tails {
+        let text = tail.rest()?;
+        let lines: Vec<_> = text.lines().collect();
+        tail.print(&lines[lines.len().saturating_sub(args.lines)..], prefix)?;
+    }
+    if !args.follow {
+        return Ok(ExitCode::SUCCESS);
+    }
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(ExitCode::from(exit::INTERRUPTED)),
+            () = tokio::time::sleep(FOLLOW_EVERY) => {}
+        }
+        for tail in &mut tails {
+            let text = tail.rest()?;
+            tail.print(&text.lines().collect::<Vec<_>>(), prefix)?;
+        }
+    }
+}
+
+impl Tail {
+    /// What was written since; whole lines only.
+    fn rest(&mut self) -> Result<String, Failure> {
+        let mut bytes = Vec::new();
+        self.file.read_to_end(&mut bytes).map_err(Failure::usage)?;
+        let whole = bytes
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .map_or(0, |at| at + 1);
+        let back = i64::try_from(bytes.len() - whole).unwrap_or(0);
+        self.file
+            .seek(SeekFrom::Current(-back))
+            .map_err(Failure::usage)?;
+        Ok(String::from_utf8_lossy(&bytes[..whole]).into_owned())
+    }
+
+    fn print(&self, lines: &[&str], prefix: bool) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        for line in lines {
+            let written = if prefix {
+                writeln!(out, "{:<8} {} {line}", self.name, style("|").dim())
+            } else {
+                writeln!(out, "{line}")
+            };
+            written.map_err(Failure::usage)?;
+        }
+        Ok(())
+    }
+}
