@@ -15,6 +15,8 @@ use crate::event::{SCHEMA, TABLE};
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// Longest time a change is tried again while the workers rebalance (409).
 const REBALANCE_LIMIT: Duration = Duration::from_secs(30);
+/// Longest wait for a connector to stop, so that its offsets can be forgotten.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
@@ -332,6 +334,43 @@ impl ConnectClient {
         let mut request = self.request(Method::POST, &["connectors", name, "restart"]);
         request = request.query(&[("includeTasks", "true"), ("onlyFailed", "true")]);
         self.send(request).await.map(drop)
+    }
+
+    /// Removes a connector and the offsets that Connect keeps under its name: another of that name would begin there, at
+    /// a position that a new slot does not have any more.
+    ///
+    /// # Errors
+    /// When Connect refuses to remove the connector. A Connect before Kafka 3.6 cannot forget offsets; that is logged.
+    pub async fn delete_with_offsets(&self, name: &str) -> Result<(), ConnectError> {
+        match self.forget_offsets(name).await {
+            Ok(())
+            | Err(ConnectError::Refused {
+                status: StatusCode::NOT_FOUND,
+                ..
+            }) => {}
+            Err(error @ ConnectError::Refused { .. }) => {
+                tracing::warn!(connector = name, %error, "its offsets stay in Kafka Connect");
+            }
+            Err(error) => return Err(error),
+        }
+        self.delete(name).await
+    }
+
+    /// The connector has to be stopped first, which takes a moment.
+    async fn forget_offsets(&self, name: &str) -> Result<(), ConnectError> {
+        self.send(self.request(Method::PUT, &["connectors", name, "stop"]))
+            .await?;
+        let began = Instant::now();
+        loop {
+            let request = self.request(Method::DELETE, &["connectors", name, "offsets"]);
+            match self.send(request).await {
+                Err(ConnectError::Refused {
+                    status: StatusCode::CONFLICT | StatusCode::BAD_REQUEST,
+                    ..
+                }) if began.elapsed() < STOP_LIMIT => tokio::time::sleep(PAUSE).await,
+                outcome => return outcome.map(drop),
+            }
+        }
     }
 
     /// Removes a connector; one that is not there is removed already. Its slot stays.

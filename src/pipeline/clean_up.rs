@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::setup::drop_slot;
 use super::{Failure, Kind, Ledger, Servers};
 use crate::config::RunId;
-use crate::debezium::ConnectClient;
 use crate::event::{SCHEMA, TABLE};
 
 /// Longest wait for a slot's user to let go of it.
@@ -92,7 +91,7 @@ async fn remove(
 async fn remove_one(servers: &Servers, kind: Kind, name: &str) -> Result<(), Failure> {
     match kind {
         Kind::Connector => match &servers.connect {
-            Some(connect) => delete_connector(connect, name).await?,
+            Some(connect) => connect.delete_with_offsets(name).await?,
             None => {
                 return Err(Failure::server(anyhow::anyhow!(
                     "CONNECT_URL is not given, and the connector is on Kafka Connect"
@@ -126,10 +125,5 @@ async fn remove_one(servers: &Servers, kind: Kind, name: &str) -> Result<(), Fai
                 .await?
         }
     }
-    Ok(())
-}
-
-async fn delete_connector(connect: &ConnectClient, name: &str) -> Result<(), Failure> {
-    connect.delete(name).await?;
     Ok(())
 }

@@ -23,6 +23,15 @@ use crate::debezium::ConnectClient;
 const JAVA: u32 = 17;
 /// Small heaps, quick to start, and the optimising compiler left on: this is what gets measured.
 const JVM: [&str; 4] = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-Xshare:auto"];
+/// To stderr, which is the server's log: what an operator would want to read, and no dumps of configurations.
+const LOGGING: [&str; 6] = [
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
+    "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.connect.runtime.Worker=info",
+    "-Dorg.slf4j.simpleLogger.log.io.debezium.connector.postgresql=info",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
+];
 const CLUSTER_ID: &str = "Y2RjLWJlbmNoLWxvY2FsMQ";
 
 /// Java as it is found.
@@ -206,7 +215,11 @@ pub(super) async fn postgres_ready(endpoint: &PostgresEndpoint) -> Result<(), St
 }
 
 fn java(classpath: &Path, heap: &[&str], main: &str, args: &[String]) -> Vec<String> {
-    let mut all: Vec<String> = heap.iter().map(|flag| (*flag).to_owned()).collect();
+    let mut all: Vec<String> = heap
+        .iter()
+        .chain(&LOGGING)
+        .map(|flag| (*flag).to_owned())
+        .collect();
     all.extend([
         "-cp".to_owned(),
         format!("{}/*", classpath.display()),
