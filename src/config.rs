@@ -110,12 +110,23 @@ pub struct StoreEndpoint {
 pub struct Endpoints {
     /// The source.
     pub postgres: PostgresEndpoint,
+    /// The source as Connect reaches it, where that is another way than ours.
+    pub postgres_for_connect: Option<Address>,
     /// Kafka.
     pub kafka: KafkaEndpoint,
     /// Kafka Connect's REST address without a trailing slash; without it the topic is taken to be fed.
     pub connect: Option<String>,
     /// The read model.
     pub store: StoreEndpoint,
+}
+
+/// A host and a TCP port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
 }
 
 /// A Kafka cluster.
@@ -290,6 +301,7 @@ impl GivenEndpoints {
     pub fn all(&self) -> Result<Endpoints, ConfigError> {
         Ok(Endpoints {
             postgres: self.postgres()?,
+            postgres_for_connect: None,
             kafka: self.kafka()?,
             connect: self.connect.clone(),
             store: self.store()?,

@@ -133,11 +133,7 @@ fn poll_interval(
     if conditions.connector.is_empty() {
         return None;
     }
-    let interval = number(
-        &conditions.connector,
-        "poll.interval.ms",
-        DEFAULT_POLL_INTERVAL_MS,
-    );
+    let interval = poll_interval_ms(conditions);
     let hop = hops.get(Hop::KafkaDelivery.as_str())?;
     // Two waits uniform on 0..interval average one interval; half of it is far beyond what scheduling explains.
     if interval < 5 || hop.p50 < interval * 500 {
@@ -156,6 +152,11 @@ fn poll_interval(
     })
 }
 
+fn poll_interval_ms(conditions: &Conditions) -> i64 {
+    let name = "poll.interval.ms";
+    number(&conditions.connector, name, DEFAULT_POLL_INTERVAL_MS)
+}
+
 fn linger(hops: &BTreeMap<String, HopStatistics>, conditions: &Conditions) -> Option<Finding> {
     if conditions.connector.is_empty() {
         return None;
@@ -167,7 +168,12 @@ fn linger(hops: &BTreeMap<String, HopStatistics>, conditions: &Conditions) -> Op
     );
     let hop = hops.get(Hop::Produce.as_str())?;
     // A hop that means nothing within its clock's error proves nothing either.
-    if linger < 2 || hop.p50 < linger * 500 || hop.is_within_error() {
+    // Nor can it be seen behind a poll's wait that is longer than it: the second of the two falls into this hop.
+    if linger < 2
+        || hop.p50 < linger * 500
+        || hop.is_within_error()
+        || poll_interval_ms(conditions) > linger
+    {
         return None;
     }
     Some(Finding {
@@ -393,6 +399,13 @@ mod tests {
             found.findings[0]
                 .evidence
                 .contains("poll.interval.ms is 500"),
+            "{found:?}"
+        );
+        assert!(
+            found
+                .findings
+                .iter()
+                .all(|f| !f.evidence.contains("lingers")),
             "{found:?}"
         );
     }

@@ -1,6 +1,6 @@
 //! Topics and consumer groups: look, make, remove.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
@@ -12,6 +12,8 @@ use super::{BrokerError, bootstrap_of};
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for a group's members to be gone. Ours are after ten seconds.
+const GROUP_PATIENCE: Duration = Duration::from_secs(20);
 
 /// A topic as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,31 +159,33 @@ impl Admin {
         }
     }
 
-    /// Removes a consumer group; one that is not there is removed already. A member that has just left may still be
-    /// counted, so a group that is not empty is asked again for a few seconds.
+    /// Removes a consumer group; one that is not there is removed already. A member that was killed is counted until
+    /// its session times out, so a group that is not empty is asked again for longer than that.
     ///
     /// # Errors
     /// When the broker refuses.
     pub async fn delete_group(&self, group: &str) -> Result<(), BrokerError> {
         let failed =
             |reason: String| self.failed(&format!("deleting consumer group \"{group}\""), &reason);
-        for attempt in 0.. {
+        let began = Instant::now();
+        loop {
             let results = self
                 .client
                 .delete_groups(&[group], &options())
                 .await
                 .map_err(|e| failed(e.to_string()))?;
             match results.into_iter().next() {
-                Some(Err((_, RDKafkaErrorCode::NonEmptyGroup))) if attempt < 50 => {
+                Some(Err((_, RDKafkaErrorCode::NonEmptyGroup)))
+                    if began.elapsed() < GROUP_PATIENCE =>
+                {
                     tokio::time::sleep(Duration::from_millis(100)).await
                 }
                 Some(Err((_, code))) if code != RDKafkaErrorCode::GroupIdNotFound => {
                     return Err(failed(code.to_string()));
                 }
-                _ => break,
+                _ => return Ok(()),
             }
         }
-        Ok(())
     }
 
     /// Records ever appended to the topic's partitions (the sum of their high watermarks).

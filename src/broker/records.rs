@@ -76,6 +76,8 @@ impl Records {
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", "1000")
             .set("partition.assignment.strategy", "cooperative-sticky")
+            // One that was killed is out of its group this soon, and no longer in the way of its removal.
+            .set("session.timeout.ms", "10000")
             // A record is handed over as soon as it is there, and a full local queue is looked at again at once:
             // librdkafka's default waits a second.
             .set("fetch.min.bytes", "1")

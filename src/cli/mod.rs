@@ -159,7 +159,7 @@ async fn dispatch(
         Command::Run(args) => run::run(*args, settings, progress, cancel).await,
         Command::Stack(action) => stack::run(action, progress, &cancel).await,
         Command::Setup(args) => setup::run(args, &settings, progress, &cancel).await,
-        Command::Cleanup => cleanup::run(&settings).await,
+        Command::Cleanup => cleanup::run(&settings, progress, &cancel).await,
         Command::Generate(args) => generate::run(args, &settings, progress, &cancel).await,
         Command::Consume(args) => consume::run(args, &settings, progress, &cancel).await,
         Command::Verify(args) => verify::run(args, &settings, progress, &cancel).await,

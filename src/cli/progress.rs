@@ -80,6 +80,7 @@ fn style(template: &str) -> ProgressStyle {
 
 impl Progress for Terminal {
     fn begin(&self, step: &str) {
+        tracing::info!(step, "begins");
         let now = Instant::now();
         let bar = if self.0.live {
             let bar = self.0.bars.add(

@@ -31,7 +31,11 @@ pub(super) enum Action {
     /// Print the servers' logs
     Logs(LogArgs),
     /// Get the servers' files now, and start nothing
-    Fetch,
+    Fetch {
+        /// Debezium's jars alone, and print their folder: docker-compose.yml mounts it
+        #[arg(long)]
+        debezium: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -76,8 +80,14 @@ pub(super) async fn run(
         }
         Action::Status { json } => status(&cache, json).await,
         Action::Logs(args) => logs(&cache, &args, cancel).await,
-        Action::Fetch => {
+        Action::Fetch { debezium: false } => {
             stack::fetch(&cache, progress, cancel).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Action::Fetch { debezium: true } => {
+            let plugins = stack::fetch_debezium(&cache, progress, cancel).await?;
+            progress.clear();
+            println!("{}", plugins.display());
             Ok(ExitCode::SUCCESS)
         }
     }

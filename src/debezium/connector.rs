@@ -5,7 +5,7 @@ use std::fmt;
 
 use secrecy::ExposeSecret;
 
-use crate::config::PostgresEndpoint;
+use crate::config::{Address, PostgresEndpoint};
 use crate::event::{SCHEMA, TABLE};
 
 /// Which settings a connector of ours gets.
@@ -47,6 +47,8 @@ pub struct ConnectorParams<'a> {
     pub name: &'a str,
     /// The source.
     pub postgres: &'a PostgresEndpoint,
+    /// Where Connect reaches it, when not where we do.
+    pub address: Option<&'a Address>,
     /// First part of its topics' names.
     pub topic_prefix: &'a str,
     /// Its replication slot.
@@ -63,6 +65,10 @@ pub struct ConnectorParams<'a> {
 #[must_use]
 pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String> {
     let postgres = params.postgres;
+    let (host, port) = match params.address {
+        Some(address) => (&address.host, address.port),
+        None => (&postgres.host, postgres.port),
+    };
     let mut config: BTreeMap<String, String> = [
         ("name", params.name),
         (
@@ -71,8 +77,8 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
         ),
         ("tasks.max", "1"),
         ("plugin.name", "pgoutput"),
-        ("database.hostname", &postgres.host),
-        ("database.port", &postgres.port.to_string()),
+        ("database.hostname", host),
+        ("database.port", &port.to_string()),
         ("database.user", &postgres.user),
         ("database.password", postgres.password.expose_secret()),
         ("database.dbname", &postgres.database),
@@ -147,6 +153,7 @@ mod tests {
         connector_config(&ConnectorParams {
             name: "n",
             postgres: &postgres,
+            address: None,
             topic_prefix: "p",
             slot: "s",
             publication: "b",
@@ -166,6 +173,35 @@ mod tests {
         assert_eq!(
             config(ConnectorProfile::LowLatency, &[])["poll.interval.ms"],
             "1"
+        );
+    }
+
+    #[test]
+    fn connect_may_reach_the_source_by_another_way() {
+        let endpoint = PostgresEndpoint {
+            host: "127.0.0.1".into(),
+            port: 40_000,
+            database: "d".into(),
+            user: "u".into(),
+            password: "tiger".to_owned().into(),
+        };
+        let address = Address {
+            host: "postgres".into(),
+            port: 5432,
+        };
+        let config = connector_config(&ConnectorParams {
+            name: "n",
+            postgres: &endpoint,
+            address: Some(&address),
+            topic_prefix: "p",
+            slot: "s",
+            publication: "b",
+            profile: ConnectorProfile::Stock,
+            overrides: &[],
+        });
+        assert_eq!(
+            (&*config["database.hostname"], &*config["database.port"]),
+            ("postgres", "5432")
         );
     }
 

@@ -308,6 +308,7 @@ pub(crate) async fn make_connector(
     let params = ConnectorParams {
         name: &names.connector,
         postgres: &servers.endpoints.postgres,
+        address: servers.endpoints.postgres_for_connect.as_ref(),
         topic_prefix: &names.topic_prefix,
         slot: &names.slot,
         publication,

@@ -7,6 +7,7 @@ use super::setup::drop_slot;
 use super::{Failure, Kind, Ledger, Servers};
 use crate::config::RunId;
 use crate::event::{SCHEMA, TABLE};
+use crate::stack::Progress;
 
 /// Longest wait for a slot's user to let go of it.
 const SLOT_LIMIT: Duration = Duration::from_secs(20);
@@ -53,22 +54,30 @@ impl fmt::Display for Removal {
 ///
 /// # Errors
 /// When a server refuses; what is left stays in the ledger.
-pub async fn remove_run(servers: &Servers, run: &RunId) -> Result<Removal, Failure> {
-    remove(servers, |of| of == Some(run.as_str())).await
+pub async fn remove_run(
+    servers: &Servers,
+    run: &RunId,
+    progress: &dyn Progress,
+) -> Result<Removal, Failure> {
+    remove(servers, progress, |of| of == Some(run.as_str())).await
 }
 
 /// Removes everything `setup` and runs that were cut off have made, and then the ledger.
 ///
 /// # Errors
 /// When a server refuses; what is left stays in the ledger.
-pub async fn remove_everything(servers: &Servers) -> Result<Removal, Failure> {
-    let removal = remove(servers, |_| true).await?;
+pub async fn remove_everything(
+    servers: &Servers,
+    progress: &dyn Progress,
+) -> Result<Removal, Failure> {
+    let removal = remove(servers, progress, |_| true).await?;
     servers.ledger.drop_if_empty().await?;
     Ok(removal)
 }
 
 async fn remove(
     servers: &Servers,
+    progress: &dyn Progress,
     mine: impl Fn(Option<&str>) -> bool,
 ) -> Result<Removal, Failure> {
     let entries = servers.ledger.entries().await?;
@@ -78,6 +87,7 @@ async fn remove(
             .iter()
             .filter(|entry| entry.kind == kind && mine(entry.run_id.as_deref()))
         {
+            progress.update("clean-up", &format!("{kind} {}", entry.name));
             remove_one(servers, kind, &entry.name)
                 .await
                 .map_err(|failure| failure.context(format!("removing {kind} {}", entry.name)))?;

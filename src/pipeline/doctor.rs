@@ -7,10 +7,10 @@ use crate::debezium::ConnectClient;
 use crate::stack::{self, Part};
 use crate::store::{MongoStore, WriteConcernChoice};
 
-/// Looks at the servers that a command would use: the user's, or what a local stack is made of.
+/// Looks at the servers that a command would use: the user's, or what a stack of ours is made of.
 pub async fn examine(settings: &Settings) -> Vec<Part> {
     match settings.endpoints() {
-        Ok(None) => stack::inspect().await,
+        Ok(None) => stack::inspect(settings.stack).await,
         Ok(Some(endpoints)) => external(&endpoints).await,
         Err(error) => vec![Part::bad(
             "endpoints",

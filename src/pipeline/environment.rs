@@ -6,7 +6,9 @@ use tokio_postgres::Client;
 
 use super::Servers;
 use super::capture::Capture;
-use crate::report::{DebeziumReport, Environment, KafkaReport, PostgresReport, StoreReport, host};
+use crate::report::{
+    DebeziumReport, Environment, KafkaReport, PostgresReport, StoreReport, host, program,
+};
 use crate::stack::Stack;
 use crate::store::StoreIdentity;
 
@@ -54,6 +56,7 @@ impl Surroundings {
         let environment = Environment {
             host: host(),
             build: build(),
+            program: program(),
             postgres,
             kafka: KafkaReport {
                 version: stack.kafka_version().map(str::to_owned),

@@ -94,7 +94,6 @@ macro_rules! from_server_error {
 
 from_server_error!(
     crate::broker::BrokerError,
-    crate::debezium::ConnectError,
     crate::load::LoadError,
     crate::store::StoreError,
     crate::consumer::StageError,
@@ -102,6 +101,15 @@ from_server_error!(
     crate::pipeline::setup::SetupError,
     tokio_postgres::Error
 );
+
+impl From<crate::debezium::ConnectError> for Failure {
+    fn from(error: crate::debezium::ConnectError) -> Self {
+        match error {
+            crate::debezium::ConnectError::Cancelled => Self::interrupted(),
+            error => Self::server(error),
+        }
+    }
+}
 
 impl From<crate::stack::StackError> for Failure {
     fn from(error: crate::stack::StackError) -> Self {

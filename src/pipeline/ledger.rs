@@ -89,13 +89,10 @@ pub struct Entry {
 pub struct Ledger(Client);
 
 impl Ledger {
-    /// Opens it; made when there is none.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub async fn open(client: Client) -> Result<Self, tokio_postgres::Error> {
-        create(&client, SCHEMA_SQL).await?;
-        Ok(Self(client))
+    /// The ledger of the database that this client is connected to. It is made with its first entry.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(client)
     }
 
     /// Writes down what is about to be made. What stands there already stays as it is; false then.
@@ -109,10 +106,16 @@ impl Ledger {
         run: Option<&RunId>,
     ) -> Result<bool, tokio_postgres::Error> {
         let statement = "INSERT INTO cdc_bench.ledger (kind, name, run_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-        self.0
-            .execute(statement, &[&kind.as_str(), &name, &run.map(RunId::as_str)])
-            .await
-            .map(|rows| rows > 0)
+        let (kind, run) = (kind.as_str(), run.map(RunId::as_str));
+        let insert = async || self.0.execute(statement, &[&kind, &name, &run]).await;
+        let rows = match insert().await {
+            Err(error) if is_missing(&error) => {
+                create(&self.0, SCHEMA_SQL).await?;
+                insert().await?
+            }
+            outcome => outcome?,
+        };
+        Ok(rows > 0)
     }
 
     /// Strikes out what is gone.
@@ -134,13 +137,11 @@ impl Ledger {
     /// # Errors
     /// When the database refuses. Kinds that this version does not know are left out, and left alone.
     pub async fn entries(&self) -> Result<Vec<Entry>, tokio_postgres::Error> {
-        let rows = self
-            .0
-            .query(
-                "SELECT kind, name, run_id FROM cdc_bench.ledger ORDER BY made_at",
-                &[],
-            )
-            .await?;
+        let question = "SELECT kind, name, run_id FROM cdc_bench.ledger ORDER BY made_at";
+        let rows = match self.0.query(question, &[]).await {
+            Err(error) if is_missing(&error) => Vec::new(),
+            outcome => outcome?,
+        };
         let entry = |row: &tokio_postgres::Row| {
             let kind: String = row.get(0);
             let kind = kind
@@ -161,11 +162,11 @@ impl Ledger {
     /// # Errors
     /// When the database refuses.
     pub async fn drop_if_empty(&self) -> Result<(), tokio_postgres::Error> {
-        let empty: bool = self
-            .0
-            .query_one("SELECT NOT EXISTS (SELECT FROM cdc_bench.ledger)", &[])
-            .await?
-            .get(0);
+        let question = "SELECT NOT EXISTS (SELECT FROM cdc_bench.ledger)";
+        let empty = match self.0.query_one(question, &[]).await {
+            Err(error) if is_missing(&error) => false,
+            outcome => outcome?.get(0),
+        };
         if empty {
             self.0
                 .batch_execute("DROP TABLE cdc_bench.ledger; DROP SCHEMA cdc_bench")
@@ -179,6 +180,11 @@ impl Ledger {
     pub fn quote(name: &str) -> String {
         format!("\"{}\"", name.replace('"', "\"\""))
     }
+}
+
+/// Whether there is no ledger yet.
+fn is_missing(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::UNDEFINED_TABLE)
 }
 
 /// Runs `CREATE ... IF NOT EXISTS`. Two at once may both find nothing and both make it: the second then fails on a

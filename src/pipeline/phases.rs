@@ -107,6 +107,7 @@ impl<'a> Phases<'a> {
         if request.warmup == 0 {
             return Ok(());
         }
+        tracing::info!(step = "warm-up", "begins");
         let plan = self.plan(
             &observer.names.warmup,
             WARMUP_SEED,
@@ -159,6 +160,7 @@ impl<'a> Phases<'a> {
 
     /// The measured events, on their schedule.
     pub(super) async fn load(&mut self) -> Result<LoadSummary, Failure> {
+        tracing::info!(step = "load", "begins");
         let plan = self.plan(&self.observer.names.measured, 0, self.request.limit);
         let load = run_load(
             plan,
@@ -180,6 +182,7 @@ impl<'a> Phases<'a> {
 
     /// Waits until every event is through, or none has come for as long as the drain may wait. True: all are through.
     pub(super) async fn drain(&mut self) -> Result<bool, Failure> {
+        tracing::info!(step = "drain", "begins");
         let request = self.request;
         let mut rate = RateMeter::default();
         let mut patience = Patience::new();

@@ -106,7 +106,7 @@ async fn on_stack(
         return outcome;
     }
     progress.begin("clean-up");
-    let removed = clean_up::remove_run(&servers, &request.id).await;
+    let removed = clean_up::remove_run(&servers, &request.id, progress).await;
     match (&outcome, removed) {
         (_, Ok(removed)) => progress.end("clean-up", &removed.to_string()),
         (Ok(_), Err(failure)) => return Err(failure),

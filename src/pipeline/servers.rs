@@ -73,7 +73,7 @@ impl Servers {
         Ok(Self {
             endpoints: endpoints.clone(),
             postgres,
-            ledger: Ledger::open(ledger_client).await?,
+            ledger: Ledger::new(ledger_client),
             kafka,
             kafka_config,
             connect,

@@ -77,6 +77,8 @@ pub struct Environment {
     pub host: Host,
     /// This program.
     pub build: BTreeMap<String, String>,
+    /// What it used, from its start to the end of the run.
+    pub program: Program,
     /// The source.
     pub postgres: PostgresReport,
     /// The broker.
@@ -100,6 +102,15 @@ pub struct Host {
     pub cpu: Option<String>,
     /// Memory, MiB, where the system tells.
     pub memory_mib: Option<u64>,
+}
+
+/// What this program used.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct Program {
+    /// Most resident memory, MiB.
+    pub peak_memory_mib: Option<u64>,
+    /// Processor time, user and system, seconds.
+    pub cpu_s: Option<f64>,
 }
 
 /// PostgreSQL.
@@ -275,5 +286,25 @@ pub fn host() -> Host {
             .map_or(1, |n| u64::try_from(n.get()).unwrap_or(u64::MAX)),
         cpu: field("/proc/cpuinfo", "model name"),
         memory_mib: memory_kib.map(|kib| kib / 1024),
+    }
+}
+
+/// What this process has used so far.
+#[must_use]
+pub fn program() -> Program {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeValLike;
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else {
+        return Program::default();
+    };
+    // Linux counts in KiB, macOS in bytes.
+    let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
+    let bytes = u64::try_from(usage.max_rss()).unwrap_or(0) * unit;
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Program {
+        peak_memory_mib: Some(bytes / (1024 * 1024)),
+        cpu_s: u64::try_from(micros)
+            .ok()
+            .map(|micros| std::time::Duration::from_micros(micros).as_secs_f64()),
     }
 }

@@ -10,7 +10,7 @@ pub use folder::{Recorder, RecorderError, RecorderHandle, Recording, ResultFolde
 pub(crate) use folder::{seconds_between, write_whole};
 pub use json::{
     ClockReport, ConnectorReport, Counts, DebeziumReport, Environment, EventsByType, Host,
-    KafkaReport, PathReport, PostgresReport, Report, RunInfo, SCHEMA, StoreReport, Verdict,
-    Verification, host,
+    KafkaReport, PathReport, PostgresReport, Program, Report, RunInfo, SCHEMA, StoreReport,
+    Verdict, Verification, host, program,
 };
 pub use terminal::render;

@@ -2,15 +2,16 @@
 //! checked against sums of ours.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::Cache;
+use super::client::{Voice, in_background, watch};
 use super::inspect::SetState;
 use super::{Progress, StackError};
 
@@ -23,8 +24,12 @@ const POMS: [(&str, &str); 3] = [
 ];
 /// Pinned as the artifacts are: what another version copies may differ.
 const COPY_GOAL: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
-/// Longest time one client may take.
-const FETCH_LIMIT: Duration = Duration::from_secs(900);
+
+/// Connect's `plugin.path` within the cache.
+const PLUGINS: &str = "artifacts/plugins";
+
+/// Debezium's name, as it is shown.
+pub(super) const DEBEZIUM: &str = "Debezium";
 
 /// What to type where something is missing, on Debian.
 pub(super) const APT: &str =
@@ -160,48 +165,72 @@ pub(super) async fn provide(
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<Artifacts, StackError> {
+    let (here, stop) = (cache.clone(), cancel.clone());
+    let store = provided(progress, move |tell| {
+        // Nothing to write where all is there: a cache may belong to somebody else.
+        if let Some(store) = complete(&here)? {
+            return Ok((false, store));
+        }
+        let _lock = lock(&here)?;
+        std::thread::scope(|scope| {
+            let sets = POMS.map(|(set, pom)| {
+                let (cache, stop) = (&here, &stop);
+                scope.spawn(move || provide_set(cache, set, pom, tell, stop))
+            });
+            let store = provide_store(&here, tell, &stop);
+            let fetched: Result<Vec<bool>, StackError> = sets
+                .into_iter()
+                .map(|set| set.join().unwrap_or(Err(StackError::Cancelled)))
+                .collect();
+            let (fetched, store) = (fetched?.contains(&true), store?);
+            unpack_postgres(&here)?;
+            Ok((fetched, store))
+        })
+    });
+    Ok(Artifacts {
+        store: store.await?,
+        kafka: cache.path("artifacts/kafka"),
+        plugins: cache.path(PLUGINS),
+        postgres_bin: postgres_folder(cache).join("bin"),
+    })
+}
+
+/// Makes sure that Debezium's jars are there; Connect's `plugin.path`.
+pub(super) async fn provide_debezium(
+    cache: &Cache,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<PathBuf, StackError> {
+    let (here, stop) = (cache.clone(), cancel.clone());
+    let work = provided(progress, move |tell| {
+        let (set, pom) = POMS[1];
+        if inspect(&folder_of(&here, set), &sums(set)?).is_empty() {
+            return Ok((false, ()));
+        }
+        let _lock = lock(&here)?;
+        provide_set(&here, set, pom, tell, &stop).map(|fetched| (fetched, ()))
+    });
+    work.await?;
+    Ok(cache.path(PLUGINS))
+}
+
+fn lock(cache: &Cache) -> Result<std::fs::File, StackError> {
+    let name = "artifacts.lock";
+    let file = cache.lock_file(name)?;
+    file.lock()
+        .map_err(StackError::io("lock", cache.path(name)))?;
+    Ok(file)
+}
+
+/// Looks, and fetches, in the background; says whether something had to be fetched.
+async fn provided<T: Send + 'static>(
+    progress: &dyn Progress,
+    work: impl FnOnce(&(dyn Fn(&str) + Sync)) -> Result<(bool, T), StackError> + Send + 'static,
+) -> Result<T, StackError> {
     let step = "artifacts";
     progress.begin(step);
     let began = Instant::now();
-    let (fetched, store) = {
-        let (sender, mut details) = tokio::sync::mpsc::channel::<String>(16);
-        let (cache, stop) = (cache.clone(), cancel.clone());
-        // Fetching blocks, and takes a lock for as long as it does: a thread of its own.
-        let work = tokio::task::spawn_blocking(move || {
-            // Nothing to write where all is there: a cache may belong to somebody else.
-            if let Some(store) = complete(&cache)? {
-                return Ok::<_, StackError>((false, store));
-            }
-            let lock = cache.lock_file("artifacts.lock")?;
-            lock.lock()
-                .map_err(StackError::io("lock", cache.path("artifacts.lock")))?;
-            let tell = |detail: String| {
-                // A detail that finds the queue full is not worth waiting for.
-                let _ = sender.try_send(detail);
-            };
-            std::thread::scope(|scope| {
-                let sets = POMS.map(|(set, pom)| {
-                    let (cache, stop, tell) = (&cache, &stop, &tell);
-                    scope.spawn(move || provide_set(cache, set, pom, tell, stop))
-                });
-                let store = provide_store(&cache, &tell, &stop);
-                let fetched: Result<Vec<bool>, StackError> = sets
-                    .into_iter()
-                    .map(|set| set.join().unwrap_or(Err(StackError::Cancelled)))
-                    .collect();
-                let (fetched, store) = (fetched?.contains(&true), store?);
-                unpack_postgres(&cache)?;
-                Ok((fetched, store))
-            })
-        });
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                Some(detail) = details.recv() => progress.update(step, &detail),
-                done = &mut work => break done.map_err(|e| StackError::Artifact { artifact: "artifacts".to_owned(), reason: e.to_string() })??,
-            }
-        }
-    };
+    let (fetched, outcome) = in_background(progress, step, work).await?;
     progress.end(
         step,
         if fetched {
@@ -211,12 +240,7 @@ pub(super) async fn provide(
         },
     );
     tracing::info!(took_ms = began.elapsed().as_millis(), fetched, "artifacts");
-    Ok(Artifacts {
-        kafka: cache.path("artifacts/kafka"),
-        plugins: cache.path("artifacts/plugins"),
-        postgres_bin: postgres_folder(cache).join("bin"),
-        store,
-    })
+    Ok(outcome)
 }
 
 /// The store's program when every file of every set is there and right.
@@ -245,10 +269,22 @@ pub async fn fetch(
     provide(cache, progress, cancel).await.map(drop)
 }
 
+/// Fetches Debezium's jars where they are missing; the folder that Connect's `plugin.path` names.
+///
+/// # Errors
+/// When they cannot be had.
+pub async fn fetch_debezium(
+    cache: &Cache,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<PathBuf, StackError> {
+    provide_debezium(cache, progress, cancel).await
+}
+
 /// How each set stands.
 pub(super) fn inspect_all(cache: &Cache) -> Vec<SetState> {
     let versions = [version::kafka(), version::debezium(), version::postgres()];
-    let names = ["Kafka", "Debezium", "PostgreSQL"];
+    let names = ["Kafka", DEBEZIUM, "PostgreSQL"];
     let sets = POMS.iter().zip(versions).zip(names);
     sets.filter_map(|(((set, _), version), name)| {
         let sums = sums(set).ok()?;
@@ -267,7 +303,7 @@ pub(super) fn inspect_all(cache: &Cache) -> Vec<SetState> {
 /// Where a set lies: Connect isolates plugins by folder, so Debezium's jars have one within the plugin path.
 fn folder_of(cache: &Cache, set: &str) -> PathBuf {
     cache.path(&if set == "debezium" {
-        "artifacts/plugins/debezium".to_owned()
+        format!("{PLUGINS}/{set}")
     } else {
         format!("artifacts/{set}")
     })
@@ -278,7 +314,7 @@ fn provide_set(
     cache: &Cache,
     set: &str,
     pom: &str,
-    tell: &dyn Fn(String),
+    tell: &dyn Fn(&str),
     stop: &CancellationToken,
 ) -> Result<bool, StackError> {
     let sums = sums(set)?;
@@ -295,7 +331,7 @@ fn provide_set(
             wrong.join(", ")
         );
     }
-    tell(format!("{set}: {} files", sums.len()));
+    tell(&format!("{set}: {} files", sums.len()));
     let fresh = cache.path(&format!("artifacts/.fetch-{set}"));
     remove(&fresh)?;
     std::fs::create_dir_all(&fresh).map_err(StackError::io("make", &fresh))?;
@@ -305,7 +341,7 @@ fn provide_set(
     let fetched = maven(
         &pom_path,
         &fresh,
-        |line| tell(format!("{set}: {line}")),
+        |line| tell(&format!("{set}: {line}")),
         stop,
     );
     let context = |error: StackError| match error {
@@ -366,7 +402,7 @@ fn maven(
         advice: APT.to_owned(),
     };
     let mut errors = Vec::new();
-    let ok = watch(command, "mvn", missing, stop, |line| {
+    let ok = watch(command, Voice::Stdout, missing, stop, |line| {
         // "Downloaded from central: <address>/x.jar (1.2 MB at 3.4 MB/s)"
         if let Some(file) = line
             .strip_prefix("Downloaded from ")
@@ -390,71 +426,6 @@ fn maven(
         artifact: "mvn".to_owned(),
         reason: format!("could not fetch the servers: {}", errors.join(" ")),
     })
-}
-
-/// Runs a client to its end, line by line; ended with us, and when asked to stop. True when it succeeded.
-fn watch(
-    mut command: Command,
-    name: &str,
-    missing: impl FnOnce() -> StackError,
-    stop: &CancellationToken,
-    mut line: impl FnMut(&str),
-) -> Result<bool, StackError> {
-    use std::os::unix::process::CommandExt;
-    let failed = |reason: String| StackError::Artifact {
-        artifact: name.to_owned(),
-        reason,
-    };
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .process_group(0);
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
-        Err(error) => return Err(failed(format!("could not be started: {error}"))),
-    };
-    let began = Instant::now();
-    let (lines, out) = std::sync::mpsc::sync_channel(64);
-    let stdout = child.stdout.take();
-    let reader = std::thread::spawn(move || {
-        for text in stdout
-            .into_iter()
-            .flat_map(|out| BufReader::new(out).lines().map_while(Result::ok))
-        {
-            if lines.send(text).is_err() {
-                break;
-            }
-        }
-    });
-    let status = loop {
-        if let Ok(text) = out.recv_timeout(Duration::from_millis(50)) {
-            line(&text);
-            continue;
-        }
-        if let Some(status) = child.try_wait().map_err(|e| failed(e.to_string()))? {
-            break status;
-        }
-        let over = began.elapsed() > FETCH_LIMIT;
-        if over || stop.is_cancelled() {
-            super::child::kill_group(child.id());
-            // Killed: it cannot but end.
-            let _ = child.wait();
-            return Err(if over {
-                failed(format!("was not done within {} s", FETCH_LIMIT.as_secs()))
-            } else {
-                StackError::Cancelled
-            });
-        }
-    };
-    // Whatever it said last.
-    while let Ok(text) = out.recv_timeout(Duration::from_millis(200)) {
-        line(&text);
-    }
-    drop(out);
-    let _ = reader.join();
-    Ok(status.success())
 }
 
 /// SecantusDB's program in its venv.
@@ -485,7 +456,7 @@ pub(super) fn store_at_hand(cache: &Cache) -> Option<StoreProgram> {
 /// A `mongod` on PATH; else SecantusDB in a venv.
 fn provide_store(
     cache: &Cache,
-    tell: &dyn Fn(String),
+    tell: &dyn Fn(&str),
     stop: &CancellationToken,
 ) -> Result<StoreProgram, StackError> {
     if let Some(store) = store_at_hand(cache) {
@@ -493,7 +464,7 @@ fn provide_store(
     }
     let venv = venv_of(cache);
     let program = venv.join(SECANTUS);
-    tell("document store: SecantusDB".to_owned());
+    tell("document store: SecantusDB");
     remove(&venv)?;
     let missing = || StackError::MissingPrerequisite {
         what: "Python 3.11 or later with venv".to_owned(),
@@ -501,7 +472,7 @@ fn provide_store(
     };
     let mut make = Command::new("python3");
     make.args(["-m", "venv"]).arg(&venv);
-    if !watch(make, "python3 -m venv", missing, stop, |_| {})? {
+    if !watch(make, Voice::Stdout, missing, stop, |_| {})? {
         remove(&venv)?;
         return Err(missing());
     }
@@ -521,9 +492,9 @@ fn provide_store(
         ])
         .arg(&list);
     let mut last = String::new();
-    let installed = watch(install, "pip", missing, stop, |line| {
+    let installed = watch(install, Voice::Stdout, missing, stop, |line| {
         if let Some(package) = line.strip_prefix("Collecting ") {
-            tell(format!(
+            tell(&format!(
                 "document store: {}",
                 package.split_whitespace().next().unwrap_or(package)
             ));

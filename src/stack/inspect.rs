@@ -1,11 +1,11 @@
-//! What a local stack is made of, as it is found on this machine.
+//! What a stack of ours is made of, as it is found on this machine.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::artifacts::{self, APT, StoreProgram, version};
+use super::artifacts::{self, APT, DEBEZIUM, StoreProgram, version};
 use super::cache::Cache;
-use super::{KeptStack, StackError, servers};
+use super::{KeptStack, StackError, StackKind, compose, servers};
 
 /// How one part stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -64,20 +64,27 @@ impl Part {
 }
 
 /// Looks at programs, cache and the stack that is kept.
-pub async fn inspect() -> Vec<Part> {
-    let mut parts = vec![java().await];
+pub async fn inspect(kind: StackKind) -> Vec<Part> {
+    let local = kind != StackKind::Compose;
+    let mut parts = vec![if local { java().await } else { docker() }];
     let cache = Cache::open();
-    let at_hand = cache
+    let mut at_hand = cache
         .as_ref()
         .map(artifacts::inspect_all)
         .unwrap_or_default();
+    // In containers, Debezium's jars are all that is ours to fetch.
+    at_hand.retain(|set| local || set.name == DEBEZIUM);
     let fetched = at_hand.iter().all(|set| set.wrong.is_empty());
     parts.push(program(
         "Maven",
         "mvn",
         &["-v"],
         fetched && !at_hand.is_empty(),
-        "fetches PostgreSQL, Kafka and Debezium",
+        if local {
+            "fetches PostgreSQL, Kafka and Debezium"
+        } else {
+            "fetches Debezium"
+        },
     ));
     let cache = match cache {
         Ok(cache) => cache,
@@ -110,6 +117,9 @@ pub async fn inspect() -> Vec<Part> {
             )
         });
     }
+    if !local {
+        return parts;
+    }
     parts.push(store(&cache));
     parts.push(match KeptStack::find(&cache) {
         Some(kept) => Part::good("kept stack", format!("up since {}", kept.since())),
@@ -119,6 +129,17 @@ pub async fn inspect() -> Vec<Part> {
         ),
     });
     parts
+}
+
+fn docker() -> Part {
+    let name = "Docker";
+    match compose::check() {
+        Ok((version, path)) => Part::good(name, format!("Compose {version}, {}", path.display())),
+        Err(StackError::MissingPrerequisite { what, advice }) => {
+            Part::bad(name, format!("{what} is missing"), advice)
+        }
+        Err(error) => Part::bad(name, error.to_string(), "see docker's own log"),
+    }
 }
 
 async fn java() -> Part {

@@ -3,12 +3,15 @@
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use super::StackError;
 use super::cache::{Cache, make_dir};
+use super::{StackError, compose};
 
 /// The lock file. It holds the owner's process id.
 const LOCK: &str = "lock";
+/// Longest time the removal of a folder may take.
+const REMOVAL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A folder that is ours alone; removed when dropped.
 #[derive(Debug)]
@@ -61,9 +64,28 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // What cannot be removed now is swept by the next start.
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let began = Instant::now();
+        // A program that was killed may still be writing its last: then once more. What stays is swept by the next start.
+        while remove(&self.folder).is_err() && began.elapsed() < REMOVAL_PATIENCE {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
+}
+
+/// Removes a folder, its lock last: whoever waits for the lock to be free finds nothing.
+fn remove(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name() == LOCK {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    std::fs::remove_dir_all(folder)
 }
 
 /// The process that owns the folder, if it is alive.
@@ -93,7 +115,9 @@ fn sweep(parent: &Path) {
         };
         if lock.try_lock().is_ok() {
             tracing::debug!(folder = %folder.path().display(), "removing what a stack left behind");
-            let _ = std::fs::remove_dir_all(folder.path());
+            if compose::sweep(&folder.path()) {
+                let _ = remove(&folder.path());
+            }
         }
     }
 }

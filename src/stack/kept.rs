@@ -83,6 +83,7 @@ impl From<EndpointsRecord> for Endpoints {
             kafka: KafkaEndpoint {
                 bootstrap: record.kafka_bootstrap_servers,
             },
+            postgres_for_connect: None,
             connect: record.connect_url,
             store: StoreEndpoint {
                 uri: record.mongodb_uri.into(),
@@ -200,23 +201,8 @@ impl KeptStack {
     }
 
     /// Whether each server answers, in the pipeline's order; the reason where one does not.
-    pub async fn health(&self) -> Vec<(String, Result<(), String>)> {
-        let endpoints = self.endpoints();
-        let limit = Duration::from_secs(5);
-        let (postgres, kafka, connect, store) = tokio::join!(
-            within(limit, servers::postgres_ready(&endpoints.postgres)),
-            within(limit, servers::kafka_ready(&endpoints)),
-            within(limit, servers::connect_ready(&endpoints)),
-            within(limit, servers::store_ready(&endpoints)),
-        );
-        [
-            ("postgres", postgres),
-            ("kafka", kafka),
-            ("connect", connect),
-            ("store", store),
-        ]
-        .map(|(name, answer)| (name.to_owned(), answer))
-        .to_vec()
+    pub async fn health(&self) -> Vec<(&'static str, Result<(), String>)> {
+        servers::answers(&self.endpoints(), Duration::from_secs(5)).await
     }
 
     /// Ends it: its supervisor stops the servers and removes their data.
@@ -226,15 +212,6 @@ impl KeptStack {
     pub fn down(&self) -> Result<(), StackError> {
         stop_supervisor(&self.folder, self.supervisor)
     }
-}
-
-async fn within(
-    limit: Duration,
-    answer: impl Future<Output = Result<(), String>>,
-) -> Result<(), String> {
-    tokio::time::timeout(limit, answer)
-        .await
-        .unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs())))
 }
 
 fn stop_supervisor(folder: &Path, supervisor: u32) -> Result<(), StackError> {

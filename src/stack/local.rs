@@ -66,7 +66,7 @@ pub(super) struct Ports {
 
 impl Ports {
     /// Five that are free now.
-    fn free() -> Result<Self, StackError> {
+    pub(super) fn free() -> Result<Self, StackError> {
         // Held together, so that none is given twice.
         let taken: std::io::Result<Vec<TcpListener>> = (0..5)
             .map(|_| TcpListener::bind(("127.0.0.1", 0)))
@@ -97,6 +97,32 @@ pub(super) fn password() -> String {
     (0..24)
         .map(|_| char::from(rng.sample(rand::distr::Alphanumeric)))
         .collect()
+}
+
+/// Where servers of ours are, and how we get in.
+pub(super) fn endpoints(ports: Ports, postgres_password: &str, store_password: &str) -> Endpoints {
+    Endpoints {
+        postgres: PostgresEndpoint {
+            host: "127.0.0.1".to_owned(),
+            port: ports.postgres,
+            database: "activity_db".to_owned(),
+            user: "postgres".to_owned(),
+            password: postgres_password.to_owned().into(),
+        },
+        postgres_for_connect: None,
+        kafka: KafkaEndpoint {
+            bootstrap: format!("127.0.0.1:{}", ports.kafka),
+        },
+        connect: Some(format!("http://127.0.0.1:{}", ports.connect)),
+        store: StoreEndpoint {
+            uri: format!(
+                "mongodb://cdc_bench:{store_password}@127.0.0.1:{}/?directConnection=true&authSource=admin",
+                ports.store
+            )
+            .into(),
+            database: "activity_read".to_owned(),
+        },
+    }
 }
 
 /// What the start of each server needs to know.
@@ -153,28 +179,8 @@ impl LocalStack {
         cancel: &CancellationToken,
     ) -> Result<Self, StackError> {
         let ports = Ports::free()?;
-        let secret = |text: String| secrecy::SecretString::from(text);
         let store_password = password();
-        let endpoints = Endpoints {
-            postgres: PostgresEndpoint {
-                host: "127.0.0.1".to_owned(),
-                port: ports.postgres,
-                database: "activity_db".to_owned(),
-                user: "postgres".to_owned(),
-                password: secret(password()),
-            },
-            kafka: KafkaEndpoint {
-                bootstrap: format!("127.0.0.1:{}", ports.kafka),
-            },
-            connect: Some(format!("http://127.0.0.1:{}", ports.connect)),
-            store: StoreEndpoint {
-                uri: secret(format!(
-                    "mongodb://cdc_bench:{store_password}@127.0.0.1:{}/?directConnection=true&authSource=admin",
-                    ports.store
-                )),
-                database: "activity_read".to_owned(),
-            },
-        };
+        let endpoints = endpoints(ports, &password(), &store_password);
         let plan = Plan {
             artifacts,
             folder: instance.folder(),

@@ -1,8 +1,11 @@
-//! Where the servers come from: the user's own (`external`), or ours, started and stopped with the run (`local`).
+//! Where the servers come from: the user's own (`external`), or ours, started and stopped with the run, as processes
+//! (`local`) or in containers (`compose`).
 
 mod artifacts;
 mod cache;
 mod child;
+mod client;
+mod compose;
 mod error;
 mod inspect;
 mod instance;
@@ -17,9 +20,10 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Endpoints, GivenEndpoints, Settings};
+use compose::ComposeStack;
 use local::{LocalStack, Place};
 
-pub use artifacts::fetch;
+pub use artifacts::{fetch, fetch_debezium};
 pub use cache::Cache;
 pub use error::StackError;
 pub use inspect::{Part, Standing, inspect};
@@ -42,6 +46,8 @@ pub trait Progress: Send + Sync {
 pub enum StackKind {
     /// Started by us, stopped with the run
     Local,
+    /// The same in containers, by docker compose
+    Compose,
     /// The user's own
     External,
 }
@@ -50,6 +56,7 @@ impl fmt::Display for StackKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Local => "local",
+            Self::Compose => "compose",
             Self::External => "external",
         })
     }
@@ -68,6 +75,8 @@ enum Origin {
     External,
     /// Ours, for this run alone.
     OfItsOwn(LocalStack),
+    /// Ours, for this run alone, in containers.
+    Compose(ComposeStack),
     /// Ours, kept for later runs.
     Kept(KeptStack, #[allow(dead_code)] kept::Claim),
 }
@@ -89,6 +98,13 @@ impl Stack {
             });
         }
         let cache = Cache::open()?;
+        if settings.stack == StackKind::Compose {
+            let stack = ComposeStack::start(&cache, progress, cancel).await?;
+            return Ok(Self {
+                endpoints: stack.endpoints.clone(),
+                origin: Origin::Compose(stack),
+            });
+        }
         if let Some(kept) = KeptStack::find(&cache) {
             if let Some(claim) = kept.claim() {
                 return Ok(Self {
@@ -114,6 +130,7 @@ impl Stack {
         match self.origin {
             Origin::External => StackKind::External,
             Origin::OfItsOwn(_) | Origin::Kept(..) => StackKind::Local,
+            Origin::Compose(_) => StackKind::Compose,
         }
     }
 
@@ -126,7 +143,7 @@ impl Stack {
     /// Whether nobody else uses them, and all that is on them goes away with them.
     #[must_use]
     pub fn exclusive(&self) -> bool {
-        matches!(self.origin, Origin::OfItsOwn(_))
+        matches!(self.origin, Origin::OfItsOwn(_) | Origin::Compose(_))
     }
 
     /// Kafka's version, where we chose it.
@@ -134,7 +151,7 @@ impl Stack {
     pub fn kafka_version(&self) -> Option<&str> {
         match &self.origin {
             Origin::External => None,
-            Origin::OfItsOwn(_) => Some(artifacts::version::kafka()),
+            Origin::OfItsOwn(_) | Origin::Compose(_) => Some(artifacts::version::kafka()),
             Origin::Kept(kept, _) => Some(kept.kafka_version()),
         }
     }
@@ -144,7 +161,7 @@ impl Stack {
     pub fn log_dir(&self) -> Option<&Path> {
         match &self.origin {
             Origin::Kept(kept, _) => Some(kept.folder()),
-            Origin::External | Origin::OfItsOwn(_) => None,
+            Origin::External | Origin::OfItsOwn(_) | Origin::Compose(_) => None,
         }
     }
 
@@ -153,7 +170,7 @@ impl Stack {
     pub fn given_up(&self) -> Option<String> {
         match &self.origin {
             Origin::OfItsOwn(local) => local.supervision.given_up(),
-            Origin::External | Origin::Kept(..) => None,
+            Origin::External | Origin::Kept(..) | Origin::Compose(_) => None,
         }
     }
 
@@ -162,7 +179,7 @@ impl Stack {
     pub fn restarts(&self) -> Vec<(String, u32)> {
         let servers = match &self.origin {
             Origin::OfItsOwn(local) => local.supervision.servers(),
-            Origin::External | Origin::Kept(..) => Vec::new(),
+            Origin::External | Origin::Kept(..) | Origin::Compose(_) => Vec::new(),
         };
         servers
             .into_iter()
@@ -173,10 +190,21 @@ impl Stack {
 
     /// Stops what was started for this run.
     pub fn stop(self, progress: &dyn Progress) {
-        if let Origin::OfItsOwn(local) = self.origin {
-            progress.begin("stopping servers");
-            local.stop();
-            progress.end("stopping servers", "nothing is left running");
+        let step = "stopping servers";
+        match self.origin {
+            Origin::OfItsOwn(local) => {
+                progress.begin(step);
+                local.stop();
+                progress.end(step, "nothing is left running");
+            }
+            Origin::Compose(compose) => {
+                progress.begin(step);
+                match compose.stop() {
+                    Ok(()) => progress.end(step, "nothing is left running"),
+                    Err(error) => tracing::error!(%error, "containers are left running"),
+                }
+            }
+            Origin::External | Origin::Kept(..) => {}
         }
     }
 }
@@ -188,6 +216,11 @@ impl Stack {
 pub fn at_hand(settings: &Settings) -> Result<GivenEndpoints, StackError> {
     if let Some(given) = &settings.given {
         return Ok(given.clone());
+    }
+    if settings.stack == StackKind::Compose {
+        return Err(StackError::NotUp(
+            "containers of ours live for one run; for several, bring up docker-compose.yml yourself (its head says how) and give their addresses in the environment".to_owned(),
+        ));
     }
     let kept = KeptStack::find(&Cache::open()?);
     kept.map(|kept| kept.endpoints().into()).ok_or_else(|| {

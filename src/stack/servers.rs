@@ -24,14 +24,68 @@ const JAVA: u32 = 17;
 /// Small heaps, quick to start, and the optimising compiler left on: this is what gets measured.
 const JVM: [&str; 4] = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-Xshare:auto"];
 /// To stderr, which is the server's log: what an operator would want to read, and no dumps of configurations.
-const LOGGING: [&str; 6] = [
+const LOGGING: [&str; 7] = [
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.connect.runtime.Worker=info",
+    // One of Debezium's converters cannot be loaded beside this Connect, and is not needed.
+    "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.connect.runtime.isolation.PluginScanner=off",
     "-Dorg.slf4j.simpleLogger.log.io.debezium.connector.postgresql=info",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
 ];
+
+/// PostgreSQL's settings, wherever it listens.
+pub(super) const POSTGRES_SETTINGS: [(&str, &str); 4] = [
+    ("wal_level", "logical"),
+    ("max_replication_slots", "20"),
+    ("max_wal_senders", "20"),
+    ("max_connections", "100"),
+];
+
+/// The broker's.
+pub(super) const BROKER_SETTINGS: [(&str, &str); 13] = [
+    ("process.roles", "broker,controller"),
+    ("node.id", "1"),
+    ("controller.listener.names", "CONTROLLER"),
+    ("num.partitions", "1"),
+    ("offsets.topic.replication.factor", "1"),
+    ("offsets.topic.num.partitions", "1"),
+    ("transaction.state.log.replication.factor", "1"),
+    ("transaction.state.log.min.isr", "1"),
+    ("transaction.state.log.num.partitions", "1"),
+    ("share.coordinator.state.topic.replication.factor", "1"),
+    ("share.coordinator.state.topic.min.isr", "1"),
+    ("group.initial.rebalance.delay.ms", "0"),
+    ("auto.create.topics.enable", "false"),
+];
+
+/// Kafka Connect's, as a distributed worker.
+pub(super) const WORKER_SETTINGS: [(&str, &str); 16] = [
+    ("group.id", "connect"),
+    (
+        "key.converter",
+        "org.apache.kafka.connect.json.JsonConverter",
+    ),
+    (
+        "value.converter",
+        "org.apache.kafka.connect.json.JsonConverter",
+    ),
+    ("key.converter.schemas.enable", "false"),
+    ("value.converter.schemas.enable", "false"),
+    ("config.storage.topic", "_connect_configs"),
+    ("config.storage.replication.factor", "1"),
+    ("offset.storage.topic", "_connect_offsets"),
+    ("offset.storage.replication.factor", "1"),
+    ("offset.storage.partitions", "1"),
+    ("status.storage.topic", "_connect_status"),
+    ("status.storage.replication.factor", "1"),
+    ("status.storage.partitions", "1"),
+    ("offset.flush.interval.ms", "1000"),
+    ("plugin.discovery", "service_load"),
+    ("connector.client.config.override.policy", "All"),
+];
+
 const CLUSTER_ID: &str = "Y2RjLWJlbmNoLWxvY2FsMQ";
 
 /// Java as it is found.
@@ -141,19 +195,16 @@ pub(super) async fn postgres(plan: &Plan<'_>) -> Result<Child, StackError> {
     init.extend([text(&data), format!("--pwfile={}", text(&password_file))]);
     once(plan, "postgres", &bin.join("initdb"), &init, true).await?;
     std::fs::remove_file(&password_file).map_err(StackError::io("remove", &password_file))?;
-    let settings = [
-        ("listen_addresses", "127.0.0.1".to_owned()),
-        ("port", plan.ports.postgres.to_string()),
-        ("unix_socket_directories", String::new()),
-        ("wal_level", "logical".to_owned()),
-        ("max_replication_slots", "20".to_owned()),
-        ("max_wal_senders", "20".to_owned()),
-        ("max_connections", "100".to_owned()),
+    let port = plan.ports.postgres.to_string();
+    let here = [
+        ("listen_addresses", "127.0.0.1"),
+        ("port", &port),
+        ("unix_socket_directories", ""),
     ];
     let mut args = vec!["-D".to_owned(), text(&data)];
     args.extend(
-        settings
-            .iter()
+        here.iter()
+            .chain(&POSTGRES_SETTINGS)
             .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]),
     );
     // Later ones win.
@@ -236,31 +287,16 @@ pub(super) async fn kafka(plan: &Plan<'_>) -> Result<Child, StackError> {
         format!("127.0.0.1:{}", plan.ports.kafka),
         format!("127.0.0.1:{}", plan.ports.controller),
     );
-    configure(
-        &config,
-        &[
-            ("process.roles", "broker,controller"),
-            ("node.id", "1"),
-            ("controller.quorum.voters", &format!("1@{controller}")),
-            (
-                "listeners",
-                &format!("PLAINTEXT://{broker},CONTROLLER://{controller}"),
-            ),
-            ("advertised.listeners", &format!("PLAINTEXT://{broker}")),
-            ("controller.listener.names", "CONTROLLER"),
-            ("log.dirs", &text(&plan.folder.join("kafka"))),
-            ("num.partitions", "1"),
-            ("offsets.topic.replication.factor", "1"),
-            ("offsets.topic.num.partitions", "1"),
-            ("transaction.state.log.replication.factor", "1"),
-            ("transaction.state.log.min.isr", "1"),
-            ("transaction.state.log.num.partitions", "1"),
-            ("share.coordinator.state.topic.replication.factor", "1"),
-            ("share.coordinator.state.topic.min.isr", "1"),
-            ("group.initial.rebalance.delay.ms", "0"),
-            ("auto.create.topics.enable", "false"),
-        ],
-    )?;
+    let here = [
+        ("controller.quorum.voters", &*format!("1@{controller}")),
+        (
+            "listeners",
+            &format!("PLAINTEXT://{broker},CONTROLLER://{controller}"),
+        ),
+        ("advertised.listeners", &format!("PLAINTEXT://{broker}")),
+        ("log.dirs", &text(&plan.folder.join("kafka"))),
+    ];
+    configure(&config, &[&here[..], &BROKER_SETTINGS].concat())?;
     let jars = &plan.artifacts.kafka;
     let java_program = Path::new("java");
     let format = ["format", "-t", CLUSTER_ID, "-c", &text(&config)].map(str::to_owned);
@@ -318,41 +354,17 @@ pub(super) async fn kafka_ready(endpoints: &Endpoints) -> Result<(), String> {
 /// Kafka Connect in distributed mode with Debezium in its plugin path.
 pub(super) async fn connect(plan: &Plan<'_>) -> Result<Child, StackError> {
     let config = plan.folder.join("connect.properties");
-    configure(
-        &config,
-        &[
-            ("bootstrap.servers", &plan.endpoints.kafka.bootstrap),
-            ("group.id", "connect"),
-            (
-                "listeners",
-                &format!("http://127.0.0.1:{}", plan.ports.connect),
-            ),
-            ("rest.advertised.host.name", "127.0.0.1"),
-            ("rest.advertised.port", &plan.ports.connect.to_string()),
-            (
-                "key.converter",
-                "org.apache.kafka.connect.json.JsonConverter",
-            ),
-            (
-                "value.converter",
-                "org.apache.kafka.connect.json.JsonConverter",
-            ),
-            ("key.converter.schemas.enable", "false"),
-            ("value.converter.schemas.enable", "false"),
-            ("config.storage.topic", "_connect_configs"),
-            ("config.storage.replication.factor", "1"),
-            ("offset.storage.topic", "_connect_offsets"),
-            ("offset.storage.replication.factor", "1"),
-            ("offset.storage.partitions", "1"),
-            ("status.storage.topic", "_connect_status"),
-            ("status.storage.replication.factor", "1"),
-            ("status.storage.partitions", "1"),
-            ("offset.flush.interval.ms", "1000"),
-            ("plugin.path", &text(&plan.artifacts.plugins)),
-            ("plugin.discovery", "service_load"),
-            ("connector.client.config.override.policy", "All"),
-        ],
-    )?;
+    let here = [
+        ("bootstrap.servers", &*plan.endpoints.kafka.bootstrap),
+        (
+            "listeners",
+            &format!("http://127.0.0.1:{}", plan.ports.connect),
+        ),
+        ("rest.advertised.host.name", "127.0.0.1"),
+        ("rest.advertised.port", &plan.ports.connect.to_string()),
+        ("plugin.path", &text(&plan.artifacts.plugins)),
+    ];
+    configure(&config, &[&here[..], &WORKER_SETTINGS].concat())?;
     let args = java(
         &plan.artifacts.kafka,
         &JVM,
@@ -519,4 +531,32 @@ pub(super) async fn store_ready(endpoints: &Endpoints) -> Result<(), String> {
         .await
         .map(drop)
         .map_err(|e| e.to_string())
+}
+
+/// Whether each server answers as what it is, in the pipeline's order; the reason where one does not.
+pub(super) async fn answers(
+    endpoints: &Endpoints,
+    limit: Duration,
+) -> Vec<(&'static str, Result<(), String>)> {
+    let (postgres, kafka, connect, store) = tokio::join!(
+        within(limit, postgres_ready(&endpoints.postgres)),
+        within(limit, kafka_ready(endpoints)),
+        within(limit, connect_ready(endpoints)),
+        within(limit, store_ready(endpoints)),
+    );
+    vec![
+        ("postgres", postgres),
+        ("kafka", kafka),
+        ("connect", connect),
+        ("store", store),
+    ]
+}
+
+async fn within(
+    limit: Duration,
+    answer: impl Future<Output = Result<(), String>>,
+) -> Result<(), String> {
+    tokio::time::timeout(limit, answer)
+        .await
+        .unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs())))
 }

@@ -1,0 +1,153 @@
+//! A server that crashes in mid-run and comes back, and records that cannot be written: the run goes on and the counts
+//! are true.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use mongodb::bson::doc;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::Value;
+
+use super::Test;
+use super::stack::{
+    Ended, TestStack, assert_complete, ended, open_folder, result_folder, small_run, until, with,
+};
+
+pub const TESTS: &[Test] = &[
+    (
+        "a_broker_that_crashes_and_comes_back_loses_nothing",
+        |stack| outage(stack, "kafka"),
+    ),
+    (
+        "a_connect_that_crashes_and_comes_back_loses_nothing",
+        |stack| outage(stack, "connect"),
+    ),
+    (
+        "a_store_that_crashes_and_comes_back_loses_nothing",
+        |stack| outage(stack, "store"),
+    ),
+    ("a_record_that_cannot_be_decoded_is_put_aside", undecodable),
+    (
+        "a_document_that_the_store_refuses_is_put_aside",
+        refused_document,
+    ),
+];
+
+/// Starts a run, does something once its load has begun, and waits for its end.
+fn in_mid_run(stack: &TestStack, results: &Path, args: &[&str], act: impl FnOnce()) -> Ended {
+    let run = small_run(stack.external(), results, args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    until("the load to begin", || {
+        result_folder(results)
+            .and_then(|folder| std::fs::read_to_string(folder.join("run.log")).ok())
+            .is_some_and(|log| log.contains("step=\"load\""))
+    });
+    act();
+    run.wait_with_output().unwrap().into()
+}
+
+fn outage(stack: &TestStack, server: &str) {
+    let results = open_folder();
+    let args = ["--events", "1500", "--rate", "200", "--drain-timeout", "60"];
+    let end = in_mid_run(stack, results.path(), &args, || {
+        std::thread::sleep(Duration::from_millis(1_500));
+        stack.crash(server);
+    });
+    assert_complete(&end.json(), 1500);
+    stack.until_well();
+    stack.assert_nothing_left("a run with an outage");
+}
+
+fn letters(results: &Path) -> Vec<Value> {
+    let file = result_folder(results).unwrap().join("dead-letters.jsonl");
+    let text = std::fs::read_to_string(file).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn undecodable(stack: &TestStack) {
+    ended(with(stack.kept(), &["setup"]));
+    let results = open_folder();
+    let topic = "postgres.activity.event_outbox";
+    let end = in_mid_run(
+        stack,
+        results.path(),
+        &["--events", "400", "--rate", "200"],
+        || {
+            stack.block_on(async {
+                let producer: FutureProducer = stack.kafka().create().unwrap();
+                let record = FutureRecord::<(), _>::to(topic).payload("{\"no\": envelope");
+                producer
+                    .send(record, Duration::from_secs(10))
+                    .await
+                    .unwrap();
+            });
+        },
+    );
+    let report = end.json();
+    let counts = &report["counts"];
+    assert_eq!(
+        (&counts["written"], &counts["lost"]),
+        (&400.into(), &0.into()),
+        "{counts}"
+    );
+    assert_eq!(
+        (&counts["dead_letters"], &counts["errors"]),
+        (&1.into(), &1.into()),
+        "{counts}"
+    );
+    assert_eq!(end.code, 1, "one in 401 is more than 0.1 %");
+    let letters = letters(results.path());
+    assert_eq!(letters.len(), 1);
+    assert_eq!(
+        (&letters[0]["topic"], &letters[0]["partition"]),
+        (&topic.into(), &0.into())
+    );
+    assert!(letters[0]["offset"].as_i64().unwrap() > 0);
+    assert_eq!(letters[0]["value"], "{\"no\": envelope");
+    assert!(!letters[0]["reason"].as_str().unwrap().is_empty());
+    assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
+}
+
+fn refused_document(stack: &TestStack) {
+    ended(with(stack.kept(), &["setup"]));
+    // One event of a type and no more: the others are refused, each for itself.
+    let index = mongodb::IndexModel::builder()
+        .keys(doc! { "run_id": 1, "event_type": 1 })
+        .options(
+            mongodb::options::IndexOptions::builder()
+                .unique(true)
+                .build(),
+        )
+        .build();
+    stack.block_on(stack.events().create_index(index)).unwrap();
+    let results = open_folder();
+    let args = ["--events", "300", "--rate", "300", "--warmup", "0"];
+    let end = ended(small_run(stack.external(), results.path(), &args));
+    assert_eq!(end.code, 4, "rows without a document: {}", end.err);
+    let report: Value = serde_json::from_str(&end.out).unwrap();
+    let counts = &report["counts"];
+    let refused = counts["dead_letters"].as_u64().unwrap();
+    assert!(refused > 0, "{counts}");
+    assert_eq!(
+        counts["written"].as_u64().unwrap() + refused,
+        300,
+        "{counts}"
+    );
+    assert_eq!(
+        (&counts["lost"], &counts["errors"]),
+        (&0.into(), &refused.into()),
+        "{counts}"
+    );
+    assert_eq!(report["verification"]["missing"].as_u64().unwrap(), refused);
+    let letters = letters(results.path());
+    let reason = letters[0]["reason"].as_str().unwrap();
+    assert!(reason.contains("refused by the store"), "{reason}");
+    assert!(letters.iter().all(|letter| letter["id"].is_string()));
+    assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
+}

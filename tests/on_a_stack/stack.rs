@@ -1,0 +1,418 @@
+//! The stack under test, and what can be asked of its servers besides the command.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::IntoFuture;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use mongodb::bson::{Document, doc};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Every variable by which the command finds servers, so that none of the developer's leaks in.
+const VARIABLES: [&str; 12] = [
+    "POSTGRES_HOST",
+    "POSTGRES_PORT",
+    "POSTGRES_DB",
+    "POSTGRES_USER",
+    "POSTGRES_PASSWORD",
+    "KAFKA_BOOTSTRAP_SERVERS",
+    "KAFKA_TOPIC",
+    "KAFKA_GROUP_ID",
+    "CONNECT_URL",
+    "MONGODB_URI",
+    "MONGODB_DATABASE",
+    "METRICS_FILE",
+];
+
+/// The command, knowing of no servers.
+pub fn cdc_bench() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cdc-bench"));
+    for name in VARIABLES {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A temporary folder that other users may pass, as PostgreSQL must when we are root.
+pub fn open_folder() -> TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+/// A local stack of the test's own, as `stack up --foreground` keeps it.
+pub struct TestStack {
+    supervisor: Child,
+    state: TempDir,
+    pub env: BTreeMap<String, String>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl TestStack {
+    pub fn up() -> Self {
+        Self::with(&[])
+    }
+
+    /// With settings of PostgreSQL.
+    #[allow(unsafe_code)]
+    pub fn with(settings: &[&str]) -> Self {
+        let state = open_folder();
+        let mut command = cdc_bench();
+        command
+            .args(["stack", "up", "--foreground"])
+            .args(
+                settings
+                    .iter()
+                    .flat_map(|setting| ["--postgres-config", setting]),
+            )
+            .env("CDC_BENCH_STATE_DIR", state.path())
+            .stdout(Stdio::null());
+        // SAFETY: prctl(2) is a plain system call. The stack goes with the tests even when they are killed.
+        unsafe {
+            command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?));
+        }
+        let mut supervisor = command.spawn().unwrap();
+        let file = state.path().join("kept/stack.env");
+        let record = state.path().join("kept/stack.json");
+        let began = Instant::now();
+        while !record.exists() {
+            let ended = supervisor.try_wait().unwrap();
+            assert!(ended.is_none(), "the stack did not come up: {ended:?}");
+            // The first time, everything is fetched.
+            assert!(began.elapsed() < Duration::from_secs(300), "no stack");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let env = dotenvy::from_path_iter(file)
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        Self {
+            supervisor,
+            state,
+            env,
+            runtime,
+        }
+    }
+
+    /// The command, to which this stack is the one that is kept.
+    pub fn kept(&self) -> Command {
+        let mut command = cdc_bench();
+        command.env("CDC_BENCH_STATE_DIR", self.state.path());
+        command
+    }
+
+    /// The command, to which these servers are external ones.
+    pub fn external(&self) -> Command {
+        let mut command = cdc_bench();
+        command.envs(&self.env);
+        command
+    }
+
+    pub fn block_on<T>(&self, work: impl IntoFuture<Output = T>) -> T {
+        self.runtime.block_on(async { work.await })
+    }
+
+    /// Runs SQL; the first column of every row.
+    pub fn sql(&self, text: &str) -> Vec<String> {
+        self.block_on(async {
+            let config = format!(
+                "host={} port={} user={} password={} dbname={}",
+                self.env["POSTGRES_HOST"],
+                self.env["POSTGRES_PORT"],
+                self.env["POSTGRES_USER"],
+                self.env["POSTGRES_PASSWORD"],
+                self.env["POSTGRES_DB"]
+            );
+            let connected = tokio_postgres::connect(&config, tokio_postgres::NoTls).await;
+            let (client, connection) = connected.unwrap();
+            tokio::spawn(connection);
+            let rows = client.simple_query(text).await.unwrap();
+            rows.iter()
+                .filter_map(|row| match row {
+                    tokio_postgres::SimpleQueryMessage::Row(row) => {
+                        Some(row.get(0).unwrap_or_default().to_owned())
+                    }
+                    _ => None,
+                })
+                .collect()
+        })
+    }
+
+    /// The store's database.
+    pub fn store(&self) -> mongodb::Database {
+        self.block_on(async {
+            mongodb::Client::with_uri_str(&self.env["MONGODB_URI"])
+                .await
+                .unwrap()
+                .database(&self.env["MONGODB_DATABASE"])
+        })
+    }
+
+    pub fn events(&self) -> mongodb::Collection<Document> {
+        self.store().collection("events")
+    }
+
+    pub fn kafka(&self) -> rdkafka::ClientConfig {
+        let mut config = rdkafka::ClientConfig::new();
+        config.set("bootstrap.servers", &self.env["KAFKA_BOOTSTRAP_SERVERS"]);
+        config
+    }
+
+    pub fn topics(&self) -> BTreeSet<String> {
+        let consumer: BaseConsumer = self.kafka().create().unwrap();
+        let metadata = consumer
+            .fetch_metadata(None, Duration::from_secs(20))
+            .unwrap();
+        let names = metadata
+            .topics()
+            .iter()
+            .map(|topic| topic.name().to_owned());
+        names.filter(|name| !name.starts_with('_')).collect()
+    }
+
+    pub fn connectors(&self) -> Vec<String> {
+        let url = format!("{}/connectors", self.env["CONNECT_URL"]);
+        self.block_on(async {
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            client.get(url).send().await.unwrap().json().await.unwrap()
+        })
+    }
+
+    /// Everything on the servers that a command may have left there, by its name.
+    pub fn things(&self) -> BTreeSet<String> {
+        let mut things = BTreeSet::new();
+        let mut add = |kind: &str, names: Vec<String>| {
+            things.extend(names.into_iter().map(|name| format!("{kind} {name}")));
+        };
+        add(
+            "slot",
+            self.sql("SELECT slot_name FROM pg_replication_slots"),
+        );
+        add(
+            "publication",
+            self.sql("SELECT pubname FROM pg_publication"),
+        );
+        add(
+            "table",
+            self.sql("SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname !~ '^pg_|^information_schema$'"),
+        );
+        add("topic", self.topics().into_iter().collect());
+        add("connector", self.connectors());
+        let store = self.store();
+        let collections = self.block_on(store.list_collection_names());
+        add("collection", collections.unwrap());
+        things
+    }
+
+    /// Asserts that nothing is left of a run but what `cleanup` is for, which it then removes.
+    pub fn assert_nothing_left(&self, of: &str) {
+        let left: Vec<_> = self
+            .things()
+            .into_iter()
+            .filter(|thing| {
+                ["slot ", "connector ", "topic "]
+                    .iter()
+                    .any(|kind| thing.starts_with(kind))
+            })
+            .collect();
+        assert!(left.is_empty(), "{of} left behind {left:?}");
+    }
+
+    /// What the supervisor says of a server.
+    pub fn server(&self, name: &str) -> Value {
+        let record = std::fs::read(self.state.path().join("kept/stack.json")).unwrap();
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        let servers = record["servers"].as_array().unwrap();
+        servers
+            .iter()
+            .find(|server| server["name"] == name)
+            .unwrap()
+            .clone()
+    }
+
+    /// Kills a server as a crash would. Its supervisor starts it again.
+    pub fn crash(&self, name: &str) {
+        let pid = self.server(name)["pid"].as_i64().unwrap();
+        signal(i32::try_from(pid).unwrap(), Signal::SIGKILL);
+    }
+
+    /// Removes what a test that failed has left.
+    pub fn clear(&self) {
+        self.until_well();
+        drop(ended(with(self.kept(), &["cleanup"])));
+        drop(self.block_on(self.store().drop()));
+    }
+
+    /// Waits until all servers answer.
+    pub fn until_well(&self) {
+        until("the servers to answer", || {
+            let status = self
+                .kept()
+                .args(["stack", "status", "--json"])
+                .output()
+                .unwrap();
+            status.status.success()
+        });
+    }
+}
+
+impl Drop for TestStack {
+    fn drop(&mut self) {
+        signal(id(&self.supervisor), Signal::SIGTERM);
+        let _ = self.supervisor.wait();
+    }
+}
+
+pub fn id(child: &Child) -> i32 {
+    i32::try_from(child.id()).unwrap()
+}
+
+pub fn signal(pid: i32, signal: Signal) {
+    // It may have ended by itself.
+    let _ = kill(Pid::from_raw(pid), signal);
+}
+
+/// Waits for something that takes a moment.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "waited too long for {what}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A command that ended, and what it said.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Ended {
+    /// Asserts how it ended, and what it said of it.
+    #[track_caller]
+    pub fn refused(&self, code: i32, says: &[&str]) {
+        assert_eq!(self.code, code, "{}", self.err);
+        for words in says {
+            assert!(
+                self.err.contains(words),
+                "{words:?} is not in: {}",
+                self.err
+            );
+        }
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        assert!(self.code <= 1, "exit code {}: {}", self.code, self.err);
+        serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {} {}", self.out, self.err))
+    }
+}
+
+pub fn ended(mut command: Command) -> Ended {
+    command.output().unwrap().into()
+}
+
+/// A command with more arguments.
+pub fn with(mut command: Command, args: &[&str]) -> Command {
+    command.args(args);
+    command
+}
+
+/// A `run` of a few events whose objectives no machine misses, its results in `folder`.
+pub fn small_run(mut command: Command, folder: &Path, args: &[&str]) -> Command {
+    command
+        .args(["run", "--json", "--min-throughput", "0.001"])
+        .args([
+            "--max-p50",
+            "600000",
+            "--max-p95",
+            "600000",
+            "--max-p99",
+            "600000",
+        ])
+        .args(args)
+        .arg("--results-dir")
+        .arg(folder);
+    if !args.contains(&"--warmup") {
+        command.args(["--warmup", "20"]);
+    }
+    command
+}
+
+/// The one result folder in `parent`, once it is there.
+pub fn result_folder(parent: &Path) -> Option<PathBuf> {
+    std::fs::read_dir(parent)
+        .ok()?
+        .flatten()
+        .next()
+        .map(|entry| entry.path())
+}
+
+/// Asserts that a run carried every event through.
+#[track_caller]
+pub fn assert_complete(report: &Value, events: u64) {
+    for place in ["inserted", "captured", "in_kafka", "consumed", "written"] {
+        let count = report["counts"][place].as_u64().unwrap();
+        // A record that Debezium had to send twice is in Kafka twice.
+        let fits = if place == "in_kafka" {
+            count >= events
+        } else {
+            count == events
+        };
+        assert!(fits, "{place}: {}", report["counts"]);
+    }
+    for trouble in ["lost", "errors", "lsn_mismatches"] {
+        assert_eq!(
+            report["counts"][trouble], 0,
+            "{trouble}: {}",
+            report["counts"]
+        );
+    }
+    assert_eq!(report["verification"]["match_percent"], 100.0);
+}
+
+/// Processes whose command line holds `text`.
+pub fn processes(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        if line.contains(text) {
+            found.push(line);
+        }
+    }
+    found
+}
+
+/// A document's id as the store holds it.
+pub fn with_id(id: &str) -> Document {
+    let uuid = mongodb::bson::Uuid::parse_str(id).unwrap();
+    doc! { "_id": uuid }
+}
