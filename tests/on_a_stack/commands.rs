@@ -255,6 +255,17 @@ fn doctor(stack: &TestStack) {
             .all(|part| part["standing"] == "good")
     );
 
+    // The same endpoints out of a file in the working directory.
+    let folder = open_folder();
+    let lines = stack
+        .env
+        .iter()
+        .map(|(name, value)| format!("{name}='{value}'\n"));
+    std::fs::write(folder.path().join(".env"), lines.collect::<String>()).unwrap();
+    let mut from_file = with(super::stack::cdc_bench(), &["doctor", "--json"]);
+    from_file.current_dir(folder.path());
+    assert_eq!(ended(from_file).json(), external);
+
     let mut wrong = with(stack.external(), &["doctor", "--json"]);
     wrong.env("POSTGRES_PASSWORD", "certainly-wrong");
     let wrong = ended(wrong);
