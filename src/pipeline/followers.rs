@@ -1,7 +1,7 @@
 //! Those who follow the events of a run: our reader, the consumer, the recorder, and the eye on the connector.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -14,7 +14,9 @@ use crate::broker::{Records, RecordsConfig};
 use crate::consumer::{DeadLetters, Stage, StageEnd, StageError};
 use crate::report::{Recorder, Recording};
 use crate::timeline::{Captured, Clock};
-use crate::wal::{OutboxTable, Reader, ReaderConfig, ReaderError, ReaderHandle, Slot, SlotName};
+use crate::wal::{
+    Event, OutboxTable, Reader, ReaderConfig, ReaderError, ReaderHandle, Server, Slot, SlotName,
+};
 
 /// The reader, the consumer and the recorder of one run.
 pub(super) struct Followers {
@@ -37,34 +39,36 @@ impl Followers {
         clock: Clock,
     ) -> Result<Self, Failure> {
         let endpoint = &servers.endpoints.postgres;
-        let config = ReaderConfig {
-            host: endpoint.host.clone(),
-            port: endpoint.port,
-            user: endpoint.user.clone(),
-            password: endpoint.password.clone(),
-            database: endpoint.database.clone(),
-            publication: capture.publication.clone(),
-            // Gone with its connection, whatever happens to us: it can never fill a disk.
-            slot: Slot::Temporary(
-                SlotName::new(&format!("cdc_bench_reader_{}", request.id.as_identifier()))
-                    .map_err(ReaderError::from)?,
-            ),
-            status_interval: Duration::from_secs(1),
-        };
+        // Gone with its connection, whatever happens to us: it can never fill a disk.
+        let slot = Slot::Temporary(
+            SlotName::new(&format!("cdc_bench_reader_{}", request.id.as_identifier()))
+                .map_err(ReaderError::from)?,
+        );
+        let server = Server::new(
+            &endpoint.host,
+            endpoint.port,
+            &endpoint.user,
+            endpoint.password.clone(),
+            &endpoint.database,
+        );
+        let config = ReaderConfig::new(server, slot, [&capture.publication]);
         let seen = Arc::clone(observer);
         let mut outbox = OutboxTable::default();
-        let reader = Reader::spawn(config, clock, move |change| {
+        let reader = Reader::spawn(config, clock, move |event| {
+            let Event::Change(change) = event else {
+                return ControlFlow::Continue(());
+            };
             match outbox.read(&change) {
                 Ok(Some(row)) => seen.captured(
                     row.run_id,
                     row.id,
                     row.seq,
                     Captured {
-                        tc: change.commit_time,
+                        tc: change.transaction.commit_time,
                         t1: change.received,
                         lsn: change.lsn.0,
-                        commit_lsn: change.commit_lsn.0,
-                        xid: change.xid.0,
+                        commit_lsn: change.transaction.commit_lsn.0,
+                        xid: change.transaction.xid.0,
                     },
                 ),
                 Ok(None) => {}
@@ -72,6 +76,7 @@ impl Followers {
                     tracing::error!(%error, lsn = %change.lsn, "a row of the outbox could not be read")
                 }
             };
+            ControlFlow::Continue(())
         })
         .await?;
 

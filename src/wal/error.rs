@@ -3,7 +3,7 @@
 use pgwire_replication::PgWireError;
 
 use super::pgoutput::DecodeError;
-use super::{InvalidSlotName, Lsn};
+use super::{InvalidSlotName, Lsn, SlotName};
 
 /// Why the reader cannot start or go on.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -82,6 +82,54 @@ pub enum ReaderError {
         /// Where.
         lsn: Lsn,
     },
+    /// A change came outside of any transaction.
+    #[error("WAL reader: a change came outside of a transaction (at {lsn})")]
+    NoTransaction {
+        /// Where.
+        lsn: Lsn,
+    },
+    /// There is no such publication.
+    #[error(
+        "WAL reader: database \"{database}\" at {server} has no publication \"{publication}\": CREATE PUBLICATION \"{publication}\" FOR TABLE ..."
+    )]
+    NoPublication {
+        /// Host and port.
+        server: String,
+        /// Database.
+        database: String,
+        /// Which.
+        publication: String,
+    },
+    /// After the stream broke in mid-transaction, that transaction did not come again: somebody else has moved the slot.
+    #[error(
+        "WAL reader: the transaction that commits at {wanted} was cut off, and the stream goes on with the one at {found}: another reader has moved the slot, and the rest of the first is not to be had any more"
+    )]
+    Gap {
+        /// Commit of the transaction that was cut off.
+        wanted: Lsn,
+        /// Commit of the one that came.
+        found: Lsn,
+    },
+    /// The slot holds back more WAL than it may.
+    #[error(
+        "WAL reader: slot \"{slot}\" at {server} holds back {retained} bytes of WAL, and {limit} are allowed; it goes on doing so until it is read further or dropped: SELECT pg_drop_replication_slot('{slot}')"
+    )]
+    RetainedWal {
+        /// Host and port.
+        server: String,
+        /// Slot.
+        slot: SlotName,
+        /// Bytes held back.
+        retained: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// The checkpoint cannot be read or written.
+    #[error("WAL reader: its checkpoint: {reason}")]
+    Checkpoint {
+        /// The system's words.
+        reason: String,
+    },
     /// Not a name for a slot.
     #[error(transparent)]
     SlotName(#[from] InvalidSlotName),
@@ -91,6 +139,28 @@ pub enum ReaderError {
 }
 
 impl ReaderError {
+    /// Whether another attempt would end the same way.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Connection { .. } | Self::NoFreeSlot { .. } => false,
+            Self::Server { reason, .. } => {
+                // The slot or the publication is gone (42704, 55000), or the message is too large for us; everything
+                // else a server says of itself: shutting down, starting up, the slot still in use, out of memory.
+                ["42704", "55000", "too large"]
+                    .iter()
+                    .any(|code| reason.contains(code))
+            }
+            _ => true,
+        }
+    }
+
+    pub(super) fn checkpoint(error: std::io::Error) -> Self {
+        Self::Checkpoint {
+            reason: error.to_string(),
+        }
+    }
+
     /// Sorts what the protocol library reports.
     pub(super) fn of(error: &PgWireError, server: &str, user: &str) -> Self {
         let (server, reason) = (server.to_owned(), error.to_string());

@@ -5,21 +5,20 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), cdc_bench::wal::ReaderError> {
-//! use cdc_bench::timeline::Clock;
-//! use cdc_bench::wal::{Reader, ReaderConfig, Slot, SlotName};
+//! use std::ops::ControlFlow;
 //!
-//! let config = ReaderConfig {
-//!     host: "127.0.0.1".into(),
-//!     port: 5432,
-//!     user: "replicator".into(),
-//!     password: String::from("secret").into(),
-//!     database: "shop".into(),
-//!     publication: "orders".into(),
-//!     slot: Slot::Temporary(SlotName::new("peek")?),
-//!     status_interval: std::time::Duration::from_secs(1),
-//! };
-//! let reader = Reader::spawn(config, Clock::start(), |change| {
-//!     println!("{} {} at {}", change.operation, change.relation, change.lsn);
+//! use cdc_bench::timeline::Clock;
+//! use cdc_bench::wal::{Event, Reader, ReaderConfig, Server, Slot, SlotName};
+//!
+//! let server = Server::new("127.0.0.1", 5432, "replicator", String::from("secret"), "shop");
+//! let slot = Slot::Permanent { name: SlotName::new("orders")?, failover: false };
+//! let config = ReaderConfig::new(server, slot, ["orders"]);
+//! let reader = Reader::spawn(config, Clock::start(), |event| {
+//!     if let Event::Change(change) = event {
+//!         let total: Option<f64> = change.get("total").unwrap_or_default();
+//!         println!("{} {} at {}: {total:?}", change.operation, change.relation, change.lsn);
+//!     }
+//!     ControlFlow::Continue(())
 //! })
 //! .await?;
 //! // ... later:
@@ -27,16 +26,45 @@
 //! println!("{} changes", stats.changes);
 //! # Ok(()) }
 //! ```
+//!
+//! # What is guaranteed
+//!
+//! - Transactions come whole, in the order of their commits; changes in the order they were made.
+//! - At least once: a transaction is acknowledged to the server after the handler has returned from its
+//!   [`Event::Commit`], or, with [`Acknowledge::ByHand`], when [`Acknowledger::acknowledge`] says so. A reader that is
+//!   started anew begins behind what was acknowledged.
+//! - Exactly once into a sink that keeps [`Commit::end_lsn`] beside its data and gives it back as
+//!   [`ReaderConfig::start_after`].
+//! - Within one reader's life nothing is handed over twice, however often its connection breaks. When a transaction that
+//!   was cut off does not come again, because somebody else has moved the slot, the reader ends with
+//!   [`ReaderError::Gap`].
+//! - A column that was not sent, because it is stored out of line and did not change, is
+//!   [`Value::Unchanged`](pgoutput::Value), never null.
+//!
+//! Not guaranteed: messages written with `pg_logical_emit_message(false, ...)` belong to no transaction, and may come again
+//! after a break. A temporary slot is gone with its connection: then the reader ends.
 
+mod checkpoint;
+mod config;
 mod error;
+mod event;
 mod outbox;
 pub mod pgoutput;
 mod position;
 mod reader;
 mod relation;
+mod slots;
+mod value;
+mod watch;
 
+pub use checkpoint::{Checkpoint, FileCheckpoint};
+pub use config::{Acknowledge, Origins, ReaderConfig, Server, Slot};
 pub use error::ReaderError;
+pub use event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
 pub use outbox::{OutboxError, OutboxKey, OutboxTable};
+pub use pgwire_replication::{SslMode, TlsConfig};
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
-pub use reader::{Change, Operation, Reader, ReaderConfig, ReaderHandle, ReaderStats, Slot};
+pub use reader::{Acknowledger, Reader, ReaderHandle, ReaderStats};
 pub use relation::{Column, Relation, Relations};
+pub use slots::{SlotState, current_lsn, drop_slot, ensure_publication, list_slots};
+pub use value::{FromValue, ValueError};

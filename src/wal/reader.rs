@@ -3,26 +3,25 @@
 //! One thread, one current-thread runtime: the bytes go from the socket through the decoder into the handler without
 //! changing the core. Measured, that doubles the rows a second over a multi-thread runtime; the walsender is the bound.
 
-use std::fmt;
-use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pgwire_replication::{
-    Lsn as WireLsn, PgWireError, ReplicationClient, ReplicationConfig, ReplicationEvent,
-};
-use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::oneshot;
+use pgwire_replication::{Lsn as WireLsn, PgWireError, ReplicationClient, ReplicationEvent};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::pgoutput::{self, Message, OldTuple, Tuple};
-use super::{Lsn, ReaderError, Relation, Relations, SlotName, Xid};
+use super::config::{Acknowledge, Origins, ReaderConfig, Slot};
+use super::event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
+use super::pgoutput::{self, Message};
+use super::watch::{HEARTBEAT_PREFIX, Watch};
+use super::{Lsn, ReaderError, Relations, Xid};
 use crate::timeline::{Clock, Nanos, Stamp};
 
-/// Messages between the socket and the decoder.
-const BUFFER: usize = 65_536;
 /// PostgreSQL counts microseconds from 2000-01-01; this many seconds after the Unix epoch.
 const POSTGRES_EPOCH_S: i64 = 946_684_800;
 /// First and longest pause before a broken stream is opened again.
@@ -30,120 +29,17 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fr
 /// Longest wait for the server to accept the stream.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Where the stream keeps its place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Slot {
-    /// Made with the connection and gone with it: it can be left behind by nobody.
-    Temporary(SlotName),
-    /// One that is there already; the stream goes on where it was acknowledged last.
-    Existing(SlotName),
-}
-
-/// What to read.
-#[derive(Debug, Clone)]
-pub struct ReaderConfig {
-    /// Host.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// User; it needs `REPLICATION`.
-    pub user: String,
-    /// Its password.
-    pub password: SecretString,
-    /// Database.
-    pub database: String,
-    /// Publication: which tables.
-    pub publication: String,
-    /// Slot.
-    pub slot: Slot,
-    /// How often the server hears what was handled.
-    pub status_interval: Duration,
-}
-
-impl ReaderConfig {
-    fn server(&self) -> String {
-        format!("{}:{}", self.host, self.port)
-    }
-
-    fn slot_name(&self) -> &SlotName {
-        match &self.slot {
-            Slot::Temporary(name) | Slot::Existing(name) => name,
-        }
-    }
-
-    fn wire(&self) -> ReplicationConfig {
-        ReplicationConfig::new(
-            &*self.host,
-            &*self.user,
-            self.password.expose_secret(),
-            &*self.database,
-            self.slot_name().as_str(),
-            &*self.publication,
-        )
-        .with_port(self.port)
-        .with_status_interval(self.status_interval)
-        .with_wakeup_interval(self.status_interval)
-        .with_buffer_size(BUFFER)
-        .with_application_name("cdc-bench-reader")
-    }
-}
-
-/// What was done to a row, or to a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// A new row.
-    Insert,
-    /// A changed row.
-    Update,
-    /// A removed row.
-    Delete,
-    /// All rows removed.
-    Truncate,
-}
-
-impl fmt::Display for Operation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Insert => "insert",
-            Self::Update => "update",
-            Self::Delete => "delete",
-            Self::Truncate => "truncate",
-        })
-    }
-}
-
-/// One change, borrowed from the message that brought it.
-#[derive(Debug)]
-pub struct Change<'a> {
-    /// The table.
-    pub relation: &'a Arc<Relation>,
-    /// What was done.
-    pub operation: Operation,
-    /// The row after it, for inserts and updates.
-    pub new: Option<Tuple<'a>>,
-    /// The row before it, as far as the replica identity tells.
-    pub old: Option<OldTuple<'a>>,
-    /// Transaction.
-    pub xid: Xid,
-    /// Position of the change: `source.lsn` in Debezium's envelope.
-    pub lsn: Lsn,
-    /// Position of the transaction's commit.
-    pub commit_lsn: Lsn,
-    /// Commit time, on PostgreSQL's clock.
-    pub commit_time: Stamp,
-    /// T1: when the decoded row was here, on our clock.
-    pub received: Stamp,
-}
-
 /// What a reader has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReaderStats {
     /// Changes handed over.
     pub changes: u64,
-    /// Transactions that ended.
+    /// Transactions that ended, also those with nothing in them for us.
     pub transactions: u64,
-    /// Position after the last transaction.
+    /// Position behind the last transaction that was handed over whole.
     pub last_lsn: Lsn,
+    /// Position up to which the server has been told that we are done.
+    pub acknowledged: Lsn,
     /// Streams opened after the first.
     pub reconnects: u64,
 }
@@ -152,32 +48,66 @@ pub struct ReaderStats {
 #[derive(Debug)]
 pub struct Reader;
 
+/// Says which transactions are done with, from whatever thread knows.
+#[derive(Debug, Clone)]
+pub struct Acknowledger(Arc<Acknowledged>);
+
+#[derive(Debug, Default)]
+struct Acknowledged {
+    lsn: AtomicU64,
+    raised: Notify,
+}
+
+impl Acknowledger {
+    /// Everything up to this position, the [`Commit::end_lsn`] of a transaction, is where it should be. Positions that
+    /// were passed already say nothing new.
+    pub fn acknowledge(&self, end_lsn: Lsn) {
+        if self.0.lsn.fetch_max(end_lsn.0, Ordering::AcqRel) < end_lsn.0 {
+            self.0.raised.notify_one();
+        }
+    }
+
+    /// The position acknowledged last.
+    #[must_use]
+    pub fn acknowledged(&self) -> Lsn {
+        Lsn(self.0.lsn.load(Ordering::Acquire))
+    }
+}
+
 /// A reader at work. Dropping it stops it.
 #[derive(Debug)]
 pub struct ReaderHandle {
     stop: CancellationToken,
+    over: CancellationToken,
     error: Arc<Mutex<Option<ReaderError>>>,
+    acknowledger: Acknowledger,
     thread: Option<JoinHandle<Result<ReaderStats, ReaderError>>>,
 }
 
 impl Reader {
-    /// Opens the stream and hands every change to `handler`, on the reader's thread. Returns once the server streams: no
-    /// later change can be missed. A change is acknowledged to the server after its transaction's last change was handled.
+    /// Opens the stream and hands every event to `handler`, on the reader's thread. Returns once the server streams: no
+    /// later change can be missed. A handler that breaks stops the reader.
+    ///
+    /// A connection that breaks is opened again, and the stream goes on where it was: nothing is handed over twice for as
+    /// long as the reader lives. A reader that is started anew begins behind what was acknowledged.
     ///
     /// # Errors
     /// When the server does not answer, refuses, or has no place for another slot.
     pub async fn spawn(
         config: ReaderConfig,
         clock: Clock,
-        handler: impl FnMut(Change<'_>) + Send + 'static,
+        handler: impl FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static,
     ) -> Result<ReaderHandle, ReaderError> {
-        let stop = CancellationToken::new();
+        let (stop, over) = (CancellationToken::new(), CancellationToken::new());
         let error = Arc::new(Mutex::new(None));
+        let acknowledger = Acknowledger(Arc::default());
         let (started, has_started) = oneshot::channel();
         let (thread_stop, thread_error) = (stop.clone(), Arc::clone(&error));
+        let (thread_over, thread_acknowledger) = (over.clone().drop_guard(), acknowledger.clone());
         let thread = std::thread::Builder::new()
             .name("wal-reader".to_owned())
             .spawn(move || {
+                let _over = thread_over;
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
                     .build();
@@ -187,8 +117,9 @@ impl Reader {
                     config,
                     clock,
                     handler,
+                    acknowledger: thread_acknowledger,
                     relations: Relations::default(),
-                    transaction: None,
+                    place: Place::default(),
                     stats: ReaderStats::default(),
                     stop: thread_stop,
                 };
@@ -202,7 +133,9 @@ impl Reader {
             .map_err(|e| ReaderError::Thread(format!("could not be started: {e}")))?;
         let mut handle = ReaderHandle {
             stop,
+            over,
             error,
+            acknowledger,
             thread: Some(thread),
         };
         match has_started.await {
@@ -226,7 +159,19 @@ impl ReaderHandle {
             .clone()
     }
 
-    /// Ends the stream and waits for the thread; blocks for as long as the handler takes for what it is at.
+    /// Says which transactions are done with, where that is done by hand.
+    #[must_use]
+    pub fn acknowledger(&self) -> Acknowledger {
+        self.acknowledger.clone()
+    }
+
+    /// Waits until the reader has ended by itself: its handler broke, or it failed.
+    pub async fn ended(&self) {
+        self.over.cancelled().await;
+    }
+
+    /// Ends the stream and waits for the thread; blocks for as long as the handler takes for what it is at. What was
+    /// acknowledged until now is told to the server first.
     ///
     /// # Errors
     /// Why it had ended before.
@@ -253,20 +198,40 @@ impl Drop for ReaderHandle {
     }
 }
 
-/// The transaction being read.
-#[derive(Debug, Clone, Copy)]
-struct Transaction {
-    xid: Xid,
-    commit_lsn: Lsn,
-    commit_time: Stamp,
+/// How far the handler has got.
+#[derive(Debug, Default)]
+struct Place {
+    /// Behind this, nothing has been handed over.
+    handled: Lsn,
+    /// Behind the last transaction that had something for the handler.
+    told: Lsn,
+    /// The transaction being read.
+    open: Option<Open>,
+    /// The one that was being read when the stream broke: it comes again, from its beginning.
+    again: Option<Open>,
+}
+
+/// A transaction being read.
+#[derive(Debug)]
+struct Open {
+    transaction: Transaction,
+    /// Changes and messages of it that came by in this stream.
+    seen: u64,
+    /// Those that the handler had before the stream broke, and does not get again.
+    skip: u64,
+    /// Whether the handler knows of it.
+    told: bool,
+    /// Whether the handler is to hear nothing of it.
+    filtered: bool,
 }
 
 struct Work<H> {
     config: ReaderConfig,
     clock: Clock,
     handler: H,
+    acknowledger: Acknowledger,
     relations: Relations,
-    transaction: Option<Transaction>,
+    place: Place,
     stats: ReaderStats,
     stop: CancellationToken,
 }
@@ -277,60 +242,136 @@ enum Ended {
     Broken(PgWireError),
 }
 
-impl<H: FnMut(Change<'_>)> Work<H> {
+/// Whether to read on.
+type Flow = ControlFlow<()>;
+
+impl<H: FnMut(Event<'_>) -> Flow> Work<H> {
     async fn run(mut self, started: oneshot::Sender<()>) -> Result<ReaderStats, ReaderError> {
-        let mut client = self.open().await?;
+        self.begin()?;
+        let mut client = self.first().await?;
         // Whoever waited for the start may have gone away: then the handle is gone too, and `stop` is set.
         let _ = started.send(());
+        let mut watch = Watch::start(&self.config);
         loop {
-            match self.follow(&mut client).await? {
+            match self.follow(&mut client, &mut watch).await? {
                 Ended::Stopped => {
+                    self.acknowledge(&client)?;
                     // The server hears the last position before the connection closes.
                     if let Err(error) = client.shutdown().await {
                         tracing::debug!(%error, "the stream did not close cleanly");
                     }
                     return Ok(self.stats);
                 }
-                Ended::Broken(cause) => match self.config.slot {
-                    Slot::Temporary(_) => {
+                Ended::Broken(cause) => {
+                    if let Slot::Temporary(_) = self.config.slot {
                         return Err(ReaderError::TemporarySlotLost {
-                            server: self.config.server(),
+                            server: self.config.server.address(),
                             last: self.stats.last_lsn,
                             reason: cause.to_string(),
                         });
                     }
-                    Slot::Existing(_) => match self.reopen(&cause).await? {
+                    self.reject_permanent(&cause)?;
+                    match self.reopen(&cause).await? {
                         Some(fresh) => client = fresh,
                         None => return Ok(self.stats),
-                    },
-                },
+                    }
+                }
             }
         }
     }
 
+    /// The position to begin behind, where it is not the slot's own.
+    fn begin(&mut self) -> Result<(), ReaderError> {
+        let kept = match &mut self.config.checkpoint {
+            Some(checkpoint) => checkpoint.load().map_err(ReaderError::checkpoint)?,
+            None => None,
+        };
+        if let Some(lsn) = kept.or(self.config.start_after) {
+            self.place.handled = lsn;
+            self.place.told = lsn;
+            self.acknowledger.acknowledge(lsn);
+            self.stats.acknowledged = lsn;
+        }
+        Ok(())
+    }
+
+    async fn first(&mut self) -> Result<ReplicationClient, ReaderError> {
+        tokio::select! {
+            () = self.stop.cancelled() => Err(ReaderError::Thread("was stopped before the stream began".to_owned())),
+            opened = self.open(true) => opened,
+        }
+    }
+
     /// Connects and starts the stream.
-    async fn open(&mut self) -> Result<ReplicationClient, ReaderError> {
-        let (server, user) = (self.config.server(), self.config.user.clone());
-        let sorted = |error: PgWireError| ReaderError::of(&error, &server, &user);
+    async fn open(&self, first: bool) -> Result<ReplicationClient, ReaderError> {
+        let server = &self.config.server;
+        let sorted = |error: PgWireError| ReaderError::of(&error, &server.address(), &server.user);
+        let acknowledged = self.acknowledger.acknowledged();
         let opening = async {
-            let mut client = ReplicationClient::connect_gated(self.config.wire())
+            let wire = self.config.wire(self.place.handled, acknowledged);
+            let mut client = ReplicationClient::connect_gated(wire)
                 .await
                 .map_err(sorted)?;
-            if let Slot::Temporary(name) = &self.config.slot {
-                // A slot's name holds nothing that would need quoting.
-                client.simple_query(&format!("CREATE_REPLICATION_SLOT {name} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT")).await.map_err(sorted)?;
+            self.require_publications(&mut client).await?;
+            if first && let Some(creation) = self.config.slot.creation() {
+                match client.simple_query(&creation).await {
+                    // 42710: it is there already.
+                    Err(error)
+                        if error.to_string().contains("42710")
+                            && matches!(self.config.slot, Slot::Permanent { .. }) => {}
+                    made => drop(made.map_err(sorted)?),
+                }
             }
             client.start().await.map_err(sorted)?;
             client.wait_started().await.map_err(sorted)?;
             Ok(client)
         };
-        tokio::select! {
-            () = self.stop.cancelled() => Err(ReaderError::Thread("was stopped before the stream began".to_owned())),
-            opened = tokio::time::timeout(START_LIMIT, opening) => opened.unwrap_or_else(|_| Err(ReaderError::Connection {
-                server: self.config.server(),
-                reason: format!("the stream did not begin within {} s", START_LIMIT.as_secs()),
-            })),
+        tokio::time::timeout(START_LIMIT, opening)
+            .await
+            .unwrap_or_else(|_| {
+                Err(ReaderError::Connection {
+                    server: server.address(),
+                    reason: format!(
+                        "the stream did not begin within {} s",
+                        START_LIMIT.as_secs()
+                    ),
+                })
+            })
+    }
+
+    /// A server may stream nothing for a publication that is not there, and say so in its log alone.
+    async fn require_publications(
+        &self,
+        client: &mut ReplicationClient,
+    ) -> Result<(), ReaderError> {
+        let server = &self.config.server;
+        let sorted = |error: PgWireError| ReaderError::of(&error, &server.address(), &server.user);
+        let rows = client
+            .simple_query("SELECT pubname FROM pg_publication")
+            .await
+            .map_err(sorted)?;
+        let there = |name: &String| {
+            rows.iter()
+                .any(|row| matches!(row.first(), Some(Some(found)) if found == name.as_bytes()))
+        };
+        match self.config.publications.iter().find(|name| !there(name)) {
+            Some(name) => Err(ReaderError::NoPublication {
+                server: server.address(),
+                database: server.database.clone(),
+                publication: name.clone(),
+            }),
+            None => Ok(()),
         }
+    }
+
+    /// What a new connection would not change.
+    fn reject_permanent(&self, cause: &PgWireError) -> Result<(), ReaderError> {
+        let server = &self.config.server;
+        let error = ReaderError::of(cause, &server.address(), &server.user);
+        if error.is_permanent() {
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// Opens the stream again after it broke. `None` when it was asked to stop meanwhile.
@@ -338,39 +379,64 @@ impl<H: FnMut(Change<'_>)> Work<H> {
         &mut self,
         cause: &PgWireError,
     ) -> Result<Option<ReplicationClient>, ReaderError> {
-        tracing::warn!(%cause, slot = %self.config.slot_name(), "the WAL stream broke; opening it again");
+        tracing::warn!(%cause, slot = %self.config.slot.name(), "the WAL stream broke; opening it again");
+        // The transaction in hand comes again from its beginning.
+        if let Some(open) = self.place.open.take() {
+            self.place.again = Some(open);
+        }
         let mut pause = BACK_OFF.0;
         loop {
-            tokio::select! {
+            let attempt = async {
+                tokio::time::sleep(pause).await;
+                self.open(false).await
+            };
+            let opened = tokio::select! {
                 () = self.stop.cancelled() => return Ok(None),
-                () = tokio::time::sleep(pause) => {}
-            }
-            match self.open().await {
+                opened = attempt => opened,
+            };
+            match opened {
                 Ok(client) => {
-                    self.transaction = None;
                     self.stats.reconnects += 1;
                     return Ok(Some(client));
                 }
-                Err(error @ (ReaderError::Refused { .. } | ReaderError::WalLevel { .. })) => {
-                    return Err(error);
-                }
+                Err(error) if error.is_permanent() => return Err(error),
                 Err(error) => tracing::warn!(%error, "trying again in {} ms", pause.as_millis()),
             }
             pause = (pause * 2).min(BACK_OFF.1);
         }
     }
 
-    async fn follow(&mut self, client: &mut ReplicationClient) -> Result<Ended, ReaderError> {
+    async fn follow(
+        &mut self,
+        client: &mut ReplicationClient,
+        watch: &mut Watch,
+    ) -> Result<Ended, ReaderError> {
+        let acknowledged = Arc::clone(&self.acknowledger.0);
+        let mut store = Instant::now();
         loop {
             let event = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ok(Ended::Stopped),
+                error = watch.failed() => return Err(error),
+                () = acknowledged.raised.notified() => {
+                    // A checkpoint costs a disk's flush: as often as the server hears of it, and no oftener.
+                    if self.config.checkpoint.is_none() || store <= Instant::now() {
+                        store = Instant::now() + self.config.status_interval;
+                        self.acknowledge(client)?;
+                    }
+                    continue;
+                }
+                () = tokio::time::sleep_until(store), if self.is_behind() && self.config.checkpoint.is_some() => {
+                    store = Instant::now() + self.config.status_interval;
+                    self.acknowledge(client)?;
+                    continue;
+                }
                 event = client.recv() => event,
             };
             match event {
                 Ok(Some(event)) => {
-                    if let Some(handled) = self.handle(event)? {
-                        client.update_applied_lsn(WireLsn::from_u64(handled.0));
+                    if self.handle(event)?.is_break() {
+                        return Ok(Ended::Stopped);
                     }
                 }
                 Ok(None) => {
@@ -383,108 +449,253 @@ impl<H: FnMut(Change<'_>)> Work<H> {
         }
     }
 
-    /// Handles one event; a position when everything up to it has been handled.
-    fn handle(&mut self, event: ReplicationEvent) -> Result<Option<Lsn>, ReaderError> {
+    fn is_behind(&self) -> bool {
+        self.acknowledger.acknowledged() > self.stats.acknowledged
+    }
+
+    /// Tells checkpoint and server, in this order, what was acknowledged.
+    fn acknowledge(&mut self, client: &ReplicationClient) -> Result<(), ReaderError> {
+        let lsn = self.acknowledger.acknowledged();
+        if lsn <= self.stats.acknowledged {
+            return Ok(());
+        }
+        if let Some(checkpoint) = &mut self.config.checkpoint {
+            checkpoint.store(lsn).map_err(ReaderError::checkpoint)?;
+        }
+        client.update_applied_lsn(WireLsn::from_u64(lsn.0));
+        self.stats.acknowledged = lsn;
+        Ok(())
+    }
+
+    fn handle(&mut self, event: ReplicationEvent) -> Result<Flow, ReaderError> {
         match event {
             ReplicationEvent::XLogData {
                 wal_start, data, ..
-            } => {
-                self.change(Lsn(wal_start.as_u64()), &data)?;
-                Ok(None)
-            }
+            } => self.data(Lsn(wal_start.as_u64()), &data),
             ReplicationEvent::Begin {
                 final_lsn,
                 xid,
                 commit_time_micros,
-            } => {
-                self.transaction = Some(Transaction {
+            } => self
+                .transaction_begins(Transaction {
                     xid: Xid(xid),
                     commit_lsn: Lsn(final_lsn.as_u64()),
                     commit_time: postgres_time(commit_time_micros),
-                });
-                Ok(None)
-            }
+                    origin: None,
+                })
+                .map(|()| Flow::Continue(())),
             ReplicationEvent::Commit { end_lsn, .. } => {
-                self.transaction = None;
-                self.stats.transactions += 1;
-                self.stats.last_lsn = Lsn(end_lsn.as_u64());
-                Ok(Some(self.stats.last_lsn))
+                Ok(self.transaction_ends(Lsn(end_lsn.as_u64())))
             }
-            // Nothing of ours lies before this position: the server may let go of its WAL also where our tables are idle.
             ReplicationEvent::KeepAlive { wal_end, .. } => {
-                Ok(self.transaction.is_none().then(|| Lsn(wal_end.as_u64())))
+                self.idle(Lsn(wal_end.as_u64()));
+                Ok(Flow::Continue(()))
             }
-            ReplicationEvent::Message { .. } | ReplicationEvent::StoppedAt { .. } => Ok(None),
+            ReplicationEvent::Message {
+                transactional,
+                lsn,
+                prefix,
+                content,
+            } => Ok(self.message(transactional, Lsn(lsn.as_u64()), &prefix, &content)),
+            ReplicationEvent::StoppedAt { .. } => Ok(Flow::Break(())),
         }
     }
 
-    fn change(&mut self, lsn: Lsn, data: &Bytes) -> Result<(), ReaderError> {
+    fn transaction_begins(&mut self, transaction: Transaction) -> Result<(), ReaderError> {
+        let mut open = Open {
+            transaction,
+            seen: 0,
+            skip: 0,
+            told: false,
+            filtered: false,
+        };
+        if let Some(again) = self.place.again.take() {
+            let (wanted, found) = (again.transaction.commit_lsn, open.transaction.commit_lsn);
+            // Nothing of it was handed over: it is new still.
+            if wanted != found && again.told {
+                return Err(ReaderError::Gap { wanted, found });
+            }
+            if wanted == found {
+                // An earlier break may have come later in it than this one.
+                open.skip = again.seen.max(again.skip);
+                open.told = again.told;
+            }
+        }
+        self.place.open = Some(open);
+        Ok(())
+    }
+
+    fn transaction_ends(&mut self, end_lsn: Lsn) -> Flow {
+        self.stats.transactions += 1;
+        self.stats.last_lsn = end_lsn;
+        self.place.handled = end_lsn;
+        let Some(open) = self.place.open.take() else {
+            return Flow::Continue(());
+        };
+        if !open.told {
+            self.idle(end_lsn);
+            return Flow::Continue(());
+        }
+        let flow = (self.handler)(Event::Commit(Commit {
+            transaction: &open.transaction,
+            end_lsn,
+            events: open.seen,
+        }));
+        self.place.told = end_lsn;
+        if self.config.acknowledge == Acknowledge::OnReturn {
+            self.acknowledger.acknowledge(end_lsn);
+        }
+        flow
+    }
+
+    /// Nothing of ours lies before this position: the server may let go of its WAL also where our tables are idle.
+    fn idle(&mut self, lsn: Lsn) {
+        if self.place.open.is_some() || self.place.again.is_some() {
+            return;
+        }
+        self.place.handled = self.place.handled.max(lsn);
+        if self.acknowledger.acknowledged() >= self.place.told {
+            self.acknowledger.acknowledge(lsn);
+        }
+    }
+
+    fn data(&mut self, lsn: Lsn, data: &Bytes) -> Result<Flow, ReaderError> {
         let message = pgoutput::decode(data).map_err(|cause| ReaderError::Decode { cause, lsn })?;
         // T1: the row is decoded.
         let received = self.clock.now();
         let (oid, operation, new, old) = match message {
             Message::Relation(description) => {
                 self.relations.describe(&description);
-                return Ok(());
+                return Ok(Flow::Continue(()));
+            }
+            Message::Origin { name, .. } => {
+                if let Some(open) = &mut self.place.open {
+                    open.filtered = self.config.origins == Origins::Local;
+                    open.transaction.origin = Some(name.to_owned());
+                }
+                return Ok(Flow::Continue(()));
             }
             Message::Insert { relation, new } => (relation, Operation::Insert, Some(new), None),
             Message::Update { relation, old, new } => (relation, Operation::Update, Some(new), old),
             Message::Delete { relation, old } => (relation, Operation::Delete, None, Some(old)),
-            Message::Truncate { relations, .. } => {
+            Message::Truncate {
+                relations,
+                cascade,
+                restart_identity,
+            } => {
+                let operation = Operation::Truncate {
+                    cascade,
+                    restart_identity,
+                };
                 for oid in relations {
-                    self.hand_over(oid, Operation::Truncate, None, None, lsn, received)?;
+                    if self
+                        .change(oid, operation, None, None, lsn, received)?
+                        .is_break()
+                    {
+                        return Ok(Flow::Break(()));
+                    }
                 }
-                return Ok(());
+                return Ok(Flow::Continue(()));
             }
             Message::Begin { .. }
             | Message::Commit { .. }
-            | Message::Origin { .. }
             | Message::Type { .. }
-            | Message::Logical { .. } => return Ok(()),
+            | Message::Logical { .. } => return Ok(Flow::Continue(())),
         };
-        self.hand_over(oid, operation, new, old, lsn, received)
+        self.change(oid, operation, new, old, lsn, received)
     }
 
-    fn hand_over(
+    fn change(
         &mut self,
         oid: u32,
         operation: Operation,
-        new: Option<Tuple<'_>>,
-        old: Option<OldTuple<'_>>,
+        new: Option<pgoutput::Tuple<'_>>,
+        old: Option<pgoutput::OldTuple<'_>>,
         lsn: Lsn,
         received: Stamp,
-    ) -> Result<(), ReaderError> {
+    ) -> Result<Flow, ReaderError> {
         let relation = self
             .relations
             .get(oid)
             .ok_or(ReaderError::UnknownRelation { oid, lsn })?;
-        let Transaction {
-            xid,
-            commit_lsn,
-            commit_time,
-        } = self.transaction.unwrap_or(Transaction {
-            xid: Xid(0),
-            commit_lsn: lsn,
-            commit_time: Stamp(0),
-        });
-        (self.handler)(Change {
+        let open = self
+            .place
+            .open
+            .as_mut()
+            .ok_or(ReaderError::NoTransaction { lsn })?;
+        let Some(index) = open.next() else {
+            return Ok(Flow::Continue(()));
+        };
+        if open.tell(&mut self.handler).is_break() {
+            return Ok(Flow::Break(()));
+        }
+        self.stats.changes += 1;
+        Ok((self.handler)(Event::Change(Change {
             relation,
             operation,
             new,
             old,
-            xid,
+            transaction: &open.transaction,
             lsn,
-            commit_lsn,
-            commit_time,
+            index,
             received,
-        });
-        self.stats.changes += 1;
-        Ok(())
+        })))
+    }
+
+    fn message(&mut self, transactional: bool, lsn: Lsn, prefix: &str, content: &[u8]) -> Flow {
+        let received = self.clock.now();
+        if prefix == HEARTBEAT_PREFIX {
+            return Flow::Continue(());
+        }
+        if !transactional {
+            // It may come again when the stream breaks: its place is in no transaction.
+            return (self.handler)(Event::Message(LogicalMessage {
+                transaction: None,
+                lsn,
+                index: 0,
+                prefix,
+                content,
+                received,
+            }));
+        }
+        let Some(open) = &mut self.place.open else {
+            return Flow::Continue(());
+        };
+        let Some(index) = open.next() else {
+            return Flow::Continue(());
+        };
+        open.tell(&mut self.handler)?;
+        (self.handler)(Event::Message(LogicalMessage {
+            transaction: Some(&open.transaction),
+            lsn,
+            index,
+            prefix,
+            content,
+            received,
+        }))
+    }
+}
+
+impl Open {
+    /// Counts an event; its position in the transaction, when the handler is to have it.
+    fn next(&mut self) -> Option<u64> {
+        let index = self.seen;
+        self.seen += 1;
+        (!self.filtered && index >= self.skip).then_some(index)
+    }
+
+    /// The handler hears of the transaction with its first event.
+    fn tell(&mut self, handler: &mut impl FnMut(Event<'_>) -> Flow) -> Flow {
+        if self.told {
+            return Flow::Continue(());
+        }
+        self.told = true;
+        handler(Event::Begin(&self.transaction))
     }
 }
 
 /// PostgreSQL's microseconds since 2000 as a stamp on its own clock.
-fn postgres_time(micros: i64) -> Stamp {
+pub(super) fn postgres_time(micros: i64) -> Stamp {
     Stamp(POSTGRES_EPOCH_S * 1_000_000_000) + Nanos::from_micros(micros)
 }
 
