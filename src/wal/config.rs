@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgwire_replication::{Publication, ReplicationConfig, TlsConfig};
+use pgwire_replication::{FeedbackObserver, Publication, ReplicationConfig, TlsConfig};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::checkpoint::Checkpoint;
@@ -168,6 +168,9 @@ pub struct ReaderConfig {
     /// Whether values come in PostgreSQL's binary format instead of text. It spares the server work, but a type without
     /// such a format ends the stream.
     pub binary: bool,
+    /// Whether the catalogue is asked for what the stream does not say of a table: primary key, and what the types of the
+    /// database's own are. It costs a connection, and a question for each table.
+    pub describe: bool,
     /// Messages that wait between socket and handler.
     pub buffer: usize,
     /// Largest message (a row, that is) that is taken, bytes.
@@ -194,6 +197,7 @@ impl ReaderConfig {
             heartbeat: None,
             max_retained_wal: None,
             binary: false,
+            describe: false,
             buffer: 8_192,
             max_message: 1 << 30,
         }
@@ -211,5 +215,7 @@ impl ReaderConfig {
             .with_buffer_size(self.buffer)
             .with_binary(self.binary)
             .with_max_message_size(self.max_message)
+            // With somebody who hears of it, the library keeps account of what the server was told.
+            .with_feedback_observer(FeedbackObserver::new(|_| {}))
     }
 }

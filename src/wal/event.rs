@@ -31,6 +31,8 @@ pub struct Transaction {
     pub commit_lsn: Lsn,
     /// Commit time, on PostgreSQL's clock.
     pub commit_time: Stamp,
+    /// Position behind the transaction before it, as this reader has seen it.
+    pub previous: Option<Lsn>,
     /// Where it came from, when it was replicated to this server.
     pub origin: Option<String>,
 }

@@ -44,8 +44,10 @@
 //! Not guaranteed: messages written with `pg_logical_emit_message(false, ...)` belong to no transaction, and may come again
 //! after a break. A temporary slot is gone with its connection: then the reader ends.
 
+mod catalogue;
 mod checkpoint;
 mod config;
+pub mod envelope;
 mod error;
 mod event;
 mod outbox;
@@ -54,9 +56,11 @@ mod position;
 mod reader;
 mod relation;
 mod slots;
+mod types;
 mod value;
 mod watch;
 
+pub use catalogue::CatalogueColumn;
 pub use checkpoint::{Checkpoint, FileCheckpoint};
 pub use config::{Acknowledge, Origins, ReaderConfig, Server, Slot};
 pub use error::ReaderError;
@@ -65,6 +69,7 @@ pub use outbox::{OutboxError, OutboxKey, OutboxTable};
 pub use pgwire_replication::{SslMode, TlsConfig};
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
 pub use reader::{Acknowledger, Reader, ReaderHandle, ReaderStats};
-pub use relation::{Column, Relation, Relations};
+pub use relation::{Column, Relation, Relations, ReplicaIdentity};
 pub use slots::{SlotState, current_lsn, drop_slot, ensure_publication, list_slots};
+pub use types::{Kind, Type, Types};
 pub use value::{FromValue, ValueError};

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::catalogue::{Catalogue, CatalogueColumn};
 use super::config::{Acknowledge, Origins, ReaderConfig, Slot};
 use super::event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
 use super::pgoutput::{self, Message};
@@ -28,6 +29,9 @@ const POSTGRES_EPOCH_S: i64 = 946_684_800;
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// Longest wait for the server to accept the stream.
 const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Longest wait for the last position to be told.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a reader has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -119,6 +123,8 @@ impl Reader {
                     handler,
                     acknowledger: thread_acknowledger,
                     relations: Relations::default(),
+                    catalogue: Catalogue::default(),
+                    looked_up: None,
                     place: Place::default(),
                     stats: ReaderStats::default(),
                     stop: thread_stop,
@@ -203,6 +209,8 @@ impl Drop for ReaderHandle {
 struct Place {
     /// Behind this, nothing has been handed over.
     handled: Lsn,
+    /// Behind the last transaction that came by.
+    ended: Lsn,
     /// Behind the last transaction that had something for the handler.
     told: Lsn,
     /// The transaction being read.
@@ -231,6 +239,9 @@ struct Work<H> {
     handler: H,
     acknowledger: Acknowledger,
     relations: Relations,
+    catalogue: Catalogue,
+    /// What the catalogue says of the table whose description is next.
+    looked_up: Option<Vec<CatalogueColumn>>,
     place: Place,
     stats: ReaderStats,
     stop: CancellationToken,
@@ -256,7 +267,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Work<H> {
             match self.follow(&mut client, &mut watch).await? {
                 Ended::Stopped => {
                     self.acknowledge(&client)?;
-                    // The server hears the last position before the connection closes.
+                    self.tell_the_last(&client).await;
                     if let Err(error) = client.shutdown().await {
                         tracing::debug!(%error, "the stream did not close cleanly");
                     }
@@ -435,6 +446,15 @@ impl<H: FnMut(Event<'_>) -> Flow> Work<H> {
             };
             match event {
                 Ok(Some(event)) => {
+                    if self.config.describe
+                        && let ReplicationEvent::XLogData { data, .. } = &event
+                        && data.first() == Some(&b'R')
+                    {
+                        // The description comes again with the next stream.
+                        if let Err(cause) = self.look_up(data).await {
+                            return Ok(Ended::Broken(cause));
+                        }
+                    }
                     if self.handle(event)?.is_break() {
                         return Ok(Ended::Stopped);
                     }
@@ -447,6 +467,22 @@ impl<H: FnMut(Event<'_>) -> Flow> Work<H> {
                 Err(cause) => return Ok(Ended::Broken(cause)),
             }
         }
+    }
+
+    /// Asks the catalogue for what a description does not say.
+    async fn look_up(&mut self, data: &Bytes) -> Result<(), PgWireError> {
+        // What is no description is an error where it is handled.
+        let Ok(Message::Relation(description)) = pgoutput::decode(data) else {
+            return Ok(());
+        };
+        let server = &self.config.server;
+        if self.relations.lacks_a_type_of(&description) {
+            let types = self.catalogue.types(server).await?;
+            self.relations.types_mut().learn(&types);
+        }
+        let columns = self.catalogue.columns(server, description.oid).await?;
+        self.looked_up = Some(columns);
+        Ok(())
     }
 
     fn is_behind(&self) -> bool {
@@ -467,6 +503,27 @@ impl<H: FnMut(Event<'_>) -> Flow> Work<H> {
         Ok(())
     }
 
+    /// The server hears the last position before the connection closes, so that it does not send again what was
+    /// acknowledged. The protocol library tells it once in a status interval.
+    async fn tell_the_last(&self, client: &ReplicationClient) {
+        if let Slot::Temporary(_) = self.config.slot {
+            return;
+        }
+        let limit = (self.config.status_interval + Duration::from_millis(500)).min(FAREWELL_LIMIT);
+        let told = async {
+            while client.feedback_pending_since().is_some() && client.is_running() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        if tokio::time::timeout(limit, told).await.is_err() {
+            tracing::warn!(
+                slot = %self.config.slot.name(),
+                lsn = %self.stats.acknowledged,
+                "the server has not heard of the last position; what lies before it comes again"
+            );
+        }
+    }
+
     fn handle(&mut self, event: ReplicationEvent) -> Result<Flow, ReaderError> {
         match event {
             ReplicationEvent::XLogData {
@@ -481,6 +538,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Work<H> {
                     xid: Xid(xid),
                     commit_lsn: Lsn(final_lsn.as_u64()),
                     commit_time: postgres_time(commit_time_micros),
+                    previous: (self.place.ended != Lsn(0)).then_some(self.place.ended),
                     origin: None,
                 })
                 .map(|()| Flow::Continue(())),
@@ -529,6 +587,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Work<H> {
         self.stats.transactions += 1;
         self.stats.last_lsn = end_lsn;
         self.place.handled = end_lsn;
+        self.place.ended = end_lsn;
         let Some(open) = self.place.open.take() else {
             return Flow::Continue(());
         };
@@ -565,7 +624,8 @@ impl<H: FnMut(Event<'_>) -> Flow> Work<H> {
         let received = self.clock.now();
         let (oid, operation, new, old) = match message {
             Message::Relation(description) => {
-                self.relations.describe(&description);
+                let columns = self.looked_up.take();
+                self.relations.describe(&description, columns.as_deref());
                 return Ok(Flow::Continue(()));
             }
             Message::Origin { name, .. } => {

@@ -207,7 +207,10 @@ mod tests {
             name: "c".to_owned(),
             type_oid: 25,
             type_modifier: -1,
+            kind: crate::wal::Kind::Text,
             key: false,
+            not_null: None,
+            default: None,
         }
     }
 

@@ -76,12 +76,7 @@ fn setup_and_cleanup(stack: &TestStack) {
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
     assert_eq!(stack.things(), before);
     stack.sql("DROP TABLE users_own");
-    stack.block_on(async {
-        use rdkafka::admin::{AdminClient, AdminOptions};
-        let admin: AdminClient<_> = stack.kafka().create().unwrap();
-        let options = AdminOptions::new();
-        admin.delete_topics(&["users-own"], &options).await.unwrap();
-    });
+    stack.delete_topics(&["users-own"]);
 }
 
 fn stages_alone(stack: &TestStack) {

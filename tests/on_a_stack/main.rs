@@ -6,8 +6,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod commands;
+mod envelopes;
 mod interrupts;
 mod outages;
+mod proxy;
+mod reader;
 mod refusals;
 mod stack;
 
@@ -27,6 +30,8 @@ fn main() {
         refusals::TESTS,
         interrupts::TESTS,
         outages::TESTS,
+        reader::TESTS,
+        envelopes::TESTS,
     ]
     .concat();
     let stack = (!args.list).then(|| Arc::new(TestStack::up()));

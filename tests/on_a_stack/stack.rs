@@ -182,6 +182,13 @@ impl TestStack {
         names.filter(|name| !name.starts_with('_')).collect()
     }
 
+    pub fn delete_topics(&self, names: &[&str]) {
+        use rdkafka::admin::{AdminClient, AdminOptions};
+        let admin: AdminClient<_> = self.kafka().create().unwrap();
+        let options = AdminOptions::new();
+        self.block_on(admin.delete_topics(names, &options)).unwrap();
+    }
+
     pub fn connectors(&self) -> Vec<String> {
         let url = format!("{}/connectors", self.env["CONNECT_URL"]);
         self.block_on(async {

@@ -1,0 +1,313 @@
+//! Changes as Debezium's events: what its JsonConverter writes without schemas, so that its consumers can be ours.
+//!
+//! Where Debezium leaves a type out (composites, multiranges, geometry but points, arrays of those), so do we. Where it
+//! writes something that is not the value, we write the value:
+//!
+//! | type | Debezium 3.6 writes | we write |
+//! | --- | --- | --- |
+//! | `name` | null | the name |
+//! | `bit(n)[]` | null | the bits of each |
+//! | a default with a quote in it, for null | the text before the quote | the default |
+//! | `int[][]` and other arrays of arrays | null, or a name of Java's, for each inner one | the inner arrays |
+//!
+//! And where it writes something surprising that consumers may rely on, we write the same: for null a column's default,
+//! where that is a constant (`replace.null.with.default` of the converter), and its type's zero where it may not be null
+//! and the old row does not tell it; bits without the zeros before
+//! them, `numeric[]` with a NaN in it as null, `numeric(5,-2)` has a scale of 2046, an infinite `date` is a number of days that means none, timestamps beyond what
+//! microseconds of 64 bits hold overflow.
+
+mod decimal;
+mod time;
+mod value;
+
+use super::pgoutput::{OldTuple, Tuple, Value};
+use super::{Change, Kind, Operation, Relation};
+use crate::timeline::Stamp;
+
+pub use value::{Decimals, UNAVAILABLE};
+
+/// How events are made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvelopeConfig {
+    /// `topic.prefix`: first part of the topics' names, and `source.name`.
+    pub name: String,
+    /// The database.
+    pub database: String,
+    /// `source.version`.
+    pub version: String,
+    /// `decimal.handling.mode`.
+    pub decimals: Decimals,
+    /// Whether a delete is followed by a record without a value: `tombstones.on.delete`.
+    pub tombstones: bool,
+}
+
+impl EnvelopeConfig {
+    /// As Debezium is by default, under this name.
+    #[must_use]
+    pub fn new(name: impl Into<String>, database: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            database: database.into(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            decimals: Decimals::default(),
+            tombstones: true,
+        }
+    }
+}
+
+/// A record of Kafka's, or a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its key, JSON; `None` where the table has no key.
+    pub key: Option<&'a [u8]>,
+    /// Its value, JSON; `None` for a tombstone.
+    pub value: Option<&'a [u8]>,
+}
+
+/// Why a change cannot be written as an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// It came in binary format.
+    #[error(
+        "{relation}.{column} came in PostgreSQL's binary format; events are made of its text format"
+    )]
+    Binary {
+        /// Table.
+        relation: String,
+        /// Column.
+        column: String,
+    },
+}
+
+/// Makes events, in buffers that are used again.
+#[derive(Debug)]
+pub struct Envelopes {
+    config: EnvelopeConfig,
+    key: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Envelopes {
+    /// With empty buffers.
+    #[must_use]
+    pub fn new(config: EnvelopeConfig) -> Self {
+        Self {
+            config,
+            key: Vec::with_capacity(256),
+            value: Vec::with_capacity(4_096),
+        }
+    }
+
+    /// The topic of a table.
+    #[must_use]
+    pub fn topic(&self, relation: &Relation) -> String {
+        format!("{}.{relation}", self.config.name)
+    }
+
+    /// The records of a change: one, but for a delete, which has a tombstone behind it, and a change of the key, which is
+    /// a delete and a create. `now` is when the event is made.
+    ///
+    /// # Errors
+    /// When the change is in binary format.
+    pub fn write(
+        &mut self,
+        change: &Change<'_>,
+        now: Stamp,
+        mut emit: impl FnMut(Record<'_>),
+    ) -> Result<(), EnvelopeError> {
+        let old = change.old.as_ref().map(|old| match old {
+            OldTuple::Key(row) | OldTuple::Full(row) => row,
+        });
+        let new = change.new.as_ref();
+        match change.operation {
+            Operation::Insert => self.one(change, 'c', None, new, now, &mut emit),
+            Operation::Update => match (old, new) {
+                (Some(old), Some(new)) if moves(change.relation, old, new) => {
+                    self.delete(change, Some(old), now, &mut emit)?;
+                    self.one(change, 'c', None, Some(new), now, &mut emit)
+                }
+                (old, new) => self.one(change, 'u', old, new, now, &mut emit),
+            },
+            Operation::Delete => self.delete(change, old, now, &mut emit),
+            Operation::Truncate { .. } => self.one(change, 't', None, None, now, &mut emit),
+        }
+    }
+
+    fn delete(
+        &mut self,
+        change: &Change<'_>,
+        old: Option<&Tuple<'_>>,
+        now: Stamp,
+        emit: &mut impl FnMut(Record<'_>),
+    ) -> Result<(), EnvelopeError> {
+        self.one(change, 'd', old, None, now, emit)?;
+        if self.config.tombstones {
+            emit(Record {
+                key: (!self.key.is_empty()).then_some(&self.key),
+                value: None,
+            });
+        }
+        Ok(())
+    }
+
+    fn one(
+        &mut self,
+        change: &Change<'_>,
+        op: char,
+        before: Option<&Tuple<'_>>,
+        after: Option<&Tuple<'_>>,
+        now: Stamp,
+        emit: &mut impl FnMut(Record<'_>),
+    ) -> Result<(), EnvelopeError> {
+        let relation = change.relation;
+        self.key.clear();
+        if let Some(row) = after.or(before)
+            && !relation.primary_key.is_empty()
+        {
+            let columns = relation.primary_key.iter().copied();
+            let row = (row, None);
+            object(&mut self.key, relation, row, columns, self.config.decimals)?;
+        }
+        let out = &mut self.value;
+        out.clear();
+        for (name, row) in [("{\"before\":", before), (",\"after\":", after)] {
+            value::raw(out, name);
+            match row {
+                Some(row) => {
+                    let columns = 0..relation.columns.len();
+                    let row = (row, change.old.as_ref());
+                    object(out, relation, row, columns, self.config.decimals)?;
+                }
+                None => value::raw(out, "null"),
+            }
+        }
+        source(out, &self.config, change);
+        value::raw(out, ",\"transaction\":null,\"op\":\"");
+        out.push(u8::try_from(op).unwrap_or(b'?'));
+        out.push(b'"');
+        times(out, now.0);
+        out.push(b'}');
+        emit(Record {
+            key: (!self.key.is_empty()).then_some(&self.key),
+            value: Some(&self.value),
+        });
+        Ok(())
+    }
+}
+
+/// Whether an update changes the primary key.
+fn moves(relation: &Relation, old: &Tuple<'_>, new: &Tuple<'_>) -> bool {
+    relation.primary_key.iter().any(
+        |&index| match (old.values.get(index), new.values.get(index)) {
+            // What is not sent did not change.
+            (_, Some(Value::Unchanged)) => false,
+            (old, new) => old != new,
+        },
+    )
+}
+
+/// Whether Debezium's events have a column of this type.
+fn has_a_form(kind: &Kind) -> bool {
+    match kind {
+        Kind::Other => false,
+        Kind::Array(element) => !matches!(
+            **element,
+            Kind::Other | Kind::Interval | Kind::Money | Kind::Point
+        ),
+        _ => true,
+    }
+}
+
+/// A row, or its key.
+fn object(
+    out: &mut Vec<u8>,
+    relation: &Relation,
+    (row, old): (&Tuple<'_>, Option<&OldTuple<'_>>),
+    columns: impl Iterator<Item = usize>,
+    decimals: Decimals,
+) -> Result<(), EnvelopeError> {
+    out.push(b'{');
+    let start = out.len();
+    for index in columns {
+        let (Some(column), Some(mut cell)) = (relation.columns.get(index), row.values.get(index))
+        else {
+            continue;
+        };
+        // Where the replica identity is the whole row, the old one has what the new one lacks.
+        if *cell == Value::Unchanged
+            && let Some(OldTuple::Full(old)) = old
+        {
+            cell = old.values.get(index).unwrap_or(cell);
+        }
+        if !has_a_form(&column.kind) {
+            continue;
+        }
+        if out.len() > start {
+            out.push(b',');
+        }
+        value::string(out, &column.name);
+        out.push(b':');
+        match cell {
+            Value::Null => value::write_null(out, column, decimals),
+            Value::Unchanged => value::write_unavailable(out, &column.kind),
+            Value::Text(text) => {
+                value::write(out, text, &column.kind, column.type_modifier, decimals);
+            }
+            Value::Binary(_) => {
+                return Err(EnvelopeError::Binary {
+                    relation: relation.to_string(),
+                    column: column.name.clone(),
+                });
+            }
+        }
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+fn source(out: &mut Vec<u8>, config: &EnvelopeConfig, change: &Change<'_>) {
+    let (transaction, relation) = (change.transaction, change.relation);
+    let unsigned = |out: &mut Vec<u8>, number: u64| value::raw(out, &number.to_string());
+    value::raw(out, ",\"source\":{\"version\":");
+    value::string(out, &config.version);
+    value::raw(out, ",\"connector\":\"postgresql\",\"name\":");
+    value::string(out, &config.name);
+    let nanos = transaction.commit_time.0;
+    value::raw(out, ",\"ts_ms\":");
+    value::number(out, nanos.div_euclid(1_000_000));
+    value::raw(out, ",\"snapshot\":\"false\",\"db\":");
+    value::string(out, &config.database);
+    value::raw(out, ",\"sequence\":\"[");
+    match transaction.previous {
+        Some(lsn) => value::raw(out, &format!("\\\"{}\\\"", lsn.0)),
+        None => value::raw(out, "null"),
+    }
+    value::raw(out, &format!(",\\\"{}\\\"]\",\"ts_us\":", change.lsn.0));
+    value::number(out, nanos.div_euclid(1_000));
+    value::raw(out, ",\"ts_ns\":");
+    value::number(out, nanos);
+    value::raw(out, ",\"schema\":");
+    value::string(out, &relation.schema);
+    value::raw(out, ",\"table\":");
+    value::string(out, &relation.name);
+    value::raw(out, ",\"txId\":");
+    unsigned(out, u64::from(transaction.xid.0));
+    value::raw(out, ",\"lsn\":");
+    unsigned(out, change.lsn.0);
+    value::raw(out, ",\"xmin\":null,\"origin\":");
+    match &transaction.origin {
+        Some(origin) => value::string(out, origin),
+        None => value::raw(out, "null"),
+    }
+    value::raw(out, ",\"origin_lsn\":null}");
+}
+
+/// The event's own time, three times.
+fn times(out: &mut Vec<u8>, nanos: i64) {
+    value::raw(out, ",\"ts_ms\":");
+    value::number(out, nanos.div_euclid(1_000_000));
+    value::raw(out, ",\"ts_us\":");
+    value::number(out, nanos.div_euclid(1_000));
+    value::raw(out, ",\"ts_ns\":");
+    value::number(out, nanos);
+}

@@ -1,0 +1,66 @@
+//! A TCP proxy that cuts connections.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Stands before a server. Each connection is cut after so many bytes from the server, as `after` says; it gets the
+/// number of connections so far, and `None` lets the connection be.
+pub struct Proxy {
+    pub port: u16,
+    cuts: Arc<AtomicU64>,
+}
+
+impl Proxy {
+    pub fn before(server: String, after: impl Fn(u64) -> Option<u64> + Send + 'static) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let cuts = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&cuts);
+        // It ends with the process.
+        std::thread::spawn(move || {
+            for (number, client) in (0..).zip(listener.incoming().flatten()) {
+                let Ok(server) = TcpStream::connect(&server) else {
+                    continue;
+                };
+                let (to_server, from_client) =
+                    (server.try_clone().unwrap(), client.try_clone().unwrap());
+                std::thread::spawn(move || pass(from_client, to_server, u64::MAX));
+                let (limit, counted) = (after(number), Arc::clone(&counted));
+                std::thread::spawn(move || {
+                    if pass(server, client, limit.unwrap_or(u64::MAX)) {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        Self { port, cuts }
+    }
+
+    /// Connections cut so far.
+    pub fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Relaxed)
+    }
+}
+
+/// Passes bytes on; true when it stopped for the limit.
+fn pass(mut from: TcpStream, mut to: TcpStream, limit: u64) -> bool {
+    let mut buffer = [0; 16_384];
+    let mut left = limit;
+    while left > 0 {
+        let most = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        match from.read(&mut buffer[..most]) {
+            Ok(count) if count > 0 && to.write_all(&buffer[..count]).is_ok() => {
+                left -= u64::try_from(count).unwrap();
+            }
+            _ => break,
+        }
+    }
+    // Either may be gone already.
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+    left == 0
+}

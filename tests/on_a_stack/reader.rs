@@ -1,0 +1,632 @@
+//! The WAL reader as a library, on a real server and in what may happen to it.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cdc_bench::timeline::Clock;
+use cdc_bench::wal::pgoutput::{OldTuple, Value};
+use cdc_bench::wal::{
+    Acknowledge, Event, FileCheckpoint, Lsn, Origins, Reader, ReaderConfig, ReaderError,
+    ReaderHandle, Server, Slot, SlotName, drop_slot, list_slots,
+};
+
+use super::Test;
+use super::proxy::Proxy;
+use super::stack::{TestStack, open_folder, until};
+
+pub const TESTS: &[Test] = &[
+    (
+        "reader_changes_come_with_everything_that_is_known_of_them",
+        changes,
+    ),
+    (
+        "reader_an_altered_table_is_read_as_it_was_at_each_row",
+        altered,
+    ),
+    ("reader_what_was_rolled_back_does_not_come", rolled_back),
+    ("reader_messages_and_origins_are_told", messages_and_origins),
+    (
+        "reader_a_publications_columns_and_rows_are_respected",
+        column_list_and_row_filter,
+    ),
+    ("reader_the_binary_format_gives_the_same_values", binary),
+    ("reader_two_hundred_cuts_lose_and_double_nothing", cuts),
+    (
+        "reader_a_server_that_crashes_loses_and_doubles_nothing",
+        server_crash,
+    ),
+    (
+        "reader_what_was_not_acknowledged_comes_again",
+        acknowledged_by_hand,
+    ),
+    (
+        "reader_a_checkpoint_in_a_file_wins_over_the_slot",
+        file_checkpoint,
+    ),
+    (
+        "reader_a_slot_that_is_taken_is_waited_for_or_named",
+        slot_taken,
+    ),
+    (
+        "reader_a_publication_that_is_gone_is_an_error",
+        publication_gone,
+    ),
+    (
+        "reader_a_heartbeat_lets_an_idle_slot_free_its_wal",
+        heartbeat,
+    ),
+    (
+        "reader_a_slot_that_holds_back_too_much_ends_the_reader",
+        retained,
+    ),
+];
+
+pub fn server(stack: &TestStack) -> Server {
+    server_at(stack, stack.env["POSTGRES_PORT"].parse().unwrap())
+}
+
+fn server_at(stack: &TestStack, port: u16) -> Server {
+    Server::new(
+        "127.0.0.1",
+        port,
+        &stack.env["POSTGRES_USER"],
+        stack.env["POSTGRES_PASSWORD"].clone(),
+        &stack.env["POSTGRES_DB"],
+    )
+}
+
+/// An event in words, so that a test can say what it expects.
+fn describe(event: &Event<'_>) -> String {
+    let value = |value: &Value<'_>| match value {
+        Value::Null => "null".to_owned(),
+        Value::Unchanged => "unchanged".to_owned(),
+        Value::Text(text) => (*text).to_owned(),
+        Value::Binary(bytes) => format!("{bytes:?}"),
+    };
+    let row = |row: &cdc_bench::wal::pgoutput::Tuple<'_>| {
+        row.values.iter().map(value).collect::<Vec<_>>().join(",")
+    };
+    match event {
+        Event::Begin(_) => "begin".to_owned(),
+        Event::Commit(commit) => format!("commit of {}", commit.events),
+        Event::Message(message) => format!(
+            "message {} {}{}",
+            message.prefix,
+            String::from_utf8_lossy(message.content),
+            if message.transaction.is_some() {
+                ""
+            } else {
+                " (in no transaction)"
+            }
+        ),
+        Event::Change(change) => {
+            let mut words = format!(
+                "{}#{} {}",
+                change.operation, change.index, change.relation.name
+            );
+            if let Some(new) = &change.new {
+                words += &format!(" ({})", row(new));
+            }
+            match &change.old {
+                Some(OldTuple::Key(old)) => words += &format!(" key ({})", row(old)),
+                Some(OldTuple::Full(old)) => words += &format!(" was ({})", row(old)),
+                None => {}
+            }
+            words
+        }
+    }
+}
+
+/// A reader, and what it has handed over.
+struct Reading {
+    reader: ReaderHandle,
+    events: Arc<Mutex<Vec<String>>>,
+}
+
+impl Reading {
+    fn start(stack: &TestStack, config: ReaderConfig) -> Result<Self, ReaderError> {
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&events);
+        let reader = stack.block_on(Reader::spawn(config, Clock::start(), move |event| {
+            seen.lock().unwrap().push(describe(&event));
+            ControlFlow::Continue(())
+        }))?;
+        Ok(Self { reader, events })
+    }
+
+    fn of(stack: &TestStack, publication: &str) -> Self {
+        Self::start(
+            stack,
+            ReaderConfig::new(server(stack), temporary(), [publication]),
+        )
+        .unwrap()
+    }
+
+    fn so_far(&self) -> Vec<String> {
+        self.events.lock().unwrap().clone()
+    }
+
+    /// Waits until there are this many transactions; then everything.
+    fn until_commits(&self, count: usize) -> Vec<String> {
+        let commits = || {
+            let events = self.events.lock().unwrap();
+            events
+                .iter()
+                .filter(|event| event.starts_with("commit"))
+                .count()
+        };
+        until("the transactions", || {
+            assert_eq!(self.reader.error().map(|e| e.to_string()), None);
+            commits() >= count
+        });
+        self.so_far()
+    }
+
+    /// The ids inserted, in order.
+    fn inserted(&self) -> Vec<u64> {
+        let events = self.events.lock().unwrap();
+        let id = |event: &String| {
+            let (_, row) = event.strip_prefix("insert#")?.split_once('(')?;
+            row.split([',', ')']).next()?.parse().ok()
+        };
+        events.iter().filter_map(id).collect()
+    }
+}
+
+fn temporary() -> Slot {
+    Slot::Temporary(SlotName::new("reader_test").unwrap())
+}
+
+fn permanent() -> Slot {
+    Slot::Permanent {
+        name: SlotName::new("reader_test").unwrap(),
+        failover: false,
+    }
+}
+
+fn drop_it(stack: &TestStack) {
+    let name = SlotName::new("reader_test").unwrap();
+    until("the slot to be free", || {
+        stack.block_on(drop_slot(&server(stack), &name)).is_ok()
+    });
+}
+
+/// A table `t` and a publication `p` of it, for as long as the guard lives.
+struct Table<'a>(&'a TestStack);
+
+impl<'a> Table<'a> {
+    fn make(stack: &'a TestStack, sql: &str) -> Self {
+        let table = Self(stack);
+        table.remove();
+        stack.sql(sql);
+        if !sql.contains("PUBLICATION") {
+            stack.sql("CREATE PUBLICATION p FOR TABLE t");
+        }
+        table
+    }
+
+    fn remove(&self) {
+        self.0
+            .sql("DROP PUBLICATION IF EXISTS p; DROP TABLE IF EXISTS t; DROP TABLE IF EXISTS u");
+    }
+}
+
+impl Drop for Table<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.remove();
+        }
+    }
+}
+
+fn changes(stack: &TestStack) {
+    let _table = Table::make(
+        stack,
+        "CREATE TABLE t (id int PRIMARY KEY, name text, big text);
+         ALTER TABLE t ALTER big SET STORAGE EXTERNAL;
+         CREATE TABLE u (id int, n int); ALTER TABLE u REPLICA IDENTITY FULL;
+         CREATE PUBLICATION p FOR TABLE t, u",
+    );
+    let reading = Reading::of(stack, "p");
+    stack.sql("INSERT INTO t VALUES (1, 'a', NULL), (2, NULL, repeat('x', 9000))");
+    stack.sql("UPDATE t SET name = 'b' WHERE id = 2");
+    stack.sql("UPDATE t SET id = 3 WHERE id = 1");
+    stack.sql("DELETE FROM t WHERE id = 3; INSERT INTO u VALUES (1, 2); UPDATE u SET n = 3; DELETE FROM u");
+    stack.sql("TRUNCATE t, u RESTART IDENTITY");
+    let big = "x".repeat(9000);
+    assert_eq!(
+        reading.until_commits(5),
+        [
+            "begin",
+            "insert#0 t (1,a,null)",
+            &format!("insert#1 t (2,null,{big})"),
+            "commit of 2",
+            "begin",
+            // Not null, not dropped: not sent.
+            "update#0 t (2,b,unchanged)",
+            "commit of 1",
+            "begin",
+            "update#0 t (3,a,null) key (1,null,null)",
+            "commit of 1",
+            "begin",
+            "delete#0 t key (3,null,null)",
+            "insert#1 u (1,2)",
+            "update#2 u (1,3) was (1,2)",
+            "delete#3 u was (1,3)",
+            "commit of 4",
+            "begin",
+            "truncate#0 t",
+            "truncate#1 u",
+            "commit of 2",
+        ]
+        .map(str::to_owned)
+    );
+}
+
+fn altered(stack: &TestStack) {
+    let _table = Table::make(stack, "CREATE TABLE t (id int PRIMARY KEY, a text)");
+    let reading = Reading::of(stack, "p");
+    stack.sql("INSERT INTO t VALUES (1, 'x')");
+    stack.sql("BEGIN; INSERT INTO t VALUES (2, 'x'); ALTER TABLE t ADD b int DEFAULT 5; INSERT INTO t VALUES (3, 'y', 6); COMMIT");
+    stack.sql("ALTER TABLE t DROP COLUMN a; INSERT INTO t VALUES (4, 7)");
+    stack
+        .sql("DROP TABLE t; CREATE TABLE t (id text PRIMARY KEY); ALTER PUBLICATION p ADD TABLE t");
+    stack.sql("INSERT INTO t VALUES ('five')");
+    let rows: Vec<_> = reading.until_commits(4);
+    let rows: Vec<_> = rows
+        .iter()
+        .filter(|event| event.starts_with("insert"))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            "insert#0 t (1,x)",
+            "insert#0 t (2,x)",
+            "insert#1 t (3,y,6)",
+            "insert#0 t (4,7)",
+            "insert#0 t (five)"
+        ]
+    );
+}
+
+fn rolled_back(stack: &TestStack) {
+    let _table = Table::make(stack, "CREATE TABLE t (id int PRIMARY KEY)");
+    let reading = Reading::of(stack, "p");
+    stack.sql("BEGIN; INSERT INTO t VALUES (1); SAVEPOINT s; INSERT INTO t VALUES (2); ROLLBACK TO s; INSERT INTO t VALUES (3); COMMIT");
+    stack.sql("BEGIN; INSERT INTO t VALUES (4); ROLLBACK");
+    stack.sql("INSERT INTO t VALUES (5)");
+    reading.until_commits(2);
+    assert_eq!(reading.inserted(), [1, 3, 5]);
+}
+
+fn messages_and_origins(stack: &TestStack) {
+    let _table = Table::make(stack, "CREATE TABLE t (id int PRIMARY KEY)");
+    let all = Reading::of(stack, "p");
+    let mut config = ReaderConfig::new(
+        server(stack),
+        Slot::Temporary(SlotName::new("reader_test_local").unwrap()),
+        ["p"],
+    );
+    config.origins = Origins::Local;
+    let local = Reading::start(stack, config).unwrap();
+    stack.sql("SELECT pg_logical_emit_message(false, 'note', 'at once')");
+    stack.sql("BEGIN; INSERT INTO t VALUES (1); SELECT pg_logical_emit_message(true, 'note', 'with it'); COMMIT");
+    stack.sql("SELECT pg_replication_origin_create('elsewhere')");
+    stack.sql("SELECT pg_replication_origin_session_setup('elsewhere'); INSERT INTO t VALUES (2)");
+    stack.sql("SELECT pg_replication_origin_drop('elsewhere'); INSERT INTO t VALUES (3)");
+    let events = all.until_commits(3);
+    assert_eq!(
+        events[..5],
+        [
+            "message note at once (in no transaction)",
+            "begin",
+            "insert#0 t (1)",
+            "message note with it",
+            "commit of 2"
+        ]
+    );
+    assert_eq!(all.inserted(), [1, 2, 3]);
+    local.until_commits(2);
+    assert_eq!(local.inserted(), [1, 3]);
+}
+
+fn column_list_and_row_filter(stack: &TestStack) {
+    let _table = Table::make(
+        stack,
+        "CREATE TABLE t (id int PRIMARY KEY, secret text, kind text);
+         CREATE PUBLICATION p FOR TABLE t (id, kind) WHERE (id > 10)",
+    );
+    let reading = Reading::of(stack, "p");
+    stack.sql("INSERT INTO t VALUES (1, 's', 'k')");
+    stack.sql("INSERT INTO t VALUES (11, 's', 'k')");
+    let events = reading.until_commits(1);
+    assert_eq!(events, ["begin", "insert#0 t (11,k)", "commit of 1"]);
+}
+
+fn binary(stack: &TestStack) {
+    let _table = Table::make(
+        stack,
+        "CREATE TABLE t (id bigint PRIMARY KEY, f float8, b bytea, u uuid, ok bool, j jsonb, s text)",
+    );
+    let mut config = ReaderConfig::new(server(stack), temporary(), ["p"]);
+    config.binary = true;
+    let seen = Arc::new(Mutex::new(None));
+    let kept = Arc::clone(&seen);
+    let reader = stack.block_on(Reader::spawn(config, Clock::start(), move |event| {
+        if let Event::Change(change) = event {
+            *kept.lock().unwrap() = Some((
+                change.get::<i64>("id").unwrap(),
+                change.get::<f64>("f").unwrap(),
+                change.get::<Vec<u8>>("b").unwrap(),
+                change.get::<uuid::Uuid>("u").unwrap(),
+                change.get::<bool>("ok").unwrap(),
+                change.get::<serde_json::Value>("j").unwrap(),
+                change.get::<String>("s").unwrap(),
+            ));
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }));
+    let reader = reader.unwrap();
+    stack.sql("INSERT INTO t VALUES (-5, 0.1, '\\x00ff', '0191c0de-0000-7000-8000-000000000001', true, '{\"a\": [1]}', 'text')");
+    stack.block_on(reader.ended());
+    assert_eq!(
+        seen.lock().unwrap().take(),
+        Some((
+            Some(-5),
+            Some(0.1),
+            Some(vec![0, 255]),
+            Some(uuid::Uuid::from_u128(
+                0x0191_c0de_0000_7000_8000_0000_0000_0001
+            )),
+            Some(true),
+            Some(serde_json::json!({ "a": [1] })),
+            Some("text".to_owned()),
+        ))
+    );
+}
+
+fn cuts(stack: &TestStack) {
+    let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY, pad text)");
+    let direct = format!("127.0.0.1:{}", stack.env["POSTGRES_PORT"]);
+    // Somewhere in what the server sends: in its greeting, between messages, within one.
+    let proxy = Proxy::before(direct, |number| {
+        let somewhere = (number + 1).wrapping_mul(6_364_136_223_846_793_005) >> 33;
+        (number > 0 && number <= 200).then_some(300 + somewhere % 12_000)
+    });
+    let mut config = ReaderConfig::new(server_at(stack, proxy.port), permanent(), ["p"]);
+    config.status_interval = Duration::from_millis(50);
+    // The first connection is cut as well, but by hand: it must begin.
+    let reading = Reading::start(stack, config).unwrap();
+    stack.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'reader_test'");
+    let (mut next, rows) = (0_u64, 12_000);
+    while next < rows {
+        // Transactions of 1 to 40 rows.
+        let count = 1 + next % 40;
+        stack.sql(&format!(
+            "INSERT INTO t SELECT n, repeat('p', 200) FROM generate_series({next}, {}) n",
+            next + count - 1
+        ));
+        next += count;
+    }
+    until("every row to have come", || {
+        assert_eq!(reading.reader.error().map(|e| e.to_string()), None);
+        u64::try_from(reading.inserted().len()).unwrap() >= next
+    });
+    assert_eq!(reading.inserted(), (0..next).collect::<Vec<_>>());
+    let cuts = proxy.cuts();
+    println!("{cuts} cuts");
+    let stats = reading.reader.stop().unwrap();
+    assert!(stats.reconnects > 50, "{stats:?}, {cuts} cuts");
+    drop_it(stack);
+}
+
+fn server_crash(stack: &TestStack) {
+    let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY)");
+    let reading =
+        Reading::start(stack, ReaderConfig::new(server(stack), permanent(), ["p"])).unwrap();
+    stack.sql("INSERT INTO t SELECT n FROM generate_series(0, 99) n");
+    reading.until_commits(1);
+    stack.crash("postgres");
+    stack.until_well();
+    stack.sql("INSERT INTO t SELECT n FROM generate_series(100, 199) n");
+    reading.until_commits(2);
+    assert_eq!(reading.inserted(), (0..200).collect::<Vec<_>>());
+    reading.reader.stop().unwrap();
+    drop_it(stack);
+}
+
+fn acknowledged_by_hand(stack: &TestStack) {
+    let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY)");
+    let config = || {
+        let mut config = ReaderConfig::new(server(stack), permanent(), ["p"]);
+        config.acknowledge = Acknowledge::ByHand;
+        config.status_interval = Duration::from_millis(50);
+        config
+    };
+    // A sink that has the first two transactions, and is killed before it has the third.
+    let ends = Arc::new(Mutex::new(Vec::<Lsn>::new()));
+    let seen = Arc::clone(&ends);
+    let reader = stack
+        .block_on(Reader::spawn(config(), Clock::start(), move |event| {
+            if let Event::Commit(commit) = event {
+                seen.lock().unwrap().push(commit.end_lsn);
+            }
+            ControlFlow::Continue(())
+        }))
+        .unwrap();
+    for id in 1..=3 {
+        stack.sql(&format!("INSERT INTO t VALUES ({id})"));
+    }
+    until("three transactions", || ends.lock().unwrap().len() == 3);
+    let second = ends.lock().unwrap()[1];
+    reader.acknowledger().acknowledge(second);
+    let stats = reader.stop().unwrap();
+    assert_eq!(stats.acknowledged, second);
+    let again = Reading::start(stack, config()).unwrap();
+    again.until_commits(1);
+    assert_eq!(again.inserted(), [3]);
+    again.reader.stop().unwrap();
+    // A sink that keeps positions with its data says where it is.
+    let mut told = config();
+    told.start_after = Some(ends.lock().unwrap()[2]);
+    let none = Reading::start(stack, told).unwrap();
+    stack.sql("INSERT INTO t VALUES (4)");
+    none.until_commits(1);
+    assert_eq!(none.inserted(), [4]);
+    none.reader.stop().unwrap();
+    drop_it(stack);
+}
+
+fn file_checkpoint(stack: &TestStack) {
+    let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY)");
+    let folder = open_folder();
+    let file = folder.path().join("t.lsn");
+    let config = || {
+        let mut config = ReaderConfig::new(server(stack), permanent(), ["p"]);
+        config.checkpoint = Some(Box::new(FileCheckpoint::at(&file)));
+        // The server hears of nothing in between.
+        config.status_interval = Duration::from_secs(60);
+        config
+    };
+    let first = Reading::start(stack, config()).unwrap();
+    stack.sql("INSERT INTO t VALUES (1)");
+    first.until_commits(1);
+    until("the checkpoint", || file.exists());
+    let stats = first.reader.stop().unwrap();
+    let kept: Lsn = std::fs::read_to_string(&file)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    assert_eq!(kept, stats.acknowledged);
+    stack.sql("INSERT INTO t VALUES (2)");
+    let second = Reading::start(stack, config()).unwrap();
+    second.until_commits(1);
+    assert_eq!(second.inserted(), [2]);
+    second.reader.stop().unwrap();
+    drop_it(stack);
+}
+
+fn slot_taken(stack: &TestStack) {
+    let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY)");
+    let config = || ReaderConfig::new(server(stack), permanent(), ["p"]);
+    let first = Reading::start(stack, config()).unwrap();
+    let error = Reading::start(stack, config()).err().unwrap();
+    assert!(error.to_string().contains("is active"), "{error}");
+    assert!(!error.is_permanent(), "it may be free later");
+    // One that had it, and finds it taken after a break, waits for it.
+    let state = stack.block_on(list_slots(&server(stack))).unwrap();
+    let state = state
+        .iter()
+        .find(|slot| slot.name == "reader_test")
+        .unwrap();
+    assert!(state.active_pid.is_some() && !state.temporary);
+    stack.sql("INSERT INTO t VALUES (1)");
+    first.until_commits(1);
+    first.reader.stop().unwrap();
+    drop_it(stack);
+    assert!(
+        stack
+            .block_on(list_slots(&server(stack)))
+            .unwrap()
+            .is_empty()
+    );
+}
+
+fn publication_gone(stack: &TestStack) {
+    let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY)");
+    let missing = ReaderConfig::new(server(stack), temporary(), ["p", "not_there"]);
+    let error = Reading::start(stack, missing).err().unwrap();
+    assert!(
+        error
+            .to_string()
+            .contains("CREATE PUBLICATION \"not_there\""),
+        "{error}"
+    );
+    assert!(
+        stack
+            .block_on(list_slots(&server(stack)))
+            .unwrap()
+            .is_empty()
+    );
+    let reading =
+        Reading::start(stack, ReaderConfig::new(server(stack), permanent(), ["p"])).unwrap();
+    stack.sql("DROP PUBLICATION p");
+    stack.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'reader_test'");
+    stack.block_on(async {
+        tokio::time::timeout(Duration::from_secs(20), reading.reader.ended())
+            .await
+            .unwrap();
+    });
+    let error = reading.reader.error().unwrap();
+    assert!(
+        matches!(error, ReaderError::NoPublication { .. }),
+        "{error}"
+    );
+    drop_it(stack);
+}
+
+/// Bytes of WAL that the test's slot holds back.
+fn held_back(stack: &TestStack) -> u64 {
+    let slots = stack.block_on(list_slots(&server(stack))).unwrap();
+    let slot = slots
+        .iter()
+        .find(|slot| slot.name == "reader_test")
+        .unwrap();
+    slot.retained_bytes.unwrap()
+}
+
+fn heartbeat(stack: &TestStack) {
+    let _table = Table::make(
+        stack,
+        "CREATE TABLE t (id bigint PRIMARY KEY); CREATE TABLE u (pad text)",
+    );
+    let mut config = ReaderConfig::new(server(stack), permanent(), ["p"]);
+    config.heartbeat = Some(Duration::from_millis(200));
+    config.status_interval = Duration::from_millis(100);
+    let reading = Reading::start(stack, config).unwrap();
+    // Others write; the table that is read does not change.
+    let written = 20_000_000;
+    stack.sql("INSERT INTO u SELECT repeat(md5(n::text), 30) FROM generate_series(1, 20000) n");
+    until("the slot to let go", || {
+        stack.sql("SELECT pg_log_standby_snapshot()");
+        held_back(stack) < written / 10
+    });
+    assert_eq!(reading.so_far(), [""; 0], "heartbeats are not handed over");
+    reading.reader.stop().unwrap();
+    drop_it(stack);
+}
+
+fn retained(stack: &TestStack) {
+    let _table = Table::make(
+        stack,
+        "CREATE TABLE t (id bigint PRIMARY KEY); CREATE TABLE u (pad text)",
+    );
+    let mut config = ReaderConfig::new(server(stack), permanent(), ["p"]);
+    // Nothing is ever acknowledged once there is something to acknowledge.
+    config.acknowledge = Acknowledge::ByHand;
+    config.max_retained_wal = Some(4_000_000);
+    let reading = Reading::start(stack, config).unwrap();
+    stack.sql("INSERT INTO t VALUES (1)");
+    reading.until_commits(1);
+    stack.sql("INSERT INTO u SELECT repeat(md5(n::text), 30) FROM generate_series(1, 10000) n");
+    stack.block_on(async {
+        tokio::time::timeout(Duration::from_secs(20), reading.reader.ended())
+            .await
+            .unwrap();
+    });
+    let error = reading.reader.error().unwrap();
+    assert!(
+        matches!(
+            error,
+            ReaderError::RetainedWal {
+                limit: 4_000_000,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    drop_it(stack);
+}
