@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each with its arguments and the one function it calls.
 
+mod capture;
 mod cleanup;
 mod connector_args;
 mod consume;
@@ -46,6 +47,16 @@ Examples:
   cdc-bench stack up && cdc-bench setup              on the stack that is kept
   cdc-bench setup --connector-profile stock          with Debezium as it comes
   cdc-bench cleanup                                  removes exactly what setup made";
+
+const CAPTURE_EXAMPLES: &str = "\
+Examples:
+  cdc-bench capture shop.orders                      Debezium's events, a line each, until Ctrl-C
+  cdc-bench capture orders --format flat --max 10    ten changes, plain
+  cdc-bench capture orders --slot orders > changes   goes on where it was left, each time it is started
+  cdc-bench capture orders --slot orders --until now what has happened since the last time
+
+A transaction is acknowledged to the server once its last line is out. A slot of your own holds back WAL until it is
+read or dropped: --max-retained-wal ends with an error before it is too much.";
 
 const GENERATE_EXAMPLES: &str = "\
 Examples:
@@ -94,6 +105,9 @@ enum Command {
     Setup(setup::Args),
     /// Remove what setup made, and what runs that were cut off have left
     Cleanup,
+    /// Read changes of tables out of the WAL, as JSON lines
+    #[command(after_help = CAPTURE_EXAMPLES)]
+    Capture(Box<capture::Args>),
     /// Insert events, and follow nothing
     #[command(after_help = GENERATE_EXAMPLES)]
     Generate(generate::Args),
@@ -160,6 +174,7 @@ async fn dispatch(
         Command::Stack(action) => stack::run(action, progress, &cancel).await,
         Command::Setup(args) => setup::run(args, &settings, progress, &cancel).await,
         Command::Cleanup => cleanup::run(&settings, progress, &cancel).await,
+        Command::Capture(args) => capture::run(*args, &settings, progress, &cancel).await,
         Command::Generate(args) => generate::run(args, &settings, progress, &cancel).await,
         Command::Consume(args) => consume::run(args, &settings, progress, &cancel).await,
         Command::Verify(args) => verify::run(args, &settings, progress, &cancel).await,

@@ -100,6 +100,16 @@ pub enum ReaderError {
         /// Which.
         publication: String,
     },
+    /// The publication is there, and a table that was asked for is not in it.
+    #[error(
+        "publication \"{publication}\" does not have {table}: ALTER PUBLICATION \"{publication}\" ADD TABLE {table}, or name another publication"
+    )]
+    NotPublished {
+        /// Which.
+        publication: String,
+        /// Schema and table.
+        table: String,
+    },
     /// After the stream broke in mid-transaction, that transaction did not come again: somebody else has moved the slot.
     #[error(
         "WAL reader: the transaction that commits at {wanted} was cut off, and the stream goes on with the one at {found}: another reader has moved the slot, and the rest of the first is not to be had any more"

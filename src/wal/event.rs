@@ -20,6 +20,8 @@ pub enum Event<'a> {
     Message(LogicalMessage<'a>),
     /// The transaction is whole: this is where a sink makes it durable.
     Commit(Commit<'a>),
+    /// Everything before this position has been handed over; there was nothing in it after the last commit.
+    Idle(Lsn),
 }
 
 /// A transaction, known from its beginning on.

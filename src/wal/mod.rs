@@ -70,6 +70,8 @@ pub use pgwire_replication::{SslMode, TlsConfig};
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
 pub use reader::{Acknowledger, Reader, ReaderHandle, ReaderStats};
 pub use relation::{Column, Relation, Relations, ReplicaIdentity};
-pub use slots::{SlotState, current_lsn, drop_slot, ensure_publication, list_slots};
+pub use slots::{
+    SlotState, current_lsn, drop_publication, drop_slot, ensure_publication, list_slots,
+};
 pub use types::{Kind, Type, Types};
 pub use value::{FromValue, ValueError};

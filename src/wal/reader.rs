@@ -171,6 +171,12 @@ impl ReaderHandle {
         self.acknowledger.clone()
     }
 
+    /// Whether the reader has ended by itself.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over.is_cancelled()
+    }
+
     /// Waits until the reader has ended by itself: its handler broke, or it failed.
     pub async fn ended(&self) {
         self.over.cancelled().await;
@@ -545,10 +551,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Work<H> {
             ReplicationEvent::Commit { end_lsn, .. } => {
                 Ok(self.transaction_ends(Lsn(end_lsn.as_u64())))
             }
-            ReplicationEvent::KeepAlive { wal_end, .. } => {
-                self.idle(Lsn(wal_end.as_u64()));
-                Ok(Flow::Continue(()))
-            }
+            ReplicationEvent::KeepAlive { wal_end, .. } => Ok(self.idle(Lsn(wal_end.as_u64()))),
             ReplicationEvent::Message {
                 transactional,
                 lsn,
@@ -592,8 +595,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Work<H> {
             return Flow::Continue(());
         };
         if !open.told {
-            self.idle(end_lsn);
-            return Flow::Continue(());
+            return self.idle(end_lsn);
         }
         let flow = (self.handler)(Event::Commit(Commit {
             transaction: &open.transaction,
@@ -608,14 +610,15 @@ impl<H: FnMut(Event<'_>) -> Flow> Work<H> {
     }
 
     /// Nothing of ours lies before this position: the server may let go of its WAL also where our tables are idle.
-    fn idle(&mut self, lsn: Lsn) {
+    fn idle(&mut self, lsn: Lsn) -> Flow {
         if self.place.open.is_some() || self.place.again.is_some() {
-            return;
+            return Flow::Continue(());
         }
         self.place.handled = self.place.handled.max(lsn);
         if self.acknowledger.acknowledged() >= self.place.told {
             self.acknowledger.acknowledge(lsn);
         }
+        (self.handler)(Event::Idle(lsn))
     }
 
     fn data(&mut self, lsn: Lsn, data: &Bytes) -> Result<Flow, ReaderError> {

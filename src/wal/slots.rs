@@ -79,10 +79,11 @@ pub async fn current_lsn(server: &Server) -> Result<Lsn, ReaderError> {
         })
 }
 
-/// Makes a publication of these tables when there is none of this name; true when it was made.
+/// Makes a publication of these tables when there is none of this name; true when it was made. One that is there must
+/// have them all.
 ///
 /// # Errors
-/// When the server does not answer, or refuses.
+/// When the server does not answer, or refuses, or the publication that is there lacks a table.
 pub async fn ensure_publication(
     server: &Server,
     name: &str,
@@ -91,7 +92,7 @@ pub async fn ensure_publication(
     let literal = name.replace('\'', "''");
     let there = format!("SELECT 1 FROM pg_publication WHERE pubname = '{literal}'");
     if !ask(server, &there).await?.is_empty() {
-        return Ok(false);
+        return has_tables(server, name, tables).await.map(|()| false);
     }
     let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     let tables: Vec<_> = tables
@@ -104,6 +105,43 @@ pub async fn ensure_publication(
         tables.join(", ")
     );
     ask(server, &make).await.map(|_| true)
+}
+
+async fn has_tables(
+    server: &Server,
+    name: &str,
+    tables: &[(String, String)],
+) -> Result<(), ReaderError> {
+    let question = format!(
+        "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = '{}'",
+        name.replace('\'', "''")
+    );
+    let there = ask(server, &question).await?;
+    let is_there = |(schema, table): &&(String, String)| {
+        there.iter().any(|row| {
+            row.iter()
+                .map(Option::as_deref)
+                .eq([Some(schema.as_str()), Some(table.as_str())])
+        })
+    };
+    match tables.iter().find(|table| !is_there(table)) {
+        Some((schema, table)) => Err(ReaderError::NotPublished {
+            publication: name.to_owned(),
+            table: format!("{schema}.{table}"),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Drops a publication; one that is not there is dropped already.
+///
+/// # Errors
+/// When the server does not answer, or refuses.
+pub async fn drop_publication(server: &Server, name: &str) -> Result<(), ReaderError> {
+    let name = name.replace('"', "\"\"");
+    ask(server, &format!("DROP PUBLICATION IF EXISTS \"{name}\""))
+        .await
+        .map(drop)
 }
 
 async fn ask(server: &Server, sql: &str) -> Result<Vec<Vec<Option<String>>>, ReaderError> {

@@ -5,6 +5,7 @@
 // Helpers of tests are tests.
 #![allow(clippy::unwrap_used)]
 
+mod capture;
 mod commands;
 mod envelopes;
 mod interrupts;
@@ -32,6 +33,7 @@ fn main() {
         outages::TESTS,
         reader::TESTS,
         envelopes::TESTS,
+        capture::TESTS,
     ]
     .concat();
     let stack = (!args.list).then(|| Arc::new(TestStack::up()));

@@ -89,6 +89,7 @@ fn describe(event: &Event<'_>) -> String {
     };
     match event {
         Event::Begin(_) => "begin".to_owned(),
+        Event::Idle(lsn) => format!("idle at {lsn}"),
         Event::Commit(commit) => format!("commit of {}", commit.events),
         Event::Message(message) => format!(
             "message {} {}{}",
@@ -129,7 +130,9 @@ impl Reading {
         let events = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&events);
         let reader = stack.block_on(Reader::spawn(config, Clock::start(), move |event| {
-            seen.lock().unwrap().push(describe(&event));
+            if !matches!(event, Event::Idle(_)) {
+                seen.lock().unwrap().push(describe(&event));
+            }
             ControlFlow::Continue(())
         }))?;
         Ok(Self { reader, events })

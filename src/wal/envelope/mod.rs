@@ -17,6 +17,7 @@
 //! microseconds of 64 bits hold overflow.
 
 mod decimal;
+mod flat;
 mod time;
 mod value;
 
@@ -24,6 +25,7 @@ use super::pgoutput::{OldTuple, Tuple, Value};
 use super::{Change, Kind, Operation, Relation};
 use crate::timeline::Stamp;
 
+pub use flat::write_flat;
 pub use value::{Decimals, UNAVAILABLE};
 
 /// How events are made.

@@ -1,0 +1,237 @@
+//! `capture`: the WAL reader as a tool.
+
+use std::io::{BufWriter, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::progress::Terminal;
+use crate::config::Settings;
+use crate::pipeline::{Failure, LineFormat, LinesRequest, capture_lines, exit};
+use crate::stack;
+use crate::wal::envelope::{Decimals, EnvelopeConfig};
+use crate::wal::{
+    FileCheckpoint, Lsn, Origins, ReaderConfig, ReaderError, Server, Slot, SlotName, current_lsn,
+    drop_publication, ensure_publication, list_slots,
+};
+
+/// First part of the name of the publication that is made for a capture that names none.
+const PUBLICATION: &str = "cdc_bench_capture";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Debezium's events, a value a line
+    Debezium,
+    /// The same with topic and key, and tombstones
+    DebeziumRecords,
+    /// One plain object a change
+    Flat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum DecimalHandling {
+    /// Bytes in Base64, and a scale
+    Precise,
+    /// JSON numbers
+    Double,
+    /// Texts
+    String,
+}
+
+/// Where to begin, or to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Where the server's WAL ends now.
+    Now,
+    /// Where the slot, or the checkpoint, was left.
+    Resume,
+    /// At a position.
+    At(Lsn),
+}
+
+fn begin(text: &str) -> Result<Place, String> {
+    match text {
+        "now" => Ok(Place::Now),
+        "resume" => Ok(Place::Resume),
+        lsn => lsn
+            .parse()
+            .map(Place::At)
+            .map_err(|e| format!("expected now, resume or a position: {e}")),
+    }
+}
+
+fn end(text: &str) -> Result<Place, String> {
+    match text {
+        "now" => Ok(Place::Now),
+        lsn => lsn
+            .parse()
+            .map(Place::At)
+            .map_err(|e| format!("expected now or a position: {e}")),
+    }
+}
+
+fn table(text: &str) -> Result<(String, String), String> {
+    let (schema, name) = text.split_once('.').unwrap_or(("public", text));
+    if schema.is_empty() || name.is_empty() {
+        return Err("expected TABLE or SCHEMA.TABLE".to_owned());
+    }
+    Ok((schema.to_owned(), name.to_owned()))
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Tables to capture
+    #[arg(value_name = "[SCHEMA.]TABLE", value_parser = table, required_unless_present = "publication", conflicts_with = "publication")]
+    tables: Vec<(String, String)>,
+    /// Publication to capture (repeatable) [default: one of the tables, made; removed again unless there is a slot]
+    #[arg(long, value_name = "NAME")]
+    publication: Vec<String>,
+    /// Replication slot, made when it is not there, and kept: the next capture goes on where this one ended
+    /// [default: one that is gone with this command]
+    #[arg(long, value_name = "NAME", value_parser = |name: &str| SlotName::new(name).map_err(|e| e.to_string()))]
+    slot: Option<SlotName>,
+    /// now, resume (where the slot was left), or a position such as 16/B374D848
+    #[arg(long, value_name = "PLACE", default_value = "resume", value_parser = begin)]
+    from: Place,
+    /// Stop at now, or a position [default: go on until Ctrl-C]
+    #[arg(long, value_name = "PLACE", value_parser = end)]
+    until: Option<Place>,
+    /// Stop after this many changes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max: Option<u64>,
+    /// How a change is written
+    #[arg(long, value_enum, default_value = "debezium")]
+    format: Format,
+    /// First part of topics' names, and source.name, in Debezium's formats
+    #[arg(long, value_name = "NAME", default_value = "postgres")]
+    topic_prefix: String,
+    /// How numeric is written in Debezium's formats (decimal.handling.mode)
+    #[arg(long, value_enum, default_value = "precise")]
+    decimal_handling: DecimalHandling,
+    /// File that keeps the position besides the slot; it wins over the slot's
+    #[arg(long, value_name = "FILE", requires = "slot")]
+    checkpoint: Option<PathBuf>,
+    /// Write a message into the WAL this often, so that the slot moves on though its tables are idle
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    heartbeat: Option<u64>,
+    /// End with an error when the slot holds back more WAL than this, MB
+    #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u64).range(1..))]
+    max_retained_wal: Option<u64>,
+    /// Leave out what was replicated to this server from another
+    #[arg(long)]
+    local_origin: bool,
+    /// Ask that the slot be there on a standby after a failover (PostgreSQL 17)
+    #[arg(long, requires = "slot")]
+    failover: bool,
+}
+
+pub(super) async fn run(
+    args: Args,
+    settings: &Settings,
+    progress: &Terminal,
+    cancel: &CancellationToken,
+) -> Result<ExitCode, Failure> {
+    let endpoint = stack::at_hand(settings)?.postgres()?;
+    let server = Server::new(
+        &endpoint.host,
+        endpoint.port,
+        &endpoint.user,
+        endpoint.password.clone(),
+        &endpoint.database,
+    );
+    let own = match &args.slot {
+        Some(slot) => format!("{PUBLICATION}_{slot}"),
+        None => format!("{PUBLICATION}_{}", std::process::id()),
+    };
+    let mut publications = args.publication.clone();
+    if publications.is_empty() {
+        ensure_publication(&server, &own, &args.tables).await?;
+        publications.push(own.clone());
+    }
+    let outcome = capture(&args, &server, publications, progress, cancel).await;
+    // With a slot of its own it goes on later, and needs its publication then.
+    if args.publication.is_empty() && args.slot.is_none() {
+        drop_publication(&server, &own).await?;
+    }
+    progress.clear();
+    let captured = outcome?;
+    if std::io::stderr().is_terminal() {
+        eprintln!(
+            "{} changes in {} transactions, up to {}",
+            captured.reader.changes, captured.reader.transactions, captured.reader.last_lsn
+        );
+    }
+    Ok(ExitCode::from(if cancel.is_cancelled() {
+        exit::INTERRUPTED
+    } else {
+        0
+    }))
+}
+
+async fn capture(
+    args: &Args,
+    server: &Server,
+    publications: Vec<String>,
+    progress: &Terminal,
+    cancel: &CancellationToken,
+) -> Result<crate::pipeline::LinesOutcome, Failure> {
+    let slot = match &args.slot {
+        Some(name) => Slot::Permanent {
+            name: name.clone(),
+            failover: args.failover,
+        },
+        None => {
+            let name = format!("cdc_bench_capture_{}", std::process::id());
+            Slot::Temporary(SlotName::new(&name).map_err(ReaderError::from)?)
+        }
+    };
+    let mut reader = ReaderConfig::new(server.clone(), slot, publications);
+    reader.start_after = match args.from {
+        Place::Resume => None,
+        Place::At(lsn) => Some(lsn),
+        // A slot that is not there yet begins now by itself.
+        Place::Now => match &args.slot {
+            Some(name) if exists(server, name).await? => Some(current_lsn(server).await?),
+            _ => None,
+        },
+    };
+    if let Some(file) = &args.checkpoint {
+        reader.checkpoint = Some(Box::new(FileCheckpoint::at(file)));
+    }
+    reader.heartbeat = args.heartbeat.map(Duration::from_secs);
+    reader.max_retained_wal = args.max_retained_wal.map(|mb| mb * 1_000_000);
+    if args.local_origin {
+        reader.origins = Origins::Local;
+    }
+    let envelopes = EnvelopeConfig {
+        decimals: match args.decimal_handling {
+            DecimalHandling::Precise => Decimals::Precise,
+            DecimalHandling::Double => Decimals::Double,
+            DecimalHandling::String => Decimals::Text,
+        },
+        ..EnvelopeConfig::new(&args.topic_prefix, &server.database)
+    };
+    let request = LinesRequest {
+        reader,
+        format: match args.format {
+            Format::Debezium => LineFormat::Debezium(envelopes),
+            Format::DebeziumRecords => LineFormat::DebeziumRecords(envelopes),
+            Format::Flat => LineFormat::Flat,
+        },
+        until: match args.until {
+            Some(Place::At(lsn)) => Some(lsn),
+            Some(_) => Some(current_lsn(server).await?),
+            None => None,
+        },
+        max: args.max,
+    };
+    let out = BufWriter::with_capacity(1 << 16, std::io::stdout());
+    capture_lines(request, out, progress, cancel).await
+}
+
+async fn exists(server: &Server, name: &SlotName) -> Result<bool, ReaderError> {
+    let slots = list_slots(server).await?;
+    Ok(slots.iter().any(|slot| slot.name == name.as_str()))
+}

@@ -1,0 +1,106 @@
+//! Changes as lines that a person or a small program reads at once: one object, plain values.
+
+use super::value::{self, Decimals};
+use crate::wal::pgoutput::{OldTuple, Tuple, Value};
+use crate::wal::{Change, Kind, Relation};
+
+/// `json` and `jsonb`: JSON already.
+const JSON: [u32; 2] = [114, 3802];
+
+/// Writes a change as one JSON object, without a line's end.
+///
+/// `op`, `table`, `lsn`, `commit_lsn`, `xid`, `commit_us` (microseconds since the Unix epoch, PostgreSQL's clock), `index`
+/// in its transaction; `new` and `old` rows. Numbers are numbers (`numeric` is a text, so that no digit is lost), JSON is
+/// JSON, everything else is as PostgreSQL writes it. Columns that were not sent because they did not change stand in
+/// `unchanged`, by name. The old row holds what the replica identity tells, and no nulls besides.
+pub fn write_flat(out: &mut Vec<u8>, change: &Change<'_>) {
+    let (relation, transaction) = (change.relation, change.transaction);
+    value::raw(out, "{\"op\":\"");
+    value::raw(out, &change.operation.to_string());
+    value::raw(out, "\",\"table\":");
+    value::string(out, &relation.to_string());
+    value::raw(
+        out,
+        &format!(
+            ",\"lsn\":\"{}\",\"commit_lsn\":\"{}\",\"xid\":{},\"commit_us\":{},\"index\":{}",
+            change.lsn,
+            transaction.commit_lsn,
+            transaction.xid,
+            transaction.commit_time.0.div_euclid(1_000),
+            change.index
+        ),
+    );
+    if let Some(new) = &change.new {
+        value::raw(out, ",\"new\":");
+        row(out, relation, new, |value| *value != Value::Unchanged);
+        unchanged(out, relation, new);
+    }
+    match &change.old {
+        Some(OldTuple::Key(old)) => {
+            value::raw(out, ",\"old\":");
+            row(out, relation, old, |value| *value != Value::Null);
+        }
+        Some(OldTuple::Full(old)) => {
+            value::raw(out, ",\"old\":");
+            row(out, relation, old, |_| true);
+        }
+        None => {}
+    }
+    out.push(b'}');
+}
+
+fn row(
+    out: &mut Vec<u8>,
+    relation: &Relation,
+    row: &Tuple<'_>,
+    is_told: impl Fn(&Value<'_>) -> bool,
+) {
+    out.push(b'{');
+    let start = out.len();
+    let cells = relation.columns.iter().zip(&row.values);
+    for (column, cell) in cells.filter(|(_, cell)| is_told(cell)) {
+        if out.len() > start {
+            out.push(b',');
+        }
+        value::string(out, &column.name);
+        out.push(b':');
+        match cell {
+            Value::Null | Value::Unchanged => value::raw(out, "null"),
+            Value::Text(text) if JSON.contains(&column.type_oid) => value::raw(out, text),
+            Value::Text(text) => match column.kind {
+                Kind::Bool | Kind::Integer | Kind::Float => value::write(
+                    out,
+                    text,
+                    &column.kind,
+                    column.type_modifier,
+                    Decimals::Text,
+                ),
+                _ => value::string(out, text),
+            },
+            Value::Binary(bytes) => {
+                let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                value::string(out, &format!("\\x{digits}"));
+            }
+        }
+    }
+    out.push(b'}');
+}
+
+fn unchanged(out: &mut Vec<u8>, relation: &Relation, row: &Tuple<'_>) {
+    let cells = relation.columns.iter().zip(&row.values);
+    let mut names = cells
+        .filter(|(_, cell)| **cell == Value::Unchanged)
+        .map(|(column, _)| &column.name)
+        .peekable();
+    if names.peek().is_none() {
+        return;
+    }
+    value::raw(out, ",\"unchanged\":[");
+    for (position, name) in names.enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        value::string(out, name);
+    }
+    out.push(b']');
+}
