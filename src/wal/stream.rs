@@ -1,0 +1,322 @@
+//! The connection side of a reader: opens the stream, follows it, opens it again when it breaks, and tells the server what
+//! was acknowledged.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use pgwire_replication::{Lsn as WireLsn, PgWireError, ReplicationClient, ReplicationEvent};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::catalogue::Catalogue;
+use super::config::{ReaderConfig, Slot};
+use super::event::Event;
+use super::handover::{Flow, Handover};
+use super::pgoutput::{self, Message};
+use super::reader::ReaderStats;
+use super::watch::Watch;
+use super::ReaderError;
+
+/// First and longest pause before a broken stream is opened again.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// Longest wait for the server to accept the stream.
+const START_LIMIT: Duration = Duration::from_secs(30);
+/// Longest wait for the last position to be told.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(5);
+
+/// A stream and whoever it is handed to.
+pub(super) struct Stream<H> {
+    config: ReaderConfig,
+    handover: Handover<H>,
+    catalogue: Catalogue,
+    stop: CancellationToken,
+}
+
+/// How a stream ended.
+enum Ended {
+    Stopped,
+    Broken(PgWireError),
+}
+
+impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
+    pub(super) fn new(
+        config: ReaderConfig,
+        handover: Handover<H>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            config,
+            handover,
+            catalogue: Catalogue::default(),
+            stop,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        started: oneshot::Sender<()>,
+    ) -> Result<ReaderStats, ReaderError> {
+        self.begin()?;
+        let mut client = self.first().await?;
+        // Whoever waited for the start may have gone away: then the handle is gone too, and `stop` is set.
+        let _ = started.send(());
+        let mut watch = Watch::start(&self.config);
+        loop {
+            match self.follow(&mut client, &mut watch).await? {
+                Ended::Stopped => {
+                    self.acknowledge(&client)?;
+                    self.tell_the_last(&client).await;
+                    if let Err(error) = client.shutdown().await {
+                        tracing::debug!(%error, "the stream did not close cleanly");
+                    }
+                    return Ok(self.handover.stats);
+                }
+                Ended::Broken(cause) => {
+                    if let Slot::Temporary(_) = self.config.slot {
+                        return Err(ReaderError::TemporarySlotLost {
+                            server: self.config.server.address(),
+                            last: self.handover.stats.last_lsn,
+                            reason: cause.to_string(),
+                        });
+                    }
+                    self.reject_permanent(&cause)?;
+                    match self.reopen(&cause).await? {
+                        Some(fresh) => client = fresh,
+                        None => return Ok(self.handover.stats),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The position to begin behind, where it is not the slot's own.
+    fn begin(&mut self) -> Result<(), ReaderError> {
+        let kept = match &mut self.config.checkpoint {
+            Some(checkpoint) => checkpoint.load().map_err(ReaderError::checkpoint)?,
+            None => None,
+        };
+        if let Some(lsn) = kept.or(self.config.start_after) {
+            self.handover.place.handled = lsn;
+            self.handover.place.told = lsn;
+            self.handover.acknowledger.acknowledge(lsn);
+            self.handover.stats.acknowledged = lsn;
+        }
+        Ok(())
+    }
+
+    async fn first(&mut self) -> Result<ReplicationClient, ReaderError> {
+        tokio::select! {
+            () = self.stop.cancelled() => Err(ReaderError::Thread("was stopped before the stream began".to_owned())),
+            opened = self.open(true) => opened,
+        }
+    }
+
+    /// Connects and starts the stream.
+    async fn open(&self, first: bool) -> Result<ReplicationClient, ReaderError> {
+        let server = &self.config.server;
+        let sorted = |error: PgWireError| ReaderError::of(&error, &server.address(), &server.user);
+        let acknowledged = self.handover.acknowledger.acknowledged();
+        let opening = async {
+            let wire = self.config.wire(self.handover.place.handled, acknowledged);
+            let mut client = ReplicationClient::connect_gated(wire)
+                .await
+                .map_err(sorted)?;
+            self.require_publications(&mut client).await?;
+            if first && let Some(creation) = self.config.slot.creation() {
+                match client.simple_query(&creation).await {
+                    // 42710: it is there already.
+                    Err(error)
+                        if error.to_string().contains("42710")
+                            && matches!(self.config.slot, Slot::Permanent { .. }) => {}
+                    made => drop(made.map_err(sorted)?),
+                }
+            }
+            client.start().await.map_err(sorted)?;
+            client.wait_started().await.map_err(sorted)?;
+            Ok(client)
+        };
+        tokio::time::timeout(START_LIMIT, opening)
+            .await
+            .unwrap_or_else(|_| {
+                Err(ReaderError::Connection {
+                    server: server.address(),
+                    reason: format!(
+                        "the stream did not begin within {} s",
+                        START_LIMIT.as_secs()
+                    ),
+                })
+            })
+    }
+
+    /// A server may stream nothing for a publication that is not there, and say so in its log alone.
+    async fn require_publications(
+        &self,
+        client: &mut ReplicationClient,
+    ) -> Result<(), ReaderError> {
+        let server = &self.config.server;
+        let sorted = |error: PgWireError| ReaderError::of(&error, &server.address(), &server.user);
+        let rows = client
+            .simple_query("SELECT pubname FROM pg_publication")
+            .await
+            .map_err(sorted)?;
+        let there = |name: &String| {
+            rows.iter()
+                .any(|row| matches!(row.first(), Some(Some(found)) if found == name.as_bytes()))
+        };
+        match self.config.publications.iter().find(|name| !there(name)) {
+            Some(name) => Err(ReaderError::NoPublication {
+                server: server.address(),
+                database: server.database.clone(),
+                publication: name.clone(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// What a new connection would not change.
+    fn reject_permanent(&self, cause: &PgWireError) -> Result<(), ReaderError> {
+        let server = &self.config.server;
+        let error = ReaderError::of(cause, &server.address(), &server.user);
+        if error.is_permanent() {
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Opens the stream again after it broke. `None` when it was asked to stop meanwhile.
+    async fn reopen(
+        &mut self,
+        cause: &PgWireError,
+    ) -> Result<Option<ReplicationClient>, ReaderError> {
+        tracing::warn!(%cause, slot = %self.config.slot.name(), "the WAL stream broke; opening it again");
+        self.handover.stream_broke();
+        let mut pause = BACK_OFF.0;
+        loop {
+            let attempt = async {
+                tokio::time::sleep(pause).await;
+                self.open(false).await
+            };
+            let opened = tokio::select! {
+                () = self.stop.cancelled() => return Ok(None),
+                opened = attempt => opened,
+            };
+            match opened {
+                Ok(client) => {
+                    self.handover.stats.reconnects += 1;
+                    return Ok(Some(client));
+                }
+                Err(error) if error.is_permanent() => return Err(error),
+                Err(error) => tracing::warn!(%error, "trying again in {} ms", pause.as_millis()),
+            }
+            pause = (pause * 2).min(BACK_OFF.1);
+        }
+    }
+
+    async fn follow(
+        &mut self,
+        client: &mut ReplicationClient,
+        watch: &mut Watch,
+    ) -> Result<Ended, ReaderError> {
+        let acknowledger = self.handover.acknowledger.clone();
+        let mut store = Instant::now();
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(Ended::Stopped),
+                error = watch.failed() => return Err(error),
+                () = acknowledger.raised() => {
+                    // A checkpoint costs a disk's flush: as often as the server hears of it, and no oftener.
+                    if self.config.checkpoint.is_none() || store <= Instant::now() {
+                        store = Instant::now() + self.config.status_interval;
+                        self.acknowledge(client)?;
+                    }
+                    continue;
+                }
+                () = tokio::time::sleep_until(store), if self.is_behind() && self.config.checkpoint.is_some() => {
+                    store = Instant::now() + self.config.status_interval;
+                    self.acknowledge(client)?;
+                    continue;
+                }
+                event = client.recv() => event,
+            };
+            match event {
+                Ok(Some(event)) => {
+                    if self.config.describe
+                        && let ReplicationEvent::XLogData { data, .. } = &event
+                        && data.first() == Some(&b'R')
+                    {
+                        // The description comes again with the next stream.
+                        if let Err(cause) = self.look_up(data).await {
+                            return Ok(Ended::Broken(cause));
+                        }
+                    }
+                    if self.handover.event(event)?.is_break() {
+                        return Ok(Ended::Stopped);
+                    }
+                }
+                Ok(None) => {
+                    return Ok(Ended::Broken(PgWireError::Protocol(
+                        "the server ended the stream".to_owned(),
+                    )));
+                }
+                Err(cause) => return Ok(Ended::Broken(cause)),
+            }
+        }
+    }
+
+    /// Asks the catalogue for what a description does not say.
+    async fn look_up(&mut self, data: &Bytes) -> Result<(), PgWireError> {
+        // What is no description is an error where it is handled.
+        let Ok(Message::Relation(description)) = pgoutput::decode(data) else {
+            return Ok(());
+        };
+        let server = &self.config.server;
+        if self.handover.relations.lacks_a_type_of(&description) {
+            let types = self.catalogue.types(server).await?;
+            self.handover.relations.types_mut().learn(&types);
+        }
+        let columns = self.catalogue.columns(server, description.oid).await?;
+        self.handover.looked_up = Some(columns);
+        Ok(())
+    }
+
+    fn is_behind(&self) -> bool {
+        self.handover.acknowledger.acknowledged() > self.handover.stats.acknowledged
+    }
+
+    /// Tells checkpoint and server, in this order, what was acknowledged.
+    fn acknowledge(&mut self, client: &ReplicationClient) -> Result<(), ReaderError> {
+        let lsn = self.handover.acknowledger.acknowledged();
+        if lsn <= self.handover.stats.acknowledged {
+            return Ok(());
+        }
+        if let Some(checkpoint) = &mut self.config.checkpoint {
+            checkpoint.store(lsn).map_err(ReaderError::checkpoint)?;
+        }
+        client.update_applied_lsn(WireLsn::from_u64(lsn.0));
+        self.handover.stats.acknowledged = lsn;
+        Ok(())
+    }
+
+    /// The server hears the last position before the connection closes, so that it does not send again what was
+    /// acknowledged. The protocol library tells it once in a status interval.
+    async fn tell_the_last(&self, client: &ReplicationClient) {
+        if let Slot::Temporary(_) = self.config.slot {
+            return;
+        }
+        let limit = (self.config.status_interval + Duration::from_millis(500)).min(FAREWELL_LIMIT);
+        let told = async {
+            while client.feedback_pending_since().is_some() && client.is_running() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        if tokio::time::timeout(limit, told).await.is_err() {
+            tracing::warn!(
+                slot = %self.config.slot.name(),
+                lsn = %self.handover.stats.acknowledged,
+                "the server has not heard of the last position; what lies before it comes again"
+            );
+        }
+    }
+}
