@@ -11,7 +11,9 @@ use std::ops::ControlFlow;
 
 use cdc_bench::timeline::Clock;
 use cdc_bench::wal::pgoutput::{OldTuple, Value};
-use cdc_bench::wal::{Change, Event, Operation, Reader, ReaderConfig, Server, Slot, SlotName};
+use cdc_bench::wal::{
+    Change, Event, Operation, Reader, ReaderConfig, Server, Slot, SlotName, SnapshotConfig,
+};
 
 /// The table: each row by its key, every column as PostgreSQL writes it.
 #[derive(Debug, Default)]
@@ -64,7 +66,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     );
     // Gone with this program: an example leaves nothing behind.
     let slot = Slot::Temporary(SlotName::new("mirror")?);
-    let config = ReaderConfig::new(server, slot, ["items"]);
+    let config = ReaderConfig {
+        // The rows that are there already, and then every change.
+        snapshot: Some(SnapshotConfig::default()),
+        ..ReaderConfig::new(server, slot, ["items"])
+    };
     let mut mirror = Mirror::default();
     let reader = Reader::spawn(config, Clock::start(), move |event| {
         match event {
@@ -72,7 +78,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Event::Commit(commit) => {
                 println!("at {}: {:#?}", commit.end_lsn, mirror.0);
             }
-            Event::Begin(_) | Event::Message(_) | Event::Idle(_) => {}
+            Event::Copied(table) => {
+                println!("{} as of {}: {:#?}", table.relation, table.point, mirror.0);
+            }
+            Event::Snapshot(_) | Event::Begin(_) | Event::Message(_) | Event::Idle(_) => {}
         }
         ControlFlow::Continue(())
     })

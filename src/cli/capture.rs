@@ -13,8 +13,8 @@ use crate::pipeline::{Failure, LineFormat, LinesRequest, capture_lines, exit};
 use crate::stack;
 use crate::wal::envelope::{Decimals, EnvelopeConfig};
 use crate::wal::{
-    FileCheckpoint, Lsn, Origins, ReaderConfig, ReaderError, Server, Slot, SlotName, current_lsn,
-    drop_publication, ensure_publication, list_slots,
+    FileCheckpoint, Lsn, Origins, ReaderConfig, ReaderError, Server, Slot, SlotName,
+    SnapshotConfig, current_lsn, drop_publication, ensure_publication, list_slots,
 };
 
 /// First part of the name of the publication that is made for a capture that names none.
@@ -45,6 +45,8 @@ enum DecimalHandling {
 enum Place {
     /// Where the server's WAL ends now.
     Now,
+    /// With the rows that are there already.
+    Snapshot,
     /// Where the slot, or the checkpoint, was left.
     Resume,
     /// At a position.
@@ -54,11 +56,12 @@ enum Place {
 fn begin(text: &str) -> Result<Place, String> {
     match text {
         "now" => Ok(Place::Now),
+        "snapshot" => Ok(Place::Snapshot),
         "resume" => Ok(Place::Resume),
         lsn => lsn
             .parse()
             .map(Place::At)
-            .map_err(|e| format!("expected now, resume or a position: {e}")),
+            .map_err(|e| format!("expected now, snapshot, resume or a position: {e}")),
     }
 }
 
@@ -92,9 +95,13 @@ pub(super) struct Args {
     /// [default: one that is gone with this command]
     #[arg(long, value_name = "NAME", value_parser = |name: &str| SlotName::new(name).map_err(|e| e.to_string()))]
     slot: Option<SlotName>,
-    /// now, resume (where the slot was left), or a position such as 16/B374D848
+    /// now, snapshot (the rows that are there, then every change), resume (where the slot was left), or a position such as
+    /// 16/B374D848. A snapshot with a slot takes a checkpoint, and copies no table twice
     #[arg(long, value_name = "PLACE", default_value = "resume", value_parser = begin)]
     from: Place,
+    /// Tables that a snapshot copies at once
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=64))]
+    snapshot_connections: u16,
     /// Stop at now, or a position [default: go on until Ctrl-C]
     #[arg(long, value_name = "PLACE", value_parser = end)]
     until: Option<Place>,
@@ -110,7 +117,7 @@ pub(super) struct Args {
     /// How numeric is written in Debezium's formats (decimal.handling.mode)
     #[arg(long, value_enum, default_value = "precise")]
     decimal_handling: DecimalHandling,
-    /// File that keeps the position besides the slot; it wins over the slot's
+    /// File that keeps the position besides the slot, and which tables a snapshot has copied; it wins over the slot's
     #[arg(long, value_name = "FILE", requires = "slot")]
     checkpoint: Option<PathBuf>,
     /// Write a message into the WAL this often, so that the slot moves on though its tables are idle
@@ -133,6 +140,11 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
+    if args.from == Place::Snapshot && args.slot.is_some() && args.checkpoint.is_none() {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "--from snapshot with --slot needs --checkpoint FILE, which keeps what tables are copied: without it, a capture that is cut off could not be told from one that is whole"
+        )));
+    }
     let endpoint = stack::at_hand(settings)?.postgres()?;
     let server = Server::new(
         &endpoint.host,
@@ -189,7 +201,7 @@ async fn capture(
     };
     let mut reader = ReaderConfig::new(server.clone(), slot, publications);
     reader.start_after = match args.from {
-        Place::Resume => None,
+        Place::Resume | Place::Snapshot => None,
         Place::At(lsn) => Some(lsn),
         // A slot that is not there yet begins now by itself.
         Place::Now => match &args.slot {
@@ -197,6 +209,10 @@ async fn capture(
             _ => None,
         },
     };
+    if args.from == Place::Snapshot {
+        let connections = usize::from(args.snapshot_connections);
+        reader.snapshot = Some(SnapshotConfig { connections });
+    }
     if let Some(file) = &args.checkpoint {
         reader.checkpoint = Some(Box::new(FileCheckpoint::at(file)));
     }

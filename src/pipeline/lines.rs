@@ -1,8 +1,9 @@
-//! `capture`: what our reader reads, as lines. A transaction is acknowledged to the server once its last line is out.
+//! `capture`: what our reader reads, as lines. A transaction, or a table's initial copy, is acknowledged once its last line is
+//! out.
 
 use std::io::{IsTerminal, Write};
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -15,7 +16,8 @@ use crate::stack::Progress;
 use crate::timeline::Clock;
 use crate::wal::envelope::{EnvelopeConfig, Envelopes, Record, write_flat};
 use crate::wal::{
-    Acknowledge, Acknowledger, Change, Event, Lsn, Reader, ReaderConfig, ReaderError, ReaderStats,
+    Acknowledge, Acknowledger, Change, Event, Lsn, PlannedTable, Reader, ReaderConfig, ReaderError,
+    ReaderStats, TableName,
 };
 
 /// Bytes that go to the writer at once, of a transaction that is larger.
@@ -103,7 +105,7 @@ pub async fn capture_lines(
                 let changes = shared.changes.load(Ordering::Relaxed);
                 let rate = rate(changes - shown.1, shown.0.elapsed());
                 shown = (Instant::now(), changes);
-                progress.update(step, &format!("{changes} changes, {rate:.0}/s, {}", shared.lag(&clock)));
+                progress.update(step, &shared.describe(changes, rate, &clock));
             }
         }
     }
@@ -141,6 +143,10 @@ fn rate(count: u64, elapsed: Duration) -> f64 {
 struct Shared {
     acknowledger: OnceLock<Acknowledger>,
     changes: AtomicU64,
+    /// Tables of an initial copy that are still to come.
+    tables_to_copy: AtomicUsize,
+    /// Rows of an initial copy, as the server's statistics have them; 0 where they have none.
+    rows_to_copy: AtomicU64,
     /// Commit time of the change written last, nanoseconds on PostgreSQL's clock.
     commit_time: AtomicI64,
     stopping: AtomicBool,
@@ -151,6 +157,19 @@ struct Shared {
 }
 
 impl Shared {
+    /// How far the capture is.
+    fn describe(&self, changes: u64, rate: f64, clock: &Clock) -> String {
+        let left = self.tables_to_copy.load(Ordering::Relaxed);
+        if left == 0 {
+            return format!("{changes} changes, {rate:.0}/s, {}", self.lag(clock));
+        }
+        let of = match self.rows_to_copy.load(Ordering::Relaxed) {
+            0 => String::new(),
+            rows => format!(" of about {}", rows.max(changes)),
+        };
+        format!("initial copy: {changes}{of} rows, {rate:.0}/s, {left} tables left")
+    }
+
     /// How long ago the last change was committed; PostgreSQL's clock being taken for ours.
     fn lag(&self, clock: &Clock) -> String {
         match self.commit_time.load(Ordering::Relaxed) {
@@ -163,9 +182,17 @@ impl Shared {
     }
 }
 
+/// What is whole once the lines before it are out.
+enum Whole {
+    /// A transaction, by the position behind it.
+    Transaction(Lsn),
+    /// A table of the initial copy, as of a position.
+    Copy(TableName, Lsn),
+}
+
 enum Chunk {
-    /// Lines, and the position behind their transaction when it is whole.
-    Lines(Vec<u8>, Option<Lsn>),
+    /// Lines, and what is whole with them.
+    Lines(Vec<u8>, Option<Whole>),
     /// Say when everything before this is out.
     Flush(SyncSender<()>),
 }
@@ -272,8 +299,23 @@ impl Lines {
                 }
                 ControlFlow::Continue(())
             }
+            Event::Snapshot(plan) => {
+                let estimate = |table: &PlannedTable| table.estimated_rows.unwrap_or(0);
+                let rows = plan.tables.iter().map(estimate).sum();
+                self.shared.rows_to_copy.store(rows, Ordering::Relaxed);
+                let tables = plan.tables.len();
+                self.shared.tables_to_copy.store(tables, Ordering::Relaxed);
+                ControlFlow::Continue(())
+            }
+            Event::Copied(table) => {
+                self.shared
+                    .tables_to_copy
+                    .store(table.left, Ordering::Relaxed);
+                let name = table.relation.table_name();
+                self.pass_on(Some(Whole::Copy(name, table.point)))
+            }
             Event::Commit(commit) => {
-                self.pass_on(Some(commit.end_lsn))?;
+                self.pass_on(Some(Whole::Transaction(commit.end_lsn)))?;
                 self.shared.is_within.store(false, Ordering::SeqCst);
                 self.reached(commit.end_lsn)
             }
@@ -288,9 +330,9 @@ impl Lines {
         ControlFlow::Continue(())
     }
 
-    fn pass_on(&mut self, end: Option<Lsn>) -> ControlFlow<()> {
+    fn pass_on(&mut self, whole: Option<Whole>) -> ControlFlow<()> {
         let lines = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
-        match self.sender.send(Chunk::Lines(lines, end)) {
+        match self.sender.send(Chunk::Lines(lines, whole)) {
             Ok(()) => ControlFlow::Continue(()),
             // The writer is over: it has said why.
             Err(_) => ControlFlow::Break(()),
@@ -338,11 +380,16 @@ fn write_chunks(
     chunks: &Receiver<Chunk>,
     shared: &Shared,
 ) -> std::io::Result<()> {
-    let mut whole = None;
-    let out_is_flushed = |out: &mut dyn Write, whole: &mut Option<Lsn>| {
+    let mut whole = Vec::new();
+    let out_is_flushed = |out: &mut dyn Write, whole: &mut Vec<Whole>| {
         out.flush()?;
-        if let (Some(end), Some(acknowledger)) = (whole.take(), shared.acknowledger.get()) {
-            acknowledger.acknowledge(end);
+        if let Some(acknowledger) = shared.acknowledger.get() {
+            for one in whole.drain(..) {
+                match one {
+                    Whole::Transaction(end) => acknowledger.acknowledge(end),
+                    Whole::Copy(table, point) => acknowledger.acknowledge_copy(table, point),
+                }
+            }
         }
         Ok::<(), std::io::Error>(())
     };
@@ -361,7 +408,11 @@ fn write_chunks(
         match chunk {
             Chunk::Lines(lines, end) => {
                 out.write_all(&lines)?;
-                whole = end.or(whole);
+                match (end, whole.last_mut()) {
+                    // The last transaction stands for those before it.
+                    (Some(Whole::Transaction(end)), Some(Whole::Transaction(last))) => *last = end,
+                    (end, _) => whole.extend(end),
+                }
             }
             Chunk::Flush(done) => {
                 out_is_flushed(out, &mut whole)?;

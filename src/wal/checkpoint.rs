@@ -1,28 +1,39 @@
-//! Where a reader keeps the position that its sink has, besides the slot itself.
+//! Where a reader keeps how far its sink has got, besides the slot itself.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::Lsn;
+use super::{Lsn, TableName};
 
-/// Keeps one position. What is stored is there after a crash, or the one stored before it.
+/// How far a sink has got.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// It has every transaction up to here; `None` before the first.
+    pub position: Option<Lsn>,
+    /// It has the initial copy of these tables, each with the position that its rows stand for.
+    pub copied: BTreeMap<TableName, Lsn>,
+}
+
+/// Keeps a sink's progress. What is stored is there after a crash, or what was stored before it.
 pub trait Checkpoint: Send + fmt::Debug {
-    /// The position stored last; `None` when there was none.
+    /// What was stored last; nothing at all when nothing was.
     ///
     /// # Errors
     /// When it cannot be read.
-    fn load(&mut self) -> io::Result<Option<Lsn>>;
+    fn load(&mut self) -> io::Result<Progress>;
 
-    /// Stores a position, durably.
+    /// Stores it, durably.
     ///
     /// # Errors
     /// When it cannot be stored.
-    fn store(&mut self, lsn: Lsn) -> io::Result<()>;
+    fn store(&mut self, progress: &Progress) -> io::Result<()>;
 }
 
-/// A position in a file: written beside it, synced, and put in its place.
+/// Progress in a file: written beside it, synced, and put in its place. The first line is the position, or `-`; each
+/// further one a table that is copied: `copied 16/B374D848 ["public","orders"]`.
 #[derive(Debug, Clone)]
 pub struct FileCheckpoint {
     path: PathBuf,
@@ -50,18 +61,19 @@ impl FileCheckpoint {
 }
 
 impl Checkpoint for FileCheckpoint {
-    fn load(&mut self) -> io::Result<Option<Lsn>> {
-        let text = match std::fs::read_to_string(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            text => text?,
-        };
-        let malformed = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-        text.trim().parse().map(Some).map_err(malformed)
+    fn load(&mut self) -> io::Result<Progress> {
+        match std::fs::read_to_string(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Progress::default()),
+            text => parse(&text?).map_err(|error| {
+                let path = self.path.display();
+                io::Error::new(io::ErrorKind::InvalidData, format!("{path}: {error}"))
+            }),
+        }
     }
 
-    fn store(&mut self, lsn: Lsn) -> io::Result<()> {
+    fn store(&mut self, progress: &Progress) -> io::Result<()> {
         let mut file = File::create(&self.partial)?;
-        writeln!(file, "{lsn}")?;
+        file.write_all(format(progress).as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&self.partial, &self.path)?;
         // The name is in the folder, which has a sync of its own.
@@ -73,41 +85,99 @@ impl Checkpoint for FileCheckpoint {
     }
 }
 
+fn format(progress: &Progress) -> String {
+    let mut text = match progress.position {
+        Some(lsn) => format!("{lsn}\n"),
+        None => "-\n".to_owned(),
+    };
+    for (table, point) in &progress.copied {
+        // JSON, for names with anything in them.
+        let name = serde_json::json!([table.schema, table.name]);
+        text += &format!("copied {point} {name}\n");
+    }
+    text
+}
+
+fn parse(text: &str) -> Result<Progress, String> {
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default().trim();
+    let position = match first {
+        "-" => None,
+        lsn => Some(lsn.parse().map_err(|error| format!("{error}"))?),
+    };
+    let copied = lines.map(|line| {
+        let parts = line
+            .strip_prefix("copied ")
+            .and_then(|rest| rest.split_once(' '));
+        let (point, name) = parts.ok_or_else(|| format!("{line:?} is no copied table"))?;
+        let point = point.parse().map_err(|error| format!("{error}"))?;
+        let (schema, name): (String, String) =
+            serde_json::from_str(name).map_err(|error| format!("{line:?}: {error}"))?;
+        Ok((TableName { schema, name }, point))
+    });
+    Ok(Progress {
+        position,
+        copied: copied.collect::<Result<_, String>>()?,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn at(lsn: u64) -> Progress {
+        Progress {
+            position: Some(Lsn(lsn)),
+            copied: BTreeMap::new(),
+        }
+    }
+
     #[test]
-    fn a_file_holds_the_position_stored_last() {
+    fn a_file_holds_what_was_stored_last() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("orders.lsn");
         let mut checkpoint = FileCheckpoint::at(&path);
-        assert_eq!(checkpoint.load().unwrap(), None);
-        for lsn in [Lsn(7), Lsn(0x16_b374_d848)] {
-            checkpoint.store(lsn).unwrap();
-            assert_eq!(FileCheckpoint::at(&path).load().unwrap(), Some(lsn));
+        assert_eq!(checkpoint.load().unwrap(), Progress::default());
+        for progress in [at(7), at(0x16_b374_d848)] {
+            checkpoint.store(&progress).unwrap();
+            assert_eq!(FileCheckpoint::at(&path).load().unwrap(), progress);
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "16/B374D848\n");
+        let mut copied = Progress::default();
+        copied
+            .copied
+            .insert(TableName::new("public", "a \"b\"\n"), Lsn(9));
+        copied.copied.insert(TableName::new("s", "t"), Lsn(10));
+        checkpoint.store(&copied).unwrap();
+        assert_eq!(checkpoint.load().unwrap(), copied);
     }
 
     #[test]
-    fn a_write_that_was_cut_off_leaves_the_position_before_it() {
+    fn a_write_that_was_cut_off_leaves_what_was_before_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("orders.lsn");
         let mut checkpoint = FileCheckpoint::at(&path);
-        checkpoint.store(Lsn(5)).unwrap();
+        checkpoint.store(&at(5)).unwrap();
         std::fs::write(&checkpoint.partial, "0/").unwrap();
-        assert_eq!(checkpoint.load().unwrap(), Some(Lsn(5)));
-        checkpoint.store(Lsn(6)).unwrap();
-        assert_eq!(checkpoint.load().unwrap(), Some(Lsn(6)));
+        assert_eq!(checkpoint.load().unwrap(), at(5));
+        checkpoint.store(&at(6)).unwrap();
+        assert_eq!(checkpoint.load().unwrap(), at(6));
     }
 
     #[test]
-    fn what_is_no_position_is_an_error_and_not_a_start_from_the_beginning() {
+    fn what_is_no_progress_is_an_error_and_not_a_start_from_the_beginning() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("orders.lsn");
-        std::fs::write(&path, "nonsense").unwrap();
-        let error = FileCheckpoint::at(&path).load().unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        for text in [
+            "",
+            "nonsense",
+            "0/5\nnonsense",
+            "0/5\ncopied 0/5 orders",
+            "0/5\ncopied x [\"a\",\"b\"]",
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = FileCheckpoint::at(&path).load().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{text:?}");
+        }
     }
 }

@@ -6,10 +6,11 @@ use pgwire_replication::{FeedbackObserver, Publication, ReplicationConfig, TlsCo
 use secrecy::{ExposeSecret, SecretString};
 
 use super::checkpoint::Checkpoint;
+use super::snapshot::SnapshotConfig;
 use super::{Lsn, SlotName};
 
 /// How values are written in the stream, whatever the server's or the role's own settings are.
-const SESSION: &str = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c bytea_output=hex";
+pub(super) const SESSION: &str = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c bytea_output=hex";
 
 /// The server and who we are there.
 #[derive(Debug, Clone)]
@@ -152,9 +153,12 @@ pub struct ReaderConfig {
     /// Go on behind this position, when the slot is not there yet: what a sink that keeps positions beside its data has
     /// kept. A [`Checkpoint`] that holds one wins.
     pub start_after: Option<Lsn>,
+    /// Whether the rows that are there already come first. Those of tables that the checkpoint says are copied do not; a
+    /// slot that stays needs a checkpoint for it.
+    pub snapshot: Option<SnapshotConfig>,
     /// When transactions are acknowledged.
     pub acknowledge: Acknowledge,
-    /// Where acknowledged positions are kept besides the slot itself; written before the server hears of them.
+    /// Where what was acknowledged is kept besides the slot itself; written before the server hears of them.
     pub checkpoint: Option<Box<dyn Checkpoint>>,
     /// Which transactions.
     pub origins: Origins,
@@ -190,6 +194,7 @@ impl ReaderConfig {
             publications: publications.into_iter().map(Into::into).collect(),
             slot,
             start_after: None,
+            snapshot: None,
             acknowledge: Acknowledge::default(),
             checkpoint: None,
             origins: Origins::default(),

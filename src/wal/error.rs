@@ -140,6 +140,22 @@ pub enum ReaderError {
         /// The system's words.
         reason: String,
     },
+    /// The initial copy cannot be made.
+    #[error("WAL reader: the initial copy from {source_of_rows} failed: {reason}")]
+    Copy {
+        /// Host and port, or the table.
+        source_of_rows: String,
+        /// The server's words.
+        reason: String,
+    },
+    /// An initial copy into a slot that stays, and nobody to remember what has been copied.
+    #[error(
+        "WAL reader: an initial copy with the slot \"{slot}\", which stays, needs a checkpoint that keeps which tables are copied"
+    )]
+    CopyWithoutCheckpoint {
+        /// The slot.
+        slot: SlotName,
+    },
     /// Not a name for a slot.
     #[error(transparent)]
     SlotName(#[from] InvalidSlotName),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::pgoutput::{OldTuple, Tuple};
+use super::snapshot::{CopiedTable, SnapshotPlan, SnapshotRow};
 use super::value::{FromValue, ValueError};
 use super::{Lsn, Relation, Xid};
 use crate::timeline::Stamp;
@@ -22,6 +23,11 @@ pub enum Event<'a> {
     Commit(Commit<'a>),
     /// Everything before this position has been handed over; there was nothing in it after the last commit.
     Idle(Lsn),
+    /// An initial copy begins. Rows of its tables follow as changes, [`Operation::Read`], outside of any transaction. It
+    /// begins again, with the tables that were not whole, after a break: a sink that cannot overwrite empties them.
+    Snapshot(&'a SnapshotPlan),
+    /// A table of the initial copy is whole: this is where a sink makes it durable.
+    Copied(CopiedTable<'a>),
 }
 
 /// A transaction, known from its beginning on.
@@ -53,6 +59,8 @@ pub struct Commit<'a> {
 /// What was done to a row, or to a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
+    /// A row of the initial copy: it may have been there for long.
+    Read(SnapshotRow),
     /// A new row.
     Insert,
     /// A changed row.
@@ -71,6 +79,7 @@ pub enum Operation {
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Read(_) => "read",
             Self::Insert => "insert",
             Self::Update => "update",
             Self::Delete => "delete",
@@ -86,15 +95,16 @@ pub struct Change<'a> {
     pub relation: &'a Arc<Relation>,
     /// What was done.
     pub operation: Operation,
-    /// The row after it, for inserts and updates.
+    /// The row after it, for reads, inserts and updates.
     pub new: Option<Tuple<'a>>,
     /// The row before it, as far as the replica identity tells.
     pub old: Option<OldTuple<'a>>,
-    /// Transaction.
+    /// Transaction; for a row of the initial copy the snapshot, whose commit position is the copy's and whose id is that of
+    /// a transaction which did nothing else.
     pub transaction: &'a Transaction,
     /// Position of the change: `source.lsn` in Debezium's envelope.
     pub lsn: Lsn,
-    /// How many events of its transaction came before it.
+    /// How many events of its transaction, or rows of its table's copy, came before it.
     pub index: u64,
     /// T1: when the decoded row was here, on our clock.
     pub received: Stamp,

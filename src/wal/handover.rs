@@ -1,6 +1,7 @@
 //! What the stream brings, handed over: decoded, each transaction whole, nothing twice however often the stream breaks.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use pgwire_replication::ReplicationEvent;
@@ -8,10 +9,11 @@ use pgwire_replication::ReplicationEvent;
 use super::catalogue::CatalogueColumn;
 use super::config::{Acknowledge, Origins, ReaderConfig};
 use super::event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
-use super::pgoutput::{self, Message};
+use super::pgoutput::{self, Message, RelationMessage};
 use super::reader::{Acknowledger, ReaderStats};
+use super::snapshot::{CopiedTable, Overlap, SnapshotPlan, SnapshotRow};
 use super::watch::HEARTBEAT_PREFIX;
-use super::{Lsn, ReaderError, Relations, Xid};
+use super::{Lsn, ReaderError, Relation, Relations, TableName, Xid};
 use crate::timeline::{Clock, Nanos, Stamp};
 
 /// PostgreSQL counts microseconds from 2000-01-01; this many seconds after the Unix epoch.
@@ -31,6 +33,8 @@ pub(super) struct Handover<H> {
     /// What the catalogue says of the table whose description is next.
     pub(super) looked_up: Option<Vec<CatalogueColumn>>,
     pub(super) place: Place,
+    /// What the stream brings of copied tables, and their copies have.
+    overlap: Overlap,
     pub(super) stats: ReaderStats,
 }
 
@@ -79,8 +83,68 @@ impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
             relations: Relations::default(),
             looked_up: None,
             place: Place::default(),
+            overlap: Overlap::default(),
             stats: ReaderStats::default(),
         }
+    }
+
+    /// A table's copy stands for this position: what the stream has of it before that is not handed over.
+    pub(super) fn has_copy(&mut self, table: TableName, point: Lsn) {
+        self.overlap.add(table, point);
+    }
+
+    /// Whether a table's copy has been handed over, now or before.
+    pub(super) fn is_copied(&self, table: &TableName) -> bool {
+        self.overlap.has_copy(table)
+    }
+
+    /// The rows of a table look like this from here on.
+    pub(super) fn describe(
+        &mut self,
+        message: &RelationMessage<'_>,
+        catalogue: Option<&[CatalogueColumn]>,
+    ) -> Arc<Relation> {
+        let relation = Arc::clone(self.relations.describe(message, catalogue));
+        self.overlap.describe(&relation);
+        relation
+    }
+
+    /// An initial copy begins.
+    pub(super) fn snapshot_begins(&mut self, plan: &SnapshotPlan) -> Flow {
+        (self.handler)(Event::Snapshot(plan))
+    }
+
+    /// A row of an initial copy.
+    pub(super) fn row(
+        &mut self,
+        relation: &Arc<Relation>,
+        row: pgoutput::Tuple<'_>,
+        place: SnapshotRow,
+        snapshot: &Transaction,
+        index: u64,
+    ) -> Flow {
+        self.stats.copied_rows += 1;
+        (self.handler)(Event::Change(Change {
+            relation,
+            operation: Operation::Read(place),
+            new: Some(row),
+            old: None,
+            transaction: snapshot,
+            lsn: snapshot.commit_lsn,
+            index,
+            received: self.clock.now(),
+        }))
+    }
+
+    /// A table of an initial copy is whole.
+    pub(super) fn table_is_copied(&mut self, copied: CopiedTable<'_>) -> Flow {
+        self.has_copy(copied.relation.table_name(), copied.point);
+        let flow = (self.handler)(Event::Copied(copied));
+        if self.mode == Acknowledge::OnReturn {
+            self.acknowledger
+                .acknowledge_copy(copied.relation.table_name(), copied.point);
+        }
+        flow
     }
 
     /// The transaction at hand comes again from its beginning.
@@ -188,7 +252,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
         let (oid, operation, new, old) = match message {
             Message::Relation(description) => {
                 let columns = self.looked_up.take();
-                self.relations.describe(&description, columns.as_deref());
+                self.describe(&description, columns.as_deref());
                 return Ok(Flow::Continue(()));
             }
             Message::Origin { name, .. } => {
@@ -249,6 +313,9 @@ impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
         let Some(index) = open.next() else {
             return Ok(Flow::Continue(()));
         };
+        if self.overlap.has(oid, open.transaction.commit_lsn) {
+            return Ok(Flow::Continue(()));
+        }
         if open.tell(&mut self.handler).is_break() {
             return Ok(Flow::Break(()));
         }

@@ -57,13 +57,14 @@ mod position;
 mod reader;
 mod relation;
 mod slots;
+mod snapshot;
 mod stream;
 mod types;
 mod value;
 mod watch;
 
 pub use catalogue::CatalogueColumn;
-pub use checkpoint::{Checkpoint, FileCheckpoint};
+pub use checkpoint::{Checkpoint, FileCheckpoint, Progress};
 pub use config::{Acknowledge, Origins, ReaderConfig, Server, Slot};
 pub use error::ReaderError;
 pub use event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
@@ -71,9 +72,10 @@ pub use outbox::{OutboxError, OutboxKey, OutboxTable};
 pub use pgwire_replication::{SslMode, TlsConfig};
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
 pub use reader::{Acknowledger, Reader, ReaderHandle, ReaderStats};
-pub use relation::{Column, Relation, Relations, ReplicaIdentity};
+pub use relation::{Column, Relation, Relations, ReplicaIdentity, TableName};
 pub use slots::{
     SlotState, current_lsn, drop_publication, drop_slot, ensure_publication, list_slots,
 };
+pub use snapshot::{CopiedTable, PlannedTable, SnapshotConfig, SnapshotPlan, SnapshotRow};
 pub use types::{Kind, Type, Types};
 pub use value::{FromValue, ValueError};

@@ -15,12 +15,14 @@ use super::config::ReaderConfig;
 use super::event::Event;
 use super::handover::Handover;
 use super::stream::Stream;
-use super::{Lsn, ReaderError};
+use super::{Lsn, ReaderError, TableName};
 use crate::timeline::Clock;
 
 /// What a reader has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReaderStats {
+    /// Rows of initial copies handed over.
+    pub copied_rows: u64,
     /// Changes handed over.
     pub changes: u64,
     /// Transactions that ended, also those with nothing in them for us.
@@ -44,6 +46,8 @@ pub struct Acknowledger(Arc<Acknowledged>);
 #[derive(Debug, Default)]
 struct Acknowledged {
     lsn: AtomicU64,
+    /// Tables whose copy is acknowledged, and of which the reader has not heard yet.
+    copied: Mutex<Vec<(TableName, Lsn)>>,
     raised: Notify,
 }
 
@@ -59,6 +63,18 @@ impl Acknowledger {
         if self.0.lsn.fetch_max(end_lsn.0, Ordering::AcqRel) < end_lsn.0 {
             self.0.raised.notify_one();
         }
+    }
+
+    /// The initial copy of a table, as of [`CopiedTable::point`](super::CopiedTable), is where it should be.
+    pub fn acknowledge_copy(&self, table: TableName, point: Lsn) {
+        let mut copied = self.0.copied.lock().unwrap_or_else(PoisonError::into_inner);
+        copied.push((table, point));
+        self.0.raised.notify_one();
+    }
+
+    /// The copies acknowledged since the last time.
+    pub(super) fn take_copies(&self) -> Vec<(TableName, Lsn)> {
+        std::mem::take(&mut *self.0.copied.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The position acknowledged last.
@@ -79,8 +95,9 @@ pub struct ReaderHandle {
 }
 
 impl Reader {
-    /// Opens the stream and hands every event to `handler`, on the reader's thread. Returns once the server streams: no
-    /// later change can be missed. A handler that breaks stops the reader.
+    /// Opens the stream and hands every event to `handler`, on the reader's thread. Returns once the slot is there, and the
+    /// server streams or is about to send an initial copy: no later change can be missed. A handler that breaks stops the
+    /// reader.
     ///
     /// A connection that breaks is opened again, and the stream goes on where it was: nothing is handed over twice for as
     /// long as the reader lives. A reader that is started anew begins behind what was acknowledged.

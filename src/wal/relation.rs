@@ -27,6 +27,32 @@ pub struct Column {
     pub default: Option<String>,
 }
 
+/// Name of a table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableName {
+    /// Schema.
+    pub schema: String,
+    /// Table.
+    pub name: String,
+}
+
+impl TableName {
+    /// The table of this name in this schema.
+    #[must_use]
+    pub fn new(schema: impl Into<String>, name: impl Into<String>) -> Self {
+        Self {
+            schema: schema.into(),
+            name: name.into(),
+        }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.schema, self.name)
+    }
+}
+
 /// `REPLICA IDENTITY`: what the stream tells of a row before its change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplicaIdentity {
@@ -59,6 +85,12 @@ pub struct Relation {
 }
 
 impl Relation {
+    /// Its name.
+    #[must_use]
+    pub fn table_name(&self) -> TableName {
+        TableName::new(&*self.schema, &*self.name)
+    }
+
     /// Position of a column.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<usize> {
@@ -85,7 +117,7 @@ impl Relations {
         &mut self,
         message: &RelationMessage<'_>,
         catalogue: Option<&[CatalogueColumn]>,
-    ) {
+    ) -> &Arc<Relation> {
         let in_catalogue = |name: &str| {
             let columns = catalogue.unwrap_or_default();
             columns.iter().find(|column| column.name == name)
@@ -144,7 +176,8 @@ impl Relations {
             primary_key,
             columns,
         };
-        self.known.insert(message.oid, Arc::new(relation));
+        let slot = self.known.entry(message.oid);
+        slot.insert_entry(Arc::new(relation)).into_mut()
     }
 
     /// The table of a row.

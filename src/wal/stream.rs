@@ -9,14 +9,16 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::ReaderError;
 use super::catalogue::Catalogue;
+use super::checkpoint::Progress;
 use super::config::{ReaderConfig, Slot};
 use super::event::Event;
 use super::handover::{Flow, Handover};
-use super::pgoutput::{self, Message};
+use super::pgoutput::{self, Message, RelationMessage};
 use super::reader::ReaderStats;
+use super::snapshot::{Copying, Published, published};
 use super::watch::Watch;
-use super::ReaderError;
 
 /// First and longest pause before a broken stream is opened again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -30,6 +32,8 @@ pub(super) struct Stream<H> {
     config: ReaderConfig,
     handover: Handover<H>,
     catalogue: Catalogue,
+    /// What the checkpoint has.
+    progress: Progress,
     stop: CancellationToken,
 }
 
@@ -49,6 +53,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
             config,
             handover,
             catalogue: Catalogue::default(),
+            progress: Progress::default(),
             stop,
         }
     }
@@ -58,14 +63,28 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         started: oneshot::Sender<()>,
     ) -> Result<ReaderStats, ReaderError> {
         self.begin()?;
-        let mut client = self.first().await?;
+        let (mut client, to_copy) = self.first().await?;
         // Whoever waited for the start may have gone away: then the handle is gone too, and `stop` is set.
         let _ = started.send(());
         let mut watch = Watch::start(&self.config);
+        let mut ended = None;
+        if !to_copy.is_empty() {
+            if self.copy(to_copy, &mut watch).await?.is_break() {
+                // There is no stream yet to end: the connection goes, and a temporary slot with it.
+                self.acknowledge()?;
+                return Ok(self.handover.stats);
+            }
+            ended = self.start(&mut client).await.err().map(Ended::Broken);
+        }
         loop {
-            match self.follow(&mut client, &mut watch).await? {
+            let end = match ended.take() {
+                Some(end) => end,
+                None => self.follow(&mut client, &mut watch).await?,
+            };
+            match end {
                 Ended::Stopped => {
-                    self.acknowledge(&client)?;
+                    self.acknowledge()?;
+                    self.tell(&client);
                     self.tell_the_last(&client).await;
                     if let Err(error) = client.shutdown().await {
                         tracing::debug!(%error, "the stream did not close cleanly");
@@ -90,13 +109,20 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         }
     }
 
-    /// The position to begin behind, where it is not the slot's own.
+    /// The position to begin behind, where it is not the slot's own, and what is copied already.
     fn begin(&mut self) -> Result<(), ReaderError> {
-        let kept = match &mut self.config.checkpoint {
-            Some(checkpoint) => checkpoint.load().map_err(ReaderError::checkpoint)?,
-            None => None,
-        };
-        if let Some(lsn) = kept.or(self.config.start_after) {
+        if let Some(checkpoint) = &mut self.config.checkpoint {
+            self.progress = checkpoint.load().map_err(ReaderError::checkpoint)?;
+        } else if self.config.snapshot.is_some() && !matches!(self.config.slot, Slot::Temporary(_))
+        {
+            return Err(ReaderError::CopyWithoutCheckpoint {
+                slot: self.config.slot.name().clone(),
+            });
+        }
+        for (table, point) in &self.progress.copied {
+            self.handover.has_copy(table.clone(), *point);
+        }
+        if let Some(lsn) = self.progress.position.or(self.config.start_after) {
             self.handover.place.handled = lsn;
             self.handover.place.told = lsn;
             self.handover.acknowledger.acknowledge(lsn);
@@ -105,48 +131,158 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         Ok(())
     }
 
-    async fn first(&mut self) -> Result<ReplicationClient, ReaderError> {
+    /// Makes the slot. The stream begins, unless there are tables to copy before it.
+    async fn first(&mut self) -> Result<(ReplicationClient, Vec<Published>), ReaderError> {
+        let stop = self.stop.clone();
+        let opening = async {
+            let mut client = self.within_limit(self.connect(true)).await?;
+            let to_copy = self.to_copy().await?;
+            if to_copy.is_empty() {
+                let started = self.start(&mut client).await;
+                started.map_err(|error| self.sorted(&error))?;
+            }
+            Ok((client, to_copy))
+        };
         tokio::select! {
-            () = self.stop.cancelled() => Err(ReaderError::Thread("was stopped before the stream began".to_owned())),
-            opened = self.open(true) => opened,
+            () = stop.cancelled() => Err(ReaderError::Thread("was stopped before the stream began".to_owned())),
+            opened = opening => opened,
         }
     }
 
-    /// Connects and starts the stream.
-    async fn open(&self, first: bool) -> Result<ReplicationClient, ReaderError> {
+    /// The published tables that are not copied yet, where they are to be.
+    async fn to_copy(&mut self) -> Result<Vec<Published>, ReaderError> {
+        if self.config.snapshot.is_none() {
+            return Ok(Vec::new());
+        }
+        let mut tables = published(&self.config, &mut self.catalogue).await?;
+        tables.retain(|table| !self.progress.copied.contains_key(table.name()));
+        Ok(tables)
+    }
+
+    fn sorted(&self, error: &PgWireError) -> ReaderError {
         let server = &self.config.server;
-        let sorted = |error: PgWireError| ReaderError::of(&error, &server.address(), &server.user);
+        ReaderError::of(error, &server.address(), &server.user)
+    }
+
+    async fn within_limit<T>(
+        &self,
+        opening: impl Future<Output = Result<T, ReaderError>>,
+    ) -> Result<T, ReaderError> {
+        let opened = tokio::time::timeout(START_LIMIT, opening).await;
+        opened.unwrap_or_else(|_| {
+            Err(ReaderError::Connection {
+                server: self.config.server.address(),
+                reason: format!(
+                    "the stream did not begin within {} s",
+                    START_LIMIT.as_secs()
+                ),
+            })
+        })
+    }
+
+    /// Connects, and makes the slot the first time.
+    async fn connect(&self, first: bool) -> Result<ReplicationClient, ReaderError> {
         let acknowledged = self.handover.acknowledger.acknowledged();
-        let opening = async {
-            let wire = self.config.wire(self.handover.place.handled, acknowledged);
-            let mut client = ReplicationClient::connect_gated(wire)
-                .await
-                .map_err(sorted)?;
-            self.require_publications(&mut client).await?;
-            if first && let Some(creation) = self.config.slot.creation() {
-                match client.simple_query(&creation).await {
-                    // 42710: it is there already.
-                    Err(error)
-                        if error.to_string().contains("42710")
-                            && matches!(self.config.slot, Slot::Permanent { .. }) => {}
-                    made => drop(made.map_err(sorted)?),
-                }
+        let wire = self.config.wire(self.handover.place.handled, acknowledged);
+        let mut client = ReplicationClient::connect_gated(wire)
+            .await
+            .map_err(|error| self.sorted(&error))?;
+        self.require_publications(&mut client).await?;
+        if first && let Some(creation) = self.config.slot.creation() {
+            match client.simple_query(&creation).await {
+                // 42710: it is there already.
+                Err(error)
+                    if error.to_string().contains("42710")
+                        && matches!(self.config.slot, Slot::Permanent { .. }) => {}
+                made => drop(made.map_err(|error| self.sorted(&error))?),
             }
-            client.start().await.map_err(sorted)?;
-            client.wait_started().await.map_err(sorted)?;
-            Ok(client)
+        }
+        Ok(client)
+    }
+
+    /// Starts the stream.
+    async fn start(&self, client: &mut ReplicationClient) -> Result<(), PgWireError> {
+        let started = async {
+            client.start().await?;
+            client.wait_started().await
         };
-        tokio::time::timeout(START_LIMIT, opening)
+        tokio::time::timeout(START_LIMIT, started)
             .await
             .unwrap_or_else(|_| {
-                Err(ReaderError::Connection {
-                    server: server.address(),
-                    reason: format!(
-                        "the stream did not begin within {} s",
-                        START_LIMIT.as_secs()
-                    ),
-                })
+                Err(PgWireError::Protocol(format!(
+                    "the stream did not begin within {} s",
+                    START_LIMIT.as_secs()
+                )))
             })
+    }
+
+    /// Connects and starts the stream again.
+    async fn open(&self) -> Result<ReplicationClient, ReaderError> {
+        let mut client = self.within_limit(self.connect(false)).await?;
+        let started = self.start(&mut client).await;
+        started.map_err(|error| self.sorted(&error))?;
+        Ok(client)
+    }
+
+    /// Copies tables. When a connection breaks, those that are not whole are copied anew.
+    async fn copy(
+        &mut self,
+        mut tables: Vec<Published>,
+        watch: &mut Watch,
+    ) -> Result<Flow, ReaderError> {
+        let mut pause = BACK_OFF.0;
+        loop {
+            let before = self.handover.stats.copied_rows;
+            let error = match self.copy_once(&tables, watch).await {
+                Err(error) if !error.is_permanent() => error,
+                ended => return ended,
+            };
+            tracing::warn!(%error, "the initial copy broke; trying again in {} ms", pause.as_millis());
+            if self.handover.stats.copied_rows > before {
+                pause = BACK_OFF.0;
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(Flow::Break(())),
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(BACK_OFF.1);
+            tables.retain(|table| !self.handover.is_copied(table.name()));
+        }
+    }
+
+    async fn copy_once(
+        &mut self,
+        tables: &[Published],
+        watch: &mut Watch,
+    ) -> Result<Flow, ReaderError> {
+        let stop = self.stop.clone();
+        let connections = self.config.snapshot.unwrap_or_default().connections;
+        for table in tables {
+            self.learn_types(&table.description())
+                .await
+                .map_err(|error| self.sorted(&error))?;
+        }
+        let (mut copying, plan) = tokio::select! {
+            () = stop.cancelled() => return Ok(Flow::Break(())),
+            begun = Copying::begin(&self.config, connections, tables, &mut self.handover) => begun?,
+        };
+        if self.handover.snapshot_begins(&plan).is_break() {
+            return Ok(Flow::Break(()));
+        }
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(Flow::Break(())),
+                error = watch.failed() => return Err(error),
+                next = copying.next(&mut self.handover) => next?,
+            };
+            self.acknowledge()?;
+            match next {
+                Some(Flow::Continue(())) => {}
+                Some(Flow::Break(())) => return Ok(Flow::Break(())),
+                None => return Ok(Flow::Continue(())),
+            }
+        }
     }
 
     /// A server may stream nothing for a publication that is not there, and say so in its log alone.
@@ -155,11 +291,10 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         client: &mut ReplicationClient,
     ) -> Result<(), ReaderError> {
         let server = &self.config.server;
-        let sorted = |error: PgWireError| ReaderError::of(&error, &server.address(), &server.user);
         let rows = client
             .simple_query("SELECT pubname FROM pg_publication")
             .await
-            .map_err(sorted)?;
+            .map_err(|error| self.sorted(&error))?;
         let there = |name: &String| {
             rows.iter()
                 .any(|row| matches!(row.first(), Some(Some(found)) if found == name.as_bytes()))
@@ -176,8 +311,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
 
     /// What a new connection would not change.
     fn reject_permanent(&self, cause: &PgWireError) -> Result<(), ReaderError> {
-        let server = &self.config.server;
-        let error = ReaderError::of(cause, &server.address(), &server.user);
+        let error = self.sorted(cause);
         if error.is_permanent() {
             return Err(error);
         }
@@ -195,7 +329,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         loop {
             let attempt = async {
                 tokio::time::sleep(pause).await;
-                self.open(false).await
+                self.open().await
             };
             let opened = tokio::select! {
                 () = self.stop.cancelled() => return Ok(None),
@@ -229,13 +363,15 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
                     // A checkpoint costs a disk's flush: as often as the server hears of it, and no oftener.
                     if self.config.checkpoint.is_none() || store <= Instant::now() {
                         store = Instant::now() + self.config.status_interval;
-                        self.acknowledge(client)?;
+                        self.acknowledge()?;
+                        self.tell(client);
                     }
                     continue;
                 }
                 () = tokio::time::sleep_until(store), if self.is_behind() && self.config.checkpoint.is_some() => {
                     store = Instant::now() + self.config.status_interval;
-                    self.acknowledge(client)?;
+                    self.acknowledge()?;
+                    self.tell(client);
                     continue;
                 }
                 event = client.recv() => event,
@@ -271,13 +407,19 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         let Ok(Message::Relation(description)) = pgoutput::decode(data) else {
             return Ok(());
         };
+        self.learn_types(&description).await?;
         let server = &self.config.server;
-        if self.handover.relations.lacks_a_type_of(&description) {
-            let types = self.catalogue.types(server).await?;
-            self.handover.relations.types_mut().learn(&types);
-        }
         let columns = self.catalogue.columns(server, description.oid).await?;
         self.handover.looked_up = Some(columns);
+        Ok(())
+    }
+
+    /// Asks the catalogue what the types of the database's own are, where a description has one that is not known.
+    async fn learn_types(&mut self, description: &RelationMessage<'_>) -> Result<(), PgWireError> {
+        if self.config.describe && self.handover.relations.lacks_a_type_of(description) {
+            let types = self.catalogue.types(&self.config.server).await?;
+            self.handover.relations.types_mut().learn(&types);
+        }
         Ok(())
     }
 
@@ -285,18 +427,30 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         self.handover.acknowledger.acknowledged() > self.handover.stats.acknowledged
     }
 
-    /// Tells checkpoint and server, in this order, what was acknowledged.
-    fn acknowledge(&mut self, client: &ReplicationClient) -> Result<(), ReaderError> {
-        let lsn = self.handover.acknowledger.acknowledged();
-        if lsn <= self.handover.stats.acknowledged {
+    /// Tells the checkpoint what was acknowledged. The server hears of it after that: see [`Stream::tell`].
+    fn acknowledge(&mut self) -> Result<(), ReaderError> {
+        let copies = self.handover.acknowledger.take_copies();
+        if !self.is_behind() && copies.is_empty() {
             return Ok(());
         }
-        if let Some(checkpoint) = &mut self.config.checkpoint {
-            checkpoint.store(lsn).map_err(ReaderError::checkpoint)?;
+        if self.is_behind() {
+            self.progress.position = Some(self.handover.acknowledger.acknowledged());
         }
-        client.update_applied_lsn(WireLsn::from_u64(lsn.0));
-        self.handover.stats.acknowledged = lsn;
+        self.progress.copied.extend(copies);
+        if let Some(checkpoint) = &mut self.config.checkpoint {
+            checkpoint
+                .store(&self.progress)
+                .map_err(ReaderError::checkpoint)?;
+        }
+        if let Some(lsn) = self.progress.position {
+            self.handover.stats.acknowledged = lsn;
+        }
         Ok(())
+    }
+
+    /// Tells the server what was acknowledged.
+    fn tell(&self, client: &ReplicationClient) {
+        client.update_applied_lsn(WireLsn::from_u64(self.handover.stats.acknowledged.0));
     }
 
     /// The server hears the last position before the connection closes, so that it does not send again what was

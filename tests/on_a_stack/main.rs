@@ -13,6 +13,7 @@ mod outages;
 mod proxy;
 mod reader;
 mod refusals;
+mod snapshot;
 mod stack;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ fn main() {
         interrupts::TESTS,
         outages::TESTS,
         reader::TESTS,
+        snapshot::TESTS,
         envelopes::TESTS,
         capture::TESTS,
     ]

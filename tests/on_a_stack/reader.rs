@@ -77,7 +77,7 @@ fn server_at(stack: &TestStack, port: u16) -> Server {
 }
 
 /// An event in words, so that a test can say what it expects.
-fn describe(event: &Event<'_>) -> String {
+pub fn describe(event: &Event<'_>) -> String {
     let value = |value: &Value<'_>| match value {
         Value::Null => "null".to_owned(),
         Value::Unchanged => "unchanged".to_owned(),
@@ -90,6 +90,8 @@ fn describe(event: &Event<'_>) -> String {
     match event {
         Event::Begin(_) => "begin".to_owned(),
         Event::Idle(lsn) => format!("idle at {lsn}"),
+        Event::Snapshot(plan) => format!("snapshot of {}", plan.tables.len()),
+        Event::Copied(table) => format!("copied {} rows of {}", table.rows, table.relation.name),
         Event::Commit(commit) => format!("commit of {}", commit.events),
         Event::Message(message) => format!(
             "message {} {}{}",

@@ -22,7 +22,7 @@ mod time;
 mod value;
 
 use super::pgoutput::{OldTuple, Tuple, Value};
-use super::{Change, Kind, Operation, Relation};
+use super::{Change, Kind, Operation, Relation, SnapshotRow};
 use crate::timeline::Stamp;
 
 pub use flat::write_flat;
@@ -122,6 +122,7 @@ impl Envelopes {
         });
         let new = change.new.as_ref();
         match change.operation {
+            Operation::Read(_) => self.one(change, 'r', None, new, now, &mut emit),
             Operation::Insert => self.one(change, 'c', None, new, now, &mut emit),
             Operation::Update => match (old, new) {
                 (Some(old), Some(new)) if moves(change.relation, old, new) => {
@@ -277,7 +278,9 @@ fn source(out: &mut Vec<u8>, config: &EnvelopeConfig, change: &Change<'_>) {
     let nanos = transaction.commit_time.0;
     value::raw(out, ",\"ts_ms\":");
     value::number(out, nanos.div_euclid(1_000_000));
-    value::raw(out, ",\"snapshot\":\"false\",\"db\":");
+    value::raw(out, ",\"snapshot\":\"");
+    value::raw(out, snapshot(change.operation));
+    value::raw(out, "\",\"db\":");
     value::string(out, &config.database);
     value::raw(out, ",\"sequence\":\"[");
     match transaction.previous {
@@ -302,6 +305,18 @@ fn source(out: &mut Vec<u8>, config: &EnvelopeConfig, change: &Change<'_>) {
         None => value::raw(out, "null"),
     }
     value::raw(out, ",\"origin_lsn\":null}");
+}
+
+/// `source.snapshot`.
+fn snapshot(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Read(SnapshotRow::First) => "first",
+        Operation::Read(SnapshotRow::FirstInTable) => "first_in_data_collection",
+        Operation::Read(SnapshotRow::Inside) => "true",
+        Operation::Read(SnapshotRow::LastInTable) => "last_in_data_collection",
+        Operation::Read(SnapshotRow::Last) => "last",
+        _ => "false",
+    }
 }
 
 /// The event's own time, three times.
