@@ -1,6 +1,7 @@
 //! The connection side of a reader: opens the stream, follows it, opens it again when it breaks, and tells the server what
 //! was acknowledged.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,8 +16,8 @@ use super::event::Event;
 use super::handover::{Flow, Handover};
 use super::pgoutput::{self, Message};
 use super::reader::ReaderStats;
-use super::watch::Watch;
-use super::ReaderError;
+use super::watch::{Watch, missing_publication};
+use super::{Lsn, ReaderError};
 
 /// First and longest pause before a broken stream is opened again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -30,6 +31,8 @@ pub(super) struct Stream<H> {
     config: ReaderConfig,
     handover: Handover<H>,
     catalogue: Catalogue,
+    /// Where the slot stood when the stream was opened last.
+    slot_at: Cell<Lsn>,
     stop: CancellationToken,
 }
 
@@ -49,6 +52,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
             config,
             handover,
             catalogue: Catalogue::default(),
+            slot_at: Cell::default(),
             stop,
         }
     }
@@ -132,6 +136,8 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
                     made => drop(made.map_err(sorted)?),
                 }
             }
+            self.require_the_slot_where_it_was(&mut client, first)
+                .await?;
             client.start().await.map_err(sorted)?;
             client.wait_started().await.map_err(sorted)?;
             Ok(client)
@@ -156,15 +162,8 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
     ) -> Result<(), ReaderError> {
         let server = &self.config.server;
         let sorted = |error: PgWireError| ReaderError::of(&error, &server.address(), &server.user);
-        let rows = client
-            .simple_query("SELECT pubname FROM pg_publication")
-            .await
-            .map_err(sorted)?;
-        let there = |name: &String| {
-            rows.iter()
-                .any(|row| matches!(row.first(), Some(Some(found)) if found == name.as_bytes()))
-        };
-        match self.config.publications.iter().find(|name| !there(name)) {
+        let missing = missing_publication(client, &self.config.publications).await;
+        match missing.map_err(sorted)? {
             Some(name) => Err(ReaderError::NoPublication {
                 server: server.address(),
                 database: server.database.clone(),
@@ -172,6 +171,40 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
             }),
             None => Ok(()),
         }
+    }
+
+    /// A slot that somebody else has read from in between does not have what they acknowledged any more, and the server
+    /// says nothing of it.
+    async fn require_the_slot_where_it_was(
+        &self,
+        client: &mut ReplicationClient,
+        first: bool,
+    ) -> Result<(), ReaderError> {
+        let (server, slot) = (&self.config.server, self.config.slot.name());
+        let question = format!(
+            "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{slot}'"
+        );
+        let rows = client
+            .simple_query(&question)
+            .await
+            .map_err(|error| ReaderError::of(&error, &server.address(), &server.user))?;
+        let stands = rows.first().and_then(|row| row.first().cloned().flatten());
+        let stands = stands.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
+        // What is not there is said when the stream is to start.
+        let Some(stands) = stands else {
+            return Ok(());
+        };
+        let ours = self.handover.acknowledger.acknowledged();
+        if !first && stands > ours.max(self.slot_at.get()) {
+            return Err(ReaderError::SlotMoved {
+                server: server.address(),
+                slot: slot.clone(),
+                ours,
+                stands,
+            });
+        }
+        self.slot_at.set(stands);
+        Ok(())
     }
 
     /// What a new connection would not change.
@@ -277,7 +310,8 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
             self.handover.relations.types_mut().learn(&types);
         }
         let columns = self.catalogue.columns(server, description.oid).await?;
-        self.handover.looked_up = Some(columns);
+        // A table that was dropped since is in the stream alone.
+        self.handover.looked_up = (!columns.is_empty()).then_some(columns);
         Ok(())
     }
 

@@ -12,7 +12,9 @@ mod interrupts;
 mod outages;
 mod proxy;
 mod reader;
+mod reader_faults;
 mod refusals;
+mod sink;
 mod stack;
 
 use std::sync::Arc;
@@ -24,6 +26,7 @@ use stack::TestStack;
 type Test = (&'static str, fn(&TestStack));
 
 fn main() {
+    sink::be_one_if_asked();
     let mut args = Arguments::from_args();
     args.test_threads = Some(1);
     let quick = [
@@ -32,6 +35,7 @@ fn main() {
         interrupts::TESTS,
         outages::TESTS,
         reader::TESTS,
+        reader_faults::TESTS,
         envelopes::TESTS,
         capture::TESTS,
     ]
