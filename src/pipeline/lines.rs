@@ -223,11 +223,7 @@ impl Form {
 
     fn write(&mut self, out: &mut Vec<u8>, change: &Change<'_>, clock: &Clock) {
         let written = match self {
-            Self::Flat => {
-                write_flat(out, change);
-                out.push(b'\n');
-                Ok(())
-            }
+            Self::Flat => write_flat(out, change).map(|()| out.push(b'\n')),
             Self::Debezium(envelopes) => envelopes.write(change, clock.now(), |record| {
                 if let Some(value) = record.value {
                     out.extend_from_slice(value);

@@ -10,7 +10,7 @@ use super::snapshot::SnapshotConfig;
 use super::{Lsn, SlotName};
 
 /// How values are written in the stream, whatever the server's or the role's own settings are.
-pub(super) const SESSION: &str = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c bytea_output=hex";
+pub(super) const SESSION: &str = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c bytea_output=hex -c lc_monetary=C";
 
 /// The server and who we are there.
 #[derive(Debug, Clone)]

@@ -120,6 +120,20 @@ pub enum ReaderError {
         /// Commit of the one that came.
         found: Lsn,
     },
+    /// Between two connections of ours, somebody else has read from the slot, and acknowledged what we have not seen.
+    #[error(
+        "WAL reader: slot \"{slot}\" at {server} stands at {stands}, and this reader has acknowledged no more than {ours}: another reader has moved it, and what lies between is not to be had any more"
+    )]
+    SlotMoved {
+        /// Host and port.
+        server: String,
+        /// Slot.
+        slot: SlotName,
+        /// What we acknowledged last.
+        ours: Lsn,
+        /// Where it is now.
+        stands: Lsn,
+    },
     /// The slot holds back more WAL than it may.
     #[error(
         "WAL reader: slot \"{slot}\" at {server} holds back {retained} bytes of WAL, and {limit} are allowed; it goes on doing so until it is read further or dropped: SELECT pg_drop_replication_slot('{slot}')"

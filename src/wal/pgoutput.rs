@@ -316,22 +316,36 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// So many of what takes at least `size` bytes each, in one allocation. A count that lies reserves no more than the
+    /// message could hold, and fails where the message ends.
+    fn several<T>(
+        &mut self,
+        count: usize,
+        size: usize,
+        mut one: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        let most = (self.all.len() - self.at) / size;
+        let mut all = Vec::with_capacity(count.min(most));
+        for _ in 0..count {
+            all.push(one(self)?);
+        }
+        Ok(all)
+    }
+
     fn relation(&mut self) -> Result<RelationMessage<'a>, DecodeError> {
         let oid = self.u32("the relation's OID")?;
         let schema = self.string("the schema")?;
         let name = self.string("the table's name")?;
         let replica_identity = self.u8("the replica identity")?;
         let count = self.u16("the number of columns")?;
-        let columns = (0..count)
-            .map(|_| {
-                Ok(ColumnMessage {
-                    key: self.u8("a column's flags")? & 1 == 1,
-                    name: self.string("a column's name")?,
-                    type_oid: self.u32("a column's type")?,
-                    type_modifier: self.i32("a column's type modifier")?,
-                })
+        let columns = self.several(usize::from(count), 10, |input| {
+            Ok(ColumnMessage {
+                key: input.u8("a column's flags")? & 1 == 1,
+                name: input.string("a column's name")?,
+                type_oid: input.u32("a column's type")?,
+                type_modifier: input.i32("a column's type modifier")?,
             })
-            .collect::<Result<_, _>>()?;
+        })?;
         Ok(RelationMessage {
             oid,
             schema,
@@ -343,7 +357,7 @@ impl<'a> Input<'a> {
 
     fn tuple(&mut self) -> Result<Tuple<'a>, DecodeError> {
         let count = self.u16("the number of columns")?;
-        let values = (0..count).map(|_| self.value()).collect::<Result<_, _>>()?;
+        let values = self.several(usize::from(count), 1, Self::value)?;
         Ok(Tuple { values })
     }
 
@@ -398,11 +412,7 @@ impl<'a> Input<'a> {
     fn truncate(&mut self) -> Result<Message<'a>, DecodeError> {
         let count = self.length("the number of relations")?;
         let options = self.u8("the options")?;
-        // A count that lies asks for more than the message has, and fails there.
-        let mut relations = Vec::new();
-        for _ in 0..count {
-            relations.push(self.u32("a relation's OID")?);
-        }
+        let relations = self.several(count, 4, |input| input.u32("a relation's OID"))?;
         Ok(Message::Truncate {
             relations,
             cascade: options & 1 != 0,
@@ -424,5 +434,7 @@ impl<'a> Input<'a> {
     }
 }
 
+#[cfg(test)]
+mod encode;
 #[cfg(test)]
 mod tests;

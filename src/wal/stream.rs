@@ -1,6 +1,7 @@
 //! The connection side of a reader: opens the stream, follows it, opens it again when it breaks, and tells the server what
 //! was acknowledged.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,6 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::ReaderError;
 use super::catalogue::Catalogue;
 use super::checkpoint::Progress;
 use super::config::{ReaderConfig, Slot};
@@ -18,7 +18,8 @@ use super::handover::{Flow, Handover};
 use super::pgoutput::{self, Message, RelationMessage};
 use super::reader::ReaderStats;
 use super::snapshot::{Copying, Published, published};
-use super::watch::Watch;
+use super::watch::{Watch, missing_publication};
+use super::{Lsn, ReaderError};
 
 /// First and longest pause before a broken stream is opened again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -34,6 +35,8 @@ pub(super) struct Stream<H> {
     catalogue: Catalogue,
     /// What the checkpoint has.
     progress: Progress,
+    /// Where the slot stood when the stream was opened last.
+    slot_at: Cell<Lsn>,
     stop: CancellationToken,
 }
 
@@ -54,6 +57,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
             handover,
             catalogue: Catalogue::default(),
             progress: Progress::default(),
+            slot_at: Cell::default(),
             stop,
         }
     }
@@ -197,6 +201,8 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
                 made => drop(made.map_err(|error| self.sorted(&error))?),
             }
         }
+        self.require_the_slot_where_it_was(&mut client, first)
+            .await?;
         Ok(client)
     }
 
@@ -291,15 +297,8 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         client: &mut ReplicationClient,
     ) -> Result<(), ReaderError> {
         let server = &self.config.server;
-        let rows = client
-            .simple_query("SELECT pubname FROM pg_publication")
-            .await
-            .map_err(|error| self.sorted(&error))?;
-        let there = |name: &String| {
-            rows.iter()
-                .any(|row| matches!(row.first(), Some(Some(found)) if found == name.as_bytes()))
-        };
-        match self.config.publications.iter().find(|name| !there(name)) {
+        let missing = missing_publication(client, &self.config.publications).await;
+        match missing.map_err(|error| self.sorted(&error))? {
             Some(name) => Err(ReaderError::NoPublication {
                 server: server.address(),
                 database: server.database.clone(),
@@ -307,6 +306,40 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
             }),
             None => Ok(()),
         }
+    }
+
+    /// A slot that somebody else has read from in between does not have what they acknowledged any more, and the server
+    /// says nothing of it.
+    async fn require_the_slot_where_it_was(
+        &self,
+        client: &mut ReplicationClient,
+        first: bool,
+    ) -> Result<(), ReaderError> {
+        let (server, slot) = (&self.config.server, self.config.slot.name());
+        let question = format!(
+            "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{slot}'"
+        );
+        let rows = client
+            .simple_query(&question)
+            .await
+            .map_err(|error| ReaderError::of(&error, &server.address(), &server.user))?;
+        let stands = rows.first().and_then(|row| row.first().cloned().flatten());
+        let stands = stands.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
+        // What is not there is said when the stream is to start.
+        let Some(stands) = stands else {
+            return Ok(());
+        };
+        let ours = self.handover.acknowledger.acknowledged();
+        if !first && stands > ours.max(self.slot_at.get()) {
+            return Err(ReaderError::SlotMoved {
+                server: server.address(),
+                slot: slot.clone(),
+                ours,
+                stands,
+            });
+        }
+        self.slot_at.set(stands);
+        Ok(())
     }
 
     /// What a new connection would not change.
@@ -410,7 +443,8 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         self.learn_types(&description).await?;
         let server = &self.config.server;
         let columns = self.catalogue.columns(server, description.oid).await?;
-        self.handover.looked_up = Some(columns);
+        // A table that was dropped since is in the stream alone.
+        self.handover.looked_up = (!columns.is_empty()).then_some(columns);
         Ok(())
     }
 

@@ -52,28 +52,30 @@ pub trait FromValue<'a>: Sized {
     /// # Errors
     /// When it does not fit, or is not there.
     fn of(value: Value<'a>, column: &Column) -> Result<Option<Self>, ValueError> {
-        let (parsed, found) = match value {
+        let parsed = match value {
             Value::Null => return Ok(None),
             Value::Unchanged => {
                 return Err(ValueError::Unchanged {
                     column: column.name.clone(),
                 });
             }
-            Value::Text(text) => (Self::from_text(text), format!("{:?}", shortened(text))),
-            Value::Binary(bytes) => (
-                Self::from_binary(bytes),
-                format!("{} bytes in binary format", bytes.len()),
-            ),
+            Value::Text(text) => Self::from_text(text),
+            Value::Binary(bytes) => Self::from_binary(bytes),
         };
         parsed.map(Some).ok_or_else(|| ValueError::Other {
             column: column.name.clone(),
-            found,
+            found: match value {
+                Value::Text(text) => format!("{:?}", shortened(text)),
+                Value::Binary(bytes) => format!("{} bytes in binary format", bytes.len()),
+                Value::Null | Value::Unchanged => String::new(),
+            },
             expected: Self::NAME,
         })
     }
 }
 
-fn shortened(text: &str) -> &str {
+/// As much of a text as an error has room for.
+pub(super) fn shortened(text: &str) -> &str {
     let end = text.char_indices().nth(40).map_or(text.len(), |(at, _)| at);
     &text[..end]
 }

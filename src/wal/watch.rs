@@ -35,6 +35,7 @@ impl Watch {
         let duty = Duty {
             server: config.server.clone(),
             slot: config.slot.name().clone(),
+            publications: config.publications.clone(),
             heartbeat: config.heartbeat,
             limit: config.max_retained_wal,
         };
@@ -72,6 +73,7 @@ impl Drop for Watch {
 struct Duty {
     server: Server,
     slot: SlotName,
+    publications: Vec<String>,
     heartbeat: Option<Duration>,
     limit: Option<u64>,
 }
@@ -108,22 +110,39 @@ impl Duty {
                     ))
                     .await?;
             }
-            if let Some(limit) = self.limit
-                && look <= now
-            {
+            if look <= now {
                 look = now + LOOK;
-                let retained = self.retained(&mut client).await?;
-                if retained > limit {
-                    return Ok(ReaderError::RetainedWal {
-                        server: self.server.address(),
-                        slot: self.slot.clone(),
-                        retained,
-                        limit,
-                    });
+                if let Some(error) = self.look(&mut client).await? {
+                    return Ok(error);
                 }
             }
             tokio::time::sleep(interval).await;
         }
+    }
+
+    /// Looks for what is to end the stream.
+    async fn look(
+        &self,
+        client: &mut ReplicationClient,
+    ) -> Result<Option<ReaderError>, PgWireError> {
+        if let Some(limit) = self.limit {
+            let retained = self.retained(client).await?;
+            if retained > limit {
+                return Ok(Some(ReaderError::RetainedWal {
+                    server: self.server.address(),
+                    slot: self.slot.clone(),
+                    retained,
+                    limit,
+                }));
+            }
+        }
+        // The server goes on without one that was dropped, and sends nothing for it.
+        let missing = missing_publication(client, &self.publications).await?;
+        Ok(missing.map(|name| ReaderError::NoPublication {
+            server: self.server.address(),
+            database: self.server.database.clone(),
+            publication: name.clone(),
+        }))
     }
 
     /// Bytes of WAL that the slot holds back.
@@ -138,4 +157,19 @@ impl Duty {
             .and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok())
             .unwrap_or(0))
     }
+}
+
+/// The first of these publications that is not there.
+pub(super) async fn missing_publication<'a>(
+    client: &mut ReplicationClient,
+    names: &'a [String],
+) -> Result<Option<&'a String>, PgWireError> {
+    let rows = client
+        .simple_query("SELECT pubname FROM pg_publication")
+        .await?;
+    let there = |name: &String| {
+        rows.iter()
+            .any(|row| matches!(row.first(), Some(Some(found)) if found == name.as_bytes()))
+    };
+    Ok(names.iter().find(|name| !there(name)))
 }

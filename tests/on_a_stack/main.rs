@@ -12,7 +12,10 @@ mod interrupts;
 mod outages;
 mod proxy;
 mod reader;
+mod reader_faults;
 mod refusals;
+
+mod sink;
 mod snapshot;
 mod stack;
 
@@ -25,6 +28,7 @@ use stack::TestStack;
 type Test = (&'static str, fn(&TestStack));
 
 fn main() {
+    sink::be_one_if_asked();
     let mut args = Arguments::from_args();
     args.test_threads = Some(1);
     let quick = [
@@ -34,6 +38,7 @@ fn main() {
         outages::TESTS,
         reader::TESTS,
         snapshot::TESTS,
+        reader_faults::TESTS,
         envelopes::TESTS,
         capture::TESTS,
     ]

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Proxy {
     pub port: u16,
     cuts: Arc<AtomicU64>,
+    connections: Arc<AtomicU64>,
 }
 
 impl Proxy {
@@ -17,10 +18,12 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let cuts = Arc::new(AtomicU64::new(0));
-        let counted = Arc::clone(&cuts);
+        let connections = Arc::new(AtomicU64::new(0));
+        let (counted, accepted) = (Arc::clone(&cuts), Arc::clone(&connections));
         // It ends with the process.
         std::thread::spawn(move || {
             for (number, client) in (0..).zip(listener.incoming().flatten()) {
+                accepted.fetch_add(1, Ordering::Relaxed);
                 let Ok(server) = TcpStream::connect(&server) else {
                     continue;
                 };
@@ -35,7 +38,16 @@ impl Proxy {
                 });
             }
         });
-        Self { port, cuts }
+        Self {
+            port,
+            cuts,
+            connections,
+        }
+    }
+
+    /// Connections accepted so far.
+    pub fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// Connections cut so far.

@@ -124,20 +124,26 @@ impl TestStack {
         self.runtime.block_on(async { work.await })
     }
 
+    /// A connection of its own.
+    pub async fn connect(&self) -> tokio_postgres::Client {
+        let config = format!(
+            "host={} port={} user={} password={} dbname={}",
+            self.env["POSTGRES_HOST"],
+            self.env["POSTGRES_PORT"],
+            self.env["POSTGRES_USER"],
+            self.env["POSTGRES_PASSWORD"],
+            self.env["POSTGRES_DB"]
+        );
+        let connected = tokio_postgres::connect(&config, tokio_postgres::NoTls).await;
+        let (client, connection) = connected.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
     /// Runs SQL; the first column of every row.
     pub fn sql(&self, text: &str) -> Vec<String> {
         self.block_on(async {
-            let config = format!(
-                "host={} port={} user={} password={} dbname={}",
-                self.env["POSTGRES_HOST"],
-                self.env["POSTGRES_PORT"],
-                self.env["POSTGRES_USER"],
-                self.env["POSTGRES_PASSWORD"],
-                self.env["POSTGRES_DB"]
-            );
-            let connected = tokio_postgres::connect(&config, tokio_postgres::NoTls).await;
-            let (client, connection) = connected.unwrap();
-            tokio::spawn(connection);
+            let client = self.connect().await;
             let rows = client.simple_query(text).await.unwrap();
             rows.iter()
                 .filter_map(|row| match row {
@@ -251,8 +257,13 @@ impl TestStack {
 
     /// Kills a server as a crash would. Its supervisor starts it again.
     pub fn crash(&self, name: &str) {
+        self.end(name, Signal::SIGKILL);
+    }
+
+    /// Ends a server by a signal. Its supervisor starts it again.
+    pub fn end(&self, name: &str, how: Signal) {
         let pid = self.server(name)["pid"].as_i64().unwrap();
-        signal(i32::try_from(pid).unwrap(), Signal::SIGKILL);
+        signal(i32::try_from(pid).unwrap(), how);
     }
 
     /// Removes what a test that failed has left.

@@ -1,8 +1,11 @@
 //! Changes as lines that a person or a small program reads at once: one object, plain values.
 
-use super::value::{self, Decimals};
+use serde_json::value::RawValue;
+
+use super::EnvelopeError;
+use super::value::{self, Decimals, Malformed};
 use crate::wal::pgoutput::{OldTuple, Tuple, Value};
-use crate::wal::{Change, Kind, Relation};
+use crate::wal::{Change, Column, Kind, Relation};
 
 /// `json` and `jsonb`: JSON already.
 const JSON: [u32; 2] = [114, 3802];
@@ -13,7 +16,19 @@ const JSON: [u32; 2] = [114, 3802];
 /// in its transaction; `new` and `old` rows. Numbers are numbers (`numeric` is a text, so that no digit is lost), JSON is
 /// JSON, everything else is as PostgreSQL writes it. Columns that were not sent because they did not change stand in
 /// `unchanged`, by name. The old row holds what the replica identity tells, and no nulls besides.
-pub fn write_flat(out: &mut Vec<u8>, change: &Change<'_>) {
+///
+/// # Errors
+/// When the change holds what is no value of its column's type. Then nothing is written.
+pub fn write_flat(out: &mut Vec<u8>, change: &Change<'_>) -> Result<(), EnvelopeError> {
+    let start = out.len();
+    let written = object(out, change);
+    if written.is_err() {
+        out.truncate(start);
+    }
+    written
+}
+
+fn object(out: &mut Vec<u8>, change: &Change<'_>) -> Result<(), EnvelopeError> {
     let (relation, transaction) = (change.relation, change.transaction);
     value::raw(out, "{\"op\":\"");
     value::raw(out, &change.operation.to_string());
@@ -32,21 +47,22 @@ pub fn write_flat(out: &mut Vec<u8>, change: &Change<'_>) {
     );
     if let Some(new) = &change.new {
         value::raw(out, ",\"new\":");
-        row(out, relation, new, |value| *value != Value::Unchanged);
+        row(out, relation, new, |value| *value != Value::Unchanged)?;
         unchanged(out, relation, new);
     }
     match &change.old {
         Some(OldTuple::Key(old)) => {
             value::raw(out, ",\"old\":");
-            row(out, relation, old, |value| *value != Value::Null);
+            row(out, relation, old, |value| *value != Value::Null)?;
         }
         Some(OldTuple::Full(old)) => {
             value::raw(out, ",\"old\":");
-            row(out, relation, old, |_| true);
+            row(out, relation, old, |_| true)?;
         }
         None => {}
     }
     out.push(b'}');
+    Ok(())
 }
 
 fn row(
@@ -54,7 +70,7 @@ fn row(
     relation: &Relation,
     row: &Tuple<'_>,
     is_told: impl Fn(&Value<'_>) -> bool,
-) {
+) -> Result<(), EnvelopeError> {
     out.push(b'{');
     let start = out.len();
     let cells = relation.columns.iter().zip(&row.values);
@@ -66,17 +82,8 @@ fn row(
         out.push(b':');
         match cell {
             Value::Null | Value::Unchanged => value::raw(out, "null"),
-            Value::Text(text) if JSON.contains(&column.type_oid) => value::raw(out, text),
-            Value::Text(text) => match column.kind {
-                Kind::Bool | Kind::Integer | Kind::Float => value::write(
-                    out,
-                    text,
-                    &column.kind,
-                    column.type_modifier,
-                    Decimals::Text,
-                ),
-                _ => value::string(out, text),
-            },
+            Value::Text(text) => text_as_json(out, text, column)
+                .map_err(|_| EnvelopeError::malformed(relation, column, text))?,
             Value::Binary(bytes) => {
                 let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
                 value::string(out, &format!("\\x{digits}"));
@@ -84,6 +91,29 @@ fn row(
         }
     }
     out.push(b'}');
+    Ok(())
+}
+
+fn text_as_json(out: &mut Vec<u8>, text: &str, column: &Column) -> Result<(), Malformed> {
+    if JSON.contains(&column.type_oid) {
+        serde_json::from_str::<&RawValue>(text).map_err(|_| Malformed)?;
+        // `json` is kept as it was typed. Lines end in it between its tokens alone, and ours is one line.
+        out.extend(text.bytes().map(|byte| match byte {
+            b'\n' | b'\r' => b' ',
+            byte => byte,
+        }));
+        return Ok(());
+    }
+    match column.kind {
+        Kind::Bool | Kind::Integer | Kind::Float => {
+            let (kind, modifier) = (&column.kind, column.type_modifier);
+            value::write(out, text, kind, modifier, Decimals::Text)
+        }
+        _ => {
+            value::string(out, text);
+            Ok(())
+        }
+    }
 }
 
 fn unchanged(out: &mut Vec<u8>, relation: &Relation, row: &Tuple<'_>) {

@@ -22,7 +22,8 @@ mod time;
 mod value;
 
 use super::pgoutput::{OldTuple, Tuple, Value};
-use super::{Change, Kind, Operation, Relation, SnapshotRow};
+use super::value::shortened;
+use super::{Change, Column, Kind, Operation, Relation, SnapshotRow};
 use crate::timeline::Stamp;
 
 pub use flat::write_flat;
@@ -79,6 +80,26 @@ pub enum EnvelopeError {
         /// Column.
         column: String,
     },
+    /// It is no value of its column's type: whoever wrote it is no PostgreSQL that we know.
+    #[error("{relation}.{column} holds {found:?}, which is no value of its type")]
+    Malformed {
+        /// Table.
+        relation: String,
+        /// Column.
+        column: String,
+        /// What it holds, cut short.
+        found: String,
+    },
+}
+
+impl EnvelopeError {
+    fn malformed(relation: &Relation, column: &Column, text: &str) -> Self {
+        Self::Malformed {
+            relation: relation.to_string(),
+            column: column.name.clone(),
+            found: shortened(text).to_owned(),
+        }
+    }
 }
 
 /// Makes events, in buffers that are used again.
@@ -110,7 +131,7 @@ impl Envelopes {
     /// a delete and a create. `now` is when the event is made.
     ///
     /// # Errors
-    /// When the change is in binary format.
+    /// When the change is in binary format, or holds what is no value of its column's type.
     pub fn write(
         &mut self,
         change: &Change<'_>,
@@ -254,7 +275,8 @@ fn object(
             Value::Null => value::write_null(out, column, decimals),
             Value::Unchanged => value::write_unavailable(out, &column.kind),
             Value::Text(text) => {
-                value::write(out, text, &column.kind, column.type_modifier, decimals);
+                value::write(out, text, &column.kind, column.type_modifier, decimals)
+                    .map_err(|_| EnvelopeError::malformed(relation, column, text))?;
             }
             Value::Binary(_) => {
                 return Err(EnvelopeError::Binary {

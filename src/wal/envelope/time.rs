@@ -134,6 +134,12 @@ pub(super) fn zoned_time(text: &str) -> String {
             parts.next().unwrap_or(Some(0))?,
             parts.next().unwrap_or(Some(0))?,
         );
+        if [hours, minutes, seconds]
+            .iter()
+            .any(|part| !(0..60).contains(part))
+        {
+            return None;
+        }
         let offset = (hours * 3_600 + minutes * 60 + seconds) * 1_000_000;
         Some((
             micros_of_day(time)?,
@@ -234,6 +240,9 @@ mod tests {
         assert_eq!(zoned_timestamp("infinity", -1), "infinity");
         assert_eq!(zoned_time("23:59:59.999999-12:30"), "12:29:59.999999Z");
         assert_eq!(zoned_time("12:34:56+02"), "10:34:56Z");
+        // No zone is that far away, and no number that large.
+        let beyond = "12:34:56+9223372036854775807";
+        assert_eq!(zoned_time(beyond), beyond);
     }
 
     #[test]

@@ -13,6 +13,15 @@ use super::decimal::{Decimal, scale_of};
 use super::time;
 use crate::wal::{Column, FromValue, Kind};
 
+/// PostgreSQL's `MAXDIM`: arrays are nested no deeper.
+const DIMENSIONS: usize = 6;
+
+/// A text that is no value of the type it is said to be of. What was written of it is to be thrown away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+type Written = Result<(), Malformed>;
+
 /// How `numeric` and `money` are written: `decimal.handling.mode`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Decimals {
@@ -31,34 +40,46 @@ pub const UNAVAILABLE: &str = "__debezium_unavailable_value";
 const UNAVAILABLE_UUID: &str = "b68a35a7-17ad-35b3-af2a-ae46edb4545a";
 
 /// Writes a value that is not null.
-pub(super) fn write(out: &mut Vec<u8>, text: &str, kind: &Kind, modifier: i32, decimals: Decimals) {
+pub(super) fn write(
+    out: &mut Vec<u8>,
+    text: &str,
+    kind: &Kind,
+    modifier: i32,
+    decimals: Decimals,
+) -> Written {
     match kind {
-        Kind::Bool => raw(out, if text == "t" { "true" } else { "false" }),
-        Kind::Integer => raw(out, text),
+        Kind::Bool => boolean(out, text),
+        Kind::Integer => integer(out, text),
         Kind::Float => float(out, text),
         Kind::Numeric => numeric(out, text, modifier, decimals),
         Kind::Money => money(out, text, decimals),
-        Kind::Text | Kind::Uuid | Kind::Other => string(out, text),
-        Kind::Bytea => match Vec::from_text(text) {
-            Some(bytes) => base64(out, &bytes),
-            None => raw(out, "null"),
-        },
-        Kind::Date => number_or_null(out, time::days(text)),
-        Kind::Time => number_or_null(
-            out,
-            time::micros_of_day(text).map(|micros| in_unit(micros, modifier)),
-        ),
-        Kind::Timestamp => number_or_null(
-            out,
-            time::timestamp_micros(text).map(|micros| in_unit(micros, modifier)),
-        ),
-        Kind::TimestampTz => string(out, &time::zoned_timestamp(text, modifier)),
-        Kind::TimeTz => string(out, &time::zoned_time(text)),
-        Kind::Interval => number_or_null(out, time::interval_micros(text)),
+        Kind::Text | Kind::Uuid | Kind::Other => done(string(out, text)),
+        Kind::Bytea => done(base64(out, &Vec::from_text(text).ok_or(Malformed)?)),
+        Kind::Date => known(out, time::days(text)),
+        Kind::Time => {
+            let micros = time::micros_of_day(text);
+            known(out, micros.map(|micros| in_unit(micros, modifier)))
+        }
+        Kind::Timestamp => {
+            let micros = time::timestamp_micros(text);
+            known(out, micros.map(|micros| in_unit(micros, modifier)))
+        }
+        Kind::TimestampTz => done(string(out, &time::zoned_timestamp(text, modifier))),
+        Kind::TimeTz => done(string(out, &time::zoned_time(text))),
+        // There is no number for an infinite one.
+        Kind::Interval if matches!(text, "infinity" | "-infinity") => done(raw(out, "null")),
+        Kind::Interval => known(out, time::interval_micros(text)),
         Kind::Bits => bits(out, text, modifier),
-        Kind::Hstore => string(out, &hstore(text)),
+        Kind::Hstore => done(string(out, &hstore(text).ok_or(Malformed)?)),
         Kind::Point => point(out, text),
-        Kind::Array(element) => array(out, text, element, modifier, decimals),
+        Kind::Array(element) => {
+            let elements = Elements {
+                kind: element,
+                modifier,
+                decimals,
+            };
+            elements.write(out, without_bounds(text), DIMENSIONS)
+        }
     }
 }
 
@@ -114,7 +135,13 @@ pub(super) fn write_null(out: &mut Vec<u8>, column: &Column, decimals: Decimals)
         None if column.not_null == Some(true) => zero.to_owned(),
         None => return raw(out, "null"),
     };
-    write(out, &text, &column.kind, column.type_modifier, decimals);
+    let start = out.len();
+    let modifier = column.type_modifier;
+    if write(out, &text, &column.kind, modifier, decimals).is_err() {
+        // A default that looked like a constant.
+        out.truncate(start);
+        raw(out, "null");
+    }
 }
 
 /// `5`, `'it''s'::text`, `true`: an expression that is its value.
@@ -147,11 +174,46 @@ pub(super) fn number(out: &mut Vec<u8>, number: i64) {
     let _ = write!(out, "{number}");
 }
 
-fn number_or_null(out: &mut Vec<u8>, value: Option<i64>) {
-    match value {
-        Some(value) => number(out, value),
-        None => raw(out, "null"),
+fn known(out: &mut Vec<u8>, value: Option<i64>) -> Written {
+    done(number(out, value.ok_or(Malformed)?))
+}
+
+/// What cannot fail was written.
+fn done((): ()) -> Written {
+    Ok(())
+}
+
+fn boolean(out: &mut Vec<u8>, text: &str) -> Written {
+    match text {
+        "t" => done(raw(out, "true")),
+        "f" => done(raw(out, "false")),
+        _ => Err(Malformed),
     }
+}
+
+fn integer(out: &mut Vec<u8>, text: &str) -> Written {
+    if !is_integer(text) {
+        return Err(Malformed);
+    }
+    done(raw(out, text))
+}
+
+/// As JSON has it: no zeros before it.
+fn is_integer(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    is_digits(digits) && (digits.len() == 1 || !digits.starts_with('0'))
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// As JSON has it: `-12.5e+20`.
+fn is_number(text: &str) -> bool {
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+    let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    is_integer(whole) && is_digits(fraction) && is_digits(exponent)
 }
 
 fn base64(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -163,17 +225,18 @@ fn is_special(text: &str) -> bool {
 }
 
 /// JSON has no NaN and no infinities: they are strings. A number is told from an integer by its point.
-fn float(out: &mut Vec<u8>, text: &str) {
+fn float(out: &mut Vec<u8>, text: &str) -> Written {
     if is_special(text) {
-        return string(out, text);
+        return done(string(out, text));
     }
-    raw(out, text);
-    if text
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'-')
-    {
-        raw(out, ".0");
+    if is_integer(text) {
+        raw(out, text);
+        return done(raw(out, ".0"));
     }
+    if !is_number(text) {
+        return Err(Malformed);
+    }
+    done(raw(out, text))
 }
 
 /// Milliseconds where the column has three digits or fewer, else microseconds.
@@ -185,24 +248,29 @@ fn in_unit(micros: i64, modifier: i32) -> i64 {
     }
 }
 
-fn numeric(out: &mut Vec<u8>, text: &str, modifier: i32, decimals: Decimals) {
-    match decimals {
-        Decimals::Text => string(out, &plain(text, modifier)),
-        Decimals::Double => float(out, text),
-        Decimals::Precise if is_special(text) => raw(out, "null"),
-        Decimals::Precise => match (Decimal::parse(text), scale_of(modifier)) {
-            (None, _) => raw(out, "null"),
-            (Some(decimal), Some(scale)) => base64(out, &decimal.unscaled(scale)),
-            (Some(decimal), None) => {
-                let scale = decimal.least_scale();
-                raw(out, "{\"scale\":");
-                number(out, i64::try_from(scale).unwrap_or(i64::MAX));
-                raw(out, ",\"value\":");
-                base64(out, &decimal.unscaled(scale));
-                raw(out, "}");
-            }
-        },
+fn numeric(out: &mut Vec<u8>, text: &str, modifier: i32, decimals: Decimals) -> Written {
+    if is_special(text) {
+        return match decimals {
+            Decimals::Text => done(string(out, &plain(text, modifier))),
+            Decimals::Double => float(out, text),
+            Decimals::Precise => done(raw(out, "null")),
+        };
     }
+    let decimal = Decimal::parse(text).ok_or(Malformed)?;
+    match (decimals, scale_of(modifier)) {
+        (Decimals::Text, _) => string(out, &plain(text, modifier)),
+        (Decimals::Double, _) => return float(out, text),
+        (Decimals::Precise, Some(scale)) => base64(out, &decimal.unscaled(scale)),
+        (Decimals::Precise, None) => {
+            let scale = decimal.least_scale();
+            raw(out, "{\"scale\":");
+            number(out, i64::try_from(scale).unwrap_or(i64::MAX));
+            raw(out, ",\"value\":");
+            base64(out, &decimal.unscaled(scale));
+            raw(out, "}");
+        }
+    }
+    Ok(())
 }
 
 /// A number as a text, with as many digits behind the point as the column has; what is none by the names that
@@ -224,23 +292,25 @@ fn plain(text: &str, modifier: i32) -> Cow<'_, str> {
 }
 
 /// `money` in the C locale: `-$1,234.56`.
-fn money(out: &mut Vec<u8>, text: &str, decimals: Decimals) {
-    let plain: String = text
-        .chars()
-        .filter(|c| c.is_ascii_digit() || matches!(c, '.' | '-'))
-        .collect();
-    match (decimals, Decimal::parse(&plain)) {
-        (_, None) => raw(out, "null"),
-        (Decimals::Precise, Some(decimal)) => base64(out, &decimal.unscaled(2)),
-        (Decimals::Double, Some(_)) => raw(out, &plain),
-        (Decimals::Text, Some(_)) => string(out, &plain),
+fn money(out: &mut Vec<u8>, text: &str, decimals: Decimals) -> Written {
+    let plain: String = text.chars().filter(|c| !matches!(c, '$' | ',')).collect();
+    let decimal = Decimal::parse(&plain).ok_or(Malformed)?;
+    match decimals {
+        Decimals::Precise => base64(out, &decimal.unscaled(2)),
+        Decimals::Double if !is_number(&plain) => return Err(Malformed),
+        Decimals::Double => raw(out, &plain),
+        Decimals::Text => string(out, &plain),
     }
+    Ok(())
 }
 
 /// One bit is a boolean; more are bytes, the last bit in the first byte's lowest.
-fn bits(out: &mut Vec<u8>, text: &str, modifier: i32) {
+fn bits(out: &mut Vec<u8>, text: &str, modifier: i32) -> Written {
+    if !text.bytes().all(|bit| matches!(bit, b'0' | b'1')) {
+        return Err(Malformed);
+    }
     if modifier == 1 && text.len() == 1 {
-        return raw(out, if text == "1" { "true" } else { "false" });
+        return done(raw(out, if text == "1" { "true" } else { "false" }));
     }
     let mut bytes = vec![0_u8; text.len().div_ceil(8)];
     for (index, bit) in text.bytes().rev().enumerate() {
@@ -250,38 +320,34 @@ fn bits(out: &mut Vec<u8>, text: &str, modifier: i32) {
     }
     // As Java's BitSet has them: none that are zero at the end.
     let length = bytes.len() - bytes.iter().rev().take_while(|&&byte| byte == 0).count();
-    base64(out, &bytes[..length]);
+    done(base64(out, &bytes[..length]))
 }
 
 /// `"a"=>"1", "b"=>NULL` as the text of a JSON object.
-fn hstore(text: &str) -> String {
+fn hstore(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len() + 2);
     out.push(b'{');
     let mut rest = text;
-    while let Some((key, after)) = quoted(rest) {
-        let Some(after) = after.strip_prefix("=>") else {
-            break;
-        };
+    while !rest.is_empty() {
         if out.len() > 1 {
             out.push(b',');
+            rest = rest.strip_prefix(", ")?;
         }
+        let (key, after) = quoted(rest)?;
         string(&mut out, &key);
         out.push(b':');
-        rest = match (after.strip_prefix("NULL"), quoted(after)) {
-            (Some(after), _) => {
-                raw(&mut out, "null");
-                after
-            }
-            (None, Some((value, after))) => {
-                string(&mut out, &value);
-                after
-            }
-            (None, None) => break,
+        let after = after.strip_prefix("=>")?;
+        rest = if let Some(after) = after.strip_prefix("NULL") {
+            raw(&mut out, "null");
+            after
+        } else {
+            let (value, after) = quoted(after)?;
+            string(&mut out, &value);
+            after
         };
-        rest = rest.strip_prefix(", ").unwrap_or(rest);
     }
     out.push(b'}');
-    String::from_utf8(out).unwrap_or_default()
+    String::from_utf8(out).ok()
 }
 
 /// A string in double quotes with backslashes, and what follows it.
@@ -300,78 +366,98 @@ fn quoted(text: &str) -> Option<(String, &str)> {
 }
 
 /// `(1.5,2.5)`, with its well-known binary.
-fn point(out: &mut Vec<u8>, text: &str) {
+fn point(out: &mut Vec<u8>, text: &str) -> Written {
     let coordinates = text
         .strip_prefix('(')
         .and_then(|text| text.strip_suffix(')'))
         .and_then(|text| text.split_once(','));
-    let Some((x, y)) = coordinates else {
-        return raw(out, "null");
-    };
+    let (x, y) = coordinates.ok_or(Malformed)?;
     // Little-endian, a point.
     let mut wkb = vec![1_u8, 1, 0, 0, 0];
     for coordinate in [x, y] {
-        let coordinate: f64 = coordinate.parse().unwrap_or(f64::NAN);
+        let coordinate: f64 = coordinate.parse().map_err(|_| Malformed)?;
         wkb.extend(coordinate.to_le_bytes());
     }
     raw(out, "{\"x\":");
-    float(out, x);
+    float(out, x)?;
     raw(out, ",\"y\":");
-    float(out, y);
+    float(out, y)?;
     raw(out, ",\"wkb\":");
     base64(out, &wkb);
     raw(out, ",\"srid\":null}");
+    Ok(())
 }
 
-/// `{1,NULL,"a \"b\""}`.
-fn array(out: &mut Vec<u8>, text: &str, element: &Kind, modifier: i32, decimals: Decimals) {
-    // An array that does not begin at 1 says so first: [2:3]={1,2}.
-    let text = match text.split_once('=') {
+/// An array that does not begin at 1 says so first: `[2:3]={1,2}`.
+fn without_bounds(text: &str) -> &str {
+    match text.split_once('=') {
         Some((bounds, rest)) if bounds.starts_with('[') => rest,
         _ => text,
-    };
-    let Some(inner) = text
-        .strip_prefix('{')
-        .and_then(|text| text.strip_suffix('}'))
-    else {
-        return raw(out, "null");
-    };
-    let start = out.len();
-    out.push(b'[');
-    let mut rest = inner;
-    while !rest.is_empty() {
-        if out.len() > start + 1 {
-            out.push(b',');
-        }
-        let after = if let Some((value, after)) = quoted(rest) {
-            write(out, &value, element, modifier, decimals);
-            after
-        } else if rest.starts_with('{') {
-            let after = after_braces(rest);
-            let inner = &rest[..rest.len() - after.len()];
-            array(out, inner, element, modifier, decimals);
-            after
-        } else {
-            let end = rest.find(',').unwrap_or(rest.len());
-            let (value, after) = rest.split_at(end);
-            if value == "NULL" {
-                raw(out, "null");
-            } else if *element == Kind::Numeric && is_special(value) {
-                // One that has no such form takes the others with it, as it does in Debezium's events.
-                out.truncate(start);
-                return raw(out, "null");
-            } else {
-                write(out, value, element, modifier, decimals);
-            }
-            after
-        };
-        rest = after.strip_prefix(',').unwrap_or("");
     }
-    out.push(b']');
+}
+
+/// What the elements of an array are.
+#[derive(Clone, Copy)]
+struct Elements<'a> {
+    kind: &'a Kind,
+    modifier: i32,
+    decimals: Decimals,
+}
+
+impl Elements<'_> {
+    /// `{1,NULL,"a \"b\""}`, with arrays in it to this depth.
+    fn write(self, out: &mut Vec<u8>, text: &str, depth: usize) -> Written {
+        let depth = depth.checked_sub(1).ok_or(Malformed)?;
+        let inner = text
+            .strip_prefix('{')
+            .and_then(|text| text.strip_suffix('}'));
+        let mut rest = inner.ok_or(Malformed)?;
+        let start = out.len();
+        out.push(b'[');
+        while !rest.is_empty() {
+            if out.len() > start + 1 {
+                out.push(b',');
+            }
+            let after = if rest.starts_with('"') {
+                let (value, after) = quoted(rest).ok_or(Malformed)?;
+                self.one(out, &value)?;
+                after
+            } else if rest.starts_with('{') {
+                let after = after_braces(rest).ok_or(Malformed)?;
+                self.write(out, &rest[..rest.len() - after.len()], depth)?;
+                after
+            } else {
+                let end = rest.find(',').unwrap_or(rest.len());
+                let (value, after) = rest.split_at(end);
+                if value == "NULL" {
+                    raw(out, "null");
+                } else if *self.kind == Kind::Numeric && is_special(value) {
+                    // One that has no such form takes the others with it, as it does in Debezium's events.
+                    out.truncate(start);
+                    return done(raw(out, "null"));
+                } else {
+                    self.one(out, value)?;
+                }
+                after
+            };
+            rest = match after.strip_prefix(',') {
+                Some("") => return Err(Malformed),
+                Some(next) => next,
+                None if after.is_empty() => after,
+                None => return Err(Malformed),
+            };
+        }
+        out.push(b']');
+        Ok(())
+    }
+
+    fn one(self, out: &mut Vec<u8>, text: &str) -> Written {
+        write(out, text, self.kind, self.modifier, self.decimals)
+    }
 }
 
 /// What follows an inner array.
-fn after_braces(text: &str) -> &str {
+fn after_braces(text: &str) -> Option<&str> {
     let (mut depth, mut in_quotes, mut escaped) = (0_usize, false, false);
     for (at, c) in text.char_indices() {
         match c {
@@ -382,13 +468,13 @@ fn after_braces(text: &str) -> &str {
             '}' if !in_quotes => {
                 depth = depth.saturating_sub(1);
                 if depth == 0 {
-                    return &text[at + 1..];
+                    return Some(&text[at + 1..]);
                 }
             }
             _ => {}
         }
     }
-    ""
+    None
 }
 
 #[cfg(test)]
@@ -401,7 +487,7 @@ mod tests {
 
     fn json(text: &str, kind: &Kind, modifier: i32) -> String {
         let mut out = Vec::new();
-        write(&mut out, text, kind, modifier, Decimals::Precise);
+        write(&mut out, text, kind, modifier, Decimals::Precise).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -421,10 +507,10 @@ mod tests {
     #[test]
     fn hstores_become_objects_in_a_text() {
         assert_eq!(
-            hstore(r#""a"=>"1", "b \"q\""=>NULL, "c"=>"x, y""#),
+            hstore(r#""a"=>"1", "b \"q\""=>NULL, "c"=>"x, y""#).unwrap(),
             r#"{"a":"1","b \"q\"":null,"c":"x, y"}"#
         );
-        assert_eq!(hstore(""), "{}");
+        assert_eq!(hstore("").unwrap(), "{}");
     }
 
     #[test]
@@ -443,8 +529,10 @@ mod tests {
                 Kind::Timestamp, Kind::TimestampTz, Kind::Interval, Kind::Bits, Kind::Hstore, Kind::Other,
                 Kind::Array(Arc::clone(&element)), Kind::Array(Arc::new(Kind::Timestamp)), Kind::Array(Arc::new(Kind::Numeric)),
             ];
-            let written = json(&text, &kinds[which], modifier);
-            prop_assert!(serde_json::from_str::<serde_json::Value>(&written).is_ok(), "{written}");
+            let mut written = Vec::new();
+            if write(&mut written, &text, &kinds[which], modifier, Decimals::Precise).is_ok() {
+                prop_assert!(serde_json::from_slice::<serde_json::Value>(&written).is_ok(), "{:?}", String::from_utf8(written));
+            }
         }
     }
 }
