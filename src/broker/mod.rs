@@ -8,7 +8,7 @@ mod records;
 
 pub use admin::{Admin, TopicState};
 pub use clock::measure_offset;
-pub use records::{Record, Records, RecordsConfig};
+pub use records::{Records, RecordsConfig};
 
 /// What Kafka refused or did not answer.
 #[derive(Debug, thiserror::Error)]

@@ -14,28 +14,17 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use super::{BrokerError, bootstrap_of};
+use crate::consumer::{Record, RecordBatch, RecordSource};
 use crate::timeline::{Clock, Nanos, Stamp};
 
-/// Records between the receiving thread and the writer.
-const QUEUE: usize = 1_000;
+/// Batches between the receiving thread and the consumer.
+const QUEUE: usize = 4;
+/// A batch is what is there at once, up to so many records, and so many bytes but for the last record.
+const BATCH: usize = 256;
+const BATCH_BYTES: usize = 256 * 1024;
 /// Longest silent wait of the receiving thread, so that it sees a stop.
 const POLL: Duration = Duration::from_millis(100);
 const TIMEOUT: Duration = Duration::from_secs(15);
-
-/// One record.
-#[derive(Debug, Clone)]
-pub struct Record {
-    /// Its value; `None` for a tombstone.
-    pub value: Option<Vec<u8>>,
-    /// Its partition.
-    pub partition: i32,
-    /// Its offset.
-    pub offset: i64,
-    /// The middle of the millisecond of its timestamp, on the clock of whoever set it (the broker for LogAppendTime).
-    pub timestamp: Option<Stamp>,
-    /// T3, on our clock.
-    pub received: Stamp,
-}
 
 /// What to read.
 #[derive(Debug, Clone)]
@@ -50,7 +39,7 @@ pub struct RecordsConfig {
 
 /// The records of a topic as they arrive.
 pub struct Records {
-    queue: mpsc::Receiver<Record>,
+    queue: mpsc::Receiver<RecordBatch>,
     consumer: Arc<BaseConsumer>,
     topic: String,
     stopping: Arc<AtomicBool>,
@@ -121,24 +110,6 @@ impl Records {
         })
     }
 
-    /// The next record; `None` after [`Records::close`].
-    pub async fn recv(&mut self) -> Option<Record> {
-        self.queue.recv().await
-    }
-
-    /// A record that is there already.
-    pub fn try_recv(&mut self) -> Option<Record> {
-        self.queue.try_recv().ok()
-    }
-
-    /// Everything up to `offset` of `partition` is in the store: the group may commit it.
-    pub fn written(&self, partition: i32, offset: i64) {
-        // A partition that was taken away meanwhile is another member's: it will write those records again, which is harmless.
-        if let Err(error) = self.consumer.store_offset(&self.topic, partition, offset) {
-            tracing::debug!(partition, offset, %error, "offset not kept");
-        }
-    }
-
     /// Commits what was written and leaves the group.
     pub async fn close(mut self) {
         self.stopping.store(true, Ordering::Relaxed);
@@ -160,6 +131,19 @@ impl Records {
             consumer.unsubscribe();
         });
         drop(left.await);
+    }
+}
+
+impl RecordSource for Records {
+    async fn recv(&mut self) -> Option<RecordBatch> {
+        self.queue.recv().await
+    }
+
+    fn written(&mut self, partition: i32, offset: i64) {
+        // A partition that was taken away meanwhile is another member's: it will write those records again, which is harmless.
+        if let Err(error) = self.consumer.store_offset(&self.topic, partition, offset) {
+            tracing::debug!(partition, offset, %error, "offset not kept");
+        }
     }
 }
 
@@ -187,37 +171,51 @@ fn begin_at_the_end(consumer: &BaseConsumer, topic: &str) -> rdkafka::error::Kaf
 
 fn receive(
     consumer: &BaseConsumer,
-    queue: &mpsc::Sender<Record>,
+    queue: &mpsc::Sender<RecordBatch>,
     stopping: &AtomicBool,
     clock: Clock,
 ) {
     while !stopping.load(Ordering::Relaxed) {
-        let message = match consumer.poll(POLL) {
-            None => continue,
+        let batch = gather(consumer, clock);
+        if !batch.is_empty() && queue.blocking_send(batch).is_err() {
+            break;
+        }
+    }
+}
+
+/// What is there, once something is.
+fn gather(consumer: &BaseConsumer, clock: Clock) -> RecordBatch {
+    let mut batch = RecordBatch::default();
+    let mut wait = POLL;
+    while batch.len() < BATCH && batch.bytes() < BATCH_BYTES {
+        let message = match consumer.poll(wait) {
+            None => break,
             Some(Ok(message)) => message,
             Some(Err(error)) => {
                 // librdkafka reconnects by itself; the pause keeps a broker that is down from filling the log.
                 tracing::warn!(%error, "Kafka consumer");
-                std::thread::sleep(POLL);
-                continue;
+                if batch.is_empty() {
+                    std::thread::sleep(POLL);
+                }
+                break;
             }
         };
         let received = clock.now();
-        let timestamp = match message.timestamp() {
+        let appended = match message.timestamp() {
             Timestamp::NotAvailable => None,
+            // The middle of its millisecond.
             Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => {
                 Some(Stamp(ms * 1_000_000) + Nanos(500_000))
             }
         };
-        let record = Record {
-            value: message.payload().map(<[u8]>::to_vec),
+        batch.push(Record {
+            value: message.payload(),
             partition: message.partition(),
             offset: message.offset(),
-            timestamp,
+            appended,
             received,
-        };
-        if queue.blocking_send(record).is_err() {
-            break;
-        }
+        });
+        wait = Duration::ZERO;
     }
+    batch
 }

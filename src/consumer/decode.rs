@@ -1,10 +1,8 @@
 //! A Debezium envelope becomes a document of the read model.
 
-use mongodb::bson::RawDocumentBuf;
-
 use crate::debezium::Envelope;
 use crate::event::{EventId, EventType};
-use crate::store::DocumentParts;
+use crate::store::{DocumentParts, Documents};
 use crate::timeline::Stamp;
 
 /// What the pipeline has to know of an event besides its document.
@@ -44,15 +42,16 @@ impl Rejected {
     }
 }
 
-/// Decodes a record's value. `None`: nothing to write (a tombstone, a change that is no insert, or an event of a run
-/// that `wants` does not ask for).
+/// Decodes a record's value, its document behind those in `documents`. `None`: nothing to write (a tombstone, a change
+/// that is no insert, or an event of a run that `wants` does not ask for).
 ///
 /// # Errors
 /// When the value is no envelope, or its row is no event.
 pub fn decode(
     value: Option<&[u8]>,
     wants: impl FnOnce(&str) -> bool,
-) -> Result<Option<(Decoded, RawDocumentBuf)>, Rejected> {
+    documents: &mut Documents,
+) -> Result<Option<Decoded>, Rejected> {
     let Some(value) = value else { return Ok(None) };
     let envelope = Envelope::parse(value).map_err(|e| Rejected::new(e, None))?;
     let Some(row) = envelope.inserted() else {
@@ -79,10 +78,10 @@ pub fn decode(
         lsn: source.lsn,
         tx_id: source.tx_id,
     };
-    let document = parts
-        .to_document()
+    documents
+        .push(&parts)
         .map_err(|e| Rejected::new(e, Some(id)))?;
-    let decoded = Decoded {
+    Ok(Some(Decoded {
         id,
         run_id: row.run_id.clone().into_owned(),
         seq: row.seq,
@@ -90,6 +89,5 @@ pub fn decode(
         handed_on: envelope.handed_on(),
         source_lsn: source.lsn,
         source_xid: source.tx_id,
-    };
-    Ok(Some((decoded, document)))
+    }))
 }

@@ -5,41 +5,26 @@
 
 mod dead_letters;
 mod decode;
+mod records;
 mod stage;
 
 use std::future::Future;
 
 use crate::event::{EventId, EventType};
-use crate::timeline::{Stamp, Written};
+use crate::timeline::Written;
 
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub use decode::{Decoded, Rejected, decode};
+pub use records::{Record, RecordBatch};
 pub use stage::{Stage, StageConfig, StageEnd, StageError};
-
-/// One record, stamped.
-#[derive(Debug, Clone)]
-pub struct Record {
-    /// Its value; `None` for a tombstone.
-    pub value: Option<Vec<u8>>,
-    /// Its partition.
-    pub partition: i32,
-    /// Its offset.
-    pub offset: i64,
-    /// T2 on the clock of whoever stamped it; `None` when no Kafka was in between.
-    pub appended: Option<Stamp>,
-    /// T3.
-    pub received: Stamp,
-}
 
 /// Where records come from.
 pub trait RecordSource: Send {
-    /// The next record; `None` when there will be no more.
-    fn recv(&mut self) -> impl Future<Output = Option<Record>> + Send;
+    /// The records that are there, as many as came together; waits where there is none. `None`: there will be no more.
+    /// Nothing is lost when the future is dropped before it is ready.
+    fn recv(&mut self) -> impl Future<Output = Option<RecordBatch>> + Send;
 
-    /// A record that is there already.
-    fn try_recv(&mut self) -> Option<Record>;
-
-    /// Everything of `partition` up to and with `offset` is dealt with.
+    /// Everything of `partition` up to and with `offset` is dealt with. Offsets of a partition ascend from call to call.
     fn written(&mut self, partition: i32, offset: i64);
 }
 

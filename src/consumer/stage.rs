@@ -5,13 +5,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mongodb::bson::RawDocumentBuf;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    DeadLetter, DeadLetters, Decoded, Record, RecordSource, Rejected, StageObserver, decode,
+    DeadLetter, DeadLetters, Decoded, Record, RecordBatch, RecordSource, Rejected, StageObserver,
+    decode,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Documents, Store, StoreError};
 use crate::timeline::{Clock, Stamp, Written};
 
 /// First and longest pause before a write is tried again.
@@ -108,22 +108,23 @@ impl<R: RecordSource, S: Store> Stage<R, S> {
     async fn work(&mut self, stop: &CancellationToken) -> Result<StageEnd, StageError> {
         let mut batch = Batch::default();
         loop {
-            let first = tokio::select! {
+            let records = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(StageEnd::Stopped),
-                record = self.source.recv() => record,
+                records = self.source.recv() => records,
             };
-            let Some(first) = first else {
+            let Some(records) = records else {
                 return Ok(StageEnd::Exhausted);
             };
-            self.take(first, &mut batch)?;
-            while batch.documents.len() < self.config.batch_size {
-                let Some(record) = self.source.try_recv() else {
-                    break;
-                };
-                self.take(record, &mut batch)?;
+            for index in 0..records.len() {
+                self.take(&records, index, &mut batch)?;
+                if batch.documents.len() >= self.config.batch_size
+                    && !self.write(&records, &mut batch, stop).await?
+                {
+                    return Ok(StageEnd::Stopped);
+                }
             }
-            if !batch.documents.is_empty() && !self.write(&mut batch, stop).await? {
+            if !batch.documents.is_empty() && !self.write(&records, &mut batch, stop).await? {
                 return Ok(StageEnd::Stopped);
             }
             for (partition, offset) in batch.offsets.drain(..) {
@@ -133,23 +134,27 @@ impl<R: RecordSource, S: Store> Stage<R, S> {
     }
 
     /// Decodes a record into the batch, or puts it aside.
-    fn take(&mut self, record: Record, batch: &mut Batch) -> Result<(), StageError> {
+    fn take(
+        &mut self,
+        records: &RecordBatch,
+        index: usize,
+        batch: &mut Batch,
+    ) -> Result<(), StageError> {
+        let record = records.get(index);
         batch.reached(record.partition, record.offset);
-        match decode(record.value.as_deref(), |run_id| {
-            self.observer.wants(run_id)
-        }) {
-            Ok(Some((decoded, document))) => {
+        let wants = |run_id: &str| self.observer.wants(run_id);
+        match decode(record.value, wants, &mut batch.documents) {
+            Ok(Some(decoded)) => {
                 self.observer.consumed(&decoded.run_id, decoded.seq);
-                batch.documents.push(document);
-                batch.events.push(InFlight { decoded, record });
+                batch.events.push(InFlight { decoded, index });
                 Ok(())
             }
             Ok(None) => Ok(()),
-            Err(rejected) => self.put_aside(&record, rejected),
+            Err(rejected) => self.put_aside(record, rejected),
         }
     }
 
-    fn put_aside(&mut self, record: &Record, rejected: Rejected) -> Result<(), StageError> {
+    fn put_aside(&mut self, record: Record<'_>, rejected: Rejected) -> Result<(), StageError> {
         let letter = DeadLetter {
             reason: rejected.reason,
             topic: self.config.topic.clone(),
@@ -158,7 +163,6 @@ impl<R: RecordSource, S: Store> Stage<R, S> {
             id: rejected.id,
             value: record
                 .value
-                .as_deref()
                 .map(String::from_utf8_lossy)
                 .unwrap_or_default()
                 .into_owned(),
@@ -182,6 +186,7 @@ impl<R: RecordSource, S: Store> Stage<R, S> {
     /// Writes the batch, trying again while the store is away. False when it was asked to stop meanwhile.
     async fn write(
         &mut self,
+        records: &RecordBatch,
         batch: &mut Batch,
         stop: &CancellationToken,
     ) -> Result<bool, StageError> {
@@ -212,13 +217,14 @@ impl<R: RecordSource, S: Store> Stage<R, S> {
         let acknowledged = self.clock.now();
         let mut refusals = outcome.refusals.into_iter().peekable();
         for (index, event) in batch.events.drain(..).enumerate() {
+            let record = records.get(event.index);
             if let Some(refusal) = refusals.next_if(|refusal| refusal.index == index) {
                 let reason = format!(
                     "refused by the store: {} (code {})",
                     refusal.message, refusal.code
                 );
                 self.put_aside(
-                    &event.record,
+                    record,
                     Rejected {
                         reason,
                         id: Some(event.decoded.id),
@@ -231,7 +237,7 @@ impl<R: RecordSource, S: Store> Stage<R, S> {
                     d.id,
                     d.event_type,
                     d.seq,
-                    event.stamps(issued, acknowledged),
+                    event.stamps(record, issued, acknowledged),
                 );
             }
         }
@@ -243,7 +249,7 @@ impl<R: RecordSource, S: Store> Stage<R, S> {
 /// What is on its way to the store.
 #[derive(Default)]
 struct Batch {
-    documents: Vec<RawDocumentBuf>,
+    documents: Documents,
     events: Vec<InFlight>,
     /// The last offset taken, by partition.
     offsets: Vec<(i32, i64)>,
@@ -264,15 +270,16 @@ impl Batch {
 
 struct InFlight {
     decoded: Decoded,
-    record: Record,
+    /// Its record's position among those that came together.
+    index: usize,
 }
 
 impl InFlight {
-    fn stamps(&self, t4: Stamp, t5: Stamp) -> Written {
+    fn stamps(&self, record: Record<'_>, t4: Stamp, t5: Stamp) -> Written {
         Written {
             td: self.decoded.handed_on,
-            t2: self.record.appended,
-            t3: self.record.received,
+            t2: record.appended,
+            t3: record.received,
             t4,
             t5,
             source_lsn: self.decoded.source_lsn,

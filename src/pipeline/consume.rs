@@ -1,40 +1,12 @@
-//! Kafka's records as the processing stage takes them.
+//! How the processing stage is set up, and a source that ends.
 
 use std::time::Duration;
 
-use crate::broker::Records;
 use crate::config::Settings;
-use crate::consumer::{Record, RecordSource, StageConfig};
+use crate::consumer::{RecordBatch, RecordSource, StageConfig};
 
 /// Longest time the store may be away before a consumer gives up.
 const STORE_OUTAGE: Duration = Duration::from_secs(120);
-
-/// Kafka's records as the stage takes them.
-pub(crate) struct KafkaSource(pub(crate) Records);
-
-impl RecordSource for KafkaSource {
-    async fn recv(&mut self) -> Option<Record> {
-        self.0.recv().await.map(record)
-    }
-
-    fn try_recv(&mut self) -> Option<Record> {
-        self.0.try_recv().map(record)
-    }
-
-    fn written(&mut self, partition: i32, offset: i64) {
-        self.0.written(partition, offset);
-    }
-}
-
-fn record(record: crate::broker::Record) -> Record {
-    Record {
-        value: record.value,
-        partition: record.partition,
-        offset: record.offset,
-        appended: record.timestamp,
-        received: record.received,
-    }
-}
 
 /// A source that ends: after so many records, or when none comes for a while.
 pub(crate) struct Bounded<R> {
@@ -56,35 +28,30 @@ impl<R> Bounded<R> {
         self.inner
     }
 
-    fn count(&mut self, record: Option<Record>) -> Option<Record> {
-        if let (Some(left), Some(_)) = (&mut self.left, &record) {
-            *left -= 1;
+    /// What of the records there is still room for.
+    fn count(&mut self, records: Option<RecordBatch>) -> Option<RecordBatch> {
+        let mut records = records?;
+        if let Some(left) = &mut self.left {
+            records.truncate(usize::try_from(*left).unwrap_or(usize::MAX));
+            *left -= u64::try_from(records.len()).unwrap_or(0);
         }
-        record
+        Some(records)
     }
 }
 
 impl<R: RecordSource> RecordSource for Bounded<R> {
-    async fn recv(&mut self) -> Option<Record> {
+    async fn recv(&mut self) -> Option<RecordBatch> {
         if self.left == Some(0) {
             return None;
         }
-        let record = match self.idle {
+        let records = match self.idle {
             Some(idle) => tokio::time::timeout(idle, self.inner.recv())
                 .await
                 .ok()
                 .flatten(),
             None => self.inner.recv().await,
         };
-        self.count(record)
-    }
-
-    fn try_recv(&mut self) -> Option<Record> {
-        if self.left == Some(0) {
-            return None;
-        }
-        let record = self.inner.try_recv();
-        self.count(record)
+        self.count(records)
     }
 
     fn written(&mut self, partition: i32, offset: i64) {

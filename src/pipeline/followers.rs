@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::capture::{self, Capture};
-use super::consume::{KafkaSource, stage_config};
+use super::consume::stage_config;
 use super::observer::RunObserver;
 use super::{Failure, RunRequest, Servers, exit};
 use crate::broker::{Records, RecordsConfig};
@@ -21,7 +21,7 @@ use crate::wal::{
 /// The reader, the consumer and the recorder of one run.
 pub(super) struct Followers {
     reader: ReaderHandle,
-    stage: JoinHandle<(KafkaSource, Result<StageEnd, StageError>)>,
+    stage: JoinHandle<(Records, Result<StageEnd, StageError>)>,
     /// Stops the consumer when dropped.
     stop_stage: DropGuard,
     recorder: Recorder,
@@ -88,7 +88,7 @@ impl Followers {
         let records = Records::subscribe(&servers.kafka_config, records, clock).await?;
         let letters = DeadLetters::at(request.folder.file("dead-letters.jsonl"));
         let stage = Stage::new(
-            KafkaSource(records),
+            records,
             servers.store.clone(),
             Arc::clone(observer) as Arc<_>,
             letters,
@@ -142,7 +142,7 @@ impl Followers {
         drop(stop_stage);
         match stage.await {
             Ok((source, end)) => {
-                source.0.close().await;
+                source.close().await;
                 end.map_err(|error| Failure::from(error).context("the consumer stopped"))?;
             }
             Err(panicked) => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::consume::{Bounded, KafkaSource, stage_config};
+use super::consume::{Bounded, stage_config};
 use super::phases::RateMeter;
 use super::{Failure, LoadState, RunProgress, exit};
 use crate::analysis::{HopStatistics, SignedHistogram};
@@ -280,7 +280,7 @@ pub async fn consume(
         ..Watcher::default()
     });
     let stage = Stage::new(
-        Bounded::new(KafkaSource(records), request.max, request.idle),
+        Bounded::new(records, request.max, request.idle),
         store,
         Arc::clone(&watcher) as Arc<_>,
         DeadLetters::at(request.dead_letters),
@@ -319,7 +319,7 @@ pub async fn consume(
         });
     };
     progress.load_over();
-    source.into_inner().0.close().await;
+    source.into_inner().close().await;
     end?;
     tracing::info!(took_ms = began.elapsed().as_millis(), "consumer ended");
     let (consumed, written) = (

@@ -24,7 +24,7 @@ const UUID_SUBTYPE: u8 = 0x04;
 pub(super) struct Open(usize);
 
 /// A buffer of BSON. Field names must hold no NUL byte: those given by callers are checked by them.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct BsonBuffer {
     bytes: Vec<u8>,
 }
@@ -38,6 +38,15 @@ impl BsonBuffer {
 
     pub fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Takes back what was written from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
     }
 
     pub fn into_bytes(self) -> Vec<u8> {

@@ -104,13 +104,21 @@ pub enum DocumentError {
 }
 
 impl DocumentParts<'_> {
-    /// The document's bytes, written in one pass.
+    /// The document by itself.
     ///
     /// # Errors
     /// [`DocumentError`], where the event cannot be a document.
     pub fn to_document(&self) -> Result<RawDocumentBuf, DocumentError> {
-        let id = self.id;
         let mut buffer = BsonBuffer::with_capacity(FRAME_BYTES + self.payload_json.len() * 5 / 4);
+        self.write_to(&mut buffer)?;
+        Ok(RawDocumentBuf::from_bytes(buffer.into_bytes())
+            .expect("the length was filled in when the document was ended"))
+    }
+
+    /// Writes the document behind what is in the buffer, in one pass. After an error a part of it is there.
+    pub(super) fn write_to(&self, buffer: &mut BsonBuffer) -> Result<(), DocumentError> {
+        let id = self.id;
+        let begin = buffer.len();
         let document = buffer.begin();
         buffer.uuid("_id", id.0);
         buffer.string("run_id", self.run_id);
@@ -128,12 +136,12 @@ impl DocumentParts<'_> {
         let after_occurred_at = buffer.len();
         buffer.date_time("created_at", floor_millis(self.created_at_us));
         buffer.element(kind::DOCUMENT, "data");
-        let occurred_at_ms = self.transcode_payload(&mut buffer)?;
+        let occurred_at_ms = self.transcode_payload(buffer)?;
 
         buffer.element(kind::DOCUMENT, "source");
         let source = buffer.begin();
-        self.int64_or_null(&mut buffer, "lsn", self.lsn)?;
-        self.int64_or_null(&mut buffer, "tx_id", self.tx_id)?;
+        self.int64_or_null(buffer, "lsn", self.lsn)?;
+        self.int64_or_null(buffer, "tx_id", self.tx_id)?;
         buffer.end(source);
 
         let value_at = after_occurred_at - size_of::<i64>();
@@ -144,12 +152,11 @@ impl DocumentParts<'_> {
             buffer.remove(value_at, size_of::<i64>());
         }
         buffer.end(document);
-        let bytes = buffer.len();
+        let bytes = buffer.len() - begin;
         if bytes > LARGEST_BYTES {
             return Err(DocumentError::TooLarge { id, bytes });
         }
-        Ok(RawDocumentBuf::from_bytes(buffer.into_bytes())
-            .expect("the length was filled in when the document was ended"))
+        Ok(())
     }
 
     fn transcode_payload(&self, buffer: &mut BsonBuffer) -> Result<Option<i64>, DocumentError> {

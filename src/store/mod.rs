@@ -3,26 +3,25 @@
 mod bson;
 mod difference;
 mod document;
+mod documents;
 mod error;
 mod mongo;
 mod outcome;
 mod transcode;
-
 mod verify;
 
 use std::future::Future;
 
-use mongodb::bson::RawDocumentBuf;
-
 pub use difference::FieldDifference;
 pub use document::{DocumentError, DocumentParts, document_id};
+pub use documents::Documents;
 pub use error::StoreError;
 pub use mongo::{COLLECTION, MongoStore, StoreIdentity, WriteConcernChoice};
 pub use outcome::{BulkOutcome, Refusal};
 pub use verify::{Difference, Scope, Verification, VerifyError, verify};
 
 /// Where documents go. The consumer writes through it, so that a test or a bench can stand in for the server.
-pub trait Store {
+pub trait Store: Send + Sync {
     /// Writes the documents, each by its `_id`: what is not there is inserted, what is there is replaced. So the same
     /// documents can be written again after an error.
     ///
@@ -31,6 +30,6 @@ pub trait Store {
     /// again. A document that the store refuses for itself is no error but a [`Refusal`] in the outcome.
     fn upsert(
         &self,
-        documents: &[RawDocumentBuf],
+        documents: &Documents,
     ) -> impl Future<Output = Result<BulkOutcome, StoreError>> + Send;
 }

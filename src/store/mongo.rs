@@ -1,17 +1,17 @@
 //! The store itself: connecting, checking, writing.
 
+use std::ops::Range;
 use std::time::Duration;
 
-use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::bson::{Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::options::{ClientOptions, IndexOptions};
 use mongodb::{Client, Collection, Database, IndexModel};
 use secrecy::ExposeSecret;
 use uuid::Uuid;
 
 use super::bson::{BsonBuffer, kind};
-use super::document::LARGEST_BYTES;
 use super::error::is_transient_code;
-use super::{BulkOutcome, Refusal, Store, StoreError};
+use super::{BulkOutcome, Documents, Refusal, Store, StoreError};
 use crate::config::StoreEndpoint;
 
 /// The collection that the documents are in.
@@ -34,11 +34,11 @@ const MOST_STATEMENTS: usize = 100_000;
 const MOST_COMMAND_BYTES: usize = 40 * 1024 * 1024;
 /// Bytes of one statement beside its document.
 const STATEMENT_BYTES: usize = 80;
+/// Bytes that a command begins with; it grows.
+const COMMAND_BYTES: usize = 16 * 1024;
 
 /// `DuplicateKey`: two upserts of the same `_id` at the same time, of which the second is to be tried again.
 const DUPLICATE_KEY: i32 = 11_000;
-/// `BSONObjectTooLarge`, as the server would call it.
-const OBJECT_TOO_LARGE: i32 = 10_334;
 /// `NamespaceNotFound` and `NamespaceExists`: what was to be dropped or made is not or already there.
 const NAMESPACE_NOT_FOUND: i32 = 26;
 const NAMESPACE_EXISTS: i32 = 48;
@@ -172,7 +172,7 @@ impl MongoStore {
         probe.end(document);
         let probe = self.raw(probe)?;
         let outcome = self
-            .update(PROBE_COLLECTION, &[probe], "write a probe document")
+            .update(PROBE_COLLECTION, [&*probe], "write a probe document")
             .await?;
         if let Some(refusal) = outcome.refusals.first() {
             return Err(self.refused(refusal.code, &refusal.message, "write a probe document"));
@@ -271,10 +271,10 @@ impl MongoStore {
     }
 
     /// One `update` command that replaces or inserts each document by its `_id`.
-    async fn update(
+    async fn update<'d>(
         &self,
         collection: &str,
-        documents: &[RawDocumentBuf],
+        documents: impl IntoIterator<Item = &'d RawDocument>,
         doing: &str,
     ) -> Result<BulkOutcome, StoreError> {
         let command = self.raw(update_command(collection, documents, self.write_concern))?;
@@ -306,16 +306,21 @@ impl MongoStore {
     }
 
     /// Writes documents that fit one command, and those of them once more that lost a race for their `_id`.
-    async fn upsert_chunk(&self, documents: &[RawDocumentBuf]) -> Result<BulkOutcome, StoreError> {
+    async fn upsert_chunk(
+        &self,
+        documents: &Documents,
+        which: Range<usize>,
+    ) -> Result<BulkOutcome, StoreError> {
         let doing = "write events";
-        let mut outcome = self.update(COLLECTION, documents, doing).await?;
+        let chunk = which.clone().map(|index| documents.get(index));
+        let mut outcome = self.update(COLLECTION, chunk, doing).await?;
         let (raced, refused): (Vec<_>, Vec<_>) = std::mem::take(&mut outcome.refusals)
             .into_iter()
-            .partition(|refusal| refusal.code == DUPLICATE_KEY && refusal.index < documents.len());
+            .partition(|refusal| refusal.code == DUPLICATE_KEY && refusal.index < which.len());
         outcome.refusals = refused;
         if !raced.is_empty() {
-            let again: Vec<_> = raced.iter().map(|r| documents[r.index].clone()).collect();
-            let mut second = self.update(COLLECTION, &again, doing).await?;
+            let again = raced.iter().map(|r| documents.get(which.start + r.index));
+            let mut second = self.update(COLLECTION, again, doing).await?;
             for refusal in &mut second.refusals {
                 refusal.index = raced.get(refusal.index).map_or(usize::MAX, |r| r.index);
             }
@@ -326,24 +331,12 @@ impl MongoStore {
 }
 
 impl Store for MongoStore {
-    async fn upsert(&self, documents: &[RawDocumentBuf]) -> Result<BulkOutcome, StoreError> {
+    async fn upsert(&self, documents: &Documents) -> Result<BulkOutcome, StoreError> {
         let mut outcome = BulkOutcome::default();
         let mut begin = 0;
         while begin < documents.len() {
-            let size = documents[begin].as_bytes().len();
-            if size > LARGEST_BYTES {
-                outcome.refusals.push(Refusal {
-                    index: begin,
-                    code: OBJECT_TOO_LARGE,
-                    message: format!(
-                        "the document has {size} bytes, MongoDB takes {LARGEST_BYTES}"
-                    ),
-                });
-                begin += 1;
-                continue;
-            }
-            let end = begin + fitting(&documents[begin..]);
-            let chunk = self.upsert_chunk(&documents[begin..end]).await?;
+            let end = begin + fitting(documents, begin);
+            let chunk = self.upsert_chunk(documents, begin..end).await?;
             outcome.add(chunk, begin);
             begin = end;
         }
@@ -351,34 +344,30 @@ impl Store for MongoStore {
     }
 }
 
-/// How many documents from the first on fit one command; at least the first.
-fn fitting(documents: &[RawDocumentBuf]) -> usize {
-    let mut bytes = 0;
-    let fits = |document: &&RawDocumentBuf| {
-        let size = document.as_bytes().len();
-        bytes += size + STATEMENT_BYTES;
-        size <= LARGEST_BYTES && bytes <= MOST_COMMAND_BYTES
+/// How many documents from `begin` on fit one command; at least the first.
+fn fitting(documents: &Documents, begin: usize) -> usize {
+    let most = documents.len().min(begin + MOST_STATEMENTS);
+    let fits = |end: &usize| {
+        documents.bytes(begin..*end) + (end - begin) * STATEMENT_BYTES <= MOST_COMMAND_BYTES
     };
-    let count = documents.iter().take(MOST_STATEMENTS).take_while(fits);
-    count.count().max(1)
+    let fitting = (begin + 1..=most).take_while(fits).count();
+    fitting.max(1)
 }
 
 /// `{ update, ordered: false, writeConcern, updates: [ { q: { _id }, u: document, upsert: true }, … ] }`
-fn update_command(
+fn update_command<'d>(
     collection: &str,
-    documents: &[RawDocumentBuf],
+    documents: impl IntoIterator<Item = &'d RawDocument>,
     write_concern: WriteConcernChoice,
 ) -> BsonBuffer {
-    let sizes = documents.iter().map(|document| document.as_bytes().len());
-    let bytes: usize = sizes.map(|size| size + STATEMENT_BYTES).sum();
-    let mut buffer = BsonBuffer::with_capacity(bytes + 256);
+    let mut buffer = BsonBuffer::with_capacity(COMMAND_BYTES);
     let command = buffer.begin();
     buffer.string("update", collection);
     buffer.boolean("ordered", false);
     write_concern.write_to(&mut buffer);
     buffer.element(kind::ARRAY, "updates");
     let updates = buffer.begin();
-    for (index, document) in documents.iter().enumerate() {
+    for (index, document) in documents.into_iter().enumerate() {
         let at = buffer.begin_element();
         buffer.set_kind(at, kind::DOCUMENT);
         buffer.index_name(index);
@@ -426,29 +415,33 @@ mod tests {
     use crate::event::EventId;
     use crate::store::DocumentParts;
 
-    fn document(n: u128, payload_json: &str) -> RawDocumentBuf {
-        let parts = DocumentParts {
-            id: EventId(Uuid::from_u128(n)),
-            run_id: "r",
-            seq: 0,
-            event_type: "UserCreated",
-            aggregate_type: "user",
-            aggregate_id: Uuid::nil(),
-            payload_json,
-            created_at_us: 0,
-            lsn: None,
-            tx_id: None,
-        };
-        parts.to_document().unwrap()
+    fn documents(payloads: &[&str]) -> Documents {
+        let mut documents = Documents::default();
+        for (n, payload_json) in (1..).zip(payloads) {
+            let parts = DocumentParts {
+                id: EventId(Uuid::from_u128(n)),
+                run_id: "r",
+                seq: 0,
+                event_type: "UserCreated",
+                aggregate_type: "user",
+                aggregate_id: Uuid::nil(),
+                payload_json,
+                created_at_us: 0,
+                lsn: None,
+                tx_id: None,
+            };
+            documents.push(&parts).unwrap();
+        }
+        documents
     }
 
     #[test]
     fn the_command_is_the_one_of_the_protocol() {
-        let documents = [document(1, "{}"), document(2, "{\"a\":[1]}")];
-        let command = update_command("events", &documents, WriteConcernChoice::default());
+        let documents = documents(&["{}", "{\"a\":[1]}"]);
+        let command = update_command("events", documents.iter(), WriteConcernChoice::default());
         let raw = RawDocumentBuf::from_bytes(command.into_bytes()).unwrap();
         let statement = |n: usize| {
-            let document = Document::try_from(documents[n].as_ref()).unwrap();
+            let document = Document::try_from(documents.get(n)).unwrap();
             let id = document.get("_id").unwrap().clone();
             doc! { "q": { "_id": id }, "u": document, "upsert": true }
         };
@@ -464,11 +457,11 @@ mod tests {
 
     #[test]
     fn a_command_takes_what_fits() {
-        let small = document(1, "{}");
-        let large = document(2, &format!("{{\"a\":\"{}\"}}", "x".repeat(15 << 20)));
-        assert_eq!(fitting(&vec![small.clone(); 200]), 200);
-        assert_eq!(fitting(&[large.clone(), large.clone(), large.clone()]), 2);
-        assert_eq!(fitting(&[small, large]), 2);
+        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(15 << 20));
+        assert_eq!(fitting(&documents(&["{}"; 200]), 0), 200);
+        assert_eq!(fitting(&documents(&[&large, &large, &large]), 0), 2);
+        assert_eq!(fitting(&documents(&[&large, &large, &large]), 1), 2);
+        assert_eq!(fitting(&documents(&["{}", &large]), 0), 2);
     }
 
     #[test]
