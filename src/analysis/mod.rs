@@ -1,11 +1,15 @@
 //! What the stamps say: quantiles per hop, objectives, the slowest hop and the likely reason.
 
 mod diagnosis;
+mod digest;
 mod objectives;
+mod over_time;
 mod quantiles;
 mod throughput;
 
 pub use diagnosis::{Conditions, Diagnosis, Finding, Severity, diagnose};
+pub use digest::{Digest, PathDigest, Travelled};
 pub use objectives::{Measured, Objective, Targets};
+pub use over_time::{OverTime, Period};
 pub use quantiles::{HopStatistics, PathStatistics, SignedHistogram};
 pub use throughput::{Throughput, ThroughputMeter};

@@ -74,6 +74,20 @@ impl SignedHistogram {
         &self.positive
     }
 
+    /// Every value, smallest first, with how often it came; to 3 significant digits.
+    pub fn values(&self) -> impl Iterator<Item = (Nanos, u64)> + '_ {
+        let below: Vec<_> = self
+            .negative
+            .iter_recorded()
+            .map(|step| (-nanos(step.value_iterated_to()), step.count_at_value()))
+            .collect();
+        let above = self
+            .positive
+            .iter_recorded()
+            .map(|step| (nanos(step.value_iterated_to()), step.count_at_value()));
+        below.into_iter().rev().chain(above)
+    }
+
     /// The value at quantile `q` (0 to 1), to 3 significant digits; zero when nothing is recorded.
     #[must_use]
     #[allow(
@@ -259,6 +273,16 @@ mod tests {
             let last = values[values.len() - 1];
             prop_assert!((histogram.max().0 - last).abs() <= last.abs() / 1_000 + 1);
         }
+    }
+
+    #[test]
+    fn values_come_smallest_first() {
+        let mut histogram = SignedHistogram::default();
+        for span in [400, -900, 7, -100, 7] {
+            histogram.record(Nanos(span));
+        }
+        let values: Vec<_> = histogram.values().map(|(value, n)| (value.0, n)).collect();
+        assert_eq!(values, [(-900, 1), (-100, 1), (7, 2), (400, 1)]);
     }
 
     #[test]

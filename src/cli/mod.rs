@@ -10,6 +10,8 @@ mod interrupt;
 mod load_args;
 mod logging;
 mod progress;
+mod report;
+mod results_args;
 mod run;
 mod setup;
 mod stack;
@@ -28,6 +30,7 @@ Examples:
   cdc-bench run --events 10000                     everything: servers, set-up, load, report, clean-up
   cdc-bench run --connector-profile stock          the same with Debezium as it comes
   cdc-bench run --duration 300 --rate 500 --json   five minutes at 500 a second, the report on stdout
+  cdc-bench report --format html -o report.html    the last result as a page with plots
   cdc-bench stack up                               servers that stay: later runs begin at once
   cdc-bench doctor                                 what is there, what is missing, what to type
 
@@ -41,6 +44,13 @@ Examples:
   cdc-bench run --connector-config max.batch.size=64 a setting of Debezium's, over the profile's
   POSTGRES_HOST=db KAFKA_BOOTSTRAP_SERVERS=kafka:9092 CONNECT_URL=http://connect:8083 \\
     cdc-bench run                                    your own servers (passwords: POSTGRES_PASSWORD, MONGODB_URI)";
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  cdc-bench report                                   the last result on the terminal
+  cdc-bench report --format markdown                 the same for a comment on a pull request
+  cdc-bench report 20261124-101500-7f3a9c -f html -o page.html
+  cdc-bench report cdc-bench-results/20261124-101500-7f3a9c --format junit -o objectives.xml";
 
 const SETUP_EXAMPLES: &str = "\
 Examples:
@@ -97,6 +107,9 @@ enum Command {
     /// The main job: bring up, register, warm up, load, follow, verify, report, clean up
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<run::Args>),
+    /// Show a stored result: text, JSON, HTML, Markdown, JUnit, CSV
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(report::Args),
     /// Servers that stay for later runs
     #[command(subcommand)]
     Stack(stack::Action),
@@ -171,6 +184,7 @@ async fn dispatch(
     let settings = cli.endpoints.resolve();
     match cli.command {
         Command::Run(args) => run::run(*args, settings, progress, cancel).await,
+        Command::Report(args) => report::run(&args),
         Command::Stack(action) => stack::run(action, progress, &cancel).await,
         Command::Setup(args) => setup::run(args, &settings, progress, &cancel).await,
         Command::Cleanup => cleanup::run(&settings, progress, &cancel).await,

@@ -10,10 +10,11 @@ use super::connector_args::ConnectorArgs;
 use super::load_args::LoadArgs;
 use super::logging;
 use super::progress::Terminal;
+use super::results_args::ResultsArgs;
 use crate::analysis::Targets;
 use crate::config::{RunId, Settings};
 use crate::pipeline::{Failure, RunRequest, exit, run as run_pipeline};
-use crate::report::{Report, ResultFolder, Verdict, render, write_whole};
+use crate::report::{Report, ResultFolder, Stored, Verdict, page, render, write_whole};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -30,9 +31,8 @@ pub(super) struct Args {
     /// Longest time without an event coming through before the drain gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     drain_timeout: u64,
-    /// Folder that gets a folder of results a run
-    #[arg(long, value_name = "DIR", default_value = "cdc-bench-results")]
-    results_dir: PathBuf,
+    #[command(flatten)]
+    results: ResultsArgs,
     /// Copy of report.json
     #[arg(long, value_name = "FILE", env = "METRICS_FILE")]
     metrics_file: Option<PathBuf>,
@@ -65,7 +65,7 @@ pub(super) async fn run(
     // Before anything is made.
     settings.endpoints()?;
     let id = RunId::generate();
-    let folder = ResultFolder::create(&args.results_dir, id.as_str())?;
+    let folder = ResultFolder::create(&args.results.results_dir, id.as_str())?;
     let log = folder.create_file("run.log")?;
     logging::into_file(log).map_err(Failure::usage)?;
     let request = RunRequest {
@@ -102,6 +102,9 @@ pub(super) async fn run(
     };
     let json = serde_json::to_vec_pretty(&report).map_err(Failure::usage)?;
     folder.write("report.json", &json)?;
+    let stored = Stored::read(&folder.file("report.json")).map_err(Failure::usage)?;
+    let html = page(&stored).map_err(Failure::usage)?;
+    folder.write("report.html", html.as_bytes())?;
     if let Some(copy) = &args.metrics_file {
         write_whole(copy, &json)?;
     }

@@ -130,6 +130,7 @@ pub(crate) fn report(facts: Facts<'_>) -> Report {
             facts.postgres_clock.report("postgres", "round trips to clock_timestamp(), intersected"),
             facts.broker_clock.report("kafka", "probe records' LogAppendTime between send and delivery report, intersected; whole milliseconds"),
         ],
+        incidents: Vec::new(),
         diagnosis,
         objectives,
         verification: Some(verification),

@@ -29,6 +29,9 @@ pub struct Report {
     pub paths: BTreeMap<String, PathReport>,
     /// Foreign clocks.
     pub clocks: Vec<ClockReport>,
+    /// What happened to the servers while events were under way, in order.
+    #[serde(default)]
+    pub incidents: Vec<Incident>,
     /// The slowest hop, and what was found.
     pub diagnosis: Diagnosis,
     /// What was asked, and what was reached.
@@ -240,6 +243,17 @@ pub struct ClockReport {
     pub drift: Option<i64>,
     /// How it was measured.
     pub method: String,
+}
+
+/// Something that happened in the run and shows in its latencies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// When it was seen: RFC 3339, UTC.
+    pub at: jiff::Timestamp,
+    /// Such as `server_restart`, `connector_restart`.
+    pub kind: String,
+    /// In a few words, such as `kafka started again`.
+    pub what: String,
 }
 
 /// The stores compared.

@@ -1,16 +1,32 @@
-//! A result: its schema, its files and how it reads on a terminal.
+//! A result: its schema, its files, how it is read back, and how it is written for people and for other programs.
 
+#[cfg(test)]
+mod agreement;
+mod csv;
 mod events;
+mod figures;
 mod folder;
+mod html;
 mod json;
+mod junit;
+mod markdown;
+#[cfg(test)]
+mod sample;
+mod stored;
 mod terminal;
+
+pub use csv::csv;
 
 pub use events::EventLine;
 pub use folder::{Recorder, RecorderError, RecorderHandle, Recording, ResultFolder};
 pub(crate) use folder::{seconds_between, write_whole};
+pub use html::{PageError, page};
 pub use json::{
     ClockReport, ConnectorReport, Counts, DebeziumReport, Environment, EventsByType, Host,
-    KafkaReport, PathReport, PostgresReport, Program, Report, RunInfo, SCHEMA, StoreReport,
-    Verdict, Verification, host, program,
+    Incident, KafkaReport, PathReport, PostgresReport, Program, Report, RunInfo, SCHEMA,
+    StoreReport, Verdict, Verification, host, program,
 };
+pub use junit::junit;
+pub use markdown::markdown;
+pub use stored::{Events, LATEST, Stored, StoredError, StoredEvent};
 pub use terminal::render;

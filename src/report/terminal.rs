@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use console::{Style, style};
 
+use super::figures::{self, ms};
 use super::{Report, Verdict};
 use crate::analysis::{HopStatistics, Severity};
 use crate::timeline::Hop;
@@ -34,10 +35,7 @@ macro_rules! line {
 fn headline(out: &mut String, report: &Report) {
     let run = &report.run;
     let env = &report.environment;
-    let rate = run.rate_per_s.map_or_else(
-        || "as fast as it goes".to_owned(),
-        |rate| format!("{rate}/s"),
-    );
+    let rate = figures::rate(run.rate_per_s);
     line!(out);
     line!(
         out,
@@ -98,17 +96,6 @@ fn headline(out: &mut String, report: &Report) {
     }
 }
 
-fn ms(us: i64) -> String {
-    let tenths_or_finer = us.abs() < 100_000;
-    #[allow(clippy::cast_precision_loss)] // microseconds for display
-    let ms = us as f64 / 1e3;
-    if tenths_or_finer {
-        format!("{ms:.2}")
-    } else {
-        format!("{ms:.0}")
-    }
-}
-
 fn hop_table(out: &mut String, report: &Report, name: &str, path: &super::PathReport) {
     line!(out);
     let header = format!(
@@ -158,7 +145,7 @@ fn hop_table(out: &mut String, report: &Report, name: &str, path: &super::PathRe
         line!(
             out,
             "{}",
-            style(row("total", total, "INSERT sent to document acknowledged")).bold()
+            style(row("total", total, figures::span(Hop::Total))).bold()
         );
     }
     if let Some(from_schedule) = &path.total_from_schedule {
@@ -183,16 +170,7 @@ fn hop_table(out: &mut String, report: &Report, name: &str, path: &super::PathRe
 }
 
 fn row(name: &str, s: &HopStatistics, tail: &str) -> String {
-    let bound = match s.error_bound {
-        Some(0) => String::new(),
-        Some(bound) => ms(bound),
-        None => "?".to_owned(),
-    };
-    let median = if s.is_within_error() && s.error_bound != Some(0) {
-        format!("({})", ms(s.p50))
-    } else {
-        ms(s.p50)
-    };
+    let (median, bound) = (figures::median(s), figures::bound(s));
     format!(
         "{name:<16} {:>8} {median:>9} {:>9} {:>9} {:>9} {bound:>8}  {tail}",
         s.count,
@@ -210,10 +188,9 @@ fn row(name: &str, s: &HopStatistics, tail: &str) -> String {
     clippy::cast_sign_loss
 )] // a fraction of 24
 fn bar(part: i64, sum: i64) -> String {
-    if sum <= 0 {
+    let Some(share) = figures::share(part, sum) else {
         return String::new();
-    }
-    let share = part.max(0) as f64 / sum as f64;
+    };
     let full = ((share * BAR as f64).round() as usize).min(BAR);
     format!(
         "{}{} {:>3.0} %",
@@ -335,10 +312,7 @@ fn objectives(out: &mut String, report: &Report) {
         } else {
             style("missed").red()
         };
-        let measured = objective.measured.map_or_else(
-            || "not measured".to_owned(),
-            |value| format!("{:.2}", value),
-        );
+        let measured = figures::measured(objective);
         line!(
             out,
             "{mark} {:<18} {:<16} {measured}",

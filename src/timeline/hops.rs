@@ -169,6 +169,33 @@ impl Serialize for Hops {
     }
 }
 
+/// Hops this version does not know are left out: a newer one may measure more.
+impl<'de> Deserialize<'de> for Hops {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Spans;
+        impl<'de> serde::de::Visitor<'de> for Spans {
+            type Value = Hops;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("spans in nanoseconds by hop name")
+            }
+
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Hops, A::Error> {
+                let mut spans = [None; Hop::ALL.len()];
+                while let Some((name, span)) =
+                    map.next_entry::<std::borrow::Cow<'de, str>, Nanos>()?
+                {
+                    if let Some(hop) = Hop::ALL.into_iter().find(|hop| hop.as_str() == name) {
+                        spans[hop.index()] = Some(span);
+                    }
+                }
+                Ok(Hops(spans))
+            }
+        }
+        deserializer.deserialize_map(Spans)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +217,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn hops_come_back_from_what_was_written_and_unknown_ones_do_not_matter() {
+        let at = |n: i64| Stamp(n * n);
+        let stamps = Stamps {
+            ts: at(0),
+            t0: at(1),
+            ta: at(2),
+            tc: at(3),
+            t1: at(4),
+            td: None,
+            t2: at(9),
+            t3: at(5),
+            t4: at(7),
+            t5: at(8),
+        };
+        let mut written = serde_json::to_value(stamps.hops()).unwrap();
+        written["sharding"] = 7.into();
+        let read: Hops = serde_json::from_value(written).unwrap();
+        assert_eq!(read, stamps.hops());
     }
 
     #[test]

@@ -1,0 +1,64 @@
+//! `report`: a stored result again, in another form.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::results_args::ResultsArgs;
+use crate::pipeline::Failure;
+use crate::report::{LATEST, Stored, csv, junit, markdown, page, render, write_whole};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// As run prints it
+    Text,
+    /// report.json as it stands
+    Json,
+    /// One page that stands alone, with plots
+    Html,
+    /// For a comment on a pull request
+    Markdown,
+    /// Each objective a test case
+    Junit,
+    /// One line a capture path and hop, microseconds
+    Csv,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A result: its folder, its report.json, the id of its run, or "latest"
+    #[arg(value_name = "RESULT", default_value = LATEST)]
+    result: String,
+    /// How it is written
+    #[arg(long, short, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+    /// Write it here instead of to stdout
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    results: ResultsArgs,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let stored = Stored::find(&args.result, &args.results.results_dir).map_err(Failure::usage)?;
+    let report = &stored.report;
+    let text = match args.format {
+        // A file has no colours.
+        Format::Text if args.output.is_some() => {
+            console::strip_ansi_codes(&render(report)).into_owned()
+        }
+        Format::Text => render(report),
+        Format::Json => stored.json.clone(),
+        Format::Html => page(&stored).map_err(Failure::usage)?,
+        Format::Markdown => markdown(report),
+        Format::Junit => junit(report).map_err(Failure::usage)?,
+        Format::Csv => csv(report),
+    };
+    match &args.output {
+        Some(file) => write_whole(file, text.as_bytes())?,
+        None => std::io::stdout()
+            .write_all(text.as_bytes())
+            .map_err(Failure::usage)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,486 @@
+//! `report.html`: a result as one page that stands alone. No script, no font, no picture from elsewhere; it follows the
+//! reader's light or dark scheme and prints.
+
+mod pictures;
+mod plot;
+
+use askama::Template;
+
+use self::pictures::{Distribution, Mark, Waterfall};
+use self::plot::{Figure, Words};
+use super::figures::{self, ms};
+use super::{PathReport, Report, Stored, StoredError, Verdict};
+use crate::analysis::{Digest, HopStatistics, PathDigest, Severity, Travelled};
+use crate::timeline::{Hop, Stamp};
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum PageError {
+    /// The events cannot be read.
+    #[error(transparent)]
+    Stored(#[from] StoredError),
+    /// The template does not take the result.
+    #[error("the page cannot be written: {0}")]
+    Template(#[from] askama::Error),
+}
+
+/// The page of a result. Without its events there are no plots, and it says so.
+///
+/// # Errors
+/// When the events are there and cannot be read.
+pub fn page(stored: &Stored) -> Result<String, PageError> {
+    let mut digest = Digest::default();
+    let events = stored.events()?;
+    let has_events = events.is_some();
+    for event in events.into_iter().flatten() {
+        let event = event?;
+        let travelled = Travelled {
+            id: event.id,
+            event_type: event.event_type,
+            t0: event.stamps.t0,
+            t5: event.stamps.t5,
+            hops: event.hops,
+        };
+        digest.record(&event.path, travelled);
+    }
+    Ok(Page::of(&stored.report, &digest, has_events).render()?)
+}
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    report: &'a Report,
+    passed: bool,
+    headline: String,
+    /// When it began, to the second.
+    started: String,
+    /// How many objectives were met, as a sentence.
+    goals: String,
+    rate: String,
+    objectives: Vec<Goal<'a>>,
+    paths: Vec<PathSection<'a>>,
+    side_by_side: Option<SideBySide<'a>>,
+    findings: Vec<FindingView<'a>>,
+    slowest: Option<String>,
+    incidents: Vec<IncidentView<'a>>,
+    clocks: Vec<ClockView<'a>>,
+    connector: Vec<(&'a str, &'a str)>,
+    connector_profile: &'a str,
+    has_events: bool,
+    version: &'static str,
+}
+
+struct Goal<'a> {
+    name: &'a str,
+    target: &'a str,
+    measured: String,
+    met: bool,
+}
+
+struct FindingView<'a> {
+    hop: &'a str,
+    severity: &'static str,
+    evidence: &'a str,
+    advice: &'a str,
+}
+
+struct IncidentView<'a> {
+    number: usize,
+    at_s: String,
+    what: &'a str,
+}
+
+struct ClockView<'a> {
+    server: &'a str,
+    offset: String,
+    bound: String,
+    drift: String,
+    method: &'a str,
+}
+
+/// One capture path.
+struct PathSection<'a> {
+    name: &'a str,
+    /// Stages between which the hops lie; the first has no hop before it.
+    first_stage: Stage,
+    way: Vec<(HopCard, Stage)>,
+    total: Option<Row>,
+    rows: Vec<Row>,
+    latency: Option<Figure>,
+    percentiles: Option<Figure>,
+    histograms: Vec<(&'static str, &'static str, Figure)>,
+    throughput: Option<Figure>,
+    waterfall: Vec<Waterfall>,
+}
+
+struct Stage {
+    name: String,
+    does: &'static str,
+}
+
+/// A hop as it stands between two stages.
+struct HopCard {
+    name: &'static str,
+    p50: String,
+    p99: String,
+    share: String,
+    /// Its part of the bar, percent.
+    width: String,
+    is_slowest: bool,
+}
+
+/// A line of a table of hops.
+struct Row {
+    name: &'static str,
+    class: &'static str,
+    span: &'static str,
+    count: u64,
+    figures: Vec<String>,
+    p50: String,
+    p99: String,
+    bound: String,
+    share: String,
+}
+
+/// Paths beside each other.
+struct SideBySide<'a> {
+    names: Vec<&'a str>,
+    rows: Vec<(&'static str, Vec<String>)>,
+}
+
+impl<'a> Page<'a> {
+    fn of(report: &'a Report, digest: &Digest, has_events: bool) -> Self {
+        let env = &report.environment;
+        let origin = digest.origin();
+        let marks = marks(report, origin);
+        let connector = env.debezium.connector.as_ref();
+        Self {
+            report,
+            passed: report.verdict == Verdict::Pass,
+            headline: headline(report),
+            started: started(report),
+            goals: goals(report),
+            rate: figures::rate(report.run.rate_per_s),
+            objectives: report
+                .objectives
+                .iter()
+                .map(|objective| Goal {
+                    name: &objective.name,
+                    target: &objective.target,
+                    measured: figures::measured(objective),
+                    met: objective.met,
+                })
+                .collect(),
+            paths: report
+                .paths
+                .iter()
+                .enumerate()
+                .map(|(n, (name, path))| {
+                    path_section(n, report, name, path, digest.path(name), origin, &marks)
+                })
+                .collect(),
+            side_by_side: (report.paths.len() > 1).then(|| side_by_side(report)),
+            findings: findings(report),
+            slowest: report.diagnosis.slowest_hop.as_ref().map(|hop| {
+                let share = figures::percent(report.diagnosis.share_of_total);
+                format!("{hop} is the slowest hop: {share} of the median.")
+            }),
+            incidents: report
+                .incidents
+                .iter()
+                .zip(&marks)
+                .map(|(incident, mark)| IncidentView {
+                    number: mark.number,
+                    at_s: format!("{:.1}", mark.at_s),
+                    what: &incident.what,
+                })
+                .collect(),
+            clocks: report
+                .clocks
+                .iter()
+                .map(|clock| ClockView {
+                    server: &clock.server,
+                    offset: figures::signed_ms(clock.offset),
+                    bound: ms(clock.error_bound),
+                    drift: clock
+                        .drift
+                        .map_or_else(|| "measured once".to_owned(), figures::signed_ms),
+                    method: &clock.method,
+                })
+                .collect(),
+            connector: connector
+                .into_iter()
+                .flat_map(|c| c.config.iter())
+                .map(|(key, value)| (key.as_str(), value.as_str()))
+                .collect(),
+            connector_profile: connector
+                .and_then(|c| c.profile.as_deref())
+                .unwrap_or("as found"),
+            has_events,
+            version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    fn success(&self) -> String {
+        let success = self.report.objectives.iter();
+        success
+            .filter(|o| o.name == "success_percent")
+            .find_map(|o| o.measured)
+            .map_or_else(|| "unknown".to_owned(), |percent| format!("{percent:.2} %"))
+    }
+}
+
+/// The result in a sentence.
+fn headline(report: &Report) -> String {
+    let total = report
+        .paths
+        .values()
+        .next()
+        .and_then(|path| path.hops.get(Hop::Total.as_str()));
+    let Some(total) = total.filter(|total| total.count > 0) else {
+        return "No event came through.".to_owned();
+    };
+    format!(
+        "Half of the events were in the read model within {} ms of their INSERT, 99 of 100 within {} ms.",
+        ms(total.p50),
+        ms(total.p99)
+    )
+}
+
+fn started(report: &Report) -> String {
+    let at: Result<jiff::Timestamp, _> = report.run.started_at.parse();
+    at.map_or_else(
+        |_| report.run.started_at.clone(),
+        |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
+}
+
+fn goals(report: &Report) -> String {
+    let all = report.objectives.len();
+    match report.objectives.iter().filter(|o| !o.met).count() {
+        0 => format!("All {all} objectives met."),
+        missed => format!("{missed} of {all} objectives missed."),
+    }
+}
+
+/// Where the incidents lie on the time axis.
+fn marks(report: &Report, origin: Option<Stamp>) -> Vec<Mark> {
+    let Some(origin) = origin else {
+        return Vec::new();
+    };
+    let since = |at: jiff::Timestamp| {
+        let at = i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX);
+        (Stamp(at) - origin).as_millis_f64() / 1e3
+    };
+    report
+        .incidents
+        .iter()
+        .enumerate()
+        .map(|(n, incident)| Mark {
+            at_s: since(incident.at),
+            number: n + 1,
+        })
+        .collect()
+}
+
+fn findings(report: &Report) -> Vec<FindingView<'_>> {
+    let severity = |severity| match severity {
+        Severity::Critical => "critical",
+        Severity::Warning => "warning",
+        Severity::Info => "info",
+    };
+    report
+        .diagnosis
+        .findings
+        .iter()
+        .map(|finding| FindingView {
+            hop: finding.hop.as_deref().unwrap_or("the run"),
+            severity: severity(finding.severity),
+            evidence: &finding.evidence,
+            advice: &finding.advice,
+        })
+        .collect()
+}
+
+fn path_section<'a>(
+    n: usize,
+    report: &'a Report,
+    name: &'a str,
+    path: &'a PathReport,
+    digest: Option<&PathDigest>,
+    origin: Option<Stamp>,
+    marks: &[Mark],
+) -> PathSection<'a> {
+    let get = |hop: Hop| path.hops.get(hop.as_str());
+    let sum: i64 = Hop::PIPELINE
+        .into_iter()
+        .filter_map(|hop| Some(get(hop)?.p50.max(0)))
+        .sum();
+    let slowest = slowest(path);
+    let mut rows = Vec::new();
+    for hop in Hop::PIPELINE {
+        let class = if Some(hop) == slowest { "lit" } else { "" };
+        rows.extend(get(hop).map(|s| row(hop, class, s, sum)));
+        for &part in hop.parts() {
+            rows.extend(get(part).map(|s| row(part, "part", s, 0)));
+        }
+    }
+    rows.extend(get(Hop::Total).map(|s| row(Hop::Total, "total", s, 0)));
+    if let Some(s) = &path.total_from_schedule {
+        rows.push(Row {
+            name: "from schedule",
+            span: "the total as seen by who waits from the scheduled time",
+            ..row(Hop::Total, "part", s, 0)
+        });
+    }
+    rows.extend(get(Hop::ScheduleLag).map(|s| row(Hop::ScheduleLag, "beside", s, 0)));
+    let way = Hop::PIPELINE
+        .into_iter()
+        .filter_map(|hop| {
+            let s = get(hop)?;
+            let share = figures::share(s.p50, sum).unwrap_or(0.0);
+            let card = HopCard {
+                name: hop.as_str(),
+                p50: figures::median(s),
+                p99: ms(s.p99),
+                share: figures::percent(share),
+                width: format!("{:.2}", share * 100.0),
+                is_slowest: Some(hop) == slowest,
+            };
+            Some((card, stage_after(hop, report)))
+        })
+        .collect();
+    let id = |what: &str| format!("{what}-{n}");
+    PathSection {
+        name,
+        first_stage: Stage {
+            name: "PostgreSQL".to_owned(),
+            does: "INSERT sent",
+        },
+        way,
+        total: get(Hop::Total).map(|s| row(Hop::Total, "total", s, 0)),
+        rows,
+        latency: digest.and_then(|d| pictures::latency_over_time(&id("latency"), d, marks)),
+        percentiles: digest.and_then(|d| percentiles(&id("percentiles"), d)),
+        histograms: digest.map_or_else(Vec::new, |d| {
+            Hop::PIPELINE
+                .into_iter()
+                .chain([Hop::Total])
+                .filter_map(|hop| {
+                    let figure = pictures::histogram(&id(hop.as_str()), hop, d.hop(hop)?)?;
+                    Some((hop.as_str(), figures::span(hop), figure))
+                })
+                .collect()
+        }),
+        throughput: digest.and_then(|d| {
+            pictures::throughput(&id("throughput"), d, report.throughput.average_per_s)
+        }),
+        waterfall: digest
+            .zip(origin)
+            .map_or_else(Vec::new, |(d, origin)| pictures::waterfall(d, origin)),
+    }
+}
+
+/// The pipeline hop with the largest median of one path.
+fn slowest(path: &PathReport) -> Option<Hop> {
+    Hop::PIPELINE
+        .into_iter()
+        .filter(|hop| path.hops.get(hop.as_str()).is_some_and(|s| s.count > 0))
+        .max_by_key(|hop| path.hops.get(hop.as_str()).map(|s| s.p50))
+}
+
+fn stage_after(hop: Hop, report: &Report) -> Stage {
+    let (name, does) = match hop {
+        Hop::Capture => ("WAL", "row decoded"),
+        Hop::KafkaDelivery => ("Kafka", "record in the log"),
+        Hop::ConsumerLag => ("Consumer", "record received"),
+        _ => (
+            report.environment.store.name.as_str(),
+            "document acknowledged",
+        ),
+    };
+    Stage {
+        name: name.to_owned(),
+        does,
+    }
+}
+
+fn row(hop: Hop, class: &'static str, s: &HopStatistics, sum: i64) -> Row {
+    Row {
+        name: hop.as_str(),
+        class,
+        span: figures::span(hop),
+        count: s.count,
+        figures: vec![
+            ms(s.min),
+            figures::median(s),
+            ms(s.p90),
+            ms(s.p95),
+            ms(s.p99),
+            ms(s.p999),
+            ms(s.max),
+        ],
+        p50: figures::median(s),
+        p99: ms(s.p99),
+        bound: figures::bound(s),
+        share: figures::share(s.p50, sum).map_or_else(String::new, figures::percent),
+    }
+}
+
+fn percentiles(id: &str, digest: &PathDigest) -> Option<Figure> {
+    let hops = Hop::PIPELINE.into_iter().chain([Hop::Total]);
+    let distributions: Vec<_> = hops
+        .filter_map(|hop| {
+            Some(Distribution {
+                name: hop.as_str().to_owned(),
+                class: hop.as_str().to_owned(),
+                spans: digest.hop(hop)?,
+            })
+        })
+        .collect();
+    let words = Words {
+        id,
+        title: "Latency by percentile",
+        description: "For each hop and the total, the time that a share of the events stayed below, from 0 % to the slowest event; both axes are logarithmic, each nine of the percentile has the same room. The table of hops has the figures.",
+    };
+    pictures::percentiles(words, 360.0, &distributions)
+}
+
+/// Takes a quantile out of a hop's statistics.
+type Pick = fn(&HopStatistics) -> i64;
+
+/// Quantiles of each hop for every path, the later paths with their ratio to the first.
+fn side_by_side(report: &Report) -> SideBySide<'_> {
+    let hops = Hop::PIPELINE.into_iter().chain([Hop::Total]);
+    let rows = hops
+        .flat_map(|hop| {
+            let quantiles: [(&'static str, Pick); 3] =
+                [("p50", |s| s.p50), ("p95", |s| s.p95), ("p99", |s| s.p99)];
+            quantiles.map(|(quantile, of)| {
+                let values: Vec<_> = report
+                    .paths
+                    .values()
+                    .map(|path| path.hops.get(hop.as_str()).map(of))
+                    .collect();
+                let first = values.first().copied().flatten();
+                let cell = |(n, value): (usize, &Option<i64>)| match (value, first) {
+                    (Some(value), Some(first)) if n > 0 && first > 0 && *value > 0 => {
+                        format!("{} (× {:.2})", ms(*value), *value as f64 / first as f64)
+                    }
+                    (Some(value), _) => ms(*value),
+                    (None, _) => "–".to_owned(),
+                };
+                let mut cells = vec![quantile.to_owned()];
+                cells.extend(values.iter().enumerate().map(cell));
+                (hop.as_str(), cells)
+            })
+        })
+        .collect();
+    SideBySide {
+        names: report.paths.keys().map(String::as_str).collect(),
+        rows,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,405 @@
+//! Plots as inline SVG. Colours, fonts and line styles are the page's (`page.css`), by class, so that a plot follows
+//! the reader's light or dark scheme; this module knows places alone.
+
+use std::fmt::Write as _;
+
+/// A plot at two sizes: text in an SVG shrinks with it, so a small screen gets one that is drawn small.
+#[derive(Debug, Clone)]
+pub(super) struct Figure {
+    pub(super) wide: String,
+    pub(super) narrow: String,
+}
+
+/// What is said of a plot to who cannot see it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Words<'a> {
+    /// Unique on the page.
+    pub(super) id: &'a str,
+    pub(super) title: &'a str,
+    pub(super) description: &'a str,
+}
+
+/// Width and height in units of the view box.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    pub(super) width: f64,
+    pub(super) height: f64,
+    /// Most ticks on the horizontal axis.
+    pub(super) ticks: usize,
+}
+
+const WIDE: f64 = 960.0;
+const NARROW: f64 = 360.0;
+
+impl Figure {
+    /// Draws both.
+    pub(super) fn new(words: Words<'_>, height: f64, draw: impl Fn(Size) -> Plot) -> Self {
+        let at = |suffix: &str, size: Size| draw(size).finish(words, suffix);
+        Self {
+            wide: at(
+                "wide",
+                Size {
+                    width: WIDE,
+                    height,
+                    ticks: 12,
+                },
+            ),
+            narrow: at(
+                "narrow",
+                Size {
+                    width: NARROW,
+                    height: height.min(280.0),
+                    ticks: 5,
+                },
+            ),
+        }
+    }
+}
+
+/// How values lie on an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spread {
+    Linear,
+    /// What is at or below zero has no place: it is drawn at the axis' lower end.
+    Logarithmic,
+}
+
+/// From values to places.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Axis {
+    spread: Spread,
+    low: f64,
+    high: f64,
+    from: f64,
+    to: f64,
+}
+
+impl Axis {
+    /// An axis for values from `low` to `high`. An empty or backward one is made a unit long.
+    pub(super) fn new(spread: Spread, low: f64, high: f64) -> Self {
+        let low = match spread {
+            Spread::Linear => low,
+            Spread::Logarithmic => low.max(1e-6),
+        };
+        let high = if high > low { high } else { low + 1.0 };
+        Self {
+            spread,
+            low,
+            high,
+            from: 0.0,
+            to: 1.0,
+        }
+    }
+
+    fn onto(self, from: f64, to: f64) -> Self {
+        Self { from, to, ..self }
+    }
+
+    /// Where a value lies; values beyond the axis lie at its ends.
+    pub(super) fn place(&self, value: f64) -> f64 {
+        let value = value.clamp(self.low, self.high);
+        let share = match self.spread {
+            Spread::Linear => (value - self.low) / (self.high - self.low),
+            Spread::Logarithmic => (value / self.low).ln() / (self.high / self.low).ln(),
+        };
+        self.from + share * (self.to - self.from)
+    }
+
+    /// Round values on it, `most` or a few less.
+    pub(super) fn ticks(&self, most: usize) -> Vec<f64> {
+        match self.spread {
+            Spread::Linear => self.linear_ticks(most),
+            Spread::Logarithmic => self.log_ticks(most),
+        }
+    }
+
+    fn linear_ticks(&self, most: usize) -> Vec<f64> {
+        let rough = (self.high - self.low) / most.max(1) as f64;
+        let decade = 10f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .into_iter()
+            .map(|step| step * decade)
+            .find(|step| *step >= rough * 0.999)
+            .unwrap_or(decade * 10.0);
+        let first = (self.low / step).ceil();
+        (0..=most)
+            .map(|n| (first + n as f64) * step)
+            .filter(|tick| *tick <= self.high + step * 1e-6)
+            .collect()
+    }
+
+    fn log_ticks(&self, most: usize) -> Vec<f64> {
+        let decades = || (-6..=9).map(|n| 10f64.powi(n));
+        let among = |steps: &[f64]| -> Vec<f64> {
+            let all = decades().flat_map(|decade| steps.iter().map(move |step| step * decade));
+            all.filter(|tick| *tick >= self.low * 0.999 && *tick <= self.high * 1.001)
+                .collect()
+        };
+        [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]]
+            .into_iter()
+            .map(among)
+            .find(|ticks| ticks.len() <= most)
+            .unwrap_or_else(|| among(&[1.0]))
+    }
+}
+
+/// Room around the area of a plot.
+const LEFT: f64 = 46.0;
+const TOP: f64 = 24.0;
+const BOTTOM: f64 = 40.0;
+
+/// A plot under way.
+#[derive(Debug)]
+pub(super) struct Plot {
+    size: Size,
+    right: f64,
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+    body: String,
+}
+
+/// Writing to a string cannot fail.
+macro_rules! put {
+    ($out:expr, $($arg:tt)*) => {{ let _ = write!($out, $($arg)*); }};
+}
+
+impl Plot {
+    /// Two axes, with `right` units of room for labels at the ends of lines.
+    pub(super) fn new(size: Size, right: f64, x: Axis, y: Axis) -> Self {
+        Self {
+            size,
+            right,
+            x: x.onto(LEFT, size.width - right),
+            y: y.onto(size.height - BOTTOM, TOP),
+            body: String::new(),
+        }
+    }
+
+    /// Draws the horizontal axis: each tick with its text, and what they are.
+    pub(super) fn horizontal(&mut self, ticks: &[(f64, String)], what: &str) {
+        let (top, bottom) = (TOP, self.size.height - BOTTOM);
+        for (value, text) in ticks {
+            let x = self.x.place(*value);
+            put!(
+                self.body,
+                r#"<line class="grid" x1="{x:.1}" x2="{x:.1}" y1="{top}" y2="{bottom}"/><text class="tick" x="{x:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+                bottom + 16.0,
+                escaped(text)
+            );
+        }
+        put!(
+            self.body,
+            r#"<line class="axis" x1="{LEFT}" x2="{:.1}" y1="{bottom}" y2="{bottom}"/><text class="what" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+            self.size.width - self.right,
+            self.size.width - self.right,
+            self.size.height - 5.0,
+            escaped(what)
+        );
+    }
+
+    /// Draws the vertical axis, with ticks of its own choice.
+    pub(super) fn vertical(&mut self, what: &str) {
+        let right = self.size.width - self.right;
+        for value in self.y.ticks(6) {
+            let y = self.y.place(value);
+            put!(
+                self.body,
+                r#"<line class="grid" x1="{LEFT}" x2="{right:.1}" y1="{y:.1}" y2="{y:.1}"/><text class="tick" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+                LEFT - 6.0,
+                y + 4.0,
+                number(value)
+            );
+        }
+        put!(
+            self.body,
+            r#"<text class="what" x="{:.1}" y="12" text-anchor="end">{}</text>"#,
+            LEFT - 6.0,
+            escaped(what)
+        );
+    }
+
+    /// A line through points; it is broken where there is none.
+    pub(super) fn line(&mut self, class: &str, points: &[Option<(f64, f64)>]) {
+        let mut path = String::new();
+        let mut begun = false;
+        for (n, point) in points.iter().enumerate() {
+            let Some((x, y)) = point else {
+                begun = false;
+                continue;
+            };
+            let (x, y) = (self.x.place(*x), self.y.place(*y));
+            put!(path, "{}{x:.1} {y:.1}", if begun { "L" } else { "M" });
+            // A point alone would not show.
+            if !begun && points.get(n + 1).is_none_or(Option::is_none) {
+                put!(path, "l0.1 0");
+            }
+            begun = true;
+        }
+        put!(self.body, r#"<path class="line {class}" d="{path}"/>"#);
+    }
+
+    /// The area between two lines, given as x, lower and upper y; broken where there is none.
+    pub(super) fn band(&mut self, class: &str, points: &[Option<(f64, f64, f64)>]) {
+        let mut path = String::new();
+        for run in points.split(Option::is_none).filter(|run| run.len() > 1) {
+            let run: Vec<_> = run.iter().flatten().collect();
+            for (n, (x, _, upper)) in run.iter().enumerate() {
+                let letter = if n == 0 { "M" } else { "L" };
+                put!(
+                    path,
+                    "{letter}{:.1} {:.1}",
+                    self.x.place(*x),
+                    self.y.place(*upper)
+                );
+            }
+            for (x, lower, _) in run.iter().rev() {
+                put!(path, "L{:.1} {:.1}", self.x.place(*x), self.y.place(*lower));
+            }
+            path.push('Z');
+        }
+        put!(self.body, r#"<path class="band {class}" d="{path}"/>"#);
+    }
+
+    /// A bar that stands on the horizontal axis.
+    pub(super) fn bar(&mut self, class: &str, from: f64, to: f64, height: f64) {
+        let (left, right) = (self.x.place(from), self.x.place(to));
+        let (top, bottom) = (self.y.place(height), self.size.height - BOTTOM);
+        put!(
+            self.body,
+            r#"<rect class="bar {class}" x="{left:.1}" y="{top:.1}" width="{:.1}" height="{:.1}"/>"#,
+            (right - left - 0.6).max(0.4),
+            (bottom - top).max(0.0)
+        );
+    }
+
+    /// A vertical mark over the whole height, with a text at its top.
+    pub(super) fn mark(&mut self, class: &str, at: f64, text: &str) {
+        let x = self.x.place(at);
+        put!(
+            self.body,
+            r#"<line class="mark {class}" x1="{x:.1}" x2="{x:.1}" y1="{TOP}" y2="{:.1}"/><text class="mark {class}" x="{x:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+            self.size.height - BOTTOM,
+            TOP - 4.0,
+            escaped(text)
+        );
+    }
+
+    /// Names lines at their right ends; names that would meet make room for each other.
+    pub(super) fn names(&mut self, mut ends: Vec<(f64, &str, String)>) {
+        const APART: f64 = 15.0;
+        ends.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let x = self.size.width - self.right + 6.0;
+        let lowest = self.size.height - BOTTOM;
+        let mut places: Vec<f64> = Vec::new();
+        for (value, ..) in &ends {
+            let wanted = self.y.place(*value) + 4.0;
+            let free = places.last().map_or(TOP + 6.0, |last| last + APART);
+            places.push(wanted.max(free));
+        }
+        // Pushed out below: back up, from the last one on.
+        let mut limit = lowest;
+        for place in places.iter_mut().rev() {
+            *place = place.min(limit);
+            limit = *place - APART;
+        }
+        for ((_, class, name), y) in ends.iter().zip(places) {
+            put!(
+                self.body,
+                r#"<text class="name {class}" x="{x:.1}" y="{y:.1}">{}</text>"#,
+                escaped(name)
+            );
+        }
+    }
+
+    fn finish(self, words: Words<'_>, suffix: &str) -> String {
+        let Words {
+            id,
+            title,
+            description,
+        } = words;
+        format!(
+            r#"<svg role="img" class="plot {suffix}" viewBox="0 0 {} {}" aria-labelledby="{id}-{suffix}-t {id}-{suffix}-d"><title id="{id}-{suffix}-t">{}</title><desc id="{id}-{suffix}-d">{}</desc>{}</svg>"#,
+            self.size.width,
+            self.size.height,
+            escaped(title),
+            escaped(description),
+            self.body
+        )
+    }
+}
+
+/// A number without what it does not need.
+pub(super) fn number(value: f64) -> String {
+    let text = format!("{value:.3}");
+    let short = text.trim_end_matches('0').trim_end_matches('.');
+    if short == "-0" { "0" } else { short }.to_owned()
+}
+
+/// Text within XML.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('&', "&#38;")
+        .replace('<', "&#60;")
+        .replace('>', "&#62;")
+        .replace('"', "&#34;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn places_lie_on_the_axis_and_keep_their_order(low in 0.001f64..10.0, span in 0.001f64..1e5, a in -10.0f64..1e6, b in -10.0f64..1e6) {
+            for spread in [Spread::Linear, Spread::Logarithmic] {
+                let axis = Axis::new(spread, low, low + span).onto(40.0, 900.0);
+                let (a, b) = (axis.place(a.min(b)), axis.place(a.max(b)));
+                prop_assert!((40.0..=900.0001).contains(&a) && a <= b + 1e-9, "{a} {b}");
+            }
+        }
+
+        #[test]
+        fn ticks_lie_within_and_are_not_too_many(low in 0.001f64..10.0, span in 0.01f64..1e5, most in 2usize..12) {
+            for (spread, low) in [(Spread::Linear, 0.0), (Spread::Logarithmic, low)] {
+                let axis = Axis::new(spread, low, low + span);
+                let ticks = axis.ticks(most);
+                let slack = (low + span) * 0.002;
+                prop_assert!(ticks.iter().all(|t| (low - slack..=low + span + slack).contains(t)), "{ticks:?}");
+                if spread == Spread::Linear {
+                    prop_assert!(!ticks.is_empty() && ticks.len() <= most + 1, "{ticks:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        let linear = Axis::new(Spread::Linear, 0.0, 61.0).ticks(7);
+        assert_eq!(linear, [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0]);
+        let log = Axis::new(Spread::Logarithmic, 0.5, 120.0).ticks(4);
+        assert_eq!(log.len(), 3, "decades alone: {log:?}");
+        assert_eq!(number(0.1 + 0.2), "0.3");
+        assert_eq!(number(100.0), "100");
+    }
+
+    #[test]
+    fn names_at_line_ends_do_not_meet() {
+        let size = Size {
+            width: 400.0,
+            height: 200.0,
+            ticks: 5,
+        };
+        let axis = Axis::new(Spread::Linear, 0.0, 1.0);
+        let mut plot = Plot::new(size, 80.0, axis, axis);
+        plot.names((0..6).map(|n| (0.0, "", n.to_string())).collect());
+        let places: Vec<f64> = plot
+            .body
+            .split(" y=\"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(places.len(), 6);
+        assert!(places.windows(2).all(|pair| pair[1] - pair[0] >= 14.9));
+        assert!(places.iter().all(|y| *y <= 160.0), "{places:?}");
+    }
+}

@@ -1,0 +1,209 @@
+//! A result as Markdown, for a comment on a pull request: what it comes to first, the rest folded away.
+
+use std::fmt::Write as _;
+
+use super::figures::{self, ms};
+use super::{PathReport, Report, Verdict};
+use crate::timeline::Hop;
+
+/// Writing to a string cannot fail.
+macro_rules! line {
+    ($out:expr) => { $out.push('\n') };
+    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
+}
+
+/// The report as Markdown (GitHub's, GitLab's).
+#[must_use]
+pub fn markdown(report: &Report) -> String {
+    let mut out = String::new();
+    headline(&mut out, report);
+    for (name, path) in &report.paths {
+        hops(&mut out, report, name, path);
+    }
+    findings(&mut out, report);
+    details(&mut out, report);
+    out
+}
+
+fn headline(out: &mut String, report: &Report) {
+    let run = &report.run;
+    let verdict = match report.verdict {
+        Verdict::Pass => "✅ PASS",
+        Verdict::Fail => "❌ FAIL",
+    };
+    line!(out, "### cdc-bench: {verdict}");
+    line!(out);
+    line!(
+        out,
+        "{} events at {}, {} capture, {} stack; {} lost, {} duplicates, {} errors",
+        run.events,
+        figures::rate(run.rate_per_s),
+        run.capture,
+        run.stack,
+        report.counts.lost,
+        report.counts.duplicates,
+        report.counts.errors
+    );
+    line!(out);
+    line!(out, "| objective | target | measured | |");
+    line!(out, "| --- | --- | ---: | --- |");
+    for objective in &report.objectives {
+        line!(
+            out,
+            "| {} | {} | {} | {} {} |",
+            objective.name,
+            escaped(&objective.target),
+            figures::measured(objective),
+            if objective.met { "✅" } else { "❌" },
+            figures::met(objective)
+        );
+    }
+}
+
+fn hops(out: &mut String, report: &Report, name: &str, path: &PathReport) {
+    line!(out);
+    if report.paths.len() > 1 {
+        line!(out, "**{name}**");
+        line!(out);
+    }
+    let get = |hop: Hop| path.hops.get(hop.as_str());
+    let sum: i64 = Hop::PIPELINE
+        .into_iter()
+        .filter_map(|hop| Some(get(hop)?.p50.max(0)))
+        .sum();
+    let slowest = report.diagnosis.slowest_hop.as_deref();
+    line!(
+        out,
+        "| hop (ms) | count | p50 | p95 | p99 | max | ± | share |"
+    );
+    line!(
+        out,
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    );
+    for hop in Hop::PIPELINE.into_iter().chain([Hop::Total]) {
+        let Some(s) = get(hop) else { continue };
+        let is_lit = hop == Hop::Total || slowest == Some(hop.as_str());
+        let name = if is_lit {
+            format!("**{}**", hop.as_str())
+        } else {
+            hop.as_str().to_owned()
+        };
+        let share = figures::share(s.p50, sum)
+            .filter(|_| hop != Hop::Total)
+            .map_or_else(String::new, figures::percent);
+        line!(
+            out,
+            "| {name} | {} | {} | {} | {} | {} | {} | {share} |",
+            s.count,
+            figures::median(s),
+            ms(s.p95),
+            ms(s.p99),
+            ms(s.max),
+            figures::bound(s)
+        );
+    }
+}
+
+fn findings(out: &mut String, report: &Report) {
+    line!(out);
+    let d = &report.diagnosis;
+    match &d.slowest_hop {
+        Some(hop) => line!(
+            out,
+            "Slowest hop: **{hop}**, {} of the median.",
+            figures::percent(d.share_of_total)
+        ),
+        None => line!(out, "No event came through."),
+    }
+    if !d.findings.is_empty() {
+        line!(out);
+    }
+    for finding in &d.findings {
+        line!(
+            out,
+            "- {}. *{}*",
+            escaped(&finding.evidence),
+            escaped(&finding.advice)
+        );
+    }
+}
+
+fn details(out: &mut String, report: &Report) {
+    let env = &report.environment;
+    let known = |version: &Option<String>| {
+        version
+            .clone()
+            .unwrap_or_else(|| "(version unknown)".to_owned())
+    };
+    line!(out);
+    line!(
+        out,
+        "<details><summary>Measured on, and how sure it is</summary>"
+    );
+    line!(out);
+    line!(
+        out,
+        "- PostgreSQL {} → Debezium {} → Kafka {} → {} {} ({})",
+        env.postgres.version,
+        known(&env.debezium.version),
+        known(&env.kafka.version),
+        env.store.name,
+        env.store.version,
+        env.store.write_concern
+    );
+    if let Some(connector) = &env.debezium.connector {
+        let profile = connector.profile.as_deref().unwrap_or("as found");
+        line!(out, "- connector `{}` ({profile})", connector.name);
+    }
+    let host = &env.host;
+    line!(
+        out,
+        "- {} cores, {} {}{}; build {}",
+        host.cores,
+        host.os,
+        host.arch,
+        host.cpu
+            .as_ref()
+            .map_or_else(String::new, |cpu| format!(", {}", escaped(cpu))),
+        env.build.get("profile").map_or("unknown", String::as_str)
+    );
+    for clock in &report.clocks {
+        line!(
+            out,
+            "- clock of {}: {} ms off ours, ±{} ms",
+            clock.server,
+            ms(clock.offset),
+            ms(clock.error_bound)
+        );
+    }
+    if let Some(v) = &report.verification {
+        line!(
+            out,
+            "- verification: {} rows, {} documents, {} % match",
+            v.postgres_count,
+            v.store_count,
+            v.match_percent
+        );
+    }
+    line!(
+        out,
+        "- run `{}`, {} to {}",
+        report.run.id,
+        report.run.started_at,
+        report.run.finished_at
+    );
+    line!(out);
+    line!(out, "</details>");
+}
+
+/// Text that Markdown must not take for markup.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '|' | '*' | '_' | '<' | '`' | '[' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
