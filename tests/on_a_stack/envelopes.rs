@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cdc_bench::timeline::Clock;
 use cdc_bench::wal::envelope::{Decimals, EnvelopeConfig, Envelopes, Record};
-use cdc_bench::wal::{Event, Reader, ReaderConfig, ReaderHandle, Slot, SlotName};
+use cdc_bench::wal::{Event, Reader, ReaderConfig, ReaderHandle, Slot, SlotName, SnapshotConfig};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ pub const TESTS: &[Test] = &[
         "envelopes_of_every_replica_identity_are_debeziums",
         every_identity,
     ),
+    ("envelopes_of_an_initial_copy_are_debeziums", initial_copy),
 ];
 
 /// A connector of the test's own, for as long as it lives.
@@ -179,31 +180,44 @@ struct Ours {
 }
 
 impl Ours {
-    fn start(stack: &TestStack, name: &str, decimals: Decimals) -> Self {
+    fn start(stack: &TestStack, name: &str, envelopes: EnvelopeConfig, with_rows: bool) -> Self {
         let slot = Slot::Temporary(SlotName::new(&format!("{name}_ours")).unwrap());
         let mut config = ReaderConfig::new(super::reader::server(stack), slot, [name]);
         config.describe = true;
+        // One table after the other, as Debezium copies them.
+        config.snapshot = with_rows.then_some(SnapshotConfig { connections: 1 });
         let records = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&records);
-        let mut envelopes = Envelopes::new(EnvelopeConfig {
-            decimals,
-            ..EnvelopeConfig::new(name, &stack.env["POSTGRES_DB"])
-        });
+        let mut envelopes = Envelopes::new(envelopes);
         let clock = Clock::start();
         let reader = stack.block_on(Reader::spawn(config, clock, move |event| {
-            if let Event::Change(change) = event {
-                let topic = envelopes.topic(change.relation);
-                let json = |bytes: Option<&[u8]>| {
-                    bytes.map_or(Value::Null, |bytes| {
-                        serde_json::from_slice(bytes)
-                            .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(bytes)))
-                    })
-                };
-                let keep = |record: Record<'_>| {
-                    let record = (topic.clone(), json(record.key), json(record.value));
-                    kept.lock().unwrap().push(record);
-                };
-                envelopes.write(&change, clock.now(), keep).unwrap();
+            let json = |bytes: Option<&[u8]>| {
+                bytes.map_or(Value::Null, |bytes| {
+                    serde_json::from_slice(bytes)
+                        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(bytes)))
+                })
+            };
+            let keep = |topic: &str, record: Record<'_>| {
+                let record = (topic.to_owned(), json(record.key), json(record.value));
+                kept.lock().unwrap().push(record);
+            };
+            let transactions = envelopes.transaction_topic();
+            match &event {
+                Event::Change(change) => {
+                    if let Some(begin) = envelopes.begin(change) {
+                        keep(&transactions, begin);
+                    }
+                    let topic = envelopes.topic(change.relation);
+                    let now = clock.now();
+                    let written = envelopes.write(change, now, |record| keep(&topic, record));
+                    written.unwrap();
+                }
+                Event::Commit(commit) => {
+                    if let Some(end) = envelopes.end(commit) {
+                        keep(&transactions, end);
+                    }
+                }
+                _ => {}
             }
             ControlFlow::Continue(())
         }));
@@ -224,12 +238,29 @@ impl Ours {
 
 /// Takes away what may differ: the version, and when the event itself was made.
 fn comparable(mut record: (String, Value, Value)) -> (String, Value, Value) {
-    if let Some(event) = record.2.as_object_mut() {
+    if let Some(event) = record.2.as_object_mut()
+        && event.contains_key("op")
+    {
         for name in ["ts_ms", "ts_us", "ts_ns"] {
             assert!(event.remove(name).unwrap().is_i64());
         }
         let source = event["source"].as_object_mut().unwrap();
         assert!(source.remove("version").unwrap().is_string());
+        if event["op"] == "r" {
+            // Each has taken a snapshot of its own.
+            let source = event["source"].as_object_mut().unwrap();
+            for name in ["ts_ms", "ts_us", "ts_ns", "lsn", "txId"] {
+                assert!(source.remove(name).unwrap().as_i64().unwrap() > 0, "{name}");
+            }
+            let sequence = source.remove("sequence").unwrap();
+            let sequence: [Option<String>; 2] =
+                serde_json::from_str(sequence.as_str().unwrap()).unwrap();
+            assert!(sequence[0].is_none() && sequence[1].is_some());
+        }
+    }
+    if let Some(tables) = record.2["data_collections"].as_array_mut() {
+        // Debezium has them in no order.
+        tables.sort_by_key(|table| table["data_collection"].to_string());
     }
     record
 }
@@ -259,13 +290,16 @@ fn compare(
     stack: &TestStack,
     name: &str,
     tables: &str,
-    mode: (&str, Decimals),
+    (settings, envelopes): (&[(&str, &str)], EnvelopeConfig),
     statements: &[&str],
     records: usize,
 ) -> Vec<String> {
-    let settings = [("decimal.handling.mode", mode.0)];
-    let connector = Connector::register(stack, name, tables, &settings);
-    let ours = Ours::start(stack, name, mode.1);
+    let with_rows = settings.contains(&("snapshot.mode", "initial"));
+    let connector = Connector::register(stack, name, tables, settings);
+    let ours = Ours::start(stack, name, envelopes, with_rows);
+    if with_rows {
+        ours.records(records - statements.len());
+    }
     for statement in statements {
         stack.sql(statement);
     }
@@ -312,7 +346,13 @@ fn every_type(stack: &TestStack) {
         let name = format!("zoo_{}", mode.0);
         let named = |sql: &str| sql.replace("PUBLICATION zoo", &format!("PUBLICATION {name}"));
         stack.sql(&named(ZOO));
-        let found = compare(stack, &name, "public.zoo", mode, FILL, FILL.len() + 3);
+        let settings = [("decimal.handling.mode", mode.0)];
+        let envelopes = EnvelopeConfig {
+            decimals: mode.1,
+            ..EnvelopeConfig::new(&name, &stack.env["POSTGRES_DB"])
+        };
+        let made = (&settings[..], envelopes);
+        let found = compare(stack, &name, "public.zoo", made, FILL, FILL.len() + 3);
         // Where Debezium does not write the value, and we do: as the documentation lists them.
         let known = ["c_name:", "c_bit_array:", "c_nested:", "c_nested_text:"];
         let is_known = |found: &String| known.iter().any(|column| found.contains(column));
@@ -325,12 +365,43 @@ fn every_type(stack: &TestStack) {
 
 fn every_identity(stack: &TestStack) {
     stack.sql(IDENTITIES);
-    let mode = ("precise", Decimals::Precise);
+    let settings = [("provide.transaction.metadata", "true")];
+    let envelopes = EnvelopeConfig {
+        transactions: true,
+        ..EnvelopeConfig::new("zoo", &stack.env["POSTGRES_DB"])
+    };
+    let made = (&settings[..], envelopes);
     let tables = "public.d,public.f,public.i,public.n,public.k,public.m";
-    let found = compare(stack, "zoo", tables, mode, CHANGES, 34);
+    let found = compare(stack, "zoo", tables, made, CHANGES, 34 + 2 * 9);
     let known = [r#"zoo.public.m[1].value.before.t: Debezium "it", ours "it's""#];
     assert_eq!(found, known);
     stack.sql("DROP PUBLICATION zoo; DROP TABLE d, f, i, n, k, m");
+}
+
+/// Rows that are there before either begins, then a change.
+fn initial_copy(stack: &TestStack) {
+    stack.sql(&format!(
+        "{}; {}",
+        ZOO.replace("PUBLICATION zoo FOR TABLE zoo", "PUBLICATION copied FOR TABLE empty, zoo, pairs")
+            .replace("CREATE TABLE zoo", "CREATE TABLE empty (id int PRIMARY KEY); CREATE TABLE pairs (id int PRIMARY KEY, x text); INSERT INTO pairs VALUES (1, 'a'); CREATE TABLE zoo"),
+        FILL.iter().filter(|sql| sql.starts_with("INSERT")).copied().collect::<Vec<_>>().join(";")
+    ));
+    let settings = [("snapshot.mode", "initial")];
+    let envelopes = EnvelopeConfig::new("copied", &stack.env["POSTGRES_DB"]);
+    let tables = "public.empty,public.pairs,public.zoo";
+    let statements = ["INSERT INTO pairs VALUES (2, 'b')"];
+    let made = (&settings[..], envelopes);
+    let found = compare(stack, "copied", tables, made, &statements, 10);
+    stack.sql(&ZOO_AWAY.replace(
+        "PUBLICATION zoo; DROP TABLE zoo",
+        "PUBLICATION copied; DROP TABLE zoo, empty, pairs",
+    ));
+    // What Debezium does not write, and the dates that it writes otherwise than in its stream.
+    let known = ["c_bit_array:", "c_nested:", "c_nested_text:", "c_date:"];
+    let is_known = |found: &String| known.iter().any(|column| found.contains(column));
+    let (known, unknown): (Vec<_>, Vec<_>) = found.into_iter().partition(is_known);
+    assert!(unknown.is_empty(), "{unknown:#?}");
+    assert_eq!(known.len(), 6, "{known:#?}");
 }
 
 /// A table for each way of telling rows apart.

@@ -9,22 +9,28 @@
 //! | `bit(n)[]` | null | the bits of each |
 //! | a default with a quote in it, for null | the text before the quote | the default |
 //! | `int[][]` and other arrays of arrays | null, or a name of Java's, for each inner one | the inner arrays |
+//! | an infinite `date`, or one BC, in an initial copy | another number of days than in its stream | the stream's |
 //!
 //! And where it writes something surprising that consumers may rely on, we write the same: for null a column's default,
 //! where that is a constant (`replace.null.with.default` of the converter), and its type's zero where it may not be null
-//! and the old row does not tell it; bits without the zeros before
-//! them, `numeric[]` with a NaN in it as null, `numeric(5,-2)` has a scale of 2046, an infinite `date` is a number of days that means none, timestamps beyond what
+//! and the old row does not tell it; bits without the zeros before them, `numeric[]` with a NaN in it as null,
+//! `numeric(5,-2)` has a scale of 2046, an infinite `date` is a number of days that means none, timestamps beyond what
 //! microseconds of 64 bits hold overflow.
+//!
+//! In a record of a transaction's end, tables stand in the order of their first events; Debezium has them in none.
 
 mod decimal;
 mod flat;
 mod time;
+mod transaction;
 mod value;
 
 use super::pgoutput::{OldTuple, Tuple, Value};
 use super::value::shortened;
-use super::{Change, Column, Kind, Operation, Relation, SnapshotRow};
+use super::{Change, Column, Commit, Kind, Operation, Relation, SnapshotRow};
 use crate::timeline::Stamp;
+
+use transaction::Counts;
 
 pub use flat::write_flat;
 pub use value::{Decimals, UNAVAILABLE};
@@ -42,6 +48,8 @@ pub struct EnvelopeConfig {
     pub decimals: Decimals,
     /// Whether a delete is followed by a record without a value: `tombstones.on.delete`.
     pub tombstones: bool,
+    /// Whether events say which transaction they belong to: `provide.transaction.metadata`.
+    pub transactions: bool,
 }
 
 impl EnvelopeConfig {
@@ -54,6 +62,7 @@ impl EnvelopeConfig {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             decimals: Decimals::default(),
             tombstones: true,
+            transactions: false,
         }
     }
 }
@@ -108,6 +117,7 @@ pub struct Envelopes {
     config: EnvelopeConfig,
     key: Vec<u8>,
     value: Vec<u8>,
+    counts: Counts,
 }
 
 impl Envelopes {
@@ -118,7 +128,39 @@ impl Envelopes {
             config,
             key: Vec::with_capacity(256),
             value: Vec::with_capacity(4_096),
+            counts: Counts::default(),
         }
+    }
+
+    /// The topic of transactions' beginnings and ends.
+    #[must_use]
+    pub fn transaction_topic(&self) -> String {
+        format!("{}.transaction", self.config.name)
+    }
+
+    /// The record of a transaction's beginning, where transactions are asked for and this is the first change of one. It
+    /// stands before the change's own.
+    pub fn begin(&mut self, change: &Change<'_>) -> Option<Record<'_>> {
+        if !self.config.transactions || !self.counts.enter(change) {
+            return None;
+        }
+        transaction::begin(&mut self.key, &mut self.value, change);
+        Some(Record {
+            key: Some(&self.key),
+            value: Some(&self.value),
+        })
+    }
+
+    /// The record of a transaction's end, where transactions are asked for and something was written of it.
+    pub fn end(&mut self, commit: &Commit<'_>) -> Option<Record<'_>> {
+        let (key, value) = (&mut self.key, &mut self.value);
+        if !self.config.transactions || !transaction::end(key, value, &mut self.counts, commit) {
+            return None;
+        }
+        Some(Record {
+            key: Some(key),
+            value: Some(value),
+        })
     }
 
     /// The topic of a table.
@@ -206,7 +248,15 @@ impl Envelopes {
             }
         }
         source(out, &self.config, change);
-        value::raw(out, ",\"transaction\":null,\"op\":\"");
+        value::raw(out, ",\"transaction\":");
+        if self.config.transactions && op != 'r' {
+            // Also where nobody asked for the beginning's record.
+            self.counts.enter(change);
+            self.counts.write(out, change);
+        } else {
+            value::raw(out, "null");
+        }
+        value::raw(out, ",\"op\":\"");
         out.push(u8::try_from(op).unwrap_or(b'?'));
         out.push(b'"');
         times(out, now.0);

@@ -213,10 +213,10 @@ impl Copying {
         let Some((index, row)) = self.parked.take() else {
             return Ok(Flow::Continue(()));
         };
-        let place = match (is_last, self.begun) {
-            (true, _) => SnapshotRow::Last,
-            (false, true) => SnapshotRow::LastInTable,
-            (false, false) => SnapshotRow::First,
+        let place = if is_last {
+            SnapshotRow::Last
+        } else {
+            SnapshotRow::LastInTable
         };
         if self.row(index, &row, place, handover)?.is_break() {
             return Ok(Flow::Break(()));

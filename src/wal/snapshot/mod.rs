@@ -66,7 +66,8 @@ pub struct CopiedTable<'a> {
     pub left: usize,
 }
 
-/// Where a row stands in its initial copy: `source.snapshot` in Debezium's envelope.
+/// Where a row stands in its initial copy: `source.snapshot` in Debezium's envelope. One that is the last of anything is told
+/// as that, also when it is the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SnapshotRow {
     /// The first of all.
