@@ -1,11 +1,16 @@
 //! Endpoints and credentials. Strings stop here: everything behind this module gets typed values.
 
+mod tls;
+
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use crate::stack::StackKind;
+use crate::wal::{Server, TlsConfig};
+
+pub use tls::TlsArgs;
 
 /// Name of one run: the UTC second it began and a random tail, fit for a folder, a slot, a topic and a database field.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize)]
@@ -67,9 +72,26 @@ pub struct PostgresEndpoint {
     pub user: String,
     /// Its password.
     pub password: SecretString,
+    /// Whether and how connections are encrypted.
+    pub tls: TlsConfig,
 }
 
 impl PostgresEndpoint {
+    /// What our reader connects with.
+    #[must_use]
+    pub fn server(&self) -> Server {
+        Server {
+            tls: self.tls.clone(),
+            ..Server::new(
+                &self.host,
+                self.port,
+                &self.user,
+                self.password.clone(),
+                &self.database,
+            )
+        }
+    }
+
     /// What `tokio-postgres` connects with.
     #[must_use]
     pub fn client_config(&self) -> tokio_postgres::Config {
@@ -81,6 +103,12 @@ impl PostgresEndpoint {
             .user(&self.user)
             .password(self.password.expose_secret())
             .application_name("cdc-bench")
+            // Without what speaks TLS, one that must be encrypted fails rather than be plain.
+            .ssl_mode(if self.tls.mode.requires_tls() {
+                tokio_postgres::config::SslMode::Require
+            } else {
+                tokio_postgres::config::SslMode::Disable
+            })
             .connect_timeout(std::time::Duration::from_secs(10));
         config
     }
@@ -190,6 +218,8 @@ pub struct EndpointArgs {
     /// Role with REPLICATION and CREATE [default: postgres]
     #[arg(long, global = true, env = "POSTGRES_USER", value_name = "ROLE")]
     postgres_user: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
     /// Kafka's bootstrap servers
     #[arg(
         long,
@@ -344,6 +374,7 @@ impl EndpointArgs {
                 "POSTGRES_PASSWORD"
             };
             let (port, database, user) = (self.postgres_port, self.postgres_db, self.postgres_user);
+            let tls = self.tls.resolve();
             GivenEndpoints {
                 postgres: self.postgres_host.zip(password).map(|(host, password)| {
                     PostgresEndpoint {
@@ -352,6 +383,7 @@ impl EndpointArgs {
                         database: database.unwrap_or_else(|| "activity_db".to_owned()),
                         user: user.unwrap_or_else(|| "postgres".to_owned()),
                         password: password.into(),
+                        tls,
                     }
                 }),
                 postgres_lacks,

@@ -146,13 +146,7 @@ pub(super) async fn run(
         )));
     }
     let endpoint = stack::at_hand(settings)?.postgres()?;
-    let server = Server::new(
-        &endpoint.host,
-        endpoint.port,
-        &endpoint.user,
-        endpoint.password.clone(),
-        &endpoint.database,
-    );
+    let server = endpoint.server();
     let own = match &args.slot {
         Some(slot) => format!("{PUBLICATION}_{slot}"),
         None => format!("{PUBLICATION}_{}", std::process::id()),

@@ -149,6 +149,7 @@ mod tests {
             database: "d".into(),
             user: "u".into(),
             password: "tiger".to_owned().into(),
+            tls: crate::wal::TlsConfig::disabled(),
         };
         connector_config(&ConnectorParams {
             name: "n",
@@ -184,6 +185,7 @@ mod tests {
             database: "d".into(),
             user: "u".into(),
             password: "tiger".to_owned().into(),
+            tls: crate::wal::TlsConfig::disabled(),
         };
         let address = Address {
             host: "postgres".into(),

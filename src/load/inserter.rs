@@ -452,6 +452,7 @@ mod tests {
             database: "activity_db".to_owned(),
             user: "u".to_owned(),
             password: "hidden".to_owned().into(),
+            tls: crate::wal::TlsConfig::disabled(),
         };
         let Err(error) = Connection::open(&endpoint, 1).await else {
             panic!("connected to nobody");

@@ -15,7 +15,7 @@ use crate::consumer::{DeadLetters, Stage, StageEnd, StageError};
 use crate::report::{Recorder, Recording};
 use crate::timeline::{Captured, Clock};
 use crate::wal::{
-    Event, OutboxTable, Reader, ReaderConfig, ReaderError, ReaderHandle, Server, Slot, SlotName,
+    Event, OutboxTable, Reader, ReaderConfig, ReaderError, ReaderHandle, Slot, SlotName,
 };
 
 /// The reader, the consumer and the recorder of one run.
@@ -38,19 +38,12 @@ impl Followers {
         observer: &Arc<RunObserver>,
         clock: Clock,
     ) -> Result<Self, Failure> {
-        let endpoint = &servers.endpoints.postgres;
         // Gone with its connection, whatever happens to us: it can never fill a disk.
         let slot = Slot::Temporary(
             SlotName::new(&format!("cdc_bench_reader_{}", request.id.as_identifier()))
                 .map_err(ReaderError::from)?,
         );
-        let server = Server::new(
-            &endpoint.host,
-            endpoint.port,
-            &endpoint.user,
-            endpoint.password.clone(),
-            &endpoint.database,
-        );
+        let server = servers.endpoints.postgres.server();
         let config = ReaderConfig::new(server, slot, [&capture.publication]);
         let seen = Arc::clone(observer);
         let mut outbox = OutboxTable::default();

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::Failure;
 use crate::stack::Progress;
 use crate::timeline::Clock;
-use crate::wal::envelope::{EnvelopeConfig, Envelopes, Record, write_flat};
+use crate::wal::envelope::{EnvelopeConfig, EnvelopeError, Envelopes, Record, write_flat};
 use crate::wal::{
     Acknowledge, Acknowledger, Change, Event, Lsn, PlannedTable, Reader, ReaderConfig, ReaderError,
     ReaderStats, TableName,
@@ -119,6 +119,9 @@ pub async fn capture_lines(
     let ended = tokio::task::spawn_blocking(move || reader.stop())
         .await
         .map_err(|e| Failure::server(ReaderError::Thread(e.to_string())))?;
+    if let Some(refusal) = shared.refusal.get() {
+        return Err(Failure::server(refusal.clone()));
+    }
     let written = writer.join();
     if let Err(error) = written
         && error.kind() != std::io::ErrorKind::BrokenPipe
@@ -154,6 +157,8 @@ struct Shared {
     is_within: AtomicBool,
     /// Nobody reads the lines.
     is_gone: AtomicBool,
+    /// Why a change cannot be written. Nothing behind it is, and it is not acknowledged.
+    refusal: OnceLock<EnvelopeError>,
 }
 
 impl Shared {
@@ -221,8 +226,13 @@ impl Form {
         }
     }
 
-    fn write(&mut self, out: &mut Vec<u8>, change: &Change<'_>, clock: &Clock) {
-        let written = match self {
+    fn write(
+        &mut self,
+        out: &mut Vec<u8>,
+        change: &Change<'_>,
+        clock: &Clock,
+    ) -> Result<(), EnvelopeError> {
+        match self {
             Self::Flat => write_flat(out, change).map(|()| out.push(b'\n')),
             Self::Debezium(envelopes) => envelopes.write(change, clock.now(), |record| {
                 if let Some(value) = record.value {
@@ -236,10 +246,6 @@ impl Form {
                     write_record(out, &topic, record)
                 })
             }
-        };
-        if let Err(error) = written {
-            // The stream is asked for in text format.
-            tracing::error!(%error, lsn = %change.lsn, "a change could not be written");
         }
     }
 }
@@ -282,7 +288,11 @@ impl Lines {
             }
             Event::Message(_) => ControlFlow::Continue(()),
             Event::Change(change) => {
-                self.format.write(&mut self.buffer, &change, &self.clock);
+                let written = self.format.write(&mut self.buffer, &change, &self.clock);
+                if let Err(refusal) = written {
+                    let _ = self.shared.refusal.set(refusal);
+                    return ControlFlow::Break(());
+                }
                 let changes = self.shared.changes.fetch_add(1, Ordering::Relaxed) + 1;
                 let at = change.transaction.commit_time.0;
                 self.shared.commit_time.store(at, Ordering::Relaxed);

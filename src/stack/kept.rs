@@ -79,6 +79,7 @@ impl From<EndpointsRecord> for Endpoints {
                 database: record.postgres_db,
                 user: record.postgres_user,
                 password: record.postgres_password.into(),
+                tls: crate::wal::TlsConfig::disabled(),
             },
             kafka: KafkaEndpoint {
                 bootstrap: record.kafka_bootstrap_servers,

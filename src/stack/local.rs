@@ -108,7 +108,8 @@ pub(super) fn endpoints(ports: Ports, postgres_password: &str, store_password: &
             database: "activity_db".to_owned(),
             user: "postgres".to_owned(),
             password: postgres_password.to_owned().into(),
-        },
+ tls: crate::wal::TlsConfig::disabled(),
+},
         postgres_for_connect: None,
         kafka: KafkaEndpoint {
             bootstrap: format!("127.0.0.1:{}", ports.kafka),

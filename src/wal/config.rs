@@ -1,5 +1,6 @@
 //! What to read, from where, and how far it may be let go.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use pgwire_replication::{FeedbackObserver, Publication, ReplicationConfig, TlsConfig};
@@ -25,7 +26,8 @@ pub struct Server {
     pub password: SecretString,
     /// Database.
     pub database: String,
-    /// Whether and how the connection is encrypted.
+    /// Whether and how the connection is encrypted. `VerifyCa` refuses certificates for other hosts as `VerifyFull` does:
+    /// pgwire-replication 0.5 does not tell the two apart.
     pub tls: TlsConfig,
 }
 
@@ -60,6 +62,16 @@ impl Server {
         self.wire("none", Publication::from("none"))
     }
 
+    /// As the protocol library takes it: an address is a name that a certificate may hold, like any other.
+    pub(super) fn tls_to_host(&self) -> TlsConfig {
+        let is_address = self.host.parse::<IpAddr>().is_ok();
+        let mut tls = self.tls.clone();
+        if is_address && tls.sni_hostname.is_none() {
+            tls.sni_hostname = Some(self.host.clone());
+        }
+        tls
+    }
+
     fn wire(&self, slot: &str, publication: Publication) -> ReplicationConfig {
         ReplicationConfig::new(
             &*self.host,
@@ -70,7 +82,7 @@ impl Server {
             publication,
         )
         .with_port(self.port)
-        .with_tls(self.tls.clone())
+        .with_tls(self.tls_to_host())
         .with_options(SESSION)
         .with_application_name("cdc-bench-reader")
     }

@@ -18,6 +18,7 @@ mod refusals;
 mod sink;
 mod snapshot;
 mod stack;
+mod tls;
 
 use std::sync::Arc;
 
@@ -41,6 +42,7 @@ fn main() {
         reader_faults::TESTS,
         envelopes::TESTS,
         capture::TESTS,
+        tls::TESTS,
     ]
     .concat();
     let stack = (!args.list).then(|| Arc::new(TestStack::up()));

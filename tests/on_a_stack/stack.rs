@@ -15,7 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// Every variable by which the command finds servers, so that none of the developer's leaks in.
-const VARIABLES: [&str; 12] = [
+const VARIABLES: [&str; 16] = [
     "POSTGRES_HOST",
     "POSTGRES_PORT",
     "POSTGRES_DB",
@@ -28,6 +28,10 @@ const VARIABLES: [&str; 12] = [
     "MONGODB_URI",
     "MONGODB_DATABASE",
     "METRICS_FILE",
+    "PGSSLMODE",
+    "PGSSLROOTCERT",
+    "PGSSLCERT",
+    "PGSSLKEY",
 ];
 
 /// The command, knowing of no servers.

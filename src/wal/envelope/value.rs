@@ -48,39 +48,40 @@ pub(super) fn write(
     decimals: Decimals,
 ) -> Written {
     match kind {
-        Kind::Bool => boolean(out, text),
-        Kind::Integer => integer(out, text),
-        Kind::Float => float(out, text),
-        Kind::Numeric => numeric(out, text, modifier, decimals),
-        Kind::Money => money(out, text, decimals),
-        Kind::Text | Kind::Uuid | Kind::Other => done(string(out, text)),
-        Kind::Bytea => done(base64(out, &Vec::from_text(text).ok_or(Malformed)?)),
-        Kind::Date => known(out, time::days(text)),
+        Kind::Bool => boolean(out, text)?,
+        Kind::Integer => integer(out, text)?,
+        Kind::Float => float(out, text)?,
+        Kind::Numeric => numeric(out, text, modifier, decimals)?,
+        Kind::Money => money(out, text, decimals)?,
+        Kind::Text | Kind::Uuid | Kind::Other => string(out, text),
+        Kind::Bytea => base64(out, &Vec::from_text(text).ok_or(Malformed)?),
+        Kind::Date => number(out, time::days(text).ok_or(Malformed)?),
         Kind::Time => {
-            let micros = time::micros_of_day(text);
-            known(out, micros.map(|micros| in_unit(micros, modifier)))
+            let micros = time::micros_of_day(text).ok_or(Malformed)?;
+            number(out, in_unit(micros, modifier));
         }
         Kind::Timestamp => {
-            let micros = time::timestamp_micros(text);
-            known(out, micros.map(|micros| in_unit(micros, modifier)))
+            let micros = time::timestamp_micros(text).ok_or(Malformed)?;
+            number(out, in_unit(micros, modifier));
         }
-        Kind::TimestampTz => done(string(out, &time::zoned_timestamp(text, modifier))),
-        Kind::TimeTz => done(string(out, &time::zoned_time(text))),
+        Kind::TimestampTz => string(out, &time::zoned_timestamp(text, modifier)),
+        Kind::TimeTz => string(out, &time::zoned_time(text)),
         // There is no number for an infinite one.
-        Kind::Interval if matches!(text, "infinity" | "-infinity") => done(raw(out, "null")),
-        Kind::Interval => known(out, time::interval_micros(text)),
-        Kind::Bits => bits(out, text, modifier),
-        Kind::Hstore => done(string(out, &hstore(text).ok_or(Malformed)?)),
-        Kind::Point => point(out, text),
+        Kind::Interval if matches!(text, "infinity" | "-infinity") => raw(out, "null"),
+        Kind::Interval => number(out, time::interval_micros(text).ok_or(Malformed)?),
+        Kind::Bits => bits(out, text, modifier)?,
+        Kind::Hstore => string(out, &hstore(text).ok_or(Malformed)?),
+        Kind::Point => point(out, text)?,
         Kind::Array(element) => {
             let elements = Elements {
                 kind: element,
                 modifier,
                 decimals,
             };
-            elements.write(out, without_bounds(text), DIMENSIONS)
+            elements.write(out, without_bounds(text), DIMENSIONS)?;
         }
     }
+    Ok(())
 }
 
 /// Writes what stands for a value that is not there.
@@ -174,28 +175,21 @@ pub(super) fn number(out: &mut Vec<u8>, number: i64) {
     let _ = write!(out, "{number}");
 }
 
-fn known(out: &mut Vec<u8>, value: Option<i64>) -> Written {
-    done(number(out, value.ok_or(Malformed)?))
-}
-
-/// What cannot fail was written.
-fn done((): ()) -> Written {
-    Ok(())
-}
-
 fn boolean(out: &mut Vec<u8>, text: &str) -> Written {
     match text {
-        "t" => done(raw(out, "true")),
-        "f" => done(raw(out, "false")),
-        _ => Err(Malformed),
+        "t" => raw(out, "true"),
+        "f" => raw(out, "false"),
+        _ => return Err(Malformed),
     }
+    Ok(())
 }
 
 fn integer(out: &mut Vec<u8>, text: &str) -> Written {
     if !is_integer(text) {
         return Err(Malformed);
     }
-    done(raw(out, text))
+    raw(out, text);
+    Ok(())
 }
 
 /// As JSON has it: no zeros before it.
@@ -227,16 +221,16 @@ fn is_special(text: &str) -> bool {
 /// JSON has no NaN and no infinities: they are strings. A number is told from an integer by its point.
 fn float(out: &mut Vec<u8>, text: &str) -> Written {
     if is_special(text) {
-        return done(string(out, text));
-    }
-    if is_integer(text) {
+        string(out, text);
+    } else if is_integer(text) {
         raw(out, text);
-        return done(raw(out, ".0"));
-    }
-    if !is_number(text) {
+        raw(out, ".0");
+    } else if is_number(text) {
+        raw(out, text);
+    } else {
         return Err(Malformed);
     }
-    done(raw(out, text))
+    Ok(())
 }
 
 /// Milliseconds where the column has three digits or fewer, else microseconds.
@@ -250,16 +244,17 @@ fn in_unit(micros: i64, modifier: i32) -> i64 {
 
 fn numeric(out: &mut Vec<u8>, text: &str, modifier: i32, decimals: Decimals) -> Written {
     if is_special(text) {
-        return match decimals {
-            Decimals::Text => done(string(out, &plain(text, modifier))),
-            Decimals::Double => float(out, text),
-            Decimals::Precise => done(raw(out, "null")),
-        };
+        match decimals {
+            Decimals::Text => string(out, &plain(text, modifier)),
+            Decimals::Double => string(out, text),
+            Decimals::Precise => raw(out, "null"),
+        }
+        return Ok(());
     }
     let decimal = Decimal::parse(text).ok_or(Malformed)?;
     match (decimals, scale_of(modifier)) {
         (Decimals::Text, _) => string(out, &plain(text, modifier)),
-        (Decimals::Double, _) => return float(out, text),
+        (Decimals::Double, _) => float(out, text)?,
         (Decimals::Precise, Some(scale)) => base64(out, &decimal.unscaled(scale)),
         (Decimals::Precise, None) => {
             let scale = decimal.least_scale();
@@ -310,7 +305,8 @@ fn bits(out: &mut Vec<u8>, text: &str, modifier: i32) -> Written {
         return Err(Malformed);
     }
     if modifier == 1 && text.len() == 1 {
-        return done(raw(out, if text == "1" { "true" } else { "false" }));
+        raw(out, if text == "1" { "true" } else { "false" });
+        return Ok(());
     }
     let mut bytes = vec![0_u8; text.len().div_ceil(8)];
     for (index, bit) in text.bytes().rev().enumerate() {
@@ -320,7 +316,8 @@ fn bits(out: &mut Vec<u8>, text: &str, modifier: i32) -> Written {
     }
     // As Java's BitSet has them: none that are zero at the end.
     let length = bytes.len() - bytes.iter().rev().take_while(|&&byte| byte == 0).count();
-    done(base64(out, &bytes[..length]))
+    base64(out, &bytes[..length]);
+    Ok(())
 }
 
 /// `"a"=>"1", "b"=>NULL` as the text of a JSON object.
@@ -434,7 +431,8 @@ impl Elements<'_> {
                 } else if *self.kind == Kind::Numeric && is_special(value) {
                     // One that has no such form takes the others with it, as it does in Debezium's events.
                     out.truncate(start);
-                    return done(raw(out, "null"));
+                    raw(out, "null");
+                    return Ok(());
                 } else {
                     self.one(out, value)?;
                 }

@@ -48,7 +48,7 @@ impl Session {
         socket
             .set_nodelay(true)
             .map_err(|e| failed(e.to_string()))?;
-        let socket = maybe_upgrade_to_tls(socket, &server.tls, &server.host)
+        let socket = maybe_upgrade_to_tls(socket, &server.tls_to_host(), &server.host)
             .await
             .map_err(|error| ReaderError::of(&error, &server.address(), &server.user))?;
         Self::over(socket, server).await

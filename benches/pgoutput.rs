@@ -1,0 +1,137 @@
+//! What decoding costs: a row of the stream into its columns, nothing around it.
+//!
+//! ```sh
+//! cargo bench --bench pgoutput
+//! ```
+//!
+//! Time is for one message; throughput is its bytes. The last line is how often a row takes memory from the heap.
+
+// Helpers of benches are benches.
+#![allow(clippy::unwrap_used)]
+
+use std::hint::black_box;
+
+use cdc_bench::wal::pgoutput::{Message, OldTuple, Tuple, Value, decode};
+use criterion::{BenchmarkId, Criterion, Throughput};
+
+#[path = "../src/wal/pgoutput/encode.rs"]
+mod encode;
+
+/// A message by what it is, as it comes off the wire.
+struct Case {
+    format: &'static str,
+    row: &'static str,
+    /// Rows in it: an update may have the old one, too.
+    rows: u64,
+    message: Vec<u8>,
+}
+
+fn main() {
+    let cases = cases();
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("decode");
+    for case in &cases {
+        group.throughput(Throughput::Bytes(case.message.len().try_into().unwrap()));
+        let id = BenchmarkId::new(case.format, case.row);
+        group.bench_function(id, |b| b.iter(|| decode(black_box(&case.message)).unwrap()));
+    }
+    group.finish();
+    criterion.final_summary();
+    let mut most = 0;
+    for case in &cases {
+        let used = allocation_counter::measure(|| drop(black_box(decode(&case.message))));
+        let a_row = used.count_total / case.rows;
+        println!(
+            "{} {}: {a_row} allocations a row, {} bytes of the heap for a message of {}",
+            case.format,
+            case.row,
+            used.bytes_max,
+            case.message.len()
+        );
+        most = most.max(a_row);
+    }
+    println!("pgoutput allocations_per_row={most}");
+}
+
+/// Rows that are found in practice: a counter, an event of an outbox, a wide table of a shop's.
+fn cases() -> Vec<Case> {
+    let payload = format!("{{\"name\":\"{}\"}}", "x".repeat(220));
+    let id = "0191c0de-0000-7000-8000-000000000001";
+    let counter = [Value::Text("41"), Value::Text("1795523696")];
+    let event = [
+        Value::Text("20261124-021133-7f3a9c"),
+        Value::Text(id),
+        Value::Text("12345"),
+        Value::Text("UserCreated"),
+        Value::Text("user"),
+        Value::Text(id),
+        Value::Text(&payload),
+        Value::Text("2026-11-24 12:34:56.789012+00"),
+    ];
+    let wide: Vec<_> = (0..40)
+        .map(|column| match column % 4 {
+            0 => Value::Text("1234567"),
+            1 => Value::Text("a name of twenty ch."),
+            2 => Value::Null,
+            _ => Value::Text("2026-11-24"),
+        })
+        .collect();
+    let binary_counter = [Value::Binary(&[0; 8]), Value::Binary(&[0; 8])];
+    let binary_event = [
+        Value::Binary(b"20261124-021133-7f3a9c"),
+        Value::Binary(&[7; 16]),
+        Value::Binary(&[0; 8]),
+        Value::Binary(b"UserCreated"),
+        Value::Binary(b"user"),
+        Value::Binary(&[7; 16]),
+        Value::Binary(payload.as_bytes()),
+        Value::Binary(&[0; 8]),
+    ];
+    let binary_wide: Vec<_> = (0..40)
+        .map(|column| match column % 4 {
+            0 => Value::Binary(&[0; 4]),
+            1 => Value::Binary(b"a name of twenty ch."),
+            2 => Value::Null,
+            _ => Value::Binary(&[0; 4]),
+        })
+        .collect();
+    let formats: [(&str, &[Value<'_>], &[Value<'_>], &[Value<'_>]); 2] = [
+        ("text", &counter, &event, &wide),
+        ("binary", &binary_counter, &binary_event, &binary_wide),
+    ];
+    let mut cases = Vec::new();
+    for (format, counter, event, wide) in formats {
+        let tuple = |values: &[Value<'_>]| encode_insert(values);
+        cases.push((format, "insert of 2 columns", 1, tuple(counter)));
+        cases.push((format, "insert of 8 columns, an event", 1, tuple(event)));
+        cases.push((format, "insert of 40 columns", 1, tuple(wide)));
+        let (old, new) = (event.to_vec(), event.to_vec());
+        let update = Message::Update {
+            relation: 16_384,
+            old: Some(OldTuple::Full(Tuple { values: old })),
+            new: Tuple { values: new },
+        };
+        cases.push((
+            format,
+            "update of 8 columns, with the old row",
+            2,
+            encode::encode(&update),
+        ));
+    }
+    let case = |(format, row, rows, message)| Case {
+        format,
+        row,
+        rows,
+        message,
+    };
+    cases.into_iter().map(case).collect()
+}
+
+fn encode_insert(values: &[Value<'_>]) -> Vec<u8> {
+    encode::encode(&Message::Insert {
+        relation: 16_384,
+        new: Tuple {
+            values: values.to_vec(),
+        },
+    })
+}
