@@ -1,15 +1,19 @@
 //! What the stamps say: quantiles per hop, objectives, the slowest hop and the likely reason.
 
+mod causality;
 mod diagnosis;
 mod digest;
 mod objectives;
 mod over_time;
 mod quantiles;
+mod tail;
 mod throughput;
 
+pub use causality::{Violation, violations};
 pub use diagnosis::{Conditions, Diagnosis, Finding, Severity, diagnose};
 pub use digest::{Digest, PathDigest, Travelled};
 pub use objectives::{Measured, Objective, Targets};
 pub use over_time::{OverTime, Period};
 pub use quantiles::{HopStatistics, PathStatistics, SignedHistogram};
+pub use tail::Tail;
 pub use throughput::{Throughput, ThroughputMeter};

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::timeline::{Hop, Joined, Nanos};
+use super::Tail;
+use crate::timeline::{CapturePath, Hop, Joined, Nanos, Stamp};
 
 /// Significant digits of every histogram.
 const DIGITS: u8 = 3;
@@ -43,6 +44,18 @@ impl SignedHistogram {
         side.record(span.0.unsigned_abs())
             .expect("an auto-resizing histogram takes every value up to 2^63");
         self.sum += i128::from(span.0);
+    }
+
+    /// Adds the spans of another.
+    pub fn add(&mut self, other: &Self) {
+        for (ours, theirs) in [
+            (&mut self.negative, &other.negative),
+            (&mut self.positive, &other.positive),
+        ] {
+            ours.add(theirs)
+                .expect("an auto-resizing histogram takes in any other");
+        }
+        self.sum += other.sum;
     }
 
     /// Spans recorded.
@@ -203,24 +216,70 @@ impl HopStatistics {
 }
 
 /// The hops of one capture path.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct PathStatistics {
+    path: CapturePath,
     hops: BTreeMap<Hop, SignedHistogram>,
     from_schedule: SignedHistogram,
-    /// Events whose record was in Kafka before our reader had the row: the observer was scheduled late.
-    pub observer_late: u64,
+    until_captured: SignedHistogram,
+    tail: Tail,
+    /// Writes to the store: events acknowledged together are one.
+    writes: u64,
+    last_write: Option<Stamp>,
 }
 
 impl PathStatistics {
+    /// Of no event yet.
+    #[must_use]
+    pub fn new(path: CapturePath) -> Self {
+        Self {
+            path,
+            hops: BTreeMap::new(),
+            from_schedule: SignedHistogram::default(),
+            until_captured: SignedHistogram::default(),
+            tail: Tail::default(),
+            writes: 0,
+            last_write: None,
+        }
+    }
+
+    /// Which path it is.
+    #[must_use]
+    pub fn path(&self) -> CapturePath {
+        self.path
+    }
+
     /// Adds an event.
     pub fn record(&mut self, event: &Joined) {
-        for (hop, span) in event.stamps.hops().iter() {
+        let hops = event.stamps.hops();
+        for (hop, span) in hops.iter() {
             self.hops.entry(hop).or_default().record(span);
-            if span.0 < 0 && hop == Hop::KafkaDelivery {
-                self.observer_late += 1;
-            }
         }
-        self.from_schedule.record(event.stamps.t5 - event.stamps.ts);
+        self.tail.record(&hops);
+        if self.last_write != Some(event.stamps.t5) {
+            self.last_write = Some(event.stamps.t5);
+            self.writes += 1;
+        }
+        let stamps = &event.stamps;
+        self.from_schedule.record(stamps.t5 - stamps.ts);
+        let captured = match self.path {
+            CapturePath::Debezium => stamps.td,
+            CapturePath::Wal | CapturePath::Embedded => Some(stamps.t1),
+        };
+        if let Some(captured) = captured {
+            self.until_captured.record(captured - stamps.t0);
+        }
+    }
+
+    /// Adds the events of another part of the path's run.
+    pub fn add(&mut self, other: &Self) {
+        for (hop, spans) in &other.hops {
+            self.hops.entry(*hop).or_default().add(spans);
+        }
+        self.from_schedule.add(&other.from_schedule);
+        self.until_captured.add(&other.until_captured);
+        self.tail.add(&other.tail);
+        self.writes += other.writes;
     }
 
     /// One hop, if any event had it.
@@ -229,19 +288,58 @@ impl PathStatistics {
         self.hops.get(&hop)
     }
 
-    /// Spans below zero that no late observer explains: how many are beyond their hop's error bound (a contradiction),
-    /// and how many within it (its two clocks are not known that well).
+    fn below_zero(&self, hop: Hop) -> u64 {
+        self.hop(hop).map_or(0, SignedHistogram::negatives)
+    }
+
+    /// Events whose record was in Kafka before our reader had the row, where it is an observer: it was scheduled late.
+    #[must_use]
+    pub fn observer_late(&self) -> u64 {
+        self.below_zero(Hop::KafkaDelivery)
+    }
+
+    /// Events that the consumer had before their acknowledgement was back at our producer.
+    #[must_use]
+    pub fn acknowledged_late(&self) -> u64 {
+        if self.path == CapturePath::Wal {
+            self.below_zero(Hop::ConsumerLag)
+        } else {
+            0
+        }
+    }
+
+    /// Spans below zero that no race explains ([`CapturePath::races`]): how many are beyond their hop's error bound (a
+    /// contradiction), and how many within it (its two clocks are not known that well).
     #[must_use]
     pub fn negatives(&self, bound: impl Fn(Hop) -> Option<Nanos>) -> (u64, u64) {
-        // T1 is an observer's stamp on this path: Debezium may well have been first.
-        let observers = [Hop::KafkaDelivery, Hop::Debezium, Hop::WalDelivery];
+        let races = self.path.races();
         let mut sum = (0, 0);
-        for (hop, spans) in self.hops.iter().filter(|(hop, _)| !observers.contains(hop)) {
+        for (hop, spans) in self.hops.iter().filter(|(hop, _)| !races.contains(hop)) {
             let beyond = bound(*hop).map_or(0, |bound| spans.negatives_beyond(bound));
             sum.0 += beyond;
             sum.1 += spans.negatives() - beyond;
         }
         sum
+    }
+
+    /// The slowest events.
+    #[must_use]
+    pub fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// Events a write to the store, on average.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // event counts far below 2^53
+    pub fn events_per_write(&self) -> f64 {
+        let events = self.hop(Hop::Total).map_or(0, SignedHistogram::count);
+        events as f64 / self.writes.max(1) as f64
+    }
+
+    /// T0 until the path itself had the row: Td on Debezium's path, where the envelope has it, T1 on ours.
+    #[must_use]
+    pub fn until_captured(&self) -> &SignedHistogram {
+        &self.until_captured
     }
 
     /// T5 - Ts: the total as somebody sees it who waited from the scheduled time on.

@@ -16,7 +16,7 @@ pub struct Throughput {
 }
 
 /// Counts acknowledgements by the second they came in.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ThroughputMeter {
     first: Option<Stamp>,
     last: Option<Stamp>,
@@ -41,18 +41,34 @@ impl ThroughputMeter {
 
     /// The rates so far.
     #[must_use]
-    #[allow(clippy::cast_precision_loss)] // event counts and spans far below 2^53
     pub fn throughput(&self) -> Throughput {
-        let (Some(first), Some(last)) = (self.first, self.last) else {
+        Self::over([self])
+    }
+
+    /// The rates over several rounds, without the time between them.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // event counts and spans far below 2^53
+    pub fn over<'a>(rounds: impl IntoIterator<Item = &'a Self>) -> Throughput {
+        let (mut count, mut span_s, mut peak) = (0, 0.0, 0);
+        for round in rounds {
+            if let (Some(first), Some(last)) = (round.first, round.last) {
+                count += round.count;
+                span_s += (last - first).0 as f64 / 1e9;
+                peak = peak.max(round.seconds.iter().copied().max().unwrap_or(0));
+            }
+        }
+        if count == 0 {
             return Throughput::default();
-        };
-        let span_s = ((last - first).0 as f64 / 1e9).max(1e-9);
-        let average = self.count as f64 / span_s;
-        let peak = self.seconds.iter().copied().max().map_or(0.0, f64::from);
-        // A run shorter than a second has no whole second: its average is all there is.
+        }
+        let average = count as f64 / span_s.max(1e-9);
+        // What is shorter than a second has no whole second: its average is all there is.
         Throughput {
             average_per_s: round(average),
-            peak_per_s: round(if span_s < 1.0 { average } else { peak }),
+            peak_per_s: round(if span_s < 1.0 {
+                average
+            } else {
+                f64::from(peak)
+            }),
         }
     }
 }
@@ -75,6 +91,20 @@ mod tests {
         let rates = meter.throughput();
         assert!((rates.average_per_s - 100.2).abs() < 0.5, "{rates:?}");
         assert!((rates.peak_per_s - 100.0).abs() < f64::EPSILON, "{rates:?}");
+    }
+
+    #[test]
+    fn the_time_between_rounds_does_not_count() {
+        let round = |start: i64| {
+            let mut meter = ThroughputMeter::default();
+            for n in 0..=200 {
+                let t0 = start + n * 10_000_000;
+                meter.record(Stamp(t0), Stamp(t0));
+            }
+            meter
+        };
+        let rates = ThroughputMeter::over(&[round(0), round(60_000_000_000)]);
+        assert!((rates.average_per_s - 100.5).abs() < 0.1, "{rates:?}");
     }
 
     #[test]

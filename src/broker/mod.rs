@@ -1,13 +1,15 @@
-//! Kafka: topics and groups, records as they arrive, and how far the broker's clock is from ours.
+//! Kafka: topics and groups, records as they arrive and as they are sent, and how far the broker's clock is from ours.
 //!
 //! Every function takes a [`rdkafka::ClientConfig`] with the addresses and credentials in it, and adds what it needs.
 
 mod admin;
 mod clock;
+mod publisher;
 mod records;
 
 pub use admin::{Admin, TopicState};
-pub use clock::measure_offset;
+pub use clock::BrokerClock;
+pub use publisher::{Delivered, Publisher};
 pub use records::{Records, RecordsConfig};
 
 /// What Kafka refused or did not answer.

@@ -1,7 +1,7 @@
 //! Settings of a connector of ours: the same flags wherever one may be made.
 
 use crate::debezium::ConnectorProfile;
-use crate::pipeline::CaptureRequest;
+use crate::pipeline::ConnectorRequest;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ConnectorArgs {
@@ -14,8 +14,8 @@ pub(super) struct ConnectorArgs {
 }
 
 impl ConnectorArgs {
-    pub(super) fn request(self, connector: Option<String>) -> CaptureRequest {
-        CaptureRequest {
+    pub(super) fn request(self, connector: Option<String>) -> ConnectorRequest {
+        ConnectorRequest {
             connector,
             profile: self.connector_profile,
             overrides: self.connector_config,

@@ -42,6 +42,8 @@ Examples:
   cdc-bench run --events 10000                       10,000 events at 167 a second, each its own commit
   cdc-bench run --rate max --insert-batch 100        as fast as it goes, a hundred rows a transaction
   cdc-bench run --connector-config max.batch.size=64 a setting of Debezium's, over the profile's
+  cdc-bench run --capture both --connector-profile stock
+                                                     Debezium as it comes beside our own reader, on the same inserts
   POSTGRES_HOST=db KAFKA_BOOTSTRAP_SERVERS=kafka:9092 CONNECT_URL=http://connect:8083 \\
     cdc-bench run                                    your own servers (passwords: POSTGRES_PASSWORD, MONGODB_URI)";
 

@@ -14,12 +14,31 @@ use super::results_args::ResultsArgs;
 use crate::analysis::Targets;
 use crate::config::{RunId, Settings};
 use crate::pipeline::{Failure, RunRequest, exit, run as run_pipeline};
-use crate::report::{Report, ResultFolder, Stored, Verdict, page, render, write_whole};
+use crate::report::{PathReport, Report, ResultFolder, Stored, Verdict, page, render, write_whole};
+use crate::timeline::CapturePath;
+
+/// How often each path has its turn, where the number is not given.
+const ROUNDS: u32 = 10;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     load: LoadArgs,
+    /// Capture paths: debezium, wal (our reader and producer), embedded (our reader, no Kafka), with commas; "both" is
+    /// debezium,wal. The objectives are for the first
+    #[arg(
+        long,
+        value_name = "PATHS",
+        default_value = "debezium",
+        value_parser = paths
+    )]
+    capture: CapturePaths,
+    /// Let the paths take turns, a round after the other in shuffled order, instead of all at once
+    #[arg(long)]
+    interleave: bool,
+    /// Rounds of --interleave: each path gets --events in this many parts [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000), requires = "interleave")]
+    rounds: Option<u32>,
     /// Events before the measured ones, not counted
     #[arg(long, value_name = "N", default_value_t = 500)]
     warmup: u64,
@@ -56,6 +75,25 @@ pub(super) struct Args {
     min_success: f64,
 }
 
+/// At least one, none twice.
+#[derive(Debug, Clone)]
+struct CapturePaths(Vec<CapturePath>);
+
+fn paths(text: &str) -> Result<CapturePaths, String> {
+    if text == "both" {
+        return Ok(CapturePaths(vec![CapturePath::Debezium, CapturePath::Wal]));
+    }
+    let mut paths = Vec::new();
+    for name in text.split(',') {
+        let path: CapturePath = name.trim().parse().map_err(|e| format!("{e}"))?;
+        if paths.contains(&path) {
+            return Err(format!("{path} is named twice"));
+        }
+        paths.push(path);
+    }
+    Ok(CapturePaths(paths))
+}
+
 pub(super) async fn run(
     args: Args,
     settings: Settings,
@@ -77,7 +115,9 @@ pub(super) async fn run(
         connections: args.load.connections(),
         warmup: args.warmup,
         seed: args.load.seed,
-        capture: args.ours.request(args.connector),
+        paths: args.capture.0,
+        rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
+        connector: args.ours.request(args.connector),
         targets: Targets {
             p50_ms: args.max_p50,
             p95_ms: args.max_p95,
@@ -119,10 +159,7 @@ pub(super) async fn run(
 
 /// The exit code of a result.
 fn code(report: &Report) -> u8 {
-    let differs = report
-        .verification
-        .is_some_and(|v| v.missing + v.extra + v.differing > 0);
-    if report.counts.lost > 0 || differs {
+    if !report.paths.values().all(PathReport::is_clean) {
         exit::DATA
     } else if report.verdict == Verdict::Fail {
         exit::OBJECTIVE_MISSED

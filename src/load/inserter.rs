@@ -97,7 +97,8 @@ impl LoadSummary {
         (span.0 > 0).then(|| self.inserted as f64 * 1e9 / span.0 as f64)
     }
 
-    fn add(&mut self, other: &Self) {
+    /// Adds what another load came to.
+    pub fn add(&mut self, other: &Self) {
         self.inserted += other.inserted;
         self.transactions += other.transactions;
         self.errors += other.errors;

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::route::Route;
 use super::setup::drop_slot;
 use super::{Failure, Kind, Ledger, Servers};
 use crate::config::RunId;
 use crate::event::{SCHEMA, TABLE};
 use crate::stack::Progress;
+use crate::timeline::CapturePath;
 
 /// Longest wait for a slot's user to let go of it.
 const SLOT_LIMIT: Duration = Duration::from_secs(20);
@@ -75,6 +77,25 @@ pub async fn remove_everything(
     Ok(removal)
 }
 
+/// Removes what a leg of a run captured with, before the next one begins: a slot that nobody reads holds back WAL, and a
+/// connector that nobody needs works on beside it.
+pub(super) async fn remove_capture(servers: &Servers, route: &Route) -> Result<(), Failure> {
+    let connector = route.connector.as_ref().filter(|_| route.connector_is_ours);
+    if let Some(connector) = connector {
+        remove_one(servers, Kind::Connector, &connector.name).await?;
+        servers
+            .ledger
+            .forget(Kind::Connector, &connector.name)
+            .await?;
+    }
+    let is_ours = connector.is_some() || route.path != CapturePath::Debezium;
+    if let Some(slot) = route.slot.as_ref().filter(|_| is_ours) {
+        remove_one(servers, Kind::Slot, slot).await?;
+        servers.ledger.forget(Kind::Slot, slot).await?;
+    }
+    Ok(())
+}
+
 async fn remove(
     servers: &Servers,
     progress: &dyn Progress,
@@ -120,7 +141,10 @@ async fn remove_one(servers: &Servers, kind: Kind, name: &str) -> Result<(), Fai
                 ))
                 .await?
         }
-        Kind::Collection => servers.store.drop_collection().await?,
+        Kind::Collection => {
+            let store = servers.store.with_collection(name);
+            store.drop_collection().await?;
+        }
         Kind::Table => {
             servers
                 .postgres

@@ -1,49 +1,180 @@
-//! Offsets and error bounds of the foreign clocks, at the start of a run and at its end.
+//! The foreign clocks of a run: measured before it, now and then while it goes on, and after it.
+//!
+//! PostgreSQL is asked in round trips, the broker by probe records. Connect's clock cannot be asked. It is bounded by
+//! causality: an event is handed on no sooner than its commit and no later than it is in Kafka. On one host it is
+//! PostgreSQL's, unless events contradict that.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio_postgres::Client;
+use tokio_util::sync::CancellationToken;
 
-use crate::broker::{BrokerError, measure_offset};
+use super::setup::connect_postgres;
+use super::{Failure, Servers};
+use crate::broker::BrokerClock;
 use crate::report::ClockReport;
-use crate::timeline::{Clock, ClockOffset, Nanos, OffsetEstimator, Stamp};
+use crate::timeline::{
+    Clock, ClockOffset, ClockTrack, Corrections, ForeignClocks, Line, Nanos, OffsetEstimator, Stamp,
+};
 
-/// Round trips to PostgreSQL; the quickest of them sets the bound.
-const POSTGRES_TRIPS: u32 = 60;
+/// Exchanges with each server before the run and after it; the quickest of them sets the bound.
+const THOROUGH: u32 = 60;
+/// Exchanges at a time while events are under way.
+const BRIEF: u32 = 12;
+/// Between two measurements at first; later a twentieth of the time so far.
+const EVERY: Duration = Duration::from_secs(2);
 
-/// What was measured at one time.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Offsets {
-    pub(crate) postgres: ClockOffset,
-    pub(crate) broker: ClockOffset,
+/// Measures while a run goes on.
+pub(super) struct Clocks {
+    /// As everybody who corrects a stamp knows them.
+    pub(super) foreign: Arc<ForeignClocks>,
+    /// Asks for a measurement at once.
+    ask: mpsc::Sender<oneshot::Sender<()>>,
+    stop: CancellationToken,
+    task: JoinHandle<Meter>,
 }
 
-/// Measures both. `probe_topic` takes the probe records and must have `LogAppendTime`.
-pub(crate) async fn measure(
-    postgres: &Client,
-    kafka: &ClientConfig,
-    probe_topic: &str,
+/// The clocks over the whole run.
+#[derive(Debug, Clone)]
+pub(super) struct Measured {
+    postgres: ClockTrack,
+    broker: ClockTrack,
+    connect: ClockTrack,
+    /// Whether Connect's clock was taken for PostgreSQL's all the time.
+    shared: bool,
+}
+
+impl Clocks {
+    /// Measures, and goes on to do so now and then. `probe_topic` takes the probe records and must have `LogAppendTime`.
+    pub(super) async fn start(
+        servers: &Servers,
+        probe_topic: &str,
+        one_host: bool,
+        clock: Clock,
+    ) -> Result<Self, Failure> {
+        let foreign = Arc::new(ForeignClocks::default());
+        let mut meter = Meter {
+            // One of its own: nothing waits before its questions.
+            postgres: connect_postgres(&servers.endpoints.postgres).await?,
+            broker: BrokerClock::new(&servers.kafka_config, probe_topic, clock)?,
+            clock,
+            one_host,
+            foreign: Arc::clone(&foreign),
+            measured: Measured {
+                postgres: ClockTrack::default(),
+                broker: ClockTrack::default(),
+                connect: ClockTrack::default(),
+                shared: one_host,
+            },
+        };
+        meter.measure(THOROUGH).await?;
+        let stop = CancellationToken::new();
+        let (ask, asked) = mpsc::channel(1);
+        let task = tokio::spawn(meter.go_on(asked, stop.clone()));
+        Ok(Self {
+            foreign,
+            ask,
+            stop,
+            task,
+        })
+    }
+
+    /// Measures now, with what the events so far say of Connect's clock. None of them was measured: whatever its line was
+    /// before does not matter.
+    pub(super) async fn settle_connect(&self) {
+        let (done, is_done) = oneshot::channel();
+        if self.ask.send(done).await.is_ok() {
+            // A measurement that failed has been told of.
+            let _ = is_done.await;
+        }
+    }
+
+    /// Measures once more.
+    pub(super) async fn stop(self) -> Result<Measured, Failure> {
+        self.stop.cancel();
+        let meter = self.task.await;
+        let mut meter = meter.map_err(|e| Failure::server(e).context("measuring the clocks"))?;
+        if let Err(failure) = meter.measure(THOROUGH).await {
+            tracing::warn!(%failure, "the clocks could not be measured again");
+        }
+        Ok(meter.measured)
+    }
+}
+
+struct Meter {
+    postgres: Client,
+    broker: BrokerClock,
     clock: Clock,
-) -> Result<Offsets, crate::pipeline::Failure> {
-    let postgres = measure_postgres(postgres, clock).await?;
-    let broker: Result<_, BrokerError> = measure_offset(kafka, probe_topic, clock).await;
-    Ok(Offsets {
-        postgres,
-        broker: broker?,
-    })
+    one_host: bool,
+    foreign: Arc<ForeignClocks>,
+    measured: Measured,
+}
+
+impl Meter {
+    async fn go_on(
+        mut self,
+        mut asked: mpsc::Receiver<oneshot::Sender<()>>,
+        stop: CancellationToken,
+    ) -> Self {
+        let began = Instant::now();
+        loop {
+            let pause = EVERY.max(began.elapsed() / 20);
+            let done = tokio::select! {
+                () = stop.cancelled() => return self,
+                done = asked.recv() => done,
+                () = tokio::time::sleep(pause) => None,
+            };
+            if done.is_some() {
+                self.measured.forget_connect(self.one_host);
+            }
+            // A server that is away for a while has no time to tell.
+            if let Err(failure) = self.measure(BRIEF).await {
+                tracing::debug!(%failure, "the clocks could not be measured");
+            }
+            if let Some(done) = done {
+                // Whoever asked may have been cancelled.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    async fn measure(&mut self, exchanges: u32) -> Result<(), Failure> {
+        let began = self.clock.now();
+        let postgres = ask_postgres(&self.postgres, exchanges, self.clock).await?;
+        self.measured
+            .postgres
+            .observe(midway(began, self.clock.now()), postgres);
+        let began = self.clock.now();
+        let broker = self.broker.measure(exchanges).await?;
+        let now = self.clock.now();
+        self.measured.broker.observe(midway(began, now), broker);
+        if let Some(connect) = self.foreign.take_connect() {
+            self.measured.connect.observe(now, connect);
+        }
+        self.foreign
+            .correct(self.measured.corrections(now, self.one_host));
+        Ok(())
+    }
+}
+
+fn midway(from: Stamp, to: Stamp) -> Stamp {
+    from + Nanos((to - from).0 / 2)
 }
 
 /// By round trips to `clock_timestamp()`, which has microseconds.
-async fn measure_postgres(
+async fn ask_postgres(
     client: &Client,
+    exchanges: u32,
     clock: Clock,
 ) -> Result<ClockOffset, tokio_postgres::Error> {
     let read = client
         .prepare("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
         .await?;
     let mut estimator = OffsetEstimator::default();
-    for _ in 0..POSTGRES_TRIPS {
+    for _ in 0..exchanges {
         let sent = clock.now();
         let row = client.query_one(&read, &[]).await?;
         let received = clock.now();
@@ -54,45 +185,107 @@ async fn measure_postgres(
     Ok(estimator.estimate().expect("exchanges were observed"))
 }
 
-/// Both measurements of one clock, as reported.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Measured {
-    pub(crate) start: ClockOffset,
-    pub(crate) end: Option<ClockOffset>,
+impl Measured {
+    /// What is best known, to be used from now on.
+    fn corrections(&mut self, now: Stamp, one_host: bool) -> Corrections {
+        let postgres = self.postgres.line().unwrap_or_default();
+        let broker = self.broker.line().unwrap_or_default();
+        let is_shared = one_host && self.connect.allows(now, postgres.offset_at(now));
+        self.shared &= is_shared;
+        let connect = if is_shared {
+            postgres
+        } else {
+            // Without an event and without a common host there is nothing to go by.
+            self.connect.line().unwrap_or_default()
+        };
+        self.postgres.use_line(now, postgres);
+        self.broker.use_line(now, broker);
+        self.connect.use_line(now, connect);
+        Corrections {
+            postgres,
+            postgres_bound: self.postgres_bound(),
+            broker,
+            broker_bound: self.broker_bound(),
+            connect,
+        }
+    }
+
+    /// No stamp of Connect's that matters has been corrected so far.
+    fn forget_connect(&mut self, one_host: bool) {
+        self.connect.forget_lines();
+        self.shared = one_host;
+    }
+
+    /// How far a stamp of PostgreSQL's may be off.
+    pub(super) fn postgres_bound(&self) -> Nanos {
+        self.postgres.error_bound().unwrap_or_default()
+    }
+
+    /// How far the broker's clock may be off, beside the millisecond that its stamps are.
+    pub(super) fn broker_bound(&self) -> Nanos {
+        self.broker.error_bound().unwrap_or_default()
+    }
+
+    /// How far a stamp of Connect's may be off; `None` where nothing is known of its clock.
+    pub(super) fn connect_bound(&self) -> Option<Nanos> {
+        if self.shared {
+            Some(self.postgres_bound())
+        } else {
+            self.connect.error_bound()
+        }
+    }
+
+    /// As reports carry them; Connect's only where a path went by it.
+    pub(super) fn report(&self, with_connect: bool) -> Vec<ClockReport> {
+        let mut clocks = vec![
+            report(
+                "postgres",
+                &self.postgres,
+                self.postgres_bound(),
+                "round trips to clock_timestamp(), intersected",
+            ),
+            report(
+                "kafka",
+                &self.broker,
+                self.broker_bound(),
+                "probe records' LogAppendTime between send and delivery report, intersected; whole milliseconds",
+            ),
+        ];
+        if let Some(bound) = self.connect_bound().filter(|_| with_connect) {
+            let (track, method) = if self.shared {
+                (
+                    &self.postgres,
+                    "taken for PostgreSQL's: they share a host, and no event contradicts it",
+                )
+            } else {
+                (
+                    &self.connect,
+                    "causality: each event handed on between its commit and its record in Kafka",
+                )
+            };
+            clocks.push(report("connect", track, bound, method));
+        }
+        clocks
+    }
 }
 
-impl Measured {
-    fn drift(&self) -> Option<Nanos> {
-        self.end.map(|end| end.offset - self.start.offset)
-    }
-
-    /// How far a stamp corrected by the offset of the start may be off at any time of the run.
-    pub(crate) fn error_bound(&self) -> Nanos {
-        let Some(end) = self.end else {
-            return self.start.error_bound;
-        };
-        // Both intervals hold the truth at their time; in between it went from one to the other.
-        let reach = |offset: ClockOffset, from: Nanos| {
-            (offset.offset - from).0.abs() + offset.error_bound.0
-        };
-        Nanos(self.start.error_bound.0.max(reach(end, self.start.offset)))
-    }
-
-    pub(crate) fn report(&self, server: &str, method: &str) -> ClockReport {
-        let contradiction = if self.start.inconsistent
-            || self.end.is_some_and(|end| end.inconsistent)
-        {
-            "; the exchanges contradict each other: this clock was stepped while it was measured"
-        } else {
-            ""
-        };
-        ClockReport {
-            server: server.to_owned(),
-            offset: self.start.offset.round_micros(),
-            error_bound: self.error_bound().round_micros(),
-            drift: self.drift().map(Nanos::round_micros),
-            method: format!("{method}{contradiction}"),
-        }
+fn report(server: &str, track: &ClockTrack, bound: Nanos, method: &str) -> ClockReport {
+    let first = track.first_offset().unwrap_or_default();
+    let uneven = if track.is_uneven() {
+        "; no straight line goes through the measurements: this clock was stepped, or does not run evenly"
+    } else {
+        ""
+    };
+    ClockReport {
+        server: server.to_owned(),
+        offset: first.round_micros(),
+        error_bound: bound.round_micros(),
+        drift: track.drift().map(Nanos::round_micros),
+        drift_ppm: track
+            .line()
+            .map(|line: Line| (line.drift_ppm() * 10.0).round() / 10.0),
+        measurements: u64::try_from(track.measurements()).unwrap_or(u64::MAX),
+        method: format!("{method}{uneven}"),
     }
 }
 
@@ -100,35 +293,64 @@ impl Measured {
 mod tests {
     use super::*;
 
-    fn offset(offset: i64, bound: i64) -> ClockOffset {
+    fn at(seconds: i64) -> Stamp {
+        Stamp(seconds * 1_000_000_000)
+    }
+
+    fn offset(ms: i64, bound_us: i64) -> ClockOffset {
         ClockOffset {
-            offset: Nanos(offset),
-            error_bound: Nanos(bound),
+            offset: Nanos::from_millis(ms),
+            error_bound: Nanos::from_micros(bound_us),
             samples: 1,
             inconsistent: false,
         }
     }
 
-    #[test]
-    fn the_bound_covers_both_measurements() {
-        let steady = Measured {
-            start: offset(100, 50),
-            end: Some(offset(90, 20)),
+    fn measured(connect: &[(i64, ClockOffset)], one_host: bool) -> Measured {
+        let mut measured = Measured {
+            postgres: ClockTrack::default(),
+            broker: ClockTrack::default(),
+            connect: ClockTrack::default(),
+            shared: one_host,
         };
-        assert_eq!(steady.error_bound(), Nanos(50));
-        let drifted = Measured {
-            start: offset(100, 50),
-            end: Some(offset(400, 20)),
-        };
-        assert_eq!(drifted.error_bound(), Nanos(320));
-        assert_eq!(drifted.drift(), Some(Nanos(300)));
-        assert_eq!(
-            Measured {
-                start: offset(1, 7),
-                end: None
+        for second in 0..5 {
+            if second == 2 {
+                measured.forget_connect(one_host);
             }
-            .error_bound(),
-            Nanos(7)
-        );
+            measured.postgres.observe(at(second), offset(7, 50));
+            measured.broker.observe(at(second), offset(0, 400));
+            for (_, found) in connect.iter().filter(|(when, _)| *when == second) {
+                measured.connect.observe(at(second), *found);
+            }
+            measured.corrections(at(second), one_host);
+        }
+        measured
+    }
+
+    #[test]
+    fn on_one_host_connects_clock_is_postgresqls() {
+        let shared = measured(&[(1, offset(8, 2_000)), (2, offset(6, 1_500))], true);
+        assert_eq!(shared.connect_bound(), Some(shared.postgres_bound()));
+        assert!(shared.report(true)[2].method.contains("share a host"));
+        assert_eq!(shared.report(false).len(), 2);
+    }
+
+    #[test]
+    fn events_that_contradict_a_shared_clock_win() {
+        // Handed on before it was committed, by PostgreSQL's clock.
+        let each = [1, 2, 3, 4].map(|second| (second, offset(-250, 1_500)));
+        let skewed = measured(&each, true);
+        let connect = &skewed.report(true)[2];
+        assert!(connect.method.contains("causality"), "{connect:?}");
+        // That it was taken for PostgreSQL's before the first event does not matter: none was measured then.
+        assert!(skewed.connect_bound().unwrap() <= Nanos::from_millis(4));
+    }
+
+    #[test]
+    fn on_another_host_nothing_is_known_before_an_event() {
+        assert_eq!(measured(&[], false).connect_bound(), None);
+        let each = [0, 1, 2, 3, 4].map(|second| (second, offset(90, 1_500)));
+        let known = measured(&each, false);
+        assert!(known.connect_bound().unwrap() <= Nanos::from_millis(4));
     }
 }

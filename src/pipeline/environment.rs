@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio_postgres::Client;
 
 use super::Servers;
-use super::capture::Capture;
+use super::route::{KafkaRoute, Route};
 use crate::report::{
     DebeziumReport, Environment, KafkaReport, PostgresReport, StoreReport, host, program,
 };
@@ -33,7 +33,11 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     /// Reads what the servers tell; what they do not tell is left out rather than guessed.
-    pub(crate) async fn read(servers: &Servers, capture: &Capture, stack: &Stack) -> Self {
+    pub(super) async fn read<'a>(
+        servers: &Servers,
+        mut routes: impl Iterator<Item = &'a Route> + Clone,
+        stack: &Stack,
+    ) -> Self {
         let postgres = postgres(&servers.postgres).await.unwrap_or_else(|error| {
             tracing::warn!(%error, "PostgreSQL's settings could not be read");
             PostgresReport::default()
@@ -60,20 +64,16 @@ impl Surroundings {
             postgres,
             kafka: KafkaReport {
                 version: stack.kafka_version().map(str::to_owned),
-                topic: capture.topic.clone(),
-                partitions: capture.partitions,
-                timestamp_type: if capture.log_append_time {
-                    "LogAppendTime"
-                } else {
-                    "CreateTime"
-                }
-                .to_owned(),
-                group: capture.group.clone(),
+                ..routes
+                    .clone()
+                    .find_map(|route| route.kafka.as_ref())
+                    .map(kafka)
+                    .unwrap_or_default()
             },
             debezium: DebeziumReport {
                 version: debezium_version,
                 connect_version,
-                connector: capture.connector.clone(),
+                connector: routes.find_map(|route| route.connector.clone()),
             },
             store: StoreReport {
                 name: store.name,
@@ -84,6 +84,22 @@ impl Surroundings {
             },
         };
         Self { environment }
+    }
+}
+
+/// The first path's part of it.
+fn kafka(route: &KafkaRoute) -> KafkaReport {
+    KafkaReport {
+        version: None,
+        topic: route.topic.clone(),
+        partitions: route.partitions,
+        timestamp_type: if route.log_append_time {
+            "LogAppendTime"
+        } else {
+            "CreateTime"
+        }
+        .to_owned(),
+        group: route.group.clone(),
     }
 }
 

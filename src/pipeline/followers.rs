@@ -1,31 +1,54 @@
-//! Those who follow the events of a run: our reader, the consumer, the recorder, and the eye on the connector.
+//! Those who follow the events of a path: our reader, the consumer, and the eye on the connector.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::capture::{self, Capture};
+use super::connector;
 use super::consume::stage_config;
-use super::observer::RunObserver;
+use super::feed::{Beginning, ChannelSource, Sent};
+use super::observer::PathObserver;
+use super::route::{KafkaRoute, Route};
+use super::threads::{self, OwnThreads, Role};
 use super::{Failure, RunRequest, Servers, exit};
-use crate::broker::{Records, RecordsConfig};
-use crate::consumer::{DeadLetters, Stage, StageEnd, StageError};
-use crate::report::{Recorder, Recording};
-use crate::timeline::{Captured, Clock};
-use crate::wal::{
-    Event, OutboxTable, Reader, ReaderConfig, ReaderError, ReaderHandle, Slot, SlotName,
-};
+use crate::broker::{Publisher, Records, RecordsConfig};
+use crate::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageEnd, StageError};
+use crate::timeline::{CapturePath, Clock};
+use crate::wal::ReaderHandle;
 
-/// The reader, the consumer and the recorder of one run.
+/// The reader and the consumer of one path.
 pub(super) struct Followers {
     reader: ReaderHandle,
-    stage: JoinHandle<(Records, Result<StageEnd, StageError>)>,
+    publisher: Option<Arc<Publisher<Sent>>>,
+    stage: JoinHandle<(Source, Result<StageEnd, StageError>)>,
     /// Stops the consumer when dropped.
     stop_stage: DropGuard,
-    recorder: Recorder,
-    connector_watch: capture::Watch,
+    connector_watch: connector::Watch,
+    /// Which threads of ours work for this path alone.
+    pub(super) threads: OwnThreads,
+}
+
+/// Where the consumer of a path takes its records from.
+enum Source {
+    Kafka(Records),
+    Channel(ChannelSource),
+}
+
+impl RecordSource for Source {
+    async fn recv(&mut self) -> Option<RecordBatch> {
+        match self {
+            Self::Kafka(source) => source.recv().await,
+            Self::Channel(source) => source.recv().await,
+        }
+    }
+
+    fn written(&mut self, partition: i32, offset: i64) {
+        match self {
+            Self::Kafka(source) => source.written(partition, offset),
+            Self::Channel(source) => source.written(partition, offset),
+        }
+    }
 }
 
 impl Followers {
@@ -33,80 +56,73 @@ impl Followers {
     pub(super) async fn start(
         request: &RunRequest,
         servers: &Servers,
-        capture: &Capture,
-        recorder: Recorder,
-        observer: &Arc<RunObserver>,
+        route: &Route,
+        observer: &Arc<PathObserver>,
         clock: Clock,
     ) -> Result<Self, Failure> {
-        // Gone with its connection, whatever happens to us: it can never fill a disk.
-        let slot = Slot::Temporary(
-            SlotName::new(&format!("cdc_bench_reader_{}", request.id.as_identifier()))
-                .map_err(ReaderError::from)?,
-        );
-        let server = servers.endpoints.postgres.server();
-        let config = ReaderConfig::new(server, slot, [&capture.publication]);
-        let seen = Arc::clone(observer);
-        let mut outbox = OutboxTable::default();
-        let reader = Reader::spawn(config, clock, move |event| {
-            let Event::Change(change) = event else {
-                return ControlFlow::Continue(());
-            };
-            match outbox.read(&change) {
-                Ok(Some(row)) => seen.captured(
-                    row.run_id,
-                    row.id,
-                    row.seq,
-                    Captured {
-                        tc: change.transaction.commit_time,
-                        t1: change.received,
-                        lsn: change.lsn.0,
-                        commit_lsn: change.transaction.commit_lsn.0,
-                        xid: change.transaction.xid.0,
-                    },
-                ),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::error!(%error, lsn = %change.lsn, "a row of the outbox could not be read")
-                }
-            };
-            ControlFlow::Continue(())
-        })
-        .await?;
-
-        let records = RecordsConfig {
-            topic: capture.topic.clone(),
-            group: capture.group.clone(),
-            from_end: true,
+        let threads = OwnThreads::default();
+        let beginning = Beginning {
+            servers,
+            route,
+            run: &request.id,
+            observer,
+            threads: &threads,
+            clock,
         };
-        let records = Records::subscribe(&servers.kafka_config, records, clock).await?;
+        let mut publisher = None;
+        // The consumer first: nothing that is published may come before its beginning.
+        let (reader, source) = match &route.kafka {
+            Some(kafka) => {
+                let records = receive(servers, kafka, &threads, clock).await?;
+                let reader = if route.path == CapturePath::Wal {
+                    let before = threads::present();
+                    let (reader, ours) = beginning
+                        .publish(&servers.kafka_config, &kafka.topic)
+                        .await?;
+                    threads.adopt(Role::Producer, &before);
+                    publisher = Some(ours);
+                    reader
+                } else {
+                    beginning.look_on().await?
+                };
+                (reader, Source::Kafka(records))
+            }
+            None => {
+                let (reader, channel) = beginning.embed().await?;
+                (reader, Source::Channel(channel))
+            }
+        };
         let letters = DeadLetters::at(request.folder.file("dead-letters.jsonl"));
+        let topic = route.kafka.as_ref().map_or("", |kafka| &kafka.topic);
         let stage = Stage::new(
-            records,
-            servers.store.clone(),
+            source,
+            route.store.clone(),
             Arc::clone(observer) as Arc<_>,
             letters,
-            stage_config(&capture.topic, &request.settings),
+            stage_config(topic, &request.settings),
             clock,
         );
         let stop_stage = CancellationToken::new();
         let stage = tokio::spawn(stage.run(stop_stage.clone()));
-        let connector_watch = capture::watch(servers, capture);
+        let connector_watch =
+            connector::watch(servers, route.connector.as_ref(), route.connector_is_ours);
         Ok(Self {
             reader,
+            publisher,
             stage,
             stop_stage: stop_stage.drop_guard(),
-            recorder,
             connector_watch,
+            threads,
         })
     }
 
     /// The reason if one of them has given up.
     pub(super) async fn check(&mut self) -> Result<(), Failure> {
+        if let Some(error) = self.publisher.as_ref().and_then(|ours| ours.failure()) {
+            return Err(Failure::from(error).context("our producer stopped"));
+        }
         if let Some(error) = self.reader.error() {
             return Err(Failure::from(error).context("our WAL reader stopped"));
-        }
-        if let Some(error) = self.recorder.failure() {
-            return Err(error.into());
         }
         if self.stage.is_finished() {
             let (_, end) = (&mut self.stage).await.map_err(|panicked| {
@@ -123,19 +139,23 @@ impl Followers {
         Ok(())
     }
 
-    /// Stops reader, consumer and recorder, and takes what the recorder has made of the events.
-    pub(super) async fn stop(self, observer: &RunObserver) -> Result<(Recording, u64), Failure> {
+    /// Stops reader and consumer; how often the connector was restarted.
+    pub(super) async fn stop(self, observer: &PathObserver) -> Result<u64, Failure> {
         let Self {
             reader,
+            publisher,
             stage,
             stop_stage,
-            recorder,
             connector_watch,
+            ..
         } = self;
         drop(stop_stage);
         match stage.await {
             Ok((source, end)) => {
-                source.close().await;
+                // A reader that waits for room in the channel goes on when there is nobody behind it any more.
+                if let Source::Kafka(source) = source {
+                    source.close().await;
+                }
                 end.map_err(|error| Failure::from(error).context("the consumer stopped"))?;
             }
             Err(panicked) => {
@@ -143,15 +163,40 @@ impl Followers {
             }
         }
         let restarts = connector_watch.stop().await;
-        let stats = tokio::task::spawn_blocking(move || reader.stop()).await;
-        match stats {
-            Ok(Ok(stats)) => tracing::info!(?stats, "WAL reader stopped"),
-            Ok(Err(error)) => tracing::warn!(%error, "our WAL reader did not stop cleanly"),
+        let stopped = tokio::task::spawn_blocking(move || {
+            let stats = reader.stop();
+            (stats, publisher.map(|ours| ours.flush()))
+        });
+        match stopped.await {
+            Ok((stats, flushed)) => {
+                match stats {
+                    Ok(stats) => tracing::info!(?stats, "WAL reader stopped"),
+                    Err(error) => tracing::warn!(%error, "our WAL reader did not stop cleanly"),
+                }
+                if let Some(Err(error)) = flushed {
+                    tracing::warn!(%error, "our producer did not stop cleanly");
+                }
+            }
             Err(panicked) => tracing::warn!(%panicked, "our WAL reader did not stop cleanly"),
         }
         observer.close();
-        let recording = tokio::task::spawn_blocking(move || recorder.finish()).await;
-        let recording = recording.map_err(|panicked| Failure::new(exit::USAGE, panicked))??;
-        Ok((recording, restarts))
+        Ok(restarts)
     }
+}
+
+async fn receive(
+    servers: &Servers,
+    kafka: &KafkaRoute,
+    threads: &OwnThreads,
+    clock: Clock,
+) -> Result<Records, Failure> {
+    let config = RecordsConfig {
+        topic: kafka.topic.clone(),
+        group: kafka.group.clone(),
+        from_end: true,
+    };
+    let before = threads::present();
+    let records = Records::subscribe(&servers.kafka_config, config, clock).await?;
+    threads.adopt(Role::Receiver, &before);
+    Ok(records)
 }

@@ -2,29 +2,34 @@
 
 pub mod setup;
 
-mod capture;
 mod clean_up;
 mod clocks;
+mod connector;
 mod consume;
+mod cpu;
 mod doctor;
 mod environment;
 mod failure;
+mod feed;
 mod followers;
 mod ledger;
+mod leg;
 mod lines;
 mod observer;
 mod phases;
 mod prepare;
+mod route;
 mod run;
 mod servers;
 mod stages;
 mod summary;
+mod threads;
 
 use crate::stack::Progress;
 use crate::timeline::Nanos;
 
-pub use capture::CaptureRequest;
 pub use clean_up::{Removal, remove_everything, remove_run};
+pub use connector::ConnectorRequest;
 pub use doctor::examine;
 pub use failure::{Failure, exit};
 pub use ledger::{Kind, Ledger};

@@ -1,5 +1,6 @@
-//! Hears of every event at every place, and tells measured ones from the probe and the warm-up.
+//! Hears of every event of a path at every place, and tells measured ones from the probe and the warm-up.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -9,9 +10,9 @@ use crate::consumer::{DeadLetter, StageObserver};
 use crate::event::{EventId, EventType, OutboxRow};
 use crate::load::LoadObserver;
 use crate::report::RecorderHandle;
-use crate::timeline::{Captured, Hop, Joined, Joiner, Nanos, Stamp, Written};
+use crate::timeline::{CapturePath, Captured, Hop, Joined, Joiner, Nanos, Stamp, Written};
 
-/// The `run_id` columns of one run: its readiness probe, its warm-up and its measured events.
+/// The `run_id` columns of one load: its readiness probe, its warm-up and its measured events.
 #[derive(Debug, Clone)]
 pub(crate) struct RunNames {
     pub(crate) probe: String,
@@ -20,25 +21,42 @@ pub(crate) struct RunNames {
 }
 
 impl RunNames {
+    /// Of a run whose paths follow the same events.
     pub(crate) fn of(run: &RunId) -> Self {
+        Self::measured(run.to_string())
+    }
+
+    /// Of the events that are one path's alone.
+    pub(crate) fn of_path(run: &RunId, path: CapturePath) -> Self {
+        Self::measured(format!("{run}-{path}"))
+    }
+
+    /// Whether these are events before the measured ones.
+    fn is_before(&self, run_id: &str) -> bool {
+        run_id == self.warmup || run_id == self.probe
+    }
+
+    fn measured(measured: String) -> Self {
         Self {
-            probe: format!("{run}-probe"),
-            warmup: format!("{run}-warmup"),
-            measured: run.to_string(),
+            probe: format!("{measured}-probe"),
+            warmup: format!("{measured}-warmup"),
+            measured,
         }
     }
 }
 
-/// The meeting point of one run.
-pub(crate) struct RunObserver {
+/// The meeting point of one path's events.
+pub(crate) struct PathObserver {
+    path: CapturePath,
     pub(crate) names: RunNames,
     pub(crate) joiner: Joiner,
     recorder: Mutex<Option<RecorderHandle>>,
+    /// Commit times of events that are not measured: of Connect's clock they tell all the same.
+    unmeasured: Mutex<HashMap<EventId, Stamp>>,
     /// Latencies since the load began, for the live line.
     live: Mutex<SignedHistogram>,
     pub(crate) probes_written: AtomicU64,
     pub(crate) warmup_written: AtomicU64,
-    pub(crate) warmup_acknowledged: AtomicU64,
     /// Records put aside, whoever's they are.
     pub(crate) dead_letters: AtomicU64,
     /// Those of them that are known to be measured events.
@@ -47,27 +65,42 @@ pub(crate) struct RunObserver {
     pub(crate) foreign: AtomicU64,
 }
 
-impl RunObserver {
-    pub(crate) fn new(names: RunNames, joiner: Joiner, recorder: RecorderHandle) -> Self {
+impl PathObserver {
+    pub(crate) fn new(
+        path: CapturePath,
+        names: RunNames,
+        joiner: Joiner,
+        recorder: RecorderHandle,
+    ) -> Self {
         Self {
+            path,
             names,
             joiner,
             recorder: Mutex::new(Some(recorder)),
+            unmeasured: Mutex::default(),
             live: Mutex::default(),
             probes_written: AtomicU64::new(0),
             warmup_written: AtomicU64::new(0),
-            warmup_acknowledged: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
         }
     }
 
-    /// Our reader has a row of the outbox.
-    pub(crate) fn captured(&self, run_id: &str, id: EventId, seq: u64, captured: Captured) {
-        if run_id == self.names.measured {
+    /// Our reader has a row of the outbox. True when it is a measured event.
+    pub(crate) fn captured(&self, run_id: &str, id: EventId, seq: u64, captured: Captured) -> bool {
+        let is_measured = run_id == self.names.measured;
+        if is_measured {
             self.finish(self.joiner.captured(id, seq, captured));
+        } else if self.path == CapturePath::Debezium && self.names.is_before(run_id) {
+            lock(&self.unmeasured).insert(id, captured.tc);
         }
+        is_measured
+    }
+
+    /// Our producer has heard that a measured event is in Kafka.
+    pub(crate) fn delivered(&self, id: EventId, seq: u64, t2: Stamp) {
+        self.finish(self.joiner.delivered(id, seq, t2));
     }
 
     fn finish(&self, joined: Option<Joined>) {
@@ -100,10 +133,9 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-impl StageObserver for RunObserver {
+impl StageObserver for PathObserver {
     fn wants(&self, run_id: &str) -> bool {
-        let names = &self.names;
-        let ours = run_id == names.measured || run_id == names.warmup || run_id == names.probe;
+        let ours = run_id == self.names.measured || self.names.is_before(run_id);
         if !ours {
             self.foreign.fetch_add(1, Ordering::Relaxed);
         }
@@ -116,10 +148,20 @@ impl StageObserver for RunObserver {
         }
     }
 
-    fn written(&self, run_id: &str, id: EventId, _: EventType, seq: u64, written: Written) {
+    fn written(&self, run_id: &str, id: EventId, _: EventType, seq: u64, mut written: Written) {
+        if self.path != CapturePath::Debezium {
+            // On our paths the envelope's time is when our reader made it: T1.
+            written.td = None;
+        }
         if run_id == self.names.measured {
             self.finish(self.joiner.written(id, seq, written));
-        } else if run_id == self.names.warmup {
+            return;
+        }
+        let commit = lock(&self.unmeasured).remove(&id);
+        if let Some(commit) = commit {
+            self.joiner.bound_connect(commit, &written);
+        }
+        if run_id == self.names.warmup {
             self.warmup_written.fetch_add(1, Ordering::Relaxed);
         } else {
             self.probes_written.fetch_add(1, Ordering::Relaxed);
@@ -134,32 +176,41 @@ impl StageObserver for RunObserver {
     }
 }
 
-/// The load generator's view for the measured events.
-pub(crate) struct MeasuredLoad(pub(crate) Arc<RunObserver>);
+/// The load generator's view for the measured events: every path hears of them.
+pub(crate) struct MeasuredLoad(pub(crate) Vec<Arc<PathObserver>>);
 
 impl LoadObserver for MeasuredLoad {
     fn sending(&self, row: &OutboxRow, ts: Stamp, t0: Stamp) {
-        self.0.joiner.sending(row.id, row.event_type, ts, t0);
+        for path in &self.0 {
+            path.joiner.sending(row.id, row.event_type, ts, t0);
+        }
     }
 
     fn acknowledged(&self, id: EventId, seq: u64, ta: Stamp) {
-        self.0.finish(self.0.joiner.acknowledged(id, seq, ta));
+        for path in &self.0 {
+            path.finish(path.joiner.acknowledged(id, seq, ta));
+        }
     }
 
     fn failed(&self, id: EventId, seq: u64, reason: &str) {
         tracing::error!(%id, seq, reason, "INSERT refused");
-        self.0.joiner.insert_failed(id);
+        for path in &self.0 {
+            path.joiner.insert_failed(id);
+        }
     }
 }
 
 /// The load generator's view for the events before them.
-pub(crate) struct WarmupLoad(pub(crate) Arc<RunObserver>);
+#[derive(Default)]
+pub(crate) struct WarmupLoad {
+    pub(crate) acknowledged: AtomicU64,
+}
 
 impl LoadObserver for WarmupLoad {
     fn sending(&self, _: &OutboxRow, _: Stamp, _: Stamp) {}
 
     fn acknowledged(&self, _: EventId, _: u64, _: Stamp) {
-        self.0.warmup_acknowledged.fetch_add(1, Ordering::Relaxed);
+        self.acknowledged.fetch_add(1, Ordering::Relaxed);
     }
 
     fn failed(&self, id: EventId, seq: u64, reason: &str) {

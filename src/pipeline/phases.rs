@@ -1,18 +1,14 @@
-//! The phases of a run between its set-up and its verification: probe, warm-up, load, drain.
+//! The phases of a leg: probe, warm-up, load, drain. Each ends when all of its paths are through.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
-
-use super::followers::Followers;
-use super::observer::{MeasuredLoad, ProbeLoad, RunObserver, WarmupLoad};
-use super::{Failure, LoadState, RunProgress, RunRequest, Servers, exit};
-use crate::event::Generator;
+use super::leg::{Course, Leg, Path};
+use super::observer::{MeasuredLoad, PathObserver, ProbeLoad, WarmupLoad};
+use super::{Failure, LoadState, exit};
+use crate::event::{Generator, OutboxRow};
 use crate::load::{Limit, LoadPlan, LoadSummary, Rate, run_load};
-use crate::stack::Stack;
-use crate::timeline::Clock;
 
 /// Longest wait for the first event to come through a connector that is RUNNING.
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
@@ -23,14 +19,9 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// What every phase works with.
 pub(super) struct Phases<'a> {
-    pub(super) request: &'a RunRequest,
-    pub(super) stack: &'a Stack,
-    pub(super) servers: &'a Servers,
-    pub(super) observer: &'a Arc<RunObserver>,
-    pub(super) followers: Followers,
-    pub(super) clock: Clock,
-    pub(super) progress: &'a dyn RunProgress,
-    pub(super) cancel: &'a CancellationToken,
+    pub(super) course: Course<'a>,
+    pub(super) leg: &'a Leg,
+    pub(super) paths: Vec<Path>,
 }
 
 /// How long a drain waits on when what is missing may be among the records that could not be read.
@@ -41,59 +32,95 @@ const PROBE_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 const WARMUP_SEED: u64 = 0xbf58_476d_1ce4_e5b9;
 
 impl<'a> Phases<'a> {
-    /// A load of this run.
-    fn plan(&self, run_id: &str, salt: u64, limit: Limit) -> LoadPlan<'a, Generator> {
+    /// A load of this leg.
+    fn plan<I>(&self, run_id: &str, rows: I, limit: Limit) -> LoadPlan<'a, I> {
+        let request = self.course.request;
         LoadPlan {
-            endpoint: &self.servers.endpoints.postgres,
+            endpoint: &self.course.servers.endpoints.postgres,
             run_id: run_id.to_owned(),
-            rows: self.generator(salt),
-            rate: self.request.rate,
+            rows,
+            rate: request.rate,
             limit,
-            insert_batch: self.request.insert_batch,
-            connections: self.request.connections,
+            insert_batch: request.insert_batch,
+            connections: request.connections,
         }
     }
 
     fn generator(&self, salt: u64) -> Generator {
-        Generator::new(self.request.seed ^ salt, jiff::Timestamp::now())
+        Generator::new(self.course.request.seed ^ salt, jiff::Timestamp::now())
+    }
+
+    fn observers(&self) -> impl Iterator<Item = &Arc<PathObserver>> {
+        self.paths.iter().map(|path| &path.observer)
+    }
+
+    /// The smallest of a number over all paths: how far the last of them has got.
+    fn least(&self, of: impl Fn(&PathObserver) -> u64) -> u64 {
+        self.observers()
+            .map(|observer| of(observer))
+            .min()
+            .unwrap_or(0)
+    }
+
+    fn sum(&self, of: impl Fn(&PathObserver) -> u64) -> u64 {
+        self.observers().map(|observer| of(observer)).sum()
     }
 
     /// The reason if somebody the run depends on has given up.
     async fn check(&mut self) -> Result<(), Failure> {
-        if let Some(reason) = self.stack.given_up() {
+        if let Some(reason) = self.course.stack.given_up() {
             return Err(Failure::server(anyhow::anyhow!(reason)));
         }
-        self.followers.check().await
+        if let Some(error) = self.course.recorder.failure() {
+            return Err(error.into());
+        }
+        for path in &mut self.paths {
+            let checked = path.followers.check().await;
+            checked
+                .map_err(|failure| failure.context(format!("capture path {}", path.route.path)))?;
+        }
+        Ok(())
     }
 
-    /// Inserts one row after another until one has come through: only then is the connector known to have caught up.
+    /// Inserts one row after another until one has come through on every path: only then is a connector known to have
+    /// caught up.
     pub(super) async fn probe(&mut self) -> Result<(), Failure> {
         let began = Instant::now();
         let mut rows = self.generator(PROBE_SEED);
+        let course = self.course;
         loop {
-            let row = rows.next().into_iter();
+            let row: Option<OutboxRow> = rows.next();
             let one = LoadPlan {
-                endpoint: &self.servers.endpoints.postgres,
-                run_id: self.observer.names.probe.clone(),
-                rows: row,
                 rate: Rate::MAX,
-                limit: Limit::Events(1),
                 insert_batch: 1,
                 connections: 1,
+                ..self.plan(&self.leg.names.probe, row.into_iter(), Limit::Events(1))
             };
-            run_load(one, self.clock, Arc::new(ProbeLoad), self.cancel.clone()).await?;
+            run_load(
+                one,
+                course.clock,
+                Arc::new(ProbeLoad),
+                course.cancel.clone(),
+            )
+            .await?;
             let sent = Instant::now();
             while sent.elapsed() < PROBE_EVERY {
                 self.check().await?;
-                if self.observer.probes_written.load(Ordering::Relaxed) > 0 {
+                if self.least(|path| path.probes_written.load(Ordering::Relaxed)) > 0 {
                     return Ok(());
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             if began.elapsed() > PROBE_LIMIT {
+                let waiting = self
+                    .paths
+                    .iter()
+                    .filter(|path| path.observer.probes_written.load(Ordering::Relaxed) == 0);
+                let waiting: Vec<_> = waiting.map(|path| path.route.describe()).collect();
                 return Err(Failure::server(anyhow::anyhow!(
-                    "no event came through within {} s although rows were inserted: is the topic fed by a connector that captures {}.{}?",
+                    "no event came through within {} s although rows were inserted ({}): is the topic fed by a connector that captures {}.{}?",
                     PROBE_LIMIT.as_secs(),
+                    waiting.join(", "),
                     crate::event::SCHEMA,
                     crate::event::TABLE
                 )));
@@ -103,35 +130,39 @@ impl<'a> Phases<'a> {
 
     /// Events that are not measured: every cache, connection and code path gets warm, and what they leave is drained.
     pub(super) async fn warm_up(&mut self) -> Result<(), Failure> {
-        let (request, observer) = (self.request, self.observer);
+        let course = self.course;
+        let request = course.request;
         if request.warmup == 0 {
             return Ok(());
         }
         tracing::info!(step = "warm-up", "begins");
-        let plan = self.plan(
-            &observer.names.warmup,
-            WARMUP_SEED,
-            Limit::Events(request.warmup),
+        let load = Arc::new(WarmupLoad::default());
+        let sent = run_load(
+            self.plan(
+                &self.leg.names.warmup,
+                self.generator(WARMUP_SEED),
+                Limit::Events(request.warmup),
+            ),
+            course.clock,
+            Arc::clone(&load) as Arc<_>,
+            course.cancel.clone(),
         );
-        let load = run_load(
-            plan,
-            self.clock,
-            Arc::new(WarmupLoad(Arc::clone(observer))),
-            self.cancel.clone(),
-        );
-        tokio::pin!(load);
+        tokio::pin!(sent);
         let mut rate = RateMeter::default();
-        let mut inserted = None;
+        let mut is_sent = false;
         let mut patience = Patience::new();
         loop {
             tokio::select! {
-                summary = &mut load, if inserted.is_none() => inserted = Some(summary?),
+                summary = &mut sent, if !is_sent => {
+                    summary?;
+                    is_sent = true;
+                }
                 () = tokio::time::sleep(TICK) => {}
             }
             self.check().await?;
-            let written = observer.warmup_written.load(Ordering::Relaxed);
-            let acknowledged = observer.warmup_acknowledged.load(Ordering::Relaxed);
-            self.progress.load(&LoadState {
+            let written = self.least(|path| path.warmup_written.load(Ordering::Relaxed));
+            let acknowledged = load.acknowledged.load(Ordering::Relaxed);
+            course.progress.load(&LoadState {
                 phase: "warm-up",
                 target: Some(request.warmup),
                 inserted: acknowledged,
@@ -139,14 +170,17 @@ impl<'a> Phases<'a> {
                 written_per_s: rate.read(written),
                 p50: None,
                 p99: None,
-                errors: observer.dead_letters.load(Ordering::Relaxed),
+                errors: self.sum(|path| path.dead_letters.load(Ordering::Relaxed)),
             });
-            let through = written + observer.dead_letters.load(Ordering::Relaxed);
-            if inserted.is_some() && through >= acknowledged {
-                self.progress.load_over();
+            let through = |path: &PathObserver| {
+                path.warmup_written.load(Ordering::Relaxed)
+                    + path.dead_letters.load(Ordering::Relaxed)
+            };
+            if is_sent && self.least(through) >= acknowledged {
+                course.progress.load_over();
                 return Ok(());
             }
-            if patience.quiet_for(through) > request.drain_timeout && inserted.is_some() {
+            if patience.quiet_for(self.sum(through)) > request.drain_timeout && is_sent {
                 return Err(Failure::new(
                     exit::DATA,
                     anyhow::anyhow!(
@@ -161,12 +195,15 @@ impl<'a> Phases<'a> {
     /// The measured events, on their schedule.
     pub(super) async fn load(&mut self) -> Result<LoadSummary, Failure> {
         tracing::info!(step = "load", "begins");
-        let plan = self.plan(&self.observer.names.measured, 0, self.request.limit);
+        let course = self.course;
+        // Whoever does not begin at the first event leaves out those that others have had.
+        let done = usize::try_from(self.leg.done).unwrap_or(usize::MAX);
+        let rows = self.generator(0).skip(done);
         let load = run_load(
-            plan,
-            self.clock,
-            Arc::new(MeasuredLoad(Arc::clone(self.observer))),
-            self.cancel.clone(),
+            self.plan(&self.leg.names.measured, rows, self.leg.limit),
+            course.clock,
+            Arc::new(MeasuredLoad(self.observers().cloned().collect())),
+            course.cancel.clone(),
         );
         tokio::pin!(load);
         let mut rate = RateMeter::default();
@@ -176,57 +213,104 @@ impl<'a> Phases<'a> {
                 () = tokio::time::sleep(TICK) => {}
             }
             self.check().await?;
-            self.progress.load(&self.state("load", &mut rate));
+            course.progress.load(&self.state("load", &mut rate));
         }
     }
 
-    /// Waits until every event is through, or none has come for as long as the drain may wait. True: all are through.
-    pub(super) async fn drain(&mut self) -> Result<bool, Failure> {
+    /// Waits until every event is through on every path, or none has come for as long as the drain may wait. True for
+    /// each path of which all are through.
+    pub(super) async fn drain(&mut self) -> Result<Vec<bool>, Failure> {
         tracing::info!(step = "drain", "begins");
-        let request = self.request;
+        let course = self.course;
+        let limit = course.request.drain_timeout;
         let mut rate = RateMeter::default();
-        let mut patience = Patience::new();
+        let mut patience: Vec<_> = self.paths.iter().map(|_| Patience::new()).collect();
         loop {
             self.check().await?;
-            let tally = self.observer.joiner.tally();
-            let ours = self.observer.abandoned.load(Ordering::Relaxed);
-            let letters = self.observer.dead_letters.load(Ordering::Relaxed);
-            let captured = tally.captured >= tally.inserted;
-            if captured && tally.written + ours >= tally.inserted {
-                return Ok(true);
+            let standing = self.observers().zip(&mut patience);
+            let standing: Vec<_> = standing
+                .map(|(path, patience)| Standing::of(path, patience, limit))
+                .collect();
+            if standing.iter().all(|path| *path != Standing::UnderWay) {
+                for (path, _) in self
+                    .paths
+                    .iter()
+                    .zip(&standing)
+                    .filter(|(_, standing)| **standing == Standing::Stuck)
+                {
+                    let tally = path.observer.joiner.tally();
+                    tracing::error!(
+                        path = %path.route.path,
+                        inserted = tally.inserted,
+                        written = tally.written,
+                        "no event came through for {} s; the drain ends",
+                        limit.as_secs()
+                    );
+                }
+                let is_through = |path: &Standing| *path == Standing::Through;
+                return Ok(standing.iter().map(is_through).collect());
             }
-            let quiet = patience.quiet_for(tally.written + letters + tally.captured);
-            // A record that could not be read may have been ours, or anybody's.
-            if captured && tally.written + letters >= tally.inserted && quiet > UNREAD_PATIENCE {
-                return Ok(true);
-            }
-            if quiet > request.drain_timeout {
-                tracing::error!(
-                    inserted = tally.inserted,
-                    written = tally.written,
-                    "no event came through for {} s; the drain ends",
-                    request.drain_timeout.as_secs()
-                );
-                return Ok(false);
-            }
-            self.progress.load(&self.state("drain", &mut rate));
+            course.progress.load(&self.state("drain", &mut rate));
             tokio::time::sleep(TICK / 4).await;
         }
     }
 
+    /// Of the path that is furthest behind; latencies of the first.
     fn state(&self, phase: &'static str, rate: &mut RateMeter) -> LoadState {
-        let observer = self.observer;
-        let tally = observer.joiner.tally();
-        let quantiles = observer.live_quantiles();
+        let written = self.least(|path| path.joiner.tally().written);
+        let quantiles = self
+            .observers()
+            .next()
+            .and_then(|path| path.live_quantiles());
+        let refused = self.least(|path| path.joiner.tally().insert_errors);
         LoadState {
             phase,
-            target: self.request.expected(),
-            inserted: tally.inserted,
-            written: tally.written,
-            written_per_s: rate.read(tally.written),
+            target: match self.leg.limit {
+                Limit::Events(count) => Some(count),
+                Limit::Duration(_) => None,
+            },
+            inserted: self.least(|path| path.joiner.tally().inserted),
+            written,
+            written_per_s: rate.read(written),
             p50: quantiles.map(|(p50, _)| p50),
             p99: quantiles.map(|(_, p99)| p99),
-            errors: tally.insert_errors + observer.dead_letters.load(Ordering::Relaxed),
+            errors: refused + self.sum(|path| path.dead_letters.load(Ordering::Relaxed)),
+        }
+    }
+}
+
+/// Where a path stands in the drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    UnderWay,
+    Through,
+    /// Nothing has come through for as long as the drain may wait.
+    Stuck,
+}
+
+impl Standing {
+    fn of(observer: &PathObserver, patience: &mut Patience, limit: Duration) -> Self {
+        let tally = observer.joiner.tally();
+        let ours = observer.abandoned.load(Ordering::Relaxed);
+        let letters = observer.dead_letters.load(Ordering::Relaxed);
+        let captured = tally.captured >= tally.inserted;
+        if captured && tally.written + ours >= tally.inserted {
+            // A delivery report may come after the document.
+            let joined = tally.joined + ours >= tally.inserted;
+            if joined || patience.quiet_for(tally.joined) > UNREAD_PATIENCE {
+                return Self::Through;
+            }
+            return Self::UnderWay;
+        }
+        let quiet = patience.quiet_for(tally.written + letters + tally.captured);
+        // A record that could not be read may have been ours, or anybody's.
+        if captured && tally.written + letters >= tally.inserted && quiet > UNREAD_PATIENCE {
+            return Self::Through;
+        }
+        if quiet > limit {
+            Self::Stuck
+        } else {
+            Self::UnderWay
         }
     }
 }

@@ -4,9 +4,10 @@ use std::fmt;
 
 use tokio_util::sync::CancellationToken;
 
-use super::capture::{ensure_collection, ensure_topic, make_connector, permanent_names};
+use super::connector::{OwnNames, make_connector, permanent_names};
+use super::route::{ensure_collection, ensure_topic};
 use super::setup::{PUBLICATION, SourceNeeds, existing_slots, prepare_source};
-use super::{CaptureRequest, Failure, Servers};
+use super::{ConnectorRequest, Failure, Servers};
 use crate::debezium::ConnectorProfile;
 use crate::event::{SCHEMA, TABLE};
 use crate::stack::Progress;
@@ -70,7 +71,7 @@ impl fmt::Display for SetUp {
 pub async fn set_up(
     servers: &Servers,
     topic: &str,
-    capture: &CaptureRequest,
+    capture: &ConnectorRequest,
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<SetUp, Failure> {
@@ -95,7 +96,7 @@ pub async fn set_up(
     };
     prepare_source(&servers.postgres, &servers.ledger, &needs).await?;
     progress.update(step, "store indexes");
-    ensure_collection(servers, None).await?;
+    ensure_collection(servers, &servers.store).await?;
     progress.update(step, &format!("topic {topic}"));
     ensure_topic(servers, topic, None).await?;
     let state = servers.kafka.topic(topic).await?;
@@ -140,8 +141,8 @@ pub async fn set_up(
 
 async fn register(
     servers: &Servers,
-    names: &super::capture::OwnNames,
-    capture: &CaptureRequest,
+    names: &OwnNames,
+    capture: &ConnectorRequest,
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
     let profile = capture.profile.unwrap_or(ConnectorProfile::LowLatency);

@@ -1,29 +1,27 @@
 //! The main job: bring up, set up, warm up, load, follow, drain, verify, report, clean up.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use tokio_util::sync::CancellationToken;
 
-use super::capture;
-use super::clocks::{self, Measured};
+use super::clocks::Clocks;
+use super::cpu::Used;
 use super::environment::Surroundings;
-use super::followers::Followers;
-use super::observer::{RunNames, RunObserver};
-use super::phases::Phases;
-use super::summary::{self, Facts};
-use super::{CaptureRequest, Failure, Kind, RunProgress, Servers, clean_up, exit};
+use super::leg::{Course, Leg, PathOutcome, add_used};
+use super::observer::RunNames;
+use super::setup::{SourceNeeds, prepare_source};
+use super::summary::{self, Facts, PathFacts};
+use super::{ConnectorRequest, Failure, Kind, RunProgress, Servers, clean_up, exit};
 use crate::analysis::Targets;
 use crate::config::{RunId, Settings};
-use crate::load::{Limit, Rate};
+use crate::load::{Limit, LoadSummary, Rate};
 use crate::report::{Recorder, Report, ResultFolder};
 use crate::stack::{Stack, StackKind};
 use crate::store::{Scope, verify};
-use crate::timeline::{Clock, Corrections, Joiner, Nanos};
+use crate::timeline::{CapturePath, Clock};
 
-/// The one capture path of this release.
-const PATH: &str = "debezium";
 /// What a run is asked to do.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
@@ -43,8 +41,12 @@ pub struct RunRequest {
     pub warmup: u64,
     /// Seed of the events.
     pub seed: u64,
+    /// The capture paths, the first of which the objectives are for. None comes twice.
+    pub paths: Vec<CapturePath>,
+    /// How often each path has its turn; `None`: all at once, on the same inserts.
+    pub rounds: Option<u32>,
     /// Which connector.
-    pub capture: CaptureRequest,
+    pub connector: ConnectorRequest,
     /// What has to be reached.
     pub targets: Targets,
     /// Longest time without an event coming through before the drain gives up.
@@ -54,10 +56,54 @@ pub struct RunRequest {
 }
 
 impl RunRequest {
-    pub(super) fn expected(&self) -> Option<u64> {
-        match self.limit {
-            Limit::Events(count) => Some(count),
-            Limit::Duration(_) => None,
+    /// The legs: one of all paths, or each path alone in every round, in an order that the seed shuffles.
+    fn legs(&self) -> Vec<Leg> {
+        let Some(rounds) = self.rounds else {
+            return vec![Leg {
+                round: 0,
+                paths: self.paths.clone(),
+                names: RunNames::of(&self.id),
+                limit: self.limit,
+                done: 0,
+                settles_connect: self.paths.contains(&CapturePath::Debezium),
+            }];
+        };
+        let mut rng = rand::rngs::Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        let mut legs = Vec::new();
+        for round in 0..rounds {
+            let mut paths = self.paths.clone();
+            paths.shuffle(&mut rng);
+            legs.extend(paths.into_iter().map(|path| Leg {
+                round,
+                paths: vec![path],
+                names: RunNames::of_path(&self.id, path),
+                limit: part_of(self.limit, round, rounds),
+                done: 0,
+                settles_connect: round == 0 && path == CapturePath::Debezium,
+            }));
+        }
+        legs
+    }
+
+    /// Slots and senders that must be free at once.
+    fn slots(&self) -> i64 {
+        let of = |path: &CapturePath| match path {
+            // The connector's and the observer's.
+            CapturePath::Debezium => 2,
+            CapturePath::Wal | CapturePath::Embedded => 1,
+        };
+        let slots = self.paths.iter().map(of);
+        match self.rounds {
+            Some(_) => slots.max().unwrap_or(0),
+            None => slots.sum(),
+        }
+    }
+
+    /// The `run_id` that a path's measured rows have.
+    pub(super) fn names_of(&self, path: CapturePath) -> RunNames {
+        match self.rounds {
+            Some(_) => RunNames::of_path(&self.id, path),
+            None => RunNames::of(&self.id),
         }
     }
 }
@@ -127,14 +173,13 @@ async fn measured(
 ) -> Result<Report, Failure> {
     let clock = Clock::start();
     progress.begin("set-up");
-    let capture = capture::prepare(
-        servers,
-        request,
-        stack,
-        &|detail| progress.update("set-up", detail),
-        cancel,
-    )
-    .await?;
+    progress.update("set-up", "tables and publication");
+    let needs = SourceNeeds {
+        run_id: Some(request.id.clone()),
+        slots: request.slots(),
+        permanent_slot: None,
+    };
+    let source = prepare_source(&servers.postgres, &servers.ledger, &needs).await?;
     progress.update("set-up", "measuring clocks");
     let probe_topic = format!("cdc_bench_clock_{}", request.id);
     servers
@@ -142,120 +187,145 @@ async fn measured(
         .record(Kind::Topic, &probe_topic, Some(&request.id))
         .await?;
     servers.kafka.create_topic(&probe_topic).await?;
-    let offsets = clocks::measure(
-        &servers.postgres,
-        &servers.kafka_config,
-        &probe_topic,
-        clock,
-    )
-    .await?;
-
-    progress.update("set-up", "starting reader and consumer");
     let one_host = stack.kind() != StackKind::External;
-    let corrections = Corrections {
-        postgres: offsets.postgres.offset,
-        broker: offsets.broker.offset,
-        // Connect's clock has no round trip of its own; on one host it is PostgreSQL's.
-        connect: if one_host {
-            offsets.postgres.offset
-        } else {
-            Nanos(0)
-        },
-    };
-    let recorder = Recorder::start(&request.folder, PATH)?;
-    let observer = Arc::new(RunObserver::new(
-        RunNames::of(&request.id),
-        Joiner::new(corrections),
-        recorder.handle(),
-    ));
-    let followers =
-        Followers::start(request, servers, &capture, recorder, &observer, clock).await?;
-    progress.end("set-up", &capture.describe());
-
-    let mut phases = Phases {
+    let clocks = Clocks::start(servers, &probe_topic, one_host, clock).await?;
+    let recorder = Recorder::start(&request.folder, &request.paths)?;
+    let course = Course {
         request,
         stack,
         servers,
-        observer: &observer,
-        followers,
+        publication: &source.publication,
+        clocks: &clocks,
+        recorder: &recorder,
         clock,
         progress,
         cancel,
     };
-    progress.begin("first event through");
-    phases.probe().await?;
-    progress.end("first event through", "the connector has caught up");
-    phases.warm_up().await?;
-
-    let before = servers
-        .kafka
-        .end_offsets(&capture.topic, capture.partitions)
-        .await?;
-    let foreign_before = observer.foreign.load(Ordering::Relaxed);
-    let load = phases.load().await?;
-    let drained = phases.drain().await?;
-    let followers = phases.followers;
+    let followed = follow(&course).await?;
     let finished = clock.now();
-    let after = servers
-        .kafka
-        .end_offsets(&capture.topic, capture.partitions)
-        .await?;
-    let foreign = observer.foreign.load(Ordering::Relaxed) - foreign_before;
 
     progress.begin("verification");
-    let offsets_end = clocks::measure(
-        &servers.postgres,
-        &servers.kafka_config,
-        &probe_topic,
-        clock,
-    )
-    .await;
-    let offsets_end = offsets_end
-        .inspect_err(|error| tracing::warn!(%error, "clocks could not be measured again"))
-        .ok();
-    let (recording, connector_restarts) = followers.stop(&observer).await?;
-    let verification = verify(
-        &servers.postgres,
-        &servers.store,
-        Scope::Run(request.id.to_string()),
-        cancel.clone(),
-    )
-    .await;
-    let verification = verification.map_err(|error| {
-        Failure::new(exit::DATA, error).context("comparing PostgreSQL with the store")
-    })?;
-    progress.end(
-        "verification",
-        &format!("{} % match", verification.match_percent),
-    );
+    let clocks = clocks.stop().await?;
+    let recordings = tokio::task::spawn_blocking(move || recorder.finish()).await;
+    let recordings = recordings.map_err(|panicked| Failure::new(exit::USAGE, panicked))??;
+    let mut paths = Vec::new();
+    for (outcome, recording) in followed.paths.into_iter().zip(recordings) {
+        let scope = Scope::Run(request.names_of(recording.path).measured);
+        let store = &outcome.route.store;
+        let verified = verify(&servers.postgres, store, scope, cancel.clone()).await;
+        let verification = verified.map_err(|error| {
+            Failure::new(exit::DATA, error).context("comparing PostgreSQL with the store")
+        })?;
+        paths.push(PathFacts {
+            outcome,
+            recording,
+            verification,
+        });
+    }
+    let matches: Vec<_> = paths
+        .iter()
+        .map(|path| path.verification.match_percent.to_string())
+        .collect();
+    progress.end("verification", &format!("{} % match", matches.join(", ")));
 
-    let surroundings = Surroundings::read(servers, &capture, stack).await;
-    let facts = Facts {
+    let routes = paths.iter().map(|path| &path.outcome.route);
+    let surroundings = Surroundings::read(servers, routes, stack).await;
+    Ok(summary::report(Facts {
         request,
-        path: PATH,
+        paths,
         stack: stack.kind(),
         started_at,
-        capture: &capture,
         surroundings,
-        tally: observer.joiner.tally(),
-        in_kafka: (after - before).saturating_sub(foreign),
-        dead_letters: observer.dead_letters.load(Ordering::Relaxed),
-        load,
+        load: followed.load,
+        shared: followed.shared,
         finished,
-        drained,
-        connector_restarts,
         server_restarts: stack.restarts(),
-        recording,
-        postgres_clock: Measured {
-            start: offsets.postgres,
-            end: offsets_end.map(|o| o.postgres),
-        },
-        broker_clock: Measured {
-            start: offsets.broker,
-            end: offsets_end.map(|o| o.broker),
-        },
-        connect_shares_clock: one_host,
-        verification,
-    };
-    Ok(summary::report(facts))
+        clocks,
+    }))
+}
+
+/// What all legs together came to.
+struct Followed {
+    /// In the request's order.
+    paths: Vec<PathOutcome>,
+    load: LoadSummary,
+    /// Processor time of what paths at work at once have shared.
+    shared: Used,
+}
+
+/// Goes leg by leg. The first has been begun as `set-up`.
+async fn follow(course: &Course<'_>) -> Result<Followed, Failure> {
+    let (request, progress) = (course.request, course.progress);
+    let legs = request.legs();
+    let count = legs.len();
+    let mut outcomes: Vec<PathOutcome> = Vec::new();
+    let (mut load, mut shared) = (LoadSummary::default(), Used::new());
+    for (number, mut leg) in (1..).zip(legs) {
+        let step = match number {
+            1 => "set-up".to_owned(),
+            number => format!("turn {number} of {count}"),
+        };
+        if number > 1 {
+            progress.begin(&step);
+        }
+        let of = |path: &CapturePath| {
+            let known = outcomes.iter().find(|known| known.route.path == *path);
+            known.map_or(0, |known| known.tally.sent)
+        };
+        leg.done = leg.paths.iter().map(of).max().unwrap_or(0);
+        let paths = course
+            .begin(&leg, &|detail| progress.update(&step, detail))
+            .await?;
+        let routes: Vec<_> = paths.iter().map(|path| path.route.describe()).collect();
+        progress.end(&step, &routes.join("; "));
+        let outcome = course.go(&leg, paths).await?;
+        load.add(&outcome.load);
+        add_used(&mut shared, outcome.shared);
+        for path in outcome.paths {
+            if number < count {
+                clean_up::remove_capture(course.servers, &path.route).await?;
+            }
+            match outcomes
+                .iter_mut()
+                .find(|known| known.route.path == path.route.path)
+            {
+                Some(known) => known.add(path),
+                None => outcomes.push(path),
+            }
+        }
+    }
+    let position = |path: &PathOutcome| request.paths.iter().position(|p| *p == path.route.path);
+    outcomes.sort_by_key(position);
+    Ok(Followed {
+        paths: outcomes,
+        load,
+        shared,
+    })
+}
+
+/// One round's part of a load.
+fn part_of(limit: Limit, round: u32, rounds: u32) -> Limit {
+    match limit {
+        Limit::Events(count) => {
+            let (rounds, round) = (u64::from(rounds), u64::from(round));
+            Limit::Events(count / rounds + u64::from(round < count % rounds))
+        }
+        Limit::Duration(span) => Limit::Duration(span / rounds),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_load_are_the_whole() {
+        let events = |round| match part_of(Limit::Events(10), round, 4) {
+            Limit::Events(count) => count,
+            Limit::Duration(_) => 0,
+        };
+        assert_eq!([0, 1, 2, 3].map(events), [3, 3, 2, 2]);
+        let span = part_of(Limit::Duration(Duration::from_secs(10)), 3, 4);
+        assert_eq!(span, Limit::Duration(Duration::from_millis(2_500)));
+    }
 }

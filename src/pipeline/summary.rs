@@ -1,168 +1,283 @@
 //! Turns what a run has gathered into its report.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::RunRequest;
-use super::capture::Capture;
 use super::clocks::Measured;
+use super::cpu::Used;
 use super::environment::Surroundings;
+use super::leg::PathOutcome;
 use crate::analysis::{
-    Conditions, Finding, HopStatistics, Measured as Reached, PathStatistics, Severity, diagnose,
+    Conditions, Diagnosis, Finding, HopStatistics, Measured as Reached, PathStatistics, Severity,
+    diagnose, violations,
 };
 use crate::load::LoadSummary;
 use crate::report::{
-    Counts, EventsByType, PathReport, Recording, Report, RunInfo, SCHEMA, Verdict, Verification,
-    seconds_between,
+    Counts, EventsByType, PathNames, PathRecording, PathReport, Report, RoundReport, RunInfo,
+    SCHEMA, Verdict, Verification, seconds_between,
 };
 use crate::stack::StackKind;
-use crate::timeline::{Hop, Nanos, Stamp, Tally};
-
-/// Kafka's timestamps are whole milliseconds, truncated; taken at the middle they are half of one off at most.
-const HALF_MILLISECOND: Nanos = Nanos(500_000);
+use crate::timeline::{CapturePath, HALF_MILLISECOND, Hop, Nanos, Stamp};
 
 /// Everything a run has gathered.
-pub(crate) struct Facts<'a> {
-    pub(crate) request: &'a RunRequest,
-    pub(crate) path: &'static str,
-    pub(crate) stack: StackKind,
-    pub(crate) started_at: jiff::Timestamp,
-    pub(crate) capture: &'a Capture,
-    pub(crate) surroundings: Surroundings,
-    pub(crate) tally: Tally,
-    pub(crate) in_kafka: u64,
-    pub(crate) dead_letters: u64,
-    pub(crate) load: LoadSummary,
-    pub(crate) finished: Stamp,
-    /// Whether every event came through before the drain ended.
-    pub(crate) drained: bool,
-    pub(crate) connector_restarts: u64,
+pub(super) struct Facts<'a> {
+    pub(super) request: &'a RunRequest,
+    /// In the request's order.
+    pub(super) paths: Vec<PathFacts>,
+    pub(super) stack: StackKind,
+    pub(super) started_at: jiff::Timestamp,
+    pub(super) surroundings: Surroundings,
+    pub(super) load: LoadSummary,
+    pub(super) shared: Used,
+    pub(super) finished: Stamp,
     /// Servers of ours that ended by themselves, and how often.
-    pub(crate) server_restarts: Vec<(String, u32)>,
-    pub(crate) recording: Recording,
-    pub(crate) postgres_clock: Measured,
-    pub(crate) broker_clock: Measured,
-    pub(crate) connect_shares_clock: bool,
-    pub(crate) verification: crate::store::Verification,
+    pub(super) server_restarts: Vec<(String, u32)>,
+    pub(super) clocks: Measured,
+}
+
+/// What was gathered of one path.
+pub(super) struct PathFacts {
+    pub(super) outcome: PathOutcome,
+    pub(super) recording: PathRecording,
+    pub(super) verification: crate::store::Verification,
 }
 
 /// The report.
-pub(crate) fn report(facts: Facts<'_>) -> Report {
-    let path = &facts.recording.path;
-    let hops: BTreeMap<String, HopStatistics> = Hop::ALL
-        .into_iter()
-        .filter_map(|hop| {
-            Some((
-                hop.as_str().to_owned(),
-                path.hop(hop)?.statistics(error_bound(hop, &facts)),
-            ))
-        })
+pub(super) fn report(facts: Facts<'_>) -> Report {
+    let request = facts.request;
+    let reports: Vec<PathReport> = facts
+        .paths
+        .iter()
+        .map(|path| path_report(path, &facts))
         .collect();
-    let counts = counts(&facts, path);
-    let throughput = facts.recording.throughput.throughput();
-    let verification = Verification {
-        postgres_count: facts.verification.postgres_count,
-        store_count: facts.verification.store_count,
-        missing: facts.verification.missing,
-        extra: facts.verification.extra,
-        differing: facts.verification.differing,
-        match_percent: facts.verification.match_percent,
-    };
+    let first = reports.first().cloned().unwrap_or_default();
+    let counts = overall(&reports);
+    let verification = first.verification;
     let reached = Reached {
-        total: hops.get(Hop::Total.as_str()),
-        throughput,
+        total: first.hops.get(Hop::Total.as_str()),
+        throughput: first.throughput,
         success_percent: success_percent(&counts),
-        match_percent: Some(verification.match_percent),
+        match_percent: reports
+            .iter()
+            .filter_map(|path| Some(path.verification?.match_percent))
+            .min_by(f64::total_cmp),
     };
-    let objectives = facts.request.targets.judge(&reached);
-    let environment = facts.surroundings.environment.clone();
-    let conditions = Conditions {
-        connector: environment
-            .debezium
-            .connector
-            .as_ref()
-            .map(|c| c.config.clone())
-            .unwrap_or_default(),
-        postgres: environment.postgres.settings.clone(),
-        store: format!("{} {}", environment.store.name, environment.store.version),
-        write_concern: environment.store.write_concern.clone(),
-        log_append_time: facts.capture.log_append_time,
-        rate_per_s: facts.request.rate.per_second(),
-    };
-    let mut diagnosis = diagnose(path, &hops, &conditions);
+    let objectives = request.targets.judge(&reached);
+    let mut diagnosis = first.diagnosis.clone().unwrap_or_default();
     diagnosis
         .findings
         .splice(0..0, disturbances(&facts, &counts));
-    let clean =
-        counts.lost == 0 && verification.missing + verification.extra + verification.differing == 0;
-    let verdict = if clean && objectives.iter().all(|o| o.met) {
+    let is_clean = reports.iter().all(PathReport::is_clean);
+    let verdict = if is_clean && objectives.iter().all(|o| o.met) {
         Verdict::Pass
     } else {
         Verdict::Fail
     };
-    let request = facts.request;
-    let [users, activities, participants] = facts.recording.by_type;
+    let by_type = facts.paths.first().map(|path| path.recording.by_type);
+    let [users, activities, participants] = by_type.unwrap_or_default();
     Report {
         schema: SCHEMA.to_owned(),
         run: RunInfo {
             id: request.id.to_string(),
             started_at: facts.started_at.to_string(),
             finished_at: jiff::Timestamp::now().to_string(),
-            capture: facts.path.to_owned(),
+            capture: capture(&request.paths),
+            paths: request.paths.clone(),
+            rounds: request.rounds.unwrap_or(1),
+            interleaved: request.rounds.is_some(),
             stack: facts.stack.to_string(),
-            events: counts.inserted,
+            events: first.counts.inserted,
             warmup_events: request.warmup,
             rate_per_s: request.rate.per_second(),
             insert_batch: to_u64(request.insert_batch),
             connections: to_u64(request.connections),
             seed: request.seed,
             batch_size: to_u64(request.settings.batch_size),
-            duration_s: facts.load.first_t0.map_or(0.0, |first| seconds_between(first, facts.finished)),
+            duration_s: facts
+                .load
+                .first_t0
+                .map_or(0.0, |first| seconds_between(first, facts.finished)),
         },
-        environment,
+        environment: facts.surroundings.environment.clone(),
         counts,
-        events_by_type: EventsByType { UserCreated: users, ActivityCreated: activities, ParticipantJoined: participants },
-        throughput,
-        paths: BTreeMap::from([(
-            facts.path.to_owned(),
-            PathReport { hops, total_from_schedule: Some(path.from_schedule().statistics(Some(Nanos(0)))) },
-        )]),
-        clocks: vec![
-            facts.postgres_clock.report("postgres", "round trips to clock_timestamp(), intersected"),
-            facts.broker_clock.report("kafka", "probe records' LogAppendTime between send and delivery report, intersected; whole milliseconds"),
-        ],
+        events_by_type: EventsByType {
+            UserCreated: users,
+            ActivityCreated: activities,
+            ParticipantJoined: participants,
+        },
+        throughput: first.throughput,
+        shared_cpu_s_per_million: per_million(&facts.shared, first.counts.written),
+        paths: facts
+            .paths
+            .iter()
+            .map(|path| path.recording.path.to_string())
+            .zip(reports)
+            .collect(),
+        clocks: facts
+            .clocks
+            .report(request.paths.contains(&CapturePath::Debezium)),
         incidents: Vec::new(),
         diagnosis,
         objectives,
-        verification: Some(verification),
+        verification,
         verdict,
     }
+}
+
+/// The paths in a word.
+fn capture(paths: &[CapturePath]) -> String {
+    if paths == [CapturePath::Debezium, CapturePath::Wal] {
+        return "both".to_owned();
+    }
+    let names: Vec<_> = paths.iter().map(|path| path.as_str()).collect();
+    names.join(",")
+}
+
+fn path_report(path: &PathFacts, facts: &Facts<'_>) -> PathReport {
+    let statistics = path.recording.statistics();
+    let hops = hops(&statistics, path, facts);
+    let counts = counts(path, &statistics, facts);
+    let found = &path.verification;
+    let diagnosis = diagnosis(path, &statistics, &hops, facts);
+    let route = &path.outcome.route;
+    let kafka = route.kafka.as_ref();
+    let rounds = path.recording.rounds.iter().zip(0..);
+    let is_interleaved = facts.request.rounds.is_some();
+    let captured_bound = match route.path {
+        CapturePath::Debezium => error_bound(Hop::Debezium, path, facts),
+        CapturePath::Wal | CapturePath::Embedded => Some(Nanos(0)),
+    };
+    let until_captured = statistics.until_captured();
+    PathReport {
+        total_from_schedule: Some(statistics.from_schedule().statistics(Some(Nanos(0)))),
+        until_captured: (until_captured.count() > 0)
+            .then(|| until_captured.statistics(captured_bound)),
+        cpu_s_per_million: per_million(&path.outcome.used, counts.written),
+        counts,
+        throughput: path.recording.throughput(),
+        verification: Some(Verification {
+            postgres_count: found.postgres_count,
+            store_count: found.store_count,
+            missing: found.missing,
+            extra: found.extra,
+            differing: found.differing,
+            match_percent: found.match_percent,
+        }),
+        causality: violations(&statistics, |hop| error_bound(hop, path, facts)),
+        diagnosis: Some(diagnosis),
+        names: PathNames {
+            run_id: facts.request.names_of(route.path).measured,
+            slot: route.slot.clone(),
+            topic: kafka.map(|kafka| kafka.topic.clone()),
+            group: kafka.map(|kafka| kafka.group.clone()),
+            collection: route.store.collection().to_owned(),
+        },
+        rounds: rounds
+            .filter(|_| is_interleaved)
+            .map(|(recorded, round)| RoundReport {
+                round,
+                hops: self::hops(&recorded.statistics, path, facts),
+                throughput: recorded.throughput.throughput(),
+            })
+            .collect(),
+        hops,
+    }
+}
+
+fn hops(
+    statistics: &PathStatistics,
+    path: &PathFacts,
+    facts: &Facts<'_>,
+) -> BTreeMap<String, HopStatistics> {
+    let figures = |hop: Hop| {
+        let spans = statistics.hop(hop)?;
+        let bound = error_bound(hop, path, facts);
+        Some((hop.as_str().to_owned(), spans.statistics(bound)))
+    };
+    Hop::ALL.into_iter().filter_map(figures).collect()
+}
+
+fn diagnosis(
+    path: &PathFacts,
+    statistics: &PathStatistics,
+    hops: &BTreeMap<String, HopStatistics>,
+    facts: &Facts<'_>,
+) -> Diagnosis {
+    let environment = &facts.surroundings.environment;
+    let route = &path.outcome.route;
+    let kafka = route.kafka.as_ref();
+    let conditions = Conditions {
+        connector: route
+            .connector
+            .as_ref()
+            .map(|connector| connector.config.clone())
+            .unwrap_or_default(),
+        postgres: environment.postgres.settings.clone(),
+        store: format!("{} {}", environment.store.name, environment.store.version),
+        write_concern: environment.store.write_concern.clone(),
+        log_append_time: kafka.is_some_and(|kafka| kafka.log_append_time),
+        rate_per_s: facts.request.rate.per_second(),
+    };
+    diagnose(statistics, hops, &conditions)
+}
+
+/// Seconds a million events.
+#[allow(clippy::cast_precision_loss)] // event counts far below 2^53
+fn per_million(used: &Used, events: u64) -> BTreeMap<String, f64> {
+    let per_million = |used: &Duration| {
+        let seconds = used.as_secs_f64() / events.max(1) as f64 * 1e6;
+        (seconds * 10.0).round() / 10.0
+    };
+    used.iter()
+        .map(|(name, used)| (name.clone(), per_million(used)))
+        .collect()
 }
 
 fn to_u64(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-fn counts(facts: &Facts<'_>, path: &PathStatistics) -> Counts {
-    let tally = facts.tally;
-    let (negative_hops, negative_within_error) = path.negatives(|hop| error_bound(hop, facts));
+fn counts(path: &PathFacts, statistics: &PathStatistics, facts: &Facts<'_>) -> Counts {
+    let outcome = &path.outcome;
+    let (tally, dead_letters) = (outcome.tally, outcome.dead_letters);
+    let (negative_hops, negative_within_error) =
+        statistics.negatives(|hop| error_bound(hop, path, facts));
     Counts {
         inserted: tally.inserted,
         captured: tally.captured,
-        in_kafka: facts.in_kafka,
+        in_kafka: outcome.in_kafka,
         consumed: tally.consumed,
         written: tally.written,
-        errors: tally.insert_errors + facts.dead_letters,
-        dead_letters: facts.dead_letters,
+        errors: tally.insert_errors + dead_letters,
+        dead_letters,
         duplicates: tally.duplicates,
         // A dead letter is kept, with its reason; it is an error, not a loss.
-        lost: tally
-            .inserted
-            .saturating_sub(tally.written + facts.dead_letters),
+        lost: tally.inserted.saturating_sub(tally.written + dead_letters),
         negative_hops,
         negative_within_error,
-        observer_late: path.observer_late,
+        observer_late: statistics.observer_late(),
+        acknowledged_late: statistics.acknowledged_late(),
         lsn_mismatches: tally.lsn_mismatches,
     }
+}
+
+/// Places of the first path, troubles of all.
+fn overall(reports: &[PathReport]) -> Counts {
+    let mut all = reports.iter().map(|path| path.counts);
+    let first = all.next().unwrap_or_default();
+    all.fold(first, |sum, path| Counts {
+        errors: sum.errors + path.errors,
+        dead_letters: sum.dead_letters + path.dead_letters,
+        duplicates: sum.duplicates + path.duplicates,
+        lost: sum.lost + path.lost,
+        negative_hops: sum.negative_hops + path.negative_hops,
+        negative_within_error: sum.negative_within_error + path.negative_within_error,
+        observer_late: sum.observer_late + path.observer_late,
+        acknowledged_late: sum.acknowledged_late + path.acknowledged_late,
+        lsn_mismatches: sum.lsn_mismatches + path.lsn_mismatches,
+        ..sum
+    })
 }
 
 /// (processed - errors) / processed, percent. What was lost was processed without success.
@@ -176,15 +291,20 @@ fn success_percent(counts: &Counts) -> f64 {
 }
 
 /// How far the figures of a hop may be off; zero where both ends are on our clock, `None` where a clock is unknown.
-fn error_bound(hop: Hop, facts: &Facts<'_>) -> Option<Nanos> {
-    let broker = facts.broker_clock.error_bound() + HALF_MILLISECOND;
-    let connect = facts
-        .connect_shares_clock
-        .then(|| facts.postgres_clock.error_bound());
+fn error_bound(hop: Hop, path: &PathFacts, facts: &Facts<'_>) -> Option<Nanos> {
+    if path.recording.path != CapturePath::Debezium {
+        // No foreign clock is asked.
+        return Some(Nanos(0));
+    }
+    let broker = facts.clocks.broker_bound() + HALF_MILLISECOND;
+    let connect = facts.clocks.connect_bound();
     match hop {
-        Hop::KafkaDelivery | Hop::ConsumerLag => facts
-            .capture
-            .log_append_time
+        Hop::KafkaDelivery | Hop::ConsumerLag => path
+            .outcome
+            .route
+            .kafka
+            .as_ref()
+            .is_some_and(|kafka| kafka.log_append_time)
             .then_some(broker)
             .or_else(|| Some(connect? + HALF_MILLISECOND)),
         Hop::Debezium => connect,
@@ -217,7 +337,7 @@ fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
                 "{} of {} events are not in the store{}",
                 counts.lost,
                 counts.inserted,
-                if facts.drained {
+                if facts.paths.iter().all(|path| path.outcome.drained) {
                     ""
                 } else {
                     ", and none came any more when the drain ended"
@@ -250,12 +370,14 @@ fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
             "the latencies hold these outages; run.log says when",
         );
     }
-    if facts.connector_restarts > 0 {
+    let restarts: u64 = facts
+        .paths
+        .iter()
+        .map(|path| path.outcome.connector_restarts)
+        .sum();
+    if restarts > 0 {
         add(
-            format!(
-                "the connector's task failed and was restarted {} times",
-                facts.connector_restarts
-            ),
+            format!("the connector's task failed and was restarted {restarts} times"),
             "the latencies hold these outages; run.log has the reasons",
         );
     }

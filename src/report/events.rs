@@ -3,15 +3,16 @@
 use serde::Serialize;
 
 use crate::event::EventId;
-use crate::timeline::{Hops, Joined, Stamps};
+use crate::timeline::{CapturePath, Hops, Joined, Stamps};
 
 /// One line. Stamps in nanoseconds since the Unix epoch on our clock, hops in nanoseconds.
 #[derive(Debug, Serialize)]
-pub struct EventLine<'a> {
+pub struct EventLine {
     id: EventId,
     #[serde(rename = "type")]
     event_type: &'static str,
-    path: &'a str,
+    path: CapturePath,
+    round: u32,
     lsn: String,
     commit_lsn: String,
     txid: u32,
@@ -19,14 +20,15 @@ pub struct EventLine<'a> {
     hops: Hops,
 }
 
-impl<'a> EventLine<'a> {
-    /// The line of an event that came by `path`.
+impl EventLine {
+    /// The line of an event that came by `path` in a round.
     #[must_use]
-    pub fn new(event: &Joined, path: &'a str) -> Self {
+    pub fn new(event: &Joined, path: CapturePath, round: u32) -> Self {
         Self {
             id: event.id,
             event_type: event.event_type.as_str(),
             path,
+            round,
             lsn: lsn(event.captured.lsn),
             commit_lsn: lsn(event.captured.commit_lsn),
             txid: event.captured.xid,

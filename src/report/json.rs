@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{Diagnosis, HopStatistics, Objective, Throughput};
+use crate::analysis::{Diagnosis, HopStatistics, Objective, Throughput, Violation};
+use crate::timeline::CapturePath;
 
 /// The schema's name and number.
 pub const SCHEMA: &str = "cdc-bench/report/1";
@@ -27,6 +28,10 @@ pub struct Report {
     pub throughput: Throughput,
     /// By capture path.
     pub paths: BTreeMap<String, PathReport>,
+    /// Processor time of what paths that worked at once have shared, by server (`cdc-bench` is us, with what is told of
+    /// paths), seconds a million events of each path. Empty where servers are not ours, or each path worked alone.
+    #[serde(default)]
+    pub shared_cpu_s_per_million: BTreeMap<String, f64>,
     /// Foreign clocks.
     pub clocks: Vec<ClockReport>,
     /// What happened to the servers while events were under way, in order.
@@ -42,6 +47,16 @@ pub struct Report {
     pub verdict: Verdict,
 }
 
+impl Report {
+    /// The capture paths with their names, the first first.
+    pub fn ordered_paths(&self) -> impl Iterator<Item = (&str, &PathReport)> {
+        let position = |name: &str| self.run.paths.iter().position(|p| p.as_str() == name);
+        let mut paths: Vec<_> = self.paths.iter().collect();
+        paths.sort_by_key(|(name, _)| position(name));
+        paths.into_iter().map(|(name, path)| (name.as_str(), path))
+    }
+}
+
 /// The run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunInfo {
@@ -51,8 +66,17 @@ pub struct RunInfo {
     pub started_at: String,
     /// RFC 3339, UTC.
     pub finished_at: String,
-    /// Capture path.
+    /// Capture path; `both` for `debezium` and `wal`, else their names with commas.
     pub capture: String,
+    /// The capture paths, the first of which the top-level figures are of.
+    #[serde(default)]
+    pub paths: Vec<CapturePath>,
+    /// How often each path had its turn.
+    #[serde(default = "one")]
+    pub rounds: u32,
+    /// Whether the paths took turns, in an order shuffled by `seed`. Else they followed the same inserts at once.
+    #[serde(default)]
+    pub interleaved: bool,
     /// `local`, `compose` or `external`.
     pub stack: String,
     /// Measured events.
@@ -71,6 +95,10 @@ pub struct RunInfo {
     pub batch_size: u64,
     /// Seconds from the first measured INSERT to the end of the drain.
     pub duration_s: f64,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// What was measured, and on what.
@@ -179,13 +207,16 @@ pub struct StoreReport {
 }
 
 /// Events at each place; each counts once at each, however often it came by.
+///
+/// At the top of a report, places (`inserted` to `written`) are the first path's; troubles (all others) are those of all
+/// paths together, so that none of them can be overlooked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Commit acknowledged.
     pub inserted: u64,
     /// Seen in the WAL by our reader.
     pub captured: u64,
-    /// Records appended to the topic.
+    /// Records appended to the topic; none where no Kafka is in between.
     pub in_kafka: u64,
     /// Received and decoded by the consumer.
     pub consumed: u64,
@@ -205,6 +236,9 @@ pub struct Counts {
     pub negative_within_error: u64,
     /// Records in Kafka before our reader had the row.
     pub observer_late: u64,
+    /// Records that the consumer had before their acknowledgement was back at our producer.
+    #[serde(default)]
+    pub acknowledged_late: u64,
     /// Our reader and the envelope disagree on LSN or transaction.
     pub lsn_mismatches: u64,
 }
@@ -228,19 +262,90 @@ pub struct PathReport {
     pub hops: BTreeMap<String, HopStatistics>,
     /// T5 - Ts: the total as seen from the schedule, so that coordinated omission shows.
     pub total_from_schedule: Option<HopStatistics>,
+    /// T0 until the path itself had the row: Td on Debezium's path, T1 on ours.
+    #[serde(default)]
+    pub until_captured: Option<HopStatistics>,
+    /// Events at each place of this path.
+    #[serde(default)]
+    pub counts: Counts,
+    /// Events a second into its collection.
+    #[serde(default)]
+    pub throughput: Throughput,
+    /// PostgreSQL compared with its collection.
+    #[serde(default)]
+    pub verification: Option<Verification>,
+    /// Processor time of what worked for this path alone, seconds a million events: `walsender`, `connect`, `reader`,
+    /// `producer`, `receiver`; `observer_walsender` and `observer_reader` for looking on; servers and `cdc-bench` as a
+    /// whole where no other path was at work.
+    #[serde(default)]
+    pub cpu_s_per_million: BTreeMap<String, f64>,
+    /// Hops with spans below zero, and what explains them.
+    #[serde(default)]
+    pub causality: Vec<Violation>,
+    /// Its slowest hop, and what was found.
+    #[serde(default)]
+    pub diagnosis: Option<Diagnosis>,
+    /// What it was called on the servers.
+    #[serde(default)]
+    pub names: PathNames,
+    /// Its rounds, where the paths took turns.
+    #[serde(default)]
+    pub rounds: Vec<RoundReport>,
+}
+
+impl PathReport {
+    /// Whether every event arrived, and as it was.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        let is_match = |v: &Verification| v.missing + v.extra + v.differing == 0;
+        self.counts.lost == 0 && self.verification.as_ref().is_none_or(is_match)
+    }
+}
+
+/// What a path was called on the servers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathNames {
+    /// Value of the measured rows' `run_id` column.
+    pub run_id: String,
+    /// Replication slot of what captured, where it is known; of the last round.
+    pub slot: Option<String>,
+    /// Topic.
+    pub topic: Option<String>,
+    /// Consumer group.
+    pub group: Option<String>,
+    /// Collection.
+    pub collection: String,
+}
+
+/// A path's turn.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct RoundReport {
+    /// Its number, from 0, as in `events.jsonl`.
+    pub round: u32,
+    /// By hop name.
+    pub hops: BTreeMap<String, HopStatistics>,
+    /// Events a second.
+    pub throughput: Throughput,
 }
 
 /// A foreign clock.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ClockReport {
-    /// `postgres` or `kafka`.
+    /// `postgres`, `kafka` or `connect`.
     pub server: String,
     /// What it shows more than ours, at the start of the run.
     pub offset: i64,
-    /// How far that may be off, at any time of the run.
+    /// How far any stamp of the run may be off that was corrected by the measurements until then.
     pub error_bound: i64,
-    /// How much the offset changed to the end of the run; `null` when it was measured once.
+    /// How much the offset changed to the end of the run, by the line through its measurements; `null` when it was
+    /// measured once.
     pub drift: Option<i64>,
+    /// The slope of that line: how much the clock gains on ours, parts per million.
+    #[serde(default)]
+    pub drift_ppm: Option<f64>,
+    /// Measurements, before, during and after the run.
+    #[serde(default)]
+    pub measurements: u64,
     /// How it was measured.
     pub method: String,
 }

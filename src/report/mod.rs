@@ -10,23 +10,26 @@ mod html;
 mod json;
 mod junit;
 mod markdown;
+mod recorder;
 #[cfg(test)]
 mod sample;
+mod side_by_side;
 mod stored;
 mod terminal;
 
 pub use csv::csv;
 
 pub use events::EventLine;
-pub use folder::{Recorder, RecorderError, RecorderHandle, Recording, ResultFolder};
+pub use folder::{RecorderError, ResultFolder};
 pub(crate) use folder::{seconds_between, write_whole};
 pub use html::{PageError, page};
 pub use json::{
     ClockReport, ConnectorReport, Counts, DebeziumReport, Environment, EventsByType, Host,
-    Incident, KafkaReport, PathReport, PostgresReport, Program, Report, RunInfo, SCHEMA,
-    StoreReport, Verdict, Verification, host, program,
+    Incident, KafkaReport, PathNames, PathReport, PostgresReport, Program, Report, RoundReport,
+    RunInfo, SCHEMA, StoreReport, Verdict, Verification, host, program,
 };
 pub use junit::junit;
 pub use markdown::markdown;
+pub use recorder::{PathRecording, Recorder, RecorderHandle, RoundRecording};
 pub use stored::{Events, LATEST, Stored, StoredError, StoredEvent};
 pub use terminal::render;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::analysis::{Diagnosis, Finding, HopStatistics, Objective, Severity, Throughput};
-use crate::timeline::Hop;
+use crate::timeline::{CapturePath, Hop};
 
 /// Quantiles that are all different, so that a mixed-up column shows.
 pub(super) fn statistics(p50: i64, error_bound: Option<i64>) -> HopStatistics {
@@ -43,6 +43,7 @@ fn path(factor: i64) -> PathReport {
             .map(|(hop, p50, bound)| (hop.as_str().to_owned(), statistics(p50 * factor, bound)))
             .collect(),
         total_from_schedule: Some(statistics(4_940 * factor, Some(0))),
+        ..PathReport::default()
     }
 }
 
@@ -68,6 +69,9 @@ pub(super) fn report() -> Report {
             started_at: "2026-11-24T10:15:00Z".to_owned(),
             finished_at: "2026-11-24T10:16:20Z".to_owned(),
             capture: "debezium".to_owned(),
+            paths: vec![CapturePath::Debezium],
+            rounds: 1,
+            interleaved: false,
             stack: "local".to_owned(),
             events: 10_000,
             warmup_events: 500,
@@ -135,11 +139,14 @@ pub(super) fn report() -> Report {
             peak_per_s: 171.0,
         },
         paths: BTreeMap::from([("debezium".to_owned(), path(1))]),
+        shared_cpu_s_per_million: BTreeMap::new(),
         clocks: vec![ClockReport {
             server: "kafka".to_owned(),
             offset: -12,
             error_bound: 420,
             drift: Some(3),
+            drift_ppm: Some(0.1),
+            measurements: 4,
             method: "probe records".to_owned(),
         }],
         incidents: Vec::new(),
@@ -173,5 +180,6 @@ pub(super) fn report() -> Report {
 pub(super) fn two_paths() -> Report {
     let mut report = report();
     report.paths.insert("wal".to_owned(), path(3));
+    report.run.paths.push(CapturePath::Wal);
     report
 }

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use console::{Style, style};
 
 use super::figures::{self, ms};
-use super::{Report, Verdict};
+use super::side_by_side::side_by_side;
+use super::{PathReport, Report, Verdict};
 use crate::analysis::{HopStatistics, Severity};
 use crate::timeline::Hop;
 
@@ -17,9 +18,10 @@ const BAR: usize = 24;
 pub fn render(report: &Report) -> String {
     let mut out = String::new();
     headline(&mut out, report);
-    for (name, path) in &report.paths {
+    for (name, path) in report.ordered_paths() {
         hop_table(&mut out, report, name, path);
     }
+    side_by_side(&mut out, report);
     counts(&mut out, report);
     diagnosis(&mut out, report);
     objectives(&mut out, report);
@@ -39,10 +41,15 @@ fn headline(out: &mut String, report: &Report) {
     line!(out);
     line!(
         out,
-        "{}  {} events at {rate}, {} capture, {} stack",
+        "{}  {} events at {rate}, {} capture{}, {} stack",
         style(format!("Run {}", run.id)).bold(),
         run.events,
         run.capture,
+        if run.interleaved {
+            format!(" in {} rounds of turns", run.rounds)
+        } else {
+            String::new()
+        },
         run.stack
     );
     let version = |v: &Option<String>| v.clone().unwrap_or_else(|| "(version unknown)".to_owned());
@@ -96,7 +103,7 @@ fn headline(out: &mut String, report: &Report) {
     }
 }
 
-fn hop_table(out: &mut String, report: &Report, name: &str, path: &super::PathReport) {
+fn hop_table(out: &mut String, report: &Report, name: &str, path: &PathReport) {
     line!(out);
     let header = format!(
         "{:<16} {:>8} {:>9} {:>9} {:>9} {:>9} {:>8}  {}",
@@ -117,7 +124,8 @@ fn hop_table(out: &mut String, report: &Report, name: &str, path: &super::PathRe
         .into_iter()
         .filter_map(|hop| Some(get(hop)?.p50.max(0)))
         .sum();
-    let slowest = report.diagnosis.slowest_hop.as_deref();
+    let diagnosis = path.diagnosis.as_ref();
+    let slowest = diagnosis.and_then(|found| found.slowest_hop.as_deref());
     for hop in Hop::PIPELINE {
         if let Some(statistics) = get(hop) {
             let emphasis = if slowest == Some(hop.as_str()) {
@@ -203,18 +211,22 @@ fn bar(part: i64, sum: i64) -> String {
 fn counts(out: &mut String, report: &Report) {
     let c = &report.counts;
     line!(out);
-    line!(
-        out,
-        "events        {} inserted, {} captured, {} in Kafka, {} consumed, {} written; {} lost, {} duplicates, {} errors",
-        c.inserted,
-        c.captured,
-        c.in_kafka,
-        c.consumed,
-        c.written,
-        c.lost,
-        c.duplicates,
-        c.errors
-    );
+    let several = report.paths.len() > 1;
+    for (name, path) in report.ordered_paths() {
+        let (c, label) = (&path.counts, label("events", name, several));
+        line!(
+            out,
+            "{label}{} inserted, {} captured, {} in Kafka, {} consumed, {} written; {} lost, {} duplicates, {} errors",
+            c.inserted,
+            c.captured,
+            c.in_kafka,
+            c.consumed,
+            c.written,
+            c.lost,
+            c.duplicates,
+            c.errors
+        );
+    }
     let success = report
         .objectives
         .iter()
@@ -227,31 +239,55 @@ fn counts(out: &mut String, report: &Report) {
         report.throughput.peak_per_s,
         success.map_or_else(|| "unknown".to_owned(), |percent| format!("{percent:.2} %"))
     );
-    match &report.verification {
-        Some(v) => line!(
-            out,
-            "verification  {} rows, {} documents: {} missing, {} extra, {} differing; {} % match",
-            v.postgres_count,
-            v.store_count,
-            v.missing,
-            v.extra,
-            v.differing,
-            v.match_percent
-        ),
-        None => line!(out, "verification  not done"),
+    for (name, path) in report.ordered_paths() {
+        let label = label("verification", name, several);
+        match &path.verification {
+            Some(v) => line!(
+                out,
+                "{label}{} rows, {} documents: {} missing, {} extra, {} differing; {} % match",
+                v.postgres_count,
+                v.store_count,
+                v.missing,
+                v.extra,
+                v.differing,
+                v.match_percent
+            ),
+            None => line!(out, "{label}not done"),
+        }
     }
     line!(
         out,
-        "correlation   {} LSN mismatches; {} records in Kafka before our reader had the row; {} negative hops beyond the clocks' error, {} within it",
+        "correlation   {} LSN mismatches; {} spans below zero that nothing explains, {} within their clocks' error",
         c.lsn_mismatches,
-        c.observer_late,
         c.negative_hops,
         c.negative_within_error
     );
+    for (name, path) in report.ordered_paths() {
+        for violation in &path.causality {
+            let text = format!(
+                "{}{}: {} below zero, {} of them by more than the clocks' error: {}",
+                label("causality", name, several),
+                violation.hop.as_str(),
+                violation.below_zero,
+                violation.beyond_error,
+                violation.explanation
+            );
+            let style = if violation.is_contradiction() {
+                Style::new().red()
+            } else {
+                Style::new().dim()
+            };
+            line!(out, "{}", style.apply_to(text));
+        }
+    }
     for clock in &report.clocks {
-        let drift = clock
-            .drift
-            .map_or_else(String::new, |drift| format!(", drift {} ms", ms(drift)));
+        let drift = match (clock.drift, clock.drift_ppm) {
+            (Some(drift), Some(ppm)) if ppm != 0.0 => {
+                format!(", drift {} ms ({ppm} ppm)", ms(drift))
+            }
+            (Some(drift), _) => format!(", drift {} ms", ms(drift)),
+            (None, _) => String::new(),
+        };
         line!(
             out,
             "{}",
@@ -274,6 +310,15 @@ fn counts(out: &mut String, report: &Report) {
             ))
             .red()
         );
+    }
+}
+
+/// What a line is about, and of which path where there are several.
+fn label(what: &str, path: &str, several: bool) -> String {
+    if several {
+        format!("{what:<14}{path:<10}")
+    } else {
+        format!("{what:<14}")
     }
 }
 

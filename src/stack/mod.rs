@@ -174,6 +174,20 @@ impl Stack {
         }
     }
 
+    /// The servers' processes by name, where they are ours and not in containers.
+    #[must_use]
+    pub fn processes(&self) -> Vec<(String, u32)> {
+        let servers = match &self.origin {
+            Origin::OfItsOwn(local) => local.supervision.servers(),
+            Origin::Kept(kept, _) => kept.servers().to_vec(),
+            Origin::External | Origin::Compose(_) => Vec::new(),
+        };
+        servers
+            .into_iter()
+            .map(|server| (server.name, server.pid))
+            .collect()
+    }
+
     /// How often a server of ours ended by itself and was started again.
     #[must_use]
     pub fn restarts(&self) -> Vec<(String, u32)> {

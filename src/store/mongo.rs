@@ -14,7 +14,7 @@ use super::error::is_transient_code;
 use super::{BulkOutcome, Documents, Refusal, Store, StoreError};
 use crate::config::StoreEndpoint;
 
-/// The collection that the documents are in.
+/// The collection that the documents are in, unless told otherwise.
 pub const COLLECTION: &str = "events";
 /// Where [`MongoStore::check_writable`] writes.
 const PROBE_COLLECTION: &str = "cdc_bench_probe";
@@ -94,6 +94,7 @@ pub struct StoreIdentity {
 #[derive(Debug, Clone)]
 pub struct MongoStore {
     database: Database,
+    collection: String,
     write_concern: WriteConcernChoice,
     /// Host and port of every server in the connection string, for messages.
     server: String,
@@ -124,11 +125,27 @@ impl MongoStore {
         })?;
         let store = Self {
             database: client.database(&endpoint.database),
+            collection: COLLECTION.to_owned(),
             write_concern,
             server,
         };
         store.run(doc! { "ping": 1 }, "answer").await?;
         Ok(store)
+    }
+
+    /// The same connection, its documents in another collection.
+    #[must_use]
+    pub fn with_collection(&self, collection: &str) -> Self {
+        Self {
+            collection: collection.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The collection that the documents are in.
+    #[must_use]
+    pub fn collection(&self) -> &str {
+        &self.collection
     }
 
     /// Host and port of every server in the connection string.
@@ -196,8 +213,8 @@ impl MongoStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn ensure_indexes(&self) -> Result<bool, StoreError> {
-        let doing = "make the collection \"events\"";
-        let made = match self.database.create_collection(COLLECTION).await {
+        let doing = &format!("make the collection {:?}", self.collection);
+        let made = match self.database.create_collection(&self.collection).await {
             Ok(()) => true,
             Err(error) if code_of(&error) == Some(NAMESPACE_EXISTS) => false,
             Err(error) => return Err(self.failed(&error, doing)),
@@ -217,7 +234,7 @@ impl MongoStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn drop_collection(&self) -> Result<(), StoreError> {
-        self.drop_named(COLLECTION).await
+        self.drop_named(&self.collection).await
     }
 
     /// Deletes a run's documents; returns how many there were.
@@ -232,7 +249,7 @@ impl MongoStore {
 
     /// The documents, for reading.
     pub(super) fn events(&self) -> Collection<RawDocumentBuf> {
-        self.database.collection(COLLECTION)
+        self.database.collection(&self.collection)
     }
 
     pub(super) fn failed(&self, error: &mongodb::error::Error, doing: &str) -> StoreError {
@@ -313,14 +330,14 @@ impl MongoStore {
     ) -> Result<BulkOutcome, StoreError> {
         let doing = "write events";
         let chunk = which.clone().map(|index| documents.get(index));
-        let mut outcome = self.update(COLLECTION, chunk, doing).await?;
+        let mut outcome = self.update(&self.collection, chunk, doing).await?;
         let (raced, refused): (Vec<_>, Vec<_>) = std::mem::take(&mut outcome.refusals)
             .into_iter()
             .partition(|refusal| refusal.code == DUPLICATE_KEY && refusal.index < which.len());
         outcome.refusals = refused;
         if !raced.is_empty() {
             let again = raced.iter().map(|r| documents.get(which.start + r.index));
-            let mut second = self.update(COLLECTION, again, doing).await?;
+            let mut second = self.update(&self.collection, again, doing).await?;
             for refusal in &mut second.refusals {
                 refusal.index = raced.get(refusal.index).map_or(usize::MAX, |r| r.index);
             }

@@ -1,14 +1,14 @@
-//! Joins the stamps of one event, which reach us from four sides: the load generator, our WAL reader, and the
-//! consumer before and after its write.
+//! Joins the stamps of one event, which reach us from many sides: the load generator, our WAL reader, our producer where
+//! the event goes by it, and the consumer before and after its write.
 //!
 //! What is held is what is under way: an event leaves the moment its last stamp is in, so memory follows the backlog
 //! of the pipeline and not the length of the run.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use super::{Nanos, Stamp, Stamps};
+use super::{ForeignClocks, InKafka, Stamp, Stamps};
 use crate::event::{EventId, EventType};
 
 const SHARDS: usize = 16;
@@ -33,7 +33,8 @@ pub struct Captured {
 pub struct Written {
     /// When Debezium handed it on, on Connect's clock.
     pub td: Option<Stamp>,
-    /// The record's timestamp in Kafka: the middle of its millisecond, on the broker's clock. `None` when no Kafka was in between.
+    /// The record's timestamp in Kafka: the middle of its millisecond, on the broker's clock. `None` when no Kafka was in
+    /// between. It is T2 where the broker is the one to say so ([`InKafka::ByBroker`]).
     pub t2: Option<Stamp>,
     /// Received.
     pub t3: Stamp,
@@ -62,17 +63,6 @@ pub struct Joined {
     pub stamps: Stamps,
 }
 
-/// Offsets by which foreign stamps are brought to our clock.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Corrections {
-    /// PostgreSQL's clock minus ours.
-    pub postgres: Nanos,
-    /// The broker's clock minus ours.
-    pub broker: Nanos,
-    /// Connect's clock minus ours.
-    pub connect: Nanos,
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Sent {
     event_type: EventType,
@@ -85,7 +75,18 @@ struct Pending {
     sent: Option<Sent>,
     ta: Option<Stamp>,
     captured: Option<Captured>,
+    /// T2 by our own producer.
+    delivered: Option<Stamp>,
     written: Option<Written>,
+}
+
+/// An event of which nothing is missing.
+struct Whole {
+    sent: Sent,
+    ta: Stamp,
+    captured: Captured,
+    delivered: Option<Stamp>,
+    written: Written,
 }
 
 /// Longest run whose events are told apart, so that a bad number in a record cannot take all memory.
@@ -134,6 +135,21 @@ pub struct Tally {
     pub lsn_mismatches: u64,
 }
 
+impl Tally {
+    /// Adds the counts of other events.
+    pub fn add(&mut self, other: &Self) {
+        self.sent += other.sent;
+        self.inserted += other.inserted;
+        self.insert_errors += other.insert_errors;
+        self.captured += other.captured;
+        self.consumed += other.consumed;
+        self.written += other.written;
+        self.duplicates += other.duplicates;
+        self.joined += other.joined;
+        self.lsn_mismatches += other.lsn_mismatches;
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counters {
     sent: AtomicU64,
@@ -159,20 +175,22 @@ pub struct Joiner {
     captured: Mutex<Seen>,
     written: Mutex<Seen>,
     counters: Counters,
-    corrections: Corrections,
+    in_kafka: InKafka,
+    clocks: Arc<ForeignClocks>,
 }
 
 impl Joiner {
     /// An empty one.
     #[must_use]
-    pub fn new(corrections: Corrections) -> Self {
+    pub fn new(in_kafka: InKafka, clocks: Arc<ForeignClocks>) -> Self {
         Self {
             shards: Default::default(),
             received: Mutex::default(),
             captured: Mutex::default(),
             written: Mutex::default(),
             counters: Counters::default(),
-            corrections,
+            in_kafka,
+            clocks,
         }
     }
 
@@ -216,6 +234,12 @@ impl Joiner {
             .1
     }
 
+    /// Our producer has heard that the record is in Kafka.
+    pub fn delivered(&self, id: EventId, seq: u64, t2: Stamp) -> Option<Joined> {
+        self.update(id, seq, |pending| pending.delivered = Some(t2))
+            .1
+    }
+
     /// The consumer has the record. False when it had it before: a duplicate.
     pub fn consumed(&self, seq: u64) -> bool {
         let fresh = lock(&self.received).mark(seq);
@@ -235,6 +259,14 @@ impl Joiner {
         add_one(&self.counters.written);
         self.update(id, seq, |pending| pending.written = Some(written))
             .1
+    }
+
+    /// What an event says of Connect's clock, given its commit time on PostgreSQL's.
+    pub fn bound_connect(&self, commit: Stamp, written: &Written) {
+        let Some(reading) = written.td else { return };
+        let appended = written.t2.filter(|_| self.in_kafka == InKafka::ByBroker);
+        self.clocks
+            .bound_connect(reading, commit, appended, written.t3);
     }
 
     /// The counts so far.
@@ -269,11 +301,15 @@ impl Joiner {
             sent: Some(sent),
             ta: Some(ta),
             captured: Some(captured),
+            delivered,
             written: Some(written),
         } = *pending
         else {
             return (outcome, None);
         };
+        if self.in_kafka == InKafka::ByProducer && delivered.is_none() {
+            return (outcome, None);
+        }
         shard.remove(&id);
         if shard.is_empty() && shard.capacity() > 1024 {
             shard.shrink_to(1024);
@@ -281,19 +317,28 @@ impl Joiner {
         drop(shard);
         (
             outcome,
-            Some(self.complete(id, seq, sent, ta, captured, written)),
+            Some(self.complete(
+                id,
+                seq,
+                &Whole {
+                    sent,
+                    ta,
+                    captured,
+                    delivered,
+                    written,
+                },
+            )),
         )
     }
 
-    fn complete(
-        &self,
-        id: EventId,
-        seq: u64,
-        sent: Sent,
-        ta: Stamp,
-        captured: Captured,
-        written: Written,
-    ) -> Joined {
+    fn complete(&self, id: EventId, seq: u64, whole: &Whole) -> Joined {
+        let Whole {
+            sent,
+            ta,
+            captured,
+            delivered,
+            written,
+        } = *whole;
         add_one(&self.counters.joined);
         let differs = |theirs: Option<u64>, ours: u64| theirs.is_some_and(|theirs| theirs != ours);
         if differs(written.source_lsn, captured.lsn)
@@ -302,16 +347,23 @@ impl Joiner {
             add_one(&self.counters.lsn_mismatches);
             tracing::warn!(%id, ours = captured.lsn, theirs = written.source_lsn, "positions differ between our reader and the envelope");
         }
-        let fix = self.corrections;
+        self.bound_connect(captured.tc, &written);
+        let fix = self.clocks.corrections();
         let stamps = Stamps {
             ts: sent.ts,
             t0: sent.t0,
             ta,
-            tc: captured.tc - fix.postgres,
+            tc: fix.postgres.to_ours(captured.tc),
             t1: captured.t1,
-            td: written.td.map(|td| td - fix.connect),
+            td: written.td.map(|td| fix.connect.to_ours(td)),
+            t2: match self.in_kafka {
+                InKafka::ByBroker => written.t2.map(|t2| fix.broker.to_ours(t2)),
+                InKafka::ByConnect => written.t2.map(|t2| fix.connect.to_ours(t2)),
+                InKafka::ByProducer => delivered,
+                InKafka::Never => None,
+            }
             // Without Kafka in between the record is "in Kafka" when our reader has it: a hop of no length.
-            t2: written.t2.map_or(captured.t1, |t2| t2 - fix.broker),
+            .unwrap_or(captured.t1),
             t3: written.t3,
             t4: written.t4,
             t5: written.t5,
@@ -341,6 +393,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::timeline::{Corrections, Line, Nanos};
     use uuid::Uuid;
 
     fn id(n: u128) -> EventId {
@@ -381,10 +434,11 @@ mod tests {
             |j| j.written(id(1), 0, written(64)),
         ];
         for order in [[0, 1, 2, 3], [0, 2, 3, 1], [0, 3, 2, 1]] {
-            let joiner = Joiner::new(Corrections {
-                broker: Nanos(10),
+            let clocks = ForeignClocks::new(Corrections {
+                broker: Line::constant(Nanos(10)),
                 ..Corrections::default()
             });
+            let joiner = Joiner::new(InKafka::ByBroker, Arc::new(clocks));
             let results: Vec<_> = order
                 .map(|n| steps[n](&joiner))
                 .into_iter()
@@ -398,8 +452,29 @@ mod tests {
     }
 
     #[test]
+    fn an_event_of_our_producers_waits_for_its_delivery_report() {
+        let joiner = Joiner::new(InKafka::ByProducer, Arc::default());
+        joiner.sending(id(5), EventType::UserCreated, Stamp(90), Stamp(100));
+        joiner.acknowledged(id(5), 0, Stamp(110));
+        joiner.captured(id(5), 0, captured(64));
+        assert_eq!(joiner.written(id(5), 0, written(64)), None);
+        let event = joiner.delivered(id(5), 0, Stamp(151)).unwrap();
+        assert_eq!(event.stamps.t2, Stamp(151), "not the broker's 140");
+    }
+
+    #[test]
+    fn without_kafka_there_is_no_way_to_it() {
+        let joiner = Joiner::new(InKafka::Never, Arc::default());
+        joiner.sending(id(6), EventType::UserCreated, Stamp(90), Stamp(100));
+        joiner.acknowledged(id(6), 0, Stamp(110));
+        joiner.captured(id(6), 0, captured(64));
+        let event = joiner.written(id(6), 0, written(64)).unwrap();
+        assert_eq!(event.stamps.t2, event.stamps.t1);
+    }
+
+    #[test]
     fn a_second_delivery_is_a_duplicate_and_nothing_else() {
-        let joiner = Joiner::new(Corrections::default());
+        let joiner = Joiner::new(InKafka::ByBroker, Arc::default());
         assert!(joiner.consumed(70));
         assert!(!joiner.consumed(70));
         assert_eq!(joiner.written(id(2), 70, written(1)), None);
@@ -410,7 +485,7 @@ mod tests {
 
     #[test]
     fn positions_that_differ_are_counted() {
-        let joiner = Joiner::new(Corrections::default());
+        let joiner = Joiner::new(InKafka::ByBroker, Arc::default());
         joiner.sending(id(3), EventType::UserCreated, Stamp(90), Stamp(100));
         joiner.acknowledged(id(3), 0, Stamp(110));
         joiner.captured(id(3), 0, captured(64));
@@ -420,7 +495,7 @@ mod tests {
 
     #[test]
     fn a_refused_insert_leaves_nothing_behind() {
-        let joiner = Joiner::new(Corrections::default());
+        let joiner = Joiner::new(InKafka::ByBroker, Arc::default());
         joiner.sending(id(4), EventType::UserCreated, Stamp(90), Stamp(100));
         joiner.insert_failed(id(4));
         assert!(joiner.shards.iter().all(|shard| lock(shard).is_empty()));

@@ -40,7 +40,7 @@ pub struct ReaderStats {
 pub struct Reader;
 
 /// Says which transactions are done with, from whatever thread knows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Acknowledger(Arc<Acknowledged>);
 
 #[derive(Debug, Default)]

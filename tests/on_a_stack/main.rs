@@ -10,6 +10,7 @@ mod commands;
 mod envelopes;
 mod interrupts;
 mod outages;
+mod paths;
 mod proxy;
 mod reader;
 mod reader_faults;
@@ -37,6 +38,7 @@ fn main() {
         refusals::TESTS,
         interrupts::TESTS,
         outages::TESTS,
+        paths::TESTS,
         reader::TESTS,
         snapshot::TESTS,
         reader_faults::TESTS,

@@ -35,7 +35,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// Starts a run, does something once its load has begun, and waits for its end.
-fn in_mid_run(stack: &TestStack, results: &Path, args: &[&str], act: impl FnOnce()) -> Ended {
+pub fn in_mid_run(stack: &TestStack, results: &Path, args: &[&str], act: impl FnOnce()) -> Ended {
     let run = small_run(stack.external(), results, args)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,4 +1,4 @@
-//! Debezium's side of a run: an existing connector used as it is, or one of our own.
+//! Debezium's connector: one that is there, used as it is, or one of our own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,17 +8,15 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::setup::{SourceNeeds, prepare_source};
+use super::route::{ensure_topic, slot_name};
 use super::{Failure, Kind, RunRequest, Servers};
-use crate::broker::BrokerError;
 use crate::config::RunId;
 use crate::debezium::{
     ConnectClient, ConnectorParams, ConnectorProfile, connector_config, redacted,
 };
 use crate::event::{SCHEMA, TABLE};
 use crate::report::ConnectorReport;
-use crate::stack::Stack;
-use crate::store::COLLECTION;
+use crate::timeline::CapturePath;
 
 /// Longest wait for a connector to run.
 const RUNNING_LIMIT: Duration = Duration::from_secs(60);
@@ -27,7 +25,7 @@ const WATCH_EVERY: Duration = Duration::from_secs(2);
 
 /// Which connector a run is to use.
 #[derive(Debug, Clone, Default)]
-pub struct CaptureRequest {
+pub struct ConnectorRequest {
     /// This one, as it is.
     pub connector: Option<String>,
     /// The profile of ours; where none is asked for, `low-latency`.
@@ -36,136 +34,72 @@ pub struct CaptureRequest {
     pub overrides: Vec<(String, String)>,
 }
 
-impl CaptureRequest {
+impl ConnectorRequest {
     /// Whether the user asked for a connector of ours by describing it.
     fn describes_ours(&self) -> bool {
         self.profile.is_some() || !self.overrides.is_empty()
     }
 }
 
-/// What captures, and where it goes.
+/// A connector, and what it feeds.
 #[derive(Debug, Clone)]
-pub(crate) struct Capture {
-    pub(crate) topic: String,
-    pub(crate) partitions: i32,
-    /// Whether the topic's timestamps are the broker's.
-    pub(crate) log_append_time: bool,
-    pub(crate) group: String,
-    pub(crate) publication: String,
+pub(super) struct Provided {
+    pub(super) topic: String,
+    /// Its replication slot, where it is known.
+    pub(super) slot: Option<String>,
     /// The connector, secrets hidden; `None` when the topic is fed by something we do not know.
-    pub(crate) connector: Option<ConnectorReport>,
-    /// Whether the connector is ours, to watch and restart.
-    pub(crate) ours: bool,
+    pub(super) connector: Option<ConnectorReport>,
+    /// Whether it is ours, to watch and restart, and to remove.
+    pub(super) ours: bool,
 }
 
-impl Capture {
-    pub(crate) fn describe(&self) -> String {
-        match &self.connector {
-            Some(connector) => format!("connector {} -> topic {}", connector.name, self.topic),
-            None => format!(
-                "topic {} (fed by what is not known: no CONNECT_URL)",
-                self.topic
-            ),
-        }
-    }
-}
-
-/// Makes source, topic and connector ready; the connector is RUNNING when this returns.
-pub(crate) async fn prepare(
+/// Finds the connector or makes one; it is RUNNING when this returns, and its topic is there.
+pub(super) async fn provide(
     servers: &Servers,
     request: &RunRequest,
-    stack: &Stack,
-    detail: &(dyn Fn(&str) + Sync),
+    round: u32,
+    exclusive: bool,
+    publication: &str,
     cancel: &CancellationToken,
-) -> Result<Capture, Failure> {
-    detail("tables and publication");
-    // Debezium's slot, our reader's, and one to spare for a neighbour.
-    let needs = SourceNeeds {
-        run_id: Some(request.id.clone()),
-        slots: 2,
-        permanent_slot: None,
-    };
-    let source = prepare_source(&servers.postgres, &servers.ledger, &needs).await?;
-    detail("store indexes");
-    ensure_collection(servers, None).await?;
-
-    let settings = &request.settings;
-    let group = if settings.group_is_given {
-        settings.group.clone()
-    } else {
-        // A group of its own, so that no other run or consumer takes a part of the events.
-        let group = format!("{}-{}", settings.group, request.id);
-        servers
-            .ledger
-            .record(Kind::Group, &group, Some(&request.id))
-            .await?;
-        group
-    };
-    detail("connector");
-    let found = existing(servers, request).await?;
-    let (topic, connector, ours) = match found {
-        Existing::Connector(topic, connector) => (topic, Some(connector), false),
-        Existing::Unknown => (settings.topic.clone(), None, false),
+) -> Result<Provided, Failure> {
+    Ok(match existing(servers, request).await? {
+        Existing::Connector(topic, connector) => Provided {
+            topic,
+            slot: connector.config.get("slot.name").cloned(),
+            connector: Some(connector),
+            ours: false,
+        },
+        Existing::Unknown => Provided {
+            topic: request.settings.topic.clone(),
+            slot: None,
+            connector: None,
+            ours: false,
+        },
         Existing::None => {
-            let names = OwnNames::of(request, stack.exclusive());
-            detail(&format!("topic {}", names.topic));
+            let names = OwnNames::of(request, round, exclusive);
             ensure_topic(servers, &names.topic, Some(&request.id)).await?;
-            detail(&format!("connector {}", names.connector));
-            let connector = register(servers, request, &names, &source.publication, cancel).await?;
-            (names.topic, Some(connector), true)
+            let profile = request
+                .connector
+                .profile
+                .unwrap_or(ConnectorProfile::LowLatency);
+            let connector = make_connector(
+                servers,
+                &names,
+                publication,
+                profile,
+                &request.connector.overrides,
+                Some(&request.id),
+                cancel,
+            )
+            .await?;
+            Provided {
+                topic: names.topic,
+                slot: Some(names.slot),
+                connector: Some(connector),
+                ours: true,
+            }
         }
-    };
-    let state = servers.kafka.topic(&topic).await?;
-    let state = state.ok_or_else(|| BrokerError::NoTopic {
-        topic: topic.clone(),
-        bootstrap: servers.endpoints.kafka.bootstrap.clone(),
-    })?;
-    Ok(Capture {
-        topic,
-        partitions: state.partitions,
-        log_append_time: state.log_append_time.unwrap_or(false),
-        group,
-        publication: source.publication,
-        connector,
-        ours,
     })
-}
-
-/// Makes the collection and its indexes, and keeps in the ledger that we did.
-pub(crate) async fn ensure_collection(
-    servers: &Servers,
-    run: Option<&RunId>,
-) -> Result<(), Failure> {
-    let fresh = servers
-        .ledger
-        .record(Kind::Collection, COLLECTION, run)
-        .await?;
-    let made = servers.store.ensure_indexes().await?;
-    if fresh && !made {
-        // It was there before us: it is not ours to remove.
-        servers.ledger.forget(Kind::Collection, COLLECTION).await?;
-    }
-    Ok(())
-}
-
-/// Makes the topic where there is none, and keeps in the ledger that we did.
-pub(crate) async fn ensure_topic(
-    servers: &Servers,
-    topic: &str,
-    run: Option<&RunId>,
-) -> Result<(), Failure> {
-    if servers.kafka.topic(topic).await?.is_some() {
-        return Ok(());
-    }
-    servers.ledger.record(Kind::Topic, topic, run).await?;
-    match servers.kafka.create_topic(topic).await {
-        Ok(true) => Ok(()),
-        made => {
-            // Refused, or somebody else was quicker: it is not ours to remove.
-            servers.ledger.forget(Kind::Topic, topic).await?;
-            made.map(drop).map_err(Failure::from)
-        }
-    }
 }
 
 /// What `setup` makes besides tables, publication and collection.
@@ -193,7 +127,7 @@ enum Existing {
 /// The connector that is there already.
 async fn existing(servers: &Servers, request: &RunRequest) -> Result<Existing, Failure> {
     let Some(connect) = &servers.connect else {
-        if request.capture.describes_ours() {
+        if request.connector.describes_ours() {
             return Err(Failure::usage(anyhow::anyhow!(
                 "a connector of our own needs CONNECT_URL (--connect-url)"
             )));
@@ -205,7 +139,7 @@ async fn existing(servers: &Servers, request: &RunRequest) -> Result<Existing, F
         profile: None,
         config: redacted(&config),
     };
-    if let Some(name) = &request.capture.connector {
+    if let Some(name) = &request.connector.connector {
         let config = connect.config(name).await?;
         let topic = if request.settings.topic_is_given {
             request.settings.topic.clone()
@@ -214,7 +148,7 @@ async fn existing(servers: &Servers, request: &RunRequest) -> Result<Existing, F
         };
         return Ok(Existing::Connector(topic, report(name.clone(), config)));
     }
-    if request.capture.describes_ours() {
+    if request.connector.describes_ours() {
         return Ok(Existing::None);
     }
     Ok(
@@ -250,7 +184,8 @@ impl OwnNames {
     const PREFIX: &'static str = "cdc-bench-run-";
 
     /// On servers that others may use too, each run gets a topic of its own: two connectors on one would double every record.
-    fn of(request: &RunRequest, exclusive: bool) -> Self {
+    /// Rounds share it.
+    fn of(request: &RunRequest, round: u32, exclusive: bool) -> Self {
         let suffix = format!(".{SCHEMA}.{TABLE}");
         let configured = request.settings.topic.strip_suffix(&suffix);
         let topic_prefix = match configured {
@@ -258,35 +193,15 @@ impl OwnNames {
             _ => format!("cdc_bench_{}", request.id.as_identifier()),
         };
         Self {
-            connector: format!("{}{}", Self::PREFIX, request.id),
-            slot: format!("cdc_bench_debezium_{}", request.id.as_identifier()),
+            connector: match round {
+                0 => format!("{}{}", Self::PREFIX, request.id),
+                round => format!("{}{}-{round}", Self::PREFIX, request.id),
+            },
+            slot: slot_name(CapturePath::Debezium, &request.id, round),
             topic: format!("{topic_prefix}{suffix}"),
             topic_prefix,
         }
     }
-}
-
-async fn register(
-    servers: &Servers,
-    request: &RunRequest,
-    names: &OwnNames,
-    publication: &str,
-    cancel: &CancellationToken,
-) -> Result<ConnectorReport, Failure> {
-    let profile = request
-        .capture
-        .profile
-        .unwrap_or(ConnectorProfile::LowLatency);
-    make_connector(
-        servers,
-        names,
-        publication,
-        profile,
-        &request.capture.overrides,
-        Some(&request.id),
-        cancel,
-    )
-    .await
 }
 
 /// Registers a connector and waits until it runs.
@@ -359,11 +274,9 @@ impl Drop for Watch {
 }
 
 /// Begins to watch. A connector that is not ours is left alone.
-pub(crate) fn watch(servers: &Servers, capture: &Capture) -> Watch {
+pub(super) fn watch(servers: &Servers, connector: Option<&ConnectorReport>, ours: bool) -> Watch {
     let restarts = Arc::new(AtomicU64::new(0));
-    let (Some(connect), Some(connector), true) =
-        (servers.connect.clone(), &capture.connector, capture.ours)
-    else {
+    let (Some(connect), Some(connector), true) = (servers.connect.clone(), connector, ours) else {
         return Watch {
             restarts,
             task: None,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{HopStatistics, PathStatistics};
-use crate::timeline::{Hop, Nanos};
+use crate::timeline::{CapturePath, Hop, Nanos};
 
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub struct Finding {
 }
 
 /// The slowest hop and what was found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// The pipeline hop with the largest median; `null` when no event came through.
     pub slowest_hop: Option<String>,
@@ -280,7 +280,7 @@ fn clocks(
     conditions: &Conditions,
 ) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if !conditions.log_append_time {
+    if path.path() == CapturePath::Debezium && !conditions.log_append_time {
         findings.push(Finding {
             hop: Some(Hop::KafkaDelivery.as_str().to_owned()),
             severity: Severity::Warning,
@@ -304,11 +304,11 @@ fn clocks(
         });
     }
     let total = hops.get(Hop::Total.as_str()).map_or(0, |h| h.count);
-    if path.observer_late * 20 > total {
+    if path.observer_late() * 20 > total {
         findings.push(Finding {
             hop: Some(Hop::KafkaDelivery.as_str().to_owned()),
             severity: Severity::Info,
-            evidence: format!("{} of {total} events were in Kafka before our own reader had the row", path.observer_late),
+            evidence: format!("{} of {total} events were in Kafka before our own reader had the row", path.observer_late()),
             advice: "our reader was scheduled later than Debezium: the machine is busy, or both are equally fast; capture and kafka_delivery share the difference".to_owned(),
         });
     }
@@ -322,7 +322,7 @@ mod tests {
     use crate::timeline::{Captured, Joined, Stamp, Stamps};
 
     fn run(shape: impl Fn(i64) -> [i64; 8]) -> (PathStatistics, BTreeMap<String, HopStatistics>) {
-        let mut path = PathStatistics::default();
+        let mut path = PathStatistics::new(CapturePath::Debezium);
         for n in 0..100 {
             let [ta, t1, td, t2, t3, t4, t5, lag] = shape(n).map(|us| Stamp(us * 1_000));
             let stamps = Stamps {
@@ -456,7 +456,7 @@ mod tests {
     #[test]
     fn no_event_is_no_diagnosis() {
         let found = diagnose(
-            &PathStatistics::default(),
+            &PathStatistics::new(CapturePath::Debezium),
             &BTreeMap::new(),
             &Conditions::default(),
         );

@@ -1,0 +1,366 @@
+//! What our reader does with the rows it reads: on Debezium's path it looks on, on the others it feeds the consumer,
+//! through Kafka or at once.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use rdkafka::ClientConfig;
+
+use super::observer::PathObserver;
+use super::route::{Route, topic_prefix};
+use super::threads::{OwnThreads, Role};
+use super::{Failure, Servers};
+use crate::broker::Publisher;
+use crate::config::RunId;
+use crate::consumer::{Record, RecordBatch, RecordSource};
+use crate::event::EventId;
+use crate::timeline::{Captured, Clock, Stamp};
+use crate::wal::envelope::{EnvelopeConfig, EnvelopeError, Envelopes};
+use crate::wal::{
+    Acknowledge, Acknowledger, Change, Event, Lsn, OutboxTable, Reader, ReaderConfig, ReaderError,
+    ReaderHandle, Slot, SlotName,
+};
+
+/// Records between our reader and the consumer in the same process, as many as between Kafka's receiver and its writer.
+const QUEUE: usize = 1_000;
+
+/// What a feed needs to begin.
+pub(super) struct Beginning<'a> {
+    pub(super) servers: &'a Servers,
+    pub(super) route: &'a Route,
+    pub(super) run: &'a RunId,
+    pub(super) observer: &'a Arc<PathObserver>,
+    pub(super) threads: &'a OwnThreads,
+    pub(super) clock: Clock,
+}
+
+impl Beginning<'_> {
+    fn reader(&self, slot: Slot) -> ReaderConfig {
+        let server = self.servers.endpoints.postgres.server();
+        ReaderConfig::new(server, slot, [&self.route.publication])
+    }
+
+    /// A reader whose rows have to arrive: its slot outlives a broken connection, and is acknowledged by receipts.
+    fn delivering(&self) -> Result<ReaderConfig, Failure> {
+        let name = self.route.slot.as_deref().unwrap_or_default();
+        let mut config = self.reader(Slot::Permanent {
+            name: SlotName::new(name).map_err(ReaderError::from)?,
+            failover: false,
+        });
+        config.acknowledge = Acknowledge::ByHand;
+        // Debezium's events have the primary key.
+        config.describe = true;
+        Ok(config)
+    }
+
+    fn rows(&self) -> Rows {
+        Rows {
+            outbox: OutboxTable::default(),
+            observer: Arc::clone(self.observer),
+            threads: self.threads.clone(),
+            is_known: false,
+        }
+    }
+
+    fn envelopes(&self) -> Envelopes {
+        let database = &self.servers.endpoints.postgres.database;
+        let name = topic_prefix(self.route.path, self.run);
+        Envelopes::new(EnvelopeConfig::new(name, database))
+    }
+
+    /// Looks on: stamps T1 of what Debezium reads beside it.
+    pub(super) async fn look_on(&self) -> Result<ReaderHandle, Failure> {
+        let slot = self.route.observer_slot.as_deref().unwrap_or_default();
+        let slot = Slot::Temporary(SlotName::new(slot).map_err(ReaderError::from)?);
+        let mut rows = self.rows();
+        let handler = move |event: Event<'_>| {
+            if let Event::Change(change) = event {
+                rows.note(&change);
+            }
+            ControlFlow::Continue(())
+        };
+        Ok(Reader::spawn(self.reader(slot), self.clock, handler).await?)
+    }
+
+    /// Publishes every change as Debezium's event.
+    pub(super) async fn publish(
+        &self,
+        kafka: &ClientConfig,
+        topic: &str,
+    ) -> Result<(ReaderHandle, Arc<Publisher<Sent>>), Failure> {
+        let receipts = Arc::new(Receipts::default());
+        let (observer, arrived) = (Arc::clone(self.observer), Arc::clone(&receipts));
+        let delivered = Box::new(move |sent: Sent, t2: Stamp| {
+            if let Some((id, seq)) = sent.event {
+                observer.delivered(id, seq, t2);
+            }
+            arrived.arrived(sent.number);
+        });
+        let publisher = Publisher::new(kafka, topic, self.clock, delivered)?;
+        let publisher = Arc::new(publisher);
+        let (to, clock) = (Arc::clone(&publisher), self.clock);
+        let mut feed = Feed {
+            rows: self.rows(),
+            envelopes: self.envelopes(),
+            receipts: Arc::clone(&receipts),
+            number: 0,
+            clock,
+            pass_on: move |record: Passed<'_>| {
+                let sent = Sent {
+                    number: record.number,
+                    event: record.event,
+                };
+                to.send(record.key, record.value, sent)
+            },
+        };
+        let handler = move |event: Event<'_>| feed.event(event);
+        let reader = Reader::spawn(self.delivering()?, self.clock, handler).await?;
+        receipts.go_to(reader.acknowledger());
+        Ok((reader, publisher))
+    }
+
+    /// Hands every change to the consumer in this process.
+    pub(super) async fn embed(&self) -> Result<(ReaderHandle, ChannelSource), Failure> {
+        let receipts = Arc::new(Receipts::default());
+        let (sender, records) = async_channel::bounded(QUEUE);
+        let clock = self.clock;
+        let mut feed = Feed {
+            rows: self.rows(),
+            envelopes: self.envelopes(),
+            receipts: Arc::clone(&receipts),
+            number: 0,
+            clock,
+            pass_on: move |record: Passed<'_>| {
+                let mut alone = RecordBatch::default();
+                alone.push(Record {
+                    value: record.value,
+                    partition: 0,
+                    offset: i64::try_from(record.number).unwrap_or(i64::MAX),
+                    appended: None,
+                    received: clock.now(),
+                });
+                sender.send_blocking(alone)
+            },
+        };
+        let handler = move |event: Event<'_>| feed.event(event);
+        let reader = Reader::spawn(self.delivering()?, self.clock, handler).await?;
+        receipts.go_to(reader.acknowledger());
+        Ok((reader, ChannelSource { records, receipts }))
+    }
+}
+
+/// Rows of the outbox as the observer hears of them.
+struct Rows {
+    outbox: OutboxTable,
+    observer: Arc<PathObserver>,
+    threads: OwnThreads,
+    is_known: bool,
+}
+
+impl Rows {
+    /// Stamps a row; which event it is, where it is one that is measured.
+    fn note(&mut self, change: &Change<'_>) -> Option<(EventId, u64)> {
+        if !self.is_known {
+            self.is_known = true;
+            self.threads.enter(Role::Reader);
+        }
+        match self.outbox.read(change) {
+            Ok(Some(row)) => {
+                let captured = Captured {
+                    tc: change.transaction.commit_time,
+                    t1: change.received,
+                    lsn: change.lsn.0,
+                    commit_lsn: change.transaction.commit_lsn.0,
+                    xid: change.transaction.xid.0,
+                };
+                self.observer
+                    .captured(row.run_id, row.id, row.seq, captured)
+                    .then_some((row.id, row.seq))
+            }
+            Ok(None) => None,
+            Err(error) => {
+                tracing::error!(%error, lsn = %change.lsn, "a row of the outbox could not be read");
+                None
+            }
+        }
+    }
+}
+
+/// What a record was sent with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    /// How manyth record it is.
+    number: u64,
+    /// The measured event in it.
+    event: Option<(EventId, u64)>,
+}
+
+/// A record on its way out of the feed.
+struct Passed<'a> {
+    number: u64,
+    event: Option<(EventId, u64)>,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+}
+
+/// A reader's handler that makes Debezium's events and passes them on.
+struct Feed<F> {
+    rows: Rows,
+    envelopes: Envelopes,
+    receipts: Arc<Receipts>,
+    /// Records passed on so far.
+    number: u64,
+    clock: Clock,
+    pass_on: F,
+}
+
+impl<E: std::fmt::Display, F: FnMut(Passed<'_>) -> Result<(), E>> Feed<F> {
+    fn event(&mut self, event: Event<'_>) -> ControlFlow<()> {
+        match event {
+            Event::Change(change) => self.change(&change),
+            Event::Commit(commit) => {
+                self.receipts.expect(self.number, commit.end_lsn);
+                ControlFlow::Continue(())
+            }
+            // No initial copy is asked for.
+            Event::Begin(_)
+            | Event::Message(_)
+            | Event::Idle(_)
+            | Event::Snapshot(_)
+            | Event::Copied(_) => ControlFlow::Continue(()),
+        }
+    }
+
+    fn change(&mut self, change: &Change<'_>) -> ControlFlow<()> {
+        let event = self.rows.note(change);
+        let (number, pass_on) = (&mut self.number, &mut self.pass_on);
+        let mut flow = ControlFlow::Continue(());
+        let written: Result<(), EnvelopeError> =
+            self.envelopes.write(change, self.clock.now(), |record| {
+                *number += 1;
+                let passed = Passed {
+                    number: *number,
+                    event,
+                    key: record.key,
+                    value: record.value,
+                };
+                // The consumer is gone, or the producer has failed and says so itself: the run is about to end.
+                if let Err(error) = pass_on(passed) {
+                    tracing::debug!(%error, "a record was not passed on");
+                    flow = ControlFlow::Break(());
+                }
+            });
+        if let Err(error) = written {
+            // The stream is asked for in text format.
+            tracing::error!(%error, lsn = %change.lsn, "a change could not be written");
+        }
+        flow
+    }
+}
+
+/// Transactions that were passed on, and what of them has arrived: only then is the server told.
+#[derive(Debug, Default)]
+struct Receipts {
+    state: Mutex<Underway>,
+    acknowledger: OnceLock<Acknowledger>,
+}
+
+#[derive(Debug, Default)]
+struct Underway {
+    /// The number of a transaction's last record, and the position behind it.
+    expected: VecDeque<(u64, Lsn)>,
+    /// Everything up to this record is where it should be.
+    arrived: u64,
+}
+
+impl Receipts {
+    /// Whom to tell. What has arrived before is told with what comes next.
+    fn go_to(&self, acknowledger: Acknowledger) {
+        // Called once.
+        let _ = self.acknowledger.set(acknowledger);
+    }
+
+    /// A transaction is whole with record `last`, which may be there already.
+    fn expect(&self, last: u64, end: Lsn) {
+        self.settle(|underway| underway.expected.push_back((last, end)));
+    }
+
+    /// Everything up to record `number` is where it should be.
+    fn arrived(&self, number: u64) {
+        self.settle(|underway| underway.arrived = underway.arrived.max(number));
+    }
+
+    fn settle(&self, change: impl FnOnce(&mut Underway)) {
+        let mut underway = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut underway);
+        let Some(acknowledger) = self.acknowledger.get() else {
+            return;
+        };
+        let mut reached = None;
+        while let Some(&(last, end)) = underway.expected.front()
+            && last <= underway.arrived
+        {
+            underway.expected.pop_front();
+            reached = Some(end);
+        }
+        if let Some(end) = reached {
+            acknowledger.acknowledge(end);
+        }
+    }
+}
+
+/// Records of our reader's as the consumer takes them.
+pub(super) struct ChannelSource {
+    records: async_channel::Receiver<RecordBatch>,
+    receipts: Arc<Receipts>,
+}
+
+impl RecordSource for ChannelSource {
+    async fn recv(&mut self) -> Option<RecordBatch> {
+        let mut records = self.records.recv().await.ok()?;
+        while records.len() < QUEUE
+            && let Ok(more) = self.records.try_recv()
+        {
+            more.iter().for_each(|record| records.push(record));
+        }
+        Some(records)
+    }
+
+    fn written(&mut self, _: i32, offset: i64) {
+        self.receipts.arrived(u64::try_from(offset).unwrap_or(0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Positions that were acknowledged, as the records arrive.
+    fn told(receipts: &Receipts, arrivals: &[u64]) -> Vec<u64> {
+        let acknowledger = receipts.acknowledger.get().unwrap().clone();
+        let reached = arrivals.iter().map(|&number| {
+            receipts.arrived(number);
+            acknowledger.acknowledged().0
+        });
+        reached.collect()
+    }
+
+    #[test]
+    fn a_transaction_is_acknowledged_with_its_last_record() {
+        let receipts = Receipts::default();
+        receipts.go_to(Acknowledger::default());
+        receipts.expect(2, Lsn(20));
+        receipts.expect(3, Lsn(30));
+        assert_eq!(told(&receipts, &[1, 2]), [0, 20]);
+        // A consumer tells the last one of a batch.
+        receipts.expect(9, Lsn(90));
+        receipts.expect(10, Lsn(100));
+        assert_eq!(told(&receipts, &[9, 11]), [90, 100]);
+        // It was quicker than its commit.
+        receipts.expect(11, Lsn(110));
+        assert_eq!(told(&receipts, &[]), [0; 0]);
+        let acknowledger = receipts.acknowledger.get().unwrap();
+        assert_eq!(acknowledger.acknowledged(), Lsn(110));
+    }
+}

@@ -1,0 +1,214 @@
+//! A leg of a run: some paths follow the same events from set-up to drain. A run is one leg of all its paths, or, where
+//! they take turns, many legs of one path each.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio_util::sync::CancellationToken;
+
+use super::clocks::Clocks;
+use super::cpu::{Reading, Used};
+use super::followers::Followers;
+use super::observer::{PathObserver, RunNames};
+use super::phases::Phases;
+use super::route::Route;
+use super::{Failure, RunProgress, RunRequest, Servers};
+use crate::load::{Limit, LoadSummary};
+use crate::report::Recorder;
+use crate::stack::Stack;
+use crate::timeline::{CapturePath, Clock, Joiner, Tally};
+
+/// What every leg of a run works with.
+#[derive(Clone, Copy)]
+pub(super) struct Course<'a> {
+    pub(super) request: &'a RunRequest,
+    pub(super) stack: &'a Stack,
+    pub(super) servers: &'a Servers,
+    pub(super) publication: &'a str,
+    pub(super) clocks: &'a Clocks,
+    pub(super) recorder: &'a Recorder,
+    pub(super) clock: Clock,
+    pub(super) progress: &'a dyn RunProgress,
+    pub(super) cancel: &'a CancellationToken,
+}
+
+/// Which paths, and which events.
+#[derive(Debug, Clone)]
+pub(super) struct Leg {
+    pub(super) round: u32,
+    pub(super) paths: Vec<CapturePath>,
+    pub(super) names: RunNames,
+    pub(super) limit: Limit,
+    /// Events that earlier legs of the same load have inserted.
+    pub(super) done: u64,
+    /// Whether it is the first on Debezium's path: its warm-up tells Connect's clock.
+    pub(super) settles_connect: bool,
+}
+
+/// A path at work: its way through the servers, who follows it, and where its events meet.
+pub(super) struct Path {
+    pub(super) route: Route,
+    pub(super) observer: Arc<PathObserver>,
+    pub(super) followers: Followers,
+}
+
+/// What a leg came to.
+#[derive(Debug)]
+pub(super) struct LegOutcome {
+    pub(super) paths: Vec<PathOutcome>,
+    pub(super) load: LoadSummary,
+    /// Processor time of what the paths share.
+    pub(super) shared: Used,
+}
+
+/// What a path came to in a leg.
+#[derive(Debug, Clone)]
+pub(super) struct PathOutcome {
+    pub(super) route: Route,
+    pub(super) tally: Tally,
+    pub(super) in_kafka: u64,
+    pub(super) dead_letters: u64,
+    pub(super) connector_restarts: u64,
+    /// Whether every event came through before the drain ended.
+    pub(super) drained: bool,
+    /// Processor time of what worked for this path alone.
+    pub(super) used: Used,
+}
+
+/// Adds processor time to processor time.
+pub(super) fn add_used(sum: &mut Used, more: Used) {
+    for (name, used) in more {
+        *sum.entry(name).or_default() += used;
+    }
+}
+
+impl PathOutcome {
+    /// Adds what the same path came to in another leg.
+    pub(super) fn add(&mut self, other: Self) {
+        self.tally.add(&other.tally);
+        self.in_kafka += other.in_kafka;
+        self.dead_letters += other.dead_letters;
+        self.connector_restarts += other.connector_restarts;
+        self.drained &= other.drained;
+        add_used(&mut self.used, other.used);
+        self.route = other.route;
+    }
+}
+
+impl Course<'_> {
+    /// Makes the paths ready and starts whoever follows them.
+    pub(super) async fn begin(
+        &self,
+        leg: &Leg,
+        detail: &(dyn Fn(&str) + Sync),
+    ) -> Result<Vec<Path>, Failure> {
+        let (servers, request) = (self.servers, self.request);
+        let mut paths = Vec::new();
+        for &path in &leg.paths {
+            let context = (servers, request, self.stack);
+            let route = Route::prepare(
+                path,
+                leg.round,
+                context,
+                self.publication,
+                detail,
+                self.cancel,
+            )
+            .await?;
+            detail("starting reader and consumer");
+            let recorder = self.recorder.handle(path, leg.round);
+            let kafka = route.kafka.as_ref();
+            let log_append_time = kafka.is_some_and(|kafka| kafka.log_append_time);
+            let joiner = Joiner::new(
+                path.in_kafka(log_append_time),
+                Arc::clone(&self.clocks.foreign),
+            );
+            let observer = PathObserver::new(path, leg.names.clone(), joiner, recorder);
+            let observer = Arc::new(observer);
+            let followers =
+                Followers::start(request, servers, &route, &observer, self.clock).await?;
+            paths.push(Path {
+                route,
+                observer,
+                followers,
+            });
+        }
+        Ok(paths)
+    }
+
+    /// Sends the events and waits until they are through.
+    pub(super) async fn go(&self, leg: &Leg, paths: Vec<Path>) -> Result<LegOutcome, Failure> {
+        let mut phases = Phases {
+            course: *self,
+            leg,
+            paths,
+        };
+        phases.probe().await?;
+        phases.warm_up().await?;
+        if leg.settles_connect {
+            self.clocks.settle_connect().await;
+        }
+        let before = self.marks(&phases.paths).await?;
+        let idle = Reading::take(self.stack, &self.servers.postgres).await;
+        let load = phases.load().await?;
+        let drained = phases.drain().await?;
+        let worked = Reading::take(self.stack, &self.servers.postgres).await;
+        let after = self.marks(&phases.paths).await?;
+        let (mut own, mut shared) = worked.since(&idle, &phases.paths);
+        if let [alone] = &mut own[..] {
+            add_used(alone, std::mem::take(&mut shared));
+        }
+        let mut outcomes = Vec::new();
+        let marks = before.into_iter().zip(after);
+        let measured = drained.into_iter().zip(own).zip(marks);
+        for (path, ((drained, used), (before, after))) in phases.paths.into_iter().zip(measured) {
+            let observer = path.observer;
+            let foreign = after.foreign - before.foreign;
+            let connector_restarts = path.followers.stop(&observer).await?;
+            outcomes.push(PathOutcome {
+                route: path.route,
+                tally: observer.joiner.tally(),
+                in_kafka: (after.appended - before.appended).saturating_sub(foreign),
+                dead_letters: observer.dead_letters.load(Ordering::Relaxed),
+                connector_restarts,
+                drained,
+                used,
+            });
+        }
+        Ok(LegOutcome {
+            paths: outcomes,
+            load,
+            shared,
+        })
+    }
+
+    /// How far each path's topic and counters are.
+    async fn marks(&self, paths: &[Path]) -> Result<Vec<Mark>, Failure> {
+        let mut marks = Vec::new();
+        for path in paths {
+            let appended = match &path.route.kafka {
+                Some(kafka) => {
+                    let ends = self
+                        .servers
+                        .kafka
+                        .end_offsets(&kafka.topic, kafka.partitions);
+                    ends.await?
+                }
+                None => 0,
+            };
+            marks.push(Mark {
+                appended,
+                foreign: path.observer.foreign.load(Ordering::Relaxed),
+            });
+        }
+        Ok(marks)
+    }
+}
+
+/// Where a path stands.
+struct Mark {
+    /// Records ever appended to its topic.
+    appended: u64,
+    /// Records of others among them that came by.
+    foreign: u64,
+}

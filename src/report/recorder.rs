@@ -1,0 +1,426 @@
+//! The recorder: fills the folder of a result while the run goes on, and counts what it writes.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogWriter, IntervalLogWriterBuilder, Tag};
+
+use super::{EventLine, RecorderError, ResultFolder};
+use crate::analysis::{PathStatistics, Throughput, ThroughputMeter};
+use crate::timeline::{CapturePath, Hop, Joined};
+
+/// Events between the pipeline and the recorder. What does not fit makes the pipeline wait, so it is ample.
+const QUEUE: usize = 16_384;
+/// Length of an interval of `latency.hlog`.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the recorder has made of the events of one path.
+#[derive(Debug)]
+pub struct PathRecording {
+    /// Which path.
+    pub path: CapturePath,
+    /// Its rounds, by their numbers. A run that is not cut into rounds is round 0.
+    pub rounds: Vec<RoundRecording>,
+    /// Inserted and joined events by type, in the order of [`crate::event::EventType::ALL`].
+    pub by_type: [u64; 3],
+}
+
+/// One round of a path.
+#[derive(Debug, Clone)]
+pub struct RoundRecording {
+    /// Quantiles.
+    pub statistics: PathStatistics,
+    /// Rates.
+    pub throughput: ThroughputMeter,
+}
+
+impl PathRecording {
+    /// Of no event yet.
+    #[must_use]
+    pub fn new(path: CapturePath) -> Self {
+        Self {
+            path,
+            rounds: Vec::new(),
+            by_type: [0; 3],
+        }
+    }
+
+    /// Quantiles over all rounds.
+    #[must_use]
+    pub fn statistics(&self) -> PathStatistics {
+        let mut sum = PathStatistics::new(self.path);
+        self.rounds
+            .iter()
+            .for_each(|round| sum.add(&round.statistics));
+        sum
+    }
+
+    /// Rates over all rounds, without the time between them.
+    #[must_use]
+    pub fn throughput(&self) -> Throughput {
+        ThroughputMeter::over(self.rounds.iter().map(|round| &round.throughput))
+    }
+
+    fn record(&mut self, round: u32, event: &Joined) {
+        let round = usize::try_from(round).unwrap_or(usize::MAX);
+        while self.rounds.len() <= round {
+            self.rounds.push(RoundRecording {
+                statistics: PathStatistics::new(self.path),
+                throughput: ThroughputMeter::default(),
+            });
+        }
+        let into = &mut self.rounds[round];
+        into.statistics.record(event);
+        into.throughput.record(event.stamps.t0, event.stamps.t5);
+        self.by_type[event.event_type.index()] += 1;
+    }
+}
+
+/// Takes finished events from every thread and writes them down on one of its own.
+pub struct Recorder {
+    sender: Option<SyncSender<Entry>>,
+    paths: Vec<CapturePath>,
+    thread: Option<JoinHandle<Result<Vec<PathRecording>, RecorderError>>>,
+    failure: Arc<Mutex<Option<RecorderError>>>,
+}
+
+struct Entry {
+    /// Position of its path.
+    path: usize,
+    round: u32,
+    event: Joined,
+}
+
+/// A way into the recorder, for the events of one path in one round.
+#[derive(Clone)]
+pub struct RecorderHandle {
+    sender: SyncSender<Entry>,
+    path: usize,
+    round: u32,
+}
+
+impl RecorderHandle {
+    /// Hands an event over; waits when the recorder is behind.
+    pub fn record(&self, event: Joined) {
+        let (path, round) = (self.path, self.round);
+        // A recorder that gave up has said why; the run is about to end.
+        let _ = self.sender.send(Entry { path, round, event });
+    }
+}
+
+impl Recorder {
+    /// Opens `events.jsonl` and the interval logs in `folder`: `latency.hlog` for the first path, `latency-PATH.hlog` for
+    /// the others.
+    ///
+    /// # Errors
+    /// When a file cannot be made.
+    pub fn start(folder: &ResultFolder, paths: &[CapturePath]) -> Result<Self, RecorderError> {
+        let lines = Sink::open(folder, "events.jsonl")?;
+        let mut logs = Vec::new();
+        for (position, &path) in paths.iter().enumerate() {
+            let name = match position {
+                0 => "latency.hlog".to_owned(),
+                _ => format!("latency-{path}.hlog"),
+            };
+            logs.push((path, Sink::open(folder, &name)?));
+        }
+        let (sender, receiver) = sync_channel(QUEUE);
+        let failure = Arc::new(Mutex::new(None));
+        let seen = Arc::clone(&failure);
+        let thread = std::thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || {
+                let outcome = record_all(&receiver, lines, logs);
+                if let Err(error) = &outcome {
+                    *seen
+                        .lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error.clone());
+                }
+                outcome
+            })
+            .map_err(|e| RecorderError::Folder {
+                path: folder.path().to_owned(),
+                reason: e.to_string(),
+            })?;
+        Ok(Self {
+            sender: Some(sender),
+            paths: paths.to_vec(),
+            thread: Some(thread),
+            failure,
+        })
+    }
+
+    /// A way in for the events of a path in a round.
+    ///
+    /// # Panics
+    /// When the recorder was not started for that path.
+    #[must_use]
+    pub fn handle(&self, path: CapturePath, round: u32) -> RecorderHandle {
+        let sender = self.sender.clone();
+        let position = self.paths.iter().position(|known| *known == path);
+        RecorderHandle {
+            // The sender lives until `finish`, which takes the recorder.
+            sender: sender.expect("the recorder has not been finished"),
+            path: position.expect("a recorder is started for every path of its run"),
+            round,
+        }
+    }
+
+    /// Why it gave up, if it did.
+    #[must_use]
+    pub fn failure(&self) -> Option<RecorderError> {
+        self.failure
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Writes what is left; every handle must be gone. The paths come in the order they were given in.
+    ///
+    /// # Errors
+    /// What kept it from writing.
+    pub fn finish(mut self) -> Result<Vec<PathRecording>, RecorderError> {
+        self.sender = None;
+        let Some(thread) = self.thread.take() else {
+            return Ok(Vec::new());
+        };
+        thread.join().unwrap_or_else(|_| {
+            Err(RecorderError::Write {
+                path: PathBuf::from("events.jsonl"),
+                reason: "the recorder stopped unexpectedly".to_owned(),
+            })
+        })
+    }
+}
+
+struct Sink {
+    file: BufWriter<File>,
+    path: PathBuf,
+}
+
+impl Sink {
+    fn open(folder: &ResultFolder, name: &str) -> Result<Self, RecorderError> {
+        Ok(Self {
+            file: BufWriter::new(folder.create_file(name)?),
+            path: folder.file(name),
+        })
+    }
+
+    fn failed(path: &Path, reason: impl ToString) -> RecorderError {
+        RecorderError::Write {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+fn record_all(
+    entries: &Receiver<Entry>,
+    mut lines: Sink,
+    mut sinks: Vec<(CapturePath, Sink)>,
+) -> Result<Vec<PathRecording>, RecorderError> {
+    let mut recordings: Vec<_> = sinks
+        .iter()
+        .map(|(path, _)| PathRecording::new(*path))
+        .collect();
+    let started = Instant::now();
+    let mut serializers: Vec<_> = sinks.iter().map(|_| V2DeflateSerializer::new()).collect();
+    let mut logs = Vec::new();
+    for ((_, sink), serializer) in sinks.iter_mut().zip(&mut serializers) {
+        logs.push(IntervalLog::begin(sink, serializer)?);
+    }
+    let mut interval_start = Duration::ZERO;
+    loop {
+        let received = entries.recv_timeout(
+            INTERVAL.saturating_sub(started.elapsed().saturating_sub(interval_start)),
+        );
+        match received {
+            Ok(Entry { path, round, event }) => {
+                recordings[path].record(round, &event);
+                logs[path].interval.record(&event);
+                let line = EventLine::new(&event, recordings[path].path, round);
+                serde_json::to_writer(&mut lines.file, &line)
+                    .map_err(|e| Sink::failed(&lines.path, e))?;
+                lines
+                    .file
+                    .write_all(b"\n")
+                    .map_err(|e| Sink::failed(&lines.path, e))?;
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        let over = matches!(received, Err(RecvTimeoutError::Disconnected));
+        if over || started.elapsed() >= interval_start + INTERVAL {
+            let length = started.elapsed().saturating_sub(interval_start);
+            for log in &mut logs {
+                log.write(interval_start, length)?;
+            }
+            interval_start = started.elapsed();
+            // What is written stays readable when the run is cut off.
+            lines
+                .file
+                .flush()
+                .map_err(|e| Sink::failed(&lines.path, e))?;
+        }
+        if over {
+            break;
+        }
+    }
+    drop(logs);
+    for (_, sink) in &mut sinks {
+        sink.file.flush().map_err(|e| Sink::failed(&sink.path, e))?;
+    }
+    Ok(recordings)
+}
+
+/// The interval log of one path.
+struct IntervalLog<'a> {
+    writer: IntervalLogWriter<'a, 'a, BufWriter<File>, V2DeflateSerializer>,
+    path: PathBuf,
+    interval: Interval,
+}
+
+impl<'a> IntervalLog<'a> {
+    fn begin(
+        sink: &'a mut Sink,
+        serializer: &'a mut V2DeflateSerializer,
+    ) -> Result<Self, RecorderError> {
+        let path = sink.path.clone();
+        let writer = IntervalLogWriterBuilder::new()
+            .with_base_time(SystemTime::now())
+            .add_comment("cdc-bench: one histogram a second and hop, values in microseconds")
+            .begin_log_with(&mut sink.file, serializer)
+            .map_err(|e| Sink::failed(&path, format!("{e:?}")))?;
+        Ok(Self {
+            writer,
+            path,
+            interval: Interval::default(),
+        })
+    }
+
+    fn write(&mut self, start: Duration, length: Duration) -> Result<(), RecorderError> {
+        for (hop, histogram) in self.interval.take() {
+            let tag = Tag::new(hop.as_str()).expect("hop names hold no comma, space or line break");
+            self.writer
+                .write_histogram(&histogram, start, length, Some(tag))
+                .map_err(|e| Sink::failed(&self.path, format!("{e:?}")))?;
+        }
+        Ok(())
+    }
+}
+
+/// The histograms of one second, in microseconds.
+#[derive(Default)]
+struct Interval(Vec<(Hop, Histogram<u64>)>);
+
+impl Interval {
+    fn record(&mut self, event: &Joined) {
+        let hops = event.stamps.hops();
+        for hop in Hop::PIPELINE.into_iter().chain([Hop::Total]) {
+            let Some(span) = hops.get(hop) else { continue };
+            let place = self
+                .0
+                .iter()
+                .position(|(known, _)| *known == hop)
+                .unwrap_or_else(|| {
+                    self.0.push((
+                        hop,
+                        Histogram::new(3)
+                            .expect("3 significant digits are within HdrHistogram's 0 to 5"),
+                    ));
+                    self.0.len() - 1
+                });
+            // The log has no place for negative values: they stand as 0 here, and as they are in events.jsonl.
+            let value = u64::try_from(span.round_micros()).unwrap_or(0);
+            self.0[place]
+                .1
+                .record(value)
+                .expect("an auto-resizing histogram takes every value up to 2^63");
+        }
+    }
+
+    fn take(&mut self) -> Vec<(Hop, Histogram<u64>)> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{EventId, EventType};
+    use crate::timeline::{Captured, Nanos, Stamp, Stamps};
+
+    fn event(n: i64) -> Joined {
+        let at = |us: i64| Stamp(1_000_000_000 + n * 1_000_000 + us * 1_000);
+        let stamps = Stamps {
+            ts: at(0),
+            t0: at(1),
+            ta: at(900),
+            tc: at(800),
+            t1: at(1_000),
+            td: None,
+            t2: at(2_500),
+            t3: at(2_000),
+            t4: at(2_100),
+            t5: at(4_000),
+        };
+        let captured = Captured {
+            tc: at(800),
+            t1: at(1_000),
+            lsn: 0x1_0000_00ff,
+            commit_lsn: 0x1_0000_0100,
+            xid: 7,
+        };
+        Joined {
+            id: EventId(uuid::Uuid::from_u128(u128::try_from(n).unwrap())),
+            seq: 0,
+            event_type: EventType::ALL[usize::try_from(n % 3).unwrap()],
+            captured,
+            stamps,
+        }
+    }
+
+    #[test]
+    fn every_event_has_its_line_and_the_hops_add_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = ResultFolder::create(dir.path(), "r").unwrap();
+        let recorder =
+            Recorder::start(&folder, &[CapturePath::Debezium, CapturePath::Wal]).unwrap();
+        for (path, round) in [(CapturePath::Debezium, 0), (CapturePath::Wal, 1)] {
+            let handle = recorder.handle(path, round);
+            (0..500).for_each(|n| handle.record(event(n)));
+        }
+        let recordings = recorder.finish().unwrap();
+        let rounds: Vec<_> = recordings.iter().map(|path| path.rounds.len()).collect();
+        assert_eq!(rounds, [1, 2]);
+        let recording = &recordings[0];
+        assert_eq!(recording.by_type, [167, 167, 166]);
+        let statistics = recording.statistics();
+        assert_eq!(statistics.hop(Hop::Total).unwrap().count(), 500);
+        let (beyond, within) = statistics.negatives(|_| Some(Nanos(0)));
+        assert_eq!((beyond, within), (500, 0), "T3 is before T2 in each");
+
+        let text = std::fs::read_to_string(folder.file("events.jsonl")).unwrap();
+        assert_eq!(text.lines().count(), 1_000);
+        for line in text.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let hop = |name: &str| line["hops"][name].as_i64().unwrap();
+            assert_eq!(
+                hop("capture") + hop("kafka_delivery") + hop("consumer_lag") + hop("processing"),
+                hop("total")
+            );
+            assert_eq!(line["lsn"], "1/FF");
+            assert_eq!(line["round"], u64::from(line["path"] == "wal"));
+        }
+        for log in ["latency.hlog", "latency-wal.hlog"] {
+            let log = std::fs::read_to_string(folder.file(log)).unwrap();
+            assert!(log.contains("Tag=total,"), "{log}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Foreign clocks as they are known at this moment, shared by whoever corrects stamps and whoever measures.
+
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use super::{ClockOffset, Line, Nanos, OffsetEstimator, Stamp};
+
+/// Half of the millisecond that a record's timestamp stands for.
+pub const HALF_MILLISECOND: Nanos = Nanos(500_000);
+
+/// Lines by which foreign stamps are brought to our clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Corrections {
+    /// PostgreSQL's.
+    pub postgres: Line,
+    /// How far PostgreSQL's may be off.
+    pub postgres_bound: Nanos,
+    /// The broker's.
+    pub broker: Line,
+    /// How far the broker's may be off.
+    pub broker_bound: Nanos,
+    /// Connect's.
+    pub connect: Line,
+}
+
+/// The corrections of a run, and what its events say of Connect's clock, which nobody can ask.
+#[derive(Debug, Default)]
+pub struct ForeignClocks {
+    corrections: RwLock<Corrections>,
+    causality: Mutex<OffsetEstimator>,
+}
+
+impl ForeignClocks {
+    /// With these to begin with.
+    #[must_use]
+    pub fn new(corrections: Corrections) -> Self {
+        Self {
+            corrections: RwLock::new(corrections),
+            causality: Mutex::default(),
+        }
+    }
+
+    /// As they are known now.
+    #[must_use]
+    pub fn corrections(&self) -> Corrections {
+        *self
+            .corrections
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known from now on.
+    pub fn correct(&self, corrections: Corrections) {
+        *self
+            .corrections
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = corrections;
+    }
+
+    /// Connect read its clock no sooner than the event's commit and no later than it was in Kafka (or received, whichever
+    /// came first). `commit` is on PostgreSQL's clock, `appended` on the broker's.
+    pub fn bound_connect(
+        &self,
+        reading: Stamp,
+        commit: Stamp,
+        appended: Option<Stamp>,
+        received: Stamp,
+    ) {
+        let fix = self.corrections();
+        let not_before = fix.postgres.to_ours(commit) - fix.postgres_bound;
+        let appended =
+            appended.map(|at| fix.broker.to_ours(at) + HALF_MILLISECOND + fix.broker_bound);
+        let not_after = appended.map_or(received, |at| at.min(received));
+        // Debezium's clock has microseconds.
+        self.causality()
+            .observe(not_before, not_after, reading, Nanos::from_micros(1));
+    }
+
+    /// What events have said of Connect's clock since this was asked last.
+    #[must_use]
+    pub fn take_connect(&self) -> Option<ClockOffset> {
+        std::mem::take(&mut *self.causality()).estimate()
+    }
+
+    fn causality(&self) -> MutexGuard<'_, OffsetEstimator> {
+        self.causality
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_bound_a_clock_that_cannot_be_asked() {
+        let ms = Nanos::from_millis;
+        let clocks = ForeignClocks::new(Corrections {
+            broker: Line::constant(ms(1_000)),
+            broker_bound: Nanos(0),
+            ..Corrections::default()
+        });
+        // Connect is 250 ms ahead; each event is handed on 3 ms after its commit, 2 ms before it is in Kafka.
+        for n in 0..10 {
+            let commit = Stamp(n * 1_000_000_000);
+            let reading = commit + ms(3) + ms(250);
+            let appended = commit + ms(5) + ms(1_000);
+            clocks.bound_connect(reading, commit, Some(appended), commit + ms(90));
+        }
+        let found = clocks.take_connect().unwrap();
+        assert!(
+            (found.offset - ms(250)).0.abs() <= found.error_bound.0,
+            "{found:?}"
+        );
+        assert!(found.error_bound < ms(3), "{found:?}");
+        assert_eq!(clocks.take_connect(), None);
+    }
+}

@@ -1,0 +1,368 @@
+//! A foreign clock over a whole run: its offset as a line through what was measured, and how far stamps that were
+//! corrected on the way may be off.
+//!
+//! Each measurement says that at one time the offset lay in one interval. Every line that goes through all of the
+//! intervals may be the truth. Stamps are corrected while the run goes on, by the line that was known then; what is known
+//! at the end bounds the error of each.
+
+use super::{ClockOffset, Nanos, Stamp};
+
+/// The offset of a foreign clock over time.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Line {
+    /// A time on our clock.
+    at: i64,
+    /// What the foreign clock shows more than ours at that time, nanoseconds.
+    offset: f64,
+    /// How much more it shows with each nanosecond.
+    drift: f64,
+}
+
+impl Line {
+    /// The same offset at all times.
+    #[must_use]
+    pub fn constant(offset: Nanos) -> Self {
+        Self {
+            at: 0,
+            offset: as_f64(offset.0),
+            drift: 0.0,
+        }
+    }
+
+    /// The offset at a time on our clock.
+    #[must_use]
+    pub fn offset_at(&self, ours: Stamp) -> Nanos {
+        Nanos(whole(self.value(ours.0)))
+    }
+
+    /// A foreign reading on our clock.
+    #[must_use]
+    pub fn to_ours(&self, foreign: Stamp) -> Stamp {
+        // When it was is known but for the drift since the line's own time; what that moves the offset by is nothing.
+        let near = foreign - Nanos(whole(self.offset));
+        foreign - self.offset_at(near)
+    }
+
+    /// How much the foreign clock gains, parts per million.
+    #[must_use]
+    pub fn drift_ppm(&self) -> f64 {
+        self.drift * 1e6
+    }
+
+    fn value(&self, at: i64) -> f64 {
+        self.offset + self.drift * as_f64(at - self.at)
+    }
+}
+
+/// Exact up to 2^53 ns, 104 days; what is passed here are differences.
+#[allow(clippy::cast_precision_loss)]
+fn as_f64(nanos: i64) -> f64 {
+    nanos as f64
+}
+
+#[allow(clippy::cast_possible_truncation)] // saturates, and offsets are far from its ends
+fn whole(nanos: f64) -> i64 {
+    nanos.round() as i64
+}
+
+/// At one time the offset was in here.
+#[derive(Debug, Clone, Copy)]
+struct Interval {
+    at: i64,
+    low: f64,
+    high: f64,
+}
+
+/// What was measured of one foreign clock, and what was made of it.
+#[derive(Debug, Clone, Default)]
+pub struct ClockTrack {
+    measured: Vec<Interval>,
+    /// Lines by which stamps were corrected, each from a time on until the next.
+    used: Vec<(i64, Line)>,
+}
+
+impl ClockTrack {
+    /// Adds a measurement. They come in the order of their times.
+    pub fn observe(&mut self, at: Stamp, offset: ClockOffset) {
+        let (middle, half) = (as_f64(offset.offset.0), as_f64(offset.error_bound.0));
+        self.measured.push(Interval {
+            at: at.0,
+            low: middle - half,
+            high: middle + half,
+        });
+    }
+
+    /// Stamps are corrected by this line from now on.
+    pub fn use_line(&mut self, from: Stamp, line: Line) {
+        self.used.push((from.0, line));
+    }
+
+    /// No stamp that matters has been corrected so far.
+    pub fn forget_lines(&mut self) {
+        self.used.clear();
+    }
+
+    /// The offset that stamps were corrected by at first.
+    #[must_use]
+    pub fn first_offset(&self) -> Option<Nanos> {
+        let (from, line) = self.used.first()?;
+        Some(line.offset_at(Stamp(*from)))
+    }
+
+    /// Measurements so far.
+    #[must_use]
+    pub fn measurements(&self) -> usize {
+        self.measured.len()
+    }
+
+    /// The best line by what is known: a constant where one fits, for a slope between measurements this near to each other
+    /// is mostly noise; else the middle of all lines that do; else, where none does, the last measurement alone.
+    #[must_use]
+    pub fn line(&self) -> Option<Line> {
+        let last = self.measured.last()?;
+        let low = self.measured.iter().map(|i| i.low).fold(f64::MIN, f64::max);
+        let high = self
+            .measured
+            .iter()
+            .map(|i| i.high)
+            .fold(f64::MAX, f64::min);
+        let constant = |offset| Line {
+            at: last.at,
+            offset,
+            drift: 0.0,
+        };
+        if low <= high {
+            return Some(constant(f64::midpoint(low, high)));
+        }
+        let lines = self.possible();
+        let by_drift = |a: &&Line, b: &&Line| a.drift.total_cmp(&b.drift);
+        let ends = lines
+            .iter()
+            .min_by(by_drift)
+            .zip(lines.iter().max_by(by_drift));
+        Some(match ends {
+            Some((least, most)) => Line {
+                at: last.at,
+                offset: f64::midpoint(least.value(last.at), most.value(last.at)),
+                drift: f64::midpoint(least.drift, most.drift),
+            },
+            None => constant(f64::midpoint(last.low, last.high)),
+        })
+    }
+
+    /// Whether no line at all goes through the measurements: the clock was stepped, or does not run evenly.
+    #[must_use]
+    pub fn is_uneven(&self) -> bool {
+        self.measured.len() > 2 && self.possible().is_empty()
+    }
+
+    /// Whether this clock may have had that offset at that time.
+    #[must_use]
+    pub fn allows(&self, at: Stamp, offset: Nanos) -> bool {
+        let offset = as_f64(offset.0);
+        self.extremes(&self.possible(), at.0)
+            .is_none_or(|(low, high)| (low..=high).contains(&offset))
+    }
+
+    /// How much the offset changed from the first measurement to the last, by the best line.
+    #[must_use]
+    pub fn drift(&self) -> Option<Nanos> {
+        let (first, last) = (self.measured.first()?, self.measured.last()?);
+        let line = self.line().filter(|_| first.at < last.at)?;
+        Some(Nanos(whole(line.value(last.at) - line.value(first.at))))
+    }
+
+    /// How far any stamp may be off that was corrected by the lines in use; `None` when nothing was measured.
+    #[must_use]
+    pub fn error_bound(&self) -> Option<Nanos> {
+        let end = self.measured.last()?.at;
+        let possible = self.possible();
+        let mut worst = 0.0_f64;
+        for (position, (from, line)) in self.used.iter().enumerate() {
+            let next = self.used.get(position + 1);
+            let until = next.map_or(end.max(*from), |(from, _)| *from);
+            // Between its ends the error is less: both are straight.
+            for at in [*from, until] {
+                let (low, high) = self.extremes(&possible, at)?;
+                let used = line.value(at);
+                worst = worst.max(high - used).max(used - low);
+            }
+        }
+        Some(Nanos(whole(worst.ceil())))
+    }
+
+    /// The least and the greatest offset at a time, of all that may be true; `lines` are the corners of these.
+    fn extremes(&self, lines: &[Line], at: i64) -> Option<(f64, f64)> {
+        let mut span = None;
+        let mut include = |low: f64, high: f64| {
+            let (l, h) = span.unwrap_or((low, high));
+            span = Some((low.min(l), high.max(h)));
+        };
+        if lines.is_empty() {
+            // No line to go by: the measurements before and after.
+            let after = self.measured.partition_point(|i| i.at < at);
+            let near = [after.checked_sub(1), Some(after)];
+            for interval in near
+                .into_iter()
+                .flatten()
+                .filter_map(|n| self.measured.get(n))
+            {
+                include(interval.low, interval.high);
+            }
+        }
+        for line in lines {
+            include(line.value(at), line.value(at));
+        }
+        span
+    }
+
+    /// The corners of the set of lines that go through every interval: where two intervals' ends are met. None for a
+    /// single measurement, or when no line does.
+    fn possible(&self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for (n, first) in self.measured.iter().enumerate() {
+            for second in self.measured[n + 1..].iter().filter(|i| i.at > first.at) {
+                for (start, end) in [
+                    (first.low, second.low),
+                    (first.low, second.high),
+                    (first.high, second.low),
+                    (first.high, second.high),
+                ] {
+                    let line = Line {
+                        at: first.at,
+                        offset: start,
+                        drift: (end - start) / as_f64(second.at - first.at),
+                    };
+                    if self.measured.iter().all(|i| i.is_met_by(&line)) {
+                        lines.push(line);
+                    }
+                }
+            }
+        }
+        lines
+    }
+}
+
+impl Interval {
+    fn is_met_by(&self, line: &Line) -> bool {
+        // A corner lies on two intervals' ends, but for what rounding leaves: far below a nanosecond.
+        let value = line.value(self.at);
+        (self.low - 0.5..=self.high + 0.5).contains(&value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn offset(offset: i64, bound: i64) -> ClockOffset {
+        ClockOffset {
+            offset: Nanos(offset),
+            error_bound: Nanos(bound),
+            samples: 1,
+            inconsistent: false,
+        }
+    }
+
+    /// Measures every two seconds, and corrects by what is known then.
+    fn track(measured: &[(i64, i64)]) -> ClockTrack {
+        let mut track = ClockTrack::default();
+        for (n, (middle, bound)) in (0..).zip(measured) {
+            let at = Stamp(n * 2 * SECOND);
+            track.observe(at, offset(*middle, *bound));
+            track.use_line(at, track.line().unwrap());
+        }
+        track
+    }
+
+    #[test]
+    fn a_steady_clock_has_no_slope() {
+        let steady = track(&[(100, 50), (130, 40), (95, 60)]);
+        let line = steady.line().unwrap();
+        assert_eq!(line.drift_ppm(), 0.0);
+        // The three have 90 to 150 in common; a clock that drifts through their far ends is not ruled out.
+        assert_eq!(line.offset_at(Stamp(77 * SECOND)), Nanos(120));
+        assert!(
+            steady.error_bound().unwrap() <= Nanos(90),
+            "{:?}",
+            steady.error_bound()
+        );
+        assert_eq!(steady.drift(), Some(Nanos(0)));
+    }
+
+    #[test]
+    fn a_clock_that_gains_has_its_slope() {
+        // 100 ppm: 200 us every two seconds.
+        let gaining = track(&[
+            (0, 20_000),
+            (200_000, 20_000),
+            (400_000, 20_000),
+            (600_000, 20_000),
+        ]);
+        let line = gaining.line().unwrap();
+        assert!((line.drift_ppm() - 100.0).abs() < 7.0, "{line:?}");
+        let drift = gaining.drift().unwrap().0;
+        assert!((drift - 600_000).abs() < 40_000, "{drift}");
+        // Before the second measurement the slope was not known.
+        let bound = gaining.error_bound().unwrap().0;
+        assert!((180_000..=260_000).contains(&bound), "{bound}");
+        assert!(!gaining.is_uneven());
+    }
+
+    #[test]
+    fn a_clock_that_was_stepped_is_uneven_and_its_bound_covers_the_step() {
+        let stepped = track(&[(0, 100), (0, 100), (5_000_000, 100), (5_000_000, 100)]);
+        assert!(stepped.is_uneven());
+        assert!(stepped.error_bound().unwrap() >= Nanos(5_000_000));
+    }
+
+    #[test]
+    fn one_measurement_is_its_own_bound() {
+        assert_eq!(track(&[(100, 50)]).error_bound(), Some(Nanos(50)));
+        assert_eq!(ClockTrack::default().error_bound(), None);
+        assert!(ClockTrack::default().allows(Stamp(0), Nanos(7)));
+        assert!(!track(&[(100, 50)]).allows(Stamp(0), Nanos(151)));
+    }
+
+    #[test]
+    fn a_reading_comes_back_to_our_clock() {
+        let line = Line {
+            at: 10 * SECOND,
+            offset: 3.6e12,
+            drift: 1e-4,
+        };
+        let ours = Stamp(25 * SECOND);
+        let foreign = ours + line.offset_at(ours);
+        let off = line.to_ours(foreign) - ours;
+        assert!(off.0.abs() <= 1_000, "{off}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_corrected_stamp_is_further_off_than_the_bound(
+            start in -4_000_000_000_000_i64..4_000_000_000_000,
+            ppm in -200_i64..200,
+            noise in proptest::collection::vec((0.0_f64..1.0, 1_000_i64..900_000), 1..12),
+            when in 0.0_f64..1.0,
+        ) {
+            let truth = |at: i64| start + at / 1_000_000 * ppm;
+            let mut track = ClockTrack::default();
+            for (n, (place, width)) in (0..).zip(&noise) {
+                let at = n * 2 * SECOND;
+                // The truth is somewhere in the interval.
+                let middle = truth(at) + whole((place - 0.5) * as_f64(*width));
+                track.observe(Stamp(at), offset(middle, width / 2 + 1));
+                track.use_line(Stamp(at), track.line().unwrap());
+            }
+            let end = track.measured.last().unwrap().at;
+            let at = whole(when * as_f64(end));
+            let (_, line) = track.used.iter().rev().find(|(from, _)| *from <= at).unwrap();
+            let off = (line.offset_at(Stamp(at)).0 - truth(at)).abs();
+            let bound = track.error_bound().unwrap().0;
+            prop_assert!(off <= bound + 300, "{off} > {bound}");
+        }
+    }
+}
