@@ -1,5 +1,6 @@
 //! What the stamps say: quantiles per hop, objectives, the slowest hop and the likely reason.
 
+mod comparison;
 mod diagnosis;
 mod digest;
 mod objectives;
@@ -7,6 +8,10 @@ mod over_time;
 mod quantiles;
 mod throughput;
 
+pub use comparison::{
+    COMPARED, Call, Comparison, Difference, Effect, Outcome, Pairing, QUANTILES, Sample, Terms,
+    compare,
+};
 pub use diagnosis::{Conditions, Diagnosis, Finding, Severity, diagnose};
 pub use digest::{Digest, PathDigest, Travelled};
 pub use objectives::{Measured, Objective, Targets};
