@@ -1,6 +1,7 @@
 //! What the stamps say: quantiles per hop, objectives, the slowest hop and the likely reason.
 
 mod causality;
+mod comparison;
 mod diagnosis;
 mod digest;
 mod objectives;
@@ -10,6 +11,10 @@ mod tail;
 mod throughput;
 
 pub use causality::{Violation, violations};
+pub use comparison::{
+    COMPARED, Call, Comparison, Difference, Effect, Outcome, Pairing, QUANTILES, Sample, Terms,
+    compare,
+};
 pub use diagnosis::{Conditions, Diagnosis, Finding, Severity, diagnose};
 pub use digest::{Digest, PathDigest, Travelled};
 pub use objectives::{Measured, Objective, Targets};

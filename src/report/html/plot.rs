@@ -212,8 +212,7 @@ impl Plot {
         }
         put!(
             self.body,
-            r#"<text class="what" x="{:.1}" y="12" text-anchor="end">{}</text>"#,
-            LEFT - 6.0,
+            r#"<text class="what" x="2" y="12">{}</text>"#,
             escaped(what)
         );
     }
