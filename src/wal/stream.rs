@@ -140,7 +140,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         let stop = self.stop.clone();
         let opening = async {
             let mut client = self.within_limit(self.connect(true)).await?;
-            let to_copy = self.to_copy().await?;
+            let to_copy = self.tables_left().await?;
             if to_copy.is_empty() {
                 let started = self.start(&mut client).await;
                 started.map_err(|error| self.sorted(&error))?;
@@ -154,7 +154,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
     }
 
     /// The published tables that are not copied yet, where they are to be.
-    async fn to_copy(&mut self) -> Result<Vec<Published>, ReaderError> {
+    async fn tables_left(&mut self) -> Result<Vec<Published>, ReaderError> {
         if self.config.snapshot.is_none() {
             return Ok(Vec::new());
         }
