@@ -1,4 +1,4 @@
-//! Our own producer: keyed records into one topic, each with a delivery report that is stamped the moment it is here.
+//! Our own producer: keyed records, each with a delivery report that is stamped the moment it is here.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,13 +18,12 @@ const FULL_PAUSE: Duration = Duration::from_micros(500);
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 
 /// Hears of every record that is in Kafka: what it was sent with, and when its report was here. Called on the producer's
-/// thread, in the order the records were sent.
+/// thread, for each partition in the order the records were sent.
 pub type Delivered<T> = Box<dyn Fn(T, Stamp) + Send + Sync>;
 
-/// A producer for one topic.
+/// A producer.
 pub struct Publisher<T: Send + Sync + 'static> {
     producer: ThreadedProducer<Reports<T>>,
-    topic: String,
     bootstrap: String,
     failure: Arc<OnceLock<String>>,
 }
@@ -53,13 +52,13 @@ impl<T: Send + Sync + 'static> ProducerContext for Reports<T> {
 }
 
 impl<T: Send + Sync + 'static> Publisher<T> {
-    /// A producer that acknowledges what all replicas have, keeps order, sends a record at once, and sends none twice.
+    /// A producer that acknowledges what all replicas have, keeps order, sends a record at once, sends none twice, and takes
+    /// a key's partition as Java's producers do.
     ///
     /// # Errors
     /// When librdkafka refuses the configuration.
     pub fn new(
         base: &ClientConfig,
-        topic: &str,
         clock: Clock,
         delivered: Delivered<T>,
     ) -> Result<Self, BrokerError> {
@@ -74,16 +73,16 @@ impl<T: Send + Sync + 'static> Publisher<T> {
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("linger.ms", "0")
+            .set("partitioner", "murmur2_random")
             .set("socket.nagle.disable", "true")
             .create_with_context(reports)
             .map_err(|e| BrokerError::Failed {
-                action: format!("making a producer for topic \"{topic}\""),
+                action: "making a producer".to_owned(),
                 bootstrap: bootstrap_of(base),
                 reason: e.to_string(),
             })?;
         Ok(Self {
             producer,
-            topic: topic.to_owned(),
             bootstrap: bootstrap_of(base),
             failure,
         })
@@ -95,12 +94,13 @@ impl<T: Send + Sync + 'static> Publisher<T> {
     /// When the record cannot be taken, or an earlier one was not delivered: then order is broken, and no more are sent.
     pub fn send(
         &self,
+        topic: &str,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         with: T,
     ) -> Result<(), BrokerError> {
         let mut record: BaseRecord<'_, [u8], [u8], Box<T>> =
-            BaseRecord::with_opaque_to(&self.topic, Box::new(with));
+            BaseRecord::with_opaque_to(topic, Box::new(with));
         record.key = key;
         record.payload = value;
         loop {
@@ -136,7 +136,7 @@ impl<T: Send + Sync + 'static> Publisher<T> {
 
     fn failed(&self, reason: &str) -> BrokerError {
         BrokerError::Failed {
-            action: format!("producing to topic \"{}\"", self.topic),
+            action: "producing".to_owned(),
             bootstrap: self.bootstrap.clone(),
             reason: reason.to_owned(),
         }

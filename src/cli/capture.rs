@@ -8,13 +8,15 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Terminal;
+use crate::broker::Admin;
 use crate::config::Settings;
-use crate::pipeline::{Failure, LineFormat, LinesRequest, capture_lines, exit};
+use crate::pipeline::{Destination, Failure, LineFormat, RelayRequest, exit, relay};
 use crate::stack;
 use crate::wal::envelope::{Decimals, EnvelopeConfig};
 use crate::wal::{
-    FileCheckpoint, Lsn, Origins, ReaderConfig, ReaderError, Server, Slot, SlotName,
-    SnapshotConfig, current_lsn, drop_publication, ensure_publication, list_slots,
+    FileCheckpoint, Lsn, Origins, ReaderConfig, ReaderError, ReaderStats, Server, Slot, SlotName,
+    SnapshotConfig, TableName, current_lsn, drop_publication, ensure_publication, list_slots,
+    published_tables,
 };
 
 /// First part of the name of the publication that is made for a capture that names none.
@@ -28,6 +30,14 @@ enum Format {
     DebeziumRecords,
     /// One plain object a change
     Flat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    /// Lines
+    Stdout,
+    /// Kafka at KAFKA_BOOTSTRAP_SERVERS: a topic a table, PREFIX.SCHEMA.TABLE, made where there is none
+    Kafka,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -75,19 +85,19 @@ fn end(text: &str) -> Result<Place, String> {
     }
 }
 
-fn table(text: &str) -> Result<(String, String), String> {
+fn table(text: &str) -> Result<TableName, String> {
     let (schema, name) = text.split_once('.').unwrap_or(("public", text));
     if schema.is_empty() || name.is_empty() {
         return Err("expected TABLE or SCHEMA.TABLE".to_owned());
     }
-    Ok((schema.to_owned(), name.to_owned()))
+    Ok(TableName::new(schema, name))
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Tables to capture
     #[arg(value_name = "[SCHEMA.]TABLE", value_parser = table, required_unless_present = "publication", conflicts_with = "publication")]
-    tables: Vec<(String, String)>,
+    tables: Vec<TableName>,
     /// Publication to capture (repeatable) [default: one of the tables, made; removed again unless there is a slot]
     #[arg(long, value_name = "NAME")]
     publication: Vec<String>,
@@ -108,7 +118,10 @@ pub(super) struct Args {
     /// Stop after this many changes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max: Option<u64>,
-    /// How a change is written
+    /// Where changes go
+    #[arg(long, value_enum, default_value = "stdout")]
+    output: Output,
+    /// How a change is written in a line; in Kafka it is a record of Debezium's
     #[arg(long, value_enum, default_value = "debezium")]
     format: Format,
     /// First part of topics' names, and source.name, in Debezium's formats
@@ -117,6 +130,10 @@ pub(super) struct Args {
     /// How numeric is written in Debezium's formats (decimal.handling.mode)
     #[arg(long, value_enum, default_value = "precise")]
     decimal_handling: DecimalHandling,
+    /// Say of each event which transaction it belongs to, and write a record for each transaction's beginning and end where
+    /// there are topics (provide.transaction.metadata)
+    #[arg(long)]
+    transaction_metadata: bool,
     /// File that keeps the position besides the slot, and which tables a snapshot has copied; it wins over the slot's
     #[arg(long, value_name = "FILE", requires = "slot")]
     checkpoint: Option<PathBuf>,
@@ -145,8 +162,17 @@ pub(super) async fn run(
             "--from snapshot with --slot needs --checkpoint FILE, which keeps what tables are copied: without it, a capture that is cut off could not be told from one that is whole"
         )));
     }
-    let endpoint = stack::at_hand(settings)?.postgres()?;
-    let server = endpoint.server();
+    if args.output == Output::Kafka && args.format == Format::Flat {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "--format flat is for lines: records in Kafka are Debezium's events"
+        )));
+    }
+    let servers = stack::at_hand(settings)?;
+    let server = servers.postgres()?.server();
+    let kafka = match args.output {
+        Output::Stdout => None,
+        Output::Kafka => Some(servers.kafka()?.client_config()),
+    };
     let own = match &args.slot {
         Some(slot) => format!("{PUBLICATION}_{slot}"),
         None => format!("{PUBLICATION}_{}", std::process::id()),
@@ -156,7 +182,7 @@ pub(super) async fn run(
         ensure_publication(&server, &own, &args.tables).await?;
         publications.push(own.clone());
     }
-    let outcome = capture(&args, &server, publications, progress, cancel).await;
+    let outcome = capture(&args, &server, publications, kafka, progress, cancel).await;
     // With a slot of its own it goes on later, and needs its publication then.
     if args.publication.is_empty() && args.slot.is_none() {
         drop_publication(&server, &own).await?;
@@ -166,7 +192,9 @@ pub(super) async fn run(
     if std::io::stderr().is_terminal() {
         eprintln!(
             "{} changes in {} transactions, up to {}",
-            captured.reader.changes, captured.reader.transactions, captured.reader.last_lsn
+            captured.copied_rows + captured.changes,
+            captured.transactions,
+            captured.last_lsn
         );
     }
     Ok(ExitCode::from(if cancel.is_cancelled() {
@@ -180,9 +208,10 @@ async fn capture(
     args: &Args,
     server: &Server,
     publications: Vec<String>,
+    kafka: Option<rdkafka::ClientConfig>,
     progress: &Terminal,
     cancel: &CancellationToken,
-) -> Result<crate::pipeline::LinesOutcome, Failure> {
+) -> Result<ReaderStats, Failure> {
     let slot = match &args.slot {
         Some(name) => Slot::Permanent {
             name: name.clone(),
@@ -193,7 +222,7 @@ async fn capture(
             Slot::Temporary(SlotName::new(&name).map_err(ReaderError::from)?)
         }
     };
-    let mut reader = ReaderConfig::new(server.clone(), slot, publications);
+    let mut reader = ReaderConfig::new(server.clone(), slot, &publications);
     reader.start_after = match args.from {
         Place::Resume | Place::Snapshot => None,
         Place::At(lsn) => Some(lsn),
@@ -221,15 +250,28 @@ async fn capture(
             DecimalHandling::Double => Decimals::Double,
             DecimalHandling::String => Decimals::Text,
         },
+        transactions: args.transaction_metadata,
         ..EnvelopeConfig::new(&args.topic_prefix, &server.database)
     };
-    let request = LinesRequest {
+    let to = match kafka {
+        Some(kafka) => {
+            let tables = published_tables(server, &publications).await?;
+            make_topics(&kafka, &envelopes, &tables).await?;
+            Destination::Kafka(envelopes, kafka)
+        }
+        None => {
+            let format = match args.format {
+                Format::Debezium => LineFormat::Debezium(envelopes),
+                Format::DebeziumRecords => LineFormat::DebeziumRecords(envelopes),
+                Format::Flat => LineFormat::Flat,
+            };
+            let out = BufWriter::with_capacity(1 << 16, std::io::stdout());
+            Destination::Lines(format, Box::new(out))
+        }
+    };
+    let request = RelayRequest {
         reader,
-        format: match args.format {
-            Format::Debezium => LineFormat::Debezium(envelopes),
-            Format::DebeziumRecords => LineFormat::DebeziumRecords(envelopes),
-            Format::Flat => LineFormat::Flat,
-        },
+        to,
         until: match args.until {
             Some(Place::At(lsn)) => Some(lsn),
             Some(_) => Some(current_lsn(server).await?),
@@ -237,8 +279,25 @@ async fn capture(
         },
         max: args.max,
     };
-    let out = BufWriter::with_capacity(1 << 16, std::io::stdout());
-    capture_lines(request, out, progress, cancel).await
+    relay(request, progress, cancel).await
+}
+
+/// Makes the topics that are not there.
+async fn make_topics(
+    kafka: &rdkafka::ClientConfig,
+    envelopes: &EnvelopeConfig,
+    tables: &[TableName],
+) -> Result<(), Failure> {
+    let admin = Admin::connect(kafka).await?;
+    let tables = tables.iter().map(ToString::to_string);
+    let transactions = envelopes.transactions.then(|| "transaction".to_owned());
+    for name in tables.chain(transactions) {
+        let topic = format!("{}.{name}", envelopes.name);
+        if admin.topic(&topic).await?.is_none() {
+            admin.create_topic(&topic).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn exists(server: &Server, name: &SlotName) -> Result<bool, ReaderError> {

@@ -66,6 +66,9 @@ Examples:
   cdc-bench capture orders --format flat --max 10    ten changes, plain
   cdc-bench capture orders --slot orders > changes   goes on where it was left, each time it is started
   cdc-bench capture orders --slot orders --until now what has happened since the last time
+  cdc-bench capture orders --from snapshot           the rows that are there, then every change
+  cdc-bench capture orders --slot orders --from snapshot --checkpoint orders.progress --output kafka
+                                                     into Kafka, as Debezium would; goes on after any crash
 
 A transaction is acknowledged to the server once its last line is out. A slot of your own holds back WAL until it is
 read or dropped: --max-retained-wal ends with an error before it is too much.";

@@ -1,13 +1,13 @@
 //! What our reader does with the rows it reads: on Debezium's path it looks on, on the others it feeds the consumer,
 //! through Kafka or at once.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
 use rdkafka::ClientConfig;
 
 use super::observer::PathObserver;
+use super::receipts::{Receipts, Whole};
 use super::route::{Route, topic_prefix};
 use super::threads::{OwnThreads, Role};
 use super::{Failure, Servers};
@@ -18,8 +18,8 @@ use crate::event::EventId;
 use crate::timeline::{Captured, Clock, Stamp};
 use crate::wal::envelope::{EnvelopeConfig, EnvelopeError, Envelopes};
 use crate::wal::{
-    Acknowledge, Acknowledger, Change, Event, Lsn, OutboxTable, Reader, ReaderConfig, ReaderError,
-    ReaderHandle, Slot, SlotName,
+    Acknowledge, Change, Event, OutboxTable, Reader, ReaderConfig, ReaderError, ReaderHandle, Slot,
+    SlotName,
 };
 
 /// Records between our reader and the consumer in the same process, as many as between Kafka's receiver and its writer.
@@ -97,7 +97,8 @@ impl Beginning<'_> {
             }
             arrived.arrived(sent.number);
         });
-        let publisher = Publisher::new(kafka, topic, self.clock, delivered)?;
+        let publisher = Publisher::new(kafka, self.clock, delivered)?;
+        let topic = topic.to_owned();
         let publisher = Arc::new(publisher);
         let (to, clock) = (Arc::clone(&publisher), self.clock);
         let mut feed = Feed {
@@ -111,7 +112,7 @@ impl Beginning<'_> {
                     number: record.number,
                     event: record.event,
                 };
-                to.send(record.key, record.value, sent)
+                to.send(&topic, record.key, record.value, sent)
             },
         };
         let handler = move |event: Event<'_>| feed.event(event);
@@ -220,7 +221,8 @@ impl<E: std::fmt::Display, F: FnMut(Passed<'_>) -> Result<(), E>> Feed<F> {
         match event {
             Event::Change(change) => self.change(&change),
             Event::Commit(commit) => {
-                self.receipts.expect(self.number, commit.end_lsn);
+                let whole = Whole::Transaction(commit.end_lsn);
+                self.receipts.expect(self.number, whole);
                 ControlFlow::Continue(())
             }
             // No initial copy is asked for.
@@ -259,57 +261,6 @@ impl<E: std::fmt::Display, F: FnMut(Passed<'_>) -> Result<(), E>> Feed<F> {
     }
 }
 
-/// Transactions that were passed on, and what of them has arrived: only then is the server told.
-#[derive(Debug, Default)]
-struct Receipts {
-    state: Mutex<Underway>,
-    acknowledger: OnceLock<Acknowledger>,
-}
-
-#[derive(Debug, Default)]
-struct Underway {
-    /// The number of a transaction's last record, and the position behind it.
-    expected: VecDeque<(u64, Lsn)>,
-    /// Everything up to this record is where it should be.
-    arrived: u64,
-}
-
-impl Receipts {
-    /// Whom to tell. What has arrived before is told with what comes next.
-    fn go_to(&self, acknowledger: Acknowledger) {
-        // Called once.
-        let _ = self.acknowledger.set(acknowledger);
-    }
-
-    /// A transaction is whole with record `last`, which may be there already.
-    fn expect(&self, last: u64, end: Lsn) {
-        self.settle(|underway| underway.expected.push_back((last, end)));
-    }
-
-    /// Everything up to record `number` is where it should be.
-    fn arrived(&self, number: u64) {
-        self.settle(|underway| underway.arrived = underway.arrived.max(number));
-    }
-
-    fn settle(&self, change: impl FnOnce(&mut Underway)) {
-        let mut underway = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut underway);
-        let Some(acknowledger) = self.acknowledger.get() else {
-            return;
-        };
-        let mut reached = None;
-        while let Some(&(last, end)) = underway.expected.front()
-            && last <= underway.arrived
-        {
-            underway.expected.pop_front();
-            reached = Some(end);
-        }
-        if let Some(end) = reached {
-            acknowledger.acknowledge(end);
-        }
-    }
-}
-
 /// Records of our reader's as the consumer takes them.
 pub(super) struct ChannelSource {
     records: async_channel::Receiver<RecordBatch>,
@@ -328,39 +279,7 @@ impl RecordSource for ChannelSource {
     }
 
     fn written(&mut self, _: i32, offset: i64) {
-        self.receipts.arrived(u64::try_from(offset).unwrap_or(0));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Positions that were acknowledged, as the records arrive.
-    fn told(receipts: &Receipts, arrivals: &[u64]) -> Vec<u64> {
-        let acknowledger = receipts.acknowledger.get().unwrap().clone();
-        let reached = arrivals.iter().map(|&number| {
-            receipts.arrived(number);
-            acknowledger.acknowledged().0
-        });
-        reached.collect()
-    }
-
-    #[test]
-    fn a_transaction_is_acknowledged_with_its_last_record() {
-        let receipts = Receipts::default();
-        receipts.go_to(Acknowledger::default());
-        receipts.expect(2, Lsn(20));
-        receipts.expect(3, Lsn(30));
-        assert_eq!(told(&receipts, &[1, 2]), [0, 20]);
-        // A consumer tells the last one of a batch.
-        receipts.expect(9, Lsn(90));
-        receipts.expect(10, Lsn(100));
-        assert_eq!(told(&receipts, &[9, 11]), [90, 100]);
-        // It was quicker than its commit.
-        receipts.expect(11, Lsn(110));
-        assert_eq!(told(&receipts, &[]), [0; 0]);
-        let acknowledger = receipts.acknowledger.get().unwrap();
-        assert_eq!(acknowledger.acknowledged(), Lsn(110));
+        self.receipts
+            .arrived_up_to(u64::try_from(offset).unwrap_or(0));
     }
 }

@@ -75,6 +75,7 @@ pub use reader::{Acknowledger, Reader, ReaderHandle, ReaderStats};
 pub use relation::{Column, Relation, Relations, ReplicaIdentity, TableName};
 pub use slots::{
     SlotState, current_lsn, drop_publication, drop_slot, ensure_publication, list_slots,
+    published_tables,
 };
 pub use snapshot::{CopiedTable, PlannedTable, SnapshotConfig, SnapshotPlan, SnapshotRow};
 pub use types::{Kind, Type, Types};

@@ -3,7 +3,7 @@
 use pgwire_replication::{PgWireError, ReplicationClient};
 
 use super::config::Server;
-use super::{Lsn, ReaderError, SlotName};
+use super::{Lsn, ReaderError, SlotName, TableName};
 
 /// A logical replication slot as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub async fn current_lsn(server: &Server) -> Result<Lsn, ReaderError> {
 pub async fn ensure_publication(
     server: &Server,
     name: &str,
-    tables: &[(String, String)],
+    tables: &[TableName],
 ) -> Result<bool, ReaderError> {
     let literal = name.replace('\'', "''");
     let there = format!("SELECT 1 FROM pg_publication WHERE pubname = '{literal}'");
@@ -97,7 +97,7 @@ pub async fn ensure_publication(
     let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     let tables: Vec<_> = tables
         .iter()
-        .map(|(schema, table)| format!("{}.{}", quote(schema), quote(table)))
+        .map(|table| format!("{}.{}", quote(&table.schema), quote(&table.name)))
         .collect();
     let make = format!(
         "CREATE PUBLICATION {} FOR TABLE {}",
@@ -107,30 +107,39 @@ pub async fn ensure_publication(
     ask(server, &make).await.map(|_| true)
 }
 
-async fn has_tables(
-    server: &Server,
-    name: &str,
-    tables: &[(String, String)],
-) -> Result<(), ReaderError> {
-    let question = format!(
-        "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = '{}'",
-        name.replace('\'', "''")
-    );
-    let there = ask(server, &question).await?;
-    let is_there = |(schema, table): &&(String, String)| {
-        there.iter().any(|row| {
-            row.iter()
-                .map(Option::as_deref)
-                .eq([Some(schema.as_str()), Some(table.as_str())])
-        })
-    };
-    match tables.iter().find(|table| !is_there(table)) {
-        Some((schema, table)) => Err(ReaderError::NotPublished {
+async fn has_tables(server: &Server, name: &str, tables: &[TableName]) -> Result<(), ReaderError> {
+    let there = published_tables(server, &[name]).await?;
+    match tables.iter().find(|table| !there.contains(table)) {
+        Some(table) => Err(ReaderError::NotPublished {
             publication: name.to_owned(),
-            table: format!("{schema}.{table}"),
+            table: table.to_string(),
         }),
         None => Ok(()),
     }
+}
+
+/// The tables of these publications, by name.
+///
+/// # Errors
+/// When the server does not answer, or refuses.
+pub async fn published_tables(
+    server: &Server,
+    publications: &[impl AsRef<str>],
+) -> Result<Vec<TableName>, ReaderError> {
+    let literals: Vec<_> = publications
+        .iter()
+        .map(|name| format!("'{}'", name.as_ref().replace('\'', "''")))
+        .collect();
+    let question = format!(
+        "SELECT DISTINCT schemaname, tablename FROM pg_publication_tables WHERE pubname IN ({}) ORDER BY 1, 2",
+        literals.join(", ")
+    );
+    let rows = ask(server, &question).await?;
+    let table = |row: Vec<Option<String>>| {
+        let mut row = row.into_iter().flatten();
+        Some(TableName::new(row.next()?, row.next()?))
+    };
+    Ok(rows.into_iter().filter_map(table).collect())
 }
 
 /// Drops a publication; one that is not there is dropped already.

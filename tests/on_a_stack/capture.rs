@@ -17,6 +17,8 @@ pub const TESTS: &[Test] = &[
         stopped,
     ),
     ("capture_whose_reader_goes_away_ends", pipe_closed),
+    ("capture_begins_with_the_rows_that_are_there", with_rows),
+    ("capture_into_kafka_loses_nothing", into_kafka),
     ("capture_says_what_is_wrong", refused),
 ];
 
@@ -201,7 +203,135 @@ fn pipe_closed(stack: &TestStack) {
     away(stack);
 }
 
+fn with_rows(stack: &TestStack) {
+    stack.sql("CREATE TABLE t (id int PRIMARY KEY, name text); INSERT INTO t VALUES (1), (2)");
+    let folder = open_folder();
+    let file = folder.path().join("t.progress").display().to_string();
+    let whole = [
+        "t", "--slot", "mine", "--from", "snapshot", "--until", "now",
+    ];
+    ended(capture(stack, &whole)).refused(2, &["--checkpoint FILE"]);
+    let kept = [&whole[..], &["--checkpoint", &file]].concat();
+    let rows = lines(&ended(capture(stack, &kept)));
+    assert_eq!(ids(&rows), [1, 2]);
+    assert!(rows.iter().all(|row| row["op"] == "r"));
+    let places = [&rows[0], &rows[1]].map(|row| row["source"]["snapshot"].as_str().unwrap());
+    assert_eq!(places, ["first", "last"]);
+    stack.sql("INSERT INTO t VALUES (3)");
+    let later = lines(&ended(capture(stack, &kept)));
+    assert_eq!(ids(&later), [3], "no row is copied twice");
+    assert_eq!(later[0]["op"], "c");
+    // Without a slot of its own nothing is kept.
+    let plain = ["t", "--from", "snapshot", "--format", "flat", "--max", "3"];
+    let plain = lines(&ended(capture(stack, &plain)));
+    assert_eq!(plain.len(), 3);
+    assert_eq!(plain[0]["op"], "read");
+    away(stack);
+}
+
+fn into_kafka(stack: &TestStack) {
+    stack.sql("CREATE TABLE t (id int PRIMARY KEY, name text); INSERT INTO t VALUES (1, 'a')");
+    let folder = open_folder();
+    let file = folder.path().join("t.progress").display().to_string();
+    let args = [
+        "t",
+        "--slot",
+        "mine",
+        "--from",
+        "snapshot",
+        "--checkpoint",
+        &file,
+        "--output",
+        "kafka",
+        "--topic-prefix",
+        "captured",
+        "--transaction-metadata",
+    ];
+    let start = || {
+        let mut command = capture(stack, &args);
+        command.env(
+            "KAFKA_BOOTSTRAP_SERVERS",
+            &stack.env["KAFKA_BOOTSTRAP_SERVERS"],
+        );
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    };
+    // Killed again and again while rows come; what it had not acknowledged comes again.
+    let mut next = 2;
+    for round in 0..4 {
+        let mut running = start().spawn().unwrap();
+        until("the slot to be active", || {
+            stack.sql("SELECT active FROM pg_replication_slots WHERE slot_name = 'mine'") == ["t"]
+        });
+        for _ in 0..20 {
+            stack.sql(&format!(
+                "INSERT INTO t SELECT n, 'x' FROM generate_series({next}, {}) n",
+                next + 49
+            ));
+            next += 50;
+        }
+        let last = if round == 3 {
+            Signal::SIGTERM
+        } else {
+            Signal::SIGKILL
+        };
+        signal(id(&running), last);
+        running.wait().unwrap();
+        until("the slot to be free", || {
+            stack.sql("SELECT active FROM pg_replication_slots WHERE slot_name = 'mine'") == ["f"]
+        });
+    }
+    stack.sql("DELETE FROM t WHERE id = 1");
+    let mut rest = start();
+    rest.args(["--until", "now"]);
+    let rest = ended(rest);
+    assert_eq!(rest.code, 0, "{}", rest.err);
+    let records = stack.records("captured.public.t");
+    let seen: Vec<_> = records
+        .iter()
+        .map(|(key, _)| key["id"].as_i64().unwrap())
+        .collect();
+    let distinct: std::collections::BTreeSet<_> = seen.iter().copied().collect();
+    assert_eq!(
+        distinct,
+        (1..next).collect(),
+        "every row, in {} records",
+        seen.len()
+    );
+    assert_eq!(records[0].1["op"], "r");
+    // In order: each first time one behind the other.
+    let mut highest = 0;
+    for id in &seen[..seen.len() - 2] {
+        assert!(*id <= highest + 1, "{id} after {highest}");
+        highest = highest.max(*id);
+    }
+    let [(_, deleted), (_, tombstone)] = &records[records.len() - 2..] else {
+        panic!("{records:?}");
+    };
+    assert_eq!((&deleted["op"], tombstone), (&"d".into(), &Value::Null));
+    let of_it = stack.records("captured.transaction");
+    let end = &of_it.last().unwrap().1;
+    assert_eq!(end["status"], "END");
+    assert_eq!(
+        end["id"].as_str().unwrap().split(':').next().unwrap(),
+        deleted["transaction"]["id"]
+            .as_str()
+            .unwrap()
+            .split(':')
+            .next()
+            .unwrap()
+    );
+    stack.delete_topics(&["captured.public.t", "captured.transaction"]);
+    away(stack);
+}
+
 fn refused(stack: &TestStack) {
+    ended(capture(stack, &["t", "--output", "kafka"])).refused(2, &["KAFKA_BOOTSTRAP_SERVERS"]);
+    ended(capture(
+        stack,
+        &["t", "--output", "kafka", "--format", "flat"],
+    ))
+    .refused(2, &["flat"]);
     stack.sql("CREATE TABLE t (id int PRIMARY KEY)");
     ended(capture(stack, &["nosuch"])).refused(3, &["nosuch"]);
     ended(capture(stack, &["t", "--publication", "p"])).refused(2, &["cannot be used with"]);

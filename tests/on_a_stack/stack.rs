@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use mongodb::bson::{Document, doc};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -190,6 +191,27 @@ impl TestStack {
             .iter()
             .map(|topic| topic.name().to_owned());
         names.filter(|name| !name.starts_with('_')).collect()
+    }
+
+    /// Everything in a topic: keys and values.
+    pub fn records(&self, topic: &str) -> Vec<(Value, Value)> {
+        let consumer: BaseConsumer = self.kafka().set("group.id", "records").create().unwrap();
+        let (low, high) = consumer
+            .fetch_watermarks(topic, 0, Duration::from_secs(20))
+            .unwrap();
+        let mut partition = rdkafka::TopicPartitionList::new();
+        let beginning = rdkafka::Offset::Beginning;
+        partition.add_partition_offset(topic, 0, beginning).unwrap();
+        consumer.assign(&partition).unwrap();
+        let json = |bytes: Option<&[u8]>| {
+            bytes.map_or(Value::Null, |bytes| serde_json::from_slice(bytes).unwrap())
+        };
+        let record = |_| {
+            let message = consumer.poll(Duration::from_secs(20));
+            let message = message.expect("a record").unwrap();
+            (json(message.key()), json(message.payload()))
+        };
+        (low..high).map(record).collect()
     }
 
     pub fn delete_topics(&self, names: &[&str]) {

@@ -1,0 +1,139 @@
+//! Changes as records in Kafka: Debezium's events, in a topic a table, keyed as Debezium keys them.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use rdkafka::ClientConfig;
+
+use crate::broker::{BrokerError, Publisher};
+use crate::pipeline::Failure;
+use crate::pipeline::receipts::{Receipts, Whole};
+use crate::timeline::Clock;
+use crate::wal::envelope::{EnvelopeConfig, EnvelopeError, Envelopes, Record};
+use crate::wal::{Acknowledger, Change, Commit};
+
+/// The handler's side.
+pub(super) struct Records {
+    envelopes: Envelopes,
+    /// By the table's OID.
+    topics: HashMap<u32, String>,
+    out: Out,
+    clock: Clock,
+}
+
+/// Where records go, and how many went.
+struct Out {
+    publisher: Arc<Publisher<u64>>,
+    receipts: Arc<Receipts>,
+    number: u64,
+}
+
+/// The side of whoever waits.
+pub(super) struct RecordsEnd {
+    publisher: Arc<Publisher<u64>>,
+    receipts: Arc<Receipts>,
+}
+
+impl Records {
+    pub(super) fn start(
+        envelopes: EnvelopeConfig,
+        kafka: &ClientConfig,
+        clock: Clock,
+    ) -> Result<(Self, RecordsEnd), Failure> {
+        let receipts = Arc::new(Receipts::default());
+        let arrived = Arc::clone(&receipts);
+        let delivered = Box::new(move |number, _| arrived.arrived(number));
+        let publisher = Arc::new(Publisher::new(kafka, clock, delivered)?);
+        let end = RecordsEnd {
+            publisher: Arc::clone(&publisher),
+            receipts: Arc::clone(&receipts),
+        };
+        let records = Self {
+            envelopes: Envelopes::new(envelopes),
+            topics: HashMap::new(),
+            out: Out {
+                publisher,
+                receipts,
+                number: 0,
+            },
+            clock,
+        };
+        Ok((records, end))
+    }
+
+    pub(super) fn change(&mut self, change: &Change<'_>) -> Result<ControlFlow<()>, EnvelopeError> {
+        let transactions = self.envelopes.transaction_topic();
+        if let Some(begin) = self.envelopes.begin(change)
+            && self.out.send(&transactions, begin).is_err()
+        {
+            return Ok(ControlFlow::Break(()));
+        }
+        let relation = change.relation;
+        let topic = self
+            .topics
+            .entry(relation.oid)
+            .or_insert_with(|| self.envelopes.topic(relation));
+        let (out, mut flow) = (&mut self.out, ControlFlow::Continue(()));
+        self.envelopes.write(change, self.clock.now(), |record| {
+            // The publisher keeps the reason.
+            if flow.is_continue() && out.send(topic, record).is_err() {
+                flow = ControlFlow::Break(());
+            }
+        })?;
+        Ok(flow)
+    }
+
+    pub(super) fn commit(&mut self, commit: &Commit<'_>) -> ControlFlow<()> {
+        let topic = self.envelopes.transaction_topic();
+        match self.envelopes.end(commit) {
+            Some(end) if self.out.send(&topic, end).is_err() => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Something is whole with the last record that was sent.
+    pub(super) fn whole(&mut self, whole: Whole) {
+        self.out.receipts.expect(self.out.number, whole);
+    }
+
+    pub(super) fn flush(&self) {
+        self.out.flush();
+    }
+}
+
+impl Out {
+    fn send(&mut self, topic: &str, record: Record<'_>) -> Result<(), BrokerError> {
+        self.number += 1;
+        self.publisher
+            .send(topic, record.key, record.value, self.number)
+    }
+
+    fn flush(&self) {
+        flush(&self.publisher);
+    }
+}
+
+/// What is not delivered in time is not acknowledged, and comes again.
+fn flush(publisher: &Publisher<u64>) {
+    if let Err(error) = publisher.flush() {
+        tracing::warn!(%error, "not every record is delivered");
+    }
+}
+
+impl RecordsEnd {
+    pub(super) fn go_to(&self, acknowledger: Acknowledger) {
+        self.receipts.go_to(acknowledger);
+    }
+
+    pub(super) fn flush(&self) {
+        flush(&self.publisher);
+    }
+
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        match self.publisher.failure() {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+}
