@@ -239,8 +239,7 @@ fn copied(stack: &TestStack, config: ReaderConfig) -> BTreeSet<String> {
     let reader = stack.block_on(reader).unwrap();
     until("the copy", || reader.is_over());
     reader.stop().unwrap();
-    let events = events.lock().unwrap().clone();
-    events
+    events.lock().unwrap().clone()
 }
 
 fn what_is_published(stack: &TestStack) {
