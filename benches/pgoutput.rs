@@ -95,43 +95,42 @@ fn cases() -> Vec<Case> {
             _ => Value::Binary(&[0; 4]),
         })
         .collect();
-    let formats: [(&str, &[Value<'_>], &[Value<'_>], &[Value<'_>]); 2] = [
-        ("text", &counter, &event, &wide),
-        ("binary", &binary_counter, &binary_event, &binary_wide),
-    ];
-    let mut cases = Vec::new();
-    for (format, counter, event, wide) in formats {
-        let tuple = |values: &[Value<'_>]| encode_insert(values);
-        cases.push((format, "insert of 2 columns", 1, tuple(counter)));
-        cases.push((format, "insert of 8 columns, an event", 1, tuple(event)));
-        cases.push((format, "insert of 40 columns", 1, tuple(wide)));
-        let (old, new) = (event.to_vec(), event.to_vec());
-        let update = Message::Update {
-            relation: 16_384,
-            old: Some(OldTuple::Full(Tuple { values: old })),
-            new: Tuple { values: new },
-        };
-        cases.push((
-            format,
-            "update of 8 columns, with the old row",
-            2,
-            encode::encode(&update),
-        ));
-    }
-    let case = |(format, row, rows, message)| Case {
+    let text = of_format("text", &counter, &event, &wide);
+    let binary = of_format("binary", &binary_counter, &binary_event, &binary_wide);
+    text.into_iter().chain(binary).collect()
+}
+
+fn of_format(
+    format: &'static str,
+    counter: &[Value<'_>],
+    event: &[Value<'_>],
+    wide: &[Value<'_>],
+) -> [Case; 4] {
+    let case = |row, rows, message: &Message<'_>| Case {
         format,
         row,
         rows,
-        message,
+        message: encode::encode(message),
     };
-    cases.into_iter().map(case).collect()
+    let insert = |values| Message::Insert {
+        relation: 16_384,
+        new: row(values),
+    };
+    let update = Message::Update {
+        relation: 16_384,
+        old: Some(OldTuple::Full(row(event))),
+        new: row(event),
+    };
+    [
+        case("insert of 2 columns", 1, &insert(counter)),
+        case("insert of 8 columns, an event", 1, &insert(event)),
+        case("insert of 40 columns", 1, &insert(wide)),
+        case("update of 8 columns, with the old row", 2, &update),
+    ]
 }
 
-fn encode_insert(values: &[Value<'_>]) -> Vec<u8> {
-    encode::encode(&Message::Insert {
-        relation: 16_384,
-        new: Tuple {
-            values: values.to_vec(),
-        },
-    })
+fn row<'a>(values: &[Value<'a>]) -> Tuple<'a> {
+    Tuple {
+        values: values.to_vec(),
+    }
 }

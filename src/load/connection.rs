@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, NoTls, Statement};
+use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
 use super::inserter::LoadError;
-use crate::config::PostgresEndpoint;
+use crate::config::{ConnectError, PostgresEndpoint};
 use crate::event::OutboxRow;
 
 /// Longest wait for one statement; after it the connection is taken to be dead.
@@ -65,16 +65,15 @@ impl Connection {
             advice: connect_advice(error),
             hopeless: is_hopeless(error),
         };
-        let (client, connection) = endpoint
-            .client_config()
-            .connect(NoTls)
-            .await
-            .map_err(|error| failed(&error))?;
-        let driver = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = %explain(&error), "an inserting connection ended");
-            }
-        });
+        let (client, driver) = endpoint.connect().await.map_err(|error| match error {
+            ConnectError::Postgres(error) => failed(&error),
+            ConnectError::Socket(cause) => LoadError::Connect {
+                server: endpoint.to_string(),
+                cause,
+                advice: CHECK_ADDRESS,
+                hopeless: false,
+            },
+        })?;
         let many = insert_batch > 1;
         let text = if many { INSERT_ROWS } else { INSERT_ROW };
         match client.prepare(text).await {
@@ -256,6 +255,8 @@ fn explain(error: &tokio_postgres::Error) -> String {
     text
 }
 
+const CHECK_ADDRESS: &str = "check that PostgreSQL runs there (POSTGRES_HOST, POSTGRES_PORT), with TLS as asked (PGSSLMODE)";
+
 fn connect_advice(error: &tokio_postgres::Error) -> &'static str {
     match error.code() {
         Some(code) if code.code().starts_with("28") => {
@@ -267,7 +268,7 @@ fn connect_advice(error: &tokio_postgres::Error) -> &'static str {
         Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => {
             "use fewer --connections, or raise max_connections"
         }
-        _ => "check that PostgreSQL runs there (POSTGRES_HOST, POSTGRES_PORT)",
+        _ => CHECK_ADDRESS,
     }
 }
 

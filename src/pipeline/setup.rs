@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, NoTls};
 
 use super::ledger::create;
 use super::{Kind, Ledger};
-use crate::config::{PostgresEndpoint, RunId};
+use crate::config::{ConnectError, PostgresEndpoint, RunId};
 use crate::event::{SCHEMA, TABLE};
 use crate::wal::SlotName;
 
@@ -163,11 +163,10 @@ fn refused(action: &str) -> impl FnOnce(tokio_postgres::Error) -> SetupError + '
 /// When nobody answers, or the server refuses.
 pub async fn connect_postgres(endpoint: &PostgresEndpoint) -> Result<Client, SetupError> {
     let server = endpoint.to_string();
-    let (client, connection) = endpoint
-        .client_config()
-        .connect(NoTls)
-        .await
-        .map_err(|error| {
+    let connected = endpoint.connect().await;
+    let (client, _) = connected.map_err(|error| match error {
+        ConnectError::Socket(reason) => SetupError::Unreachable { server, reason },
+        ConnectError::Postgres(error) => {
             let reason = words(&error);
             match error.code() {
                 Some(code)
@@ -185,12 +184,8 @@ pub async fn connect_postgres(endpoint: &PostgresEndpoint) -> Result<Client, Set
                 },
                 None => SetupError::Unreachable { server, reason },
             }
-        })?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection to PostgreSQL ended");
         }
-    });
+    })?;
     Ok(client)
 }
 

@@ -3,8 +3,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use pgwire_replication::{FeedbackObserver, Publication, ReplicationConfig, TlsConfig};
+use pgwire_replication::tls::rustls::{MaybeTlsStream, maybe_upgrade_to_tls};
+use pgwire_replication::{
+    FeedbackObserver, PgWireError, Publication, ReplicationConfig, TlsConfig,
+};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpStream;
 
 use super::checkpoint::Checkpoint;
 use super::snapshot::SnapshotConfig;
@@ -63,13 +67,21 @@ impl Server {
     }
 
     /// As the protocol library takes it: an address is a name that a certificate may hold, like any other.
-    pub(super) fn tls_to_host(&self) -> TlsConfig {
+    fn tls_to_host(&self) -> TlsConfig {
         let is_address = self.host.parse::<IpAddr>().is_ok();
         let mut tls = self.tls.clone();
         if is_address && tls.sni_hostname.is_none() {
             tls.sni_hostname = Some(self.host.clone());
         }
         tls
+    }
+
+    /// A socket to it, encrypted as it is to be.
+    pub(crate) async fn socket(&self) -> Result<MaybeTlsStream, PgWireError> {
+        let socket = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        // Rows come as fast as they can: nothing is won by waiting for more of them.
+        socket.set_nodelay(true)?;
+        maybe_upgrade_to_tls(socket, &self.tls_to_host(), &self.host).await
     }
 
     fn wire(&self, slot: &str, publication: Publication) -> ReplicationConfig {

@@ -38,11 +38,15 @@
 //! - Within one reader's life nothing is handed over twice, however often its connection breaks. When a transaction that
 //!   was cut off does not come again, because somebody else has moved the slot, the reader ends with
 //!   [`ReaderError::Gap`].
+//! - When another reader has acknowledged what this one has not seen, it ends with [`ReaderError::SlotMoved`].
+//! - Any bytes from the server are a value or an error, in memory that they account for. What is no value of its column's
+//!   type is an error, never null.
 //! - A column that was not sent, because it is stored out of line and did not change, is
 //!   [`Value::Unchanged`](pgoutput::Value), never null.
 //!
 //! Not guaranteed: messages written with `pg_logical_emit_message(false, ...)` belong to no transaction, and may come again
-//! after a break. A temporary slot is gone with its connection: then the reader ends.
+//! after a break. A publication that is dropped in mid-stream is an error at the next connection, or within seconds with a
+//! heartbeat or a limit for the WAL; until then the server sends nothing of its tables. A temporary slot is gone with its connection: then the reader ends.
 
 mod catalogue;
 mod checkpoint;

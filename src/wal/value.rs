@@ -202,6 +202,8 @@ impl<'a> FromValue<'a> for serde_json::Value {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn column() -> Column {
@@ -251,6 +253,56 @@ mod tests {
             of::<i64>(Value::Unchanged),
             Err(ValueError::Unchanged { .. })
         ));
+    }
+
+    /// Whether a value reads back from text and from binary format as what it was.
+    fn reads_back<T>(value: &T, text: &str, binary: &[u8]) -> bool
+    where
+        T: for<'a> FromValue<'a> + PartialEq,
+    {
+        [Value::Text(text), Value::Binary(binary)]
+            .iter()
+            .all(|written| of::<T>(*written).is_ok_and(|read| read.as_ref() == Some(value)))
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_read_back(n in any::<(i16, i32, i64, u32)>(), x in any::<(f32, f64)>()) {
+            prop_assert!(reads_back(&n.0, &n.0.to_string(), &n.0.to_be_bytes()));
+            prop_assert!(reads_back(&n.1, &n.1.to_string(), &n.1.to_be_bytes()));
+            prop_assert!(reads_back(&n.2, &n.2.to_string(), &n.2.to_be_bytes()));
+            prop_assert!(reads_back(&n.3, &n.3.to_string(), &n.3.to_be_bytes()));
+            // PostgreSQL writes large and small ones with an exponent.
+            let (small, large) = (format!("{:e}", x.0), format!("{:e}", x.1));
+            prop_assert!(reads_back(&x.0, &small, &x.0.to_be_bytes()));
+            prop_assert!(reads_back(&x.1, &large, &x.1.to_be_bytes()));
+        }
+
+        #[test]
+        fn everything_else_reads_back(
+            text in ".*",
+            bytes in proptest::collection::vec(any::<u8>(), 0..100),
+            number in any::<u128>(),
+            yes in any::<bool>(),
+        ) {
+            prop_assert!(reads_back(&text, &text, text.as_bytes()));
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hexadecimal = ["\\x", &digits].concat();
+            prop_assert!(reads_back(&bytes, &hexadecimal, &bytes));
+            let id = Uuid::from_u128(number);
+            prop_assert!(reads_back(&id, &id.to_string(), id.as_bytes()));
+            let letter = if yes { "t" } else { "f" };
+            prop_assert!(reads_back(&yes, letter, &[u8::from(yes)]));
+            let json = serde_json::json!({ &text: [digits, yes, null_or(number)] });
+            let written = json.to_string();
+            prop_assert!(reads_back(&json, &written, written.as_bytes()));
+            let jsonb = [&[1], written.as_bytes()].concat();
+            prop_assert!(reads_back(&json, &written, &jsonb));
+        }
+    }
+
+    fn null_or(number: u128) -> serde_json::Value {
+        u64::try_from(number).map_or(serde_json::Value::Null, Into::into)
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub const TESTS: &[Test] = &[
         "tls_client_certificates_are_shown_and_required",
         client_certificates,
     ),
-    ("tls_is_asked_of_capture_as_of_libpq", capture),
+    ("tls_is_asked_of_commands_as_of_libpq", commands),
 ];
 
 /// Its password, for the roles that have one.
@@ -250,23 +250,12 @@ fn client_certificates(stack: &TestStack) {
     secured.refused(of("tls_cert", half), "requires both");
 }
 
-fn capture(stack: &TestStack) {
+fn commands(stack: &TestStack) {
     let _table = table(stack);
     let secured = Secured::start(stack);
     secured.issue(&secured.authority, "both", "tls_both", &[]);
-    let run = |mode: &str, authority: &Path| {
-        let mut command = with(
-            stack.external(),
-            &[
-                "capture",
-                "--publication",
-                "p",
-                "--slot",
-                "tls",
-                "--until",
-                "now",
-            ],
-        );
+    let run = |args: &[&str], mode: &str, authority: &Path| {
+        let mut command = with(stack.external(), args);
         for name in ["KAFKA_BOOTSTRAP_SERVERS", "CONNECT_URL", "MONGODB_URI"] {
             command.env_remove(name);
         }
@@ -281,18 +270,41 @@ fn capture(stack: &TestStack) {
         ended(command)
     };
     let known = secured.file("authority.pem");
-    assert_eq!(run("verify-full", &known).out, "");
+    let other = secured.file("other.pem");
+    std::fs::write(&other, authority("other").pem()).unwrap();
+
+    let capture = [
+        "capture",
+        "--publication",
+        "p",
+        "--slot",
+        "tls",
+        "--until",
+        "now",
+    ];
+    assert_eq!(run(&capture, "verify-full", &known).out, "");
     stack.sql("INSERT INTO t VALUES (8)");
-    let captured = run("verify-full", &known);
+    let captured = run(&capture, "verify-full", &known);
     assert_eq!(captured.code, 0, "{}", captured.err);
     assert!(
         captured.out.contains("\"after\":{\"id\":8}"),
         "{}",
         captured.out
     );
-    std::fs::write(secured.file("other.pem"), authority("other").pem()).unwrap();
-    run("verify-full", &secured.file("other.pem")).refused(3, &["UnknownIssuer"]);
-    run("disable", &known).refused(3, &["no encryption"]);
-    run("sometimes", &known).refused(2, &["verify-full"]);
+    run(&capture, "verify-full", &other).refused(3, &["UnknownIssuer"]);
+    run(&capture, "disable", &known).refused(3, &["no encryption"]);
+    run(&capture, "sometimes", &known).refused(2, &["verify-full"]);
     stack.sql("SELECT pg_drop_replication_slot('tls')");
+
+    // The load's connections are others.
+    stack.sql(include_str!("../../sql/outbox.sql"));
+    stack.sql("GRANT USAGE ON SCHEMA activity TO tls_both; GRANT INSERT, SELECT ON activity.event_outbox TO tls_both");
+    let generate = ["generate", "--events", "3", "--run-id", "tls"];
+    let generated = run(&generate, "verify-full", &known);
+    assert_eq!(generated.code, 0, "{}", generated.err);
+    let inserted = "DELETE FROM activity.event_outbox WHERE run_id = 'tls' RETURNING id";
+    assert_eq!(stack.sql(inserted).len(), 3);
+    run(&generate, "verify-full", &other).refused(3, &["UnknownIssuer"]);
+    run(&generate, "disable", &known).refused(3, &["no encryption"]);
+    stack.sql("DROP SCHEMA activity CASCADE");
 }

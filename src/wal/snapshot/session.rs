@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use futures_util::{Stream, TryStreamExt};
-use pgwire_replication::tls::rustls::maybe_upgrade_to_tls;
 use secrecy::ExposeSecret;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
@@ -41,14 +40,8 @@ impl Session {
             let socket = UnixStream::connect(path).await;
             return Self::over(socket.map_err(|e| failed(e.to_string()))?, server).await;
         }
-        let address = (server.host.as_str(), server.port);
-        let socket = TcpStream::connect(address).await;
-        let socket = socket.map_err(|e| failed(e.to_string()))?;
-        // Rows come as fast as they can: nothing is won by waiting for more of them.
-        socket
-            .set_nodelay(true)
-            .map_err(|e| failed(e.to_string()))?;
-        let socket = maybe_upgrade_to_tls(socket, &server.tls_to_host(), &server.host)
+        let socket = server
+            .socket()
             .await
             .map_err(|error| ReaderError::of(&error, &server.address(), &server.user))?;
         Self::over(socket, server).await
