@@ -4,6 +4,7 @@
 
 mod admin;
 mod clock;
+mod membership;
 mod records;
 
 pub use admin::{Admin, TopicState};
