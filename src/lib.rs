@@ -8,6 +8,7 @@
 //! | [`event`] | the outbox row and the events it carries |
 //! | `load` | the open-loop schedule and the inserter |
 //! | [`wal`] | the embedded CDC reader: PostgreSQL's WAL as decoded rows |
+//! | `json` | the escapes of JSON's texts, resolved where they are wanted |
 //! | `debezium` | Debezium's envelope and its connector |
 //! | `broker` | Kafka: topics, records |
 //! | `consumer` | record -> read-model document -> store |
@@ -36,6 +37,8 @@ pub mod config;
 pub mod consumer;
 #[cfg(feature = "bench")]
 pub mod debezium;
+#[cfg(feature = "bench")]
+pub mod json;
 #[cfg(feature = "bench")]
 pub mod load;
 #[cfg(feature = "bench")]

@@ -4,6 +4,7 @@
 
 mod admin;
 mod clock;
+mod membership;
 mod publisher;
 mod records;
 

@@ -1,18 +1,21 @@
 //! Records of one topic, each stamped the moment librdkafka hands it over.
 //!
 //! Receiving has a thread of its own: T3 is when the consumer has the record, not when its writer has time for it. The
-//! queue to the writer is short and bounded; what does not fit stays in Kafka.
+//! queue to the writer is short and bounded; what does not fit stays in Kafka, and where it does not fit for long the
+//! partitions are paused, so that the member goes on answering its group.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::{Message, Timestamp};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
+use super::membership::Membership;
 use super::{BrokerError, bootstrap_of};
 use crate::consumer::{Record, RecordBatch, RecordSource};
 use crate::timeline::{Clock, Nanos, Stamp};
@@ -24,6 +27,8 @@ const BATCH: usize = 256;
 const BATCH_BYTES: usize = 256 * 1024;
 /// Longest silent wait of the receiving thread, so that it sees a stop.
 const POLL: Duration = Duration::from_millis(100);
+/// How long the queue is full before the partitions are paused. What librdkafka has fetched ahead is lost with that.
+const PAUSE_AFTER: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// What to read.
@@ -40,7 +45,7 @@ pub struct RecordsConfig {
 /// The records of a topic as they arrive.
 pub struct Records {
     queue: mpsc::Receiver<RecordBatch>,
-    consumer: Arc<BaseConsumer>,
+    consumer: Arc<BaseConsumer<Membership>>,
     topic: String,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -74,16 +79,15 @@ impl Records {
             .set("fetch.queue.backoff.ms", "5")
             .set("queued.max.messages.kbytes", "16384");
         let topic = config.topic.clone();
-        let joined =
-            tokio::task::spawn_blocking(move || -> rdkafka::error::KafkaResult<BaseConsumer> {
-                let consumer: BaseConsumer = settings.create()?;
-                if config.from_end {
-                    begin_at_the_end(&consumer, &config.topic)?;
-                }
-                consumer.subscribe(&[&config.topic])?;
-                Ok(consumer)
-            })
-            .await;
+        let joined = tokio::task::spawn_blocking(move || -> KafkaResult<BaseConsumer<_>> {
+            let consumer: BaseConsumer<_> = settings.create_with_context(Membership::default())?;
+            if config.from_end {
+                begin_at_the_end(&consumer, &config.topic)?;
+            }
+            consumer.subscribe(&[&config.topic])?;
+            Ok(consumer)
+        })
+        .await;
         let failed = |reason: String| BrokerError::Failed {
             action: format!("subscribing to topic \"{topic}\""),
             bootstrap: bootstrap.clone(),
@@ -96,10 +100,16 @@ impl Records {
         );
         let (sender, queue) = mpsc::channel(QUEUE);
         let stopping = Arc::new(AtomicBool::new(false));
-        let (thread_consumer, thread_stopping) = (Arc::clone(&consumer), Arc::clone(&stopping));
+        let receiver = Receiver {
+            consumer: Arc::clone(&consumer),
+            queue: sender,
+            stopping: Arc::clone(&stopping),
+            clock,
+            early: RecordBatch::default(),
+        };
         let thread = std::thread::Builder::new()
             .name("kafka-receiver".to_owned())
-            .spawn(move || receive(&thread_consumer, &sender, &thread_stopping, clock))
+            .spawn(move || receiver.run())
             .map_err(|e| failed(e.to_string()))?;
         Ok(Self {
             queue,
@@ -112,8 +122,7 @@ impl Records {
 
     /// Commits what was written and leaves the group.
     pub async fn close(mut self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        self.queue.close();
+        self.stop();
         let (consumer, thread) = (Arc::clone(&self.consumer), self.thread.take());
         let left = tokio::task::spawn_blocking(move || {
             if let Some(thread) = thread {
@@ -134,9 +143,27 @@ impl Records {
     }
 }
 
+impl Records {
+    fn stop(&mut self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        self.queue.close();
+        self.consumer.context().leave();
+        self.wake();
+    }
+
+    /// There is room in the queue.
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+}
+
 impl RecordSource for Records {
     async fn recv(&mut self) -> Option<RecordBatch> {
-        self.queue.recv().await
+        let batch = self.queue.recv().await;
+        self.wake();
+        batch
     }
 
     fn written(&mut self, partition: i32, offset: i64) {
@@ -144,18 +171,18 @@ impl RecordSource for Records {
         if let Err(error) = self.consumer.store_offset(&self.topic, partition, offset) {
             tracing::debug!(partition, offset, %error, "offset not kept");
         }
+        self.consumer.context().written(partition, offset);
     }
 }
 
 impl Drop for Records {
     fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        self.queue.close();
+        self.stop();
     }
 }
 
 /// Commits the topic's present end for the group, so that it begins there, also after a rebalance or a restart.
-fn begin_at_the_end(consumer: &BaseConsumer, topic: &str) -> rdkafka::error::KafkaResult<()> {
+fn begin_at_the_end(consumer: &BaseConsumer<Membership>, topic: &str) -> KafkaResult<()> {
     let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
     let mut ends = TopicPartitionList::new();
     for partition in metadata
@@ -169,38 +196,53 @@ fn begin_at_the_end(consumer: &BaseConsumer, topic: &str) -> rdkafka::error::Kaf
     consumer.commit(&ends, CommitMode::Sync)
 }
 
-fn receive(
-    consumer: &BaseConsumer,
-    queue: &mpsc::Sender<RecordBatch>,
-    stopping: &AtomicBool,
+/// The receiving thread's work.
+struct Receiver {
+    consumer: Arc<BaseConsumer<Membership>>,
+    queue: mpsc::Sender<RecordBatch>,
+    stopping: Arc<AtomicBool>,
     clock: Clock,
-) {
-    while !stopping.load(Ordering::Relaxed) {
-        let batch = gather(consumer, clock);
-        if !batch.is_empty() && queue.blocking_send(batch).is_err() {
-            break;
-        }
-    }
+    /// What came in while everything was paused: of a partition that was assigned meanwhile.
+    early: RecordBatch,
 }
 
-/// What is there, once something is.
-fn gather(consumer: &BaseConsumer, clock: Clock) -> RecordBatch {
-    let mut batch = RecordBatch::default();
-    let mut wait = POLL;
-    while batch.len() < BATCH && batch.bytes() < BATCH_BYTES {
-        let message = match consumer.poll(wait) {
-            None => break,
+impl Receiver {
+    fn run(mut self) {
+        while !self.stopping.load(Ordering::Relaxed) {
+            let batch = self.gather();
+            if !batch.is_empty() && !self.hand_over(batch) {
+                break;
+            }
+        }
+    }
+
+    /// What is there, once something is.
+    fn gather(&mut self) -> RecordBatch {
+        let mut batch = std::mem::take(&mut self.early);
+        let mut wait = if batch.is_empty() {
+            POLL
+        } else {
+            Duration::ZERO
+        };
+        while batch.len() < BATCH && batch.bytes() < BATCH_BYTES && self.receive(wait, &mut batch) {
+            wait = Duration::ZERO;
+        }
+        self.without_revoked(batch)
+    }
+
+    /// Adds a record if one comes in time.
+    fn receive(&self, wait: Duration, batch: &mut RecordBatch) -> bool {
+        let message = match self.consumer.poll(wait) {
+            None => return false,
             Some(Ok(message)) => message,
             Some(Err(error)) => {
                 // librdkafka reconnects by itself; the pause keeps a broker that is down from filling the log.
                 tracing::warn!(%error, "Kafka consumer");
-                if batch.is_empty() {
-                    std::thread::sleep(POLL);
-                }
-                break;
+                std::thread::sleep(wait);
+                return false;
             }
         };
-        let received = clock.now();
+        let received = self.clock.now();
         let appended = match message.timestamp() {
             Timestamp::NotAvailable => None,
             // The middle of its millisecond.
@@ -215,7 +257,63 @@ fn gather(consumer: &BaseConsumer, clock: Clock) -> RecordBatch {
             appended,
             received,
         });
-        wait = Duration::ZERO;
+        true
     }
-    batch
+
+    /// Puts a batch into the queue, once there is room. False when nobody takes any more.
+    fn hand_over(&mut self, mut batch: RecordBatch) -> bool {
+        let began = Instant::now();
+        let mut paused = false;
+        while !batch.is_empty() {
+            let last_offsets = batch.last_offsets();
+            match self.queue.try_send(batch) {
+                Ok(()) => {
+                    self.consumer.context().handed_over(&last_offsets);
+                    break;
+                }
+                Err(TrySendError::Full(back)) => batch = back,
+                Err(TrySendError::Closed(_)) => return false,
+            }
+            if began.elapsed() < PAUSE_AFTER {
+                // Whoever takes a batch wakes us.
+                std::thread::park_timeout(POLL);
+            } else {
+                paused = true;
+                self.answer_the_group();
+                batch = self.without_revoked(batch);
+            }
+        }
+        if paused && let Err(error) = self.for_all_partitions(BaseConsumer::resume) {
+            tracing::error!(%error, "partitions could not be resumed");
+        }
+        true
+    }
+
+    /// What has moved away before it was handed over is not ours to write.
+    fn without_revoked(&self, batch: RecordBatch) -> RecordBatch {
+        let revoked = self.consumer.context().take_revoked();
+        if revoked.is_empty() {
+            batch
+        } else {
+            batch.filter(|record| !revoked.contains(&record.partition))
+        }
+    }
+
+    /// Takes no records for a while, and answers the group's calls.
+    fn answer_the_group(&mut self) {
+        // Each time: what was assigned meanwhile is not paused.
+        if let Err(error) = self.for_all_partitions(BaseConsumer::pause) {
+            tracing::warn!(%error, "partitions could not be paused");
+        }
+        let mut early = std::mem::take(&mut self.early);
+        self.receive(POLL, &mut early);
+        self.early = early;
+    }
+
+    fn for_all_partitions(
+        &self,
+        change: fn(&BaseConsumer<Membership>, &TopicPartitionList) -> KafkaResult<()>,
+    ) -> KafkaResult<()> {
+        change(&self.consumer, &self.consumer.assignment()?)
+    }
 }

@@ -31,6 +31,8 @@ pub struct DeadLetters {
     path: PathBuf,
     file: Option<File>,
     count: u64,
+    /// Whether letters were kept that may not be on disk yet.
+    unsecured: bool,
 }
 
 impl DeadLetters {
@@ -41,10 +43,11 @@ impl DeadLetters {
             path,
             file: None,
             count: 0,
+            unsecured: false,
         }
     }
 
-    /// Keeps one; on disk when this returns.
+    /// Keeps one. It is on disk after [`DeadLetters::secure`].
     ///
     /// # Errors
     /// When it cannot be written: the record's offset must not be let go then.
@@ -56,8 +59,20 @@ impl DeadLetters {
         let mut line = serde_json::to_vec(letter)?;
         line.push(b'\n');
         file.write_all(&line)?;
-        file.sync_data()?;
+        self.unsecured = true;
         self.count += 1;
+        Ok(())
+    }
+
+    /// All that were kept are on disk when this returns.
+    ///
+    /// # Errors
+    /// When they are not: their records' offsets must not be let go then.
+    pub fn secure(&mut self) -> std::io::Result<()> {
+        if let (true, Some(file)) = (self.unsecured, &self.file) {
+            file.sync_data()?;
+            self.unsecured = false;
+        }
         Ok(())
     }
 

@@ -1,18 +1,29 @@
 //! A Debezium envelope becomes a document of the read model.
 
+use std::borrow::Cow;
+
+use uuid::Uuid;
+
 use crate::debezium::Envelope;
 use crate::event::{EventId, EventType};
 use crate::store::{DocumentParts, Documents};
 use crate::timeline::Stamp;
 
-/// What the pipeline has to know of an event besides its document.
+/// A record decoded: the event besides its document.
 #[derive(Debug, Clone)]
-pub struct Decoded {
+pub struct Decoded<'v> {
+    /// The run that made it.
+    pub run_id: Cow<'v, str>,
+    /// What else the pipeline has to know of it.
+    pub facts: Facts,
+}
+
+/// What the pipeline has to know of an event until its document is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
     /// Which event.
     pub id: EventId,
-    /// The run that made it.
-    pub run_id: String,
-    /// Its position in that run.
+    /// Its position in its run.
     pub seq: u64,
     /// What kind.
     pub event_type: EventType,
@@ -42,52 +53,65 @@ impl Rejected {
     }
 }
 
-/// Decodes a record's value, its document behind those in `documents`. `None`: nothing to write (a tombstone, a change
-/// that is no insert, or an event of a run that `wants` does not ask for).
-///
-/// # Errors
-/// When the value is no envelope, or its row is no event.
-pub fn decode(
-    value: Option<&[u8]>,
-    wants: impl FnOnce(&str) -> bool,
-    documents: &mut Documents,
-) -> Result<Option<Decoded>, Rejected> {
-    let Some(value) = value else { return Ok(None) };
-    let envelope = Envelope::parse(value).map_err(|e| Rejected::new(e, None))?;
-    let Some(row) = envelope.inserted() else {
-        return Ok(None);
-    };
-    if !wants(&row.run_id) {
-        return Ok(None);
+/// Decodes record after record.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    /// The payload at hand, its escapes resolved.
+    payload: Vec<u8>,
+}
+
+impl Decoder {
+    /// Decodes a record's value, its document behind those that are where `place` puts documents of its aggregate.
+    /// `None`: nothing to write (a tombstone, a change that is no insert, or an event of a run that `wants` does not ask
+    /// for).
+    ///
+    /// # Errors
+    /// When the value is no envelope, or its row is no event. No document is added then.
+    pub fn decode<'v, 'd>(
+        &mut self,
+        value: Option<&'v [u8]>,
+        wants: impl FnOnce(&str) -> bool,
+        place: impl FnOnce(Uuid) -> &'d mut Documents,
+    ) -> Result<Option<Decoded<'v>>, Rejected> {
+        let Some(value) = value else { return Ok(None) };
+        let envelope = Envelope::parse(value).map_err(|e| Rejected::new(e, None))?;
+        let (handed_on, source) = (envelope.handed_on(), envelope.source);
+        let Some(row) = envelope.into_inserted() else {
+            return Ok(None);
+        };
+        if !wants(&row.run_id) {
+            return Ok(None);
+        }
+        let id = row.id;
+        let rejected = |reason: &dyn ToString| Rejected::new(reason.to_string(), Some(id));
+        let event_type: EventType = row.event_type.parse().map_err(|e| rejected(&e))?;
+        let payload = row.payload.resolve(&mut self.payload);
+        let parts = DocumentParts {
+            id,
+            run_id: &row.run_id,
+            seq: row.seq,
+            event_type: event_type.as_str(),
+            aggregate_type: &row.aggregate_type,
+            aggregate_id: row.aggregate_id,
+            payload_json: payload.map_err(|e| rejected(&e))?,
+            created_at_us: row.created_at_us,
+            lsn: source.lsn,
+            tx_id: source.tx_id,
+        };
+        place(row.aggregate_id)
+            .push(&parts)
+            .map_err(|e| rejected(&e))?;
+        let facts = Facts {
+            id,
+            seq: row.seq,
+            event_type,
+            handed_on,
+            source_lsn: source.lsn,
+            source_xid: source.tx_id,
+        };
+        Ok(Some(Decoded {
+            run_id: row.run_id,
+            facts,
+        }))
     }
-    let id = row.id;
-    let event_type: EventType = row
-        .event_type
-        .parse()
-        .map_err(|e| Rejected::new(e, Some(id)))?;
-    let source = &envelope.source;
-    let parts = DocumentParts {
-        id,
-        run_id: &row.run_id,
-        seq: row.seq,
-        event_type: event_type.as_str(),
-        aggregate_type: &row.aggregate_type,
-        aggregate_id: row.aggregate_id,
-        payload_json: &row.payload,
-        created_at_us: row.created_at_us,
-        lsn: source.lsn,
-        tx_id: source.tx_id,
-    };
-    documents
-        .push(&parts)
-        .map_err(|e| Rejected::new(e, Some(id)))?;
-    Ok(Some(Decoded {
-        id,
-        run_id: row.run_id.clone().into_owned(),
-        seq: row.seq,
-        event_type,
-        handed_on: envelope.handed_on(),
-        source_lsn: source.lsn,
-        source_xid: source.tx_id,
-    }))
 }

@@ -5,8 +5,12 @@
 
 mod dead_letters;
 mod decode;
+mod lane;
 mod records;
 mod stage;
+mod under_way;
+mod worker;
+mod write;
 
 use std::future::Future;
 
@@ -14,7 +18,7 @@ use crate::event::{EventId, EventType};
 use crate::timeline::Written;
 
 pub use dead_letters::{DeadLetter, DeadLetters};
-pub use decode::{Decoded, Rejected, decode};
+pub use decode::{Decoded, Decoder, Facts, Rejected};
 pub use records::{Record, RecordBatch};
 pub use stage::{Stage, StageConfig, StageEnd, StageError};
 

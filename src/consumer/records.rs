@@ -92,6 +92,29 @@ impl RecordBatch {
         (0..self.len()).map(|index| self.get(index))
     }
 
+    /// The last offset of each partition.
+    #[must_use]
+    pub fn last_offsets(&self) -> Vec<(i32, i64)> {
+        let mut last: Vec<(i32, i64)> = Vec::new();
+        for entry in &self.records {
+            match last.iter_mut().find(|(known, _)| *known == entry.partition) {
+                Some((_, offset)) => *offset = entry.offset,
+                None => last.push((entry.partition, entry.offset)),
+            }
+        }
+        last
+    }
+
+    /// The records that `keep` keeps.
+    #[must_use]
+    pub fn filter(&self, keep: impl Fn(&Record<'_>) -> bool) -> Self {
+        let mut kept = Self::default();
+        self.iter()
+            .filter(keep)
+            .for_each(|record| kept.push(record));
+        kept
+    }
+
     /// Keeps the first `len` records.
     pub fn truncate(&mut self, len: usize) {
         self.records.truncate(len);
@@ -121,6 +144,9 @@ mod tests {
         records.into_iter().for_each(|record| batch.push(record));
         assert!(batch.iter().eq(records));
         assert_eq!((batch.len(), batch.bytes()), (4, 7));
+        let odd = batch.filter(|record| record.offset % 2 == 1);
+        assert!(odd.iter().eq([records[0], records[2]]));
+        assert_eq!(batch.last_offsets(), [(3, 10)]);
         batch.truncate(2);
         assert!(batch.iter().eq(records.into_iter().take(2)));
     }

@@ -1,21 +1,36 @@
-//! The processing stage: as much as is waiting, at most a batch, decoded, written in one command, acknowledged, let go.
+//! The processing stage: records decoded by workers, gathered by lane, written, acknowledged, let go.
 //!
-//! A single event goes at once; where events queue up they go together. There is no timer to wait for.
+//! A single event goes at once; where events queue up they go together, "as much as is waiting, at most a batch". There
+//! is no timer to wait for.
+//!
+//! Batches of records are decoded side by side and enter the lanes in the order they came in. An aggregate has one lane,
+//! and a lane one write in flight, so what happened to an aggregate is written in its order. Offsets are let go in the
+//! order of their partition, when everything up to them is written or put aside.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::{FuturesOrdered, FuturesUnordered};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    DeadLetter, DeadLetters, Decoded, Record, RecordBatch, RecordSource, Rejected, StageObserver,
-    decode,
-};
-use crate::store::{Documents, Store, StoreError};
-use crate::timeline::{Clock, Stamp, Written};
+use super::lane::{Event, Lane, Share};
+use super::under_way::UnderWay;
+use super::worker::{Sorted, sort};
+use super::write::{Write, write};
+use super::{DeadLetter, DeadLetters, Record, RecordBatch, RecordSource, Rejected, StageObserver};
+use crate::store::{Refusal, Store, StoreError, document_run_id};
+use crate::timeline::{Clock, Written};
 
-/// First and longest pause before a write is tried again.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// Fewer records than this are decoded on the spot: to hand them to a worker would take longer.
+const WORTH_A_WORKER: usize = 32;
+/// Records that are taken before earlier ones are written, where the writes in flight do not ask for more.
+const LEAST_UNDER_WAY: usize = 2_048;
+/// Bytes of records under way at which no more are taken.
+const MOST_BYTES_UNDER_WAY: usize = 16 * 1024 * 1024;
 
 /// How the stage works.
 #[derive(Debug, Clone)]
@@ -24,6 +39,10 @@ pub struct StageConfig {
     pub topic: String,
     /// Most documents in one write.
     pub batch_size: usize,
+    /// Most writes in flight. The documents of one aggregate are never in two of them.
+    pub writes_in_flight: usize,
+    /// Most batches of records decoded at the same time; 1 decodes where the stage runs.
+    pub workers: usize,
     /// Longest time the store may be away before the stage gives up.
     pub store_outage: Duration,
 }
@@ -69,14 +88,20 @@ pub enum StageEnd {
 /// The stage.
 pub struct Stage<R, S> {
     source: R,
-    store: S,
+    store: Arc<S>,
     observer: Arc<dyn StageObserver>,
     dead_letters: DeadLetters,
     config: StageConfig,
     clock: Clock,
+    under_way: UnderWay,
+    decoding: FuturesOrdered<JoinHandle<Sorted>>,
+    lanes: Vec<Lane>,
+    writing: FuturesUnordered<WriteInFlight>,
 }
 
-impl<R: RecordSource, S: Store> Stage<R, S> {
+type WriteInFlight = Pin<Box<dyn Future<Output = Write> + Send>>;
+
+impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
     /// A stage between `source` and `store`.
     pub fn new(
         source: R,
@@ -86,13 +111,19 @@ impl<R: RecordSource, S: Store> Stage<R, S> {
         config: StageConfig,
         clock: Clock,
     ) -> Self {
+        let mut lanes = Vec::new();
+        lanes.resize_with(config.writes_in_flight.max(1), Lane::default);
         Self {
             source,
-            store,
+            store: Arc::new(store),
             observer,
             dead_letters,
             config,
             clock,
+            under_way: UnderWay::default(),
+            decoding: FuturesOrdered::new(),
+            lanes,
+            writing: FuturesUnordered::new(),
         }
     }
 
@@ -106,184 +137,190 @@ impl<R: RecordSource, S: Store> Stage<R, S> {
     }
 
     async fn work(&mut self, stop: &CancellationToken) -> Result<StageEnd, StageError> {
-        let mut batch = Batch::default();
+        let mut end = None;
         loop {
-            let records = tokio::select! {
+            self.begin_writes(stop);
+            let takes_more = end.is_none() && self.has_room();
+            tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(StageEnd::Stopped),
-                records = self.source.recv() => records,
-            };
-            let Some(records) = records else {
-                return Ok(StageEnd::Exhausted);
-            };
-            for index in 0..records.len() {
-                self.take(&records, index, &mut batch)?;
-                if batch.documents.len() >= self.config.batch_size
-                    && !self.write(&records, &mut batch, stop).await?
-                {
-                    return Ok(StageEnd::Stopped);
+                () = stop.cancelled(), if end.is_none() => end = Some(StageEnd::Stopped),
+                Some(write) = self.writing.next() => {
+                    if !self.end_write(write)? {
+                        return Ok(StageEnd::Stopped);
+                    }
                 }
-            }
-            if !batch.documents.is_empty() && !self.write(&records, &mut batch, stop).await? {
-                return Ok(StageEnd::Stopped);
-            }
-            for (partition, offset) in batch.offsets.drain(..) {
-                self.source.written(partition, offset);
+                Some(sorted) = self.decoding.next() => match sorted {
+                    Ok(sorted) => self.enter(sorted)?,
+                    Err(ended) => resume(ended),
+                },
+                records = self.source.recv(), if takes_more => match records {
+                    Some(records) => self.take(records)?,
+                    None => end = Some(StageEnd::Exhausted),
+                },
+                else => return Ok(end.unwrap_or(StageEnd::Exhausted)),
             }
         }
     }
 
-    /// Decodes a record into the batch, or puts it aside.
-    fn take(
-        &mut self,
-        records: &RecordBatch,
-        index: usize,
-        batch: &mut Batch,
-    ) -> Result<(), StageError> {
-        let record = records.get(index);
-        batch.reached(record.partition, record.offset);
-        let wants = |run_id: &str| self.observer.wants(run_id);
-        match decode(record.value, wants, &mut batch.documents) {
-            Ok(Some(decoded)) => {
-                self.observer.consumed(&decoded.run_id, decoded.seq);
-                batch.events.push(InFlight { decoded, index });
-                Ok(())
-            }
-            Ok(None) => Ok(()),
-            Err(rejected) => self.put_aside(record, rejected),
+    /// Whether another batch may be taken: what is under way is bounded, in records and in bytes.
+    fn has_room(&self) -> bool {
+        let in_writes = 2 * self.config.batch_size * self.lanes.len();
+        self.under_way.records() < in_writes.max(LEAST_UNDER_WAY)
+            && self.under_way.bytes() < MOST_BYTES_UNDER_WAY
+            && self.decoding.len() < self.config.workers.max(1)
+    }
+
+    /// Has the records decoded: on the spot where they are few, else by a worker.
+    fn take(&mut self, records: RecordBatch) -> Result<(), StageError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let records = Arc::new(records);
+        let number = self.under_way.take(Arc::clone(&records));
+        let (lanes, observer) = (self.lanes.len(), Arc::clone(&self.observer));
+        let alone = self.config.workers <= 1 || records.len() < WORTH_A_WORKER;
+        if alone && self.decoding.is_empty() {
+            return self.enter(sort(number, &records, lanes, &*observer));
+        }
+        self.decoding.push_back(tokio::spawn(async move {
+            sort(number, &records, lanes, &*observer)
+        }));
+        Ok(())
+    }
+
+    /// A decoded batch enters the lanes; what makes no document is put aside.
+    fn enter(&mut self, sorted: Sorted) -> Result<(), StageError> {
+        let finished = sorted.passed_over + sorted.rejected.len();
+        for (index, rejected) in sorted.rejected {
+            self.put_aside(sorted.batch, index, rejected)?;
+        }
+        self.under_way.dealt_with(sorted.batch, finished);
+        for (lane, share) in self.lanes.iter_mut().zip(sorted.shares) {
+            lane.add(share, self.config.batch_size.max(1));
+        }
+        if finished > 0 {
+            self.release()?;
+        }
+        Ok(())
+    }
+
+    /// Every lane that has something waiting and nothing in flight begins a write.
+    fn begin_writes(&mut self, stop: &CancellationToken) {
+        for (number, lane) in self.lanes.iter_mut().enumerate() {
+            let Some(share) = lane.begin() else { continue };
+            self.writing.push(Box::pin(write(
+                Arc::clone(&self.store),
+                share,
+                number,
+                self.config.store_outage,
+                self.clock,
+                stop.clone(),
+            )));
         }
     }
 
-    fn put_aside(&mut self, record: Record<'_>, rejected: Rejected) -> Result<(), StageError> {
-        let letter = DeadLetter {
-            reason: rejected.reason,
-            topic: self.config.topic.clone(),
-            partition: record.partition,
-            offset: record.offset,
-            id: rejected.id,
-            value: record
-                .value
-                .map(String::from_utf8_lossy)
-                .unwrap_or_default()
-                .into_owned(),
+    /// Tells of what was written. False when it was not, for it was asked to stop meanwhile.
+    fn end_write(&mut self, write: Write) -> Result<bool, StageError> {
+        let Some(outcome) = write.outcome? else {
+            return Ok(false);
         };
+        self.lanes[write.lane].end();
+        let Share { documents, events } = write.share;
+        let mut refusals = outcome.refusals.into_iter().peekable();
+        for (index, event) in events.iter().enumerate() {
+            if let Some(refusal) = refusals.next_if(|refusal| refusal.index == index) {
+                self.put_aside(event.batch, event.index, refused(event, &refusal))?;
+            } else {
+                let record = self.under_way.batch(event.batch).get(event.index);
+                let facts = &event.facts;
+                let stamps = Written {
+                    td: facts.handed_on,
+                    t2: record.appended,
+                    t3: record.received,
+                    t4: write.issued,
+                    t5: write.acknowledged,
+                    source_lsn: facts.source_lsn,
+                    source_xid: facts.source_xid,
+                };
+                let run_id = document_run_id(documents.get(index)).unwrap_or_default();
+                self.observer
+                    .written(run_id, facts.id, facts.event_type, facts.seq, stamps);
+            }
+            self.under_way.dealt_with(event.batch, 1);
+        }
+        self.release()?;
+        Ok(true)
+    }
+
+    fn put_aside(
+        &mut self,
+        batch: u64,
+        index: usize,
+        rejected: Rejected,
+    ) -> Result<(), StageError> {
+        let record = self.under_way.batch(batch).get(index);
+        let letter = letter(&self.config.topic, record, rejected);
         tracing::error!(
             partition = letter.partition,
             offset = letter.offset,
             reason = letter.reason,
             "record put aside"
         );
-        self.dead_letters
-            .keep(&letter)
-            .map_err(|cause| StageError::DeadLetters {
-                path: self.dead_letters.path().to_owned(),
-                cause,
-            })?;
+        let kept = self.dead_letters.keep(&letter);
+        kept.map_err(|cause| self.no_dead_letters(cause))?;
         self.observer.dead_letter(&letter);
         Ok(())
     }
 
-    /// Writes the batch, trying again while the store is away. False when it was asked to stop meanwhile.
-    async fn write(
-        &mut self,
-        records: &RecordBatch,
-        batch: &mut Batch,
-        stop: &CancellationToken,
-    ) -> Result<bool, StageError> {
-        let began = Instant::now();
-        let mut pause = BACK_OFF.0;
-        let issued = self.clock.now();
-        let outcome = loop {
-            match self.store.upsert(&batch.documents).await {
-                Ok(outcome) => break outcome,
-                Err(cause)
-                    if cause.is_transient() && began.elapsed() < self.config.store_outage =>
-                {
-                    tracing::warn!(%cause, documents = batch.documents.len(), "the store did not take a write; trying again");
-                    tokio::select! {
-                        () = stop.cancelled() => return Ok(false),
-                        () = tokio::time::sleep(pause) => {}
-                    }
-                    pause = (pause * 2).min(BACK_OFF.1);
-                }
-                Err(cause) => {
-                    return Err(StageError::Store {
-                        cause,
-                        tried_for: began.elapsed(),
-                    });
-                }
-            }
-        };
-        let acknowledged = self.clock.now();
-        let mut refusals = outcome.refusals.into_iter().peekable();
-        for (index, event) in batch.events.drain(..).enumerate() {
-            let record = records.get(event.index);
-            if let Some(refusal) = refusals.next_if(|refusal| refusal.index == index) {
-                let reason = format!(
-                    "refused by the store: {} (code {})",
-                    refusal.message, refusal.code
-                );
-                self.put_aside(
-                    record,
-                    Rejected {
-                        reason,
-                        id: Some(event.decoded.id),
-                    },
-                )?;
-            } else {
-                let d = &event.decoded;
-                self.observer.written(
-                    &d.run_id,
-                    d.id,
-                    d.event_type,
-                    d.seq,
-                    event.stamps(record, issued, acknowledged),
-                );
-            }
-        }
-        batch.documents.clear();
-        Ok(true)
+    /// Lets go of the offsets up to which everything is dealt with; what was put aside is on disk by then.
+    fn release(&mut self) -> Result<(), StageError> {
+        let secured = self.dead_letters.secure();
+        secured.map_err(|cause| self.no_dead_letters(cause))?;
+        let source = &mut self.source;
+        self.under_way
+            .release(|partition, offset| source.written(partition, offset));
+        Ok(())
     }
-}
 
-/// What is on its way to the store.
-#[derive(Default)]
-struct Batch {
-    documents: Documents,
-    events: Vec<InFlight>,
-    /// The last offset taken, by partition.
-    offsets: Vec<(i32, i64)>,
-}
-
-impl Batch {
-    fn reached(&mut self, partition: i32, offset: i64) {
-        match self
-            .offsets
-            .iter_mut()
-            .find(|(known, _)| *known == partition)
-        {
-            Some((_, last)) => *last = offset,
-            None => self.offsets.push((partition, offset)),
+    fn no_dead_letters(&self, cause: std::io::Error) -> StageError {
+        StageError::DeadLetters {
+            path: self.dead_letters.path().to_owned(),
+            cause,
         }
     }
 }
 
-struct InFlight {
-    decoded: Decoded,
-    /// Its record's position among those that came together.
-    index: usize,
-}
-
-impl InFlight {
-    fn stamps(&self, record: Record<'_>, t4: Stamp, t5: Stamp) -> Written {
-        Written {
-            td: self.decoded.handed_on,
-            t2: record.appended,
-            t3: record.received,
-            t4,
-            t5,
-            source_lsn: self.decoded.source_lsn,
-            source_xid: self.decoded.source_xid,
-        }
+/// A worker that panicked takes the stage with it.
+fn resume(ended: tokio::task::JoinError) {
+    if let Ok(panic) = ended.try_into_panic() {
+        std::panic::resume_unwind(panic);
     }
 }
+
+fn refused(event: &Event, refusal: &Refusal) -> Rejected {
+    Rejected {
+        reason: format!(
+            "refused by the store: {} (code {})",
+            refusal.message, refusal.code
+        ),
+        id: Some(event.facts.id),
+    }
+}
+
+fn letter(topic: &str, record: Record<'_>, rejected: Rejected) -> DeadLetter {
+    DeadLetter {
+        reason: rejected.reason,
+        topic: topic.to_owned(),
+        partition: record.partition,
+        offset: record.offset,
+        id: rejected.id,
+        value: record
+            .value
+            .map(String::from_utf8_lossy)
+            .unwrap_or_default()
+            .into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

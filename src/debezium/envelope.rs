@@ -4,78 +4,72 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::event::EventId;
+use crate::json::{JsonText, NotJson, Reader};
 use crate::timeline::Stamp;
 
 /// A change event of the outbox table.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Envelope<'a> {
     /// `c`reate, `u`pdate, `d`elete, `r`ead (snapshot), `t`runcate, `m`essage.
-    #[serde(borrow)]
     pub op: Cow<'a, str>,
     /// The row after the change.
-    #[serde(borrow, default)]
     pub after: Option<OutboxAfter<'a>>,
     /// Where it came from.
     pub source: Source,
     /// When Debezium made this event, nanoseconds since the Unix epoch, on Connect's clock (microseconds in truth).
-    #[serde(default)]
     pub ts_ns: Option<i64>,
     /// The same in milliseconds, in every version of Debezium.
-    #[serde(default)]
     pub ts_ms: Option<i64>,
 }
 
 /// Where a change came from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Source {
     /// Position of the row in the WAL.
-    #[serde(default)]
     pub lsn: Option<u64>,
     /// Transaction.
-    #[serde(default, rename = "txId")]
     pub tx_id: Option<u64>,
 }
 
 /// A row of the outbox as Debezium writes it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct OutboxAfter<'a> {
     /// Primary key.
     pub id: EventId,
     /// The run that made it.
-    #[serde(borrow)]
     pub run_id: Cow<'a, str>,
     /// Its position in that run.
     pub seq: u64,
     /// What happened.
-    #[serde(borrow)]
     pub event_type: Cow<'a, str>,
     /// To what kind of thing.
-    #[serde(borrow)]
     pub aggregate_type: Cow<'a, str>,
     /// To which one.
     pub aggregate_id: Uuid,
     /// The event as a JSON text: `jsonb` is `io.debezium.data.Json`, a string.
-    #[serde(borrow)]
-    pub payload: Cow<'a, str>,
+    pub payload: JsonText<'a>,
     /// Microseconds since the Unix epoch; `timestamptz` is `io.debezium.time.ZonedTimestamp`, an ISO 8601 text.
-    #[serde(rename = "created_at", deserialize_with = "zoned_timestamp")]
     pub created_at_us: i64,
 }
 
 /// A value that is no change event of the outbox.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a Debezium change event of the outbox table: {0}")]
-pub struct EnvelopeError(#[from] serde_json::Error);
+pub struct EnvelopeError(Flaw);
 
-/// With `schemas.enable` the converter wraps the event.
-#[derive(Deserialize)]
-struct Wrapped<'a> {
-    #[serde(borrow)]
-    payload: Envelope<'a>,
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+enum Flaw {
+    #[error("not UTF-8 from byte {0} on")]
+    NotUtf8(usize),
+    #[error(transparent)]
+    NotJson(#[from] NotJson),
+    #[error("missing field `{0}`")]
+    Missing(&'static str),
+    #[error("{field} is {found}")]
+    Field { field: &'static str, found: String },
 }
 
 impl<'a> Envelope<'a> {
@@ -84,22 +78,50 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// When it is not JSON, or lacks a field, or a field is not what it must be.
     pub fn parse(value: &'a [u8]) -> Result<Self, EnvelopeError> {
-        match serde_json::from_slice(value) {
-            Ok(envelope) => Ok(envelope),
-            Err(error) if error.is_data() => match serde_json::from_slice::<Wrapped<'a>>(value) {
-                Ok(wrapped) => Ok(wrapped.payload),
-                // What the usual form lacked says more.
-                Err(_) => Err(error.into()),
-            },
-            Err(error) => Err(error.into()),
+        let read = || {
+            let text =
+                std::str::from_utf8(value).map_err(|error| Flaw::NotUtf8(error.valid_up_to()))?;
+            let mut json = Reader::new(text);
+            let envelope = Self::read(&mut json)?;
+            json.end()?;
+            Ok(envelope)
+        };
+        read().map_err(EnvelopeError)
+    }
+
+    fn read(json: &mut Reader<'a>) -> Result<Self, Flaw> {
+        let (mut op, mut after, mut source, mut ts_ns, mut ts_ms) = (None, None, None, None, None);
+        let mut wrapped = None;
+        members(json, |name, json| {
+            match name {
+                "op" => op = Some(text(json, "op")?),
+                "after" => after = or_null(json, OutboxAfter::read)?,
+                "source" => source = Some(Source::read(json)?),
+                "ts_ns" => ts_ns = or_null(json, |json| number(json, "ts_ns"))?,
+                "ts_ms" => ts_ms = or_null(json, |json| number(json, "ts_ms"))?,
+                // With schemas.enable the converter wraps the event.
+                "payload" => wrapped = or_null(json, Self::read)?,
+                _ => json.skip()?,
+            }
+            Ok(())
+        })?;
+        if let (None, Some(wrapped)) = (&op, wrapped) {
+            return Ok(wrapped);
         }
+        Ok(Self {
+            op: op.ok_or(Flaw::Missing("op"))?,
+            after,
+            source: source.ok_or(Flaw::Missing("source"))?,
+            ts_ns,
+            ts_ms,
+        })
     }
 
     /// The row, where this is an insert (or a row read by a snapshot).
     #[must_use]
-    pub fn inserted(&self) -> Option<&OutboxAfter<'a>> {
+    pub fn into_inserted(self) -> Option<OutboxAfter<'a>> {
         if matches!(&*self.op, "c" | "r") {
-            self.after.as_ref()
+            self.after
         } else {
             None
         }
@@ -114,10 +136,120 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn zoned_timestamp<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    let text = Cow::<'de, str>::deserialize(deserializer)?;
-    let instant: jiff::Timestamp = text.parse().map_err(|e| {
-        serde::de::Error::custom(format!("created_at {text:?} is no timestamp: {e}"))
+impl Source {
+    fn read(json: &mut Reader<'_>) -> Result<Self, Flaw> {
+        let mut source = Self::default();
+        members(json, |name, json| {
+            match name {
+                "lsn" => source.lsn = or_null(json, |json| number(json, "lsn"))?,
+                "txId" => source.tx_id = or_null(json, |json| number(json, "txId"))?,
+                _ => json.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(source)
+    }
+}
+
+impl<'a> OutboxAfter<'a> {
+    fn read(json: &mut Reader<'a>) -> Result<Self, Flaw> {
+        let (mut id, mut run_id, mut seq, mut event_type) = (None, None, None, None);
+        let (mut aggregate_type, mut aggregate_id, mut payload) = (None, None, None);
+        let mut created_at_us = None;
+        members(json, |name, json| {
+            match name {
+                "id" => id = Some(EventId(uuid(json, "id")?)),
+                "run_id" => run_id = Some(text(json, "run_id")?),
+                "seq" => seq = Some(number(json, "seq")?),
+                "event_type" => event_type = Some(text(json, "event_type")?),
+                "aggregate_type" => aggregate_type = Some(text(json, "aggregate_type")?),
+                "aggregate_id" => aggregate_id = Some(uuid(json, "aggregate_id")?),
+                "payload" => payload = Some(string(json, "payload")?),
+                "created_at" => created_at_us = Some(instant_us(json, "created_at")?),
+                _ => json.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(Self {
+            id: id.ok_or(Flaw::Missing("id"))?,
+            run_id: run_id.ok_or(Flaw::Missing("run_id"))?,
+            seq: seq.ok_or(Flaw::Missing("seq"))?,
+            event_type: event_type.ok_or(Flaw::Missing("event_type"))?,
+            aggregate_type: aggregate_type.ok_or(Flaw::Missing("aggregate_type"))?,
+            aggregate_id: aggregate_id.ok_or(Flaw::Missing("aggregate_id"))?,
+            payload: payload.ok_or(Flaw::Missing("payload"))?,
+            created_at_us: created_at_us.ok_or(Flaw::Missing("created_at"))?,
+        })
+    }
+}
+
+/// Goes through an object's members; `member` reads or passes over each one's value.
+fn members<'a>(
+    json: &mut Reader<'a>,
+    mut member: impl FnMut(&str, &mut Reader<'a>) -> Result<(), Flaw>,
+) -> Result<(), Flaw> {
+    let mut more = json.begin(b'{', b'}')?;
+    while more {
+        let name = json.name()?;
+        // A name with half a surrogate in it is none that is looked for.
+        member(&name.to_cow().unwrap_or_default(), json)?;
+        more = json.goes_on(b'}')?;
+    }
+    Ok(())
+}
+
+fn or_null<'a, T>(
+    json: &mut Reader<'a>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Flaw>,
+) -> Result<Option<T>, Flaw> {
+    if json.peek()? == b'n' {
+        json.literal("null")?;
+        return Ok(None);
+    }
+    read(json).map(Some)
+}
+
+fn string<'a>(json: &mut Reader<'a>, field: &'static str) -> Result<JsonText<'a>, Flaw> {
+    if json.peek()? == b'"' {
+        return Ok(json.string()?);
+    }
+    json.skip()?;
+    let found = "no string".to_owned();
+    Err(Flaw::Field { field, found })
+}
+
+fn text<'a>(json: &mut Reader<'a>, field: &'static str) -> Result<Cow<'a, str>, Flaw> {
+    string(json, field)?.to_cow().map_err(|error| Flaw::Field {
+        field,
+        found: format!("no text: {error}"),
+    })
+}
+
+fn number<T: std::str::FromStr>(json: &mut Reader<'_>, field: &'static str) -> Result<T, Flaw> {
+    let no_number = |found: String| Flaw::Field { field, found };
+    if !matches!(json.peek()?, b'-' | b'0'..=b'9') {
+        json.skip()?;
+        return Err(no_number("no number".to_owned()));
+    }
+    let number = json.number()?;
+    let parsed = number.text.parse();
+    parsed.map_err(|_| no_number(format!("{}, which it cannot be", number.text)))
+}
+
+fn uuid(json: &mut Reader<'_>, field: &'static str) -> Result<Uuid, Flaw> {
+    let text = text(json, field)?;
+    Uuid::try_parse(&text).map_err(|error| Flaw::Field {
+        field,
+        found: format!("{text:?}, no UUID: {error}"),
+    })
+}
+
+fn instant_us(json: &mut Reader<'_>, field: &'static str) -> Result<i64, Flaw> {
+    let text = text(json, field)?;
+    let instant: Result<jiff::Timestamp, _> = text.parse();
+    let instant = instant.map_err(|error| Flaw::Field {
+        field,
+        found: format!("{text:?}, no timestamp: {error}"),
     })?;
     Ok(instant.as_microsecond())
 }
@@ -135,10 +267,6 @@ mod tests {
     #[test]
     fn an_insert_is_read_without_copying_plain_text() {
         let envelope = Envelope::parse(EVENT.as_bytes()).unwrap();
-        let row = envelope.inserted().unwrap();
-        assert_eq!((row.seq, &*row.payload), (41, r#"{"name": "A \"B\" C"}"#));
-        assert!(matches!(row.run_id, Cow::Borrowed("r-1")));
-        assert_eq!(row.created_at_us, 1_795_486_293_123_456);
         assert_eq!(
             envelope.source,
             Source {
@@ -147,6 +275,12 @@ mod tests {
             }
         );
         assert_eq!(envelope.handed_on(), Some(Stamp(1_795_486_293_500_123_456)));
+        let row = envelope.into_inserted().unwrap();
+        let mut buffer = Vec::new();
+        let payload = row.payload.resolve(&mut buffer).unwrap();
+        assert_eq!((row.seq, payload), (41, r#"{"name": "A \"B\" C"}"#));
+        assert!(matches!(row.run_id, Cow::Borrowed("r-1")));
+        assert_eq!(row.created_at_us, 1_795_486_293_123_456);
     }
 
     #[test]
@@ -164,9 +298,22 @@ mod tests {
         assert!(
             Envelope::parse(delete.as_bytes())
                 .unwrap()
-                .inserted()
+                .into_inserted()
                 .is_none()
         );
+    }
+
+    #[test]
+    fn names_may_be_spelled_with_escapes_and_come_in_any_order() {
+        let spelled = EVENT.replacen("\"after\"", "\"\\u0061fter\"", 1);
+        assert_eq!(
+            Envelope::parse(spelled.as_bytes()).unwrap(),
+            Envelope::parse(EVENT.as_bytes()).unwrap()
+        );
+        let turned = r#"{"source":{"txId":2,"ts_ms":[{}]},"ts_ms":7,"op":"d","after":null}"#;
+        let envelope = Envelope::parse(turned.as_bytes()).unwrap();
+        assert_eq!(envelope.source.tx_id, Some(2));
+        assert_eq!(envelope.handed_on(), Some(Stamp(7_000_000)));
     }
 
     #[test]
@@ -178,6 +325,21 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(error.contains("created_at"), "{error}");
+        for (from, to, says) in [
+            ("\"seq\":41", "\"seq\":-1", "seq is -1"),
+            ("\"seq\":41", "\"seq\":\"41\"", "seq is no number"),
+            ("\"UserCreated\"", "{}", "event_type is no string"),
+            ("0000000001\"", "01\"", "no UUID"),
+            ("\"lsn\":24023128", "\"lsn\":024", "no JSON at byte"),
+        ] {
+            let error = Envelope::parse(EVENT.replacen(from, to, 1).as_bytes()).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+        }
+        let error = Envelope::parse(b"{\"op\":\"\xff\"}").unwrap_err();
+        assert!(
+            error.to_string().contains("not UTF-8 from byte 7"),
+            "{error}"
+        );
     }
 
     proptest! {

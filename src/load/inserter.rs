@@ -1,29 +1,30 @@
 //! The inserter: a few connections that take due transactions and commit them.
+//!
+//! It has a thread with a runtime of its own, so that neither T0 nor the next INSERT waits for whoever else is busy in
+//! this process. A transaction goes to the connection that has the fewest under way: to an idle one while there is one,
+//! else behind another, without waiting for that one's acknowledgement.
 
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use async_channel::Receiver;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, InsertError};
+use super::connection::Connection;
+use super::line::{Line, Outcome};
 use super::pacer::{End, Pacer, Transaction};
 use super::rate::{Rate, Schedule};
 use crate::config::PostgresEndpoint;
 use crate::event::{EventId, OutboxRow};
 use crate::timeline::{Clock, Nanos, Stamp};
 
-/// Longest time spent on getting a lost connection back.
-const RECONNECT_LIMIT: Duration = Duration::from_secs(30);
-const FIRST_BACK_OFF: Duration = Duration::from_millis(50);
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(2);
-/// How long an INSERT under way may go on once the load was cancelled.
-const CANCEL_GRACE: Duration = Duration::from_secs(2);
-/// Rows that wait, due, for a free connection; past them the pacing thread waits too. No row's `ts` depends on it.
+/// Transactions under way on one connection.
+const PIPELINE: usize = 8;
+/// Rows that wait, due, for a connection; past them the pacing thread waits too. No row's `ts` depends on it.
 const QUEUED_ROWS: usize = 1_024;
 /// From the last connection's readiness to the first row's due time, so that row 0 is not late by starting up.
 const LEAD: Nanos = Nanos::from_millis(2);
@@ -152,9 +153,9 @@ pub enum LoadError {
         /// Why the last attempt failed.
         cause: String,
     },
-    /// The pacing thread could not be started, or died.
-    #[error("the pacing thread of the load {0}")]
-    Pacer(String),
+    /// A thread of the load could not be started, or died.
+    #[error("a thread of the load {0}")]
+    Thread(String),
 }
 
 /// Inserts the plan's rows on its schedule, and returns when all of them are acknowledged or failed, or, after `cancel`,
@@ -175,64 +176,44 @@ pub async fn run_load<I>(
 where
     I: Iterator<Item = OutboxRow> + Send + 'static,
 {
-    let connections = plan.connections.max(1);
-    let insert_batch = plan.insert_batch.max(1);
-    let opened = (0..connections).map(|_| Connection::open(plan.endpoint, insert_batch));
-    let opened = futures_util::future::try_join_all(opened).await?;
-
-    let queued = (QUEUED_ROWS / insert_batch).max(connections);
-    let (sender, transactions) = async_channel::bounded(queued);
-    let schedule = Schedule::new(clock.now() + LEAD, plan.rate);
-    let pacer = Pacer {
-        rows: plan.rows,
-        schedule,
-        end: end_of(plan.limit, schedule, plan.rate),
-        insert_batch,
-        clock,
-        transactions: sender,
-    };
-
-    // Stops the other workers when one of them gives up; the caller's own token stays as it is.
+    // Whoever drops this future stops the load with it.
     let stop = cancel.child_token();
-    let mut workers = JoinSet::new();
-    for connection in opened {
-        let worker = Worker {
-            endpoint: plan.endpoint.clone(),
-            run_id: plan.run_id.clone(),
-            insert_batch,
-            clock,
-            observer: Arc::clone(&observer),
-            stop: stop.clone(),
-            tally: LoadSummary::default(),
+    let _stops = stop.clone().drop_guard();
+    let load = Load {
+        endpoint: plan.endpoint.clone(),
+        run_id: plan.run_id,
+        insert_batch: plan.insert_batch.max(1),
+        connections: plan.connections.max(1),
+        clock,
+        observer,
+        stop,
+    };
+    let (rows, rate, limit) = (plan.rows, plan.rate, plan.limit);
+    let (done, ended) = oneshot::channel();
+    let work = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let outcome = match runtime {
+            Ok(runtime) => runtime.block_on(load.run(rows, rate, limit)),
+            Err(error) => Err(LoadError::Thread(format!("could not be started: {error}"))),
         };
-        workers.spawn(worker.run(connection, transactions.clone()));
+        // Nobody may be waiting any more.
+        let _ = done.send(outcome);
+    };
+    spawn("load", work)?;
+    match ended.await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(LoadError::Thread("died".to_owned())),
     }
-    let paced = start(pacer)?;
+}
 
-    let mut summary = LoadSummary::default();
-    let mut failure = None;
-    while let Some(ended) = workers.join_next().await {
-        match ended {
-            Ok(Ok(tally)) => summary.add(&tally),
-            Ok(Err(error)) => {
-                failure.get_or_insert(error);
-                stop.cancel();
-            }
-            // Nobody aborts a worker, so it panicked.
-            Err(ended) => match ended.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => stop.cancel(),
-            },
-        }
-    }
-    transactions.close();
-    if let Some(error) = failure {
-        return Err(error);
-    }
-    match paced.await {
-        Ok(()) => Ok(summary),
-        Err(_) => Err(LoadError::Pacer("died: its rows panicked".to_owned())),
-    }
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), LoadError> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map(drop)
+        .map_err(|error| LoadError::Thread(format!("could not be started: {error}")))
 }
 
 fn end_of(limit: Limit, schedule: Schedule, rate: Rate) -> End {
@@ -245,162 +226,133 @@ fn end_of(limit: Limit, schedule: Schedule, rate: Rate) -> End {
     }
 }
 
-/// Starts the pacing thread; the receiver resolves when it ends.
-fn start<I>(pacer: Pacer<I>) -> Result<oneshot::Receiver<()>, LoadError>
-where
-    I: Iterator<Item = OutboxRow> + Send + 'static,
-{
-    let (done, ended) = oneshot::channel();
-    let work = move || {
-        pacer.run();
-        // The load may have ended with an error and listen no more.
-        let _ = done.send(());
-    };
-    thread::Builder::new()
-        .name("pacer".to_owned())
-        .spawn(work)
-        .map_err(|error| LoadError::Pacer(format!("could not be started: {error}")))?;
-    Ok(ended)
-}
-
-/// One connection's share of the load.
-struct Worker {
+/// What the load's thread works with.
+struct Load {
     endpoint: PostgresEndpoint,
     run_id: String,
     insert_batch: usize,
+    connections: usize,
     clock: Clock,
     observer: Arc<dyn LoadObserver>,
     stop: CancellationToken,
-    tally: LoadSummary,
 }
 
-/// What became of a transaction.
-enum Outcome {
-    Acknowledged,
-    Failed(String),
-    Cancelled,
-}
+impl Load {
+    async fn run<I>(self, rows: I, rate: Rate, limit: Limit) -> Result<LoadSummary, LoadError>
+    where
+        I: Iterator<Item = OutboxRow> + Send + 'static,
+    {
+        let opened =
+            (0..self.connections).map(|_| Connection::open(&self.endpoint, self.insert_batch));
+        let opened = futures_util::future::try_join_all(opened).await?;
+        let lines: Vec<Line> = opened
+            .into_iter()
+            .map(|connection| Line::new(connection, &self.endpoint, self.insert_batch))
+            .collect();
 
-impl Worker {
-    async fn run(
-        mut self,
-        mut connection: Connection,
-        transactions: Receiver<Transaction>,
-    ) -> Result<LoadSummary, LoadError> {
-        let stop = self.stop.clone();
-        loop {
-            let transaction = tokio::select! {
-                biased;
-                () = stop.cancelled() => {
-                    self.tally.cancelled = true;
-                    break;
-                }
-                next = transactions.recv() => match next {
-                    Ok(transaction) => transaction,
-                    Err(_) => break,
-                },
-            };
-            self.note_sending(&transaction);
-            match self.commit(&mut connection, &transaction.rows).await? {
-                Outcome::Acknowledged => self.note_acknowledged(&transaction.rows),
-                Outcome::Failed(reason) => self.note_failed(&transaction.rows, &reason),
-                Outcome::Cancelled => {
-                    let reason = "the load was stopped before the INSERT was acknowledged: it may be in the table or not";
-                    self.note_failed(&transaction.rows, reason);
-                }
-            }
-        }
-        Ok(self.tally)
-    }
-
-    /// Sends the rows, over a new connection where need be, until their outcome is known.
-    async fn commit(
-        &mut self,
-        connection: &mut Connection,
-        rows: &[OutboxRow],
-    ) -> Result<Outcome, LoadError> {
-        let stop = self.stop.clone();
-        let stopped = async {
-            stop.cancelled().await;
-            tokio::time::sleep(CANCEL_GRACE).await;
+        let queued = (QUEUED_ROWS / self.insert_batch).max(self.connections);
+        let (sender, transactions) = async_channel::bounded(queued);
+        let schedule = Schedule::new(self.clock.now() + LEAD, rate);
+        let pacer = Pacer {
+            rows,
+            schedule,
+            end: end_of(limit, schedule, rate),
+            insert_batch: self.insert_batch,
+            clock: self.clock,
+            transactions: sender,
         };
-        tokio::select! {
-            outcome = self.commit_surely(connection, rows) => outcome,
-            () = stopped => Ok(Outcome::Cancelled),
+        let (done, paced) = oneshot::channel();
+        spawn("pacer", move || {
+            pacer.run();
+            // The load may have ended with an error and listen no more.
+            let _ = done.send(());
+        })?;
+        let summary = self.insert_all(&lines, &transactions).await;
+        transactions.close();
+        let summary = summary?;
+        match paced.await {
+            Ok(()) => Ok(summary),
+            Err(_) => Err(LoadError::Thread("died: its rows panicked".to_owned())),
         }
     }
 
-    async fn commit_surely(
-        &mut self,
-        connection: &mut Connection,
-        rows: &[OutboxRow],
-    ) -> Result<Outcome, LoadError> {
-        let mut result = connection.insert(&self.run_id, rows).await;
+    async fn insert_all(
+        &self,
+        lines: &[Line],
+        transactions: &Receiver<Transaction>,
+    ) -> Result<LoadSummary, LoadError> {
+        let mut tally = LoadSummary::default();
+        let mut under_way = FuturesUnordered::new();
+        let mut more = true;
         loop {
-            let lost = match result {
-                Ok(()) => return Ok(Outcome::Acknowledged),
-                Err(InsertError::Refused(reason)) => return Ok(Outcome::Failed(reason)),
-                Err(InsertError::Lost(cause)) => cause,
-            };
-            *connection = self.reconnect(&lost).await?;
-            self.tally.retried += 1;
-            result = connection.insert_missing(&self.run_id, rows).await;
-        }
-    }
-
-    async fn reconnect(&self, lost: &str) -> Result<Connection, LoadError> {
-        tracing::warn!(server = %self.endpoint, cause = lost, "lost an inserting connection, reconnecting");
-        let begun = Instant::now();
-        let mut back_off = FIRST_BACK_OFF;
-        loop {
-            let error = match Connection::open(&self.endpoint, self.insert_batch).await {
-                Ok(connection) => return Ok(connection),
-                Err(LoadError::Connect {
-                    cause,
-                    hopeless: false,
-                    ..
-                }) => cause,
-                Err(error) => return Err(error),
-            };
-            if begun.elapsed() + back_off > RECONNECT_LIMIT {
-                return Err(LoadError::ConnectionLost {
-                    server: self.endpoint.to_string(),
-                    lost: lost.to_owned(),
-                    waited_s: begun.elapsed().as_secs(),
-                    cause: error,
-                });
+            let takes_more = more && under_way.len() < lines.len() * PIPELINE;
+            tokio::select! {
+                biased;
+                Some((transaction, outcome)) = under_way.next() => {
+                    self.note_end(&mut tally, &transaction, outcome?);
+                }
+                () = self.stop.cancelled(), if more => {
+                    tally.cancelled = true;
+                    more = false;
+                }
+                next = transactions.recv(), if takes_more => match next {
+                    Ok(transaction) => {
+                        self.note_sending(&mut tally, &transaction);
+                        let line = least_busy(lines);
+                        under_way.push(async move {
+                            let outcome = line.commit(&self.run_id, &transaction.rows, &self.stop).await;
+                            (transaction, outcome)
+                        });
+                    }
+                    Err(_) => more = false,
+                },
+                else => break,
             }
-            tokio::time::sleep(back_off).await;
-            back_off = LONGEST_BACK_OFF.min(back_off * 2);
         }
+        tally.retried = lines.iter().map(Line::retried).sum();
+        Ok(tally)
     }
 
-    fn note_sending(&mut self, transaction: &Transaction) {
+    fn note_sending(&self, tally: &mut LoadSummary, transaction: &Transaction) {
         let t0 = self.clock.now();
         let ts = transaction.due.unwrap_or(t0);
-        self.tally.first_t0.get_or_insert(t0);
-        self.tally.max_schedule_lag = self.tally.max_schedule_lag.max(t0 - ts);
+        tally.first_t0.get_or_insert(t0);
+        tally.max_schedule_lag = tally.max_schedule_lag.max(t0 - ts);
         for row in &transaction.rows {
             self.observer.sending(row, ts, t0);
         }
     }
 
-    fn note_acknowledged(&mut self, rows: &[OutboxRow]) {
-        let ta = self.clock.now();
-        self.tally.last_ta = Some(ta);
-        self.tally.transactions += 1;
-        for row in rows {
-            self.tally.inserted += 1;
-            self.observer.acknowledged(row.id, row.seq, ta);
-        }
-    }
-
-    fn note_failed(&mut self, rows: &[OutboxRow], reason: &str) {
-        for row in rows {
-            self.tally.errors += 1;
+    fn note_end(&self, tally: &mut LoadSummary, transaction: &Transaction, outcome: Outcome) {
+        let reason = match &outcome {
+            Outcome::Acknowledged => {
+                let ta = self.clock.now();
+                tally.last_ta = Some(ta);
+                tally.transactions += 1;
+                for row in &transaction.rows {
+                    tally.inserted += 1;
+                    self.observer.acknowledged(row.id, row.seq, ta);
+                }
+                return;
+            }
+            Outcome::Failed(reason) => reason,
+            Outcome::Cancelled => {
+                "the load was stopped before the INSERT was acknowledged: it may be in the table or not"
+            }
+        };
+        for row in &transaction.rows {
+            tally.errors += 1;
             self.observer.failed(row.id, row.seq, reason);
         }
     }
+}
+
+/// The connection with the fewest transactions under way.
+fn least_busy(lines: &[Line]) -> &Line {
+    lines
+        .iter()
+        .min_by_key(|line| line.under_way())
+        .expect("a load has at least one connection")
 }
 
 #[cfg(test)]
@@ -408,27 +360,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tallies_add_up() {
-        let mut sum = LoadSummary::default();
-        sum.add(&LoadSummary {
-            inserted: 2,
-            first_t0: Some(Stamp(50)),
-            last_ta: Some(Stamp(70)),
-            max_schedule_lag: Nanos(3),
-            ..LoadSummary::default()
-        });
-        sum.add(&LoadSummary::default());
-        sum.add(&LoadSummary {
-            inserted: 1,
+    fn a_rate_needs_something_inserted() {
+        let summary = LoadSummary {
+            inserted: 3,
             first_t0: Some(Stamp(40)),
-            last_ta: Some(Stamp(60)),
+            last_ta: Some(Stamp(70)),
             ..LoadSummary::default()
-        });
-        assert_eq!(sum.inserted, 3);
-        assert_eq!(sum.first_t0, Some(Stamp(40)));
-        assert_eq!(sum.last_ta, Some(Stamp(70)));
-        assert_eq!(sum.max_schedule_lag, Nanos(3));
-        assert_eq!(sum.inserted_per_s(), Some(1e8));
+        };
+        assert_eq!(summary.inserted_per_s(), Some(1e8));
         assert_eq!(LoadSummary::default().inserted_per_s(), None);
     }
 

@@ -1,11 +1,13 @@
 //! The open-loop load: rows go out when the schedule says so, whether or not the system keeps up.
 //!
-//! One thread of its own paces ([`Rate`], [`Schedule`]), a few connections insert ([`run_load`]). Where all connections
-//! are busy the schedule goes on: the rows are late, their scheduled time `ts` stays what it was, and `t0` says when
-//! they were really sent. How late they were is reported, so coordinated omission cannot hide.
+//! One thread of its own paces ([`Rate`], [`Schedule`]), another sends over a few connections ([`run_load`]). Where all
+//! of them are full the schedule goes on: the rows are late, their scheduled time `ts` stays what it was, and `t0` says
+//! when they were really sent. How late they were is reported, so coordinated omission cannot hide.
 
 mod connection;
+mod copy;
 mod inserter;
+mod line;
 mod pacer;
 mod rate;
 

@@ -1,10 +1,13 @@
 //! How the processing stage is set up, and a source that ends.
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use crate::config::Settings;
 use crate::consumer::{RecordBatch, RecordSource, StageConfig};
 
+/// Writes that are in flight to the store at the same time.
+const WRITES_IN_FLIGHT: usize = 4;
 /// Longest time the store may be away before a consumer gives up.
 const STORE_OUTAGE: Duration = Duration::from_secs(120);
 
@@ -63,6 +66,8 @@ pub(crate) fn stage_config(topic: &str, settings: &Settings) -> StageConfig {
     StageConfig {
         topic: topic.to_owned(),
         batch_size: settings.batch_size,
+        writes_in_flight: WRITES_IN_FLIGHT,
+        workers: std::thread::available_parallelism().map_or(1, NonZero::get),
         store_outage: STORE_OUTAGE,
     }
 }

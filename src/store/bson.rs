@@ -40,6 +40,11 @@ impl BsonBuffer {
         self.bytes.len()
     }
 
+    /// Makes room for so many bytes more.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve(bytes);
+    }
+
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -103,11 +108,17 @@ impl BsonBuffer {
         self.bytes.push(0);
     }
 
-    pub fn string_value(&mut self, text: &str) {
-        let length = i32::try_from(text.len() + 1).unwrap_or(i32::MAX);
-        self.raw(&length.to_le_bytes());
-        self.raw(text.as_bytes());
+    /// Begins a text that is written in parts.
+    pub fn begin_string(&mut self) -> Open {
+        self.begin()
+    }
+
+    /// Ends the text.
+    pub fn end_string(&mut self, open: Open) {
         self.bytes.push(0);
+        let length = self.bytes.len() - open.0 - size_of::<i32>();
+        let length = i32::try_from(length).unwrap_or(i32::MAX);
+        self.patch(open.0, &length.to_le_bytes());
     }
 
     pub fn raw(&mut self, bytes: &[u8]) {
@@ -116,7 +127,9 @@ impl BsonBuffer {
 
     pub fn string(&mut self, name: &str, text: &str) {
         self.element(kind::STRING, name);
-        self.string_value(text);
+        let string = self.begin_string();
+        self.raw(text.as_bytes());
+        self.end_string(string);
     }
 
     pub fn boolean(&mut self, name: &str, value: bool) {

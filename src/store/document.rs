@@ -14,7 +14,7 @@ use mongodb::bson::{RawBsonRef, RawDocument, RawDocumentBuf};
 use uuid::Uuid;
 
 use super::bson::{BsonBuffer, kind};
-use super::transcode::{DEEPEST, Stop, Transcoder, floor_millis};
+use super::transcode::{DEEPEST, Stop, floor_millis, transcode};
 use crate::event::EventId;
 
 /// The largest document MongoDB takes, in bytes.
@@ -51,13 +51,19 @@ pub struct DocumentParts<'a> {
 /// Why an event makes no document. It will not do so on another try either: a case for the dead letters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
-    /// The payload is not JSON, or has a number that no double holds.
-    #[error("the payload of event {id} is not valid JSON: {cause}")]
+    /// The payload is not JSON.
+    #[error("the payload of event {id} is not valid JSON from byte {at} on")]
     NotJson {
         /// The event.
         id: EventId,
-        /// The parser's words, with line and column.
-        cause: String,
+        /// Bytes before what is not.
+        at: usize,
+    },
+    /// The payload has a number that no double holds.
+    #[error("the payload of event {id} has a number beyond what a double holds")]
+    NumberOutOfRange {
+        /// The event.
+        id: EventId,
     },
     /// The payload is JSON, but a number, text, list or null.
     #[error("the payload of event {id} is not a JSON object")]
@@ -109,7 +115,7 @@ impl DocumentParts<'_> {
     /// # Errors
     /// [`DocumentError`], where the event cannot be a document.
     pub fn to_document(&self) -> Result<RawDocumentBuf, DocumentError> {
-        let mut buffer = BsonBuffer::with_capacity(FRAME_BYTES + self.payload_json.len() * 5 / 4);
+        let mut buffer = BsonBuffer::default();
         self.write_to(&mut buffer)?;
         Ok(RawDocumentBuf::from_bytes(buffer.into_bytes())
             .expect("the length was filled in when the document was ended"))
@@ -118,6 +124,7 @@ impl DocumentParts<'_> {
     /// Writes the document behind what is in the buffer, in one pass. After an error a part of it is there.
     pub(super) fn write_to(&self, buffer: &mut BsonBuffer) -> Result<(), DocumentError> {
         let id = self.id;
+        buffer.reserve(FRAME_BYTES + self.payload_json.len() * 5 / 4);
         let begin = buffer.len();
         let document = buffer.begin();
         buffer.uuid("_id", id.0);
@@ -161,19 +168,13 @@ impl DocumentParts<'_> {
 
     fn transcode_payload(&self, buffer: &mut BsonBuffer) -> Result<Option<i64>, DocumentError> {
         let id = self.id;
-        let mut transcoder = Transcoder::new(buffer);
-        match transcoder.object(self.payload_json) {
-            Ok(()) => Ok(transcoder.occurred_at_ms),
-            Err(error) => Err(match transcoder.stop {
-                Some(Stop::NotAnObject) => DocumentError::NotAnObject { id },
-                Some(Stop::TooDeep) => DocumentError::TooDeep { id },
-                Some(Stop::NulInName) => DocumentError::NulInName { id },
-                None => DocumentError::NotJson {
-                    id,
-                    cause: error.to_string(),
-                },
-            }),
-        }
+        transcode(self.payload_json, buffer).map_err(|stop| match stop {
+            Stop::NotAnObject => DocumentError::NotAnObject { id },
+            Stop::TooDeep => DocumentError::TooDeep { id },
+            Stop::NulInName => DocumentError::NulInName { id },
+            Stop::NotJson { at } => DocumentError::NotJson { id, at },
+            Stop::NumberOutOfRange => DocumentError::NumberOutOfRange { id },
+        })
     }
 
     fn int64_or_null(
@@ -207,6 +208,12 @@ pub fn document_id(document: &RawDocument) -> Option<EventId> {
         }
         _ => None,
     }
+}
+
+/// The run a document belongs to, as it says.
+#[must_use]
+pub fn document_run_id(document: &RawDocument) -> Option<&str> {
+    document.get_str("run_id").ok()
 }
 
 #[cfg(test)]
@@ -303,7 +310,9 @@ mod tests {
     fn a_document_knows_its_event() {
         let raw = parts("{}").to_document().unwrap();
         assert_eq!(document_id(&raw), Some(EventId(ID)));
+        assert_eq!(document_run_id(&raw), Some("r1"));
         let foreign = RawDocumentBuf::try_from(&doc! { "_id": 1 }).unwrap();
         assert_eq!(document_id(&foreign), None);
+        assert_eq!(document_run_id(&foreign), None);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
-use mongodb::bson::RawDocument;
+use mongodb::bson::{RawDocument, RawDocumentBuf};
 
 use super::bson::BsonBuffer;
-use super::{DocumentError, DocumentParts};
+use super::command::update_command;
+use super::{COLLECTION, DocumentError, DocumentParts, WriteConcernChoice};
 
 /// Documents in the order they were written. Each is encoded once, to where it stays until the store has it.
 #[derive(Debug, Clone, Default)]
@@ -81,6 +82,12 @@ impl Documents {
     /// The documents, first to last.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &RawDocument> {
         (0..self.len()).map(|index| self.get(index))
+    }
+
+    /// The command that writes them all, at the usual write concern.
+    #[must_use]
+    pub fn update_command(&self) -> RawDocumentBuf {
+        update_command(COLLECTION, self.iter(), WriteConcernChoice::default())
     }
 
     /// Empties it, and keeps the buffer.

@@ -1,6 +1,7 @@
 //! The read model in MongoDB (or a server that speaks its protocol): documents, idempotent bulk writes, the verifier.
 
 mod bson;
+mod command;
 mod difference;
 mod document;
 mod documents;
@@ -12,11 +13,12 @@ mod verify;
 
 use std::future::Future;
 
+pub use command::WriteConcernChoice;
 pub use difference::FieldDifference;
-pub use document::{DocumentError, DocumentParts, document_id};
+pub use document::{DocumentError, DocumentParts, document_id, document_run_id};
 pub use documents::Documents;
 pub use error::StoreError;
-pub use mongo::{COLLECTION, MongoStore, StoreIdentity, WriteConcernChoice};
+pub use mongo::{COLLECTION, MongoStore, StoreIdentity};
 pub use outcome::{BulkOutcome, Refusal};
 pub use verify::{Difference, Scope, Verification, VerifyError, verify};
 

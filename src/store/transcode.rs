@@ -1,174 +1,43 @@
-//! JSON text to BSON bytes in one pass: serde_json reads, this visitor writes, nothing stands in between.
-
-use std::fmt;
+//! JSON text to BSON bytes in one pass: every name, text and number is written to its place as it is read.
 
 use jiff::Timestamp;
-use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserializer, de};
 
 use super::bson::{BsonBuffer, kind};
+use crate::json::{NotJson, Number, Reader};
 
 /// Deepest nesting of a payload. MongoDB takes 100 levels in all; the document and its `data` are two of them.
 pub(super) const DEEPEST: usize = 98;
 
-/// What stopped the transcoding, where serde's own error would not say it.
+/// Why a text could not be transcoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
+    NotJson { at: usize },
+    NumberOutOfRange,
     NotAnObject,
     TooDeep,
     NulInName,
 }
 
-/// Writes one JSON object's members into a buffer.
-pub(super) struct Transcoder<'b> {
-    pub buffer: &'b mut BsonBuffer,
-    /// Set where the error is ours and not a matter of JSON's grammar.
-    pub stop: Option<Stop>,
-    /// The object's own `occurred_at` in milliseconds since the Unix epoch, where it is a time.
-    pub occurred_at_ms: Option<i64>,
-}
-
-impl<'b> Transcoder<'b> {
-    pub fn new(buffer: &'b mut BsonBuffer) -> Self {
-        Self {
-            buffer,
-            stop: None,
-            occurred_at_ms: None,
-        }
-    }
-
-    /// Appends the object as the value of an element of kind document.
-    pub fn object(&mut self, json: &str) -> serde_json::Result<()> {
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        let value = Value {
-            transcoder: self,
-            depth: 0,
-            is_occurred_at: false,
-        };
-        let written = value.deserialize(&mut deserializer)?;
-        deserializer.end()?;
-        if written != kind::DOCUMENT {
-            self.stop = Some(Stop::NotAnObject);
-            return Err(serde_json::Error::custom("not an object"));
-        }
-        Ok(())
-    }
-
-    fn stop<E: de::Error>(&mut self, stop: Stop) -> E {
-        self.stop = Some(stop);
-        E::custom("stopped")
+impl From<NotJson> for Stop {
+    fn from(error: NotJson) -> Self {
+        Self::NotJson { at: error.at }
     }
 }
 
-/// Writes one value, and says of which BSON kind it is.
-struct Value<'t, 'b> {
-    transcoder: &'t mut Transcoder<'b>,
-    depth: usize,
-    is_occurred_at: bool,
-}
-
-impl Value<'_, '_> {
-    fn number(self, kind: u8, bytes: &[u8]) -> u8 {
-        self.transcoder.buffer.raw(bytes);
-        kind
+/// Appends a JSON object as the value of an element of kind document. Its own `occurred_at` in milliseconds since the
+/// Unix epoch is returned, where it is a time. After an error a part of it is in the buffer.
+pub(super) fn transcode(json: &str, buffer: &mut BsonBuffer) -> Result<Option<i64>, Stop> {
+    let mut transcoder = Transcoder {
+        json: Reader::new(json),
+        buffer,
+        occurred_at_ms: None,
+    };
+    let written = transcoder.value(0, false)?;
+    transcoder.json.end()?;
+    if written != kind::DOCUMENT {
+        return Err(Stop::NotAnObject);
     }
-}
-
-impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
-    type Value = u8;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u8, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Value<'_, '_> {
-    type Value = u8;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<u8, E> {
-        Ok(kind::NULL)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<u8, E> {
-        self.transcoder.buffer.raw(&[u8::from(value)]);
-        Ok(kind::BOOLEAN)
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<u8, E> {
-        Ok(match i32::try_from(value) {
-            Ok(small) => self.number(kind::INT32, &small.to_le_bytes()),
-            Err(_) => self.number(kind::INT64, &value.to_le_bytes()),
-        })
-    }
-
-    #[allow(clippy::cast_precision_loss)]
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<u8, E> {
-        match i64::try_from(value) {
-            Ok(value) => self.visit_i64(value),
-            // As serde_json does past 64 bits: jsonb spells 1e19 and 10000000000000000000 alike, so it may be either.
-            Err(_) => self.visit_f64(value as f64),
-        }
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<u8, E> {
-        Ok(self.number(kind::DOUBLE, &value.to_le_bytes()))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<u8, E> {
-        if self.is_occurred_at {
-            let time = text.parse::<Timestamp>().ok();
-            // Jiff truncates towards zero; milliseconds are cut downwards everywhere here.
-            self.transcoder.occurred_at_ms = time.map(|time| floor_millis(time.as_microsecond()));
-        }
-        self.transcoder.buffer.string_value(text);
-        Ok(kind::STRING)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<u8, A::Error> {
-        let depth = self.depth + 1;
-        if depth > DEEPEST {
-            return Err(self.transcoder.stop(Stop::TooDeep));
-        }
-        let open = self.transcoder.buffer.begin();
-        for index in 0.. {
-            let item = Item {
-                transcoder: &mut *self.transcoder,
-                depth,
-                index,
-            };
-            if items.next_element_seed(item)?.is_none() {
-                break;
-            }
-        }
-        self.transcoder.buffer.end(open);
-        Ok(kind::ARRAY)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<u8, A::Error> {
-        let depth = self.depth + 1;
-        if depth > DEEPEST {
-            return Err(self.transcoder.stop(Stop::TooDeep));
-        }
-        let open = self.transcoder.buffer.begin();
-        loop {
-            let Some(name) = members.next_key_seed(Name(&mut *self.transcoder))? else {
-                break;
-            };
-            let value = Value {
-                transcoder: &mut *self.transcoder,
-                depth,
-                is_occurred_at: depth == 1 && name.is_occurred_at,
-            };
-            let kind = members.next_value_seed(value)?;
-            self.transcoder.buffer.set_kind(name.kind_at, kind);
-        }
-        self.transcoder.buffer.end(open);
-        Ok(kind::DOCUMENT)
-    }
+    Ok(transcoder.occurred_at_ms)
 }
 
 /// Milliseconds out of microseconds since the Unix epoch, downwards, as BSON keeps times.
@@ -176,63 +45,117 @@ pub(super) fn floor_millis(us: i64) -> i64 {
     us.div_euclid(1_000)
 }
 
-/// An array's element: kind, index, value. At the array's end serde does not call it, and nothing is written.
-struct Item<'t, 'b> {
-    transcoder: &'t mut Transcoder<'b>,
-    depth: usize,
-    index: usize,
+struct Transcoder<'j, 'b> {
+    json: Reader<'j>,
+    buffer: &'b mut BsonBuffer,
+    occurred_at_ms: Option<i64>,
 }
 
-impl<'de> DeserializeSeed<'de> for Item<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        let kind_at = self.transcoder.buffer.begin_element();
-        self.transcoder.buffer.index_name(self.index);
-        let value = Value {
-            transcoder: &mut *self.transcoder,
-            depth: self.depth,
-            is_occurred_at: false,
-        };
-        let kind = value.deserialize(deserializer)?;
-        self.transcoder.buffer.set_kind(kind_at, kind);
-        Ok(())
-    }
-}
-
-/// Writes an element's kind, still unknown, and its name.
-struct Name<'t, 'b>(&'t mut Transcoder<'b>);
-
-struct WrittenName {
-    kind_at: usize,
-    is_occurred_at: bool,
-}
-
-impl<'de> DeserializeSeed<'de> for Name<'_, '_> {
-    type Value = WrittenName;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<WrittenName, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_, '_> {
-    type Value = WrittenName;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a field name")
-    }
-
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<WrittenName, E> {
-        if name.contains('\0') {
-            return Err(self.0.stop(Stop::NulInName));
+impl Transcoder<'_, '_> {
+    /// Writes a value, and says of which BSON kind it is.
+    fn value(&mut self, depth: usize, is_occurred_at: bool) -> Result<u8, Stop> {
+        match self.json.peek()? {
+            b'"' => self.string(is_occurred_at),
+            b'{' => self.object(depth + 1),
+            b'[' => self.array(depth + 1),
+            b't' => self.literal("true", &[1], kind::BOOLEAN),
+            b'f' => self.literal("false", &[0], kind::BOOLEAN),
+            b'n' => self.literal("null", &[], kind::NULL),
+            _ => self.number(),
         }
-        let kind_at = self.0.buffer.begin_element();
-        self.0.buffer.name(name);
-        Ok(WrittenName {
-            kind_at,
-            is_occurred_at: name == "occurred_at",
-        })
+    }
+
+    fn literal(&mut self, word: &str, value: &[u8], kind: u8) -> Result<u8, Stop> {
+        self.json.literal(word)?;
+        self.buffer.raw(value);
+        Ok(kind)
+    }
+
+    fn object(&mut self, depth: usize) -> Result<u8, Stop> {
+        if depth > DEEPEST {
+            return Err(Stop::TooDeep);
+        }
+        let document = self.buffer.begin();
+        let mut more = self.json.begin(b'{', b'}')?;
+        while more {
+            let kind_at = self.buffer.begin_element();
+            let is_occurred_at = self.name()? && depth == 1;
+            let kind = self.value(depth, is_occurred_at)?;
+            self.buffer.set_kind(kind_at, kind);
+            more = self.json.goes_on(b'}')?;
+        }
+        self.buffer.end(document);
+        Ok(kind::DOCUMENT)
+    }
+
+    fn array(&mut self, depth: usize) -> Result<u8, Stop> {
+        if depth > DEEPEST {
+            return Err(Stop::TooDeep);
+        }
+        let array = self.buffer.begin();
+        let mut more = self.json.begin(b'[', b']')?;
+        let mut index = 0;
+        while more {
+            let kind_at = self.buffer.begin_element();
+            self.buffer.index_name(index);
+            let kind = self.value(depth, false)?;
+            self.buffer.set_kind(kind_at, kind);
+            more = self.json.goes_on(b']')?;
+            index += 1;
+        }
+        self.buffer.end(array);
+        Ok(kind::ARRAY)
+    }
+
+    /// Writes a member's name; whether it is `occurred_at`.
+    fn name(&mut self) -> Result<bool, Stop> {
+        let begin = self.buffer.len();
+        self.json.resolved(|part| self.buffer.raw(part))?;
+        let name = &self.buffer.bytes()[begin..];
+        if name.contains(&0) {
+            return Err(Stop::NulInName);
+        }
+        let is_occurred_at = name == b"occurred_at";
+        self.buffer.raw(&[0]);
+        self.json.colon()?;
+        Ok(is_occurred_at)
+    }
+
+    fn string(&mut self, is_occurred_at: bool) -> Result<u8, Stop> {
+        let string = self.buffer.begin_string();
+        let begin = self.buffer.len();
+        self.json.resolved(|part| self.buffer.raw(part))?;
+        if is_occurred_at {
+            let text = std::str::from_utf8(&self.buffer.bytes()[begin..]).ok();
+            let time = text.and_then(|text| text.parse::<Timestamp>().ok());
+            // Jiff truncates towards zero; milliseconds are cut downwards everywhere here.
+            self.occurred_at_ms = time.map(|time| floor_millis(time.as_microsecond()));
+        }
+        self.buffer.end_string(string);
+        Ok(kind::STRING)
+    }
+
+    fn number(&mut self) -> Result<u8, Stop> {
+        let Number { text, whole } = self.json.number()?;
+        // -0 is a double: there is no such integer.
+        if whole && text != "-0" {
+            if let Ok(small) = text.parse::<i32>() {
+                self.buffer.raw(&small.to_le_bytes());
+                return Ok(kind::INT32);
+            }
+            if let Ok(value) = text.parse::<i64>() {
+                self.buffer.raw(&value.to_le_bytes());
+                return Ok(kind::INT64);
+            }
+        }
+        // Past 64 bits it is a double too: jsonb spells 1e19 and 10000000000000000000 alike, so it may be either.
+        match text.parse::<f64>() {
+            Ok(value) if value.is_finite() => {
+                self.buffer.raw(&value.to_le_bytes());
+                Ok(kind::DOUBLE)
+            }
+            _ => Err(Stop::NumberOutOfRange),
+        }
     }
 }
 
@@ -244,10 +167,9 @@ mod tests {
 
     use super::*;
 
-    fn transcode(json: &str) -> Result<Document, Option<Stop>> {
+    fn transcode(json: &str) -> Result<Document, Stop> {
         let mut buffer = BsonBuffer::default();
-        let mut transcoder = Transcoder::new(&mut buffer);
-        transcoder.object(json).map_err(|_| transcoder.stop)?;
+        super::transcode(json, &mut buffer)?;
         let raw = RawDocumentBuf::from_bytes(buffer.into_bytes()).unwrap();
         Ok(Document::try_from(raw.as_ref()).unwrap())
     }
@@ -295,6 +217,31 @@ mod tests {
             .prop_map(|members| Json::Object(members.into_iter().collect()))
     }
 
+    /// Both take it or both refuse it, and the same comes out.
+    fn assert_read_alike(json: &str) -> Result<(), TestCaseError> {
+        match (serde_json::from_str::<Json>(json), transcode(json)) {
+            (Ok(expected), Ok(document)) => {
+                prop_assert_eq!(Bson::Document(document), tree(&expected), "{}", json);
+            }
+            (Ok(expected), Err(stop)) => {
+                let ours =
+                    stop == Stop::NulInName || stop == Stop::NotAnObject && !expected.is_object();
+                prop_assert!(ours, "{}: {:?}", json, stop);
+            }
+            (Err(error), outcome) => {
+                // What is refused for another reason may be no JSON further on.
+                prop_assert!(outcome.is_err(), "{}: {}", json, error);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_number_that_no_double_holds_is_refused() {
+        assert_eq!(transcode("{\"a\":1e400}"), Err(Stop::NumberOutOfRange));
+        assert!(transcode("{\"a\":-1e308}").is_ok());
+    }
+
     proptest! {
         #[test]
         fn the_bytes_are_those_of_the_plain_way(json in any_json()) {
@@ -304,25 +251,38 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in "[\\[\\]{}\",:0-9eE.+\\-\\\\unltrfas\\x00 ]{0,60}") {
-            let _ = transcode(&text);
+        fn any_text_is_read_as_serde_json_reads_it(text in "[\\[\\]{}\",:0-9eE.+\\-\\\\unltrfasdD\\x00\\n ü]{0,60}") {
+            assert_read_alike(&format!("{{\"a\":{text}}}"))?;
+            assert_read_alike(&text)?;
+        }
+
+        #[test]
+        fn any_token_is_read_as_serde_json_reads_it(
+            token in "-?[0-9]{0,21}(\\.[0-9]{0,3})?([eE][+-]?[0-9]{0,3})?|\"([a-z]|\\\\[nrtbfu/\"\\\\x]|\\\\u[0-9a-fA-F+]{4}|\\\\u[dD][89a-fA-F][0-9]{2}|\\x1f|ü){0,12}\"?|(true|false|null)[a-z]?",
+            space in "[ \\n\\t\\r\\x0b]{0,2}",
+        ) {
+            assert_read_alike(&format!("{{\"a\"{space}:{space}{token}{space}}}{space}"))?;
+            assert_read_alike(&format!("{{\"a\":[{token},{token}]}}"))?;
         }
     }
 
     #[test]
     fn what_is_no_object_or_too_deep_or_has_nul_in_a_name_says_so() {
         for json in ["1", "[]", "\"a\"", "null", "[{\"a\":1}]"] {
-            assert_eq!(transcode(json), Err(Some(Stop::NotAnObject)), "{json}");
+            assert_eq!(transcode(json), Err(Stop::NotAnObject), "{json}");
         }
         let nested = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
         assert!(transcode(&nested(DEEPEST)).is_ok());
-        assert_eq!(transcode(&nested(DEEPEST + 1)), Err(Some(Stop::TooDeep)));
-        assert_eq!(transcode(&nested(100_000)), Err(Some(Stop::TooDeep)));
+        assert_eq!(transcode(&nested(DEEPEST + 1)), Err(Stop::TooDeep));
+        assert_eq!(transcode(&nested(100_000)), Err(Stop::TooDeep));
         let in_array = format!("{{\"a\":{}1{}}}", "[".repeat(98), "]".repeat(98));
-        assert_eq!(transcode(&in_array), Err(Some(Stop::TooDeep)));
-        assert_eq!(transcode("{\"a\\u0000b\":1}"), Err(Some(Stop::NulInName)));
-        for json in ["", "{", "{\"a\":1} 2", "{\"a\":1e400}", "{\"a\":nan}"] {
-            assert_eq!(transcode(json), Err(None), "{json}");
+        assert_eq!(transcode(&in_array), Err(Stop::TooDeep));
+        assert_eq!(transcode("{\"a\\u0000b\":1}"), Err(Stop::NulInName));
+        for json in ["", "{", "{\"a\":1} 2", "{\"a\":nan}"] {
+            assert!(
+                matches!(transcode(json), Err(Stop::NotJson { .. })),
+                "{json}"
+            );
         }
     }
 }

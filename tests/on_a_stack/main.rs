@@ -8,6 +8,9 @@
 mod capture;
 mod commands;
 mod envelopes;
+mod group;
+#[path = "../../benches/inputs/mod.rs"]
+mod inputs;
 mod interrupts;
 mod outages;
 mod paths;
@@ -45,6 +48,7 @@ fn main() {
         envelopes::TESTS,
         capture::TESTS,
         tls::TESTS,
+        group::TESTS,
     ]
     .concat();
     let stack = (!args.list).then(|| Arc::new(TestStack::up()));
@@ -65,7 +69,8 @@ fn main() {
     };
     let mut trials: Vec<_> = quick.into_iter().map(|test| trial(test, false)).collect();
     // Minutes, not seconds: cargo test --release --test on_a_stack -- --ignored
-    trials.extend(commands::LONG_TESTS.iter().map(|&test| trial(test, true)));
+    let long = [commands::LONG_TESTS, group::LONG_TESTS].concat();
+    trials.extend(long.into_iter().map(|test| trial(test, true)));
     let conclusion = libtest_mimic::run(&args, trials);
     drop(stack);
     conclusion.exit();

@@ -1,0 +1,344 @@
+//! How fast a topic is drained: the whole consumer into a store that takes everything at once, beside rdkafka alone.
+//!
+//! A real broker, a topic that was filled before, the contenders in turn. What is timed is from the first record to the
+//! last one dealt with: joining the group is not.
+//!
+//! ```sh
+//! cargo bench --bench kafka --features bench-stack
+//! cargo bench --bench kafka --features bench-stack -- --events 100000 --rounds 1   # a first look
+//! ```
+
+// Helpers of benches are benches.
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss)]
+
+mod inputs;
+#[path = "inputs/sinks.rs"]
+mod sinks;
+#[path = "../tests/on_a_stack/stack.rs"]
+#[allow(dead_code)]
+mod stack;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use cdc_bench::broker::{Records, RecordsConfig};
+use cdc_bench::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageConfig};
+use cdc_bench::event::Generator;
+use cdc_bench::timeline::Clock;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+use sinks::{Counted, Nowhere};
+use stack::TestStack;
+use tokio_util::sync::CancellationToken;
+
+/// What is asked of the bench.
+struct Options {
+    events: usize,
+    rounds: usize,
+}
+
+impl Options {
+    fn of_the_command_line() -> Self {
+        let mut options = Self {
+            events: 1_000_000,
+            rounds: 3,
+        };
+        let mut args = std::env::args().skip(1);
+        while let Some(arg) = args.next() {
+            let mut number = || args.next().and_then(|text| text.parse::<usize>().ok());
+            match &*arg {
+                "--events" => options.events = number().expect("--events N"),
+                "--rounds" => options.rounds = number().expect("--rounds N"),
+                // Cargo's own.
+                "--bench" => {}
+                other => panic!("{other}: expected --events N, --rounds N"),
+            }
+        }
+        options
+    }
+}
+
+/// Who drains, and how.
+#[derive(Clone, Copy)]
+enum Contender {
+    /// rdkafka's `BaseConsumer`, each message looked at and dropped.
+    Bare,
+    /// The consumer with so many workers.
+    Stage { workers: usize },
+}
+
+/// What one drain took.
+#[derive(Clone, Copy)]
+struct Drain {
+    per_s: f64,
+    /// Processor time of this process, seconds.
+    cpu: f64,
+    /// Most memory above what it had before, bytes.
+    memory: u64,
+}
+
+fn main() {
+    let options = Options::of_the_command_line();
+    let stack = TestStack::up();
+    let bench = Bench {
+        stack: &stack,
+        runtime: tokio::runtime::Runtime::new().unwrap(),
+    };
+    let mut ratios = Vec::new();
+    for partitions in [1, 2] {
+        let topic = format!("drain-{partitions}");
+        let bytes = bench.fill(&topic, partitions, options.events);
+        println!(
+            "\n{} events of {bytes} bytes in {partitions} partition{}; median of {} rounds (least to most)",
+            options.events,
+            if partitions == 1 { "" } else { "s" },
+            options.rounds
+        );
+        println!(
+            "{:<28} {:>9} {:>21} {:>14} {:>9}",
+            "", "events/s", "", "CPU s/M events", "peak MB"
+        );
+        let contenders = [
+            ("rdkafka alone", Contender::Bare),
+            ("consumer, 1 worker", Contender::Stage { workers: 1 }),
+            ("consumer, 2 workers", Contender::Stage { workers: 2 }),
+        ];
+        let mut drains = contenders.map(|_| Vec::new());
+        for _ in 0..options.rounds {
+            for ((_, contender), drains) in contenders.iter().zip(&mut drains) {
+                drains.push(bench.drain(&topic, partitions, *contender, options.events));
+            }
+        }
+        let rates: Vec<f64> = contenders
+            .iter()
+            .zip(&drains)
+            .map(|((name, _), drains)| print(name, drains, options.events))
+            .collect();
+        ratios.push((rates[1] / rates[0], rates[2] / rates[0], rates[2]));
+        stack.delete_topics(&[&topic]);
+    }
+    bench.flatness(options.events);
+    let ([one, two], &[first, second]) = (["1", "2"], &ratios[..]) else {
+        unreachable!("two topics");
+    };
+    println!(
+        "\nkafka partitions={one} workers_1_to_bare={:.2} workers_2_to_bare={:.2}",
+        first.0, first.1
+    );
+    println!(
+        "kafka partitions={two} workers_1_to_bare={:.2} workers_2_to_bare={:.2} to_one_partition={:.2}",
+        second.0,
+        second.1,
+        second.2 / first.2
+    );
+}
+
+/// Prints a line; the median rate.
+fn print(name: &str, drains: &[Drain], events: usize) -> f64 {
+    let of = |value: fn(&Drain) -> f64| {
+        let mut values: Vec<f64> = drains.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        (
+            values[values.len() / 2],
+            values[0],
+            values[values.len() - 1],
+        )
+    };
+    let (median, least, most) = of(|drain| drain.per_s);
+    println!(
+        "{name:<28} {median:>9.0} {:>21} {:>14.2} {:>9.1}",
+        format!("({least:.0} to {most:.0})"),
+        of(|drain| drain.cpu).0 / events as f64 * 1e6,
+        of(|drain| drain.memory as f64).0 / 1e6
+    );
+    median
+}
+
+struct Bench<'a> {
+    stack: &'a TestStack,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Bench<'_> {
+    /// Makes a topic and fills it with the records of generated events; their mean size.
+    fn fill(&self, topic: &str, partitions: i32, events: usize) -> usize {
+        self.runtime.block_on(async {
+            let admin: AdminClient<_> = self.stack.kafka().create().unwrap();
+            let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1))
+                .set("message.timestamp.type", "LogAppendTime");
+            let made = admin.create_topics([&new], &AdminOptions::new()).await;
+            made.unwrap()
+                .into_iter()
+                .for_each(|made| drop(made.unwrap()));
+        });
+        let rows: Vec<_> = Generator::new(42, jiff::Timestamp::UNIX_EPOCH)
+            .take(events.min(20_000))
+            .map(|row| {
+                (
+                    inputs::record(&row),
+                    row.aggregate_id.as_u128() % u128::from(partitions.unsigned_abs()),
+                )
+            })
+            .collect();
+        let producer: BaseProducer = self
+            .stack
+            .kafka()
+            .set("queue.buffering.max.messages", "200000")
+            .set("linger.ms", "20")
+            .create()
+            .unwrap();
+        for (record, partition) in rows.iter().cycle().take(events) {
+            let partition = i32::try_from(*partition).unwrap();
+            let mut message = BaseRecord::<(), _>::to(topic)
+                .payload(record)
+                .partition(partition);
+            while let Err((_, back)) = producer.send(message) {
+                producer.poll(Duration::from_millis(10));
+                message = back;
+            }
+        }
+        producer.flush(Duration::from_secs(60)).unwrap();
+        rows.iter().map(|(record, _)| record.len()).sum::<usize>() / rows.len()
+    }
+
+    fn drain(&self, topic: &str, partitions: i32, contender: Contender, events: usize) -> Drain {
+        // Forgets the most memory so far.
+        let _ = std::fs::write("/proc/self/clear_refs", "5");
+        let (before, used) = (memory("VmRSS:"), cpu());
+        let took = match contender {
+            Contender::Bare => self.bare(topic, partitions, events),
+            Contender::Stage { workers } => self.stage(topic, workers, events),
+        };
+        Drain {
+            per_s: events as f64 / took.as_secs_f64(),
+            cpu: cpu() - used,
+            memory: memory("VmHWM:").saturating_sub(before),
+        }
+    }
+
+    /// rdkafka alone, set up as our consumer sets it up.
+    fn bare(&self, topic: &str, partitions: i32, events: usize) -> Duration {
+        let consumer: BaseConsumer = self
+            .stack
+            .kafka()
+            .set("group.id", "bare")
+            .set("enable.auto.commit", "false")
+            .set("fetch.queue.backoff.ms", "5")
+            .create()
+            .unwrap();
+        let mut assignment = TopicPartitionList::new();
+        for partition in 0..partitions {
+            let beginning = assignment.add_partition_offset(topic, partition, Offset::Beginning);
+            beginning.unwrap();
+        }
+        consumer.assign(&assignment).unwrap();
+        let mut began = None;
+        let (mut count, mut bytes) = (0, 0);
+        while count < events {
+            let Some(message) = consumer.poll(Duration::from_secs(10)) else {
+                panic!("only {count} of {events} came");
+            };
+            began.get_or_insert_with(Instant::now);
+            count += 1;
+            bytes += message.unwrap().payload().map_or(0, <[u8]>::len);
+        }
+        assert!(bytes > 0);
+        began.unwrap().elapsed()
+    }
+
+    /// The whole consumer but for the store.
+    fn stage(&self, topic: &str, workers: usize, events: usize) -> Duration {
+        self.runtime.block_on(async {
+            let clock = Clock::start();
+            let config = RecordsConfig {
+                topic: topic.to_owned(),
+                group: format!("drain-{}", uuid::Uuid::now_v7()),
+                from_end: false,
+            };
+            let kafka = self.stack.kafka();
+            let records = Records::subscribe(&kafka, config, clock).await;
+            let source = Finite {
+                inner: records.unwrap(),
+                left: events,
+            };
+            let config = StageConfig {
+                topic: topic.to_owned(),
+                batch_size: 100,
+                writes_in_flight: 4,
+                workers,
+                store_outage: Duration::from_secs(1),
+            };
+            let observer = Arc::new(Counted::default());
+            let letters = DeadLetters::at(std::env::temp_dir().join("cdc-bench-no-letters"));
+            let seen = Arc::clone(&observer);
+            let stage = Stage::new(source, Nowhere, seen, letters, config, clock);
+            // As every command runs it: a task of its own.
+            let ended = tokio::spawn(stage.run(CancellationToken::new())).await;
+            let took = observer.began().unwrap().elapsed();
+            let (source, end) = ended.unwrap();
+            end.unwrap();
+            assert_eq!(
+                observer.written.load(Ordering::Relaxed),
+                events as u64,
+                "written"
+            );
+            source.inner.close().await;
+            took
+        })
+    }
+
+    /// Memory by the number of events.
+    fn flatness(&self, events: usize) {
+        let topic = "drain-flat";
+        let most = 2 * events;
+        self.fill(topic, 1, most);
+        println!("\npeak memory of the consumer, 2 workers, by the number of events");
+        for count in [most / 200, most / 20, most] {
+            let drain = self.drain(topic, 1, Contender::Stage { workers: 2 }, count);
+            println!("{count:>9} {:>9.1} MB", drain.memory as f64 / 1e6);
+        }
+        self.stack.delete_topics(&[topic]);
+    }
+}
+
+/// A source that ends after so many records.
+struct Finite {
+    inner: Records,
+    left: usize,
+}
+
+impl RecordSource for Finite {
+    async fn recv(&mut self) -> Option<RecordBatch> {
+        if self.left == 0 {
+            return None;
+        }
+        let mut batch = self.inner.recv().await?;
+        batch.truncate(self.left);
+        self.left -= batch.len();
+        Some(batch)
+    }
+
+    fn written(&mut self, partition: i32, offset: i64) {
+        self.inner.written(partition, offset);
+    }
+}
+
+/// Processor time of this process so far, seconds.
+fn cpu() -> f64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeValLike;
+    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
+    (usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6
+}
+
+/// A field of the process's status, bytes.
+fn memory(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1_024
+}

@@ -1,0 +1,58 @@
+//! What a worker does: decodes the records of one batch, sorted by lane.
+
+use super::lane::{Event, Share, lane_of};
+use super::{Decoder, RecordBatch, Rejected, StageObserver};
+
+/// A batch decoded.
+pub(super) struct Sorted {
+    /// Its number.
+    pub batch: u64,
+    /// What goes to each lane.
+    pub shares: Vec<Share>,
+    /// What makes no document, by its position in the batch.
+    pub rejected: Vec<(usize, Rejected)>,
+    /// Records of it that there is nothing to do about.
+    pub passed_over: usize,
+}
+
+/// Decodes a batch for so many lanes.
+pub(super) fn sort(
+    batch: u64,
+    records: &RecordBatch,
+    lanes: usize,
+    observer: &dyn StageObserver,
+) -> Sorted {
+    let mut sorted = Sorted {
+        batch,
+        shares: Vec::new(),
+        rejected: Vec::new(),
+        passed_over: 0,
+    };
+    sorted.shares.resize_with(lanes, Share::default);
+    let mut decoder = Decoder::default();
+    for (index, record) in records.iter().enumerate() {
+        let mut lane = 0;
+        let decoded = decoder.decode(
+            record.value,
+            |run_id| observer.wants(run_id),
+            |aggregate| {
+                lane = lane_of(aggregate, lanes);
+                &mut sorted.shares[lane].documents
+            },
+        );
+        match decoded {
+            Ok(Some(decoded)) => {
+                let facts = decoded.facts;
+                observer.consumed(&decoded.run_id, facts.seq);
+                sorted.shares[lane].events.push(Event {
+                    facts,
+                    batch,
+                    index,
+                });
+            }
+            Ok(None) => sorted.passed_over += 1,
+            Err(rejected) => sorted.rejected.push((index, rejected)),
+        }
+    }
+    sorted
+}

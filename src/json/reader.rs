@@ -1,0 +1,293 @@
+//! Token after token. What has been read is known to be JSON; the rest may be anything.
+
+use super::text::{JsonText, escape, plain_bytes};
+
+/// Deepest nesting that is passed over, as in serde_json.
+const DEEPEST_SKIPPED: usize = 128;
+
+/// There is no JSON here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no JSON at byte {at}")]
+pub struct NotJson {
+    /// Bytes before it.
+    pub at: usize,
+}
+
+/// A number's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Number<'j> {
+    pub text: &'j str,
+    /// Whether it has neither fraction nor exponent.
+    pub whole: bool,
+}
+
+/// Reads a text.
+pub(crate) struct Reader<'j> {
+    text: &'j str,
+    at: usize,
+}
+
+impl<'j> Reader<'j> {
+    pub fn new(text: &'j str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Nothing but space may follow.
+    pub fn end(&mut self) -> Result<(), NotJson> {
+        self.skip_space();
+        if self.at == self.text.len() {
+            Ok(())
+        } else {
+            Err(self.not_json())
+        }
+    }
+
+    /// The first byte of the next token.
+    pub fn peek(&mut self) -> Result<u8, NotJson> {
+        self.skip_space();
+        self.next_byte().ok_or_else(|| self.not_json())
+    }
+
+    /// Begins an object or an array; whether anything is in it.
+    pub fn begin(&mut self, open: u8, close: u8) -> Result<bool, NotJson> {
+        self.expect(open)?;
+        let empty = self.peek()? == close;
+        self.at += usize::from(empty);
+        Ok(!empty)
+    }
+
+    /// Whether another member or item follows, rather than the end.
+    pub fn goes_on(&mut self, close: u8) -> Result<bool, NotJson> {
+        match self.peek()? {
+            b',' => {
+                self.at += 1;
+                Ok(true)
+            }
+            token if token == close => {
+                self.at += 1;
+                Ok(false)
+            }
+            _ => Err(self.not_json()),
+        }
+    }
+
+    /// A member's name; its value is next.
+    pub fn name(&mut self) -> Result<JsonText<'j>, NotJson> {
+        let name = self.string()?;
+        self.colon()?;
+        Ok(name)
+    }
+
+    /// What stands between a member's name and its value.
+    pub fn colon(&mut self) -> Result<(), NotJson> {
+        self.expect(b':')
+    }
+
+    /// A string, its escapes looked at and left.
+    pub fn string(&mut self) -> Result<JsonText<'j>, NotJson> {
+        let begin = self.at_quote()?;
+        let mut escaped = false;
+        while self.plain_run()?.1 {
+            escaped = true;
+            let (_, length) = escape(&self.bytes()[self.at..]).ok_or_else(|| self.not_json())?;
+            self.at += length;
+        }
+        let raw = &self.text[begin..self.at - 1];
+        Ok(JsonText::new(raw, escaped))
+    }
+
+    /// A string, its escapes resolved: `write` gets it in parts.
+    pub fn resolved(&mut self, mut write: impl FnMut(&[u8])) -> Result<(), NotJson> {
+        self.at_quote()?;
+        loop {
+            let (run, escapes) = self.plain_run()?;
+            write(run);
+            if !escapes {
+                return Ok(());
+            }
+            let found = escape(&self.bytes()[self.at..]);
+            let Some((Some(character), length)) = found else {
+                return Err(self.not_json());
+            };
+            write(character.encode_utf8(&mut [0; 4]).as_bytes());
+            self.at += length;
+        }
+    }
+
+    pub fn number(&mut self) -> Result<Number<'j>, NotJson> {
+        self.skip_space();
+        let begin = self.at;
+        self.pass(b"-");
+        let first = self.next_byte();
+        let integer_digits = self.digits()?;
+        if first == Some(b'0') && integer_digits > 1 {
+            return Err(self.not_json());
+        }
+        let mut whole = true;
+        if self.pass(b".") {
+            whole = false;
+            self.digits()?;
+        }
+        if self.pass(b"eE") {
+            whole = false;
+            self.pass(b"+-");
+            self.digits()?;
+        }
+        Ok(Number {
+            text: &self.text[begin..self.at],
+            whole,
+        })
+    }
+
+    /// `true`, `false` or `null`.
+    pub fn literal(&mut self, word: &str) -> Result<(), NotJson> {
+        self.skip_space();
+        if !self.bytes()[self.at..].starts_with(word.as_bytes()) {
+            return Err(self.not_json());
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    /// Passes over a value, whatever it is.
+    pub fn skip(&mut self) -> Result<(), NotJson> {
+        self.skip_within(DEEPEST_SKIPPED)
+    }
+
+    fn skip_within(&mut self, depth: usize) -> Result<(), NotJson> {
+        match self.peek()? {
+            b'"' => self.string().map(drop),
+            b'{' => self.skip_container(b'{', b'}', depth),
+            b'[' => self.skip_container(b'[', b']', depth),
+            b't' => self.literal("true"),
+            b'f' => self.literal("false"),
+            b'n' => self.literal("null"),
+            _ => self.number().map(drop),
+        }
+    }
+
+    fn skip_container(&mut self, open: u8, close: u8, depth: usize) -> Result<(), NotJson> {
+        let inner = depth.checked_sub(1).ok_or_else(|| self.not_json())?;
+        let mut more = self.begin(open, close)?;
+        while more {
+            if open == b'{' {
+                self.name()?;
+            }
+            self.skip_within(inner)?;
+            more = self.goes_on(close)?;
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> &'j [u8] {
+        self.text.as_bytes()
+    }
+
+    fn next_byte(&self) -> Option<u8> {
+        self.bytes().get(self.at).copied()
+    }
+
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.next_byte() {
+            self.at += 1;
+        }
+    }
+
+    fn expect(&mut self, token: u8) -> Result<(), NotJson> {
+        if self.peek()? != token {
+            return Err(self.not_json());
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Passes the quote that a string begins with.
+    fn at_quote(&mut self) -> Result<usize, NotJson> {
+        self.expect(b'"')?;
+        Ok(self.at)
+    }
+
+    /// Passes over plain bytes, and the quote behind them; or up to an escape, then true.
+    fn plain_run(&mut self) -> Result<(&'j [u8], bool), NotJson> {
+        let rest = &self.bytes()[self.at..];
+        let run = &rest[..plain_bytes(rest)];
+        self.at += run.len();
+        match self.next_byte() {
+            Some(b'"') => {
+                self.at += 1;
+                Ok((run, false))
+            }
+            Some(b'\\') => Ok((run, true)),
+            // It does not end, or has a control character in it.
+            _ => Err(self.not_json()),
+        }
+    }
+
+    /// Passes over one of these bytes, if one is next.
+    fn pass(&mut self, any_of: &[u8]) -> bool {
+        let found = self.next_byte().is_some_and(|next| any_of.contains(&next));
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Passes over digits, at least one; how many.
+    fn digits(&mut self) -> Result<usize, NotJson> {
+        let rest = &self.bytes()[self.at..];
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return Err(self.not_json());
+        }
+        self.at += digits;
+        Ok(digits)
+    }
+
+    fn not_json(&self) -> NotJson {
+        NotJson { at: self.at }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+
+    use super::*;
+
+    fn skipped(text: &str) -> Result<(), NotJson> {
+        let mut reader = Reader::new(text);
+        reader.skip()?;
+        reader.end()
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        for (text, at) in [
+            ("", 0),
+            ("{\"a\":}", 5),
+            ("[1,2", 4),
+            ("[1 2]", 3),
+            ("\"a", 2),
+            ("\"a\\x\"", 2),
+            ("01", 2),
+            ("{} x", 3),
+        ] {
+            assert_eq!(skipped(text), Err(NotJson { at }), "{text}");
+        }
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(skipped(&nested(DEEPEST_SKIPPED)).is_ok());
+        assert!(skipped(&nested(100_000)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_passed_over_is_what_serde_json_passes_over(
+            text in "[\\[\\]{}\",:0-9eE.+\\-\\\\unltrfasdD\\x00\\n ü]{0,60}",
+            token in "-?[0-9]{0,5}(\\.[0-9]{0,3})?([eE][+-]?[0-9]{0,3})?|\"([a-z]|\\\\[nrtbfu/\"\\\\x]|\\\\u[0-9a-fA-F+]{4}|ü){0,12}\"?",
+        ) {
+            for json in [format!("{{\"a\":{token},\"b\":[{text}]}}"), text, token] {
+                let by_serde = serde_json::from_str::<IgnoredAny>(&json);
+                prop_assert_eq!(skipped(&json).is_ok(), by_serde.is_ok(), "{}", json);
+            }
+        }
+    }
+}

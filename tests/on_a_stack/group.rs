@@ -1,0 +1,265 @@
+//! Several consumers that share a topic as one group: who comes, who goes and who is killed loses nothing, doubles
+//! nothing, and changes no order.
+
+use std::collections::HashMap;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use cdc_bench::event::{EventId, Generator, OutboxRow};
+use futures_util::TryStreamExt;
+use mongodb::Collection;
+use mongodb::bson::{Document, doc};
+use nix::sys::signal::Signal;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Test;
+use super::inputs;
+use super::stack::{Ended, TestStack, id, signal, until};
+
+pub const TESTS: &[Test] = &[
+    (
+        "a_consumer_that_joins_takes_its_share_and_nothing_is_written_twice",
+        joins,
+    ),
+    (
+        "a_consumer_that_is_killed_loses_nothing_and_keeps_the_order",
+        killed,
+    ),
+];
+
+pub const LONG_TESTS: &[Test] = &[(
+    "a_consumers_memory_does_not_grow_with_the_number_of_events",
+    memory,
+)];
+
+const PARTITIONS: i32 = 4;
+/// Events a second, where they are to come in while consumers come and go.
+const PACE: f64 = 800.0;
+
+/// A topic, a group and a database of one name.
+struct Group<'a> {
+    stack: &'a TestStack,
+    name: &'static str,
+}
+
+impl<'a> Group<'a> {
+    fn new(stack: &'a TestStack, name: &'static str) -> Self {
+        let admin: AdminClient<_> = stack.kafka().create().unwrap();
+        let topic = NewTopic::new(name, PARTITIONS, TopicReplication::Fixed(1));
+        let options = AdminOptions::new();
+        let made = stack.block_on(admin.create_topics([&topic], &options));
+        made.unwrap().into_iter().for_each(|topic| {
+            topic.unwrap();
+        });
+        Self { stack, name }
+    }
+
+    /// A consumer that ends when nothing has come for so many seconds.
+    fn consumer(&self, idle_s: u64) -> Command {
+        let mut command = self.stack.external();
+        command
+            .env("KAFKA_TOPIC", self.name)
+            .env("KAFKA_GROUP_ID", self.name)
+            .env("MONGODB_DATABASE", self.name)
+            .args(["consume", "--json", "--idle-timeout", &idle_s.to_string()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn documents(&self) -> Collection<Document> {
+        let client = self.stack.block_on(async {
+            mongodb::Client::with_uri_str(&self.stack.env["MONGODB_URI"]).await
+        });
+        client.unwrap().database(self.name).collection("events")
+    }
+
+    fn count(&self) -> u64 {
+        let documents = self.documents();
+        self.stack
+            .block_on(documents.count_documents(doc! {}))
+            .unwrap_or(0)
+    }
+
+    /// Appends the events in their order, an aggregate's to one partition; at a pace where one is given.
+    fn produce(&self, events: impl Iterator<Item = OutboxRow>, pace: Option<f64>) {
+        let producer: BaseProducer = self.stack.kafka().set("linger.ms", "1").create().unwrap();
+        let began = Instant::now();
+        for row in events {
+            if let Some(pace) = pace {
+                #[allow(clippy::cast_precision_loss)]
+                let due = Duration::from_secs_f64(row.seq as f64 / pace);
+                std::thread::sleep(due.saturating_sub(began.elapsed()));
+            }
+            let record = inputs::record(&row);
+            let partitions = u128::from(PARTITIONS.unsigned_abs());
+            let partition = i32::try_from(row.aggregate_id.as_u128() % partitions).unwrap();
+            let mut message = BaseRecord::<(), _>::to(self.name)
+                .payload(&record)
+                .partition(partition);
+            while let Err((_, back)) = producer.send(message) {
+                producer.poll(Duration::from_millis(10));
+                message = back;
+            }
+            producer.poll(Duration::ZERO);
+        }
+        producer.flush(Duration::from_secs(30)).unwrap();
+    }
+
+    /// Asserts that the store holds exactly these events, an aggregate's in the order they were first written in.
+    fn assert_written(&self, events: &[OutboxRow]) {
+        let documents = self.documents();
+        let found: Vec<Document> = self.stack.block_on(async {
+            let natural = documents.find(doc! {}).sort(doc! { "$natural": 1 });
+            natural.await.unwrap().try_collect().await.unwrap()
+        });
+        let order: Vec<i64> = found.iter().map(|d| d.get_i64("seq").unwrap()).collect();
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        let all: Vec<i64> = (0..).take(events.len()).collect();
+        assert!(sorted == all, "{} documents of {}", order.len(), all.len());
+        assert_ne!(order, sorted, "the store tells no order of writing");
+        let aggregates: HashMap<i64, Uuid> = (0..)
+            .zip(events.iter().map(|row| row.aggregate_id))
+            .collect();
+        let mut last: HashMap<Uuid, i64> = HashMap::new();
+        for seq in order {
+            let before = last.insert(aggregates[&seq], seq);
+            assert!(
+                before.is_none_or(|before| before < seq),
+                "{before:?} before {seq}"
+            );
+        }
+    }
+
+    fn remove(self) {
+        let client = self.stack.block_on(async {
+            mongodb::Client::with_uri_str(&self.stack.env["MONGODB_URI"]).await
+        });
+        let database = client.unwrap().database(self.name);
+        self.stack.block_on(database.drop()).unwrap();
+        self.stack.delete_topics(&[self.name]);
+        let admin: AdminClient<_> = self.stack.kafka().create().unwrap();
+        let options = AdminOptions::new();
+        let deleted = self
+            .stack
+            .block_on(admin.delete_groups(&[self.name], &options));
+        deleted.unwrap();
+    }
+}
+
+/// Events whose ids do not ascend, so that the order of ids is not that of writing.
+fn events(count: usize) -> Vec<OutboxRow> {
+    let scatter = |seq: u64| {
+        let odd = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835_u128;
+        EventId(Uuid::from_u128((u128::from(seq) + 1).wrapping_mul(odd)))
+    };
+    Generator::new(42, jiff::Timestamp::UNIX_EPOCH)
+        .take(count)
+        .map(|row| OutboxRow {
+            id: scatter(row.seq),
+            ..row
+        })
+        .collect()
+}
+
+fn ended(child: Child) -> Ended {
+    child.wait_with_output().unwrap().into()
+}
+
+fn joins(stack: &TestStack) {
+    let group = Group::new(stack, "group-joins");
+    let events = events(12_000);
+    let (first, second) = std::thread::scope(|scope| {
+        scope.spawn(|| group.produce(events.iter().cloned(), Some(PACE)));
+        let first = group.consumer(5).spawn().unwrap();
+        until("the first consumer to write", || group.count() > 500);
+        let second = group.consumer(5).spawn().unwrap();
+        (ended(first).json(), ended(second).json())
+    });
+    let written = |one: &Value| one["written"].as_u64().unwrap();
+    let (first, second) = (written(&first), written(&second));
+    assert!(first > 0 && second > 0, "{first} and {second}");
+    assert_eq!(first + second, events.len() as u64, "{first} and {second}");
+    group.assert_written(&events);
+    group.remove();
+}
+
+fn killed(stack: &TestStack) {
+    let group = Group::new(stack, "group-killed");
+    let events = events(12_000);
+    let survivor = std::thread::scope(|scope| {
+        scope.spawn(|| group.produce(events.iter().cloned(), Some(PACE)));
+        let mut victim = group.consumer(60).spawn().unwrap();
+        // Longer than a group waits for a member that is silent.
+        let survivor = group.consumer(15).spawn().unwrap();
+        until("both to share the work", || {
+            members_with_partitions(stack, group.name) == 2 && group.count() > 2_000
+        });
+        signal(id(&victim), Signal::SIGKILL);
+        victim.wait().unwrap();
+        ended(survivor).json()
+    });
+    let written = survivor["written"].as_u64().unwrap();
+    assert!(written < events.len() as u64, "the other wrote some too");
+    assert_eq!(survivor["dead_letters"], 0);
+    group.assert_written(&events);
+    group.remove();
+}
+
+/// How many members of a group have partitions.
+fn members_with_partitions(stack: &TestStack, group: &str) -> usize {
+    let consumer: BaseConsumer = stack.kafka().create().unwrap();
+    let list = consumer.fetch_group_list(Some(group), Duration::from_secs(10));
+    let Ok(list) = list else { return 0 };
+    let members = list.groups().iter().flat_map(|group| group.members());
+    let has_topics = |assignment: &[u8]| {
+        // A version of two bytes, then how many topics there are.
+        assignment.get(2..6).is_some_and(|topics| topics != [0; 4])
+    };
+    members
+        .filter(|member| member.assignment().is_some_and(has_topics))
+        .count()
+}
+
+/// The most memory that a consumer takes for so many events, MiB.
+fn peak_mib(stack: &TestStack, name: &'static str, count: usize) -> u64 {
+    let group = Group::new(stack, name);
+    let rows = Generator::new(42, jiff::Timestamp::UNIX_EPOCH);
+    group.produce(rows.take(count), None);
+    let consumer = group.consumer(10).spawn().unwrap();
+    let status = format!("/proc/{}/status", consumer.id());
+    let over = AtomicBool::new(false);
+    let (peak, done) = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut peak = 0;
+            while !over.load(Ordering::Relaxed) {
+                let text = std::fs::read_to_string(&status).unwrap_or_default();
+                let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+                let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+                peak = peak.max(kib.unwrap_or(0));
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            peak / 1_024
+        });
+        let done = ended(consumer).json();
+        over.store(true, Ordering::Relaxed);
+        (watch.join().unwrap(), done)
+    });
+    assert_eq!(done["written"], count);
+    assert_eq!(group.count(), count as u64);
+    group.remove();
+    peak
+}
+
+fn memory(stack: &TestStack) {
+    let few = peak_mib(stack, "memory-few", 10_000);
+    let many = peak_mib(stack, "memory-many", 2_000_000);
+    println!("peak memory: {few} MiB for 10,000 events, {many} MiB for 2,000,000");
+    assert!(many < few + 32, "{few} MiB, then {many} MiB");
+}
