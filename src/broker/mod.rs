@@ -10,7 +10,7 @@ mod records;
 pub use admin::{Admin, TopicState};
 pub use clock::BrokerClock;
 pub use publisher::{Delivered, Publisher};
-pub use records::{Records, RecordsConfig};
+pub use records::{Assignments, Records, RecordsConfig, fetch_settings};
 
 /// What Kafka refused or did not answer.
 #[derive(Debug, thiserror::Error)]

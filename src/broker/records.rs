@@ -3,12 +3,14 @@
 //! Receiving has a thread of its own: T3 is when the consumer has the record, not when its writer has time for it. The
 //! queue to the writer is short and bounded; what does not fit stays in Kafka.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::message::{Message, Timestamp};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
@@ -37,10 +39,53 @@ pub struct RecordsConfig {
     pub from_end: bool,
 }
 
+/// Settings that decide how soon a record is handed over: as soon as it is there, and a full local queue is looked at
+/// again at once, where librdkafka's default waits a second.
+const FETCH: [(&str, &str); 4] = [
+    ("fetch.min.bytes", "1"),
+    ("fetch.wait.max.ms", "500"),
+    ("fetch.queue.backoff.ms", "5"),
+    ("queued.max.messages.kbytes", "16384"),
+];
+
+/// The settings that decide how soon a record is handed over.
+#[must_use]
+pub fn fetch_settings() -> BTreeMap<String, String> {
+    FETCH
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+/// Counts how often partitions are handed out.
+#[derive(Debug, Clone, Default)]
+pub struct Assignments(Arc<AtomicU64>);
+
+impl Assignments {
+    /// So far; the first is no rebalance.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl ClientContext for Assignments {}
+
+impl ConsumerContext for Assignments {
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, change: &Rebalance<'_>) {
+        if matches!(change, Rebalance::Assign(_)) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+type Receiving = BaseConsumer<Assignments>;
+
 /// The records of a topic as they arrive.
 pub struct Records {
     queue: mpsc::Receiver<RecordBatch>,
-    consumer: Arc<BaseConsumer>,
+    consumer: Arc<Receiving>,
+    assignments: Assignments,
     topic: String,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -66,17 +111,16 @@ impl Records {
             .set("auto.commit.interval.ms", "1000")
             .set("partition.assignment.strategy", "cooperative-sticky")
             // One that was killed is out of its group this soon, and no longer in the way of its removal.
-            .set("session.timeout.ms", "10000")
-            // A record is handed over as soon as it is there, and a full local queue is looked at again at once:
-            // librdkafka's default waits a second.
-            .set("fetch.min.bytes", "1")
-            .set("fetch.wait.max.ms", "500")
-            .set("fetch.queue.backoff.ms", "5")
-            .set("queued.max.messages.kbytes", "16384");
+            .set("session.timeout.ms", "10000");
+        for (name, value) in FETCH {
+            settings.set(name, value);
+        }
+        let assignments = Assignments::default();
+        let counted = assignments.clone();
         let topic = config.topic.clone();
         let joined =
-            tokio::task::spawn_blocking(move || -> rdkafka::error::KafkaResult<BaseConsumer> {
-                let consumer: BaseConsumer = settings.create()?;
+            tokio::task::spawn_blocking(move || -> rdkafka::error::KafkaResult<Receiving> {
+                let consumer: Receiving = settings.create_with_context(counted)?;
                 if config.from_end {
                     begin_at_the_end(&consumer, &config.topic)?;
                 }
@@ -104,10 +148,17 @@ impl Records {
         Ok(Self {
             queue,
             consumer,
+            assignments,
             topic,
             stopping,
             thread: Some(thread),
         })
+    }
+
+    /// How often partitions were handed out to us.
+    #[must_use]
+    pub fn assignments(&self) -> Assignments {
+        self.assignments.clone()
     }
 
     /// Commits what was written and leaves the group.
@@ -155,7 +206,7 @@ impl Drop for Records {
 }
 
 /// Commits the topic's present end for the group, so that it begins there, also after a rebalance or a restart.
-fn begin_at_the_end(consumer: &BaseConsumer, topic: &str) -> rdkafka::error::KafkaResult<()> {
+fn begin_at_the_end(consumer: &Receiving, topic: &str) -> rdkafka::error::KafkaResult<()> {
     let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
     let mut ends = TopicPartitionList::new();
     for partition in metadata
@@ -170,7 +221,7 @@ fn begin_at_the_end(consumer: &BaseConsumer, topic: &str) -> rdkafka::error::Kaf
 }
 
 fn receive(
-    consumer: &BaseConsumer,
+    consumer: &Receiving,
     queue: &mpsc::Sender<RecordBatch>,
     stopping: &AtomicBool,
     clock: Clock,
@@ -184,7 +235,7 @@ fn receive(
 }
 
 /// What is there, once something is.
-fn gather(consumer: &BaseConsumer, clock: Clock) -> RecordBatch {
+fn gather(consumer: &Receiving, clock: Clock) -> RecordBatch {
     let mut batch = RecordBatch::default();
     let mut wait = POLL;
     while batch.len() < BATCH && batch.bytes() < BATCH_BYTES {

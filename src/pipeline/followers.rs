@@ -12,7 +12,7 @@ use super::observer::PathObserver;
 use super::route::{KafkaRoute, Route};
 use super::threads::{self, OwnThreads, Role};
 use super::{Failure, RunRequest, Servers, exit};
-use crate::broker::{Publisher, Records, RecordsConfig};
+use crate::broker::{Assignments, Publisher, Records, RecordsConfig};
 use crate::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageEnd, StageError};
 use crate::timeline::{CapturePath, Clock};
 use crate::wal::ReaderHandle;
@@ -27,6 +27,8 @@ pub(super) struct Followers {
     connector_watch: connector::Watch,
     /// Which threads of ours work for this path alone.
     pub(super) threads: OwnThreads,
+    /// How often partitions were handed out to the consumer.
+    pub(super) assignments: Assignments,
 }
 
 /// Where the consumer of a path takes its records from.
@@ -70,10 +72,12 @@ impl Followers {
             clock,
         };
         let mut publisher = None;
+        let mut assignments = Assignments::default();
         // The consumer first: nothing that is published may come before its beginning.
         let (reader, source) = match &route.kafka {
             Some(kafka) => {
                 let records = receive(servers, kafka, &threads, clock).await?;
+                assignments = records.assignments();
                 let reader = if route.path == CapturePath::Wal {
                     let before = threads::present();
                     let (reader, ours) = beginning
@@ -113,6 +117,7 @@ impl Followers {
             stop_stage: stop_stage.drop_guard(),
             connector_watch,
             threads,
+            assignments,
         })
     }
 
