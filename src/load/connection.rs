@@ -67,6 +67,7 @@ impl Connection {
         };
         let (client, connection) = endpoint
             .client_config()
+            .application_name("cdc-bench-load")
             .connect(NoTls)
             .await
             .map_err(|error| failed(&error))?;

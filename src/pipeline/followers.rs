@@ -19,7 +19,8 @@ use crate::wal::ReaderHandle;
 
 /// The reader and the consumer of one path.
 pub(super) struct Followers {
-    reader: ReaderHandle,
+    /// `None` where nobody looks on.
+    reader: Option<ReaderHandle>,
     publisher: Option<Arc<Publisher<Sent>>>,
     stage: JoinHandle<(Source, Result<StageEnd, StageError>)>,
     /// Stops the consumer when dropped.
@@ -78,22 +79,24 @@ impl Followers {
             Some(kafka) => {
                 let records = receive(servers, kafka, &threads, clock).await?;
                 assignments = records.assignments();
-                let reader = if route.path == CapturePath::Wal {
-                    let before = threads::present();
-                    let (reader, ours) = beginning
-                        .publish(&servers.kafka_config, &kafka.topic)
-                        .await?;
-                    threads.adopt(Role::Producer, &before);
-                    publisher = Some(ours);
-                    reader
-                } else {
-                    beginning.look_on().await?
+                let reader = match route.path {
+                    CapturePath::Wal => {
+                        let before = threads::present();
+                        let (reader, ours) = beginning
+                            .publish(&servers.kafka_config, &kafka.topic)
+                            .await?;
+                        threads.adopt(Role::Producer, &before);
+                        publisher = Some(ours);
+                        Some(reader)
+                    }
+                    _ if request.observer => Some(beginning.look_on().await?),
+                    _ => None,
                 };
                 (reader, Source::Kafka(records))
             }
             None => {
                 let (reader, channel) = beginning.embed().await?;
-                (reader, Source::Channel(channel))
+                (Some(reader), Source::Channel(channel))
             }
         };
         let letters = DeadLetters::at(request.folder.file("dead-letters.jsonl"));
@@ -126,7 +129,7 @@ impl Followers {
         if let Some(error) = self.publisher.as_ref().and_then(|ours| ours.failure()) {
             return Err(Failure::from(error).context("our producer stopped"));
         }
-        if let Some(error) = self.reader.error() {
+        if let Some(error) = self.reader.as_ref().and_then(ReaderHandle::error) {
             return Err(Failure::from(error).context("our WAL reader stopped"));
         }
         if self.stage.is_finished() {
@@ -169,14 +172,17 @@ impl Followers {
         }
         let restarts = connector_watch.stop().await;
         let stopped = tokio::task::spawn_blocking(move || {
-            let stats = reader.stop();
+            let stats = reader.map(ReaderHandle::stop);
             (stats, publisher.map(|ours| ours.flush()))
         });
         match stopped.await {
             Ok((stats, flushed)) => {
                 match stats {
-                    Ok(stats) => tracing::info!(?stats, "WAL reader stopped"),
-                    Err(error) => tracing::warn!(%error, "our WAL reader did not stop cleanly"),
+                    Some(Ok(stats)) => tracing::info!(?stats, "WAL reader stopped"),
+                    None => {}
+                    Some(Err(error)) => {
+                        tracing::warn!(%error, "our WAL reader did not stop cleanly")
+                    }
                 }
                 if let Some(Err(error)) = flushed {
                     tracing::warn!(%error, "our producer did not stop cleanly");

@@ -135,7 +135,19 @@ impl Course<'_> {
                 path.in_kafka(log_append_time),
                 Arc::clone(&self.clocks.foreign),
             );
-            let observer = PathObserver::new(path, leg.names.clone(), joiner, recorder);
+            let is_observed = path != CapturePath::Debezium || request.observer;
+            let joiner = if is_observed {
+                joiner
+            } else {
+                joiner.unobserved()
+            };
+            let observer = PathObserver::new(
+                path,
+                leg.names.clone(),
+                joiner,
+                recorder,
+                request.transform_delay,
+            );
             let observer = Arc::new(observer);
             let followers =
                 Followers::start(request, servers, &route, &observer, self.clock).await?;

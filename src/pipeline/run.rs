@@ -48,6 +48,10 @@ pub struct RunRequest {
     pub rounds: Option<u32>,
     /// Which connector.
     pub connector: ConnectorRequest,
+    /// How long every event is held up between its receipt and its write.
+    pub transform_delay: Option<Duration>,
+    /// Whether our reader looks on beside Debezium.
+    pub observer: bool,
     /// What has to be reached.
     pub targets: Targets,
     /// Longest time without an event coming through before the drain gives up.

@@ -7,6 +7,8 @@
 
 mod capture;
 mod commands;
+mod delay;
+mod delays;
 mod envelopes;
 mod interrupts;
 mod outages;
@@ -17,6 +19,7 @@ mod reader_faults;
 mod refusals;
 
 mod sink;
+mod skew;
 mod snapshot;
 mod stack;
 mod tls;
@@ -39,6 +42,7 @@ fn main() {
         interrupts::TESTS,
         outages::TESTS,
         paths::TESTS,
+        delays::TESTS,
         reader::TESTS,
         snapshot::TESTS,
         reader_faults::TESTS,
@@ -65,7 +69,8 @@ fn main() {
     };
     let mut trials: Vec<_> = quick.into_iter().map(|test| trial(test, false)).collect();
     // Minutes, not seconds: cargo test --release --test on_a_stack -- --ignored
-    trials.extend(commands::LONG_TESTS.iter().map(|&test| trial(test, true)));
+    let long = [commands::LONG_TESTS, delays::LONG_TESTS, skew::LONG_TESTS].concat();
+    trials.extend(long.into_iter().map(|test| trial(test, true)));
     let conclusion = libtest_mimic::run(&args, trials);
     drop(stack);
     conclusion.exit();
