@@ -15,7 +15,7 @@ pub use comparison::{
     COMPARED, Call, Comparison, Difference, Effect, Outcome, Pairing, QUANTILES, Sample, Terms,
     compare,
 };
-pub use diagnosis::{Conditions, Diagnosis, Finding, Severity, diagnose};
+pub use diagnosis::{Checkpoints, Conditions, Diagnosis, Finding, Severity, diagnose};
 pub use digest::{Digest, PathDigest, Travelled};
 pub use objectives::{Measured, Objective, Targets};
 pub use over_time::{OverTime, Period};

@@ -1,7 +1,8 @@
 //! A member of a consumer group gives a partition away only when it has finished what it took of it.
 
 use std::collections::HashMap;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
@@ -11,12 +12,25 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 /// next owner.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Counts how often partitions are handed out.
+#[derive(Debug, Clone, Default)]
+pub struct Assignments(Arc<AtomicU64>);
+
+impl Assignments {
+    /// So far; the first is no rebalance.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// How far the partitions of this member are.
 #[derive(Debug, Default)]
 pub(super) struct Membership {
     state: Mutex<State>,
     /// Something was written, or nobody will write any more.
     moved: Condvar,
+    assignments: Assignments,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +51,11 @@ struct Reached {
 impl Membership {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often partitions were handed out to us.
+    pub fn assignments(&self) -> Assignments {
+        self.assignments.clone()
     }
 
     /// The consumer has the records of these partitions up to these offsets.
@@ -96,6 +115,12 @@ impl Membership {
 impl ClientContext for Membership {}
 
 impl ConsumerContext for Membership {
+    fn post_rebalance(&self, _: &BaseConsumer<Self>, change: &Rebalance<'_>) {
+        if matches!(change, Rebalance::Assign(_)) {
+            self.assignments.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// On the receiving thread. What is stored when this returns is committed with the revocation.
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Revoke(partitions) = rebalance else {
@@ -117,8 +142,6 @@ impl ConsumerContext for Membership {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[test]

@@ -10,8 +10,9 @@ mod records;
 
 pub use admin::{Admin, TopicState};
 pub use clock::BrokerClock;
+pub use membership::Assignments;
 pub use publisher::{Delivered, Publisher};
-pub use records::{Records, RecordsConfig};
+pub use records::{Records, RecordsConfig, fetch_settings};
 
 /// What Kafka refused or did not answer.
 #[derive(Debug, thiserror::Error)]

@@ -4,6 +4,7 @@
 //! queue to the writer is short and bounded; what does not fit stays in Kafka, and where it does not fit for long the
 //! partitions are paused, so that the member goes on answering its group.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -15,7 +16,7 @@ use rdkafka::message::{Message, Timestamp};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
-use super::membership::Membership;
+use super::membership::{Assignments, Membership};
 use super::{BrokerError, bootstrap_of};
 use crate::consumer::{Record, RecordBatch, RecordSource};
 use crate::timeline::{Clock, Nanos, Stamp};
@@ -40,6 +41,24 @@ pub struct RecordsConfig {
     pub group: String,
     /// Begin at the topic's end as it is now, whatever the group has committed.
     pub from_end: bool,
+}
+
+/// Settings that decide how soon a record is handed over: as soon as it is there, and a full local queue is looked at
+/// again at once, where librdkafka's default waits a second.
+const FETCH: [(&str, &str); 4] = [
+    ("fetch.min.bytes", "1"),
+    ("fetch.wait.max.ms", "500"),
+    ("fetch.queue.backoff.ms", "5"),
+    ("queued.max.messages.kbytes", "16384"),
+];
+
+/// The settings that decide how soon a record is handed over.
+#[must_use]
+pub fn fetch_settings() -> BTreeMap<String, String> {
+    FETCH
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// The records of a topic as they arrive.
@@ -71,13 +90,10 @@ impl Records {
             .set("auto.commit.interval.ms", "1000")
             .set("partition.assignment.strategy", "cooperative-sticky")
             // One that was killed is out of its group this soon, and no longer in the way of its removal.
-            .set("session.timeout.ms", "10000")
-            // A record is handed over as soon as it is there, and a full local queue is looked at again at once:
-            // librdkafka's default waits a second.
-            .set("fetch.min.bytes", "1")
-            .set("fetch.wait.max.ms", "500")
-            .set("fetch.queue.backoff.ms", "5")
-            .set("queued.max.messages.kbytes", "16384");
+            .set("session.timeout.ms", "10000");
+        for (name, value) in FETCH {
+            settings.set(name, value);
+        }
         let topic = config.topic.clone();
         let joined = tokio::task::spawn_blocking(move || -> KafkaResult<BaseConsumer<_>> {
             let consumer: BaseConsumer<_> = settings.create_with_context(Membership::default())?;
@@ -118,6 +134,12 @@ impl Records {
             stopping,
             thread: Some(thread),
         })
+    }
+
+    /// How often partitions were handed out to us.
+    #[must_use]
+    pub fn assignments(&self) -> Assignments {
+        self.consumer.context().assignments()
     }
 
     /// Commits what was written and leaves the group.

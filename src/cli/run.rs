@@ -55,6 +55,12 @@ pub(super) struct Args {
     /// Copy of report.json
     #[arg(long, value_name = "FILE", env = "METRICS_FILE")]
     metrics_file: Option<PathBuf>,
+    /// Slow every event down by this much between its receipt and its write, to see that it is found
+    #[arg(long, value_name = "MS", hide = true)]
+    inject_transform_delay: Option<u64>,
+    /// Let our reader look on beside Debezium, or not, to see what that costs
+    #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on_or_off, hide = true, action = clap::ArgAction::Set)]
+    observer: bool,
     /// Print the report as JSON, and nothing else, to stdout
     #[arg(long)]
     json: bool,
@@ -73,6 +79,14 @@ pub(super) struct Args {
     /// Objective: success, percent
     #[arg(long, value_name = "PERCENT", default_value_t = 99.9)]
     min_success: f64,
+}
+
+fn on_or_off(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("expected on or off".to_owned()),
+    }
 }
 
 /// At least one, none twice.
@@ -118,6 +132,8 @@ pub(super) async fn run(
         paths: args.capture.0,
         rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
         connector: args.ours.request(args.connector),
+        transform_delay: args.inject_transform_delay.map(Duration::from_millis),
+        observer: args.observer,
         targets: Targets {
             p50_ms: args.max_p50,
             p95_ms: args.max_p95,

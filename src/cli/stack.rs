@@ -46,6 +46,17 @@ pub(super) struct UpArgs {
     /// A setting of PostgreSQL, over ours (repeatable), such as synchronous_commit=off
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
     postgres_config: Vec<(String, String)>,
+    /// A variable of a server's environment (repeatable), such as connect:FAKETIME=+0.25
+    #[arg(long, value_name = "SERVER:NAME=VALUE", value_parser = server_env, hide = true)]
+    server_env: Vec<(String, String, String)>,
+}
+
+fn server_env(text: &str) -> Result<(String, String, String), String> {
+    let (server, assignment) = text
+        .split_once(':')
+        .ok_or_else(|| "expected SERVER:NAME=VALUE".to_owned())?;
+    let (name, value) = key_value(assignment)?;
+    Ok((server.to_owned(), name, value))
 }
 
 #[derive(Debug, clap::Args)]
@@ -101,6 +112,7 @@ async fn up(
 ) -> Result<ExitCode, Failure> {
     let options = LocalOptions {
         postgres_settings: args.postgres_config,
+        server_env: args.server_env,
     };
     if let Some(kept) = KeptStack::find(cache) {
         if args.foreground || !options.postgres_settings.is_empty() {

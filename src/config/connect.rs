@@ -29,7 +29,16 @@ impl PostgresEndpoint {
     /// # Errors
     /// When nobody answers, TLS is not to be had as it is asked for, or the server refuses.
     pub async fn connect(&self) -> Result<(Client, JoinHandle<()>), ConnectError> {
-        let config = self.client_config();
+        self.connect_as("cdc-bench").await
+    }
+
+    /// The same under a name that the server shows of the session.
+    ///
+    /// # Errors
+    /// As [`PostgresEndpoint::connect`].
+    pub async fn connect_as(&self, name: &str) -> Result<(Client, JoinHandle<()>), ConnectError> {
+        let mut config = self.client_config();
+        config.application_name(name);
         if self.tls.mode == SslMode::Disable {
             let (client, connection) = config.connect(NoTls).await?;
             return Ok((client, drive(connection)));

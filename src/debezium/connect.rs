@@ -179,6 +179,16 @@ struct Info {
 }
 
 #[derive(Deserialize)]
+struct Offsets {
+    offsets: Vec<OffsetEntry>,
+}
+
+#[derive(Deserialize)]
+struct OffsetEntry {
+    offset: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Deserialize)]
 struct Refusal {
     message: String,
 }
@@ -286,6 +296,21 @@ impl ConnectClient {
         self.get(&["connectors", name, "status"])
             .await
             .map_err(|error| self.missing(error, name))
+    }
+
+    /// Whether a Debezium connector is copying tables still, by the offset that it has committed last.
+    ///
+    /// # Errors
+    /// When Connect does not answer, or is older than Kafka 3.5 and keeps offsets to itself.
+    pub async fn is_in_snapshot(&self, name: &str) -> Result<bool, ConnectError> {
+        let all: Offsets = self.get(&["connectors", name, "offsets"]).await?;
+        Ok(all.offsets.iter().any(|entry| {
+            let flag = |key: &str| match entry.offset.get(key) {
+                None | Some(serde_json::Value::Null) => false,
+                Some(value) => value != &serde_json::Value::Bool(false),
+            };
+            flag("snapshot") && !flag("snapshot_completed")
+        }))
     }
 
     /// Waits until a connector and its tasks run. A failure ends the wait at once.
@@ -526,6 +551,35 @@ mod tests {
             .mount(&server)
             .await;
         client.put_config("a", &BTreeMap::new()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_under_way_shows_in_the_offsets() {
+        for (offset, expected) in [
+            (
+                json!({"lsn": 7, "snapshot": "INITIAL", "snapshot_completed": false}),
+                true,
+            ),
+            (json!({"lsn": 7, "snapshot": true}), true),
+            (
+                json!({"lsn": 7, "snapshot": "INITIAL", "snapshot_completed": true}),
+                false,
+            ),
+            (json!({"lsn": 7}), false),
+        ] {
+            let (server, client) = double().await;
+            let entry = json!({"partition": {"server": "x"}, "offset": offset});
+            Mock::given(method("GET"))
+                .and(path("/connectors/a/offsets"))
+                .respond_with(ResponseTemplate::new(200).set_body_json(json!({"offsets": [entry]})))
+                .mount(&server)
+                .await;
+            assert_eq!(
+                client.is_in_snapshot("a").await.unwrap(),
+                expected,
+                "{offset}"
+            );
+        }
     }
 
     #[tokio::test]

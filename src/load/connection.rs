@@ -14,6 +14,8 @@ use super::inserter::LoadError;
 use crate::config::{ConnectError, PostgresEndpoint};
 use crate::event::OutboxRow;
 
+/// What the server shows of our sessions.
+const NAME: &str = "cdc-bench-load";
 /// Longest wait for one statement; after it the connection is taken to be dead.
 pub(super) const STATEMENT_LIMIT: Duration = Duration::from_secs(30);
 
@@ -101,15 +103,18 @@ impl Connection {
             advice: connect_advice(error),
             hopeless: is_hopeless(error),
         };
-        let (client, driver) = endpoint.connect().await.map_err(|error| match error {
-            ConnectError::Postgres(error) => failed(&error),
-            ConnectError::Socket(cause) => LoadError::Connect {
-                server: endpoint.to_string(),
-                cause,
-                advice: CHECK_ADDRESS,
-                hopeless: false,
-            },
-        })?;
+        let (client, driver) = endpoint
+            .connect_as(NAME)
+            .await
+            .map_err(|error| match error {
+                ConnectError::Postgres(error) => failed(&error),
+                ConnectError::Socket(cause) => LoadError::Connect {
+                    server: endpoint.to_string(),
+                    cause,
+                    advice: CHECK_ADDRESS,
+                    hopeless: false,
+                },
+            })?;
         let way = Way::of(insert_batch);
         let prepared = async {
             if way == Way::Copy {

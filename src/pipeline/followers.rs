@@ -12,14 +12,15 @@ use super::observer::PathObserver;
 use super::route::{KafkaRoute, Route};
 use super::threads::{self, OwnThreads, Role};
 use super::{Failure, RunRequest, Servers, exit};
-use crate::broker::{Publisher, Records, RecordsConfig};
+use crate::broker::{Assignments, Publisher, Records, RecordsConfig};
 use crate::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageEnd, StageError};
 use crate::timeline::{CapturePath, Clock};
 use crate::wal::ReaderHandle;
 
 /// The reader and the consumer of one path.
 pub(super) struct Followers {
-    reader: ReaderHandle,
+    /// `None` where nobody looks on.
+    reader: Option<ReaderHandle>,
     publisher: Option<Arc<Publisher<Sent>>>,
     stage: JoinHandle<(Source, Result<StageEnd, StageError>)>,
     /// Stops the consumer when dropped.
@@ -27,6 +28,8 @@ pub(super) struct Followers {
     connector_watch: connector::Watch,
     /// Which threads of ours work for this path alone.
     pub(super) threads: OwnThreads,
+    /// How often partitions were handed out to the consumer.
+    pub(super) assignments: Assignments,
 }
 
 /// Where the consumer of a path takes its records from.
@@ -70,26 +73,30 @@ impl Followers {
             clock,
         };
         let mut publisher = None;
+        let mut assignments = Assignments::default();
         // The consumer first: nothing that is published may come before its beginning.
         let (reader, source) = match &route.kafka {
             Some(kafka) => {
                 let records = receive(servers, kafka, &threads, clock).await?;
-                let reader = if route.path == CapturePath::Wal {
-                    let before = threads::present();
-                    let (reader, ours) = beginning
-                        .publish(&servers.kafka_config, &kafka.topic)
-                        .await?;
-                    threads.adopt(Role::Producer, &before);
-                    publisher = Some(ours);
-                    reader
-                } else {
-                    beginning.look_on().await?
+                assignments = records.assignments();
+                let reader = match route.path {
+                    CapturePath::Wal => {
+                        let before = threads::present();
+                        let (reader, ours) = beginning
+                            .publish(&servers.kafka_config, &kafka.topic)
+                            .await?;
+                        threads.adopt(Role::Producer, &before);
+                        publisher = Some(ours);
+                        Some(reader)
+                    }
+                    _ if request.observer => Some(beginning.look_on().await?),
+                    _ => None,
                 };
                 (reader, Source::Kafka(records))
             }
             None => {
                 let (reader, channel) = beginning.embed().await?;
-                (reader, Source::Channel(channel))
+                (Some(reader), Source::Channel(channel))
             }
         };
         let letters = DeadLetters::at(request.folder.file("dead-letters.jsonl"));
@@ -113,6 +120,7 @@ impl Followers {
             stop_stage: stop_stage.drop_guard(),
             connector_watch,
             threads,
+            assignments,
         })
     }
 
@@ -121,7 +129,7 @@ impl Followers {
         if let Some(error) = self.publisher.as_ref().and_then(|ours| ours.failure()) {
             return Err(Failure::from(error).context("our producer stopped"));
         }
-        if let Some(error) = self.reader.error() {
+        if let Some(error) = self.reader.as_ref().and_then(ReaderHandle::error) {
             return Err(Failure::from(error).context("our WAL reader stopped"));
         }
         if self.stage.is_finished() {
@@ -164,14 +172,17 @@ impl Followers {
         }
         let restarts = connector_watch.stop().await;
         let stopped = tokio::task::spawn_blocking(move || {
-            let stats = reader.stop();
+            let stats = reader.map(ReaderHandle::stop);
             (stats, publisher.map(|ours| ours.flush()))
         });
         match stopped.await {
             Ok((stats, flushed)) => {
                 match stats {
-                    Ok(stats) => tracing::info!(?stats, "WAL reader stopped"),
-                    Err(error) => tracing::warn!(%error, "our WAL reader did not stop cleanly"),
+                    Some(Ok(stats)) => tracing::info!(?stats, "WAL reader stopped"),
+                    None => {}
+                    Some(Err(error)) => {
+                        tracing::warn!(%error, "our WAL reader did not stop cleanly")
+                    }
                 }
                 if let Some(Err(error)) = flushed {
                     tracing::warn!(%error, "our producer did not stop cleanly");

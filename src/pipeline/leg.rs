@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 
 use tokio_util::sync::CancellationToken;
 
+use super::circumstances::{self, Circumstances, slot_lags};
 use super::clocks::Clocks;
-use super::cpu::{Reading, Used};
+use super::cpu::{self, Used};
 use super::followers::Followers;
 use super::observer::{PathObserver, RunNames};
 use super::phases::Phases;
@@ -59,6 +60,8 @@ pub(super) struct LegOutcome {
     pub(super) load: LoadSummary,
     /// Processor time of what the paths share.
     pub(super) shared: Used,
+    /// What went on beside the events.
+    pub(super) circumstances: Circumstances,
 }
 
 /// What a path came to in a leg.
@@ -73,6 +76,12 @@ pub(super) struct PathOutcome {
     pub(super) drained: bool,
     /// Processor time of what worked for this path alone.
     pub(super) used: Used,
+    /// How often the consumer group was rebalanced while events were under way.
+    pub(super) rebalances: u64,
+    /// Bytes of WAL that the slot's sender was behind when the load ended, where that is known.
+    pub(super) slot_lag: Option<u64>,
+    /// Whether the connector was copying tables still.
+    pub(super) in_snapshot: bool,
 }
 
 /// Adds processor time to processor time.
@@ -91,6 +100,9 @@ impl PathOutcome {
         self.connector_restarts += other.connector_restarts;
         self.drained &= other.drained;
         add_used(&mut self.used, other.used);
+        self.rebalances += other.rebalances;
+        self.slot_lag = self.slot_lag.max(other.slot_lag);
+        self.in_snapshot |= other.in_snapshot;
         self.route = other.route;
     }
 }
@@ -123,7 +135,19 @@ impl Course<'_> {
                 path.in_kafka(log_append_time),
                 Arc::clone(&self.clocks.foreign),
             );
-            let observer = PathObserver::new(path, leg.names.clone(), joiner, recorder);
+            let is_observed = path != CapturePath::Debezium || request.observer;
+            let joiner = if is_observed {
+                joiner
+            } else {
+                joiner.unobserved()
+            };
+            let observer = PathObserver::new(
+                path,
+                leg.names.clone(),
+                joiner,
+                recorder,
+                request.transform_delay,
+            );
             let observer = Arc::new(observer);
             let followers =
                 Followers::start(request, servers, &route, &observer, self.clock).await?;
@@ -143,16 +167,23 @@ impl Course<'_> {
             leg,
             paths,
         };
+        let step = "first event through";
+        self.progress.begin(step);
         phases.probe().await?;
+        self.progress.end(step, "every path has caught up");
         phases.warm_up().await?;
         if leg.settles_connect {
             self.clocks.settle_connect().await;
         }
         let before = self.marks(&phases.paths).await?;
-        let idle = Reading::take(self.stack, &self.servers.postgres).await;
+        let postgres = &self.servers.postgres;
+        let began = circumstances::Reading::take(postgres).await;
+        let idle = cpu::Reading::take(self.stack, postgres).await;
         let load = phases.load().await?;
+        let lags = slot_lags(postgres).await;
         let drained = phases.drain().await?;
-        let worked = Reading::take(self.stack, &self.servers.postgres).await;
+        let worked = cpu::Reading::take(self.stack, postgres).await;
+        let circumstances = circumstances::Reading::take(postgres).await.since(&began);
         let after = self.marks(&phases.paths).await?;
         let (mut own, mut shared) = worked.since(&idle, &phases.paths);
         if let [alone] = &mut own[..] {
@@ -164,7 +195,10 @@ impl Course<'_> {
         for (path, ((drained, used), (before, after))) in phases.paths.into_iter().zip(measured) {
             let observer = path.observer;
             let foreign = after.foreign - before.foreign;
+            let in_snapshot = self.is_in_snapshot(&path.route).await;
             let connector_restarts = path.followers.stop(&observer).await?;
+            let slot = path.route.slot.as_ref();
+            let path_lag = slot.and_then(|slot| lags.get(slot).copied());
             outcomes.push(PathOutcome {
                 route: path.route,
                 tally: observer.joiner.tally(),
@@ -173,12 +207,28 @@ impl Course<'_> {
                 connector_restarts,
                 drained,
                 used,
+                rebalances: after.assignments - before.assignments,
+                slot_lag: path_lag,
+                in_snapshot,
             });
         }
         Ok(LegOutcome {
             paths: outcomes,
             load,
             shared,
+            circumstances,
+        })
+    }
+
+    /// What Connect does not tell is not so.
+    async fn is_in_snapshot(&self, route: &Route) -> bool {
+        let (Some(connect), Some(connector)) = (&self.servers.connect, &route.connector) else {
+            return false;
+        };
+        let asked = connect.is_in_snapshot(&connector.name).await;
+        asked.unwrap_or_else(|error| {
+            tracing::debug!(%error, "whether there is a snapshot is not known");
+            false
         })
     }
 
@@ -199,6 +249,7 @@ impl Course<'_> {
             marks.push(Mark {
                 appended,
                 foreign: path.observer.foreign.load(Ordering::Relaxed),
+                assignments: path.followers.assignments.count(),
             });
         }
         Ok(marks)
@@ -211,4 +262,6 @@ struct Mark {
     appended: u64,
     /// Records of others among them that came by.
     foreign: u64,
+    /// How often its consumer was given partitions.
+    assignments: u64,
 }

@@ -2,6 +2,7 @@
 
 pub mod setup;
 
+mod circumstances;
 mod clean_up;
 mod clocks;
 mod connector;

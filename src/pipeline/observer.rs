@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::analysis::SignedHistogram;
 use crate::config::RunId;
@@ -48,6 +49,8 @@ impl RunNames {
 /// The meeting point of one path's events.
 pub(crate) struct PathObserver {
     path: CapturePath,
+    /// How long every event is held up in the consumer.
+    transform_delay: Option<Duration>,
     pub(crate) names: RunNames,
     pub(crate) joiner: Joiner,
     recorder: Mutex<Option<RecorderHandle>>,
@@ -71,9 +74,11 @@ impl PathObserver {
         names: RunNames,
         joiner: Joiner,
         recorder: RecorderHandle,
+        transform_delay: Option<Duration>,
     ) -> Self {
         Self {
             path,
+            transform_delay,
             names,
             joiner,
             recorder: Mutex::new(Some(recorder)),
@@ -143,6 +148,9 @@ impl StageObserver for PathObserver {
     }
 
     fn consumed(&self, run_id: &str, seq: u64) {
+        if let Some(delay) = self.transform_delay {
+            std::thread::sleep(delay);
+        }
         if run_id == self.names.measured {
             self.joiner.consumed(seq);
         }

@@ -293,7 +293,7 @@ impl Standing {
         let tally = observer.joiner.tally();
         let ours = observer.abandoned.load(Ordering::Relaxed);
         let letters = observer.dead_letters.load(Ordering::Relaxed);
-        let captured = tally.captured >= tally.inserted;
+        let captured = tally.captured >= tally.inserted || !observer.joiner.is_observed();
         if captured && tally.written + ours >= tally.inserted {
             // A delivery report may come after the document.
             let joined = tally.joined + ours >= tally.inserted;

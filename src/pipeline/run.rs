@@ -6,6 +6,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use tokio_util::sync::CancellationToken;
 
+use super::circumstances::Circumstances;
 use super::clocks::Clocks;
 use super::cpu::Used;
 use super::environment::Surroundings;
@@ -47,6 +48,10 @@ pub struct RunRequest {
     pub rounds: Option<u32>,
     /// Which connector.
     pub connector: ConnectorRequest,
+    /// How long every event is held up between its receipt and its write.
+    pub transform_delay: Option<Duration>,
+    /// Whether our reader looks on beside Debezium.
+    pub observer: bool,
     /// What has to be reached.
     pub targets: Targets,
     /// Longest time without an event coming through before the drain gives up.
@@ -238,6 +243,7 @@ async fn measured(
         surroundings,
         load: followed.load,
         shared: followed.shared,
+        circumstances: followed.circumstances,
         finished,
         server_restarts: stack.restarts(),
         clocks,
@@ -251,6 +257,7 @@ struct Followed {
     load: LoadSummary,
     /// Processor time of what paths at work at once have shared.
     shared: Used,
+    circumstances: Circumstances,
 }
 
 /// Goes leg by leg. The first has been begun as `set-up`.
@@ -260,6 +267,7 @@ async fn follow(course: &Course<'_>) -> Result<Followed, Failure> {
     let count = legs.len();
     let mut outcomes: Vec<PathOutcome> = Vec::new();
     let (mut load, mut shared) = (LoadSummary::default(), Used::new());
+    let mut circumstances = Circumstances::default();
     for (number, mut leg) in (1..).zip(legs) {
         let step = match number {
             1 => "set-up".to_owned(),
@@ -281,6 +289,7 @@ async fn follow(course: &Course<'_>) -> Result<Followed, Failure> {
         let outcome = course.go(&leg, paths).await?;
         load.add(&outcome.load);
         add_used(&mut shared, outcome.shared);
+        circumstances.add(&outcome.circumstances);
         for path in outcome.paths {
             if number < count {
                 clean_up::remove_capture(course.servers, &path.route).await?;
@@ -300,6 +309,7 @@ async fn follow(course: &Course<'_>) -> Result<Followed, Failure> {
         paths: outcomes,
         load,
         shared,
+        circumstances,
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::RunRequest;
+use super::circumstances::Circumstances;
 use super::clocks::Measured;
 use super::cpu::Used;
 use super::environment::Surroundings;
@@ -12,6 +13,7 @@ use crate::analysis::{
     Conditions, Diagnosis, Finding, HopStatistics, Measured as Reached, PathStatistics, Severity,
     diagnose, violations,
 };
+use crate::broker::fetch_settings;
 use crate::load::LoadSummary;
 use crate::report::{
     Counts, EventsByType, PathNames, PathRecording, PathReport, Report, RoundReport, RunInfo,
@@ -30,6 +32,7 @@ pub(super) struct Facts<'a> {
     pub(super) surroundings: Surroundings,
     pub(super) load: LoadSummary,
     pub(super) shared: Used,
+    pub(super) circumstances: Circumstances,
     pub(super) finished: Stamp,
     /// Servers of ours that ended by themselves, and how often.
     pub(super) server_restarts: Vec<(String, u32)>,
@@ -207,17 +210,33 @@ fn diagnosis(
     let environment = &facts.surroundings.environment;
     let route = &path.outcome.route;
     let kafka = route.kafka.as_ref();
+    let (outcome, circumstances) = (&path.outcome, &facts.circumstances);
+    // Us as a whole: what is shared, or what this path had for itself.
+    let ours = facts.shared.get("cdc-bench");
+    let ours = ours.or_else(|| outcome.used.get("cdc-bench"));
     let conditions = Conditions {
         connector: route
             .connector
             .as_ref()
             .map(|connector| connector.config.clone())
             .unwrap_or_default(),
+        snapshot_running: outcome.in_snapshot,
+        connector_restarts: outcome.connector_restarts,
         postgres: environment.postgres.settings.clone(),
+        checkpoints: circumstances.checkpoints,
+        slot_lag_bytes: outcome.slot_lag,
+        log_append_time: kafka.is_some_and(|kafka| kafka.log_append_time),
+        partitions: kafka.map_or(0, |kafka| kafka.partitions),
+        consumer: kafka.map(|_| fetch_settings()).unwrap_or_default(),
+        rebalances: outcome.rebalances,
         store: format!("{} {}", environment.store.name, environment.store.version),
         write_concern: environment.store.write_concern.clone(),
-        log_append_time: kafka.is_some_and(|kafka| kafka.log_append_time),
+        batch_size: to_u64(facts.request.settings.batch_size),
         rate_per_s: facts.request.rate.per_second(),
+        throughput_per_s: path.recording.throughput().average_per_s,
+        host_busy: circumstances.busy(),
+        our_cores: ours.map(|used| used.as_secs_f64() / circumstances.span.as_secs_f64().max(1e-3)),
+        cores: environment.host.cores,
     };
     diagnose(statistics, hops, &conditions)
 }
@@ -324,12 +343,7 @@ fn error_bound(hop: Hop, path: &PathFacts, facts: &Facts<'_>) -> Option<Nanos> {
 fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut add = |evidence: String, advice: &str| {
-        findings.push(Finding {
-            hop: None,
-            severity: Severity::Critical,
-            evidence,
-            advice: advice.to_owned(),
-        });
+        findings.push(Finding::new(None, Severity::Critical, evidence, advice));
     };
     if counts.lost > 0 {
         add(
@@ -368,17 +382,6 @@ fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
         add(
             format!("{server} ended by itself and was started again {times} times"),
             "the latencies hold these outages; run.log says when",
-        );
-    }
-    let restarts: u64 = facts
-        .paths
-        .iter()
-        .map(|path| path.outcome.connector_restarts)
-        .sum();
-    if restarts > 0 {
-        add(
-            format!("the connector's task failed and was restarted {restarts} times"),
-            "the latencies hold these outages; run.log has the reasons",
         );
     }
     findings

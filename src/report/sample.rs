@@ -153,12 +153,13 @@ pub(super) fn report() -> Report {
         diagnosis: Diagnosis {
             slowest_hop: Some("kafka_delivery".to_owned()),
             share_of_total: 0.567,
-            findings: vec![Finding {
-                hop: Some("kafka_delivery".to_owned()),
-                severity: Severity::Warning,
-                evidence: "a_b | 1 < 2 & <script>alert(1)</script>".to_owned(),
-                advice: "set *linger* to \"0\"".to_owned(),
-            }],
+            findings: vec![Finding::new(
+                Some(Hop::KafkaDelivery),
+                Severity::Warning,
+                "a_b | 1 < 2 & <script>alert(1)</script>",
+                "set *linger* to \"0\"",
+            )],
+            ..Diagnosis::default()
         },
         objectives: vec![
             objective("p50_ms", "< 30 ms", Some(4.917), true),

@@ -75,6 +75,8 @@ fn quantiles<'a>(
                 Some(hop) if first && hop.error_bound != Some(0) && hop.is_within_error() => {
                     format!("({})", ms(pick(hop)))
                 }
+                // No Kafka is in between.
+                Some(hop) if hop.min == 0 && hop.max == 0 => "-".to_owned(),
                 Some(hop) => ms(pick(hop)),
                 None => "-".to_owned(),
             };

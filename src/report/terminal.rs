@@ -7,7 +7,7 @@ use console::{Style, style};
 use super::figures::{self, ms};
 use super::side_by_side::side_by_side;
 use super::{PathReport, Report, Verdict};
-use crate::analysis::{HopStatistics, Severity};
+use crate::analysis::{Diagnosis, Finding, HopStatistics, Severity};
 use crate::timeline::Hop;
 
 /// Width of a full bar.
@@ -263,22 +263,7 @@ fn counts(out: &mut String, report: &Report) {
         c.negative_within_error
     );
     for (name, path) in report.ordered_paths() {
-        for violation in &path.causality {
-            let text = format!(
-                "{}{}: {} below zero, {} of them by more than the clocks' error: {}",
-                label("causality", name, several),
-                violation.hop.as_str(),
-                violation.below_zero,
-                violation.beyond_error,
-                violation.explanation
-            );
-            let style = if violation.is_contradiction() {
-                Style::new().red()
-            } else {
-                Style::new().dim()
-            };
-            line!(out, "{}", style.apply_to(text));
-        }
+        causality(out, &label("causality", name, several), path);
     }
     for clock in &report.clocks {
         let drift = match (clock.drift, clock.drift_ppm) {
@@ -313,6 +298,40 @@ fn counts(out: &mut String, report: &Report) {
     }
 }
 
+/// Spans below zero: a line for each that is no race, and one for all races.
+fn causality(out: &mut String, label: &str, path: &PathReport) {
+    for violation in path.causality.iter().filter(|violation| !violation.race) {
+        let (hop, explanation) = (violation.hop.as_str(), &violation.explanation);
+        let (within, beyond) = (violation.within_error, violation.beyond_error);
+        let line = if violation.is_contradiction() {
+            let text = format!(
+                "{label}{hop}: {beyond} spans below zero by more than the clocks' error ({within} within it): {explanation}"
+            );
+            style(text).red()
+        } else {
+            style(format!("{label}{hop}: {within} spans below zero, all within the clocks' error: {explanation}")).dim()
+        };
+        line!(out, "{line}");
+    }
+    let races: Vec<_> = path
+        .causality
+        .iter()
+        .filter(|violation| violation.race)
+        .map(|violation| format!("{} {}", violation.hop.as_str(), violation.below_zero))
+        .collect();
+    if !races.is_empty() {
+        let races = races.join(", ");
+        line!(
+            out,
+            "{}",
+            style(format!(
+                "{label}races, either end of which may be first: {races}"
+            ))
+            .dim()
+        );
+    }
+}
+
 /// What a line is about, and of which path where there are several.
 fn label(what: &str, path: &str, several: bool) -> String {
     if several {
@@ -323,19 +342,58 @@ fn label(what: &str, path: &str, several: bool) -> String {
 }
 
 fn diagnosis(out: &mut String, report: &Report) {
-    let d = &report.diagnosis;
     line!(out);
-    match &d.slowest_hop {
-        Some(hop) => line!(
-            out,
-            "{} {} ({:.0} % of the median)",
-            style("slowest hop  ").bold(),
-            style(hop).yellow().bold(),
-            d.share_of_total * 100.0
-        ),
-        None => line!(out, "no event came through"),
+    let several = report.paths.len() > 1;
+    for (name, path) in report.ordered_paths() {
+        if let Some(found) = &path.diagnosis {
+            slowest(out, &label("slowest hop", name, several), found);
+        }
     }
-    for finding in &d.findings {
+    // Those of the first path, with what is about the run.
+    findings(out, &report.diagnosis.findings);
+    for (name, path) in report.ordered_paths().skip(1) {
+        let found = path.diagnosis.iter().flat_map(|found| &found.findings);
+        let own: Vec<_> = found
+            .filter(|finding| !report.diagnosis.findings.contains(finding))
+            .cloned()
+            .collect();
+        if !own.is_empty() {
+            line!(out, "  {}", style(format!("{name}:")).bold());
+            findings(out, &own);
+        }
+    }
+    if report.diagnosis.findings.is_empty() && report.diagnosis.slowest_hop.is_some() {
+        line!(out, "  nothing stands out");
+    }
+}
+
+fn slowest(out: &mut String, label: &str, found: &Diagnosis) {
+    let Some(hop) = &found.slowest_hop else {
+        line!(out, "{label}no event came through");
+        return;
+    };
+    let part = match &found.slowest_part {
+        Some(part) => format!(", most of it in {part}"),
+        None => String::new(),
+    };
+    let tail = match &found.slowest_hop_p99 {
+        Some(tail) => format!(
+            "; of the slowest hundredth {tail} ({:.0} %)",
+            found.share_of_p99 * 100.0
+        ),
+        None => String::new(),
+    };
+    line!(
+        out,
+        "{}{} ({:.0} % of the median{part}){tail}",
+        style(label).bold(),
+        style(hop).yellow().bold(),
+        found.share_of_total * 100.0
+    );
+}
+
+fn findings(out: &mut String, findings: &[Finding]) {
+    for finding in findings {
         let mark = match finding.severity {
             Severity::Critical => style("!").red().bold(),
             Severity::Warning => style("!").yellow(),
@@ -343,9 +401,6 @@ fn diagnosis(out: &mut String, report: &Report) {
         };
         line!(out, "  {mark} {}", finding.evidence);
         line!(out, "    {}", style(&finding.advice).dim());
-    }
-    if d.findings.is_empty() && d.slowest_hop.is_some() {
-        line!(out, "  nothing stands out");
     }
 }
 

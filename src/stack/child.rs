@@ -23,6 +23,8 @@ pub(super) struct ServerSpec {
     pub(super) address: String,
     pub(super) program: PathBuf,
     pub(super) args: Vec<String>,
+    /// Variables over our own.
+    pub(super) env: Vec<(String, String)>,
     pub(super) folder: PathBuf,
     pub(super) log: PathBuf,
     /// Whether it refuses to be root, and so runs as nobody when we are.
@@ -50,6 +52,7 @@ impl Child {
         let mut command = Command::new(&spec.program);
         command
             .args(&spec.args)
+            .envs(spec.env.iter().map(|(name, value)| (name, value)))
             .current_dir(&spec.folder)
             .stdin(Stdio::null())
             .stdout(log)

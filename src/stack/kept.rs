@@ -327,6 +327,11 @@ pub async fn up(
             .arg("--postgres-config")
             .arg(format!("{key}={value}"));
     }
+    for (server, variable, value) in &options.server_env {
+        command
+            .arg("--server-env")
+            .arg(format!("{server}:{variable}={value}"));
+    }
     child::leave_the_terminal(&mut command);
     let mut supervisor = command
         .spawn()

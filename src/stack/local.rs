@@ -40,6 +40,8 @@ pub(super) struct LocalStack {
 pub struct LocalOptions {
     /// Settings of PostgreSQL over ours.
     pub postgres_settings: Vec<(String, String)>,
+    /// Variables of a server's environment: its name, the variable, its value.
+    pub server_env: Vec<(String, String, String)>,
 }
 
 /// Where a stack lives.
@@ -308,6 +310,13 @@ pub(super) fn spec(
         address: format!("127.0.0.1:{port}"),
         program: program.into(),
         args,
+        env: plan
+            .options
+            .server_env
+            .iter()
+            .filter(|(server, ..)| server == name)
+            .map(|(_, variable, value)| (variable.clone(), value.clone()))
+            .collect(),
         folder: plan.folder.to_owned(),
         log: plan.folder.join(format!("{name}.log")),
         never_root: false,

@@ -191,6 +191,7 @@ mod tests {
             address: String::new(),
             program: "sh".into(),
             args: vec!["-c".to_owned(), script.to_owned()],
+            env: Vec::new(),
             folder: folder.to_owned(),
             log: folder.join("server.log"),
             never_root: false,

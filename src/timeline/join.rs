@@ -176,6 +176,8 @@ pub struct Joiner {
     written: Mutex<Seen>,
     counters: Counters,
     in_kafka: InKafka,
+    /// Whether our reader sees the rows.
+    is_observed: bool,
     clocks: Arc<ForeignClocks>,
 }
 
@@ -190,8 +192,24 @@ impl Joiner {
             written: Mutex::default(),
             counters: Counters::default(),
             in_kafka,
+            is_observed: true,
             clocks,
         }
+    }
+
+    /// The same where our reader does not look on: T1 is taken to be T2, so that `capture` holds the whole way to Kafka.
+    #[must_use]
+    pub fn unobserved(self) -> Self {
+        Self {
+            is_observed: false,
+            ..self
+        }
+    }
+
+    /// Whether our reader sees the rows.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.is_observed
     }
 
     /// The INSERT is about to be sent.
@@ -300,16 +318,18 @@ impl Joiner {
         let Pending {
             sent: Some(sent),
             ta: Some(ta),
-            captured: Some(captured),
+            captured,
             delivered,
             written: Some(written),
         } = *pending
         else {
             return (outcome, None);
         };
-        if self.in_kafka == InKafka::ByProducer && delivered.is_none() {
+        let lacks_report = self.in_kafka == InKafka::ByProducer && delivered.is_none();
+        let captured = captured.or_else(|| (!self.is_observed).then(|| self.unseen(&written)));
+        let Some(captured) = captured.filter(|_| !lacks_report) else {
             return (outcome, None);
-        }
+        };
         shard.remove(&id);
         if shard.is_empty() && shard.capacity() > 1024 {
             shard.shrink_to(1024);
@@ -331,6 +351,21 @@ impl Joiner {
         )
     }
 
+    /// What is known of a row that our reader has not seen: what the record says of it.
+    fn unseen(&self, written: &Written) -> Captured {
+        let broker = self.clocks.corrections().broker;
+        Captured {
+            tc: written.t3,
+            t1: written.t2.map_or(written.t3, |t2| broker.to_ours(t2)),
+            lsn: written.source_lsn.unwrap_or(0),
+            commit_lsn: 0,
+            xid: written
+                .source_xid
+                .and_then(|xid| u32::try_from(xid).ok())
+                .unwrap_or(0),
+        }
+    }
+
     fn complete(&self, id: EventId, seq: u64, whole: &Whole) -> Joined {
         let Whole {
             sent,
@@ -347,7 +382,9 @@ impl Joiner {
             add_one(&self.counters.lsn_mismatches);
             tracing::warn!(%id, ours = captured.lsn, theirs = written.source_lsn, "positions differ between our reader and the envelope");
         }
-        self.bound_connect(captured.tc, &written);
+        if self.is_observed {
+            self.bound_connect(captured.tc, &written);
+        }
         let fix = self.clocks.corrections();
         let stamps = Stamps {
             ts: sent.ts,
@@ -460,6 +497,16 @@ mod tests {
         assert_eq!(joiner.written(id(5), 0, written(64)), None);
         let event = joiner.delivered(id(5), 0, Stamp(151)).unwrap();
         assert_eq!(event.stamps.t2, Stamp(151), "not the broker's 140");
+    }
+
+    #[test]
+    fn without_an_observer_the_way_to_kafka_is_one() {
+        let joiner = Joiner::new(InKafka::ByBroker, Arc::default()).unobserved();
+        joiner.sending(id(7), EventType::UserCreated, Stamp(90), Stamp(100));
+        joiner.acknowledged(id(7), 0, Stamp(110));
+        let event = joiner.written(id(7), 0, written(64)).unwrap();
+        assert_eq!((event.stamps.t1, event.stamps.t2), (Stamp(140), Stamp(140)));
+        assert_eq!(joiner.tally().lsn_mismatches, 0);
     }
 
     #[test]

@@ -7,6 +7,8 @@
 
 mod capture;
 mod commands;
+mod delay;
+mod delays;
 mod envelopes;
 mod group;
 #[path = "../../benches/inputs/mod.rs"]
@@ -20,6 +22,7 @@ mod reader_faults;
 mod refusals;
 
 mod sink;
+mod skew;
 mod snapshot;
 mod stack;
 mod tls;
@@ -42,6 +45,7 @@ fn main() {
         interrupts::TESTS,
         outages::TESTS,
         paths::TESTS,
+        delays::TESTS,
         reader::TESTS,
         snapshot::TESTS,
         reader_faults::TESTS,
@@ -69,7 +73,13 @@ fn main() {
     };
     let mut trials: Vec<_> = quick.into_iter().map(|test| trial(test, false)).collect();
     // Minutes, not seconds: cargo test --release --test on_a_stack -- --ignored
-    let long = [commands::LONG_TESTS, group::LONG_TESTS].concat();
+    let long = [
+        commands::LONG_TESTS,
+        group::LONG_TESTS,
+        delays::LONG_TESTS,
+        skew::LONG_TESTS,
+    ]
+    .concat();
     trials.extend(long.into_iter().map(|test| trial(test, true)));
     let conclusion = libtest_mimic::run(&args, trials);
     drop(stack);

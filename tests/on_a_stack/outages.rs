@@ -36,7 +36,17 @@ pub const TESTS: &[Test] = &[
 
 /// Starts a run, does something once its load has begun, and waits for its end.
 pub fn in_mid_run(stack: &TestStack, results: &Path, args: &[&str], act: impl FnOnce()) -> Ended {
-    let run = small_run(stack.external(), results, args)
+    in_mid_run_of(stack.external(), results, args, act)
+}
+
+/// The same, of a command that knows its servers.
+pub fn in_mid_run_of(
+    command: std::process::Command,
+    results: &Path,
+    args: &[&str],
+    act: impl FnOnce(),
+) -> Ended {
+    let run = small_run(command, results, args)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

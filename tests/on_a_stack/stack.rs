@@ -66,17 +66,22 @@ impl TestStack {
     }
 
     /// With settings of PostgreSQL.
-    #[allow(unsafe_code)]
     pub fn with(settings: &[&str]) -> Self {
+        let args: Vec<_> = settings
+            .iter()
+            .flat_map(|setting| ["--postgres-config", *setting])
+            .collect();
+        Self::with_args(&args)
+    }
+
+    /// With arguments of `stack up`.
+    #[allow(unsafe_code)]
+    pub fn with_args(args: &[&str]) -> Self {
         let state = open_folder();
         let mut command = cdc_bench();
         command
             .args(["stack", "up", "--foreground"])
-            .args(
-                settings
-                    .iter()
-                    .flat_map(|setting| ["--postgres-config", setting]),
-            )
+            .args(args)
             .env("CDC_BENCH_STATE_DIR", state.path())
             .stdout(Stdio::null());
         // SAFETY: prctl(2) is a plain system call. The stack goes with the tests even when they are killed.

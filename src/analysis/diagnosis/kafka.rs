@@ -1,0 +1,108 @@
+//! Connect's producer and the topic.
+
+use super::capture::poll_interval_ms;
+use super::{Evidence, Finding, Severity, ms};
+use crate::timeline::{CapturePath, Hop};
+
+/// The producer's `linger.ms` when the configuration has none (Kafka 4).
+const LINGER_MS: i64 = 5;
+/// A rate that one partition with one consumer carries with ease; beyond it, it may be the bound.
+const ONE_PARTITION_PER_S: f64 = 2_000.0;
+
+pub(super) fn findings(evidence: Evidence<'_>) -> Vec<Finding> {
+    [linger(evidence), partition(evidence)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn linger(evidence: Evidence<'_>) -> Option<Finding> {
+    let conditions = evidence.conditions;
+    let linger = conditions.connector_number("producer.override.linger.ms", LINGER_MS)?;
+    let hop = evidence.certain(Hop::Produce)?;
+    // It cannot be seen behind a poll's wait that is longer than it: the second of the two falls into this hop.
+    if linger < 2 || hop.p50 < linger * 500 || poll_interval_ms(evidence)? > linger {
+        return None;
+    }
+    let finding = Finding::new(
+        Some(Hop::KafkaDelivery),
+        Severity::Warning,
+        format!(
+            "{} at the median between Debezium and the broker; the producer lingers {linger} ms",
+            ms(hop.p50)
+        ),
+        "set \"producer.override.linger.ms\": \"0\" (the worker needs connector.client.config.override.policy=All)",
+    );
+    Some(finding.gaining(linger * 1_000))
+}
+
+/// The order of one partition is kept by one consumer.
+fn partition(evidence: Evidence<'_>) -> Option<Finding> {
+    let conditions = evidence.conditions;
+    if conditions.partitions != 1 || evidence.path.path() == CapturePath::Embedded {
+        return None;
+    }
+    let behind = match conditions.rate_per_s {
+        Some(rate) => conditions.throughput_per_s < rate * 0.9,
+        None => conditions.throughput_per_s > ONE_PARTITION_PER_S,
+    };
+    let slow = evidence.is_slowest(Hop::ConsumerLag) || evidence.is_slowest(Hop::Processing);
+    let total = evidence.total()?;
+    // A backlog: events wait much longer than the median of a write explains.
+    let write = evidence.hop(Hop::Write)?;
+    if !behind || !slow || total.p50 < write.p50 * 3 {
+        return None;
+    }
+    Some(Finding::new(
+        Some(Hop::ConsumerLag),
+        Severity::Warning,
+        format!(
+            "{:.0} events a second reached the store and a backlog grew; the topic has one partition, so one consumer does all the work",
+            conditions.throughput_per_s
+        ),
+        "more partitions keyed by aggregate, and as many consumers in the group; or larger writes (BATCH_SIZE)",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::Run;
+
+    #[test]
+    fn a_lingering_producer_is_named() {
+        let slow = |_| [900, 1_000, 2_000, 7_200, 7_600, 7_700, 9_000, 0];
+        let run = Run::of(slow).with_connector(&[("poll.interval.ms", "1")]);
+        assert!(run.says("lingers 5 ms"));
+        assert!(!Run::of(slow).says("lingers"), "it is 0");
+        let quick = Run::quick().with_connector(&[("poll.interval.ms", "1")]);
+        assert!(!quick.says("lingers"));
+        let mut unsure = Run::of(slow).with_connector(&[("poll.interval.ms", "1")]);
+        unsure.bound = 9_000;
+        assert!(!unsure.says("lingers"), "within the clocks' error");
+    }
+
+    #[test]
+    fn one_partition_that_does_not_keep_up_is_named() {
+        let mut run = Run::of(|n| {
+            let wait = n * 4_000;
+            [
+                300,
+                700,
+                1_500,
+                2_200,
+                2_900 + wait,
+                2_950 + wait,
+                3_700 + wait,
+                0,
+            ]
+        });
+        assert!(!run.says("one partition"), "it keeps up");
+        run.conditions.throughput_per_s = 90.0;
+        assert!(run.says("the topic has one partition"));
+        run.conditions.partitions = 6;
+        assert!(!run.says("one partition"));
+        let mut quick = Run::quick();
+        quick.conditions.throughput_per_s = 90.0;
+        assert!(!quick.says("one partition"), "nobody waited");
+    }
+}
