@@ -39,6 +39,10 @@
 //!   was cut off does not come again, because somebody else has moved the slot, the reader ends with
 //!   [`ReaderError::Gap`].
 //! - When another reader has acknowledged what this one has not seen, it ends with [`ReaderError::SlotMoved`].
+//! - An initial copy ([`ReaderConfig::snapshot`]) has every row as of one position, and the stream every change behind it:
+//!   no gap and no overlap, also when rows change meanwhile. A checkpoint knows which tables are copied; those that are not
+//!   are copied when the reader is started anew, from their beginning, and [`Event::Snapshot`] names them first. Rows of a
+//!   copy come in no order.
 //! - Any bytes from the server are a value or an error, in memory that they account for. What is no value of its column's
 //!   type is an error, never null.
 //! - A column that was not sent, because it is stored out of line and did not change, is
@@ -46,7 +50,11 @@
 //!
 //! Not guaranteed: messages written with `pg_logical_emit_message(false, ...)` belong to no transaction, and may come again
 //! after a break. A publication that is dropped in mid-stream is an error at the next connection, or within seconds with a
-//! heartbeat or a limit for the WAL; until then the server sends nothing of its tables. A temporary slot is gone with its connection: then the reader ends.
+//! heartbeat or a limit for the WAL; until then the server sends nothing of its tables. A temporary slot is gone with its
+//! connection: then the reader ends.
+//!
+//! Protocol version 1 is spoken: the server sends a transaction when it has committed, keeps those at hand on its own disk,
+//! and drops what was rolled back. A transaction of any size streams through in the memory of its rows at hand.
 
 mod catalogue;
 mod checkpoint;
