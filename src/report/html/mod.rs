@@ -1,6 +1,7 @@
 //! `report.html`: a result as one page that stands alone. No script, no font, no picture from elsewhere; it follows the
 //! reader's light or dark scheme and prints.
 
+mod comparison;
 mod pictures;
 mod plot;
 
@@ -12,6 +13,8 @@ use super::figures::{self, ms};
 use super::{PathReport, Report, Stored, StoredError, Verdict};
 use crate::analysis::{Digest, HopStatistics, PathDigest, Severity, Travelled};
 use crate::timeline::{Hop, Stamp};
+
+pub use comparison::comparison_page;
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
