@@ -22,10 +22,11 @@ pub fn comparison_page(compared: &Compared) -> Result<String, PageError> {
 #[template(path = "compare.html")]
 struct Page<'a> {
     compared: &'a Compared,
-    word: &'static str,
+    word: String,
     class: &'static str,
     sentence: String,
     basis: String,
+    has_clock_error: bool,
     rows: Vec<Row>,
     /// Ends of the scale on which the intervals are drawn, percent.
     scale: String,
@@ -68,22 +69,20 @@ impl<'a> Page<'a> {
     fn of(compared: &'a Compared) -> Self {
         let comparison = &compared.comparison;
         let scale = scale(&comparison.differences);
-        let (word, class) = match comparison.outcome {
-            Outcome::Faster => ("FASTER", "pass"),
-            Outcome::Slower => ("SLOWER", "fail"),
-            Outcome::Mixed => ("MIXED", "fail"),
-            Outcome::NoDifferenceShown => ("NO DIFFERENCE SHOWN", "even"),
+        let class = match comparison.outcome {
+            Outcome::Faster => "pass",
+            Outcome::Slower | Outcome::Mixed => "fail",
+            Outcome::NoDifferenceShown => "even",
         };
-        let sentence = compared
-            .verdict
-            .split_once(": ")
-            .map_or(compared.verdict.as_str(), |(_, rest)| rest);
+        let verdict = compared.verdict.as_str();
+        let (word, sentence) = verdict.split_once(": ").unwrap_or((verdict, ""));
         let [baseline, candidate] = &compared.samples;
         Self {
             compared,
-            word,
+            word: word.to_uppercase(),
             class,
-            sentence: capitalised(sentence),
+            sentence: format!("{sentence}."),
+            has_clock_error: comparison.differences.iter().any(|d| d.clock_error > 0),
             basis: basis(compared),
             rows: comparison
                 .differences
@@ -117,12 +116,6 @@ impl<'a> Page<'a> {
             version: env!("CARGO_PKG_VERSION"),
         }
     }
-}
-
-fn capitalised(sentence: &str) -> String {
-    let mut chars = sentence.chars();
-    let first = chars.next().map(|c| c.to_uppercase().to_string());
-    format!("{}{}.", first.unwrap_or_default(), chars.as_str())
 }
 
 /// Half the width of the scale, percent of the baseline: what holds most intervals. Longer ones are cut off.

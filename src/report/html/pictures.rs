@@ -98,6 +98,8 @@ pub(super) fn latency_over_time(id: &str, path: &PathDigest, marks: &[Mark]) -> 
         }
         let ends = lines
             .iter()
+            // Of lines that end together, the upper one's name stands above.
+            .rev()
             .filter_map(|(name, line)| {
                 let (_, y) = line.iter().rev().flatten().next()?;
                 Some((*y, "", (*name).to_owned()))
@@ -205,7 +207,7 @@ pub(super) fn percentiles(
         .map(|d| d.name.len())
         .max()
         .unwrap_or(0) as f64
-        * 7.2
+        * 8.4
         + 12.0;
     Some(Figure::new(words, height, |size| {
         let x = Axis::new(Spread::Logarithmic, 1.0, (most as f64).max(10.0));
