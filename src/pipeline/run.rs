@@ -239,7 +239,7 @@ async fn measured(
         load: followed.load,
         shared: followed.shared,
         finished,
-        server_restarts: stack.restarts(),
+        server_restarts: stack.restarts(started_at),
         clocks,
     }))
 }
