@@ -18,6 +18,7 @@ mod proxy;
 mod reader;
 mod reader_faults;
 mod refusals;
+mod results;
 
 mod sink;
 mod snapshot;
@@ -49,6 +50,7 @@ fn main() {
         capture::TESTS,
         tls::TESTS,
         group::TESTS,
+        results::TESTS,
     ]
     .concat();
     let stack = (!args.list).then(|| Arc::new(TestStack::up()));
@@ -69,7 +71,7 @@ fn main() {
     };
     let mut trials: Vec<_> = quick.into_iter().map(|test| trial(test, false)).collect();
     // Minutes, not seconds: cargo test --release --test on_a_stack -- --ignored
-    let long = [commands::LONG_TESTS, group::LONG_TESTS].concat();
+    let long = [commands::LONG_TESTS, group::LONG_TESTS, results::LONG_TESTS].concat();
     trials.extend(long.into_iter().map(|test| trial(test, true)));
     let conclusion = libtest_mimic::run(&args, trials);
     drop(stack);

@@ -2,7 +2,7 @@
 //! are true.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use mongodb::bson::doc;
@@ -36,7 +36,12 @@ pub const TESTS: &[Test] = &[
 
 /// Starts a run, does something once its load has begun, and waits for its end.
 pub fn in_mid_run(stack: &TestStack, results: &Path, args: &[&str], act: impl FnOnce()) -> Ended {
-    let run = small_run(stack.external(), results, args)
+    in_mid_of(small_run(stack.external(), results, args), results, act)
+}
+
+/// Does something once the load of a run has begun, and waits for its end.
+pub fn in_mid_of(mut run: Command, results: &Path, act: impl FnOnce()) -> Ended {
+    let run = run
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -24,7 +24,9 @@ struct Page<'a> {
     compared: &'a Compared,
     word: String,
     class: &'static str,
-    sentence: String,
+    /// What is said first of the verdict, and what besides.
+    sentence: &'a str,
+    besides: &'a str,
     basis: String,
     has_clock_error: bool,
     rows: Vec<Row>,
@@ -75,13 +77,15 @@ impl<'a> Page<'a> {
             Outcome::NoDifferenceShown => "even",
         };
         let verdict = compared.verdict.as_str();
-        let (word, sentence) = verdict.split_once(": ").unwrap_or((verdict, ""));
+        let (word, said) = verdict.split_once(": ").unwrap_or((verdict, ""));
+        let (sentence, besides) = said.split_once("; ").unwrap_or((said, ""));
         let [baseline, candidate] = &compared.samples;
         Self {
             compared,
             word: word.to_uppercase(),
             class,
-            sentence: format!("{sentence}."),
+            sentence,
+            besides,
             has_clock_error: comparison.differences.iter().any(|d| d.clock_error > 0),
             basis: basis(compared),
             rows: comparison
