@@ -14,8 +14,8 @@
 //! | `consumer` | record -> read-model document -> store |
 //! | `store` | MongoDB: documents, bulk writes, the verifier |
 //! | [`timeline`] | stamps, hops, clocks and their offsets, the joining of an event's stamps |
-//! | `analysis` | percentiles, objectives, diagnosis |
-//! | `report` | a result as JSON and text, and its files |
+//! | `analysis` | percentiles, objectives, diagnosis, comparison |
+//! | `report` | a result's files, read back, and as text, JSON, HTML, Markdown, JUnit, CSV |
 //! | `stack` | where the servers come from: external, compose, local |
 //! | `pipeline` | one run from set-up to clean-up |
 //!

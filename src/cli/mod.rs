@@ -2,6 +2,7 @@
 
 mod capture;
 mod cleanup;
+mod compare;
 mod connector_args;
 mod consume;
 mod doctor;
@@ -53,6 +54,17 @@ Examples:
   cdc-bench report --format markdown                 the same for a comment on a pull request
   cdc-bench report 20261124-101500-7f3a9c -f html -o page.html
   cdc-bench report cdc-bench-results/20261124-101500-7f3a9c --format junit -o objectives.xml";
+
+const COMPARE_EXAMPLES: &str = "\
+Examples:
+  cdc-bench compare 20261124-101500-7f3a9c latest    two runs
+  cdc-bench compare latest --paths debezium,wal      two capture paths of one run
+  cdc-bench compare A B --varied connector           the connector's settings were changed on purpose
+  cdc-bench compare --baseline A1 A2 A3 --candidate B1 B2 B3 --html compared.html
+  cdc-bench compare main.json branch.json --fail-on-regression 5%
+
+The verdict is faster, slower, mixed or no difference shown. Runs that were made differently are refused.
+Exit codes: 0 compared; 1 a regression (--fail-on-regression); 2 usage, or the results are unlike.";
 
 const SETUP_EXAMPLES: &str = "\
 Examples:
@@ -115,6 +127,9 @@ enum Command {
     /// Show a stored result: text, JSON, HTML, Markdown, JUnit, CSV
     #[command(after_help = REPORT_EXAMPLES)]
     Report(report::Args),
+    /// Compare two results, sets of results, or capture paths: per hop a difference, its interval, a verdict
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare(compare::Args),
     /// Servers that stay for later runs
     #[command(subcommand)]
     Stack(stack::Action),
@@ -190,6 +205,7 @@ async fn dispatch(
     match cli.command {
         Command::Run(args) => run::run(*args, settings, progress, cancel).await,
         Command::Report(args) => report::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Stack(action) => stack::run(action, progress, &cancel).await,
         Command::Setup(args) => setup::run(args, &settings, progress, &cancel).await,
         Command::Cleanup => cleanup::run(&settings, progress, &cancel).await,

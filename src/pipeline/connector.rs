@@ -1,8 +1,7 @@
 //! Debezium's connector: one that is there, used as it is, or one of our own.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -249,19 +248,19 @@ pub(crate) async fn make_connector(
 
 /// Watches a connector of ours and restarts a task that failed, as an operator would.
 pub(crate) struct Watch {
-    restarts: Arc<AtomicU64>,
+    restarts: Arc<Mutex<Vec<jiff::Timestamp>>>,
     task: Option<JoinHandle<()>>,
 }
 
 impl Watch {
-    /// Ends it; how many restarts there were.
-    pub(crate) async fn stop(mut self) -> u64 {
+    /// Ends it; when there were restarts.
+    pub(crate) async fn stop(mut self) -> Vec<jiff::Timestamp> {
         if let Some(task) = self.task.take() {
             task.abort();
             // Aborted on purpose.
             let _ = task.await;
         }
-        self.restarts.load(Ordering::Relaxed)
+        std::mem::take(&mut lock(&self.restarts))
     }
 }
 
@@ -275,21 +274,29 @@ impl Drop for Watch {
 
 /// Begins to watch. A connector that is not ours is left alone.
 pub(super) fn watch(servers: &Servers, connector: Option<&ConnectorReport>, ours: bool) -> Watch {
-    let restarts = Arc::new(AtomicU64::new(0));
+    let restarts = Arc::new(Mutex::default());
     let (Some(connect), Some(connector), true) = (servers.connect.clone(), connector, ours) else {
         return Watch {
             restarts,
             task: None,
         };
     };
-    let (name, count) = (connector.name.clone(), Arc::clone(&restarts));
+    let (name, times) = (connector.name.clone(), Arc::clone(&restarts));
     Watch {
         restarts,
-        task: Some(tokio::spawn(keep_running(connect, name, count))),
+        task: Some(tokio::spawn(keep_running(connect, name, times))),
     }
 }
 
-async fn keep_running(connect: ConnectClient, name: String, restarts: Arc<AtomicU64>) {
+fn lock(times: &Mutex<Vec<jiff::Timestamp>>) -> MutexGuard<'_, Vec<jiff::Timestamp>> {
+    times.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn keep_running(
+    connect: ConnectClient,
+    name: String,
+    restarts: Arc<Mutex<Vec<jiff::Timestamp>>>,
+) {
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
         match connect.status(&name).await {
@@ -300,9 +307,7 @@ async fn keep_running(connect: ConnectClient, name: String, restarts: Arc<Atomic
                     "the connector failed; restarting it"
                 );
                 match connect.restart(&name).await {
-                    Ok(()) => {
-                        restarts.fetch_add(1, Ordering::Relaxed);
-                    }
+                    Ok(()) => lock(&restarts).push(jiff::Timestamp::now()),
                     Err(error) => {
                         tracing::warn!(%error, "the connector could not be restarted; trying again")
                     }

@@ -147,8 +147,11 @@ impl Followers {
         Ok(())
     }
 
-    /// Stops reader and consumer; how often the connector was restarted.
-    pub(super) async fn stop(self, observer: &PathObserver) -> Result<u64, Failure> {
+    /// Stops reader and consumer; when the connector was restarted.
+    pub(super) async fn stop(
+        self,
+        observer: &PathObserver,
+    ) -> Result<Vec<jiff::Timestamp>, Failure> {
         let Self {
             reader,
             publisher,

@@ -71,7 +71,8 @@ pub(super) struct PathOutcome {
     pub(super) tally: Tally,
     pub(super) in_kafka: u64,
     pub(super) dead_letters: u64,
-    pub(super) connector_restarts: u64,
+    /// When the connector's task had failed and was started again.
+    pub(super) connector_restarts: Vec<jiff::Timestamp>,
     /// Whether every event came through before the drain ended.
     pub(super) drained: bool,
     /// Processor time of what worked for this path alone.
@@ -97,7 +98,7 @@ impl PathOutcome {
         self.tally.add(&other.tally);
         self.in_kafka += other.in_kafka;
         self.dead_letters += other.dead_letters;
-        self.connector_restarts += other.connector_restarts;
+        self.connector_restarts.extend(other.connector_restarts);
         self.drained &= other.drained;
         add_used(&mut self.used, other.used);
         self.rebalances += other.rebalances;

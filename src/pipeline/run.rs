@@ -245,7 +245,7 @@ async fn measured(
         shared: followed.shared,
         circumstances: followed.circumstances,
         finished,
-        server_restarts: stack.restarts(),
+        server_restarts: stack.restarts(started_at),
         clocks,
     }))
 }

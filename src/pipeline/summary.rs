@@ -16,8 +16,8 @@ use crate::analysis::{
 use crate::broker::fetch_settings;
 use crate::load::LoadSummary;
 use crate::report::{
-    Counts, EventsByType, PathNames, PathRecording, PathReport, Report, RoundReport, RunInfo,
-    SCHEMA, Verdict, Verification, seconds_between,
+    Counts, EventsByType, Incident, PathNames, PathRecording, PathReport, Report, RoundReport,
+    RunInfo, SCHEMA, Verdict, Verification, seconds_between,
 };
 use crate::stack::StackKind;
 use crate::timeline::{CapturePath, HALF_MILLISECOND, Hop, Nanos, Stamp};
@@ -34,8 +34,8 @@ pub(super) struct Facts<'a> {
     pub(super) shared: Used,
     pub(super) circumstances: Circumstances,
     pub(super) finished: Stamp,
-    /// Servers of ours that ended by themselves, and how often.
-    pub(super) server_restarts: Vec<(String, u32)>,
+    /// Servers of ours that ended by themselves, and when they were started again.
+    pub(super) server_restarts: Vec<(String, jiff::Timestamp)>,
     pub(super) clocks: Measured,
 }
 
@@ -120,7 +120,7 @@ pub(super) fn report(facts: Facts<'_>) -> Report {
         clocks: facts
             .clocks
             .report(request.paths.contains(&CapturePath::Debezium)),
-        incidents: Vec::new(),
+        incidents: incidents(&facts),
         diagnosis,
         objectives,
         verification,
@@ -221,7 +221,7 @@ fn diagnosis(
             .map(|connector| connector.config.clone())
             .unwrap_or_default(),
         snapshot_running: outcome.in_snapshot,
-        connector_restarts: outcome.connector_restarts,
+        connector_restarts: u64::try_from(outcome.connector_restarts.len()).unwrap_or(u64::MAX),
         postgres: environment.postgres.settings.clone(),
         checkpoints: circumstances.checkpoints,
         slot_lag_bytes: outcome.slot_lag,
@@ -339,6 +339,26 @@ fn error_bound(hop: Hop, path: &PathFacts, facts: &Facts<'_>) -> Option<Nanos> {
     }
 }
 
+/// What happened to the servers, in order.
+fn incidents(facts: &Facts<'_>) -> Vec<Incident> {
+    let servers = facts.server_restarts.iter().map(|(server, at)| Incident {
+        at: *at,
+        kind: "server_restart".to_owned(),
+        what: format!("{server} had ended by itself and was started again"),
+    });
+    let connectors = facts.paths.iter().flat_map(|path| {
+        let times = path.outcome.connector_restarts.iter();
+        times.map(|at| Incident {
+            at: *at,
+            kind: "connector_restart".to_owned(),
+            what: "the connector's task had failed and was restarted".to_owned(),
+        })
+    });
+    let mut incidents: Vec<_> = servers.chain(connectors).collect();
+    incidents.sort_by_key(|incident| incident.at);
+    incidents
+}
+
 /// What happened to the run besides its latency.
 fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -378,10 +398,14 @@ fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
             "a clock was stepped in the run, or a stamp is wrong: do not trust the hops between clocks (kafka_delivery, consumer_lag)",
         );
     }
-    for (server, times) in &facts.server_restarts {
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for (server, _) in &facts.server_restarts {
+        *times.entry(server).or_default() += 1;
+    }
+    for (server, times) in times {
         add(
             format!("{server} ended by itself and was started again {times} times"),
-            "the latencies hold these outages; run.log says when",
+            "the latencies hold these outages; the report's incidents say when",
         );
     }
     findings

@@ -15,7 +15,7 @@ const HEADER: &str =
 #[must_use]
 pub fn csv(report: &Report) -> String {
     let mut out = format!("{HEADER}\n");
-    for (name, path) in &report.paths {
+    for (name, path) in report.ordered_paths() {
         let known = Hop::ALL
             .into_iter()
             .filter_map(|hop| Some((hop.as_str(), path.hops.get(hop.as_str())?)));

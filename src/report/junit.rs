@@ -37,7 +37,7 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
             counts.lost, counts.inserted
         ),
     ));
-    for (name, path) in &report.paths {
+    for (name, path) in report.ordered_paths() {
         for (hop, statistics) in Hop::ALL
             .into_iter()
             .filter_map(|hop| Some((hop.as_str(), path.hops.get(hop.as_str())?)))

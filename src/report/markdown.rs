@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::figures::{self, ms};
+use super::side_by_side;
 use super::{PathReport, Report, Verdict};
 use crate::timeline::Hop;
 
@@ -17,9 +18,10 @@ macro_rules! line {
 pub fn markdown(report: &Report) -> String {
     let mut out = String::new();
     headline(&mut out, report);
-    for (name, path) in &report.paths {
+    for (name, path) in report.ordered_paths() {
         hops(&mut out, report, name, path);
     }
+    side_by_side(&mut out, report);
     findings(&mut out, report);
     details(&mut out, report);
     out
@@ -71,7 +73,8 @@ fn hops(out: &mut String, report: &Report, name: &str, path: &PathReport) {
         .into_iter()
         .filter_map(|hop| Some(get(hop)?.p50.max(0)))
         .sum();
-    let slowest = report.diagnosis.slowest_hop.as_deref();
+    let diagnosis = path.diagnosis.as_ref().unwrap_or(&report.diagnosis);
+    let slowest = diagnosis.slowest_hop.as_deref();
     line!(
         out,
         "| hop (ms) | count | p50 | p95 | p99 | max | ± | share |"
@@ -100,6 +103,44 @@ fn hops(out: &mut String, report: &Report, name: &str, path: &PathReport) {
             ms(s.p99),
             ms(s.max),
             figures::bound(s)
+        );
+    }
+}
+
+/// Several paths beside each other, at the quantiles that are talked of.
+fn side_by_side(out: &mut String, report: &Report) {
+    let names: Vec<&str> = report.ordered_paths().map(|(name, _)| name).collect();
+    let lines = side_by_side::lines(report);
+    let Some((first, others)) = names.split_first().filter(|_| !lines.is_empty()) else {
+        return;
+    };
+    let ratios: Vec<_> = others
+        .iter()
+        .map(|other| format!("{first}/{other}"))
+        .collect();
+    line!(out);
+    line!(
+        out,
+        "| ms | | {} | {} |",
+        names.join(" | "),
+        ratios.join(" | ")
+    );
+    line!(
+        out,
+        "| --- | --- |{}",
+        " ---: |".repeat(names.len() + ratios.len())
+    );
+    for line in lines
+        .iter()
+        .filter(|line| ["p50", "p99"].contains(&line.quantile))
+    {
+        line!(
+            out,
+            "| {} | {} | {} | {} |",
+            line.label,
+            line.quantile,
+            line.figures.join(" | "),
+            line.ratios.join(" | ")
         );
     }
 }

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod agreement;
+mod comparison;
 mod csv;
 mod events;
 mod figures;
@@ -9,6 +10,7 @@ mod folder;
 mod html;
 mod json;
 mod junit;
+mod likeness;
 mod markdown;
 mod recorder;
 #[cfg(test)]
@@ -17,18 +19,23 @@ mod side_by_side;
 mod stored;
 mod terminal;
 
+pub use comparison::{
+    Compared, ComparisonError, ComparisonRequest, RUN_NOISE, Side, SideReport, compare_results,
+    render_comparison,
+};
 pub use csv::csv;
 
 pub use events::EventLine;
 pub use folder::{RecorderError, ResultFolder};
 pub(crate) use folder::{seconds_between, write_whole};
-pub use html::{PageError, page};
+pub use html::{PageError, comparison_page, page};
 pub use json::{
     ClockReport, ConnectorReport, Counts, DebeziumReport, Environment, EventsByType, Host,
     Incident, KafkaReport, PathNames, PathReport, PostgresReport, Program, Report, RoundReport,
     RunInfo, SCHEMA, StoreReport, Verdict, Verification, host, program,
 };
 pub use junit::junit;
+pub use likeness::{Unlike, unlike};
 pub use markdown::markdown;
 pub use recorder::{PathRecording, Recorder, RecorderHandle, RoundRecording};
 pub use stored::{Events, LATEST, Stored, StoredError, StoredEvent};

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use console::style;
 
-use super::figures::ms;
+use super::figures::{self, ms};
 use super::{PathReport, Report};
 use crate::analysis::HopStatistics;
 use crate::timeline::Hop;
@@ -16,12 +16,116 @@ const COLUMN: usize = 11;
 /// Width of the two columns before them.
 const LABEL: usize = 24;
 
-/// The table; nothing where there is one path only.
+/// A line of it: a span at a quantile.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// What is measured.
+    pub(super) label: &'static str,
+    /// Such as `p99`.
+    pub(super) quantile: &'static str,
+    /// By path, milliseconds.
+    pub(super) figures: Vec<String>,
+    /// How many times each of the others the first takes.
+    pub(super) ratios: Vec<String>,
+}
+
+/// The paths of a report, the first first.
+fn paths(report: &Report) -> Vec<&PathReport> {
+    report.ordered_paths().map(|(_, path)| path).collect()
+}
+
+/// Every span at every quantile; nothing where there is one path only.
+pub(super) fn lines(report: &Report) -> Vec<Line> {
+    let paths = paths(report);
+    if paths.len() < 2 {
+        return Vec::new();
+    }
+    let of = |pick: &dyn Fn(&PathReport) -> Option<HopStatistics>| -> Vec<_> {
+        paths.iter().map(|path| pick(path)).collect()
+    };
+    let mut lines = quantiles("until captured", &of(&|path| path.until_captured));
+    for hop in [
+        Hop::KafkaDelivery,
+        Hop::ConsumerLag,
+        Hop::Processing,
+        Hop::Total,
+    ] {
+        let name = hop.as_str();
+        lines.extend(quantiles(name, &of(&|path| path.hops.get(name).copied())));
+    }
+    lines
+}
+
+fn quantiles(label: &'static str, hops: &[Option<HopStatistics>]) -> Vec<Line> {
+    type Pick = fn(&HopStatistics) -> i64;
+    let picks: [(&'static str, Pick); 4] = [
+        ("p50", |hop| hop.p50),
+        ("p95", |hop| hop.p95),
+        ("p99", |hop| hop.p99),
+        ("max", |hop| hop.max),
+    ];
+    let line = |(quantile, pick): (&'static str, Pick)| Line {
+        label,
+        quantile,
+        figures: hops
+            .iter()
+            .map(|hop| match hop {
+                // No Kafka is in between.
+                Some(hop) if hop.min == 0 && hop.max == 0 => "-".to_owned(),
+                Some(hop) if quantile == "p50" => figures::median(hop),
+                Some(hop) => ms(pick(hop)),
+                None => "-".to_owned(),
+            })
+            .collect(),
+        ratios: hops[1..]
+            .iter()
+            .map(|other| {
+                let both = hops[0].as_ref().zip(other.as_ref());
+                both.and_then(|(a, b)| ratio(a, b, pick))
+                    .unwrap_or_default()
+            })
+            .collect(),
+    };
+    picks.map(line).into()
+}
+
+/// Processor time by what used it, seconds a million events of each path.
+pub(super) fn cpu(report: &Report) -> Vec<(String, Vec<String>)> {
+    let paths = paths(report);
+    let names: BTreeSet<&String> = paths
+        .iter()
+        .flat_map(|path| path.cpu_s_per_million.keys())
+        .collect();
+    let seconds = |path: &PathReport, name: &str| match path.cpu_s_per_million.get(name) {
+        Some(seconds) => format!("{seconds:.1}"),
+        None => "-".to_owned(),
+    };
+    names
+        .into_iter()
+        .map(|name| {
+            let by_path = paths.iter().map(|path| seconds(path, name)).collect();
+            (name.replace('_', " "), by_path)
+        })
+        .collect()
+}
+
+/// What paths that worked at once have shared, in words; empty where they did not.
+pub(super) fn shared_cpu(report: &Report) -> String {
+    let shared: Vec<_> = report
+        .shared_cpu_s_per_million
+        .iter()
+        .map(|(name, seconds)| format!("{name} {seconds:.1}"))
+        .collect();
+    shared.join(", ")
+}
+
+/// The table as text; nothing where there is one path only.
 pub(super) fn side_by_side(out: &mut String, report: &Report) {
-    if report.paths.len() < 2 {
+    let lines = lines(report);
+    if lines.is_empty() {
         return;
     }
-    let (names, paths): (Vec<&str>, Vec<&PathReport>) = report.ordered_paths().unzip();
+    let names: Vec<&str> = report.ordered_paths().map(|(name, _)| name).collect();
     out.push('\n');
     let mut header = format!("{:<LABEL$}", "side by side (ms)");
     for name in &names {
@@ -31,67 +135,48 @@ pub(super) fn side_by_side(out: &mut String, report: &Report) {
         let _ = write!(header, "{:>20}", format!("{}/{other}", names[0]));
     }
     let _ = writeln!(out, "{}", style(header).bold());
-    quantiles(out, "until captured", &paths, |path| {
-        path.until_captured.as_ref()
-    });
-    for hop in [
-        Hop::KafkaDelivery,
-        Hop::ConsumerLag,
-        Hop::Processing,
-        Hop::Total,
-    ] {
-        quantiles(out, hop.as_str(), &paths, |path| {
-            path.hops.get(hop.as_str())
-        });
-    }
-    let mut row = format!("{:<LABEL$}", "events/s");
-    for path in &paths {
-        let _ = write!(row, "{:>COLUMN$.1}", path.throughput.average_per_s);
-    }
-    let _ = writeln!(out, "{row}");
-    cpu(out, report, &paths);
-}
-
-fn quantiles<'a>(
-    out: &mut String,
-    label: &str,
-    paths: &[&'a PathReport],
-    of: impl Fn(&'a PathReport) -> Option<&'a HopStatistics>,
-) {
-    let hops: Vec<_> = paths.iter().map(|path| of(path)).collect();
-    type Pick = fn(&HopStatistics) -> i64;
-    let rows: [(&str, Pick); 4] = [
-        ("p50", |hop| hop.p50),
-        ("p95", |hop| hop.p95),
-        ("p99", |hop| hop.p99),
-        ("max", |hop| hop.max),
-    ];
-    for (name, pick) in rows {
-        let first = name == "p50";
-        let mut row = format!("{:<18}{name:<6}", if first { label } else { "" });
-        for hop in &hops {
-            let figure = match hop {
-                // What lies within its clocks' error is no figure.
-                Some(hop) if first && hop.error_bound != Some(0) && hop.is_within_error() => {
-                    format!("({})", ms(pick(hop)))
-                }
-                // No Kafka is in between.
-                Some(hop) if hop.min == 0 && hop.max == 0 => "-".to_owned(),
-                Some(hop) => ms(pick(hop)),
-                None => "-".to_owned(),
-            };
+    for line in &lines {
+        let first = line.quantile == "p50";
+        let label = if first { line.label } else { "" };
+        let mut row = format!("{label:<18}{:<6}", line.quantile);
+        for figure in &line.figures {
             let _ = write!(row, "{figure:>COLUMN$}");
         }
-        for other in &hops[1..] {
-            let ratio = hops[0].zip(*other).and_then(|(a, b)| ratio(a, b, pick));
-            let _ = write!(row, "{:>20}", ratio.unwrap_or_default());
+        for ratio in &line.ratios {
+            let _ = write!(row, "{ratio:>20}");
         }
         let row = row.trim_end();
-        let _ = match (first, label) {
+        let _ = match (first, line.label) {
             (true, "total") => writeln!(out, "{}", style(row).bold()),
             (true, _) => writeln!(out, "{row}"),
             (false, _) => writeln!(out, "{}", style(row).dim()),
         };
+    }
+    let mut row = format!("{:<LABEL$}", "events/s");
+    for path in paths(report) {
+        let _ = write!(row, "{:>COLUMN$.1}", path.throughput.average_per_s);
+    }
+    let _ = writeln!(out, "{row}");
+    write_cpu(out, report);
+}
+
+fn write_cpu(out: &mut String, report: &Report) {
+    let cpu = cpu(report);
+    if cpu.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "CPU seconds a million events");
+    for (name, by_path) in cpu {
+        let mut row = format!("  {name:<width$}", width = LABEL - 2);
+        for seconds in by_path {
+            let _ = write!(row, "{seconds:>COLUMN$}");
+        }
+        let _ = writeln!(out, "{}", style(row).dim());
+    }
+    let shared = shared_cpu(report);
+    if !shared.is_empty() {
+        let line = format!("  shared by the paths: {shared}");
+        let _ = writeln!(out, "{}", style(line).dim());
     }
 }
 
@@ -112,35 +197,6 @@ fn ratio(
     } else {
         format!("{ratio:.2} x")
     })
-}
-
-fn cpu(out: &mut String, report: &Report, paths: &[&PathReport]) {
-    let names: BTreeSet<&String> = paths
-        .iter()
-        .flat_map(|path| path.cpu_s_per_million.keys())
-        .collect();
-    if names.is_empty() {
-        return;
-    }
-    let _ = writeln!(out, "CPU seconds a million events");
-    for name in names {
-        let mut row = format!("  {:<width$}", name.replace('_', " "), width = LABEL - 2);
-        for path in paths {
-            let seconds = path.cpu_s_per_million.get(name);
-            let seconds = seconds.map_or_else(|| "-".to_owned(), |s| format!("{s:.1}"));
-            let _ = write!(row, "{seconds:>COLUMN$}");
-        }
-        let _ = writeln!(out, "{}", style(row).dim());
-    }
-    if !report.shared_cpu_s_per_million.is_empty() {
-        let shared: Vec<_> = report
-            .shared_cpu_s_per_million
-            .iter()
-            .map(|(name, seconds)| format!("{name} {seconds:.1}"))
-            .collect();
-        let line = format!("  shared by the paths: {}", shared.join(", "));
-        let _ = writeln!(out, "{}", style(line).dim());
-    }
 }
 
 #[cfg(test)]

@@ -152,6 +152,13 @@ impl KeptStack {
         &self.record.servers
     }
 
+    /// Its servers as the supervisor has them now.
+    pub(super) fn servers_now(&self) -> Vec<ServerStatus> {
+        let record = std::fs::read(self.folder.join(RECORD)).ok();
+        let now: Option<Record> = record.and_then(|text| serde_json::from_slice(&text).ok());
+        now.map_or_else(|| self.record.servers.clone(), |record| record.servers)
+    }
+
     /// When it was ready, RFC 3339.
     #[must_use]
     pub fn since(&self) -> &str {

@@ -188,17 +188,23 @@ impl Stack {
             .collect()
     }
 
-    /// How often a server of ours ended by itself and was started again.
+    /// Servers of ours that ended by themselves and were started again after `since`, and when.
     #[must_use]
-    pub fn restarts(&self) -> Vec<(String, u32)> {
+    pub fn restarts(&self, since: jiff::Timestamp) -> Vec<(String, jiff::Timestamp)> {
         let servers = match &self.origin {
             Origin::OfItsOwn(local) => local.supervision.servers(),
-            Origin::External | Origin::Kept(..) | Origin::Compose(_) => Vec::new(),
+            Origin::Kept(kept, _) => kept.servers_now(),
+            Origin::External | Origin::Compose(_) => Vec::new(),
+        };
+        let times = |server: ServerStatus| {
+            let name = server.name;
+            let times = server.restarted_at.into_iter();
+            times.map(move |at| (name.clone(), at))
         };
         servers
             .into_iter()
-            .filter(|server| server.restarts > 0)
-            .map(|server| (server.name, server.restarts))
+            .flat_map(times)
+            .filter(|(_, at)| *at > since)
             .collect()
     }
 

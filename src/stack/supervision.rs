@@ -20,8 +20,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 struct Watched {
     child: Child,
+    /// Of late: too many are too much.
     restarts: Vec<Instant>,
-    total: u32,
+    /// All of them.
+    history: Vec<jiff::Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +47,9 @@ pub struct ServerStatus {
     pub log: std::path::PathBuf,
     /// How often it was started again after it had ended by itself.
     pub restarts: u32,
+    /// When that was.
+    #[serde(default)]
+    pub restarted_at: Vec<jiff::Timestamp>,
 }
 
 /// Watches servers on a thread of its own. The kernel ends a child with the thread that started it: those started
@@ -63,7 +68,7 @@ impl Supervision {
             .map(|child| Watched {
                 child,
                 restarts: Vec::new(),
-                total: 0,
+                history: Vec::new(),
             })
             .collect();
         let state = Arc::new(Mutex::new(State {
@@ -96,7 +101,8 @@ impl Supervision {
             address: watched.child.spec.address.clone(),
             pid: watched.child.pid(),
             log: watched.child.spec.log.clone(),
-            restarts: watched.total,
+            restarts: u32::try_from(watched.history.len()).unwrap_or(u32::MAX),
+            restarted_at: watched.history.clone(),
         };
         lock(&self.state).servers.iter().map(status).collect()
     }
@@ -164,7 +170,7 @@ impl State {
             }
             tracing::warn!(server = name, %status, "a server ended by itself; starting it again");
             watched.restarts.push(Instant::now());
-            watched.total += 1;
+            watched.history.push(jiff::Timestamp::now());
             match Child::start(watched.child.spec.clone()) {
                 Ok(child) => watched.child = child,
                 Err(error) => {
@@ -217,6 +223,7 @@ mod tests {
         until(|| supervision.servers()[0].pid != first);
         let second = supervision.servers()[0].clone();
         assert_eq!((second.restarts, supervision.given_up()), (1, None));
+        assert_eq!(second.restarted_at.len(), 1);
         supervision.end(Duration::from_secs(1));
         let alive = nix::sys::signal::kill(super::super::child::pid(second.pid), None);
         assert!(alive.is_err(), "it is gone");

@@ -20,7 +20,7 @@ mod proxy;
 mod reader;
 mod reader_faults;
 mod refusals;
-
+mod results;
 mod sink;
 mod skew;
 mod snapshot;
@@ -53,6 +53,7 @@ fn main() {
         capture::TESTS,
         tls::TESTS,
         group::TESTS,
+        results::TESTS,
     ]
     .concat();
     let stack = (!args.list).then(|| Arc::new(TestStack::up()));
@@ -78,6 +79,7 @@ fn main() {
         group::LONG_TESTS,
         delays::LONG_TESTS,
         skew::LONG_TESTS,
+        results::LONG_TESTS,
     ]
     .concat();
     trials.extend(long.into_iter().map(|test| trial(test, true)));

@@ -2,7 +2,7 @@
 //! are true.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use mongodb::bson::doc;
@@ -40,13 +40,13 @@ pub fn in_mid_run(stack: &TestStack, results: &Path, args: &[&str], act: impl Fn
 }
 
 /// The same, of a command that knows its servers.
-pub fn in_mid_run_of(
-    command: std::process::Command,
-    results: &Path,
-    args: &[&str],
-    act: impl FnOnce(),
-) -> Ended {
-    let run = small_run(command, results, args)
+pub fn in_mid_run_of(command: Command, results: &Path, args: &[&str], act: impl FnOnce()) -> Ended {
+    in_mid_of(small_run(command, results, args), results, act)
+}
+
+/// Does something once the load of a run has begun, and waits for its end.
+pub fn in_mid_of(mut run: Command, results: &Path, act: impl FnOnce()) -> Ended {
+    let run = run
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -28,6 +28,9 @@ pub const CONFIDENCE: f64 = 0.99;
 /// A smaller part of the baseline is not worth a word, however sure it is.
 pub const LEAST: f64 = 0.02;
 
+/// By how much more p95 and p99 differ from a run to the next than medians do: twice, over runs of the same thing.
+const TAIL_NOISE: f64 = 2.0;
+
 /// What the two sides have in common, so that it cancels out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,7 +48,7 @@ pub enum Pairing {
 pub struct Terms {
     /// What they have in common.
     pub pairing: Pairing,
-    /// By how much of itself a figure differs from a run to the next, as a standard deviation, where a side is a single
+    /// By how much of itself a median differs from a run to the next, as a standard deviation, where a side is a single
     /// run and cannot tell. Zero where both sides are of one run, or of several each.
     pub run_noise: f64,
     /// Seed of the resampling: the same samples give the same intervals.
@@ -209,10 +212,12 @@ fn half_width(
     family: usize,
     terms: Terms,
 ) -> f64 {
-    let of_runs: f64 = ends
-        .iter()
-        .map(|end| (*end as f64 * terms.run_noise).powi(2))
-        .sum();
+    let noise = if quantile == 0 {
+        terms.run_noise
+    } else {
+        terms.run_noise * TAIL_NOISE
+    };
+    let of_runs: f64 = ends.iter().map(|end| (*end as f64 * noise).powi(2)).sum();
     let (variance, freedom) = if terms.pairing == Pairing::Independent {
         let sides = drawn.variances(hop, quantile);
         let sampled: f64 = sides.iter().map(|side| side.variance).sum();

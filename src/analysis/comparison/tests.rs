@@ -154,7 +154,7 @@ fn single_runs_with_bursts_do_not_make_each_other_slower() {
         ..Pipeline::DEFAULT
     };
     let terms = Terms {
-        run_noise: 0.05,
+        run_noise: 0.10,
         ..TERMS
     };
     let alarms = false_alarms(single, 20, terms);

@@ -1,6 +1,7 @@
 //! `report.html`: a result as one page that stands alone. No script, no font, no picture from elsewhere; it follows the
 //! reader's light or dark scheme and prints.
 
+mod comparison;
 mod pictures;
 mod plot;
 
@@ -9,9 +10,12 @@ use askama::Template;
 use self::pictures::{Distribution, Mark, Waterfall};
 use self::plot::{Figure, Words};
 use super::figures::{self, ms};
+use super::side_by_side::{self, Line};
 use super::{PathReport, Report, Stored, StoredError, Verdict};
 use crate::analysis::{Digest, HopStatistics, PathDigest, Severity, Travelled};
 use crate::timeline::{Hop, Stamp};
+
+pub use comparison::comparison_page;
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +64,9 @@ struct Page<'a> {
     objectives: Vec<Goal<'a>>,
     paths: Vec<PathSection<'a>>,
     side_by_side: Option<SideBySide<'a>>,
+    /// Processor time by what used it, for each path.
+    cpu: Vec<(String, Vec<String>)>,
+    shared_cpu: String,
     findings: Vec<FindingView<'a>>,
     slowest: Option<String>,
     incidents: Vec<IncidentView<'a>>,
@@ -95,6 +102,7 @@ struct ClockView<'a> {
     offset: String,
     bound: String,
     drift: String,
+    measurements: u64,
     method: &'a str,
 }
 
@@ -111,6 +119,7 @@ struct PathSection<'a> {
     histograms: Vec<(&'static str, &'static str, Figure)>,
     throughput: Option<Figure>,
     waterfall: Vec<Waterfall>,
+    report: &'a PathReport,
 }
 
 struct Stage {
@@ -145,7 +154,10 @@ struct Row {
 /// Paths beside each other.
 struct SideBySide<'a> {
     names: Vec<&'a str>,
-    rows: Vec<(&'static str, Vec<String>)>,
+    /// Which two are divided.
+    ratios: Vec<String>,
+    lines: Vec<Line>,
+    throughput: Vec<String>,
 }
 
 impl<'a> Page<'a> {
@@ -172,14 +184,15 @@ impl<'a> Page<'a> {
                 })
                 .collect(),
             paths: report
-                .paths
-                .iter()
+                .ordered_paths()
                 .enumerate()
                 .map(|(n, (name, path))| {
                     path_section(n, report, name, path, digest.path(name), origin, &marks)
                 })
                 .collect(),
             side_by_side: (report.paths.len() > 1).then(|| side_by_side(report)),
+            cpu: side_by_side::cpu(report),
+            shared_cpu: side_by_side::shared_cpu(report),
             findings: findings(report),
             slowest: report.diagnosis.slowest_hop.as_ref().map(|hop| {
                 let share = figures::percent(report.diagnosis.share_of_total);
@@ -205,6 +218,7 @@ impl<'a> Page<'a> {
                     drift: clock
                         .drift
                         .map_or_else(|| "measured once".to_owned(), figures::signed_ms),
+                    measurements: clock.measurements,
                     method: &clock.method,
                 })
                 .collect(),
@@ -232,11 +246,8 @@ impl<'a> Page<'a> {
 
 /// The result in a sentence.
 fn headline(report: &Report) -> String {
-    let total = report
-        .paths
-        .values()
-        .next()
-        .and_then(|path| path.hops.get(Hop::Total.as_str()));
+    let first = report.ordered_paths().next();
+    let total = first.and_then(|(_, path)| path.hops.get(Hop::Total.as_str()));
     let Some(total) = total.filter(|total| total.count > 0) else {
         return "No event came through.".to_owned();
     };
@@ -373,11 +384,12 @@ fn path_section<'a>(
                 .collect()
         }),
         throughput: digest.and_then(|d| {
-            pictures::throughput(&id("throughput"), d, report.throughput.average_per_s)
+            pictures::throughput(&id("throughput"), d, path.throughput.average_per_s)
         }),
         waterfall: digest
             .zip(origin)
             .map_or_else(Vec::new, |(d, origin)| pictures::waterfall(d, origin)),
+        report: path,
     }
 }
 
@@ -446,39 +458,21 @@ fn percentiles(id: &str, digest: &PathDigest) -> Option<Figure> {
     pictures::percentiles(words, 360.0, &distributions)
 }
 
-/// Takes a quantile out of a hop's statistics.
-type Pick = fn(&HopStatistics) -> i64;
-
-/// Quantiles of each hop for every path, the later paths with their ratio to the first.
+/// Quantiles of each span for every path, and how many times each of the others the first takes.
 fn side_by_side(report: &Report) -> SideBySide<'_> {
-    let hops = Hop::PIPELINE.into_iter().chain([Hop::Total]);
-    let rows = hops
-        .flat_map(|hop| {
-            let quantiles: [(&'static str, Pick); 3] =
-                [("p50", |s| s.p50), ("p95", |s| s.p95), ("p99", |s| s.p99)];
-            quantiles.map(|(quantile, of)| {
-                let values: Vec<_> = report
-                    .paths
-                    .values()
-                    .map(|path| path.hops.get(hop.as_str()).map(of))
-                    .collect();
-                let first = values.first().copied().flatten();
-                let cell = |(n, value): (usize, &Option<i64>)| match (value, first) {
-                    (Some(value), Some(first)) if n > 0 && first > 0 && *value > 0 => {
-                        format!("{} (× {:.2})", ms(*value), *value as f64 / first as f64)
-                    }
-                    (Some(value), _) => ms(*value),
-                    (None, _) => "–".to_owned(),
-                };
-                let mut cells = vec![quantile.to_owned()];
-                cells.extend(values.iter().enumerate().map(cell));
-                (hop.as_str(), cells)
-            })
-        })
+    let names: Vec<&str> = report.ordered_paths().map(|(name, _)| name).collect();
+    let ratios = names[1..]
+        .iter()
+        .map(|other| format!("{} / {other}", names[0]))
         .collect();
+    let throughput = report.ordered_paths();
     SideBySide {
-        names: report.paths.keys().map(String::as_str).collect(),
-        rows,
+        ratios,
+        lines: side_by_side::lines(report),
+        throughput: throughput
+            .map(|(_, path)| path.throughput.average_per_s.to_string())
+            .collect(),
+        names,
     }
 }
 

@@ -237,6 +237,18 @@ impl Plot {
         put!(self.body, r#"<path class="line {class}" d="{path}"/>"#);
     }
 
+    /// Dots at points.
+    pub(super) fn dots(&mut self, class: &str, points: &[Option<(f64, f64)>]) {
+        for (x, y) in points.iter().flatten() {
+            put!(
+                self.body,
+                r#"<circle class="dot {class}" cx="{:.1}" cy="{:.1}" r="4"/>"#,
+                self.x.place(*x),
+                self.y.place(*y)
+            );
+        }
+    }
+
     /// The area between two lines, given as x, lower and upper y; broken where there is none.
     pub(super) fn band(&mut self, class: &str, points: &[Option<(f64, f64, f64)>]) {
         let mut path = String::new();

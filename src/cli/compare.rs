@@ -1,0 +1,135 @@
+//! `compare`: two results, two sets of them, or two capture paths of one.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::print_json;
+use super::results_args::ResultsArgs;
+use crate::pipeline::{Failure, exit};
+use crate::report::{
+    Compared, ComparisonRequest, RUN_NOISE, Side, Stored, compare_results, comparison_page,
+    render_comparison, write_whole,
+};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// What is compared with: a folder, a report.json, the id of a run, or "latest"
+    #[arg(
+        value_name = "BASELINE",
+        required_unless_present = "baseline",
+        conflicts_with_all = ["baseline", "candidate"]
+    )]
+    first: Option<String>,
+    /// What is compared; with --paths of two names it may be left out
+    #[arg(value_name = "CANDIDATE", requires = "first")]
+    second: Option<String>,
+    /// One of several results that are compared with, each a round; alternate the runs of both sides when making them
+    #[arg(long, value_name = "RESULT", num_args = 1.., requires = "candidate")]
+    baseline: Vec<String>,
+    /// One of several results that are compared
+    #[arg(long, value_name = "RESULT", num_args = 1.., requires = "baseline")]
+    candidate: Vec<String>,
+    /// Capture paths: one for both sides, or the baseline's and the candidate's [default: each result's first]
+    #[arg(long, value_name = "PATHS", value_delimiter = ',')]
+    paths: Vec<String>,
+    /// What was varied on purpose, such as connector, run.rate_per_s, connector.poll.interval.ms
+    #[arg(long, value_name = "NAME")]
+    varied: Vec<String>,
+    /// Compare unlike results too; what they differ in is in the answer
+    #[arg(long)]
+    force: bool,
+    /// End with exit code 1 when the total is shown to be slower by this much or more, such as 5%
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    fail_on_regression: Option<f64>,
+    /// How far runs differ by themselves (standard deviation), where a side is a single run
+    #[arg(long, value_name = "PERCENT", value_parser = percent, default_value_t = RUN_NOISE * 100.0)]
+    run_noise: f64,
+    /// Write a page that stands alone
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Print the comparison as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    results: ResultsArgs,
+}
+
+/// `5%` or `5`.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    match number.parse::<f64>() {
+        Ok(percent) if percent >= 0.0 && percent.is_finite() => Ok(percent),
+        _ => Err(format!("{text:?} is no percentage such as 5%")),
+    }
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let request = request(args)?;
+    let compared = compare_results(&request).map_err(Failure::usage)?;
+    if let Some(file) = &args.html {
+        let page = comparison_page(&compared).map_err(Failure::usage)?;
+        write_whole(file, page.as_bytes())?;
+    }
+    if args.json {
+        print_json(&compared)?;
+    } else {
+        print!("{}", render_comparison(&compared));
+    }
+    Ok(code(args, &compared))
+}
+
+fn code(args: &Args, compared: &Compared) -> ExitCode {
+    let regression = args
+        .fail_on_regression
+        .and_then(|percent| compared.comparison.regression(percent));
+    ExitCode::from(if regression.is_some() {
+        exit::OBJECTIVE_MISSED
+    } else {
+        0
+    })
+}
+
+fn request(args: &Args) -> Result<ComparisonRequest, Failure> {
+    let usage = |text: String| Failure::usage(anyhow::anyhow!(text));
+    let (first_path, second_path) = match args.paths.as_slice() {
+        [] => (None, None),
+        [both] => (Some(both.clone()), Some(both.clone())),
+        [first, second] => (Some(first.clone()), Some(second.clone())),
+        more => {
+            return Err(usage(format!(
+                "--paths takes one path for both sides, or one for each, and not {}",
+                more.len()
+            )));
+        }
+    };
+    let (baseline, candidate) = match (&args.first, &args.second) {
+        (Some(first), Some(second)) => (vec![first.clone()], vec![second.clone()]),
+        (Some(only), None) if args.paths.len() == 2 => (vec![only.clone()], vec![only.clone()]),
+        (Some(_), None) => {
+            return Err(usage(
+                "compare with what? Name a second result, or two capture paths of this one with --paths debezium,wal".to_owned(),
+            ));
+        }
+        (None, _) => (args.baseline.clone(), args.candidate.clone()),
+    };
+    let read = |references: Vec<String>| -> Result<Vec<Stored>, Failure> {
+        references
+            .iter()
+            .map(|reference| Stored::find(reference, &args.results.results_dir))
+            .collect::<Result<_, _>>()
+            .map_err(Failure::usage)
+    };
+    Ok(ComparisonRequest {
+        baseline: Side {
+            results: read(baseline)?,
+            path: first_path,
+        },
+        candidate: Side {
+            results: read(candidate)?,
+            path: second_path,
+        },
+        varied: args.varied.clone(),
+        force: args.force,
+        run_noise: args.run_noise / 100.0,
+    })
+}

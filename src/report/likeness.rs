@@ -1,0 +1,172 @@
+//! What two results differ in besides their latencies: their difference says something of the one thing that was varied
+//! only where nothing else was.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Report;
+
+/// Something that is not the same in two results.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unlike {
+    /// Its name, such as `run.rate_per_s` or `connector.poll.interval.ms`.
+    pub what: String,
+    /// In the first result.
+    pub first: String,
+    /// In the other.
+    pub other: String,
+}
+
+/// What is each result's own, or says how it went and not how it was made.
+const OWN: [&str; 22] = [
+    "run.id",
+    "run.started_at",
+    "run.finished_at",
+    "run.duration_s",
+    "run.seed",
+    "run.events",
+    "program.cpu_s",
+    "program.peak_memory_mib",
+    "kafka.topic",
+    "kafka.group",
+    "store.database",
+    "connector.name",
+    "connector.database.hostname",
+    "connector.database.port",
+    "connector.database.dbname",
+    "connector.database.user",
+    "connector.database.password",
+    "connector.slot.name",
+    "connector.publication.name",
+    "connector.topic.prefix",
+    "connector.table.include.list",
+    "connector.heartbeat.action.query",
+];
+
+/// What `other` differs in from `first`, by name. Fields that only one of them has are left out, because an older version
+/// did not know them; but a setting of the connector that only one has was the default in the other.
+#[must_use]
+pub fn unlike(first: &Report, other: &Report) -> Vec<Unlike> {
+    let (first, other) = (facts(first), facts(other));
+    let names = first.keys().chain(other.keys());
+    let mut names: Vec<_> = names.filter(|name| !OWN.contains(&name.as_str())).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+        .into_iter()
+        .filter_map(|name| {
+            let value = |of: &BTreeMap<String, String>| match of.get(name) {
+                Some(value) => Some(value.clone()),
+                None if name.starts_with("connector.") => Some("(default)".to_owned()),
+                None => None,
+            };
+            let (first, other) = (value(&first)?, value(&other)?);
+            (first != other).then(|| Unlike {
+                what: name.clone(),
+                first,
+                other,
+            })
+        })
+        .collect()
+}
+
+/// Everything that is told of how a result was made, by dotted name.
+fn facts(report: &Report) -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::new();
+    let parts = [
+        ("run", serde_json::to_value(&report.run)),
+        ("", serde_json::to_value(&report.environment)),
+    ];
+    for (name, value) in parts {
+        // What was read from JSON goes back into it.
+        flatten(name, &value.unwrap_or_default(), &mut facts);
+    }
+    facts
+}
+
+fn flatten(name: &str, value: &Value, facts: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                let name = match (name, field.as_str()) {
+                    ("", field) => field.to_owned(),
+                    // Each setting has the name it has at Debezium.
+                    ("debezium", "connector") | ("connector", "config") => "connector".to_owned(),
+                    (name, field) => format!("{name}.{field}"),
+                };
+                flatten(&name, value, facts);
+            }
+        }
+        Value::Null => {}
+        Value::String(text) => {
+            facts.insert(name.to_owned(), text.clone());
+        }
+        other => {
+            facts.insert(name.to_owned(), other.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    fn names(change: impl Fn(&mut Report)) -> Vec<String> {
+        let mut other = sample::report();
+        change(&mut other);
+        unlike(&sample::report(), &other)
+            .into_iter()
+            .map(|unlike| unlike.what)
+            .collect()
+    }
+
+    #[test]
+    fn what_was_made_differently_is_named() {
+        assert_eq!(names(|_| {}), [""; 0]);
+        assert_eq!(
+            names(|r| r.run.rate_per_s = Some(1000.0)),
+            ["run.rate_per_s"]
+        );
+        assert_eq!(names(|r| r.environment.host.cores = 64), ["host.cores"]);
+        let debug = |r: &mut Report| {
+            r.environment
+                .build
+                .insert("profile".to_owned(), "debug".to_owned());
+        };
+        assert_eq!(names(debug), ["build.profile"]);
+        assert_eq!(names(|r| r.run.stack = "compose".to_owned()), ["run.stack"]);
+        let version = |r: &mut Report| r.environment.postgres.version = "17.1".to_owned();
+        assert_eq!(names(version), ["postgres.version"]);
+    }
+
+    #[test]
+    fn a_setting_of_the_connector_that_one_side_lacks_is_a_default() {
+        let mut other = sample::report();
+        let connector = other.environment.debezium.connector.as_mut().unwrap();
+        connector.config.clear();
+        connector.profile = Some("stock".to_owned());
+        let found = unlike(&sample::report(), &other);
+        let what: Vec<_> = found.iter().map(|u| u.what.as_str()).collect();
+        assert_eq!(what, ["connector.poll.interval.ms", "connector.profile"]);
+        assert_eq!(
+            (found[0].first.as_str(), found[0].other.as_str()),
+            ("1", "(default)")
+        );
+    }
+
+    #[test]
+    fn what_is_each_runs_own_does_not_matter() {
+        let own = |r: &mut Report| {
+            r.run.id = "another".to_owned();
+            r.run.events = 5;
+            r.environment.program.cpu_s = Some(3.0);
+            r.environment.kafka.group = "another".to_owned();
+            // A newer version's field, and one that an older one has not.
+            r.environment.postgres.settings.remove("fsync");
+        };
+        assert_eq!(names(own), [""; 0]);
+    }
+}
