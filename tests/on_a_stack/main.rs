@@ -77,6 +77,7 @@ fn main() {
     let long = [
         commands::LONG_TESTS,
         group::LONG_TESTS,
+        paths::LONG_TESTS,
         delays::LONG_TESTS,
         skew::LONG_TESTS,
         results::LONG_TESTS,
