@@ -191,8 +191,15 @@ fn members<'a>(
     let mut more = json.begin(b'{', b'}')?;
     while more {
         let name = json.name()?;
-        // A name with half a surrogate in it is none that is looked for.
-        member(&name.to_cow().unwrap_or_default(), json)?;
+        let spelled;
+        let name = if let Some(plain) = name.plain() {
+            plain
+        } else {
+            // A name with half a surrogate in it is none that is looked for.
+            spelled = name.to_cow().unwrap_or_default();
+            &*spelled
+        };
+        member(name, json)?;
         more = json.goes_on(b'}')?;
     }
     Ok(())
