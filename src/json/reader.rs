@@ -1,6 +1,6 @@
 //! Token after token. What has been read is known to be JSON; the rest may be anything.
 
-use super::text::{JsonText, escape, plain_bytes};
+use super::text::{JsonText, code_point, plain_bytes, simple_escape};
 
 /// Deepest nesting that is passed over, as in serde_json.
 const DEEPEST_SKIPPED: usize = 128;
@@ -95,8 +95,7 @@ impl<'j> Reader<'j> {
         let mut escaped = false;
         while self.plain_run()?.1 {
             escaped = true;
-            let (_, length) = escape(&self.bytes()[self.at..]).ok_or_else(|| self.not_json())?;
-            self.at += length;
+            self.at += self.escape_length()?;
         }
         let raw = &self.text[begin..self.at - 1];
         Ok(JsonText::new(raw, escaped))
@@ -112,12 +111,17 @@ impl<'j> Reader<'j> {
             if !escapes {
                 return Ok(());
             }
-            let found = escape(&self.bytes()[self.at..]);
-            let Some((Some(character), length)) = found else {
-                return Err(self.not_json());
-            };
-            write(character.encode_utf8(&mut [0; 4]).as_bytes());
-            self.at += length;
+            let rest = &self.bytes()[self.at..];
+            if let Some(byte) = simple_escape(rest) {
+                write(&[byte]);
+                self.at += 2;
+            } else {
+                let Some((Some(character), length)) = code_point(rest) else {
+                    return Err(self.not_json());
+                };
+                write(character.encode_utf8(&mut [0; 4]).as_bytes());
+                self.at += length;
+            }
         }
     }
 
@@ -234,6 +238,23 @@ impl<'j> Reader<'j> {
             Some(b'\\') => Ok((run, true)),
             // It does not end, or has a control character in it.
             _ => Err(self.not_json()),
+        }
+    }
+
+    /// Length of the escape that is next. What it stands for, if anything, is another matter.
+    #[inline]
+    fn escape_length(&self) -> Result<usize, NotJson> {
+        let rest = &self.bytes()[self.at..];
+        match rest.get(1) {
+            Some(b'u') => {
+                let digits = rest.get(2..6).unwrap_or_default();
+                let hex = digits.len() == 4 && digits.iter().all(u8::is_ascii_hexdigit);
+                hex.then_some(6).ok_or_else(|| self.not_json())
+            }
+            _ => match simple_escape(rest) {
+                Some(_) => Ok(2),
+                None => Err(self.not_json()),
+            },
         }
     }
 

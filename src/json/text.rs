@@ -59,7 +59,7 @@ impl<'a> JsonText<'a> {
                 buffer[written] = byte;
                 (read, written) = (read + 2, written + 1);
             } else {
-                let (character, length) = escape(&input[read..])
+                let (character, length) = code_point(&input[read..])
                     .and_then(|(character, length)| Some((character?, length)))
                     .ok_or(LoneSurrogate)?;
                 written += character.encode_utf8(&mut buffer[written..]).len();
@@ -130,17 +130,9 @@ fn bytes_before(bits: u64) -> usize {
     bits.trailing_zeros() as usize / 8
 }
 
-/// What the escape at the beginning stands for, and its length; no character where it is half of a surrogate pair alone.
-pub(super) fn escape(text: &[u8]) -> Option<(Option<char>, usize)> {
-    match simple_escape(text) {
-        Some(byte) => Some((Some(char::from(byte)), 2)),
-        None => code_point(text),
-    }
-}
-
-/// An escape of a single letter.
+/// What the escape at the beginning stands for, where it is one of a single letter.
 #[inline]
-fn simple_escape(text: &[u8]) -> Option<u8> {
+pub(super) fn simple_escape(text: &[u8]) -> Option<u8> {
     match *text.get(1)? {
         itself @ (b'"' | b'\\' | b'/') => Some(itself),
         b'n' => Some(b'\n'),
@@ -152,8 +144,9 @@ fn simple_escape(text: &[u8]) -> Option<u8> {
     }
 }
 
-/// `\uXXXX`, or two of them that are a surrogate pair.
-fn code_point(text: &[u8]) -> Option<(Option<char>, usize)> {
+/// What `\uXXXX` stands for, or two of them that are a surrogate pair, and their length; no character where it is half of
+/// such a pair alone.
+pub(super) fn code_point(text: &[u8]) -> Option<(Option<char>, usize)> {
     let unit = |at: usize| -> Option<u32> {
         let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
         digits.iter().try_fold(0, |unit, &digit| {

@@ -14,13 +14,13 @@ mod group;
 #[path = "../../benches/inputs/mod.rs"]
 mod inputs;
 mod interrupts;
+mod load;
 mod outages;
 mod paths;
 mod proxy;
 mod reader;
 mod reader_faults;
 mod refusals;
-
 mod sink;
 mod skew;
 mod snapshot;
@@ -53,6 +53,7 @@ fn main() {
         capture::TESTS,
         tls::TESTS,
         group::TESTS,
+        load::TESTS,
     ]
     .concat();
     let stack = (!args.list).then(|| Arc::new(TestStack::up()));
