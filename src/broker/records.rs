@@ -122,6 +122,7 @@ impl Records {
             stopping: Arc::clone(&stopping),
             clock,
             early: RecordBatch::default(),
+            usual_bytes: 0,
         };
         let thread = std::thread::Builder::new()
             .name("kafka-receiver".to_owned())
@@ -226,6 +227,8 @@ struct Receiver {
     clock: Clock,
     /// What came in while everything was paused: of a partition that was assigned meanwhile.
     early: RecordBatch,
+    /// Bytes of the batch before: the next may well be as large.
+    usual_bytes: usize,
 }
 
 impl Receiver {
@@ -241,6 +244,9 @@ impl Receiver {
     /// What is there, once something is.
     fn gather(&mut self) -> RecordBatch {
         let mut batch = std::mem::take(&mut self.early);
+        if batch.is_empty() {
+            batch = RecordBatch::with_room_for(self.usual_bytes);
+        }
         let mut wait = if batch.is_empty() {
             POLL
         } else {
@@ -248,6 +254,9 @@ impl Receiver {
         };
         while batch.len() < BATCH && batch.bytes() < BATCH_BYTES && self.receive(wait, &mut batch) {
             wait = Duration::ZERO;
+        }
+        if !batch.is_empty() {
+            self.usual_bytes = batch.bytes();
         }
         self.without_revoked(batch)
     }

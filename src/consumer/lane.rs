@@ -15,6 +15,15 @@ pub(super) struct Share {
     pub events: Vec<Event>,
 }
 
+impl Share {
+    pub fn with_room_for(documents: usize, bytes: usize) -> Self {
+        Self {
+            documents: Documents::with_room_for(documents, bytes),
+            events: Vec::with_capacity(documents),
+        }
+    }
+}
+
 /// An event on its way to the store.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Event {

@@ -37,6 +37,15 @@ struct Entry {
 }
 
 impl RecordBatch {
+    /// An empty batch with room for so many bytes of values.
+    #[must_use]
+    pub fn with_room_for(bytes: usize) -> Self {
+        Self {
+            values: Vec::with_capacity(bytes),
+            records: Vec::new(),
+        }
+    }
+
     /// Adds a record; its value is copied.
     pub fn push(&mut self, record: Record<'_>) {
         let value = record.value.map(|value| {

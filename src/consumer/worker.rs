@@ -28,7 +28,12 @@ pub(super) fn sort(
         rejected: Vec::new(),
         passed_over: 0,
     };
-    sorted.shares.resize_with(lanes, Share::default);
+    // Lanes get about the same, and a document is smaller than its record. Of a few records no lane can be sure.
+    let documents = records.len() / lanes;
+    let bytes = documents * (records.bytes() / records.len().max(1));
+    sorted
+        .shares
+        .resize_with(lanes, || Share::with_room_for(documents, bytes));
     let mut decoder = Decoder::default();
     for (index, record) in records.iter().enumerate() {
         let mut lane = 0;

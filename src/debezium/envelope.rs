@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use crate::event::EventId;
+use crate::event::{EventId, unix_micros};
 use crate::json::{JsonText, NotJson, Reader};
 use crate::timeline::Stamp;
 
@@ -191,8 +191,15 @@ fn members<'a>(
     let mut more = json.begin(b'{', b'}')?;
     while more {
         let name = json.name()?;
-        // A name with half a surrogate in it is none that is looked for.
-        member(&name.to_cow().unwrap_or_default(), json)?;
+        let spelled;
+        let name = if let Some(plain) = name.plain() {
+            plain
+        } else {
+            // A name with half a surrogate in it is none that is looked for.
+            spelled = name.to_cow().unwrap_or_default();
+            &*spelled
+        };
+        member(name, json)?;
         more = json.goes_on(b'}')?;
     }
     Ok(())
@@ -246,12 +253,10 @@ fn uuid(json: &mut Reader<'_>, field: &'static str) -> Result<Uuid, Flaw> {
 
 fn instant_us(json: &mut Reader<'_>, field: &'static str) -> Result<i64, Flaw> {
     let text = text(json, field)?;
-    let instant: Result<jiff::Timestamp, _> = text.parse();
-    let instant = instant.map_err(|error| Flaw::Field {
+    unix_micros(&text).map_err(|error| Flaw::Field {
         field,
         found: format!("{text:?}, no timestamp: {error}"),
-    })?;
-    Ok(instant.as_microsecond())
+    })
 }
 
 #[cfg(test)]

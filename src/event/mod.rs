@@ -6,6 +6,8 @@
 #[cfg(feature = "bench")]
 mod generator;
 #[cfg(feature = "bench")]
+mod instant;
+#[cfg(feature = "bench")]
 mod payload;
 
 use std::fmt;
@@ -16,6 +18,8 @@ use uuid::Uuid;
 
 #[cfg(feature = "bench")]
 pub use generator::Generator;
+#[cfg(feature = "bench")]
+pub(crate) use instant::unix_micros;
 #[cfg(feature = "bench")]
 pub use payload::{ActivityCreated, Address, ParticipantJoined, UserCreated, Venue};
 

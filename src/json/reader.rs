@@ -1,6 +1,6 @@
 //! Token after token. What has been read is known to be JSON; the rest may be anything.
 
-use super::text::{JsonText, escape, plain_bytes};
+use super::text::{JsonText, code_point, plain_bytes, simple_escape};
 
 /// Deepest nesting that is passed over, as in serde_json.
 const DEEPEST_SKIPPED: usize = 128;
@@ -43,12 +43,14 @@ impl<'j> Reader<'j> {
     }
 
     /// The first byte of the next token.
+    #[inline]
     pub fn peek(&mut self) -> Result<u8, NotJson> {
         self.skip_space();
         self.next_byte().ok_or_else(|| self.not_json())
     }
 
     /// Begins an object or an array; whether anything is in it.
+    #[inline]
     pub fn begin(&mut self, open: u8, close: u8) -> Result<bool, NotJson> {
         self.expect(open)?;
         let empty = self.peek()? == close;
@@ -57,6 +59,7 @@ impl<'j> Reader<'j> {
     }
 
     /// Whether another member or item follows, rather than the end.
+    #[inline]
     pub fn goes_on(&mut self, close: u8) -> Result<bool, NotJson> {
         match self.peek()? {
             b',' => {
@@ -72,6 +75,7 @@ impl<'j> Reader<'j> {
     }
 
     /// A member's name; its value is next.
+    #[inline]
     pub fn name(&mut self) -> Result<JsonText<'j>, NotJson> {
         let name = self.string()?;
         self.colon()?;
@@ -79,24 +83,26 @@ impl<'j> Reader<'j> {
     }
 
     /// What stands between a member's name and its value.
+    #[inline]
     pub fn colon(&mut self) -> Result<(), NotJson> {
         self.expect(b':')
     }
 
     /// A string, its escapes looked at and left.
+    #[inline]
     pub fn string(&mut self) -> Result<JsonText<'j>, NotJson> {
         let begin = self.at_quote()?;
         let mut escaped = false;
         while self.plain_run()?.1 {
             escaped = true;
-            let (_, length) = escape(&self.bytes()[self.at..]).ok_or_else(|| self.not_json())?;
-            self.at += length;
+            self.at += self.escape_length()?;
         }
         let raw = &self.text[begin..self.at - 1];
         Ok(JsonText::new(raw, escaped))
     }
 
     /// A string, its escapes resolved: `write` gets it in parts.
+    #[inline]
     pub fn resolved(&mut self, mut write: impl FnMut(&[u8])) -> Result<(), NotJson> {
         self.at_quote()?;
         loop {
@@ -105,12 +111,17 @@ impl<'j> Reader<'j> {
             if !escapes {
                 return Ok(());
             }
-            let found = escape(&self.bytes()[self.at..]);
-            let Some((Some(character), length)) = found else {
-                return Err(self.not_json());
-            };
-            write(character.encode_utf8(&mut [0; 4]).as_bytes());
-            self.at += length;
+            let rest = &self.bytes()[self.at..];
+            if let Some(byte) = simple_escape(rest) {
+                write(&[byte]);
+                self.at += 2;
+            } else {
+                let Some((Some(character), length)) = code_point(rest) else {
+                    return Err(self.not_json());
+                };
+                write(character.encode_utf8(&mut [0; 4]).as_bytes());
+                self.at += length;
+            }
         }
     }
 
@@ -140,6 +151,7 @@ impl<'j> Reader<'j> {
     }
 
     /// `true`, `false` or `null`.
+    #[inline]
     pub fn literal(&mut self, word: &str) -> Result<(), NotJson> {
         self.skip_space();
         if !self.bytes()[self.at..].starts_with(word.as_bytes()) {
@@ -179,20 +191,24 @@ impl<'j> Reader<'j> {
         Ok(())
     }
 
+    #[inline]
     fn bytes(&self) -> &'j [u8] {
         self.text.as_bytes()
     }
 
+    #[inline]
     fn next_byte(&self) -> Option<u8> {
         self.bytes().get(self.at).copied()
     }
 
+    #[inline]
     fn skip_space(&mut self) {
         while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.next_byte() {
             self.at += 1;
         }
     }
 
+    #[inline]
     fn expect(&mut self, token: u8) -> Result<(), NotJson> {
         if self.peek()? != token {
             return Err(self.not_json());
@@ -202,12 +218,14 @@ impl<'j> Reader<'j> {
     }
 
     /// Passes the quote that a string begins with.
+    #[inline]
     fn at_quote(&mut self) -> Result<usize, NotJson> {
         self.expect(b'"')?;
         Ok(self.at)
     }
 
     /// Passes over plain bytes, and the quote behind them; or up to an escape, then true.
+    #[inline]
     fn plain_run(&mut self) -> Result<(&'j [u8], bool), NotJson> {
         let rest = &self.bytes()[self.at..];
         let run = &rest[..plain_bytes(rest)];
@@ -223,7 +241,25 @@ impl<'j> Reader<'j> {
         }
     }
 
+    /// Length of the escape that is next. What it stands for, if anything, is another matter.
+    #[inline]
+    fn escape_length(&self) -> Result<usize, NotJson> {
+        let rest = &self.bytes()[self.at..];
+        match rest.get(1) {
+            Some(b'u') => {
+                let digits = rest.get(2..6).unwrap_or_default();
+                let hex = digits.len() == 4 && digits.iter().all(u8::is_ascii_hexdigit);
+                hex.then_some(6).ok_or_else(|| self.not_json())
+            }
+            _ => match simple_escape(rest) {
+                Some(_) => Ok(2),
+                None => Err(self.not_json()),
+            },
+        }
+    }
+
     /// Passes over one of these bytes, if one is next.
+    #[inline]
     fn pass(&mut self, any_of: &[u8]) -> bool {
         let found = self.next_byte().is_some_and(|next| any_of.contains(&next));
         self.at += usize::from(found);
@@ -231,6 +267,7 @@ impl<'j> Reader<'j> {
     }
 
     /// Passes over digits, at least one; how many.
+    #[inline]
     fn digits(&mut self) -> Result<usize, NotJson> {
         let rest = &self.bytes()[self.at..];
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -19,13 +19,21 @@ impl<'a> JsonText<'a> {
         Self { raw, escaped }
     }
 
+    /// The text, where there is no escape in it.
+    #[inline]
+    #[must_use]
+    pub fn plain(self) -> Option<&'a str> {
+        (!self.escaped).then_some(self.raw)
+    }
+
     /// The text, borrowed where there is no escape in it.
     ///
     /// # Errors
     /// [`LoneSurrogate`].
+    #[inline]
     pub fn to_cow(self) -> Result<Cow<'a, str>, LoneSurrogate> {
-        if !self.escaped {
-            return Ok(Cow::Borrowed(self.raw));
+        if let Some(text) = self.plain() {
+            return Ok(Cow::Borrowed(text));
         }
         let mut buffer = Vec::new();
         self.resolve(&mut buffer)
@@ -51,7 +59,7 @@ impl<'a> JsonText<'a> {
                 buffer[written] = byte;
                 (read, written) = (read + 2, written + 1);
             } else {
-                let (character, length) = escape(&input[read..])
+                let (character, length) = code_point(&input[read..])
                     .and_then(|(character, length)| Some((character?, length)))
                     .ok_or(LoneSurrogate)?;
                 written += character.encode_utf8(&mut buffer[written..]).len();
@@ -69,6 +77,7 @@ const HIGH_BITS: u64 = ONES << 7;
 
 /// Copies bytes up to the first backslash; how many. Runs between escapes are short: a word at a time, written before it
 /// is known how much of it counts.
+#[inline]
 fn copy_to_escape(from: &[u8], to: &mut [u8]) -> usize {
     let (words, _) = from.as_chunks::<WORD>();
     let mut at = 0;
@@ -91,6 +100,7 @@ fn copy_to_escape(from: &[u8], to: &mut [u8]) -> usize {
 }
 
 /// How many bytes there are before the first that is a quote, a backslash or a control character.
+#[inline]
 pub(super) fn plain_bytes(text: &[u8]) -> usize {
     let (words, tail) = text.as_chunks::<WORD>();
     for (index, word) in words.iter().enumerate() {
@@ -108,26 +118,21 @@ pub(super) fn plain_bytes(text: &[u8]) -> usize {
 
 /// A bit in the first byte of a little-endian word that has this value, and perhaps in later ones.
 /// Source: "Determine if a word has a zero byte" in Bit Twiddling Hacks.
+#[inline]
 fn equal_to(value: u8, word: u64) -> u64 {
     let zero_where_equal = word ^ (ONES * u64::from(value));
     zero_where_equal.wrapping_sub(ONES) & !zero_where_equal & HIGH_BITS
 }
 
 /// Bytes before the first with a bit; all of them where there is none.
+#[inline]
 fn bytes_before(bits: u64) -> usize {
     bits.trailing_zeros() as usize / 8
 }
 
-/// What the escape at the beginning stands for, and its length; no character where it is half of a surrogate pair alone.
-pub(super) fn escape(text: &[u8]) -> Option<(Option<char>, usize)> {
-    match simple_escape(text) {
-        Some(byte) => Some((Some(char::from(byte)), 2)),
-        None => code_point(text),
-    }
-}
-
-/// An escape of a single letter.
-fn simple_escape(text: &[u8]) -> Option<u8> {
+/// What the escape at the beginning stands for, where it is one of a single letter.
+#[inline]
+pub(super) fn simple_escape(text: &[u8]) -> Option<u8> {
     match *text.get(1)? {
         itself @ (b'"' | b'\\' | b'/') => Some(itself),
         b'n' => Some(b'\n'),
@@ -139,8 +144,9 @@ fn simple_escape(text: &[u8]) -> Option<u8> {
     }
 }
 
-/// `\uXXXX`, or two of them that are a surrogate pair.
-fn code_point(text: &[u8]) -> Option<(Option<char>, usize)> {
+/// What `\uXXXX` stands for, or two of them that are a surrogate pair, and their length; no character where it is half of
+/// such a pair alone.
+pub(super) fn code_point(text: &[u8]) -> Option<(Option<char>, usize)> {
     let unit = |at: usize| -> Option<u32> {
         let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
         digits.iter().try_fold(0, |unit, &digit| {

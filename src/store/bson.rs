@@ -36,6 +36,7 @@ impl BsonBuffer {
         }
     }
 
+    #[inline]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -45,6 +46,7 @@ impl BsonBuffer {
         self.bytes.reserve(bytes);
     }
 
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -59,6 +61,7 @@ impl BsonBuffer {
     }
 
     /// Begins the outermost document, or the value of an element of kind document or array.
+    #[inline]
     pub fn begin(&mut self) -> Open {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);
@@ -66,12 +69,14 @@ impl BsonBuffer {
     }
 
     /// Ends the document. Past 2 GiB its length does not fit, and the caller's limit of 16 MiB is long exceeded.
+    #[inline]
     pub fn end(&mut self, open: Open) {
         self.bytes.push(0);
         let length = i32::try_from(self.bytes.len() - open.0).unwrap_or(i32::MAX);
         self.patch(open.0, &length.to_le_bytes());
     }
 
+    #[inline]
     pub fn element(&mut self, kind: u8, name: &str) {
         debug_assert!(!name.contains('\0'));
         self.bytes.push(kind);
@@ -79,21 +84,25 @@ impl BsonBuffer {
     }
 
     /// An element of a kind still unknown; [`Self::set_kind`] fills it in.
+    #[inline]
     pub fn begin_element(&mut self) -> usize {
         self.bytes.push(0);
         self.bytes.len() - 1
     }
 
+    #[inline]
     pub fn set_kind(&mut self, at: usize, kind: u8) {
         self.bytes[at] = kind;
     }
 
+    #[inline]
     pub fn name(&mut self, name: &str) {
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.push(0);
     }
 
     /// The name of an array's element: its index in decimals.
+    #[inline]
     pub fn index_name(&mut self, mut index: usize) {
         let start = self.bytes.len();
         loop {
@@ -109,11 +118,13 @@ impl BsonBuffer {
     }
 
     /// Begins a text that is written in parts.
+    #[inline]
     pub fn begin_string(&mut self) -> Open {
         self.begin()
     }
 
     /// Ends the text.
+    #[inline]
     pub fn end_string(&mut self, open: Open) {
         self.bytes.push(0);
         let length = self.bytes.len() - open.0 - size_of::<i32>();
@@ -121,10 +132,12 @@ impl BsonBuffer {
         self.patch(open.0, &length.to_le_bytes());
     }
 
+    #[inline]
     pub fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
+    #[inline]
     pub fn string(&mut self, name: &str, text: &str) {
         self.element(kind::STRING, name);
         let string = self.begin_string();
@@ -137,6 +150,7 @@ impl BsonBuffer {
         self.bytes.push(u8::from(value));
     }
 
+    #[inline]
     pub fn int64(&mut self, name: &str, value: i64) {
         self.element(kind::INT64, name);
         self.raw(&value.to_le_bytes());
@@ -158,6 +172,7 @@ impl BsonBuffer {
         self.raw(id.as_bytes());
     }
 
+    #[inline]
     pub fn patch(&mut self, at: usize, bytes: &[u8]) {
         self.bytes[at..at + bytes.len()].copy_from_slice(bytes);
     }

@@ -16,6 +16,15 @@ pub struct Documents {
 }
 
 impl Documents {
+    /// Room for so many documents of so many bytes in all, before any is in it.
+    #[must_use]
+    pub fn with_room_for(documents: usize, bytes: usize) -> Self {
+        Self {
+            buffer: BsonBuffer::with_capacity(bytes),
+            ends: Vec::with_capacity(documents),
+        }
+    }
+
     /// Encodes a document behind the others.
     ///
     /// # Errors

@@ -1,8 +1,7 @@
 //! JSON text to BSON bytes in one pass: every name, text and number is written to its place as it is read.
 
-use jiff::Timestamp;
-
 use super::bson::{BsonBuffer, kind};
+use crate::event::unix_micros;
 use crate::json::{NotJson, Number, Reader};
 
 /// Deepest nesting of a payload. MongoDB takes 100 levels in all; the document and its `data` are two of them.
@@ -127,9 +126,8 @@ impl Transcoder<'_, '_> {
         self.json.resolved(|part| self.buffer.raw(part))?;
         if is_occurred_at {
             let text = std::str::from_utf8(&self.buffer.bytes()[begin..]).ok();
-            let time = text.and_then(|text| text.parse::<Timestamp>().ok());
-            // Jiff truncates towards zero; milliseconds are cut downwards everywhere here.
-            self.occurred_at_ms = time.map(|time| floor_millis(time.as_microsecond()));
+            let us = text.and_then(|text| unix_micros(text).ok());
+            self.occurred_at_ms = us.map(floor_millis);
         }
         self.buffer.end_string(string);
         Ok(kind::STRING)

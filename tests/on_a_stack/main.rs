@@ -14,6 +14,7 @@ mod group;
 #[path = "../../benches/inputs/mod.rs"]
 mod inputs;
 mod interrupts;
+mod load;
 mod outages;
 mod paths;
 mod proxy;
@@ -54,6 +55,7 @@ fn main() {
         tls::TESTS,
         group::TESTS,
         results::TESTS,
+        load::TESTS,
     ]
     .concat();
     let stack = (!args.list).then(|| Arc::new(TestStack::up()));
