@@ -1,6 +1,6 @@
 //! How figures are written. Text, Markdown and HTML all take them from here, so that they say the same.
 
-use crate::analysis::{HopStatistics, Objective};
+use crate::analysis::{Diagnosis, HopStatistics, Objective};
 use crate::timeline::Hop;
 
 /// Microseconds as milliseconds: to a hundredth, and to a whole one where that is noise.
@@ -49,6 +49,24 @@ pub(super) fn measured(objective: &Objective) -> String {
 /// Whether it was met.
 pub(super) fn met(objective: &Objective) -> &'static str {
     if objective.met { "met" } else { "missed" }
+}
+
+/// The slowest hop, and what is said of it: how much of the median it is, and which hop is slow in the tail.
+pub(super) fn slowest(found: &Diagnosis) -> Option<(&str, String)> {
+    let hop = found.slowest_hop.as_deref()?;
+    let part = match &found.slowest_part {
+        Some(part) => format!(", most of it in {part}"),
+        None => String::new(),
+    };
+    let tail = match &found.slowest_hop_p99 {
+        Some(tail) => format!(
+            "; of the slowest hundredth {tail} ({})",
+            percent(found.share_of_p99)
+        ),
+        None => String::new(),
+    };
+    let share = percent(found.share_of_total);
+    Some((hop, format!("({share} of the median{part}){tail}")))
 }
 
 /// A share of 1 as percent.

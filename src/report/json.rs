@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{Diagnosis, HopStatistics, Objective, Throughput, Violation};
+use crate::analysis::{Diagnosis, Finding, HopStatistics, Objective, Throughput, Violation};
 use crate::timeline::CapturePath;
 
 /// The schema's name and number.
@@ -48,6 +48,19 @@ pub struct Report {
 }
 
 impl Report {
+    /// What was found: of the first path with what is about the run (`None`), then what each other path has besides.
+    #[must_use]
+    pub fn findings(&self) -> Vec<(Option<&str>, Vec<&Finding>)> {
+        let shown = &self.diagnosis.findings;
+        let mut all = vec![(None, shown.iter().collect())];
+        for (name, path) in self.ordered_paths().skip(1) {
+            let found = path.diagnosis.iter().flat_map(|found| &found.findings);
+            let own = found.filter(|finding| !shown.contains(finding)).collect();
+            all.push((Some(name), own));
+        }
+        all
+    }
+
     /// The capture paths with their names, the first first.
     pub fn ordered_paths(&self) -> impl Iterator<Item = (&str, &PathReport)> {
         let position = |name: &str| self.run.paths.iter().position(|p| p.as_str() == name);

@@ -147,25 +147,23 @@ fn side_by_side(out: &mut String, report: &Report) {
 
 fn findings(out: &mut String, report: &Report) {
     line!(out);
-    let d = &report.diagnosis;
-    match &d.slowest_hop {
-        Some(hop) => line!(
-            out,
-            "Slowest hop: **{hop}**, {} of the median.",
-            figures::percent(d.share_of_total)
-        ),
+    match figures::slowest(&report.diagnosis) {
+        Some((hop, rest)) => line!(out, "Slowest hop: **{hop}** {rest}."),
         None => line!(out, "No event came through."),
     }
-    if !d.findings.is_empty() {
-        line!(out);
-    }
-    for finding in &d.findings {
-        line!(
-            out,
-            "- {}. *{}*",
-            escaped(&finding.evidence),
-            escaped(&finding.advice)
-        );
+    for (path, found) in report.findings() {
+        if !found.is_empty() {
+            line!(out);
+        }
+        for finding in found {
+            line!(
+                out,
+                "- {}{}. *{}*",
+                path.map_or_else(String::new, |path| format!("**{path}**: ")),
+                escaped(&finding.evidence),
+                escaped(&finding.advice)
+            );
+        }
     }
 }
 

@@ -349,18 +349,14 @@ fn diagnosis(out: &mut String, report: &Report) {
             slowest(out, &label("slowest hop", name, several), found);
         }
     }
-    // Those of the first path, with what is about the run.
-    findings(out, &report.diagnosis.findings);
-    for (name, path) in report.ordered_paths().skip(1) {
-        let found = path.diagnosis.iter().flat_map(|found| &found.findings);
-        let own: Vec<_> = found
-            .filter(|finding| !report.diagnosis.findings.contains(finding))
-            .cloned()
-            .collect();
-        if !own.is_empty() {
-            line!(out, "  {}", style(format!("{name}:")).bold());
-            findings(out, &own);
+    for (path, found) in report.findings() {
+        if found.is_empty() {
+            continue;
         }
+        if let Some(path) = path {
+            line!(out, "  {}", style(format!("{path}:")).bold());
+        }
+        findings(out, &found);
     }
     if report.diagnosis.findings.is_empty() && report.diagnosis.slowest_hop.is_some() {
         line!(out, "  nothing stands out");
@@ -368,31 +364,19 @@ fn diagnosis(out: &mut String, report: &Report) {
 }
 
 fn slowest(out: &mut String, label: &str, found: &Diagnosis) {
-    let Some(hop) = &found.slowest_hop else {
+    let Some((hop, rest)) = figures::slowest(found) else {
         line!(out, "{label}no event came through");
         return;
     };
-    let part = match &found.slowest_part {
-        Some(part) => format!(", most of it in {part}"),
-        None => String::new(),
-    };
-    let tail = match &found.slowest_hop_p99 {
-        Some(tail) => format!(
-            "; of the slowest hundredth {tail} ({:.0} %)",
-            found.share_of_p99 * 100.0
-        ),
-        None => String::new(),
-    };
     line!(
         out,
-        "{}{} ({:.0} % of the median{part}){tail}",
+        "{}{} {rest}",
         style(label).bold(),
-        style(hop).yellow().bold(),
-        found.share_of_total * 100.0
+        style(hop).yellow().bold()
     );
 }
 
-fn findings(out: &mut String, findings: &[Finding]) {
+fn findings(out: &mut String, findings: &[&Finding]) {
     for finding in findings {
         let mark = match finding.severity {
             Severity::Critical => style("!").red().bold(),

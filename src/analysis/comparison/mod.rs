@@ -88,8 +88,8 @@ pub struct Difference {
     pub high: i64,
     /// The difference as a part of the baseline, percent; `null` where the baseline is not above zero.
     pub percent: Option<f64>,
-    /// How far the difference may be off besides, by the clocks of both sides.
-    pub clock_error: i64,
+    /// How far the difference may be off besides, by the clocks of both sides; `null` where one is not known.
+    pub clock_error: Option<i64>,
     /// What is said of it.
     pub call: Call,
 }
@@ -165,13 +165,13 @@ impl Comparison {
 }
 
 /// Compares `candidate` with `baseline`. `clock_error` says how far a hop's difference may be off by clocks, in
-/// microseconds.
+/// microseconds; `None` where that is not known.
 #[must_use]
 pub fn compare(
     baseline: &Sample,
     candidate: &Sample,
     terms: Terms,
-    clock_error: impl Fn(Hop) -> i64,
+    clock_error: impl Fn(Hop) -> Option<i64>,
 ) -> Comparison {
     let common: Vec<Hop> = COMPARED
         .into_iter()
@@ -254,7 +254,7 @@ fn difference(
     quantile: &'static str,
     [baseline, candidate]: [i64; 2],
     half: f64,
-    clock_error: i64,
+    clock_error: Option<i64>,
 ) -> Difference {
     let difference = candidate - baseline;
     let half = half.ceil() as i64;
@@ -264,7 +264,7 @@ fn difference(
     let matters = difference.abs() as f64 >= LEAST * baseline.abs() as f64;
     let call = if difference == 0 || !matters || (low <= 0 && high >= 0) {
         Call::NoDifferenceShown
-    } else if low - clock_error <= 0 && high + clock_error >= 0 {
+    } else if clock_error.is_none_or(|error| low - error <= 0 && high + error >= 0) {
         Call::WithinClockError
     } else if difference < 0 {
         Call::Faster

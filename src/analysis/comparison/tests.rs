@@ -113,7 +113,7 @@ const TERMS: Terms = Terms {
 };
 
 fn of(baseline: &Sample, candidate: &Sample) -> Comparison {
-    compare(baseline, candidate, TERMS, |_| 0)
+    compare(baseline, candidate, TERMS, |_| Some(0))
 }
 
 /// Comparisons of a pipeline with itself in which anything is called, at any hop or quantile.
@@ -121,7 +121,7 @@ fn false_alarms(pipeline: Pipeline, comparisons: u64, terms: Terms) -> Vec<Strin
     (0..comparisons)
         .filter_map(|n| {
             let (a, b) = (sample(pipeline, 2 * n + 1), sample(pipeline, 2 * n + 2));
-            let comparison = compare(&a, &b, terms, |_| 0);
+            let comparison = compare(&a, &b, terms, |_| Some(0));
             let called: Vec<_> = comparison.called().copied().collect();
             (!called.is_empty()).then(|| format!("{n}: {called:?}"))
         })
@@ -222,7 +222,7 @@ fn what_is_common_to_both_sides_cancels_out() {
         pairing: Pairing::Moments,
         ..TERMS
     };
-    let paired = compare(&a, &b, terms, |_| 0);
+    let paired = compare(&a, &b, terms, |_| Some(0));
     let found = paired.of(Hop::Processing, "p50").unwrap();
     assert_eq!(found.call, Call::Slower, "{found:?}");
     assert_eq!(paired.outcome, Outcome::Slower);
@@ -235,7 +235,11 @@ fn clocks_that_differ_by_more_keep_a_hop_from_being_called() {
         ..Pipeline::DEFAULT
     };
     let (a, b) = (sample(Pipeline::DEFAULT, 7), sample(slowed, 8));
-    let clock_error = |hop| if hop == Hop::KafkaDelivery { 2_000 } else { 0 };
+    let clock_error = |hop| match hop {
+        Hop::KafkaDelivery => Some(2_000),
+        Hop::ConsumerLag => None,
+        _ => Some(0),
+    };
     let comparison = compare(&a, &b, TERMS, clock_error);
     let hop = comparison.of(Hop::KafkaDelivery, "p50").unwrap();
     assert_eq!(hop.call, Call::WithinClockError, "{hop:?}");

@@ -164,16 +164,16 @@ pub fn compare_results(request: &ComparisonRequest) -> Result<Compared, Comparis
         seed: SEED,
     };
     let clock_error = |hop: Hop| {
-        // Within one run both sides are read off the same clocks: what these are off by is in both.
-        if one_run {
-            0
-        } else {
-            bound(baseline, &first_report.path, hop).saturating_add(bound(
-                candidate,
-                &second_report.path,
-                hop,
-            ))
+        let bounds = [
+            bound(baseline, &first_report.path, hop),
+            bound(candidate, &second_report.path, hop),
+        ];
+        // Within one run, hops between the same clocks are off by the same: it is not in their difference.
+        if one_run && bounds[0] == bounds[1] {
+            return Some(0);
         }
+        let (first, second) = bounds[0].zip(bounds[1])?;
+        Some(first + second)
     };
     let comparison = compare(&first, &second, terms, clock_error);
     Ok(Compared {
@@ -288,14 +288,14 @@ fn path_of(side: &Side, stored: &Stored) -> Result<String, ComparisonError> {
     }
 }
 
-/// The widest error bound of a hop among a side's results; beyond all measure where it is not known.
-fn bound(side: &Side, path: &str, hop: Hop) -> i64 {
-    side.results
-        .iter()
-        .filter_map(|stored| stored.report.paths.get(path)?.hops.get(hop.as_str()))
-        .map(|hop| hop.error_bound.unwrap_or(i64::MAX / 8))
-        .max()
-        .unwrap_or(0)
+/// The widest error bound of a hop among a side's results; `None` where one is not known.
+fn bound(side: &Side, path: &str, hop: Hop) -> Option<i64> {
+    let mut widest = 0;
+    for stored in &side.results {
+        let hops = &stored.report.paths.get(path)?.hops;
+        widest = widest.max(hops.get(hop.as_str())?.error_bound?);
+    }
+    Some(widest)
 }
 
 /// The result in a sentence: the total first, then the hops that it comes from.

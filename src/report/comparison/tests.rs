@@ -126,7 +126,7 @@ fn capture_paths_of_one_run_are_compared_in_pairs_and_without_their_clocks() {
     let hop = at_once.comparison.of(Hop::KafkaDelivery, "p50").unwrap();
     // To three significant digits of each side.
     assert!((95..=105).contains(&hop.difference), "{hop:?}");
-    assert_eq!(hop.clock_error, 0);
+    assert_eq!(hop.clock_error, Some(0));
     assert_eq!(hop.call, Call::Slower, "{hop:?}");
     assert_eq!(compared(5).comparison.pairing, Pairing::Rounds);
 }

@@ -86,7 +86,10 @@ impl<'a> Page<'a> {
             class,
             sentence,
             besides,
-            has_clock_error: comparison.differences.iter().any(|d| d.clock_error > 0),
+            has_clock_error: comparison
+                .differences
+                .iter()
+                .any(|d| d.clock_error != Some(0)),
             basis: basis(compared),
             rows: comparison
                 .differences
@@ -167,9 +170,9 @@ fn row(d: &Difference, scale: f64) -> Row {
             .map_or_else(|| "–".to_owned(), |percent| format!("{percent:+.1} %")),
         interval: format!("{} to {}", signed_ms(d.low), signed_ms(d.high)),
         clock_error: match d.clock_error {
-            0 => String::new(),
-            bound if bound > i64::MAX / 16 => "?".to_owned(),
-            bound => ms(bound),
+            Some(0) => String::new(),
+            Some(error) => ms(error),
+            None => "?".to_owned(),
         },
         call: call(d.call),
         drawn,

@@ -12,7 +12,7 @@ use self::plot::{Figure, Words};
 use super::figures::{self, ms};
 use super::side_by_side::{self, Line};
 use super::{PathReport, Report, Stored, StoredError, Verdict};
-use crate::analysis::{Digest, HopStatistics, PathDigest, Severity, Travelled};
+use crate::analysis::{Digest, Finding, HopStatistics, PathDigest, Severity, Travelled};
 use crate::timeline::{Hop, Stamp};
 
 pub use comparison::comparison_page;
@@ -68,7 +68,8 @@ struct Page<'a> {
     cpu: Vec<(String, Vec<String>)>,
     shared_cpu: String,
     findings: Vec<FindingView<'a>>,
-    slowest: Option<String>,
+    /// Path, its slowest hop, what is said of it.
+    slowest: Vec<(&'a str, String, String)>,
     incidents: Vec<IncidentView<'a>>,
     clocks: Vec<ClockView<'a>>,
     connector: Vec<(&'a str, &'a str)>,
@@ -85,10 +86,13 @@ struct Goal<'a> {
 }
 
 struct FindingView<'a> {
-    hop: &'a str,
+    /// The hop, with its path where that is not the first.
+    about: String,
     severity: &'static str,
     evidence: &'a str,
     advice: &'a str,
+    /// How much shorter the median would be, ms.
+    gain: Option<String>,
 }
 
 struct IncidentView<'a> {
@@ -194,10 +198,14 @@ impl<'a> Page<'a> {
             cpu: side_by_side::cpu(report),
             shared_cpu: side_by_side::shared_cpu(report),
             findings: findings(report),
-            slowest: report.diagnosis.slowest_hop.as_ref().map(|hop| {
-                let share = figures::percent(report.diagnosis.share_of_total);
-                format!("{hop} is the slowest hop: {share} of the median.")
-            }),
+            slowest: report
+                .ordered_paths()
+                .filter_map(|(name, path)| {
+                    let found = path.diagnosis.as_ref().unwrap_or(&report.diagnosis);
+                    let (hop, rest) = figures::slowest(found)?;
+                    Some((name, hop.to_owned(), rest))
+                })
+                .collect(),
             incidents: report
                 .incidents
                 .iter()
@@ -300,17 +308,21 @@ fn findings(report: &Report) -> Vec<FindingView<'_>> {
         Severity::Warning => "warning",
         Severity::Info => "info",
     };
-    report
-        .diagnosis
-        .findings
-        .iter()
-        .map(|finding| FindingView {
-            hop: finding.hop.as_deref().unwrap_or("the run"),
+    let about = |path: Option<&str>, finding: &Finding| {
+        let hop = finding.hop.as_deref().unwrap_or("the run");
+        path.map_or_else(|| hop.to_owned(), |path| format!("{path}: {hop}"))
+    };
+    let mut views = Vec::new();
+    for (path, found) in report.findings() {
+        views.extend(found.into_iter().map(|finding| FindingView {
+            about: about(path, finding),
             severity: severity(finding.severity),
             evidence: &finding.evidence,
             advice: &finding.advice,
-        })
-        .collect()
+            gain: finding.expected_gain.map(ms),
+        }));
+    }
+    views
 }
 
 fn path_section<'a>(
