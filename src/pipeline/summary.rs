@@ -378,6 +378,13 @@ fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
             "a clock was stepped in the run, or a stamp is wrong: do not trust the hops between clocks (kafka_delivery, consumer_lag)",
         );
     }
+    if !facts.request.observer {
+        add(
+            "our reader did not look on beside Debezium: T1 is taken to be T2, so that capture holds the whole way to Kafka"
+                .to_owned(),
+            "leave out --observer off, unless this is to see what looking on costs",
+        );
+    }
     for (server, times) in &facts.server_restarts {
         add(
             format!("{server} ended by itself and was started again {times} times"),

@@ -76,6 +76,7 @@ fn main() {
     let long = [
         commands::LONG_TESTS,
         group::LONG_TESTS,
+        paths::LONG_TESTS,
         delays::LONG_TESTS,
         skew::LONG_TESTS,
     ]

@@ -22,7 +22,13 @@ pub const TESTS: &[Test] = &[
         broker_crashes,
     ),
     ("what_any_path_loses_fails_the_run", any_loss),
+    ("a_run_without_its_observer_is_whole", unobserved),
 ];
+
+pub const LONG_TESTS: &[Test] = &[(
+    "looking_on_costs_less_than_two_runs_of_the_same_differ_by",
+    looking_on,
+)];
 
 fn events(results: &Path) -> Vec<Value> {
     let file = result_folder(results).unwrap().join("events.jsonl");
@@ -288,5 +294,65 @@ fn any_loss(stack: &TestStack) {
     );
     assert_eq!(report["verdict"], "fail");
     stack.block_on(second.drop()).unwrap();
+    assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
+}
+
+fn unobserved(stack: &TestStack) {
+    let results = open_folder();
+    let args = ["--observer", "off", "--events", "100", "--rate", "100"];
+    let report = ended(small_run(stack.kept(), results.path(), &args)).json();
+    let path = &report["paths"]["debezium"];
+    let counts = &path["counts"];
+    assert_eq!(
+        (&counts["captured"], &counts["written"]),
+        (&0.into(), &100.into())
+    );
+    assert_eq!(path["hops"]["kafka_delivery"]["max"], 0);
+    assert!(path["cpu_s_per_million"]["observer_reader"].is_null());
+    assert!(
+        report["diagnosis"]["findings"][0]["evidence"]
+            .as_str()
+            .unwrap()
+            .contains("did not look on")
+    );
+    assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
+}
+
+/// The median of the total in five runs with our reader looking on and five without, in turns.
+fn looking_on(stack: &TestStack) {
+    let mut totals = [Vec::new(), Vec::new()];
+    for _ in 0..5 {
+        for (observer, totals) in ["on", "off"].iter().zip(&mut totals) {
+            let results = open_folder();
+            let args = [
+                "--observer",
+                observer,
+                "--events",
+                "1500",
+                "--rate",
+                "167",
+                "--warmup",
+                "300",
+            ];
+            let report = ended(small_run(stack.kept(), results.path(), &args)).json();
+            let total = &report["paths"]["debezium"]["hops"]["total"]["p50"];
+            totals.push(total.as_i64().unwrap());
+        }
+    }
+    println!(
+        "total p50, us: looking on {:?}, not {:?}",
+        totals[0], totals[1]
+    );
+    totals.iter_mut().for_each(|totals| totals.sort_unstable());
+    let cost = totals[0][2] - totals[1][2];
+    let spread = totals
+        .iter()
+        .map(|totals| totals[4] - totals[0])
+        .max()
+        .unwrap();
+    assert!(
+        cost < spread,
+        "looking on costs {cost} us; runs of the same differ by {spread} us"
+    );
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
 }
