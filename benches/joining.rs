@@ -47,10 +47,12 @@ impl Way {
     fn step(&mut self) -> Option<Joined> {
         let (joiner, clock, seq) = (&self.joiner, self.clock, self.next);
         self.next += 1;
-        joiner.sending(id(seq), EventType::UserCreated, clock.now(), clock.now());
+        // The schedule has its own time, and the WAL the commit's.
+        let t0 = clock.now();
+        joiner.sending(id(seq), EventType::UserCreated, t0, t0);
         joiner.acknowledged(id(seq), seq, clock.now());
         let captured = Captured {
-            tc: clock.now(),
+            tc: t0,
             t1: clock.now(),
             lsn: seq,
             commit_lsn: seq + 1,

@@ -5,6 +5,7 @@
 //! of the pipeline and not the length of the run.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -170,7 +171,7 @@ fn add_one(counter: &AtomicU64) {
 /// The meeting point of an event's stamps. Shared by every thread that makes one.
 #[derive(Debug)]
 pub struct Joiner {
-    shards: [Mutex<HashMap<EventId, Pending>>; SHARDS],
+    shards: [Mutex<HashMap<EventId, Pending, BuildHasherDefault<RandomPart>>>; SHARDS],
     received: Mutex<Seen>,
     captured: Mutex<Seen>,
     written: Mutex<Seen>,
@@ -412,6 +413,24 @@ impl Joiner {
             captured,
             stamps,
         }
+    }
+}
+
+/// Hashes an event by the random part of its id: what is random already needs no more than to be spread.
+#[derive(Debug, Default)]
+struct RandomPart(u64);
+
+impl Hasher for RandomPart {
+    fn write(&mut self, bytes: &[u8]) {
+        // The last eight bytes of a UUIDv7; a length that comes before them does no harm.
+        if let Some(tail) = bytes.last_chunk() {
+            self.0 ^= u64::from_le_bytes(*tail);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        // The table takes its place from the low bits, and those of an id are no better than its version's and variant's.
+        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
     }
 }
 

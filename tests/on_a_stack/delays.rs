@@ -138,8 +138,7 @@ fn run(stack: &TestStack, results: &Path, link: Link, delay_ms: u64, events: u64
         }
     }
     // One event at a time: a second would wait for the first where a link is used by turns.
-    let rate = 600_u64.checked_div(delay_ms);
-    let rate = rate.map_or(50, |rate| rate.clamp(4, 50));
+    let rate = 600_u64.checked_div(delay_ms).unwrap_or(50).clamp(4, 50);
     args.extend(["--events".to_owned(), events.to_string()]);
     args.extend(["--rate".to_owned(), rate.to_string()]);
     args.extend(["--warmup".to_owned(), "10".to_owned()]);
