@@ -99,6 +99,8 @@ fn main() {
     let options = Options::of_the_command_line();
     let stack = TestStack::up();
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    // The driver's own tasks begin with a client.
+    let _runs_here = runtime.enter();
     let endpoint = StoreEndpoint {
         uri: stack.env["MONGODB_URI"].clone().into(),
         database: stack.env["MONGODB_DATABASE"].clone(),
@@ -118,7 +120,10 @@ fn main() {
     assert_eq!(concern.w, Some(Acknowledgment::Majority));
     client_options.write_concern = Some(concern);
     let client = mongodb::Client::with_options(client_options).unwrap();
+    // More than any store takes in the time.
+    let most = usize::try_from(options.seconds).unwrap() * 50_000;
     let bench = Bench {
+        records: records(most),
         database: client.database(&endpoint.database),
         client,
         store,
@@ -137,6 +142,8 @@ struct Setting {
 }
 
 struct Bench {
+    /// Of generated events, the same for everybody.
+    records: Vec<Vec<u8>>,
     client: mongodb::Client,
     database: mongodb::Database,
     store: MongoStore,
@@ -190,9 +197,7 @@ impl Bench {
     fn rate(&self, strategy: Strategy, setting: Setting) -> f64 {
         self.empty();
         let most = Duration::from_secs(self.options.seconds);
-        // More than any store takes in that time.
-        let count = usize::try_from(self.options.seconds).unwrap() * 50_000;
-        let batches: Vec<Documents> = documents(count, setting.batch);
+        let batches = documents(&self.records, setting.batch);
         let next = AtomicUsize::new(0);
         let done = AtomicUsize::new(0);
         let began = Instant::now();
@@ -300,11 +305,11 @@ impl Bench {
         let rate = self.rate(Strategy::Upsert, best);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let count = (rate * 2.0 * self.options.seconds as f64) as usize;
-        count.max(2_000)
+        count.clamp(2_000, self.records.len())
     }
 
     fn bare(&self, setting: Setting, count: usize) -> f64 {
-        let batches = documents(count, setting.batch);
+        let batches = documents(&self.records[..count], setting.batch);
         let next = AtomicUsize::new(0);
         let began = Instant::now();
         let writer = async || {
@@ -320,7 +325,7 @@ impl Bench {
     }
 
     fn stage(&self, setting: Setting, count: usize) -> f64 {
-        let source = Prepared(batches_of_records(count).into_iter());
+        let source = Prepared(batches_of_records(&self.records[..count]).into_iter());
         let config = StageConfig {
             topic: "bench".to_owned(),
             batch_size: setting.batch,
@@ -357,36 +362,36 @@ impl std::fmt::Display for Setting {
     }
 }
 
-/// The records of generated events, and their documents, are the same for everybody.
-fn records(count: usize) -> impl Iterator<Item = Vec<u8>> {
+fn records(count: usize) -> Vec<Vec<u8>> {
     Generator::new(42, jiff::Timestamp::UNIX_EPOCH)
         .take(count)
         .map(|row| inputs::record(&row))
+        .collect()
 }
 
-fn documents(count: usize, batch: usize) -> Vec<Documents> {
+fn documents(records: &[Vec<u8>], batch: usize) -> Vec<Documents> {
     let mut decoder = Decoder::default();
     let mut batches: Vec<Documents> = Vec::new();
-    for record in records(count) {
+    for record in records {
         if batches.last().is_none_or(|last| last.len() == batch) {
             batches.push(Documents::default());
         }
         let last = batches.last_mut().unwrap();
-        let decoded = decoder.decode(Some(&record), |_| true, |_| last);
+        let decoded = decoder.decode(Some(record), |_| true, |_| last);
         assert!(decoded.unwrap().is_some());
     }
     batches
 }
 
-fn batches_of_records(count: usize) -> Vec<RecordBatch> {
+fn batches_of_records(records: &[Vec<u8>]) -> Vec<RecordBatch> {
     let received = Clock::start().now();
     let mut batches: Vec<RecordBatch> = Vec::new();
-    for (offset, value) in (0..).zip(records(count)) {
+    for (offset, value) in (0..).zip(records) {
         if batches.last().is_none_or(|last| last.len() == 256) {
             batches.push(RecordBatch::default());
         }
         batches.last_mut().unwrap().push(Record {
-            value: Some(&value),
+            value: Some(value),
             partition: 0,
             offset,
             appended: None,

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::debezium::Envelope;
 use crate::event::{EventId, EventType};
+use crate::json::TextBuffer;
 use crate::store::{DocumentParts, Documents};
 use crate::timeline::Stamp;
 
@@ -57,7 +58,7 @@ impl Rejected {
 #[derive(Debug, Default)]
 pub struct Decoder {
     /// The payload at hand, its escapes resolved.
-    payload: Vec<u8>,
+    payload: TextBuffer,
 }
 
 impl Decoder {
@@ -74,7 +75,8 @@ impl Decoder {
         place: impl FnOnce(Uuid) -> &'d mut Documents,
     ) -> Result<Option<Decoded<'v>>, Rejected> {
         let Some(value) = value else { return Ok(None) };
-        let envelope = Envelope::parse(value).map_err(|e| Rejected::new(e, None))?;
+        let envelope =
+            Envelope::parse(value, &mut self.payload).map_err(|e| Rejected::new(e, None))?;
         let (handed_on, source) = (envelope.handed_on(), envelope.source);
         let Some(row) = envelope.into_inserted() else {
             return Ok(None);
@@ -85,7 +87,6 @@ impl Decoder {
         let id = row.id;
         let rejected = |reason: &dyn ToString| Rejected::new(reason.to_string(), Some(id));
         let event_type: EventType = row.event_type.parse().map_err(|e| rejected(&e))?;
-        let payload = row.payload.resolve(&mut self.payload);
         let parts = DocumentParts {
             id,
             run_id: &row.run_id,
@@ -93,7 +94,7 @@ impl Decoder {
             event_type: event_type.as_str(),
             aggregate_type: &row.aggregate_type,
             aggregate_id: row.aggregate_id,
-            payload_json: payload.map_err(|e| rejected(&e))?,
+            payload_json: self.payload.as_str(),
             created_at_us: row.created_at_us,
             lsn: source.lsn,
             tx_id: source.tx_id,

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use crate::event::{EventId, unix_micros};
-use crate::json::{JsonText, NotJson, Reader};
+use crate::json::{JsonText, NotJson, Reader, TextBuffer};
 use crate::timeline::Stamp;
 
 /// A change event of the outbox table.
@@ -34,7 +34,7 @@ pub struct Source {
     pub tx_id: Option<u64>,
 }
 
-/// A row of the outbox as Debezium writes it.
+/// A row of the outbox as Debezium writes it, but for its payload.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OutboxAfter<'a> {
     /// Primary key.
@@ -49,8 +49,6 @@ pub struct OutboxAfter<'a> {
     pub aggregate_type: Cow<'a, str>,
     /// To which one.
     pub aggregate_id: Uuid,
-    /// The event as a JSON text: `jsonb` is `io.debezium.data.Json`, a string.
-    pub payload: JsonText<'a>,
     /// Microseconds since the Unix epoch; `timestamptz` is `io.debezium.time.ZonedTimestamp`, an ISO 8601 text.
     pub created_at_us: i64,
 }
@@ -73,34 +71,35 @@ enum Flaw {
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads a record's value, with the converter's schemas or without.
+    /// Reads a record's value, with the converter's schemas or without. The row's payload is left in `payload`: `jsonb` is
+    /// `io.debezium.data.Json`, a string that holds the event as a JSON text.
     ///
     /// # Errors
     /// When it is not JSON, or lacks a field, or a field is not what it must be.
-    pub fn parse(value: &'a [u8]) -> Result<Self, EnvelopeError> {
-        let read = || {
+    pub fn parse(value: &'a [u8], payload: &mut TextBuffer) -> Result<Self, EnvelopeError> {
+        let mut read = || {
             let text =
                 std::str::from_utf8(value).map_err(|error| Flaw::NotUtf8(error.valid_up_to()))?;
             let mut json = Reader::new(text);
-            let envelope = Self::read(&mut json)?;
+            let envelope = Self::read(&mut json, payload)?;
             json.end()?;
             Ok(envelope)
         };
         read().map_err(EnvelopeError)
     }
 
-    fn read(json: &mut Reader<'a>) -> Result<Self, Flaw> {
+    fn read(json: &mut Reader<'a>, payload: &mut TextBuffer) -> Result<Self, Flaw> {
         let (mut op, mut after, mut source, mut ts_ns, mut ts_ms) = (None, None, None, None, None);
         let mut wrapped = None;
         members(json, |name, json| {
             match name {
                 "op" => op = Some(text(json, "op")?),
-                "after" => after = or_null(json, OutboxAfter::read)?,
+                "after" => after = or_null(json, |json| OutboxAfter::read(json, payload))?,
                 "source" => source = Some(Source::read(json)?),
                 "ts_ns" => ts_ns = or_null(json, |json| number(json, "ts_ns"))?,
                 "ts_ms" => ts_ms = or_null(json, |json| number(json, "ts_ms"))?,
                 // With schemas.enable the converter wraps the event.
-                "payload" => wrapped = or_null(json, Self::read)?,
+                "payload" => wrapped = or_null(json, |json| Self::read(json, payload))?,
                 _ => json.skip()?,
             }
             Ok(())
@@ -152,9 +151,9 @@ impl Source {
 }
 
 impl<'a> OutboxAfter<'a> {
-    fn read(json: &mut Reader<'a>) -> Result<Self, Flaw> {
+    fn read(json: &mut Reader<'a>, payload: &mut TextBuffer) -> Result<Self, Flaw> {
         let (mut id, mut run_id, mut seq, mut event_type) = (None, None, None, None);
-        let (mut aggregate_type, mut aggregate_id, mut payload) = (None, None, None);
+        let (mut aggregate_type, mut aggregate_id, mut has_payload) = (None, None, None);
         let mut created_at_us = None;
         members(json, |name, json| {
             match name {
@@ -164,12 +163,13 @@ impl<'a> OutboxAfter<'a> {
                 "event_type" => event_type = Some(text(json, "event_type")?),
                 "aggregate_type" => aggregate_type = Some(text(json, "aggregate_type")?),
                 "aggregate_id" => aggregate_id = Some(uuid(json, "aggregate_id")?),
-                "payload" => payload = Some(string(json, "payload")?),
+                "payload" => has_payload = Some(payload_text(json, payload)?),
                 "created_at" => created_at_us = Some(instant_us(json, "created_at")?),
                 _ => json.skip()?,
             }
             Ok(())
         })?;
+        has_payload.ok_or(Flaw::Missing("payload"))?;
         Ok(Self {
             id: id.ok_or(Flaw::Missing("id"))?,
             run_id: run_id.ok_or(Flaw::Missing("run_id"))?,
@@ -177,7 +177,6 @@ impl<'a> OutboxAfter<'a> {
             event_type: event_type.ok_or(Flaw::Missing("event_type"))?,
             aggregate_type: aggregate_type.ok_or(Flaw::Missing("aggregate_type"))?,
             aggregate_id: aggregate_id.ok_or(Flaw::Missing("aggregate_id"))?,
-            payload: payload.ok_or(Flaw::Missing("payload"))?,
             created_at_us: created_at_us.ok_or(Flaw::Missing("created_at"))?,
         })
     }
@@ -217,8 +216,18 @@ fn or_null<'a, T>(
 }
 
 fn string<'a>(json: &mut Reader<'a>, field: &'static str) -> Result<JsonText<'a>, Flaw> {
+    must_be_string(json, field)?;
+    Ok(json.string()?)
+}
+
+fn payload_text(json: &mut Reader<'_>, payload: &mut TextBuffer) -> Result<(), Flaw> {
+    must_be_string(json, "payload")?;
+    Ok(json.resolved_into(payload)?)
+}
+
+fn must_be_string(json: &mut Reader<'_>, field: &'static str) -> Result<(), Flaw> {
     if json.peek()? == b'"' {
-        return Ok(json.string()?);
+        return Ok(());
     }
     json.skip()?;
     let found = "no string".to_owned();
@@ -269,9 +278,14 @@ mod tests {
         "source":{"version":"3.6.0.Final","connector":"postgresql","name":"postgres","ts_ms":1,"snapshot":"false","db":"activity_db","sequence":"[null,\"1\"]",
         "schema":"activity","table":"event_outbox","txId":771,"lsn":24023128,"xmin":null},"transaction":null,"op":"c","ts_ms":1795486293500,"ts_us":1795486293500123,"ts_ns":1795486293500123456}"#;
 
+    fn parse(value: &[u8]) -> Result<Envelope<'_>, EnvelopeError> {
+        Envelope::parse(value, &mut TextBuffer::default())
+    }
+
     #[test]
     fn an_insert_is_read_without_copying_plain_text() {
-        let envelope = Envelope::parse(EVENT.as_bytes()).unwrap();
+        let mut payload = TextBuffer::default();
+        let envelope = Envelope::parse(EVENT.as_bytes(), &mut payload).unwrap();
         assert_eq!(
             envelope.source,
             Source {
@@ -281,9 +295,10 @@ mod tests {
         );
         assert_eq!(envelope.handed_on(), Some(Stamp(1_795_486_293_500_123_456)));
         let row = envelope.into_inserted().unwrap();
-        let mut buffer = Vec::new();
-        let payload = row.payload.resolve(&mut buffer).unwrap();
-        assert_eq!((row.seq, payload), (41, r#"{"name": "A \"B\" C"}"#));
+        assert_eq!(
+            (row.seq, payload.as_str()),
+            (41, r#"{"name": "A \"B\" C"}"#)
+        );
         assert!(matches!(row.run_id, Cow::Borrowed("r-1")));
         assert_eq!(row.created_at_us, 1_795_486_293_123_456);
     }
@@ -292,31 +307,26 @@ mod tests {
     fn the_converters_schema_is_looked_through() {
         let wrapped = format!(r#"{{"schema":{{"type":"struct"}},"payload":{EVENT}}}"#);
         assert_eq!(
-            Envelope::parse(wrapped.as_bytes()).unwrap(),
-            Envelope::parse(EVENT.as_bytes()).unwrap()
+            parse(wrapped.as_bytes()).unwrap(),
+            parse(EVENT.as_bytes()).unwrap()
         );
     }
 
     #[test]
     fn what_is_no_insert_is_told_apart() {
         let delete = r#"{"op":"d","after":null,"source":{"lsn":1,"txId":2}}"#;
-        assert!(
-            Envelope::parse(delete.as_bytes())
-                .unwrap()
-                .into_inserted()
-                .is_none()
-        );
+        assert!(parse(delete.as_bytes()).unwrap().into_inserted().is_none());
     }
 
     #[test]
     fn names_may_be_spelled_with_escapes_and_come_in_any_order() {
         let spelled = EVENT.replacen("\"after\"", "\"\\u0061fter\"", 1);
         assert_eq!(
-            Envelope::parse(spelled.as_bytes()).unwrap(),
-            Envelope::parse(EVENT.as_bytes()).unwrap()
+            parse(spelled.as_bytes()).unwrap(),
+            parse(EVENT.as_bytes()).unwrap()
         );
         let turned = r#"{"source":{"txId":2,"ts_ms":[{}]},"ts_ms":7,"op":"d","after":null}"#;
-        let envelope = Envelope::parse(turned.as_bytes()).unwrap();
+        let envelope = parse(turned.as_bytes()).unwrap();
         assert_eq!(envelope.source.tx_id, Some(2));
         assert_eq!(envelope.handed_on(), Some(Stamp(7_000_000)));
     }
@@ -324,9 +334,9 @@ mod tests {
     #[test]
     fn an_error_names_the_field() {
         let damaged = EVENT.replace("\"seq\":41,", "");
-        let error = Envelope::parse(damaged.as_bytes()).unwrap_err().to_string();
+        let error = parse(damaged.as_bytes()).unwrap_err().to_string();
         assert!(error.contains("missing field `seq`"), "{error}");
-        let error = Envelope::parse(EVENT.replace("2026-11-24T", "yesterday").as_bytes())
+        let error = parse(EVENT.replace("2026-11-24T", "yesterday").as_bytes())
             .unwrap_err()
             .to_string();
         assert!(error.contains("created_at"), "{error}");
@@ -337,10 +347,10 @@ mod tests {
             ("0000000001\"", "01\"", "no UUID"),
             ("\"lsn\":24023128", "\"lsn\":024", "no JSON at byte"),
         ] {
-            let error = Envelope::parse(EVENT.replacen(from, to, 1).as_bytes()).unwrap_err();
+            let error = parse(EVENT.replacen(from, to, 1).as_bytes()).unwrap_err();
             assert!(error.to_string().contains(says), "{error}");
         }
-        let error = Envelope::parse(b"{\"op\":\"\xff\"}").unwrap_err();
+        let error = parse(b"{\"op\":\"\xff\"}").unwrap_err();
         assert!(
             error.to_string().contains("not UTF-8 from byte 7"),
             "{error}"
@@ -350,15 +360,15 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let _ = Envelope::parse(&bytes);
+            let _ = parse(&bytes);
         }
 
         #[test]
         fn no_damaged_event_makes_the_parser_panic(at in 0..EVENT.len(), byte in any::<u8>(), cut in 0..EVENT.len()) {
             let mut bytes = EVENT.as_bytes().to_vec();
             bytes[at] = byte;
-            let _ = Envelope::parse(&bytes);
-            let _ = Envelope::parse(&bytes[..cut]);
+            let _ = parse(&bytes);
+            let _ = parse(&bytes[..cut]);
         }
     }
 }

@@ -6,5 +6,7 @@
 mod reader;
 mod text;
 
-pub(crate) use reader::{NotJson, Number, Reader};
-pub use text::{JsonText, LoneSurrogate};
+pub use reader::NotJson;
+pub(crate) use reader::{Number, Reader};
+pub(crate) use text::JsonText;
+pub use text::TextBuffer;

@@ -1,6 +1,6 @@
 //! Token after token. What has been read is known to be JSON; the rest may be anything.
 
-use super::text::{JsonText, code_point, plain_bytes, simple_escape};
+use super::text::{JsonText, TextBuffer, code_point, copy_plain, plain_bytes, simple_escape};
 
 /// Deepest nesting that is passed over, as in serde_json.
 const DEEPEST_SKIPPED: usize = 128;
@@ -123,6 +123,38 @@ impl<'j> Reader<'j> {
                 self.at += length;
             }
         }
+    }
+
+    /// A string, its escapes resolved, in a buffer.
+    pub fn resolved_into(&mut self, buffer: &mut TextBuffer) -> Result<(), NotJson> {
+        self.at_quote()?;
+        // An escape is never shorter than what it stands for.
+        let to = buffer.room(self.text.len() - self.at);
+        let mut written = 0;
+        loop {
+            let run = copy_plain(&self.bytes()[self.at..], &mut to[written..]);
+            (self.at, written) = (self.at + run, written + run);
+            let rest = &self.bytes()[self.at..];
+            match rest.first() {
+                Some(b'"') => break,
+                Some(b'\\') => {}
+                // It does not end, or has a control character in it.
+                _ => return Err(self.not_json()),
+            }
+            if let Some(byte) = simple_escape(rest) {
+                to[written] = byte;
+                (self.at, written) = (self.at + 2, written + 1);
+            } else {
+                let Some((Some(character), length)) = code_point(rest) else {
+                    return Err(self.not_json());
+                };
+                written += character.encode_utf8(&mut to[written..]).len();
+                self.at += length;
+            }
+        }
+        self.at += 1;
+        buffer.filled(written);
+        Ok(())
     }
 
     pub fn number(&mut self) -> Result<Number<'j>, NotJson> {

@@ -32,42 +32,60 @@ impl<'a> JsonText<'a> {
     /// [`LoneSurrogate`].
     #[inline]
     pub fn to_cow(self) -> Result<Cow<'a, str>, LoneSurrogate> {
-        if let Some(text) = self.plain() {
-            return Ok(Cow::Borrowed(text));
+        match self.plain() {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => self.resolved().map(Cow::Owned),
         }
-        let mut buffer = Vec::new();
-        self.resolve(&mut buffer)
-            .map(|text| Cow::Owned(text.to_owned()))
     }
 
-    /// The text, in `buffer`, whose room is used again from call to call.
-    ///
-    /// # Errors
-    /// [`LoneSurrogate`].
-    pub fn resolve(self, buffer: &mut Vec<u8>) -> Result<&str, LoneSurrogate> {
-        let input = self.raw.as_bytes();
-        // An escape is never shorter than what it stands for.
-        buffer.resize(input.len(), 0);
-        let (mut read, mut written) = (0, 0);
-        loop {
-            let run = copy_to_escape(&input[read..], &mut buffer[written..]);
-            (read, written) = (read + run, written + run);
-            if read == input.len() {
-                break;
-            }
-            if let Some(byte) = simple_escape(&input[read..]) {
-                buffer[written] = byte;
-                (read, written) = (read + 2, written + 1);
-            } else {
-                let (character, length) = code_point(&input[read..])
+    fn resolved(self) -> Result<String, LoneSurrogate> {
+        let mut text = String::with_capacity(self.raw.len());
+        let mut rest = self.raw;
+        while let Some((before, _)) = rest.split_once('\\') {
+            text.push_str(before);
+            let escape = &rest.as_bytes()[before.len()..];
+            let (character, length) = match simple_escape(escape) {
+                Some(byte) => (char::from(byte), 2),
+                None => code_point(escape)
                     .and_then(|(character, length)| Some((character?, length)))
-                    .ok_or(LoneSurrogate)?;
-                written += character.encode_utf8(&mut buffer[written..]).len();
-                read += length;
-            }
+                    .ok_or(LoneSurrogate)?,
+            };
+            text.push(character);
+            rest = &rest[before.len() + length..];
         }
-        buffer.truncate(written);
-        Ok(std::str::from_utf8(buffer).expect("text between escapes, and whole characters"))
+        text.push_str(rest);
+        Ok(text)
+    }
+}
+
+/// Room for one text, used again from text to text.
+#[derive(Debug, Clone, Default)]
+pub struct TextBuffer {
+    /// As long as the longest text needed.
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl TextBuffer {
+    /// The text that was read into it last.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len])
+            .expect("parts of a text between its escapes, and whole characters")
+    }
+
+    /// Room for so many bytes.
+    pub(super) fn room(&mut self, bytes: usize) -> &mut [u8] {
+        if self.bytes.len() < bytes {
+            self.bytes.resize(bytes, 0);
+        }
+        self.len = 0;
+        &mut self.bytes
+    }
+
+    /// So many of them are the text.
+    pub(super) fn filled(&mut self, len: usize) {
+        self.len = len;
     }
 }
 
@@ -75,25 +93,22 @@ const WORD: usize = size_of::<u64>();
 const ONES: u64 = u64::MAX / 0xff;
 const HIGH_BITS: u64 = ONES << 7;
 
-/// Copies bytes up to the first backslash; how many. Runs between escapes are short: a word at a time, written before it
-/// is known how much of it counts.
+/// Copies bytes up to the first that is a quote, a backslash or a control character; how many. Runs between escapes are
+/// short: a word at a time, written before it is known how much of it counts.
 #[inline]
-fn copy_to_escape(from: &[u8], to: &mut [u8]) -> usize {
-    let (words, _) = from.as_chunks::<WORD>();
+pub(super) fn copy_plain(from: &[u8], to: &mut [u8]) -> usize {
+    let (words, tail) = from.as_chunks::<WORD>();
     let mut at = 0;
     for word in words {
         to[at..at + WORD].copy_from_slice(word);
-        let before = bytes_before(equal_to(b'\\', u64::from_le_bytes(*word)));
+        let before = plain_bytes_in(*word);
         at += before;
         if before < WORD {
             return at;
         }
     }
-    for &byte in &from[at..] {
-        if byte == b'\\' {
-            break;
-        }
-        to[at] = byte;
+    for byte in tail.iter().take_while(|byte| is_plain(byte)) {
+        to[at] = *byte;
         at += 1;
     }
     at
@@ -104,16 +119,23 @@ fn copy_to_escape(from: &[u8], to: &mut [u8]) -> usize {
 pub(super) fn plain_bytes(text: &[u8]) -> usize {
     let (words, tail) = text.as_chunks::<WORD>();
     for (index, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let special =
-            equal_to(b'"', word) | equal_to(b'\\', word) | (word.wrapping_sub(ONES * 0x20) & !word);
-        let before = bytes_before(special & HIGH_BITS);
+        let before = plain_bytes_in(*word);
         if before < WORD {
             return index * WORD + before;
         }
     }
-    let is_plain = |byte: &&u8| !matches!(byte, b'"' | b'\\' | 0..0x20);
-    text.len() - tail.len() + tail.iter().take_while(is_plain).count()
+    text.len() - tail.len() + tail.iter().take_while(|byte| is_plain(byte)).count()
+}
+
+fn is_plain(byte: &u8) -> bool {
+    !matches!(byte, b'"' | b'\\' | 0..0x20)
+}
+
+#[inline]
+fn plain_bytes_in(word: [u8; WORD]) -> usize {
+    let word = u64::from_le_bytes(word);
+    let below_space = word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS;
+    bytes_before(equal_to(b'"', word) | equal_to(b'\\', word) | below_space)
 }
 
 /// A bit in the first byte of a little-endian word that has this value, and perhaps in later ones.
@@ -170,19 +192,26 @@ mod tests {
 
     use super::*;
 
+    /// By both ways, which must agree.
     fn resolve(json: &str) -> Result<String, String> {
+        let read = |buffer: &mut TextBuffer| {
+            let mut reader = crate::json::Reader::new(json);
+            reader.resolved_into(buffer)?;
+            reader.end()
+        };
         let mut reader = crate::json::Reader::new(json);
         let text = reader.string().map_err(|e| e.to_string())?;
         reader.end().map_err(|e| e.to_string())?;
-        assert_eq!(
-            text.to_cow().ok(),
-            text.resolve(&mut Vec::new()).ok().map(Into::into)
-        );
         // What an earlier text has left in the buffer must not show.
-        let mut buffer = vec![b'\\'; 40];
-        text.resolve(&mut buffer)
-            .map(ToOwned::to_owned)
-            .map_err(|e| e.to_string())
+        let mut buffer = TextBuffer::default();
+        buffer.room(40).fill(b'\\');
+        let read = read(&mut buffer);
+        let text = text.to_cow().map_err(|e| e.to_string());
+        assert_eq!(read.is_ok(), text.is_ok(), "{json}");
+        text.map(|text| {
+            assert_eq!(buffer.as_str(), text);
+            text.into_owned()
+        })
     }
 
     #[test]

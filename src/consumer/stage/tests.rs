@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::event::{EventId, EventType};
+use crate::json::TextBuffer;
 use crate::store::{BulkOutcome, Documents, document_id};
 use crate::timeline::Stamp;
 
@@ -80,10 +81,11 @@ impl Source {
     fn of(batches: Vec<RecordBatch>, world: &Arc<World>) -> Self {
         let mut events = HashMap::new();
         for record in batches.iter().flat_map(RecordBatch::iter) {
-            let id = crate::debezium::Envelope::parse(record.value.unwrap())
-                .ok()
-                .and_then(|envelope| envelope.into_inserted())
-                .map(|row| row.id);
+            let id =
+                crate::debezium::Envelope::parse(record.value.unwrap(), &mut TextBuffer::default())
+                    .ok()
+                    .and_then(|envelope| envelope.into_inserted())
+                    .map(|row| row.id);
             events.insert((record.partition, record.offset), id);
         }
         Self {
