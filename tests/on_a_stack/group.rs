@@ -196,6 +196,7 @@ fn killed(stack: &TestStack) {
     let survivor = std::thread::scope(|scope| {
         scope.spawn(|| group.produce(events.iter().cloned(), Some(PACE)));
         let mut victim = group.consumer(60).spawn().unwrap();
+        until("the first to write", || group.count() > 500);
         // Longer than a group waits for a member that is silent.
         let survivor = group.consumer(15).spawn().unwrap();
         until("both to share the work", || {
