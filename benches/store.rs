@@ -259,7 +259,7 @@ impl Bench {
     fn stage_beside(&self, best: Setting) {
         let usual = Setting {
             batch: 100,
-            writers: 4,
+            writers: 2,
         };
         let count = self.count_for(best);
         println!(

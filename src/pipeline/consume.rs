@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::config::Settings;
 use crate::consumer::{RecordBatch, RecordSource, StageConfig};
 
-/// Writes that are in flight to the store at the same time.
-const WRITES_IN_FLIGHT: usize = 4;
+/// Writes that are in flight to the store at the same time: one is answered while the next is on its way. More of them are
+/// smaller ones, which a store pays for ("cargo bench --bench store" shows by how much).
+const WRITES_IN_FLIGHT: usize = 2;
 /// Longest time the store may be away before a consumer gives up.
 const STORE_OUTAGE: Duration = Duration::from_secs(120);
 
