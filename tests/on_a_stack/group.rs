@@ -175,11 +175,23 @@ fn ended(child: Child) -> Ended {
 fn joins(stack: &TestStack) {
     let group = Group::new(stack, "group-joins");
     let events = events(12_000);
+    let shared = AtomicBool::new(false);
     let (first, second) = std::thread::scope(|scope| {
-        scope.spawn(|| group.produce(events.iter().cloned(), Some(PACE)));
-        let first = group.consumer(5).spawn().unwrap();
+        // Half of them come while the second joins; what is left is for both, however long that takes.
+        let (half, shared) = (events.len() as u64 / 2, &shared);
+        let waiting = events.iter().cloned().inspect(move |row| {
+            if row.seq == half {
+                until("both to share", || shared.load(Ordering::Relaxed));
+            }
+        });
+        scope.spawn(|| group.produce(waiting, Some(PACE)));
+        let first = group.consumer(20).spawn().unwrap();
         until("the first consumer to write", || group.count() > 500);
-        let second = group.consumer(5).spawn().unwrap();
+        let second = group.consumer(20).spawn().unwrap();
+        until("both to have partitions", || {
+            members_with_partitions(stack, group.name) == 2
+        });
+        shared.store(true, Ordering::Relaxed);
         (ended(first).json(), ended(second).json())
     });
     let written = |one: &Value| one["written"].as_u64().unwrap();
@@ -198,7 +210,7 @@ fn killed(stack: &TestStack) {
         let mut victim = group.consumer(60).spawn().unwrap();
         until("the first to write", || group.count() > 500);
         // Longer than a group waits for a member that is silent.
-        let survivor = group.consumer(15).spawn().unwrap();
+        let survivor = group.consumer(25).spawn().unwrap();
         until("both to share the work", || {
             members_with_partitions(stack, group.name) == 2 && group.count() > 2_000
         });
