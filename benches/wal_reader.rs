@@ -514,7 +514,7 @@ impl Bench<'_> {
                             let Ok(Message::Insert { new, .. }) = decode(&data) else {
                                 panic!("an insert");
                             };
-                            let Value::Text(id) = new.values[0] else {
+                            let Some(Value::Text(id)) = new.get(0) else {
                                 panic!("text format");
                             };
                             seen.lock().unwrap().push((id.parse().unwrap(), now));
@@ -602,7 +602,6 @@ fn touch_every_column(event: &Event<'_>) {
     if let Event::Change(change) = event {
         let row = change.new.as_ref().unwrap();
         let bytes: usize = row
-            .values
             .iter()
             .map(|value| match value {
                 Value::Text(text) => text.len(),

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use cdc_bench::timeline::Clock;
-use cdc_bench::wal::pgoutput::{OldTuple, Value};
+use cdc_bench::wal::pgoutput::{OldTuple, Tuple, Value};
 use cdc_bench::wal::{
     Change, Event, Operation, Reader, ReaderConfig, Server, Slot, SlotName, SnapshotConfig,
 };
@@ -22,14 +22,14 @@ struct Mirror(BTreeMap<String, BTreeMap<String, Option<String>>>);
 impl Mirror {
     fn apply(&mut self, change: &Change<'_>) {
         let relation = change.relation;
-        let key_of = |values: &[Value<'_>]| {
-            let key = relation.columns.iter().zip(values);
+        let key_of = |row: &Tuple<'_>| {
+            let key = relation.columns.iter().zip(row);
             key.filter(|(column, _)| column.key)
                 .map(|(_, value)| format!("{value:?}"))
                 .collect::<String>()
         };
         let old = change.old.as_ref().map(|old| match old {
-            OldTuple::Key(row) | OldTuple::Full(row) => key_of(&row.values),
+            OldTuple::Key(row) | OldTuple::Full(row) => key_of(row),
         });
         if let Operation::Truncate { .. } = change.operation {
             self.0.clear();
@@ -40,17 +40,17 @@ impl Mirror {
             return;
         };
         let mut row = before
-            .or_else(|| self.0.remove(&key_of(&new.values)))
+            .or_else(|| self.0.remove(&key_of(new)))
             .unwrap_or_default();
-        for (column, value) in relation.columns.iter().zip(&new.values) {
+        for (column, value) in relation.columns.iter().zip(new) {
             let value = match value {
                 Value::Unchanged => continue,
-                Value::Text(text) => Some((*text).to_owned()),
+                Value::Text(text) => Some(text.to_owned()),
                 Value::Null | Value::Binary(_) => None,
             };
             row.insert(column.name.clone(), value);
         }
-        self.0.insert(key_of(&new.values), row);
+        self.0.insert(key_of(new), row);
     }
 }
 

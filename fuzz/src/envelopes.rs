@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use cdc_bench::timeline::Stamp;
 use cdc_bench::wal::envelope::{Decimals, EnvelopeConfig, Envelopes, write_flat};
-use cdc_bench::wal::pgoutput::{OldTuple, Tuple, Value};
+use cdc_bench::wal::pgoutput::{OldTuple, TupleBuffer, Value};
 use cdc_bench::wal::{
     Change, Column, Kind, Lsn, Operation, Relation, ReplicaIdentity, Transaction, Xid,
 };
 use serde_json::value::RawValue;
+
+use super::most_memory;
 
 /// Every kind of value, arrays aside.
 const KINDS: [Kind; 18] = [
@@ -44,7 +46,13 @@ const OPERATIONS: [Operation; 4] = [
 ];
 const DECIMALS: [Decimals; 3] = [Decimals::Precise, Decimals::Double, Decimals::Text];
 
-/// Every event that is written is one JSON document on one line.
+/// Memory of the events around the values: two of them, with their records kept.
+const FRAME: usize = 16 * 1_024;
+/// The most that a byte of a value may cost: six in JSON when it has to be escaped, in the event, its key and the copies
+/// that this test keeps, in buffers that grow by twice.
+const MEMORY_PER_BYTE: usize = 6 * 4 * 3;
+
+/// Every event that is written is one JSON document on one line, in memory that its values account for.
 ///
 /// # Panics
 /// When that does not hold.
@@ -83,19 +91,16 @@ pub fn holds(bytes: &[u8]) {
         previous: (shape & 8 != 0).then_some(Lsn(1)),
         origin: (shape & 16 != 0).then(|| "o\"\n".to_owned()),
     };
-    let before = Tuple {
-        values: old.iter().map(Owned::borrow).collect(),
-    };
+    let after: TupleBuffer = new.iter().map(Owned::borrow).collect();
+    let before: TupleBuffer = old.iter().map(Owned::borrow).collect();
     let change = Change {
         relation: &relation,
         operation,
-        new: (shape & 1 == 0).then(|| Tuple {
-            values: new.iter().map(Owned::borrow).collect(),
-        }),
+        new: (shape & 1 == 0).then(|| after.tuple()),
         old: match shape >> 6 {
             0 => None,
-            1 => Some(OldTuple::Key(before)),
-            _ => Some(OldTuple::Full(before)),
+            1 => Some(OldTuple::Key(before.tuple())),
+            _ => Some(OldTuple::Full(before.tuple())),
         },
         transaction: &transaction,
         lsn: Lsn(5),
@@ -104,16 +109,29 @@ pub fn holds(bytes: &[u8]) {
     };
     let mut config = EnvelopeConfig::new("n", "d");
     config.decimals = decimals;
-    // One that cannot be written says why, and that is all.
-    let _ = Envelopes::new(config).write(&change, Stamp(9), |record| {
-        record.key.into_iter().for_each(is_one_document);
-        record.value.into_iter().for_each(is_one_document);
+    let mut records = Vec::new();
+    let memory = most_memory(|| {
+        // One that cannot be written says why, and that is all.
+        let _ = Envelopes::new(config).write(&change, Stamp(9), |record| {
+            records.extend(record.key.map(<[u8]>::to_vec));
+            records.extend(record.value.map(<[u8]>::to_vec));
+        });
     });
+    records.iter().for_each(|json| is_one_document(json));
     let mut line = b"before".to_vec();
-    match write_flat(&mut line, &change) {
-        Ok(()) => is_one_document(&line[6..]),
+    let flat = most_memory(|| match write_flat(&mut line, &change) {
+        Ok(()) => {}
         Err(_) => assert_eq!(line, b"before"),
+    });
+    if line != b"before" {
+        is_one_document(&line[6..]);
     }
+    let held: usize = [&new, &old].into_iter().flatten().map(Owned::len).sum();
+    let most = FRAME + held * MEMORY_PER_BYTE;
+    assert!(
+        memory.max(flat) <= most,
+        "{memory} and {flat} bytes of memory for values of {held}"
+    );
 }
 
 fn is_one_document(json: &[u8]) {
@@ -134,6 +152,14 @@ enum Owned {
 }
 
 impl Owned {
+    fn len(&self) -> usize {
+        match self {
+            Self::Null | Self::Unchanged => 0,
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
     fn borrow(&self) -> Value<'_> {
         match self {
             Self::Null => Value::Null,

@@ -141,9 +141,9 @@ impl<'a> Change<'a> {
     /// As [`Change::get`].
     pub fn get_at<T: FromValue<'a>>(&self, index: usize) -> Result<Option<T>, ValueError> {
         let description = self.relation.columns.get(index);
-        let value = self.row().and_then(|row| row.values.get(index));
+        let value = self.row().and_then(|row| row.get(index));
         match (description, value) {
-            (Some(description), Some(value)) => T::of(*value, description),
+            (Some(description), Some(value)) => T::of(value, description),
             _ => Err(ValueError::NoColumn {
                 relation: self.relation.to_string(),
                 column: index.to_string(),

@@ -43,8 +43,8 @@
 //!   no gap and no overlap, also when rows change meanwhile. A checkpoint knows which tables are copied; those that are not
 //!   are copied when the reader is started anew, from their beginning, and [`Event::Snapshot`] names them first. Rows of a
 //!   copy come in no order.
-//! - Any bytes from the server are a value or an error, in memory that they account for. What is no value of its column's
-//!   type is an error, never null.
+//! - Any bytes from the server are a message or an error, in no more memory than they take themselves: rows are borrowed
+//!   from their message, and take none. What is no value of its column's type is an error, never null.
 //! - A column that was not sent, because it is stored out of line and did not change, is
 //!   [`Value::Unchanged`](pgoutput::Value), never null.
 //!

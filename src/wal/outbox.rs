@@ -112,12 +112,8 @@ fn wrong(column: &'static str, found: &str, expected: &'static str) -> OutboxErr
     }
 }
 
-fn text<'a>(
-    row: &'a Tuple<'_>,
-    index: usize,
-    column: &'static str,
-) -> Result<&'a str, OutboxError> {
-    match row.values.get(index) {
+fn text<'a>(row: &Tuple<'a>, index: usize, column: &'static str) -> Result<&'a str, OutboxError> {
+    match row.get(index) {
         Some(Value::Text(text)) => Ok(text),
         Some(other) => Err(OutboxError::Value {
             column,

@@ -1,9 +1,20 @@
 //! Decoder of pgoutput, protocol version 1: the messages of a logical replication stream.
 //!
 //! Source: PostgreSQL's documentation, "Logical Replication Message Formats". Every function borrows from the message;
-//! none panics on any bytes.
+//! none panics on any bytes. A row is checked as a whole when it is decoded, and stays where it is: its values are read off
+//! the message as they are asked for, so a row takes no memory of its own.
+
+mod columns;
+#[cfg(test)]
+mod encode;
+#[cfg(test)]
+mod tests;
+mod tuple;
 
 use std::fmt;
+
+pub use columns::{ColumnMessage, Columns, ColumnsBuffer};
+pub use tuple::{Tuple, TupleBuffer, Value};
 
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,20 +112,7 @@ pub struct RelationMessage<'a> {
     /// `relreplident`: `d`efault, `n`othing, `f`ull, `i`ndex.
     pub replica_identity: u8,
     /// Columns in order.
-    pub columns: Vec<ColumnMessage<'a>>,
-}
-
-/// A column's description in the stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ColumnMessage<'a> {
-    /// Whether it belongs to the replica identity's key.
-    pub key: bool,
-    /// Name.
-    pub name: &'a str,
-    /// OID of its type.
-    pub type_oid: u32,
-    /// Its type's modifier (`atttypmod`), -1 when it has none.
-    pub type_modifier: i32,
+    pub columns: Columns<'a>,
 }
 
 /// What is told of a row before its change.
@@ -124,26 +122,6 @@ pub enum OldTuple<'a> {
     Key(Tuple<'a>),
     /// `O`: the whole row.
     Full(Tuple<'a>),
-}
-
-/// One column of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Value<'a> {
-    /// NULL.
-    Null,
-    /// Stored out of line and not changed: the stream does not carry it. It is not null.
-    Unchanged,
-    /// In text format.
-    Text(&'a str),
-    /// In binary format.
-    Binary(&'a [u8]),
-}
-
-/// A row, column by column.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tuple<'a> {
-    /// The columns, in the relation's order.
-    pub values: Vec<Value<'a>>,
 }
 
 /// Bytes that are no message.
@@ -316,20 +294,9 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// So many of what takes at least `size` bytes each, in one allocation. A count that lies reserves no more than the
-    /// message could hold, and fails where the message ends.
-    fn several<T>(
-        &mut self,
-        count: usize,
-        size: usize,
-        mut one: impl FnMut(&mut Self) -> Result<T, DecodeError>,
-    ) -> Result<Vec<T>, DecodeError> {
-        let most = (self.all.len() - self.at) / size;
-        let mut all = Vec::with_capacity(count.min(most));
-        for _ in 0..count {
-            all.push(one(self)?);
-        }
-        Ok(all)
+    /// What is left of the message from `start` on, up to where it has been read.
+    fn since(&self, start: usize) -> &'a [u8] {
+        &self.all[start..self.at]
     }
 
     fn relation(&mut self) -> Result<RelationMessage<'a>, DecodeError> {
@@ -337,15 +304,7 @@ impl<'a> Input<'a> {
         let schema = self.string("the schema")?;
         let name = self.string("the table's name")?;
         let replica_identity = self.u8("the replica identity")?;
-        let count = self.u16("the number of columns")?;
-        let columns = self.several(usize::from(count), 10, |input| {
-            Ok(ColumnMessage {
-                key: input.u8("a column's flags")? & 1 == 1,
-                name: input.string("a column's name")?,
-                type_oid: input.u32("a column's type")?,
-                type_modifier: input.i32("a column's type modifier")?,
-            })
-        })?;
+        let columns = self.columns()?;
         Ok(RelationMessage {
             oid,
             schema,
@@ -355,32 +314,45 @@ impl<'a> Input<'a> {
         })
     }
 
-    fn tuple(&mut self) -> Result<Tuple<'a>, DecodeError> {
+    fn columns(&mut self) -> Result<Columns<'a>, DecodeError> {
         let count = self.u16("the number of columns")?;
-        let values = self.several(usize::from(count), 1, Self::value)?;
-        Ok(Tuple { values })
+        let start = self.at;
+        for _ in 0..count {
+            self.u8("a column's flags")?;
+            self.string("a column's name")?;
+            self.u32("a column's type")?;
+            self.i32("a column's type modifier")?;
+        }
+        Ok(Columns::checked(count, self.since(start)))
     }
 
-    fn value(&mut self) -> Result<Value<'a>, DecodeError> {
+    fn tuple(&mut self) -> Result<Tuple<'a>, DecodeError> {
+        let count = self.u16("the number of columns")?;
+        let start = self.at;
+        for _ in 0..count {
+            self.value()?;
+        }
+        Ok(Tuple::checked(count, self.since(start)))
+    }
+
+    fn value(&mut self) -> Result<(), DecodeError> {
         let at = self.at;
         match self.u8("a column's kind")? {
-            b'n' => Ok(Value::Null),
-            b'u' => Ok(Value::Unchanged),
-            b't' => {
+            tuple::NULL | tuple::UNCHANGED => {}
+            tuple::TEXT => {
                 let length = self.length("a column's length")?;
                 let start = self.at;
                 let bytes = self.bytes(length, "a column's text")?;
                 // The stream is in the client's encoding, which the reader asks to be UTF-8.
-                std::str::from_utf8(bytes)
-                    .map(Value::Text)
-                    .map_err(|_| self.stop(start, "UTF-8"))
+                std::str::from_utf8(bytes).map_err(|_| self.stop(start, "UTF-8"))?;
             }
-            b'b' => {
+            tuple::BINARY => {
                 let length = self.length("a column's length")?;
-                Ok(Value::Binary(self.bytes(length, "a column's bytes")?))
+                self.bytes(length, "a column's bytes")?;
             }
-            _ => Err(self.stop(at, "a column's kind: 'n', 'u', 't' or 'b'")),
+            _ => return Err(self.stop(at, "a column's kind: 'n', 'u', 't' or 'b'")),
         }
+        Ok(())
     }
 
     fn old(&mut self, tag: u8, expected: &'static str) -> Result<OldTuple<'a>, DecodeError> {
@@ -412,7 +384,12 @@ impl<'a> Input<'a> {
     fn truncate(&mut self) -> Result<Message<'a>, DecodeError> {
         let count = self.length("the number of relations")?;
         let options = self.u8("the options")?;
-        let relations = self.several(count, 4, |input| input.u32("a relation's OID"))?;
+        // A count that lies reserves nothing: it fails where the message ends.
+        let expected = "the relations' OIDs";
+        let size = count.checked_mul(4);
+        let size = size.ok_or_else(|| self.stop(self.at, expected))?;
+        let (oids, _) = self.bytes(size, expected)?.as_chunks();
+        let relations = oids.iter().copied().map(u32::from_be_bytes).collect();
         Ok(Message::Truncate {
             relations,
             cascade: options & 1 != 0,
@@ -433,8 +410,3 @@ impl<'a> Input<'a> {
         })
     }
 }
-
-#[cfg(test)]
-mod encode;
-#[cfg(test)]
-mod tests;

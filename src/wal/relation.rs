@@ -122,9 +122,8 @@ impl Relations {
             let columns = catalogue.unwrap_or_default();
             columns.iter().find(|column| column.name == name)
         };
-        let columns: Vec<_> = message
-            .columns
-            .iter()
+        let columns = message.columns.iter();
+        let columns: Vec<_> = columns
             .map(|column| {
                 let known = self.types.get(column.type_oid);
                 Column {

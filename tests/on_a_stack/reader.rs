@@ -60,14 +60,14 @@ pub fn server_at(stack: &TestStack, port: u16) -> Server {
 
 /// An event in words, so that a test can say what it expects.
 pub fn describe(event: &Event<'_>) -> String {
-    let value = |value: &Value<'_>| match value {
+    let value = |value: Value<'_>| match value {
         Value::Null => "null".to_owned(),
         Value::Unchanged => "unchanged".to_owned(),
-        Value::Text(text) => (*text).to_owned(),
+        Value::Text(text) => text.to_owned(),
         Value::Binary(bytes) => format!("{bytes:?}"),
     };
     let row = |row: &cdc_bench::wal::pgoutput::Tuple<'_>| {
-        row.values.iter().map(value).collect::<Vec<_>>().join(",")
+        row.iter().map(value).collect::<Vec<_>>().join(",")
     };
     match event {
         Event::Begin(_) => "begin".to_owned(),

@@ -40,8 +40,8 @@ impl Sink {
         let name = &change.relation.name;
         let rows = self.rows.entry(name.clone()).or_default();
         let row = |tuple: &Tuple<'_>| {
-            let text = |index: usize| match tuple.values[index] {
-                Value::Text(text) => text.to_owned(),
+            let text = |index: usize| match tuple.get(index) {
+                Some(Value::Text(text)) => text.to_owned(),
                 other => format!("{other:?}"),
             };
             (text(0).parse::<i64>().unwrap(), text(1))

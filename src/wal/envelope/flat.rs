@@ -47,13 +47,13 @@ fn object(out: &mut Vec<u8>, change: &Change<'_>) -> Result<(), EnvelopeError> {
     );
     if let Some(new) = &change.new {
         value::raw(out, ",\"new\":");
-        row(out, relation, new, |value| *value != Value::Unchanged)?;
+        row(out, relation, new, |value| value != Value::Unchanged)?;
         unchanged(out, relation, new);
     }
     match &change.old {
         Some(OldTuple::Key(old)) => {
             value::raw(out, ",\"old\":");
-            row(out, relation, old, |value| *value != Value::Null)?;
+            row(out, relation, old, |value| value != Value::Null)?;
         }
         Some(OldTuple::Full(old)) => {
             value::raw(out, ",\"old\":");
@@ -69,12 +69,12 @@ fn row(
     out: &mut Vec<u8>,
     relation: &Relation,
     row: &Tuple<'_>,
-    is_told: impl Fn(&Value<'_>) -> bool,
+    is_told: impl Fn(Value<'_>) -> bool,
 ) -> Result<(), EnvelopeError> {
     out.push(b'{');
     let start = out.len();
-    let cells = relation.columns.iter().zip(&row.values);
-    for (column, cell) in cells.filter(|(_, cell)| is_told(cell)) {
+    let cells = relation.columns.iter().zip(row);
+    for (column, cell) in cells.filter(|(_, cell)| is_told(*cell)) {
         if out.len() > start {
             out.push(b',');
         }
@@ -117,9 +117,9 @@ fn text_as_json(out: &mut Vec<u8>, text: &str, column: &Column) -> Result<(), Ma
 }
 
 fn unchanged(out: &mut Vec<u8>, relation: &Relation, row: &Tuple<'_>) {
-    let cells = relation.columns.iter().zip(&row.values);
+    let cells = relation.columns.iter().zip(row);
     let mut names = cells
-        .filter(|(_, cell)| **cell == Value::Unchanged)
+        .filter(|(_, cell)| *cell == Value::Unchanged)
         .map(|(column, _)| &column.name)
         .peekable();
     if names.peek().is_none() {

@@ -230,9 +230,9 @@ impl Envelopes {
         if let Some(row) = after.or(before)
             && !relation.primary_key.is_empty()
         {
-            let columns = relation.primary_key.iter().copied();
-            let row = (row, None);
-            object(&mut self.key, relation, row, columns, self.config.decimals)?;
+            let columns = relation.primary_key.iter();
+            let cells = columns.filter_map(|&index| Some((index, row.get(index)?)));
+            object(&mut self.key, relation, cells, None, self.config.decimals)?;
         }
         let out = &mut self.value;
         out.clear();
@@ -240,9 +240,8 @@ impl Envelopes {
             value::raw(out, name);
             match row {
                 Some(row) => {
-                    let columns = 0..relation.columns.len();
-                    let row = (row, change.old.as_ref());
-                    object(out, relation, row, columns, self.config.decimals)?;
+                    let (cells, old) = (row.iter().enumerate(), change.old.as_ref());
+                    object(out, relation, cells, old, self.config.decimals)?;
                 }
                 None => value::raw(out, "null"),
             }
@@ -271,13 +270,14 @@ impl Envelopes {
 
 /// Whether an update changes the primary key.
 fn moves(relation: &Relation, old: &Tuple<'_>, new: &Tuple<'_>) -> bool {
-    relation.primary_key.iter().any(
-        |&index| match (old.values.get(index), new.values.get(index)) {
+    relation
+        .primary_key
+        .iter()
+        .any(|&index| match (old.get(index), new.get(index)) {
             // What is not sent did not change.
             (_, Some(Value::Unchanged)) => false,
             (old, new) => old != new,
-        },
-    )
+        })
 }
 
 /// Whether Debezium's events have a column of this type.
@@ -292,26 +292,25 @@ fn has_a_form(kind: &Kind) -> bool {
     }
 }
 
-/// A row, or its key.
-fn object(
+/// A row, or its key: values with the positions of their columns.
+fn object<'a>(
     out: &mut Vec<u8>,
     relation: &Relation,
-    (row, old): (&Tuple<'_>, Option<&OldTuple<'_>>),
-    columns: impl Iterator<Item = usize>,
+    cells: impl Iterator<Item = (usize, Value<'a>)>,
+    old: Option<&OldTuple<'a>>,
     decimals: Decimals,
 ) -> Result<(), EnvelopeError> {
     out.push(b'{');
     let start = out.len();
-    for index in columns {
-        let (Some(column), Some(mut cell)) = (relation.columns.get(index), row.values.get(index))
-        else {
+    for (index, mut cell) in cells {
+        let Some(column) = relation.columns.get(index) else {
             continue;
         };
         // Where the replica identity is the whole row, the old one has what the new one lacks.
-        if *cell == Value::Unchanged
+        if cell == Value::Unchanged
             && let Some(OldTuple::Full(old)) = old
         {
-            cell = old.values.get(index).unwrap_or(cell);
+            cell = old.get(index).unwrap_or(cell);
         }
         if !has_a_form(&column.kind) {
             continue;

@@ -15,8 +15,8 @@ pub fn encode(message: &Message<'_>) -> Vec<u8> {
         out.push(0);
     }
     fn tuple(out: &mut Vec<u8>, tuple: &Tuple<'_>) {
-        out.extend(u16::try_from(tuple.values.len()).unwrap().to_be_bytes());
-        for value in &tuple.values {
+        out.extend(u16::try_from(tuple.len()).unwrap().to_be_bytes());
+        for value in tuple {
             match value {
                 Value::Null => out.push(b'n'),
                 Value::Unchanged => out.push(b'u'),
@@ -28,7 +28,7 @@ pub fn encode(message: &Message<'_>) -> Vec<u8> {
                 Value::Binary(bytes) => {
                     out.push(b'b');
                     out.extend(i32::try_from(bytes.len()).unwrap().to_be_bytes());
-                    out.extend(*bytes);
+                    out.extend(bytes);
                 }
             }
         }
@@ -75,7 +75,7 @@ pub fn encode(message: &Message<'_>) -> Vec<u8> {
             string(&mut out, relation.name);
             out.push(relation.replica_identity);
             out.extend(u16::try_from(relation.columns.len()).unwrap().to_be_bytes());
-            for column in &relation.columns {
+            for column in relation.columns.iter() {
                 out.push(u8::from(column.key));
                 string(&mut out, column.name);
                 out.extend(column.type_oid.to_be_bytes());

@@ -3,7 +3,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::wal::pgoutput::{Tuple, Value};
+use crate::wal::pgoutput::{Tuple, TupleBuffer, Value};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
@@ -11,6 +11,9 @@ const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the server's copy is malformed: {0}")]
 pub(super) struct CopyError(&'static str);
+
+const CUT_OFF: CopyError = CopyError("a row is cut off");
+const OTHER_SHAPE: CopyError = CopyError("a row has too few or too many columns");
 
 /// Cuts what comes into rows.
 #[derive(Debug)]
@@ -125,75 +128,75 @@ fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
         .map(|number| i32::from_be_bytes(*number))
 }
 
-/// Reads rows; what has to be rewritten goes into a buffer that is used again.
+/// Reads rows into a buffer that is used again, in the form that the stream's have.
 #[derive(Debug, Default)]
 pub(super) struct RowReader {
-    text: String,
-    cells: Vec<Cell>,
-}
-
-/// Where a value of a text row is.
-#[derive(Debug, Clone, Copy)]
-enum Cell {
-    Null,
-    /// In the row as it came.
-    Plain(usize, usize),
-    /// In the buffer, without its escapes.
-    Rewritten(usize, usize),
+    row: TupleBuffer,
+    /// A value without its escapes.
+    plain: String,
 }
 
 impl RowReader {
     /// A row of so many columns.
-    pub(super) fn read<'a>(
-        &'a mut self,
-        row: &'a [u8],
+    pub(super) fn read(
+        &mut self,
+        row: &[u8],
         columns: usize,
         binary: bool,
-    ) -> Result<Tuple<'a>, CopyError> {
-        let tuple = if binary {
-            binary_tuple(row)?
+    ) -> Result<Tuple<'_>, CopyError> {
+        self.row.clear();
+        if binary {
+            self.binary(row, columns)?;
         } else {
-            self.text_tuple(row, columns)?
-        };
-        if tuple.values.len() == columns {
-            Ok(tuple)
-        } else {
-            Err(CopyError("a row has too few or too many columns"))
+            self.text(row, columns)?;
         }
+        Ok(self.row.tuple())
     }
 
-    fn text_tuple<'a>(&'a mut self, row: &'a [u8], columns: usize) -> Result<Tuple<'a>, CopyError> {
+    fn text(&mut self, row: &[u8], columns: usize) -> Result<(), CopyError> {
         let row = row.strip_suffix(b"\n").unwrap_or(row);
         let row = std::str::from_utf8(row).map_err(|_| CopyError("a row is not UTF-8"))?;
-        self.text.clear();
-        self.cells.clear();
-        let mut at = 0;
-        // A table without columns has rows as well.
-        for field in row
+        // A table without columns has rows as well: empty ones.
+        let mut fields = row
             .split('\t')
-            .take(if columns == 0 { 0 } else { usize::MAX })
-        {
-            let end = at + field.len();
-            self.cells.push(if field == "\\N" {
-                Cell::Null
+            .skip(usize::from(row.is_empty() && columns == 0));
+        for _ in 0..columns {
+            let field = fields.next().ok_or(OTHER_SHAPE)?;
+            self.row.push(if field == "\\N" {
+                Value::Null
             } else if field.contains('\\') {
-                let begin = self.text.len();
-                unescape(field, &mut self.text);
-                Cell::Rewritten(begin, self.text.len())
+                self.plain.clear();
+                unescape(field, &mut self.plain);
+                Value::Text(&self.plain)
             } else {
-                Cell::Plain(at, end)
+                Value::Text(field)
             });
-            at = end + 1;
         }
-        let text = &*self.text;
-        let value = |cell: &Cell| match *cell {
-            Cell::Null => Value::Null,
-            Cell::Plain(begin, end) => Value::Text(&row[begin..end]),
-            Cell::Rewritten(begin, end) => Value::Text(&text[begin..end]),
-        };
-        Ok(Tuple {
-            values: self.cells.iter().map(value).collect(),
-        })
+        if fields.next().is_some() {
+            return Err(OTHER_SHAPE);
+        }
+        Ok(())
+    }
+
+    fn binary(&mut self, row: &[u8], columns: usize) -> Result<(), CopyError> {
+        let (count, mut rest) = row.split_first_chunk().ok_or(CUT_OFF)?;
+        if usize::try_from(i16::from_be_bytes(*count)) != Ok(columns) {
+            return Err(OTHER_SHAPE);
+        }
+        for _ in 0..columns {
+            let (length, after) = rest.split_first_chunk().ok_or(CUT_OFF)?;
+            rest = after;
+            self.row
+                .push(match usize::try_from(i32::from_be_bytes(*length)) {
+                    Ok(length) => {
+                        let (value, after) = rest.split_at_checked(length).ok_or(CUT_OFF)?;
+                        rest = after;
+                        Value::Binary(value)
+                    }
+                    Err(_) => Value::Null,
+                });
+        }
+        Ok(())
     }
 }
 
@@ -219,26 +222,6 @@ fn unescape(field: &str, out: &mut String) {
         });
         out.push_str(&part[escaped.len_utf8()..]);
     }
-}
-
-fn binary_tuple(row: &[u8]) -> Result<Tuple<'_>, CopyError> {
-    let cut_off = CopyError("a row is cut off");
-    let count = row.first_chunk().map(|count| i16::from_be_bytes(*count));
-    let count = count.ok_or_else(|| cut_off.clone())?;
-    let mut at = 2;
-    let values = (0..count).map(|_| {
-        let length = i32_at(row, at).ok_or_else(|| cut_off.clone())?;
-        at += 4;
-        let Ok(length) = usize::try_from(length) else {
-            return Ok(Value::Null);
-        };
-        let value = row.get(at..at + length).ok_or_else(|| cut_off.clone())?;
-        at += length;
-        Ok(Value::Binary(value))
-    });
-    Ok(Tuple {
-        values: values.collect::<Result<_, _>>()?,
-    })
 }
 
 #[cfg(test)]
@@ -308,16 +291,16 @@ mod tests {
                 .unwrap();
         }
         assert!(splitter.is_done());
-        let value = |value: &Value<'_>| match value {
+        let value = |value: Value<'_>| match value {
             Value::Null => None,
-            Value::Text(text) => Some((*text).to_owned()),
+            Value::Text(text) => Some(text.to_owned()),
             Value::Binary(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
             Value::Unchanged => panic!("a copy has every value"),
         };
         rows.iter()
             .map(|row| {
                 let tuple = reader.read(row, columns, binary).unwrap();
-                tuple.values.iter().map(value).collect()
+                tuple.iter().map(value).collect()
             })
             .collect()
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::session::Session;
 use crate::wal::catalogue::{Catalogue, CatalogueColumn};
-use crate::wal::pgoutput::{ColumnMessage, RelationMessage};
+use crate::wal::pgoutput::{ColumnMessage, ColumnsBuffer, RelationMessage};
 use crate::wal::{ReaderConfig, ReaderError, TableName};
 
 /// A published table.
@@ -13,7 +13,7 @@ pub(in crate::wal) struct Published {
     pub(super) name: TableName,
     oid: u32,
     replica_identity: u8,
-    columns: Vec<PublishedColumn>,
+    columns: ColumnsBuffer,
     /// What the catalogue says of the columns, where it was asked.
     pub(super) catalogue: Option<Vec<CatalogueColumn>>,
     /// A partitioned table's rows are in its partitions, an inheritance parent's own are its own.
@@ -21,14 +21,6 @@ pub(in crate::wal) struct Published {
     /// Conditions of which a published row meets one; empty when every row is published.
     filters: Vec<String>,
     pub(super) estimated_rows: Option<u64>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct PublishedColumn {
-    name: String,
-    type_oid: u32,
-    type_modifier: i32,
-    key: bool,
 }
 
 /// The tables of the configured publications, by name.
@@ -96,13 +88,14 @@ fn table(row: &[Option<String>]) -> Option<(Published, Option<String>)> {
         Some(json) => serde_json::from_str(json).ok(),
         None => Some(Vec::new()),
     };
-    let columns = columns?
-        .into_iter()
-        .map(|(name, type_oid, type_modifier, key)| PublishedColumn {
+    let columns = columns?;
+    let columns = columns
+        .iter()
+        .map(|(name, type_oid, type_modifier, key)| ColumnMessage {
+            key: *key,
             name,
-            type_oid,
-            type_modifier,
-            key,
+            type_oid: *type_oid,
+            type_modifier: *type_modifier,
         });
     let table = Published {
         name: TableName::new(text(0)?, text(1)?),
@@ -126,16 +119,7 @@ impl Published {
             schema: &self.name.schema,
             name: &self.name.name,
             replica_identity: self.replica_identity,
-            columns: self
-                .columns
-                .iter()
-                .map(|column| ColumnMessage {
-                    key: column.key,
-                    name: &column.name,
-                    type_oid: column.type_oid,
-                    type_modifier: column.type_modifier,
-                })
-                .collect(),
+            columns: self.columns.columns(),
         }
     }
 
@@ -145,11 +129,8 @@ impl Published {
 
     /// The statement that copies it.
     pub(super) fn statement(&self, binary: bool) -> String {
-        let columns: Vec<_> = self
-            .columns
-            .iter()
-            .map(|column| quoted(&column.name))
-            .collect();
+        let columns = self.columns.columns().iter();
+        let columns: Vec<_> = columns.map(|column| quoted(column.name)).collect();
         let mut statement = format!(
             "COPY (SELECT {} FROM {}{}.{}",
             columns.join(", "),
@@ -206,8 +187,11 @@ mod tests {
             table.statement(true),
             format!("{all} WHERE ((id > 5)) OR ((id < 2))) TO STDOUT (FORMAT binary)")
         );
-        let description = table.description();
-        assert!(description.columns[0].key && !description.columns[1].key);
+        let columns = table.description().columns.iter();
+        assert_eq!(
+            columns.map(|column| column.key).collect::<Vec<_>>(),
+            [true, false]
+        );
     }
 
     #[test]
