@@ -150,6 +150,12 @@ impl Reading {
         self.so_far()
     }
 
+    /// The handler gets nowhere while `work` is done.
+    pub fn hold_up(&self, work: impl FnOnce()) {
+        let _held = self.events.lock().unwrap();
+        work();
+    }
+
     /// The ids inserted, in order.
     pub fn inserted(&self) -> Vec<u64> {
         let events = self.events.lock().unwrap();

@@ -36,6 +36,10 @@ pub const TESTS: &[Test] = &[
         killed,
     ),
     (
+        "reader_a_server_that_heard_nothing_for_too_long_is_found_again",
+        silent,
+    ),
+    (
         "reader_a_slot_that_is_taken_is_waited_for_or_named",
         slot_taken,
     ),
@@ -85,6 +89,35 @@ fn ended(stack: &TestStack, reading: &Reading) -> ReaderError {
             .unwrap();
     });
     reading.reader.error().unwrap()
+}
+
+/// A role that may replicate, and nothing else, for as long as the guard lives. Its password is "first".
+struct Replicator<'a>(&'a TestStack);
+
+impl<'a> Replicator<'a> {
+    fn make(stack: &'a TestStack) -> Self {
+        stack.sql("DROP ROLE IF EXISTS replicator; CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'first'");
+        Self(stack)
+    }
+
+    fn server(stack: &TestStack, password: &str) -> Server {
+        let of = server(stack);
+        Server::new(
+            of.host,
+            of.port,
+            "replicator",
+            password.to_owned(),
+            of.database,
+        )
+    }
+}
+
+impl Drop for Replicator<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.0.sql("DROP ROLE replicator");
+        }
+    }
 }
 
 fn until_all_came(reading: &Reading, rows: usize) {
@@ -341,20 +374,9 @@ fn publication_gone_in_mid_stream(stack: &TestStack) {
 
 fn password_changed(stack: &TestStack) {
     let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY)");
-    stack.sql(
-        "DROP ROLE IF EXISTS replicator; CREATE ROLE replicator LOGIN REPLICATION PASSWORD 'first'",
-    );
-    let config = |password: &str| {
-        let mut server = server(stack);
-        server = Server::new(
-            server.host,
-            server.port,
-            "replicator",
-            password.to_owned(),
-            server.database,
-        );
-        ReaderConfig::new(server, permanent(), ["p"])
-    };
+    let _role = Replicator::make(stack);
+    let config =
+        |password| ReaderConfig::new(Replicator::server(stack, password), permanent(), ["p"]);
     let reading = Reading::start(stack, config("first")).unwrap();
     stack.sql("INSERT INTO t VALUES (1)");
     reading.until_commits(1);
@@ -382,7 +404,33 @@ fn password_changed(stack: &TestStack) {
     assert_eq!(reading.inserted(), rows[..2]);
     assert!(rows.ends_with(&came_again), "{came_again:?}");
     drop_it(stack);
-    stack.sql("DROP ROLE replicator");
+}
+
+fn silent(stack: &TestStack) {
+    let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY)");
+    let _role = Replicator::make(stack);
+    stack.sql("ALTER ROLE replicator SET wal_sender_timeout = '500ms'");
+    let server = Replicator::server(stack, "first");
+    let reading = Reading::start(stack, ReaderConfig::new(server, permanent(), ["p"])).unwrap();
+    let is_followed = || {
+        stack.sql("SELECT active FROM pg_replication_slots WHERE slot_name = 'reader_test'")
+            == ["t"]
+    };
+    stack.sql("INSERT INTO t SELECT n FROM generate_series(0, 99) n");
+    until_all_came(&reading, 100);
+    assert!(is_followed());
+    // A sink that takes its time: the reader says nothing meanwhile, and the server gives it up.
+    reading.hold_up(|| {
+        stack.sql("INSERT INTO t SELECT n FROM generate_series(100, 199) n");
+        until("the server to hang up", || !is_followed());
+    });
+    stack.sql("INSERT INTO t SELECT n FROM generate_series(200, 299) n");
+    let rows = committed(stack);
+    until_all_came(&reading, rows.len());
+    assert_eq!(reading.inserted(), rows);
+    let stats = reading.reader.stop().unwrap();
+    assert!(stats.reconnects > 0, "{stats:?}");
+    drop_it(stack);
 }
 
 fn table_made_anew(stack: &TestStack) {
