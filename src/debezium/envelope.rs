@@ -58,16 +58,33 @@ pub struct OutboxAfter<'a> {
 #[error("not a Debezium change event of the outbox table: {0}")]
 pub struct EnvelopeError(Flaw);
 
+/// Boxed: it is seldom, and every value on its way up would be moved about with room for it.
+type Flaw = Box<Kind>;
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum Flaw {
+enum Kind {
     #[error("not UTF-8 from byte {0} on")]
     NotUtf8(usize),
     #[error(transparent)]
-    NotJson(#[from] NotJson),
+    NotJson(NotJson),
     #[error("missing field `{0}`")]
     Missing(&'static str),
     #[error("{field} is {found}")]
     Field { field: &'static str, found: String },
+}
+
+impl From<NotJson> for Flaw {
+    fn from(error: NotJson) -> Self {
+        Box::new(Kind::NotJson(error))
+    }
+}
+
+fn missing(field: &'static str) -> Flaw {
+    Box::new(Kind::Missing(field))
+}
+
+fn wrong(field: &'static str, found: String) -> Flaw {
+    Box::new(Kind::Field { field, found })
 }
 
 impl<'a> Envelope<'a> {
@@ -78,8 +95,8 @@ impl<'a> Envelope<'a> {
     /// When it is not JSON, or lacks a field, or a field is not what it must be.
     pub fn parse(value: &'a [u8], payload: &mut TextBuffer) -> Result<Self, EnvelopeError> {
         let mut read = || {
-            let text =
-                std::str::from_utf8(value).map_err(|error| Flaw::NotUtf8(error.valid_up_to()))?;
+            let text = std::str::from_utf8(value)
+                .map_err(|error| Box::new(Kind::NotUtf8(error.valid_up_to())))?;
             let mut json = Reader::new(text);
             let envelope = Self::read(&mut json, payload)?;
             json.end()?;
@@ -108,9 +125,9 @@ impl<'a> Envelope<'a> {
             return Ok(wrapped);
         }
         Ok(Self {
-            op: op.ok_or(Flaw::Missing("op"))?,
+            op: op.ok_or_else(|| missing("op"))?,
             after,
-            source: source.ok_or(Flaw::Missing("source"))?,
+            source: source.ok_or_else(|| missing("source"))?,
             ts_ns,
             ts_ms,
         })
@@ -169,15 +186,15 @@ impl<'a> OutboxAfter<'a> {
             }
             Ok(())
         })?;
-        has_payload.ok_or(Flaw::Missing("payload"))?;
+        has_payload.ok_or_else(|| missing("payload"))?;
         Ok(Self {
-            id: id.ok_or(Flaw::Missing("id"))?,
-            run_id: run_id.ok_or(Flaw::Missing("run_id"))?,
-            seq: seq.ok_or(Flaw::Missing("seq"))?,
-            event_type: event_type.ok_or(Flaw::Missing("event_type"))?,
-            aggregate_type: aggregate_type.ok_or(Flaw::Missing("aggregate_type"))?,
-            aggregate_id: aggregate_id.ok_or(Flaw::Missing("aggregate_id"))?,
-            created_at_us: created_at_us.ok_or(Flaw::Missing("created_at"))?,
+            id: id.ok_or_else(|| missing("id"))?,
+            run_id: run_id.ok_or_else(|| missing("run_id"))?,
+            seq: seq.ok_or_else(|| missing("seq"))?,
+            event_type: event_type.ok_or_else(|| missing("event_type"))?,
+            aggregate_type: aggregate_type.ok_or_else(|| missing("aggregate_type"))?,
+            aggregate_id: aggregate_id.ok_or_else(|| missing("aggregate_id"))?,
+            created_at_us: created_at_us.ok_or_else(|| missing("created_at"))?,
         })
     }
 }
@@ -230,42 +247,32 @@ fn must_be_string(json: &mut Reader<'_>, field: &'static str) -> Result<(), Flaw
         return Ok(());
     }
     json.skip()?;
-    let found = "no string".to_owned();
-    Err(Flaw::Field { field, found })
+    Err(wrong(field, "no string".to_owned()))
 }
 
 fn text<'a>(json: &mut Reader<'a>, field: &'static str) -> Result<Cow<'a, str>, Flaw> {
-    string(json, field)?.to_cow().map_err(|error| Flaw::Field {
-        field,
-        found: format!("no text: {error}"),
-    })
+    let text = string(json, field)?.to_cow();
+    text.map_err(|error| wrong(field, format!("no text: {error}")))
 }
 
 fn number<T: std::str::FromStr>(json: &mut Reader<'_>, field: &'static str) -> Result<T, Flaw> {
-    let no_number = |found: String| Flaw::Field { field, found };
     if !matches!(json.peek()?, b'-' | b'0'..=b'9') {
         json.skip()?;
-        return Err(no_number("no number".to_owned()));
+        return Err(wrong(field, "no number".to_owned()));
     }
     let number = json.number()?;
     let parsed = number.text.parse();
-    parsed.map_err(|_| no_number(format!("{}, which it cannot be", number.text)))
+    parsed.map_err(|_| wrong(field, format!("{}, which it cannot be", number.text)))
 }
 
 fn uuid(json: &mut Reader<'_>, field: &'static str) -> Result<Uuid, Flaw> {
     let text = text(json, field)?;
-    Uuid::try_parse(&text).map_err(|error| Flaw::Field {
-        field,
-        found: format!("{text:?}, no UUID: {error}"),
-    })
+    Uuid::try_parse(&text).map_err(|error| wrong(field, format!("{text:?}, no UUID: {error}")))
 }
 
 fn instant_us(json: &mut Reader<'_>, field: &'static str) -> Result<i64, Flaw> {
     let text = text(json, field)?;
-    unix_micros(&text).map_err(|error| Flaw::Field {
-        field,
-        found: format!("{text:?}, no timestamp: {error}"),
-    })
+    unix_micros(&text).map_err(|error| wrong(field, format!("{text:?}, no timestamp: {error}")))
 }
 
 #[cfg(test)]

@@ -257,7 +257,7 @@ impl<'j> Reader<'j> {
     }
 
     /// Passes over plain bytes, and the quote behind them; or up to an escape, then true.
-    #[inline]
+    #[inline(always)]
     fn plain_run(&mut self) -> Result<(&'j [u8], bool), NotJson> {
         let rest = &self.bytes()[self.at..];
         let run = &rest[..plain_bytes(rest)];
