@@ -46,8 +46,9 @@ const OPERATIONS: [Operation; 4] = [
 ];
 const DECIMALS: [Decimals; 3] = [Decimals::Precise, Decimals::Double, Decimals::Text];
 
-/// Memory of the events around the values: a delete and a create, keys, what stands for what was not sent.
-const FRAME: usize = 32 * 1_024;
+/// Memory of the events around the values: a delete and a create, keys, and what stands for what was not sent, which for
+/// bits is as long as their column.
+const FRAME: usize = 256 * 1_024;
 /// The most that a byte of a value may cost: six in JSON when it has to be escaped, in the event, its key and the copies
 /// that this test keeps, in buffers that grow by twice.
 const MEMORY_PER_BYTE: usize = 6 * 4 * 3;

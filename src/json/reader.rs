@@ -92,13 +92,13 @@ impl<'j> Reader<'j> {
     #[inline]
     pub fn string(&mut self) -> Result<JsonText<'j>, NotJson> {
         let begin = self.at_quote()?;
-        let mut escaped = false;
-        while self.plain_run()?.1 {
-            escaped = true;
+        let (run, mut escapes) = self.plain_run()?;
+        while escapes {
             self.at += self.escape_length()?;
+            (_, escapes) = self.plain_run()?;
         }
         let raw = &self.text[begin..self.at - 1];
-        Ok(JsonText::new(raw, escaped))
+        Ok(JsonText::new(raw, run.len()))
     }
 
     /// A string, its escapes resolved: `write` gets it in parts.

@@ -6,7 +6,8 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonText<'a> {
     raw: &'a str,
-    escaped: bool,
+    /// Bytes before the first escape; all of them where there is none.
+    plain: usize,
 }
 
 /// A string that holds no text: a surrogate without its other half.
@@ -15,15 +16,15 @@ pub struct JsonText<'a> {
 pub struct LoneSurrogate;
 
 impl<'a> JsonText<'a> {
-    pub(super) fn new(raw: &'a str, escaped: bool) -> Self {
-        Self { raw, escaped }
+    pub(super) fn new(raw: &'a str, plain: usize) -> Self {
+        Self { raw, plain }
     }
 
     /// The text, where there is no escape in it.
     #[inline]
     #[must_use]
     pub fn plain(self) -> Option<&'a str> {
-        (!self.escaped).then_some(self.raw)
+        (self.plain == self.raw.len()).then_some(self.raw)
     }
 
     /// The text, borrowed where there is no escape in it.
