@@ -268,7 +268,7 @@ impl Bench<'_> {
             let config = StageConfig {
                 topic: topic.to_owned(),
                 batch_size: 100,
-                writes_in_flight: 4,
+                writes_in_flight: 2,
                 workers,
                 store_outage: Duration::from_secs(1),
             };

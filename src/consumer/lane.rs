@@ -73,7 +73,10 @@ impl Lane {
                 .back()
                 .is_none_or(|last| last.events.len() >= most);
             if full {
-                self.waiting.push_back(Share::default());
+                let next = from..share.events.len().min(from + most);
+                let bytes = share.documents.bytes(next.clone());
+                self.waiting
+                    .push_back(Share::with_room_for(next.len(), bytes));
             }
             let Some(last) = self.waiting.back_mut() else {
                 return;

@@ -41,7 +41,7 @@ pub struct StageConfig {
     pub batch_size: usize,
     /// Most writes in flight. The documents of one aggregate are never in two of them.
     pub writes_in_flight: usize,
-    /// Most batches of records decoded at the same time; 1 decodes where the stage runs.
+    /// Workers that decode batches of records; 1 decodes where the stage runs.
     pub workers: usize,
     /// Longest time the store may be away before the stage gives up.
     pub store_outage: Duration,
@@ -167,7 +167,15 @@ impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
         let in_writes = 2 * self.config.batch_size * self.lanes.len();
         self.under_way.records() < in_writes.max(LEAST_UNDER_WAY)
             && self.under_way.bytes() < MOST_BYTES_UNDER_WAY
-            && self.decoding.len() < self.config.workers.max(1)
+            && self.decoding.len() < self.decoding_ahead()
+    }
+
+    /// Batches that may be with the workers: one at hand for each, and one that it finds when it is done with that.
+    fn decoding_ahead(&self) -> usize {
+        match self.config.workers {
+            0 | 1 => 1,
+            workers => 2 * workers,
+        }
     }
 
     /// Has the records decoded: on the spot where they are few, else by a worker.
