@@ -56,8 +56,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", env = "METRICS_FILE")]
     metrics_file: Option<PathBuf>,
     /// Slow every event down by this much between its receipt and its write, to see that it is found
-    #[arg(long, value_name = "MS", hide = true)]
-    inject_transform_delay: Option<u64>,
+    #[arg(long, value_name = "MS", hide = true, value_parser = milliseconds)]
+    inject_transform_delay: Option<Duration>,
     /// Let our reader look on beside Debezium, or not, to see what that costs
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on_or_off, hide = true, action = clap::ArgAction::Set)]
     observer: bool,
@@ -79,6 +79,12 @@ pub(super) struct Args {
     /// Objective: success, percent
     #[arg(long, value_name = "PERCENT", default_value_t = 99.9)]
     min_success: f64,
+}
+
+/// Milliseconds, with or without a fraction.
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    let ms: f64 = text.parse().map_err(|e| format!("{e}"))?;
+    Duration::try_from_secs_f64(ms / 1_000.0).map_err(|e| e.to_string())
 }
 
 fn on_or_off(text: &str) -> Result<bool, String> {
@@ -132,7 +138,7 @@ pub(super) async fn run(
         paths: args.capture.0,
         rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
         connector: args.ours.request(args.connector),
-        transform_delay: args.inject_transform_delay.map(Duration::from_millis),
+        transform_delay: args.inject_transform_delay,
         observer: args.observer,
         targets: Targets {
             p50_ms: args.max_p50,

@@ -21,7 +21,10 @@ pub const TESTS: &[Test] = &[
     ),
 ];
 
-pub const LONG_TESTS: &[Test] = &[("a_run_compared_with_the_same_again_is_quiet", quiet)];
+pub const LONG_TESTS: &[Test] = &[
+    ("a_run_compared_with_the_same_again_is_quiet", quiet),
+    ("a_hop_that_is_15_percent_slower_is_found", slowdown),
+];
 
 fn on(results: &Path, args: &[&str]) -> Command {
     let mut command = with(cdc_bench(), args);
@@ -167,40 +170,93 @@ fn incidents(stack: &TestStack) {
     stack.until_well();
 }
 
-/// Forty runs, one after the other, and every two of them compared: some four minutes.
-fn quiet(stack: &TestStack) {
-    let results = open_folder();
-    let run = || {
-        let args = ["--events", "400", "--rate", "200", "--warmup", "200"];
-        let report = ended(small_run(stack.kept(), results.path(), &args)).json();
-        report["run"]["id"].as_str().unwrap().to_owned()
-    };
-    // The first runs of a stack are those of a cold JVM.
-    for _ in 0..4 {
-        run();
+/// Runs of the same thing, and comparisons of them.
+struct Runs<'a> {
+    stack: &'a TestStack,
+    results: tempfile::TempDir,
+}
+
+impl<'a> Runs<'a> {
+    /// After some that are not kept: the first runs of a stack are those of a cold JVM.
+    fn warm(stack: &'a TestStack) -> Self {
+        let results = open_folder();
+        let runs = Self { stack, results };
+        for _ in 0..4 {
+            runs.run(&[]);
+        }
+        runs
     }
-    let runs: Vec<_> = (0..40).map(|_| run()).collect();
-    let compared = |args: &[&str]| {
-        let compared = ended(with(on(results.path(), &["compare", "--json"]), args)).json();
+
+    fn run(&self, more: &[&str]) -> Value {
+        let args = ["--events", "400", "--rate", "200", "--warmup", "200"];
+        let args = [&args[..], more].concat();
+        ended(small_run(self.stack.kept(), self.results.path(), &args)).json()
+    }
+
+    fn id(&self, more: &[&str]) -> String {
+        self.run(more)["run"]["id"].as_str().unwrap().to_owned()
+    }
+
+    /// What is said of two sets of runs.
+    fn compared(&self, baseline: &[&String], candidate: &[&String]) -> Value {
+        let mut args = vec!["compare", "--json", "--baseline"];
+        args.extend(baseline.iter().map(|run| run.as_str()));
+        args.push("--candidate");
+        args.extend(candidate.iter().map(|run| run.as_str()));
+        let compared = ended(on(self.results.path(), &args)).json();
         println!("{}", compared["verdict"]);
-        compared["outcome"] != "no_difference_shown"
-    };
-    let alarms = runs
-        .chunks(2)
-        .filter(|pair| compared(&[&pair[0], &pair[1]]))
-        .count();
+        compared
+    }
+}
+
+fn is_alarm(compared: &Value) -> bool {
+    compared["outcome"] != "no_difference_shown"
+}
+
+/// Forty runs, one after the other, and every two of them compared; then sets of five: some four minutes.
+fn quiet(stack: &TestStack) {
+    let runs = Runs::warm(stack);
+    let ids: Vec<_> = (0..40).map(|_| runs.id(&[])).collect();
+    let of_two = |pair: &&[String]| is_alarm(&runs.compared(&[&pair[0]], &[&pair[1]]));
+    let alarms = ids.chunks(2).filter(of_two).count();
     assert!(alarms <= 1, "{alarms} of 20 single runs");
     // The same in sets of five, alternating.
-    let alarms = runs
-        .chunks(10)
-        .filter(|ten| {
-            let side = |odd: usize| ten.iter().skip(odd).step_by(2).map(String::as_str);
-            let mut args = vec!["--baseline"];
-            args.extend(side(0));
-            args.push("--candidate");
-            args.extend(side(1));
-            compared(&args)
-        })
-        .count();
+    let of_ten = |ten: &&[String]| {
+        let side = |odd: usize| ten.iter().skip(odd).step_by(2).collect::<Vec<_>>();
+        is_alarm(&runs.compared(&side(0), &side(1)))
+    };
+    let alarms = ids.chunks(10).filter(of_ten).count();
     assert!(alarms <= 1, "{alarms} of 4 sets");
+}
+
+/// Twenty runs as they are, alternating with twenty whose processing takes 15 % longer. Ten times, ten of either side are
+/// compared.
+fn slowdown(stack: &TestStack) {
+    const ROUNDS: usize = 10;
+    let runs = Runs::warm(stack);
+    let processing = |report: &Value| {
+        report["paths"]["debezium"]["hops"]["processing"]["p50"]
+            .as_f64()
+            .unwrap()
+    };
+    let usual = (0..3)
+        .map(|_| processing(&runs.run(&[])))
+        .fold(f64::MAX, f64::min);
+    let delay = (usual * 0.15 / 1_000.0).to_string();
+    let slow = ["--inject-transform-delay", &delay];
+    let (plain, slowed): (Vec<_>, Vec<_>) = (0..2 * ROUNDS)
+        .map(|_| (runs.id(&[]), runs.id(&slow)))
+        .unzip();
+    let found = |first: &usize| {
+        let baseline: Vec<_> = plain.iter().skip(*first).take(ROUNDS).collect();
+        let candidate: Vec<_> = slowed.iter().skip(*first).take(ROUNDS).collect();
+        let compared = runs.compared(&baseline, &candidate);
+        let differences = compared["differences"].as_array().unwrap();
+        differences
+            .iter()
+            .any(|d| d["hop"] == "processing" && d["quantile"] == "p50" && d["call"] == "slower")
+    };
+    // Neighbours: what a machine does over minutes is in both sides alike.
+    let found = (0..ROUNDS).filter(found).count();
+    assert!(found >= 9, "{found} of {ROUNDS}, by {delay} ms");
 }
