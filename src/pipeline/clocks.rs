@@ -1,8 +1,8 @@
 //! The foreign clocks of a run: measured before it, now and then while it goes on, and after it.
 //!
 //! PostgreSQL is asked in round trips, the broker by probe records. Connect's clock cannot be asked. It is bounded by
-//! causality: an event is handed on no sooner than its commit and no later than it is in Kafka. On one host it is
-//! PostgreSQL's, unless events contradict that.
+//! causality: an event is handed on no sooner than its commit and no later than it is in Kafka. Where it is known
+//! to be the kernel's, as PostgreSQL's is, it is PostgreSQL's, unless events contradict that.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -52,7 +52,7 @@ impl Clocks {
     pub(super) async fn start(
         servers: &Servers,
         probe_topic: &str,
-        one_host: bool,
+        one_clock: bool,
         clock: Clock,
     ) -> Result<Self, Failure> {
         let foreign = Arc::new(ForeignClocks::default());
@@ -61,13 +61,13 @@ impl Clocks {
             postgres: connect_postgres(&servers.endpoints.postgres).await?,
             broker: BrokerClock::new(&servers.kafka_config, probe_topic, clock)?,
             clock,
-            one_host,
+            one_clock,
             foreign: Arc::clone(&foreign),
             measured: Measured {
                 postgres: ClockTrack::default(),
                 broker: ClockTrack::default(),
                 connect: ClockTrack::default(),
-                shared: one_host,
+                shared: one_clock,
             },
         };
         meter.measure(THOROUGH).await?;
@@ -108,7 +108,7 @@ struct Meter {
     postgres: Client,
     broker: BrokerClock,
     clock: Clock,
-    one_host: bool,
+    one_clock: bool,
     foreign: Arc<ForeignClocks>,
     measured: Measured,
 }
@@ -128,7 +128,7 @@ impl Meter {
                 () = tokio::time::sleep(pause) => None,
             };
             if done.is_some() {
-                self.measured.forget_connect(self.one_host);
+                self.measured.forget_connect(self.one_clock);
             }
             // A server that is away for a while has no time to tell.
             if let Err(failure) = self.measure(BRIEF).await {
@@ -155,7 +155,7 @@ impl Meter {
             self.measured.connect.observe(now, connect);
         }
         self.foreign
-            .correct(self.measured.corrections(now, self.one_host));
+            .correct(self.measured.corrections(now, self.one_clock));
         Ok(())
     }
 }
@@ -187,10 +187,10 @@ async fn ask_postgres(
 
 impl Measured {
     /// What is best known, to be used from now on.
-    fn corrections(&mut self, now: Stamp, one_host: bool) -> Corrections {
+    fn corrections(&mut self, now: Stamp, one_clock: bool) -> Corrections {
         let postgres = self.postgres.line().unwrap_or_default();
         let broker = self.broker.line().unwrap_or_default();
-        let is_shared = one_host && self.connect.allows(now, postgres.offset_at(now));
+        let is_shared = one_clock && self.connect.allows(now, postgres.offset_at(now));
         self.shared &= is_shared;
         let connect = if is_shared {
             postgres
@@ -211,9 +211,9 @@ impl Measured {
     }
 
     /// No stamp of Connect's that matters has been corrected so far.
-    fn forget_connect(&mut self, one_host: bool) {
+    fn forget_connect(&mut self, one_clock: bool) {
         self.connect.forget_lines();
-        self.shared = one_host;
+        self.shared = one_clock;
     }
 
     /// How far a stamp of PostgreSQL's may be off.
@@ -255,7 +255,7 @@ impl Measured {
             let (track, method) = if self.shared {
                 (
                     &self.postgres,
-                    "taken for PostgreSQL's: they share a host, and no event contradicts it",
+                    "taken for PostgreSQL's: both keep their host's, and no event contradicts it",
                 )
             } else {
                 (
@@ -306,32 +306,32 @@ mod tests {
         }
     }
 
-    fn measured(connect: &[(i64, ClockOffset)], one_host: bool) -> Measured {
+    fn measured(connect: &[(i64, ClockOffset)], one_clock: bool) -> Measured {
         let mut measured = Measured {
             postgres: ClockTrack::default(),
             broker: ClockTrack::default(),
             connect: ClockTrack::default(),
-            shared: one_host,
+            shared: one_clock,
         };
         for second in 0..5 {
             if second == 2 {
-                measured.forget_connect(one_host);
+                measured.forget_connect(one_clock);
             }
             measured.postgres.observe(at(second), offset(7, 50));
             measured.broker.observe(at(second), offset(0, 400));
             for (_, found) in connect.iter().filter(|(when, _)| *when == second) {
                 measured.connect.observe(at(second), *found);
             }
-            measured.corrections(at(second), one_host);
+            measured.corrections(at(second), one_clock);
         }
         measured
     }
 
     #[test]
-    fn on_one_host_connects_clock_is_postgresqls() {
+    fn on_one_clock_connects_clock_is_postgresqls() {
         let shared = measured(&[(1, offset(8, 2_000)), (2, offset(6, 1_500))], true);
         assert_eq!(shared.connect_bound(), Some(shared.postgres_bound()));
-        assert!(shared.report(true)[2].method.contains("share a host"));
+        assert!(shared.report(true)[2].method.contains("their host's"));
         assert_eq!(shared.report(false).len(), 2);
     }
 
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn on_another_host_nothing_is_known_before_an_event() {
+    fn on_a_clock_of_its_own_nothing_is_known_before_an_event() {
         assert_eq!(measured(&[], false).connect_bound(), None);
         let each = [0, 1, 2, 3, 4].map(|second| (second, offset(90, 1_500)));
         let known = measured(&each, false);

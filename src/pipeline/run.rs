@@ -19,7 +19,7 @@ use crate::analysis::Targets;
 use crate::config::{RunId, Settings};
 use crate::load::{Limit, LoadSummary, Rate};
 use crate::report::{Recorder, Report, ResultFolder};
-use crate::stack::{Stack, StackKind};
+use crate::stack::Stack;
 use crate::store::{Scope, verify};
 use crate::timeline::{CapturePath, Clock};
 
@@ -192,8 +192,7 @@ async fn measured(
         .record(Kind::Topic, &probe_topic, Some(&request.id))
         .await?;
     servers.kafka.create_topic(&probe_topic).await?;
-    let one_host = stack.kind() != StackKind::External || stack.endpoints().are_on_loopback();
-    let clocks = Clocks::start(servers, &probe_topic, one_host, clock).await?;
+    let clocks = Clocks::start(servers, &probe_topic, stack.has_one_clock(), clock).await?;
     let recorder = Recorder::start(&request.folder, &request.paths)?;
     let course = Course {
         request,

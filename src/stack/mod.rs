@@ -188,6 +188,23 @@ impl Stack {
             .collect()
     }
 
+    /// Whether PostgreSQL and Connect are known to keep one clock, that of the kernel they run on: where we have started
+    /// both, and nothing is loaded into them that could show them another (as libfaketime does). Of servers on one address
+    /// that is not known.
+    #[must_use]
+    pub fn has_one_clock(&self) -> bool {
+        match self.origin {
+            Origin::External => false,
+            Origin::Compose(_) => true,
+            Origin::OfItsOwn(_) | Origin::Kept(..) => {
+                let processes = self.processes().into_iter();
+                let mut both =
+                    processes.filter(|(name, _)| matches!(&**name, "postgres" | "connect"));
+                both.all(|(_, pid)| keeps_the_kernels_clock(pid))
+            }
+        }
+    }
+
     /// Servers of ours that ended by themselves and were started again after `since`, and when.
     #[must_use]
     pub fn restarts(&self, since: jiff::Timestamp) -> Vec<(String, jiff::Timestamp)> {
@@ -227,6 +244,15 @@ impl Stack {
             Origin::External | Origin::Kept(..) => {}
         }
     }
+}
+
+/// Whether nothing is preloaded into a process; false where that cannot be told.
+fn keeps_the_kernels_clock(pid: u32) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ"));
+    environment.is_ok_and(|variables| {
+        let mut variables = variables.split(|byte| *byte == 0);
+        !variables.any(|variable| variable.starts_with(b"LD_PRELOAD="))
+    })
 }
 
 /// Where servers are that are there already: the user's, or the stack that is kept.
