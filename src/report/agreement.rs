@@ -238,6 +238,25 @@ fn every_form_tells_which_objectives_were_missed() {
 }
 
 #[test]
+fn every_form_says_what_an_advice_would_gain() {
+    let mut report = sample::report();
+    report.diagnosis.findings[0].expected_gain = Some(248_600);
+    let (_folder, stored) = stored(&report);
+    let html = page(&stored).unwrap();
+    for form in [
+        console::strip_ansi_codes(&render(&report)).into_owned(),
+        markdown(&report),
+        text(parse(&html).root()),
+    ] {
+        let line = form.lines().find(|line| line.contains("linger"));
+        let said = line
+            .unwrap()
+            .contains("; expected gain: 249 ms at the median");
+        assert!(said, "{line:?}");
+    }
+}
+
+#[test]
 fn a_lost_event_fails_the_test_suite_though_the_objectives_are_met() {
     let mut report = sample::report();
     report.counts.lost = 1;

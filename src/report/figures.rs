@@ -1,6 +1,6 @@
 //! How figures are written. Text, Markdown and HTML all take them from here, so that they say the same.
 
-use crate::analysis::{Diagnosis, HopStatistics, Objective};
+use crate::analysis::{Diagnosis, Finding, HopStatistics, Objective};
 use crate::timeline::Hop;
 
 /// Microseconds as milliseconds: to a hundredth, and to a whole one where that is noise.
@@ -67,6 +67,18 @@ pub(super) fn slowest(found: &Diagnosis) -> Option<(&str, String)> {
     };
     let share = percent(found.share_of_total);
     Some((hop, format!("({share} of the median{part}){tail}")))
+}
+
+/// What to do about a finding, and what that would gain where it is known.
+pub(super) fn advice(finding: &Finding) -> String {
+    match finding.expected_gain {
+        Some(gain) => format!(
+            "{}; expected gain: {} ms at the median",
+            finding.advice,
+            ms(gain)
+        ),
+        None => finding.advice.clone(),
+    }
 }
 
 /// A share of 1 as percent.

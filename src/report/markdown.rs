@@ -161,7 +161,7 @@ fn findings(out: &mut String, report: &Report) {
                 "- {}{}. *{}*",
                 path.map_or_else(String::new, |path| format!("**{path}**: ")),
                 escaped(&finding.evidence),
-                escaped(&finding.advice)
+                escaped(&figures::advice(finding))
             );
         }
     }

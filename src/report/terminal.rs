@@ -384,7 +384,7 @@ fn findings(out: &mut String, findings: &[&Finding]) {
             Severity::Info => style("-").dim(),
         };
         line!(out, "  {mark} {}", finding.evidence);
-        line!(out, "    {}", style(&finding.advice).dim());
+        line!(out, "    {}", style(figures::advice(finding)).dim());
     }
 }
 

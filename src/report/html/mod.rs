@@ -90,9 +90,8 @@ struct FindingView<'a> {
     about: String,
     severity: &'static str,
     evidence: &'a str,
-    advice: &'a str,
-    /// How much shorter the median would be, ms.
-    gain: Option<String>,
+    /// What to do, and what it would gain.
+    advice: String,
 }
 
 struct IncidentView<'a> {
@@ -318,8 +317,7 @@ fn findings(report: &Report) -> Vec<FindingView<'_>> {
             about: about(path, finding),
             severity: severity(finding.severity),
             evidence: &finding.evidence,
-            advice: &finding.advice,
-            gain: finding.expected_gain.map(ms),
+            advice: figures::advice(finding),
         }));
     }
     views
