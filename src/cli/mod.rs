@@ -18,6 +18,7 @@ mod results_args;
 mod run;
 mod setup;
 mod stack;
+mod sweep;
 mod verify;
 
 use std::process::ExitCode;
@@ -67,6 +68,16 @@ Examples:
 
 The verdict is faster, slower, mixed or no difference shown. Runs that were made differently are refused.
 Exit codes: 0 compared; 1 a regression (--fail-on-regression); 2 usage, or the results are unlike.";
+
+const SWEEP_EXAMPLES: &str = "\
+Examples:
+  cdc-bench sweep                                    Debezium at 100, 300, 1000, 3000 a second and as fast as it goes
+  cdc-bench sweep --capture both --rates 500,1000,2000,4000,8000,max
+                                                     beside our own reader
+  cdc-bench sweep --connector-profile stock --duration 30 --json
+
+Each step is a run of its own in the sweep's folder: cdc-bench report cdc-bench-results/SWEEP/debezium-1000
+Exit codes: 0 measured; 2 usage; 3 a server is missing or refused; 4 data lost or differing; 130 interrupted.";
 
 const SETUP_EXAMPLES: &str = "\
 Examples:
@@ -126,6 +137,9 @@ enum Command {
     /// The main job: bring up, register, warm up, load, follow, verify, report, clean up
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<run::Args>),
+    /// Find the highest rate that holds and the knee of latency against rate: the same load at rising rates
+    #[command(after_help = SWEEP_EXAMPLES)]
+    Sweep(Box<sweep::Args>),
     /// Show a stored result: text, JSON, HTML, Markdown, JUnit, CSV
     #[command(after_help = REPORT_EXAMPLES)]
     Report(report::Args),
@@ -206,6 +220,7 @@ async fn dispatch(
     let settings = cli.endpoints.resolve();
     match cli.command {
         Command::Run(args) => run::run(*args, settings, progress, cancel).await,
+        Command::Sweep(args) => sweep::run(*args, settings, progress, cancel).await,
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Stack(action) => stack::run(action, progress, &cancel).await,

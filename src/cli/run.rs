@@ -14,8 +14,8 @@ use super::objective_args::ObjectiveArgs;
 use super::progress::Terminal;
 use super::results_args::ResultsArgs;
 use crate::config::{RunId, Settings};
-use crate::pipeline::{Failure, RunRequest, exit, run as run_pipeline};
-use crate::report::{PathReport, Report, ResultFolder, Stored, Verdict, page, render, write_whole};
+use crate::pipeline::{Failure, RunRequest, exit, keep_report, run as run_pipeline};
+use crate::report::{PathReport, Report, ResultFolder, Verdict, page, render, write_whole};
 
 /// How often each path has its turn, where the number is not given.
 const ROUNDS: u32 = 10;
@@ -119,16 +119,14 @@ pub(super) async fn run(
             return Err(failure);
         }
     };
-    let json = serde_json::to_vec_pretty(&report).map_err(Failure::usage)?;
-    folder.write("report.json", &json)?;
-    let stored = Stored::read(&folder.file("report.json")).map_err(Failure::usage)?;
+    let stored = keep_report(&report, &folder)?;
     let html = page(&stored).map_err(Failure::usage)?;
     folder.write("report.html", html.as_bytes())?;
     if let Some(copy) = &args.metrics_file {
-        write_whole(copy, &json)?;
+        write_whole(copy, stored.json.as_bytes())?;
     }
     if args.json {
-        println!("{}", String::from_utf8_lossy(&json));
+        println!("{}", stored.json);
     } else {
         print!("{}", render(&report));
         println!("\n{}", folder.path().display());

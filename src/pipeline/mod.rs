@@ -13,6 +13,7 @@ mod environment;
 mod failure;
 mod feed;
 mod followers;
+mod kept;
 mod ledger;
 mod leg;
 mod observer;
@@ -25,7 +26,9 @@ mod run;
 mod servers;
 mod stages;
 mod summary;
+mod sweep;
 mod threads;
+mod within;
 
 use crate::stack::Progress;
 use crate::timeline::Nanos;
@@ -34,12 +37,14 @@ pub use clean_up::{Removal, remove_everything, remove_run};
 pub use connector::ConnectorRequest;
 pub use doctor::examine;
 pub use failure::{Failure, exit};
+pub use kept::keep_report;
 pub use ledger::{Kind, Ledger};
 pub use prepare::{SetUp, set_up};
 pub use relay::{Destination, LineFormat, RelayRequest, relay};
 pub use run::{RunRequest, run, run_on};
 pub use servers::Servers;
 pub use stages::{ConsumeRequest, Consumed, GenerateRequest, Generated, consume, generate};
+pub use sweep::{SweepRequest, sweep};
 
 /// How the load stands, for whoever watches.
 #[derive(Debug, Clone, Copy)]

@@ -100,6 +100,16 @@ pub(super) fn rate(per_s: Option<f64>) -> String {
     )
 }
 
+/// A rate that was reached.
+pub(super) fn per_s(rate: Option<f64>) -> String {
+    rate.map_or_else(|| "–".to_owned(), |rate| format!("{rate:.1}"))
+}
+
+/// Processor time, seconds a million events.
+pub(super) fn cpu(cost: Option<f64>) -> String {
+    cost.map_or_else(|| "–".to_owned(), |cost| format!("{cost:.0}"))
+}
+
 /// What a hop spans, in words.
 pub(super) fn span(hop: Hop) -> &'static str {
     match hop {

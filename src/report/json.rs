@@ -313,6 +313,25 @@ impl PathReport {
         let is_match = |v: &Verification| v.missing + v.extra + v.differing == 0;
         self.counts.lost == 0 && self.verification.as_ref().is_none_or(is_match)
     }
+
+    /// What it costs to bring events this way: processor time of all servers and of us, less our reader where it only
+    /// looks on, seconds a million events. `None` where other paths were at work too, or servers are not ours.
+    #[must_use]
+    pub fn cpu_cost(&self) -> Option<f64> {
+        // Parts of PostgreSQL, and of us.
+        const PARTS: [&str; 4] = ["walsender", "reader", "producer", "receiver"];
+        const LOOKING_ON: [&str; 2] = ["observer_walsender", "observer_reader"];
+        let used = &self.cpu_s_per_million;
+        if !used.contains_key("postgres") || !used.contains_key("cdc-bench") {
+            return None;
+        }
+        let cost = used.iter().map(|(name, used)| match name.as_str() {
+            name if PARTS.contains(&name) => 0.0,
+            name if LOOKING_ON.contains(&name) => -used,
+            _ => *used,
+        });
+        Some(cost.sum())
+    }
 }
 
 /// What a path was called on the servers.

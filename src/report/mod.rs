@@ -17,6 +17,7 @@ mod recorder;
 mod sample;
 mod side_by_side;
 mod stored;
+mod sweep;
 mod terminal;
 
 pub use comparison::{
@@ -28,7 +29,7 @@ pub use csv::csv;
 pub use events::EventLine;
 pub use folder::{RecorderError, ResultFolder};
 pub(crate) use folder::{seconds_between, write_whole};
-pub use html::{PageError, comparison_page, page};
+pub use html::{PageError, comparison_page, page, sweep_page};
 pub use json::{
     ClockReport, ConnectorReport, Counts, DebeziumReport, Environment, EventsByType, Host,
     Incident, KafkaReport, PathNames, PathReport, PostgresReport, Program, Report, RoundReport,
@@ -39,4 +40,5 @@ pub use likeness::{Unlike, unlike};
 pub use markdown::markdown;
 pub use recorder::{PathRecording, Recorder, RecorderHandle, RoundRecording};
 pub use stored::{Events, LATEST, Stored, StoredError, StoredEvent};
+pub use sweep::{KneeReport, PathSweep, SCHEMA as SWEEP_SCHEMA, Step, SweepReport, render_sweep};
 pub use terminal::render;

@@ -22,6 +22,7 @@ mod reader;
 mod reader_faults;
 mod refusals;
 mod results;
+mod series;
 mod sink;
 mod skew;
 mod snapshot;
@@ -56,6 +57,7 @@ fn main() {
         group::TESTS,
         results::TESTS,
         load::TESTS,
+        series::TESTS,
     ]
     .concat();
     let stack = (!args.list).then(|| Arc::new(TestStack::up()));

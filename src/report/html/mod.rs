@@ -4,6 +4,7 @@
 mod comparison;
 mod pictures;
 mod plot;
+mod sweep;
 
 use askama::Template;
 
@@ -16,6 +17,7 @@ use crate::analysis::{Digest, Finding, HopStatistics, PathDigest, Severity, Trav
 use crate::timeline::{Hop, Stamp};
 
 pub use comparison::comparison_page;
+pub use sweep::sweep_page;
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]

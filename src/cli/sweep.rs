@@ -1,0 +1,146 @@
+//! `sweep`: rising rates.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::capture_args::CaptureArgs;
+use super::connector_args::ConnectorArgs;
+use super::load_args::InserterArgs;
+use super::logging;
+use super::objective_args::ObjectiveArgs;
+use super::progress::Terminal;
+use super::results_args::ResultsArgs;
+use crate::config::{RunId, Settings};
+use crate::load::{Limit, Rate};
+use crate::pipeline::{Failure, RunRequest, SweepRequest, exit, sweep};
+use crate::report::{ResultFolder, render_sweep, sweep_page};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Events a second of each step, with commas; "max" is as fast as the connections go
+    #[arg(
+        long,
+        value_name = "RATES",
+        value_delimiter = ',',
+        default_value = "100,300,1000,3000,max"
+    )]
+    rates: Vec<Rate>,
+    #[command(flatten)]
+    capture: CaptureArgs,
+    /// Seconds that each step inserts for; "max" inserts what the highest rate brings in that time [default: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    duration: Option<u64>,
+    /// Events of each step, instead of seconds
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "duration")]
+    events: Option<u64>,
+    #[command(flatten)]
+    inserter: InserterArgs,
+    /// Events before those of each step, not counted
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    warmup: u64,
+    #[command(flatten)]
+    ours: ConnectorArgs,
+    /// Use this connector as it is
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["connector_profile", "connector_config"])]
+    connector: Option<String>,
+    /// Longest time without an event coming through before the drain gives up
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    drain_timeout: u64,
+    #[command(flatten)]
+    objectives: ObjectiveArgs,
+    #[command(flatten)]
+    results: ResultsArgs,
+    /// Print the sweep as JSON, and nothing else, to stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// Ascending, none twice; `max` has no number and comes last.
+fn ascending(mut rates: Vec<Rate>) -> Vec<Rate> {
+    let number = |rate: &Rate| rate.per_second().unwrap_or(f64::INFINITY);
+    rates.sort_by(|a, b| number(a).total_cmp(&number(b)));
+    rates.dedup();
+    rates
+}
+
+pub(super) async fn run(
+    args: Args,
+    settings: Settings,
+    progress: &Terminal,
+    cancel: CancellationToken,
+) -> Result<ExitCode, Failure> {
+    settings.endpoints()?;
+    let id = RunId::generate();
+    let folder = ResultFolder::create(&args.results.results_dir, id.as_str())?;
+    let log = folder.create_file("run.log")?;
+    logging::into_file(log).map_err(Failure::usage)?;
+    let rates = ascending(args.rates);
+    let request = SweepRequest {
+        step: RunRequest {
+            id,
+            settings,
+            limit: match (args.events, args.duration) {
+                (Some(events), _) => Limit::Events(events),
+                (None, seconds) => Limit::Duration(Duration::from_secs(seconds.unwrap_or(10))),
+            },
+            rate: Rate::MAX,
+            insert_batch: args.inserter.insert_batch(),
+            connections: args.inserter.connections(),
+            warmup: args.warmup,
+            seed: args.inserter.seed,
+            paths: args.capture.paths(),
+            rounds: None,
+            connector: args.ours.request(args.connector),
+            transform_delay: None,
+            observer: true,
+            // Each step asks for its own rate.
+            targets: args.objectives.targets(None),
+            drain_timeout: Duration::from_secs(args.drain_timeout),
+            folder: folder.clone(),
+        },
+        rates,
+    };
+    let outcome = sweep(&request, progress, &cancel).await;
+    progress.clear();
+    let (report, failure) = match outcome {
+        Ok(outcome) => outcome,
+        Err(failure) => {
+            tracing::info!(%failure, "the sweep has no result");
+            logging::finish();
+            folder.discard_if_empty();
+            return Err(failure);
+        }
+    };
+    let json = serde_json::to_string_pretty(&report).map_err(Failure::usage)?;
+    folder.write("sweep.json", json.as_bytes())?;
+    let page = sweep_page(&report).map_err(Failure::usage)?;
+    folder.write("sweep.html", page.as_bytes())?;
+    if args.json {
+        println!("{json}");
+    } else {
+        print!("{}", render_sweep(&report));
+        println!("\n{}", folder.path().display());
+    }
+    match failure {
+        Some(failure) => Err(failure),
+        None if report.is_clean() => Ok(ExitCode::SUCCESS),
+        None => Ok(ExitCode::from(exit::DATA)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_rise_whatever_order_they_are_given_in() {
+        let rates = ["max", "300", "100", "300", "0.5"].map(|rate| rate.parse().unwrap());
+        let shown: Vec<_> = ascending(rates.to_vec())
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(shown, ["0.5", "100", "300", "max"]);
+    }
+}

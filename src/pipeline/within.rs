@@ -1,0 +1,32 @@
+//! A run as one step of something larger: what it says of its own steps is a detail of that one.
+
+use super::{LoadState, RunProgress};
+use crate::stack::Progress;
+
+/// Passes on what a run says, beneath a step.
+pub(super) struct Within<'a> {
+    pub(super) outer: &'a dyn RunProgress,
+    pub(super) step: &'a str,
+}
+
+impl Progress for Within<'_> {
+    fn begin(&self, step: &str) {
+        self.outer.update(self.step, step);
+    }
+
+    fn update(&self, step: &str, detail: &str) {
+        self.outer.update(self.step, &format!("{step}: {detail}"));
+    }
+
+    fn end(&self, _: &str, _: &str) {}
+}
+
+impl RunProgress for Within<'_> {
+    fn load(&self, state: &LoadState) {
+        self.outer.load(state);
+    }
+
+    fn load_over(&self) {
+        self.outer.load_over();
+    }
+}

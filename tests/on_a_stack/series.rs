@@ -1,0 +1,67 @@
+//! Commands that make a series of runs on the same servers.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::Test;
+use super::stack::{TestStack, ended, open_folder, result_folder, with};
+
+pub const TESTS: &[Test] = &[(
+    "a_sweep_measures_every_path_at_every_rate_and_leaves_nothing",
+    sweep,
+)];
+
+fn sweep(stack: &TestStack) {
+    let results = open_folder();
+    let args = [
+        "sweep",
+        "--rates",
+        "max,120,60",
+        "--capture",
+        "wal,embedded",
+        "--events",
+        "120",
+        "--warmup",
+        "20",
+        "--json",
+        "--results-dir",
+        results.path().to_str().unwrap(),
+    ];
+    let swept = ended(with(stack.kept(), &args)).json();
+    let folder: PathBuf = result_folder(results.path()).unwrap();
+    let kept = std::fs::read(folder.join("sweep.json")).unwrap();
+    assert_eq!(swept, serde_json::from_slice::<Value>(&kept).unwrap());
+    let page = std::fs::read_to_string(folder.join("sweep.html")).unwrap();
+    assert!(page.contains("Latency against rate"));
+    let paths = swept["paths"].as_array().unwrap();
+    for (of_path, name) in paths.iter().zip(["wal", "embedded"]) {
+        assert_eq!(of_path["path"], name);
+        let steps = of_path["steps"].as_array().unwrap();
+        let offered: Vec<_> = steps
+            .iter()
+            .map(|step| step["offered_per_s"].as_f64())
+            .collect();
+        assert_eq!(offered, [Some(60.0), Some(120.0), None], "ascending");
+        for step in steps {
+            assert_eq!(
+                (&step["events"], &step["is_clean"]),
+                (&120.into(), &true.into())
+            );
+            assert!(step["achieved_per_s"].as_f64().unwrap() > 0.0);
+            // Each is a run of its own, which says the same.
+            let run = folder.join(step["folder"].as_str().unwrap());
+            let run = run.to_str().unwrap();
+            let report = ended(with(stack.kept(), &["report", run, "--format", "json"])).json();
+            assert_eq!(step["run"], report["run"]["id"]);
+            assert_eq!(step["total"], report["paths"][name]["hops"]["total"]);
+            assert_eq!(step["offered_per_s"], report["run"]["rate_per_s"]);
+        }
+        assert_eq!(of_path["saturation_per_s"], steps[2]["achieved_per_s"],);
+        assert_eq!(
+            of_path["no_knee"],
+            "it takes at least 4 rates, and this has 2"
+        );
+    }
+    stack.assert_nothing_left("a sweep");
+}
