@@ -18,11 +18,12 @@ mod sinks;
 #[allow(dead_code)]
 mod stack;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use cdc_bench::broker::{Records, RecordsConfig};
+use cdc_bench::broker::{Records, RecordsConfig, fetch_settings};
 use cdc_bench::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageConfig};
 use cdc_bench::event::Generator;
 use cdc_bench::timeline::Clock;
@@ -258,6 +259,7 @@ impl Bench<'_> {
                 topic: topic.to_owned(),
                 group: format!("drain-{}", uuid::Uuid::now_v7()),
                 from_end: false,
+                fetch: fetch_settings(&BTreeMap::new()),
             };
             let kafka = self.stack.kafka();
             let records = Records::subscribe(&kafka, config, clock).await;

@@ -3,6 +3,7 @@
 mod connect;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -249,6 +250,29 @@ pub struct EndpointArgs {
     /// Most documents in one store write
     #[arg(long, global = true, env = "BATCH_SIZE", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     batch_size: u32,
+    /// Store writes that are in flight at the same time: one is answered while the next is on its way. More of them are
+    /// smaller ones, which a store pays for
+    #[arg(long, global = true, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    writes_in_flight: u16,
+    /// How our consumer fetches, over what it sets itself: fetch.*, queued.*, max.partition.fetch.bytes (repeatable)
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = fetch_setting)]
+    consumer_config: Vec<(String, String)>,
+}
+
+/// `KEY=VALUE` of a setting that decides how records are fetched. What decides which of them, and what becomes of them, is
+/// not the user's.
+fn fetch_setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    let fetches = key.starts_with("fetch.")
+        || key.starts_with("queued.")
+        || key == "max.partition.fetch.bytes";
+    if fetches {
+        Ok((key.to_owned(), value.to_owned()))
+    } else {
+        Err(format!(
+            "{key:?} does not decide how records are fetched: only fetch.*, queued.* and max.partition.fetch.bytes can be set"
+        ))
+    }
 }
 
 /// Endpoints and what else is the same for every command, resolved.
@@ -268,6 +292,10 @@ pub struct Settings {
     pub group_is_given: bool,
     /// Most documents in one store write.
     pub batch_size: usize,
+    /// Most store writes in flight.
+    pub writes_in_flight: usize,
+    /// How our consumer fetches, over what it sets itself.
+    pub fetch: BTreeMap<String, String>,
 }
 
 impl Settings {
@@ -409,6 +437,22 @@ impl EndpointArgs {
                 .kafka_group_id
                 .unwrap_or_else(|| "event-processor-group".to_owned()),
             batch_size: usize::try_from(self.batch_size).unwrap_or(usize::MAX),
+            writes_in_flight: self.writes_in_flight.into(),
+            fetch: self.consumer_config.into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_how_the_consumer_fetches_is_the_users() {
+        let set = fetch_setting("fetch.min.bytes=1024").unwrap();
+        assert_eq!(set, ("fetch.min.bytes".to_owned(), "1024".to_owned()));
+        for refused in ["enable.auto.commit=false", "group.id=x", "fetch.min.bytes"] {
+            assert!(fetch_setting(refused).is_err(), "{refused}");
         }
     }
 }

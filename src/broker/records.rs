@@ -41,6 +41,8 @@ pub struct RecordsConfig {
     pub group: String,
     /// Begin at the topic's end as it is now, whatever the group has committed.
     pub from_end: bool,
+    /// How records are fetched: see [`fetch_settings`].
+    pub fetch: BTreeMap<String, String>,
 }
 
 /// Settings that decide how soon a record is handed over: as soon as it is there, and a full local queue is looked at
@@ -52,13 +54,13 @@ const FETCH: [(&str, &str); 4] = [
     ("queued.max.messages.kbytes", "16384"),
 ];
 
-/// The settings that decide how soon a record is handed over.
+/// The settings that decide how soon a record is handed over: ours, and over them the user's.
 #[must_use]
-pub fn fetch_settings() -> BTreeMap<String, String> {
-    FETCH
+pub fn fetch_settings(over: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let ours = FETCH
         .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    ours.chain(over.clone()).collect()
 }
 
 /// The records of a topic as they arrive.
@@ -91,7 +93,7 @@ impl Records {
             .set("partition.assignment.strategy", "cooperative-sticky")
             // One that was killed is out of its group this soon, and no longer in the way of its removal.
             .set("session.timeout.ms", "10000");
-        for (name, value) in FETCH {
+        for (name, value) in &config.fetch {
             settings.set(name, value);
         }
         let topic = config.topic.clone();

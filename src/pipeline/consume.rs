@@ -6,9 +6,6 @@ use std::time::Duration;
 use crate::config::Settings;
 use crate::consumer::{RecordBatch, RecordSource, StageConfig};
 
-/// Writes that are in flight to the store at the same time: one is answered while the next is on its way. More of them are
-/// smaller ones, which a store pays for ("cargo bench --bench store" shows by how much).
-const WRITES_IN_FLIGHT: usize = 2;
 /// Longest time the store may be away before a consumer gives up.
 const STORE_OUTAGE: Duration = Duration::from_secs(120);
 
@@ -67,7 +64,7 @@ pub(crate) fn stage_config(topic: &str, settings: &Settings) -> StageConfig {
     StageConfig {
         topic: topic.to_owned(),
         batch_size: settings.batch_size,
-        writes_in_flight: WRITES_IN_FLIGHT,
+        writes_in_flight: settings.writes_in_flight,
         workers: std::thread::available_parallelism().map_or(1, NonZero::get),
         store_outage: STORE_OUTAGE,
     }

@@ -100,6 +100,7 @@ fn kafka(route: &KafkaRoute) -> KafkaReport {
         }
         .to_owned(),
         group: route.group.clone(),
+        consumer: BTreeMap::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use super::observer::PathObserver;
 use super::route::{KafkaRoute, Route};
 use super::threads::{self, OwnThreads, Role};
 use super::{Failure, RunRequest, Servers, exit};
-use crate::broker::{Assignments, Publisher, Records, RecordsConfig};
+use crate::broker::{Assignments, Publisher, Records, RecordsConfig, fetch_settings};
 use crate::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageEnd, StageError};
 use crate::timeline::{CapturePath, Clock};
 use crate::wal::ReaderHandle;
@@ -77,7 +77,7 @@ impl Followers {
         // The consumer first: nothing that is published may come before its beginning.
         let (reader, source) = match &route.kafka {
             Some(kafka) => {
-                let records = receive(servers, kafka, &threads, clock).await?;
+                let records = receive(request, servers, kafka, &threads, clock).await?;
                 assignments = records.assignments();
                 let reader = match route.path {
                     CapturePath::Wal => {
@@ -199,6 +199,7 @@ impl Followers {
 }
 
 async fn receive(
+    request: &RunRequest,
     servers: &Servers,
     kafka: &KafkaRoute,
     threads: &OwnThreads,
@@ -208,6 +209,7 @@ async fn receive(
         topic: kafka.topic.clone(),
         group: kafka.group.clone(),
         from_end: true,
+        fetch: fetch_settings(&request.settings.fetch),
     };
     let before = threads::present();
     let records = Records::subscribe(&servers.kafka_config, config, clock).await?;

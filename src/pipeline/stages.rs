@@ -11,7 +11,7 @@ use super::consume::{Bounded, stage_config};
 use super::phases::RateMeter;
 use super::{Failure, LoadState, RunProgress, exit};
 use crate::analysis::{HopStatistics, SignedHistogram};
-use crate::broker::{Admin, BrokerError, Records, RecordsConfig};
+use crate::broker::{Admin, BrokerError, Records, RecordsConfig, fetch_settings};
 use crate::config::{GivenEndpoints, PostgresEndpoint, RunId, Settings};
 use crate::consumer::{DeadLetter, DeadLetters, Stage, StageObserver};
 use crate::event::{EventId, EventType, Generator, OutboxRow};
@@ -273,6 +273,7 @@ pub async fn consume(
         topic: topic.clone(),
         group: settings.group.clone(),
         from_end: false,
+        fetch: fetch_settings(&settings.fetch),
     };
     let records = Records::subscribe(&kafka, config, clock).await?;
     let watcher = Arc::new(Watcher {

@@ -16,8 +16,8 @@ use crate::analysis::{
 use crate::broker::fetch_settings;
 use crate::load::LoadSummary;
 use crate::report::{
-    Counts, EventsByType, Incident, PathNames, PathRecording, PathReport, Report, RoundReport,
-    RunInfo, SCHEMA, Verdict, Verification, seconds_between,
+    Counts, Environment, EventsByType, Incident, PathNames, PathRecording, PathReport, Report,
+    RoundReport, RunInfo, SCHEMA, Verdict, Verification, seconds_between,
 };
 use crate::stack::StackKind;
 use crate::timeline::{CapturePath, HALF_MILLISECOND, Hop, Nanos, Stamp};
@@ -97,12 +97,13 @@ pub(super) fn report(facts: Facts<'_>) -> Report {
             connections: to_u64(request.connections),
             seed: request.seed,
             batch_size: to_u64(request.settings.batch_size),
+            writes_in_flight: Some(to_u64(request.settings.writes_in_flight)),
             duration_s: facts
                 .load
                 .first_t0
                 .map_or(0.0, |first| seconds_between(first, facts.finished)),
         },
-        environment: facts.surroundings.environment.clone(),
+        environment: environment(&facts),
         counts,
         events_by_type: EventsByType {
             UserCreated: users,
@@ -126,6 +127,15 @@ pub(super) fn report(facts: Facts<'_>) -> Report {
         verification,
         verdict,
     }
+}
+
+/// What was measured, with how we fetched where there was a topic.
+fn environment(facts: &Facts<'_>) -> Environment {
+    let mut environment = facts.surroundings.environment.clone();
+    if !environment.kafka.topic.is_empty() {
+        environment.kafka.consumer = fetch_settings(&facts.request.settings.fetch);
+    }
+    environment
 }
 
 /// The paths in a word.
@@ -227,7 +237,9 @@ fn diagnosis(
         slot_lag_bytes: outcome.slot_lag,
         log_append_time: kafka.is_some_and(|kafka| kafka.log_append_time),
         partitions: kafka.map_or(0, |kafka| kafka.partitions),
-        consumer: kafka.map(|_| fetch_settings()).unwrap_or_default(),
+        consumer: kafka
+            .map(|_| fetch_settings(&facts.request.settings.fetch))
+            .unwrap_or_default(),
         rebalances: outcome.rebalances,
         store: format!("{} {}", environment.store.name, environment.store.version),
         write_concern: environment.store.write_concern.clone(),

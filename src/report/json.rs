@@ -106,6 +106,9 @@ pub struct RunInfo {
     pub seed: u64,
     /// Most documents in one write.
     pub batch_size: u64,
+    /// Most store writes in flight; `null` in results of versions that could not change it.
+    #[serde(default)]
+    pub writes_in_flight: Option<u64>,
     /// Seconds from the first measured INSERT to the end of the drain.
     pub duration_s: f64,
 }
@@ -180,6 +183,9 @@ pub struct KafkaReport {
     pub timestamp_type: String,
     /// Consumer group.
     pub group: String,
+    /// How our consumer fetched.
+    #[serde(default)]
+    pub consumer: BTreeMap<String, String>,
 }
 
 /// Debezium.

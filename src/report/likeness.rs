@@ -138,6 +138,15 @@ mod tests {
         };
         assert_eq!(names(debug), ["build.profile"]);
         assert_eq!(names(|r| r.run.stack = "compose".to_owned()), ["run.stack"]);
+        let fetch = |r: &mut Report| {
+            let consumer = &mut r.environment.kafka.consumer;
+            consumer.insert("fetch.min.bytes".to_owned(), "1024".to_owned());
+        };
+        assert_eq!(names(fetch), ["kafka.consumer.fetch.min.bytes"]);
+        assert_eq!(
+            names(|r| r.run.writes_in_flight = Some(8)),
+            ["run.writes_in_flight"]
+        );
         let version = |r: &mut Report| r.environment.postgres.version = "17.1".to_owned();
         assert_eq!(names(version), ["postgres.version"]);
     }

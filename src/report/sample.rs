@@ -80,6 +80,7 @@ pub(super) fn report() -> Report {
             connections: 8,
             seed: 42,
             batch_size: 100,
+            writes_in_flight: Some(2),
             duration_s: 60.1,
         },
         environment: Environment {
@@ -102,6 +103,7 @@ pub(super) fn report() -> Report {
                 partitions: 1,
                 timestamp_type: "LogAppendTime".to_owned(),
                 group: "cdc-bench-x".to_owned(),
+                consumer: owned(&[("fetch.min.bytes", "1")]),
             },
             debezium: DebeziumReport {
                 version: Some("3.6.0.Final".to_owned()),
