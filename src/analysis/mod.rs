@@ -4,6 +4,7 @@ mod causality;
 mod comparison;
 mod diagnosis;
 mod digest;
+mod frontier;
 mod knee;
 mod objectives;
 mod over_time;
@@ -19,6 +20,7 @@ pub use comparison::{
 };
 pub use diagnosis::{Checkpoints, Conditions, Diagnosis, Finding, Severity, diagnose};
 pub use digest::{Digest, PathDigest, Travelled};
+pub use frontier::{Cost, best, fronts};
 pub use knee::{Knee, NoKnee, knee};
 pub use objectives::{Measured, Objective, Targets};
 pub use over_time::{OverTime, Period};

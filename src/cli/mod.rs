@@ -19,6 +19,7 @@ mod run;
 mod setup;
 mod stack;
 mod sweep;
+mod tune;
 mod verify;
 
 use std::process::ExitCode;
@@ -78,6 +79,16 @@ Examples:
 
 Each step is a run of its own in the sweep's folder: cdc-bench report cdc-bench-results/SWEEP/debezium-1000
 Exit codes: 0 measured; 2 usage; 3 a server is missing or refused; 4 data lost or differing; 130 interrupted.";
+
+const TUNE_EXAMPLES: &str = "\
+Examples:
+  cdc-bench tune                                     ten minutes at 167 a second, then what to set and what it gains
+  cdc-bench tune --budget 1800 --candidates 32 --rate 500 --prefer latency
+  cdc-bench tune --seed 7 --json > tuned.json        other configurations; the same seed draws the same
+
+By successive halving: many configurations with few events each, the better half (p99, processor time) again with twice
+as many. Connect's worker must allow producer.override.* (connector.client.config.override.policy=All, its default).
+Ctrl-C ends it and prints what is known so far.";
 
 const SETUP_EXAMPLES: &str = "\
 Examples:
@@ -140,6 +151,9 @@ enum Command {
     /// Find the highest rate that holds and the knee of latency against rate: the same load at rising rates
     #[command(after_help = SWEEP_EXAMPLES)]
     Sweep(Box<sweep::Args>),
+    /// Find what to set: Debezium's and our consumer's settings, p99 against processor time, and the gain
+    #[command(after_help = TUNE_EXAMPLES)]
+    Tune(Box<tune::Args>),
     /// Show a stored result: text, JSON, HTML, Markdown, JUnit, CSV
     #[command(after_help = REPORT_EXAMPLES)]
     Report(report::Args),
@@ -221,6 +235,7 @@ async fn dispatch(
     match cli.command {
         Command::Run(args) => run::run(*args, settings, progress, cancel).await,
         Command::Sweep(args) => sweep::run(*args, settings, progress, cancel).await,
+        Command::Tune(args) => tune::run(*args, settings, progress, cancel).await,
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Stack(action) => stack::run(action, progress, &cancel).await,

@@ -28,6 +28,7 @@ mod stages;
 mod summary;
 mod sweep;
 mod threads;
+mod tune;
 mod within;
 
 use crate::stack::Progress;
@@ -45,6 +46,7 @@ pub use run::{RunRequest, run, run_on};
 pub use servers::Servers;
 pub use stages::{ConsumeRequest, Consumed, GenerateRequest, Generated, consume, generate};
 pub use sweep::{SweepRequest, sweep};
+pub use tune::{Preference, TuneRequest, tune};
 
 /// How the load stands, for whoever watches.
 #[derive(Debug, Clone, Copy)]

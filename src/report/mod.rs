@@ -19,6 +19,7 @@ mod side_by_side;
 mod stored;
 mod sweep;
 mod terminal;
+mod tune;
 
 pub use comparison::{
     Compared, ComparisonError, ComparisonRequest, RUN_NOISE, Side, SideReport, compare_results,
@@ -42,3 +43,7 @@ pub use recorder::{PathRecording, Recorder, RecorderHandle, RoundRecording};
 pub use stored::{Events, LATEST, Stored, StoredError, StoredEvent};
 pub use sweep::{KneeReport, PathSweep, SCHEMA as SWEEP_SCHEMA, Step, SweepReport, render_sweep};
 pub use terminal::render;
+pub use tune::{
+    Configuration, Connector, HeadToHead, Measured, Recommended, SCHEMA as TUNE_SCHEMA, Trial,
+    TuneReport, render_tune,
+};

@@ -7,10 +7,16 @@ use serde_json::Value;
 use super::Test;
 use super::stack::{TestStack, ended, open_folder, result_folder, with};
 
-pub const TESTS: &[Test] = &[(
-    "a_sweep_measures_every_path_at_every_rate_and_leaves_nothing",
-    sweep,
-)];
+pub const TESTS: &[Test] = &[
+    (
+        "a_sweep_measures_every_path_at_every_rate_and_leaves_nothing",
+        sweep,
+    ),
+    (
+        "tuning_recommends_a_connector_and_measures_what_it_gains",
+        tune,
+    ),
+];
 
 fn sweep(stack: &TestStack) {
     let results = open_folder();
@@ -64,4 +70,56 @@ fn sweep(stack: &TestStack) {
         );
     }
     stack.assert_nothing_left("a sweep");
+}
+
+fn tune(stack: &TestStack) {
+    let results = open_folder();
+    let args = [
+        "tune",
+        "--candidates",
+        "2",
+        "--keep",
+        "2",
+        "--events",
+        "60",
+        "--rounds",
+        "2",
+        "--rate",
+        "100",
+        "--warmup",
+        "20",
+        "--prefer",
+        "latency",
+        "--json",
+        "--results-dir",
+        results.path().to_str().unwrap(),
+    ];
+    let tuned = ended(with(stack.kept(), &args)).json();
+    let folder = result_folder(results.path()).unwrap();
+    let kept = std::fs::read(folder.join("tune.json")).unwrap();
+    assert_eq!(tuned, serde_json::from_slice::<Value>(&kept).unwrap());
+    let trials = tuned["trials"].as_array().unwrap();
+    assert_eq!(trials.len(), 2);
+    for trial in trials {
+        let run = &trial["measured"][0];
+        assert_eq!(
+            (&run["events"], &run["is_clean"]),
+            (&60.into(), &true.into())
+        );
+        assert!(run["cpu_s_per_million"].as_f64().unwrap() > 0.0, "{run}");
+    }
+    // Half a second of waiting, twice, is not to be overlooked.
+    let recommended = &tuned["recommended"];
+    assert_eq!(recommended["name"], "low-latency", "{tuned}");
+    let connector = &recommended["connector"];
+    assert_eq!(connector["config"]["poll.interval.ms"], "1");
+    let secret = &stack.env["POSTGRES_PASSWORD"];
+    assert!(!connector.to_string().contains(secret.as_str()));
+    let comparison = &tuned["head_to_head"]["comparison"];
+    assert_eq!(comparison["rounds"], serde_json::json!([2, 2]));
+    assert_eq!(comparison["baseline"]["events"], 120);
+    assert!(comparison["unlike"].as_array().unwrap().is_empty());
+    let varied = comparison["varied"].to_string();
+    assert!(varied.contains("connector.poll.interval.ms"), "{varied}");
+    stack.assert_nothing_left("tuning");
 }

@@ -1,0 +1,118 @@
+//! `tune`: what to set, and what it gains.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::load_args::InserterArgs;
+use super::logging;
+use super::progress::Terminal;
+use super::results_args::ResultsArgs;
+use crate::analysis::Targets;
+use crate::config::{RunId, Settings};
+use crate::load::{Limit, Rate};
+use crate::pipeline::{ConnectorRequest, Failure, Preference, RunRequest, TuneRequest, tune};
+use crate::report::{ResultFolder, render_tune};
+use crate::timeline::CapturePath;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Longest time for all of it, in seconds; as many configurations are tried as fit
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    budget: u64,
+    /// Configurations to begin with: Debezium as it comes, the low-latency profile, and others drawn by --seed
+    #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u16).range(2..=1_000))]
+    candidates: u16,
+    /// Events of each in the first round; each next round has half as many configurations, and twice the events
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(20..))]
+    events: u64,
+    /// Configurations that are left when halving ends
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    keep: u16,
+    /// Runs of each side in the head-to-head of what is recommended with the defaults
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=100))]
+    rounds: u32,
+    /// What is recommended of what is left
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "balance")]
+    prefer: Preference,
+    /// Try acks=1 too: what a broker has acknowledged and not copied yet is lost with it
+    #[arg(long)]
+    weaker_acks: bool,
+    /// Events a second on an open-loop schedule, below saturation
+    #[arg(long, value_name = "RATE", default_value = "167")]
+    rate: Rate,
+    #[command(flatten)]
+    inserter: InserterArgs,
+    /// Events before those of each run, not counted
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    warmup: u64,
+    /// Longest time without an event coming through before the drain gives up
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    drain_timeout: u64,
+    #[command(flatten)]
+    results: ResultsArgs,
+    /// Print the result as JSON, and nothing else, to stdout
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(
+    args: Args,
+    settings: Settings,
+    progress: &Terminal,
+    cancel: CancellationToken,
+) -> Result<ExitCode, Failure> {
+    settings.endpoints()?;
+    let id = RunId::generate();
+    let folder = ResultFolder::create(&args.results.results_dir, id.as_str())?;
+    let log = folder.create_file("run.log")?;
+    logging::into_file(log).map_err(Failure::usage)?;
+    let request = TuneRequest {
+        run: RunRequest {
+            id,
+            settings,
+            limit: Limit::Events(args.events),
+            rate: args.rate,
+            insert_batch: args.inserter.insert_batch(),
+            connections: args.inserter.connections(),
+            warmup: args.warmup,
+            seed: args.inserter.seed,
+            paths: vec![CapturePath::Debezium],
+            rounds: None,
+            connector: ConnectorRequest::default(),
+            transform_delay: None,
+            observer: true,
+            targets: Targets::default(),
+            drain_timeout: Duration::from_secs(args.drain_timeout),
+            folder: folder.clone(),
+        },
+        candidates: args.candidates.into(),
+        events: args.events,
+        keep: args.keep.into(),
+        duels: args.rounds,
+        budget: Duration::from_secs(args.budget),
+        prefer: args.prefer,
+        weaker: args.weaker_acks,
+    };
+    let outcome = tune(&request, progress, &cancel).await;
+    progress.clear();
+    let (report, failure) = match outcome {
+        Ok(outcome) => outcome,
+        Err(failure) => {
+            tracing::info!(%failure, "the tuning has no result");
+            logging::finish();
+            folder.discard_if_empty();
+            return Err(failure);
+        }
+    };
+    let json = serde_json::to_string_pretty(&report).map_err(Failure::usage)?;
+    folder.write("tune.json", json.as_bytes())?;
+    if args.json {
+        println!("{json}");
+    } else {
+        print!("{}", render_tune(&report));
+        println!("\n{}", folder.path().display());
+    }
+    failure.map_or(Ok(ExitCode::SUCCESS), Err)
+}

@@ -1,0 +1,175 @@
+//! Successive halving within a budget of time (Jamieson and Talwalkar, 2016): many configurations with few events each,
+//! the better half again with twice as many, until few are left; then these and the defaults, head to head.
+
+use std::time::Duration;
+
+use crate::analysis::{Cost, best};
+
+/// What a run takes besides its events, until the first one tells: connector, topic, verification, clean-up.
+const FIRST_GUESS: Duration = Duration::from_secs(6);
+/// Fewer configurations than these are no choice.
+const LEAST: usize = 2;
+
+/// How long runs take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Events a second.
+    pub(super) rate: f64,
+    /// Events before those that are measured.
+    pub(super) warmup: u64,
+    /// What a run takes besides.
+    pub(super) besides: Duration,
+    /// Whether that is a guess still.
+    is_guess: bool,
+}
+
+impl Pace {
+    pub(super) fn new(rate: f64, warmup: u64) -> Self {
+        Self {
+            rate,
+            warmup,
+            besides: FIRST_GUESS,
+            is_guess: true,
+        }
+    }
+
+    /// One run of so many events.
+    pub(super) fn of_run(&self, events: u64) -> Duration {
+        self.events(events) + self.besides
+    }
+
+    fn events(&self, events: u64) -> Duration {
+        #[allow(clippy::cast_precision_loss)] // counts far below 2^53
+        let seconds = (events + self.warmup) as f64 / self.rate;
+        Duration::from_secs_f64(seconds)
+    }
+
+    /// Learns from a run: the longest so far is what the next is taken to need.
+    pub(super) fn learn(&mut self, events: u64, took: Duration) {
+        let besides = took.saturating_sub(self.events(events));
+        self.besides = if self.is_guess {
+            besides
+        } else {
+            self.besides.max(besides)
+        };
+        self.is_guess = false;
+    }
+}
+
+/// How many configurations with how many events, round by round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub(super) rounds: Vec<(usize, u64)>,
+}
+
+impl Plan {
+    /// Halves `candidates` until no more than `keep` are left, and doubles their events each time.
+    pub(super) fn new(candidates: usize, events: u64, keep: usize) -> Self {
+        let mut rounds = vec![(candidates, events)];
+        let (mut left, mut events) = (candidates, events);
+        while left > keep.max(1) {
+            left = left.div_ceil(2).max(keep.max(1));
+            events = events.saturating_mul(2);
+            rounds.push((left, events));
+        }
+        Self { rounds }
+    }
+
+    /// The same with as many candidates as fit in a budget, `duels` runs of both sides at the end included; `None` where
+    /// not even the fewest do.
+    pub(super) fn within(
+        candidates: usize,
+        events: u64,
+        keep: usize,
+        duels: u32,
+        pace: &Pace,
+        budget: Duration,
+    ) -> Option<Self> {
+        (LEAST..=candidates.max(LEAST))
+            .rev()
+            .map(|candidates| Self::new(candidates, events, keep))
+            .find(|plan| plan.takes(duels, pace) <= budget)
+    }
+
+    /// How long all of it takes.
+    pub(super) fn takes(&self, duels: u32, pace: &Pace) -> Duration {
+        let halving = self.rounds.iter().map(|(count, events)| {
+            let count = u32::try_from(*count).unwrap_or(u32::MAX);
+            pace.of_run(*events) * count
+        });
+        halving.sum::<Duration>() + pace.of_run(self.last_events()) * duels * 2
+    }
+
+    /// Events of the last round, and of the head-to-head.
+    pub(super) fn last_events(&self) -> u64 {
+        self.rounds.last().map_or(0, |(_, events)| *events)
+    }
+}
+
+/// The better `keep` of configurations that were measured; those without a cost fall out first.
+pub(super) fn survivors(measured: &[(usize, Option<Cost>)], keep: usize) -> Vec<usize> {
+    let (places, costs): (Vec<usize>, Vec<Cost>) = measured
+        .iter()
+        .filter_map(|(place, cost)| Some((*place, (*cost)?)))
+        .unzip();
+    best(&costs, keep).into_iter().map(|n| places[n]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_as_many_with_twice_the_events_until_few_are_left() {
+        let rounds = |candidates, keep| Plan::new(candidates, 300, keep).rounds;
+        assert_eq!(rounds(12, 3), [(12, 300), (6, 600), (3, 1_200)]);
+        assert_eq!(rounds(5, 2), [(5, 300), (3, 600), (2, 1_200)]);
+        assert_eq!(rounds(3, 3), [(3, 300)]);
+    }
+
+    #[test]
+    fn a_plan_fits_its_budget_or_is_none() {
+        let pace = Pace::new(100.0, 100);
+        let within = |seconds| {
+            let budget = Duration::from_secs(seconds);
+            let plan = Plan::within(16, 300, 2, 3, &pace, budget)?;
+            assert!(plan.takes(3, &pace) <= budget);
+            Some(plan.rounds[0].0)
+        };
+        assert_eq!(within(3_600), Some(16));
+        let (some, fewest) = (within(400).unwrap(), within(130));
+        assert!((3..16).contains(&some), "{some}");
+        assert_eq!(fewest, Some(2));
+        assert_eq!(within(30), None);
+    }
+
+    #[test]
+    fn what_runs_take_besides_their_events_is_learnt_from_them() {
+        let mut pace = Pace::new(100.0, 0);
+        pace.learn(200, Duration::from_secs(5));
+        assert_eq!(pace.of_run(100), Duration::from_secs(4));
+        pace.learn(200, Duration::from_secs(9));
+        pace.learn(200, Duration::from_secs(3));
+        assert_eq!(pace.of_run(100), Duration::from_secs(8), "the longest");
+    }
+
+    #[test]
+    fn what_has_no_cost_falls_out_first() {
+        let cost = |latency, cpu| {
+            Some(Cost {
+                latency,
+                cpu: Some(cpu),
+            })
+        };
+        let measured = [
+            (3, cost(10.0, 9.0)),
+            (5, None),
+            (8, cost(9.0, 8.0)),
+            (9, cost(1.0, 90.0)),
+        ];
+        let mut left = survivors(&measured, 2);
+        left.sort_unstable();
+        assert_eq!(left, [8, 9]);
+        assert_eq!(survivors(&[(0, None)], 2), [0; 0]);
+    }
+}
