@@ -29,6 +29,7 @@ mod summary;
 mod sweep;
 mod threads;
 mod tune;
+mod warm;
 mod within;
 
 use crate::stack::Progress;

@@ -3,6 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::kept::keep_report;
+use super::warm::warm;
 use super::within::Within;
 use super::{Failure, RunProgress, RunRequest, run_on};
 use crate::analysis::Pace;
@@ -121,6 +122,8 @@ async fn climb(
 ) -> Result<(), Failure> {
     let steps = request.steps();
     let count = steps.len();
+    let lowest = request.rates.first().copied().unwrap_or(Rate::MAX);
+    warm(&request.step, lowest, stack, progress, cancel).await?;
     for (number, (rate, path)) in (1..).zip(steps) {
         let Some(swept) = report.paths.iter_mut().find(|swept| swept.path == path) else {
             continue;

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::plan::{Pace, Plan, survivors};
 use super::kept::keep_report;
+use super::warm::warm;
 use super::within::Within;
 use super::{ConnectorRequest, Failure, RunProgress, RunRequest, run_on};
 use crate::analysis::Cost;
@@ -219,6 +220,8 @@ struct Tuning<'a> {
 
 impl Tuning<'_> {
     async fn whole(&mut self) -> Result<(), Failure> {
+        let run = &self.request.run;
+        warm(run, run.rate, self.stack, self.progress, self.cancel).await?;
         let left = self.halve().await?;
         let Some(chosen) = self.choose(&left) else {
             return Err(Failure::server(anyhow::anyhow!(
@@ -233,8 +236,10 @@ impl Tuning<'_> {
         self.duel(chosen).await
     }
 
-    /// Round by round; the places of those that are left, with what they cost.
+    /// Round by round; the places of those that are left, with what they cost. In each round they are measured in another
+    /// order, so that none is always the first.
     async fn halve(&mut self) -> Result<Vec<(usize, Option<Cost>)>, Failure> {
+        let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.request.run.seed);
         let mut alive: Vec<usize> = (0..self.report.trials.len()).collect();
         let mut standing = Vec::new();
         let rounds = self.plan.rounds.clone();
@@ -242,17 +247,17 @@ impl Tuning<'_> {
             if round > 0 {
                 alive = survivors(&standing, keep);
             }
+            alive.shuffle(&mut rng);
             let mut measured = Vec::new();
             for (number, &trial) in alive.iter().enumerate() {
                 if !self.has_time_for(events) {
                     tracing::warn!("the budget is used up: halving ends here");
-                    // What this round has not come to yet stands as it did in the last one.
-                    let of = |(place, _): &&(usize, Option<Cost>)| {
-                        alive.contains(place) && !measured.iter().any(|(seen, _)| seen == place)
-                    };
-                    let rest: Vec<_> = standing.iter().filter(of).copied().collect();
-                    measured.extend(rest);
-                    return Ok(measured);
+                    // Runs of different lengths cannot be held against each other.
+                    return Ok(if measured.is_empty() {
+                        standing
+                    } else {
+                        measured
+                    });
                 }
                 let step = format!(
                     "round {} of {}, {} of {}: {}{}",

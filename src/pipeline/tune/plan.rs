@@ -91,7 +91,7 @@ impl Plan {
             .find(|plan| plan.takes(duels, pace) <= budget)
     }
 
-    /// How long all of it takes.
+    /// How long all of it takes, but for warming the servers up.
     pub(super) fn takes(&self, duels: u32, pace: &Pace) -> Duration {
         let halving = self.rounds.iter().map(|(count, events)| {
             let count = u32::try_from(*count).unwrap_or(u32::MAX);

@@ -38,7 +38,8 @@ pub struct TuneReport {
     pub environment: Option<Environment>,
     /// Every configuration that was tried.
     pub trials: Vec<Trial>,
-    /// Names of those that no other one beats in both p99 and processor time, quickest first; each by its longest run.
+    /// Names of those that no other one beats in both p99 and processor time, quickest first, among those that came into
+    /// the last round: runs of other lengths cannot be held against each other.
     pub frontier: Vec<String>,
     /// What to set.
     pub recommended: Option<Recommended>,
@@ -220,9 +221,11 @@ pub struct HeadToHead {
 impl TuneReport {
     /// Finds the frontier among what was measured.
     pub fn find_frontier(&mut self) {
+        let rounds = self.trials.iter().map(|trial| trial.measured.len()).max();
         let measured: Vec<(&str, Cost)> = self
             .trials
             .iter()
+            .filter(|trial| Some(trial.measured.len()) == rounds)
             .filter_map(|trial| Some((trial.name.as_str(), trial.cost()?)))
             .collect();
         let costs: Vec<Cost> = measured.iter().map(|(_, cost)| *cost).collect();

@@ -70,6 +70,17 @@ fn the_frontier_is_in_order_and_without_what_lost_events() {
 }
 
 #[test]
+fn runs_of_other_lengths_are_not_held_against_each_other() {
+    let mut tune = tune();
+    for trial in &mut tune.trials[1..3] {
+        let longer = trial.measured[0].clone();
+        trial.measured.push(longer);
+    }
+    tune.find_frontier();
+    assert_eq!(tune.frontier, ["low-latency", "3"]);
+}
+
+#[test]
 fn what_is_pasted_has_no_secret_and_no_name_of_the_run() {
     let config = [
         ("name", "cdc-bench-run-x"),

@@ -54,13 +54,17 @@ fn trials(out: &mut String, tune: &TuneReport) {
         line!(out, "{}", style(row("*", trial)).green());
     }
     let mut beaten: Vec<&Trial> = tune.trials.iter().filter(|t| !is_on_it(t)).collect();
-    beaten.sort_by_key(|trial| trial.measured.last().map_or(i64::MAX, |run| run.p99));
+    // Those that got further first.
+    beaten.sort_by_key(|trial| {
+        let p99 = trial.measured.last().map_or(i64::MAX, |run| run.p99);
+        (std::cmp::Reverse(trial.measured.len()), p99)
+    });
     for trial in beaten {
         line!(out, "{}", style(row(" ", trial)).dim());
     }
     line!(
         out,
-        "  * the frontier: no other one is better in both p99 and processor time"
+        "  * the frontier: of those in the last round, no other one is better in both p99 and processor time"
     );
 }
 
