@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::output::tell;
 use super::progress::Terminal;
 use crate::broker::Admin;
 use crate::config::Settings;
@@ -190,12 +191,12 @@ pub(super) async fn run(
     progress.clear();
     let captured = outcome?;
     if std::io::stderr().is_terminal() {
-        eprintln!(
+        tell(format_args!(
             "{} changes in {} transactions, up to {}",
             captured.copied_rows + captured.changes,
             captured.transactions,
             captured.last_lsn
-        );
+        ));
     }
     Ok(ExitCode::from(if cancel.is_cancelled() {
         exit::INTERRUPTED

@@ -4,12 +4,21 @@ use std::process::ExitCode;
 
 use tokio_util::sync::CancellationToken;
 
+use super::output::{print_json, print_line};
 use super::progress::Terminal;
 use crate::config::Settings;
 use crate::pipeline::{Failure, Servers, remove_everything};
 use crate::stack::Progress;
 
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print what was removed as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 pub(super) async fn run(
+    args: Args,
     settings: &Settings,
     progress: &Terminal,
     cancel: &CancellationToken,
@@ -23,6 +32,14 @@ pub(super) async fn run(
         removal = remove_everything(&servers, progress) => removal,
     }?;
     progress.clear();
-    println!("{removal}");
+    if args.json {
+        let removed = removal.things().iter();
+        let removed: Vec<_> = removed
+            .map(|(kind, name)| serde_json::json!({ "kind": kind.to_string(), "name": name }))
+            .collect();
+        print_json(&serde_json::json!({ "removed": removed }))?;
+    } else {
+        print_line(removal)?;
+    }
     Ok(ExitCode::SUCCESS)
 }

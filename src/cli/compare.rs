@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::print_json;
+use super::output::{print, print_json};
 use super::results_args::ResultsArgs;
 use crate::pipeline::{Failure, exit};
 use crate::report::{
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if args.json {
         print_json(&compared)?;
     } else {
-        print!("{}", render_comparison(&compared));
+        print(render_comparison(&compared))?;
     }
     Ok(code(args, &compared))
 }

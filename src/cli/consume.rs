@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::print_json;
+use super::output::{print_json, print_line};
 use super::progress::Terminal;
 use crate::config::{RunId, Settings};
 use crate::pipeline::{ConsumeRequest, Failure, consume, exit};
@@ -50,7 +50,7 @@ pub(super) async fn run(
         print_json(&done)?;
     } else {
         let ms = |us: i64| crate::timeline::Nanos::from_micros(us).as_millis_f64();
-        println!(
+        print_line(format_args!(
             "topic {}, group {}: {} consumed, {} written, {:.0}/s, {} dead letters; transform p50 {:.2} ms, p99 {:.2} ms; write p50 {:.2} ms, p99 {:.2} ms",
             done.topic,
             done.group,
@@ -62,9 +62,12 @@ pub(super) async fn run(
             ms(done.transform.p99),
             ms(done.write.p50),
             ms(done.write.p99)
-        );
+        ))?;
         if done.dead_letters > 0 {
-            println!("dead letters: {}", args.dead_letters.display());
+            print_line(format_args!(
+                "dead letters: {}",
+                args.dead_letters.display()
+            ))?;
         }
     }
     Ok(ExitCode::from(if cancel.is_cancelled() {

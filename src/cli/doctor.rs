@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use console::style;
 
-use super::print_json;
+use super::output::{Output, print_json};
+use super::progress::Terminal;
 use crate::config::Settings;
 use crate::pipeline::{Failure, examine, exit};
-use crate::stack::Standing;
+use crate::stack::{Progress, Standing};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -16,11 +17,18 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, settings: &Settings) -> Result<ExitCode, Failure> {
+pub(super) async fn run(
+    args: Args,
+    settings: &Settings,
+    progress: &Terminal,
+) -> Result<ExitCode, Failure> {
+    progress.begin("examination");
     let parts = examine(settings).await;
+    progress.clear();
     if args.json {
         print_json(&parts)?;
     } else {
+        let mut out = Output::new();
         let width = parts.iter().map(|part| part.name.len()).max().unwrap_or(0);
         for part in &parts {
             let mark = match part.standing {
@@ -28,9 +36,9 @@ pub(super) async fn run(args: Args, settings: &Settings) -> Result<ExitCode, Fai
                 Standing::Later => style("·").dim(),
                 Standing::Bad => style("✗").red(),
             };
-            println!("{mark} {:width$}  {}", part.name, part.found);
+            out.line(format_args!("{mark} {:width$}  {}", part.name, part.found))?;
             if let Some(advice) = &part.advice {
-                println!("  {:width$}  {}", "", style(advice).yellow());
+                out.line(format_args!("  {:width$}  {}", "", style(advice).yellow()))?;
             }
         }
     }

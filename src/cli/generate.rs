@@ -1,12 +1,11 @@
 //! `generate`: the load alone.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use tokio_util::sync::CancellationToken;
 
 use super::load_args::LoadArgs;
-use super::print_json;
+use super::output::{Output, print_json, print_line};
 use super::progress::Terminal;
 use crate::config::{RunId, Settings};
 use crate::event::Generator;
@@ -54,7 +53,7 @@ pub(super) async fn run(
         print_json(&done)?;
     } else {
         let ms = |us: i64| crate::timeline::Nanos::from_micros(us).as_millis_f64();
-        println!(
+        print_line(format_args!(
             "run {}: {} events inserted, {:.0}/s, {} errors; commit p50 {:.2} ms, p99 {:.2} ms; schedule lag p99 {:.2} ms",
             done.run_id,
             done.inserted,
@@ -63,7 +62,7 @@ pub(super) async fn run(
             ms(done.commit.p50),
             ms(done.commit.p99),
             ms(done.schedule_lag.p99)
-        );
+        ))?;
     }
     Ok(ExitCode::from(if done.errors > 0 {
         exit::OBJECTIVE_MISSED
@@ -76,7 +75,7 @@ fn print_events(load: &LoadArgs, cancel: &CancellationToken) -> Result<(), Failu
     let Limit::Events(count) = load.limit() else {
         unreachable!("--dry-run and --duration exclude each other");
     };
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = Output::onto(std::io::BufWriter::new(std::io::stdout()));
     let rows = Generator::new(load.inserter.seed, jiff::Timestamp::now());
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     for row in rows.take(count) {
@@ -89,17 +88,10 @@ fn print_events(load: &LoadArgs, cancel: &CancellationToken) -> Result<(), Failu
             "id": row.id, "seq": row.seq, "event_type": row.event_type.as_str(),
             "aggregate_type": row.event_type.aggregate_type(), "aggregate_id": row.aggregate_id, "payload": payload,
         });
-        if let Err(error) = writeln!(out, "{line}") {
-            // Whoever reads has had enough, as "head" does.
-            return if error.kind() == std::io::ErrorKind::BrokenPipe {
-                Ok(())
-            } else {
-                Err(Failure::usage(error))
-            };
+        out.line(line)?;
+        if !out.is_read() {
+            break;
         }
     }
-    match out.flush() {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Failure::usage(error)),
-        _ => Ok(()),
-    }
+    out.flush()
 }

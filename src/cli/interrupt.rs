@@ -3,6 +3,8 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::output::tell;
+
 /// A token that is cancelled by the first signal.
 pub(super) fn watch() -> CancellationToken {
     let token = CancellationToken::new();
@@ -17,13 +19,13 @@ pub(super) fn watch() -> CancellationToken {
                 tokio::spawn(async move {
                     while signals.recv().await.is_some() {
                         if token.is_cancelled() {
-                            eprintln!(
-                                "interrupted again: leaving at once; \"cdc-bench cleanup\" removes what is left on external servers"
+                            tell(
+                                "interrupted again: leaving at once; \"cdc-bench cleanup\" removes what is left on external servers",
                             );
                             // Children are ended by the kernel with us.
                             std::process::exit(130);
                         }
-                        eprintln!("interrupted: cleaning up (once more to leave at once)");
+                        tell("interrupted: cleaning up (once more to leave at once)");
                         token.cancel();
                     }
                 });

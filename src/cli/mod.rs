@@ -1,5 +1,8 @@
 //! The command line: one file a subcommand, each with its arguments and the one function it calls.
 
+// Everything is said through `output`, which a closed pipe does not make panic.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod capture;
 mod capture_args;
 mod cleanup;
@@ -12,11 +15,13 @@ mod interrupt;
 mod load_args;
 mod logging;
 mod objective_args;
+mod output;
 mod progress;
 mod report;
 mod results_args;
 mod run;
 mod setup;
+mod shell;
 mod stack;
 mod sweep;
 mod tune;
@@ -46,7 +51,7 @@ const RUN_EXAMPLES: &str = "\
 Examples:
   cdc-bench run --events 10000                       10,000 events at 167 a second, each its own commit
   cdc-bench run --rate max --insert-batch 100        as fast as it goes, a hundred rows a transaction
-  cdc-bench run --connector-config max.batch.size=64 a setting of Debezium's, over the profile's
+  cdc-bench run --connector-config max.batch.size=64  a setting of Debezium's, over the profile's
   cdc-bench run --capture both --connector-profile stock
                                                      Debezium as it comes beside our own reader, on the same inserts
   POSTGRES_HOST=db KAFKA_BOOTSTRAP_SERVERS=kafka:9092 CONNECT_URL=http://connect:8083 \\
@@ -119,6 +124,31 @@ Examples:
   cdc-bench consume --idle-timeout 5                 what the topic holds, then stop
   cdc-bench consume --max 1000 --json                a thousand records; several of these share the work as one group";
 
+const CLEANUP_EXAMPLES: &str = "\
+Examples:
+  cdc-bench cleanup                                  on the stack that is kept
+  POSTGRES_HOST=db CONNECT_URL=http://connect:8083 MONGODB_URI=... KAFKA_BOOTSTRAP_SERVERS=kafka:9092 \\
+    cdc-bench cleanup --json                         on servers of your own, as a program reads it
+
+Only what is written in the table cdc_bench.ledger is removed.";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  cdc-bench doctor                                   what a run would start, or find at your servers
+  cdc-bench doctor --json                            the same for a program
+  POSTGRES_HOST=db cdc-bench doctor --stack external what is missing for servers of your own";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  cdc-bench completions bash > ~/.local/share/bash-completion/completions/cdc-bench
+  cdc-bench completions zsh > ~/.zfunc/_cdc-bench    with ~/.zfunc in fpath
+  cdc-bench completions fish > ~/.config/fish/completions/cdc-bench.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  cdc-bench man --dir ~/.local/share/man/man1        then: man cdc-bench, man cdc-bench-run
+  cdc-bench man --dir pages && man -l pages/cdc-bench-compare.1";
+
 const VERIFY_EXAMPLES: &str = "\
 Examples:
   cdc-bench verify                                   every row against every document
@@ -161,13 +191,14 @@ enum Command {
     #[command(after_help = COMPARE_EXAMPLES)]
     Compare(compare::Args),
     /// Servers that stay for later runs
-    #[command(subcommand)]
+    #[command(subcommand, after_help = stack::EXAMPLES)]
     Stack(stack::Action),
     /// Make tables, publication, slot, topic, connector and indexes; they stay until cleanup
     #[command(after_help = SETUP_EXAMPLES)]
     Setup(setup::Args),
     /// Remove what setup made, and what runs that were cut off have left
-    Cleanup,
+    #[command(after_help = CLEANUP_EXAMPLES)]
+    Cleanup(cleanup::Args),
     /// Read changes of tables out of the WAL, as JSON lines
     #[command(after_help = CAPTURE_EXAMPLES)]
     Capture(Box<capture::Args>),
@@ -181,7 +212,14 @@ enum Command {
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(verify::Args),
     /// Say what each part resolves to, and what to type where something is missing
+    #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(doctor::Args),
+    /// Print what a shell needs to complete commands and flags
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(shell::CompletionsArgs),
+    /// Write manual pages, one a command
+    #[command(after_help = MAN_EXAMPLES)]
+    Man(shell::ManArgs),
 }
 
 /// Parses the arguments, does what they ask, and says how it went.
@@ -189,7 +227,7 @@ enum Command {
 pub fn main() -> ExitCode {
     // What is set wins over the file.
     if let Err(error) = crate::config::load_env_file() {
-        eprintln!("error: {error}");
+        output::tell(format_args!("error: {error}"));
         return ExitCode::from(2);
     }
     let cli = Cli::parse();
@@ -202,7 +240,7 @@ pub fn main() -> ExitCode {
     {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
+            output::tell(format_args!("error: cannot start: {error}"));
             return ExitCode::from(3);
         }
     };
@@ -217,10 +255,10 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!(
+            output::tell(format_args!(
                 "{} {failure:#}",
                 console::style("error:").for_stderr().red().bold()
-            );
+            ));
             ExitCode::from(failure.exit_code())
         }
     }
@@ -240,20 +278,61 @@ async fn dispatch(
         Command::Compare(args) => compare::run(&args),
         Command::Stack(action) => stack::run(action, progress, &cancel).await,
         Command::Setup(args) => setup::run(args, &settings, progress, &cancel).await,
-        Command::Cleanup => cleanup::run(&settings, progress, &cancel).await,
+        Command::Cleanup(args) => cleanup::run(args, &settings, progress, &cancel).await,
         Command::Capture(args) => capture::run(*args, &settings, progress, &cancel).await,
         Command::Generate(args) => generate::run(args, &settings, progress, &cancel).await,
         Command::Consume(args) => consume::run(args, &settings, progress, &cancel).await,
         Command::Verify(args) => verify::run(args, &settings, progress, &cancel).await,
-        Command::Doctor(args) => doctor::run(args, &settings).await,
+        Command::Doctor(args) => doctor::run(args, &settings, progress).await,
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::man(&args),
     }
 }
 
-/// A result on stdout, for programs.
-fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    println!(
-        "{}",
-        serde_json::to_string_pretty(value).map_err(Failure::usage)?
-    );
-    Ok(())
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// A command and everything beneath it, with the words that call it.
+    fn all(command: &clap::Command, called: &str) -> Vec<(String, clap::Command)> {
+        let mut found = vec![(called.to_owned(), command.clone())];
+        for inner in command.get_subcommands() {
+            found.extend(all(inner, &format!("{called} {}", inner.get_name())));
+        }
+        found
+    }
+
+    #[test]
+    fn every_command_has_examples_that_it_takes() {
+        Cli::command().debug_assert();
+        for (called, command) in all(&Cli::command(), "cdc-bench") {
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            assert!(help.starts_with("Examples:\n"), "{called} has no examples");
+            let lines = help.lines().map(str::trim_start);
+            for line in lines.filter(|line| line.starts_with("cdc-bench ")) {
+                // What explains it stands behind two blanks; what follows it in a shell, behind a sign.
+                let example = line.split("  ").next().unwrap_or_default();
+                let words = example
+                    .split_whitespace()
+                    .take_while(|word| !["&&", ">", "|", "\\"].contains(word));
+                let parsed = Cli::try_parse_from(words);
+                assert!(parsed.is_ok(), "{called}: {example}: {parsed:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mistyped_flag_or_command_is_answered_with_the_right_one() {
+        let says = |args: &[&str]| {
+            let words = ["cdc-bench"].iter().chain(args);
+            Cli::try_parse_from(words).unwrap_err().to_string()
+        };
+        assert!(says(&["run", "--evnts", "5"]).contains("'--events'"));
+        assert!(says(&["compar", "a", "b"]).contains("'compare'"));
+        assert!(says(&["sweep", "--rate", "5"]).contains("'--rates'"));
+        assert!(says(&["run", "--capture", "debezim"]).contains("debezium"));
+    }
 }

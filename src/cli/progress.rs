@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::output::tell;
 use crate::pipeline::{LoadState, RunProgress};
 use crate::stack::Progress;
 
@@ -52,9 +53,9 @@ impl Terminal {
     /// A line above the bars.
     pub(crate) fn say(&self, line: &str) {
         if self.0.live {
-            self.0.bars.suspend(|| eprintln!("{line}"));
+            self.0.bars.suspend(|| tell(line));
         } else {
-            eprintln!("{line}");
+            tell(line);
         }
     }
 
@@ -111,7 +112,7 @@ impl Progress for Terminal {
         known.bar.set_message(detail.to_owned());
         if !self.0.live && known.said.elapsed() >= PLAIN_EVERY {
             known.said = Instant::now();
-            eprintln!("  {step}: {detail}");
+            tell(format_args!("  {step}: {detail}"));
         }
     }
 
@@ -156,10 +157,10 @@ impl RunProgress for Terminal {
                 let target = state
                     .target
                     .map_or_else(String::new, |target| format!(" of {target}"));
-                eprintln!(
+                tell(format_args!(
                     "  {}: {}{target} in the store  {text}",
                     state.phase, state.written
-                );
+                ));
             }
             return;
         }

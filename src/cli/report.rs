@@ -1,9 +1,9 @@
 //! `report`: a stored result again, in another form.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::output::print;
 use super::results_args::ResultsArgs;
 use crate::pipeline::Failure;
 use crate::report::{LATEST, Stored, csv, junit, markdown, page, render, write_whole};
@@ -56,9 +56,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     match &args.output {
         Some(file) => write_whole(file, text.as_bytes())?,
-        None => std::io::stdout()
-            .write_all(text.as_bytes())
-            .map_err(Failure::usage)?,
+        None => print(text)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,6 +11,7 @@ use super::connector_args::ConnectorArgs;
 use super::load_args::LoadArgs;
 use super::logging;
 use super::objective_args::ObjectiveArgs;
+use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::results_args::ResultsArgs;
 use crate::config::{RunId, Settings};
@@ -126,10 +127,10 @@ pub(super) async fn run(
         write_whole(copy, stored.json.as_bytes())?;
     }
     if args.json {
-        println!("{}", stored.json);
+        print_line(&stored.json)?;
     } else {
-        print!("{}", render(&report));
-        println!("\n{}", folder.path().display());
+        print(render(&report))?;
+        print_line(format_args!("\n{}", folder.path().display()))?;
     }
     Ok(ExitCode::from(code(&report)))
 }

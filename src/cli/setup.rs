@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
 use super::connector_args::ConnectorArgs;
-use super::print_json;
+use super::output::{print, print_json};
 use super::progress::Terminal;
 use crate::config::Settings;
 use crate::pipeline::{Failure, Servers, set_up};
@@ -37,7 +37,7 @@ pub(super) async fn run(
     if args.json {
         print_json(&made)?;
     } else {
-        print!("{made}");
+        print(made)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! `stack`: servers that stay for later runs.
 
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,29 +8,66 @@ use console::style;
 use tokio_util::sync::CancellationToken;
 
 use super::connector_args::key_value;
-use super::print_json;
+use super::output::{Output, print_json, print_line};
 use super::progress::Terminal;
 use crate::pipeline::{Failure, exit};
-use crate::stack::{self, Cache, KeptStack, LocalOptions, ServerStatus, StackError};
+use crate::stack::{self, Cache, KeptStack, LocalOptions, Progress, ServerStatus, StackError};
 
 /// How often a log is looked at that is followed.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  cdc-bench stack up && cdc-bench run                servers once, then runs that begin at once
+  cdc-bench stack status --json                      where they are and whether they answer
+  cdc-bench stack down                               ends them";
+
+const UP_EXAMPLES: &str = "\
+Examples:
+  cdc-bench stack up                                 servers of its own, in the background
+  cdc-bench stack up --foreground                    until Ctrl-C, as a service manager wants it
+  cdc-bench stack up --postgres-config synchronous_commit=off";
+
+const DOWN_EXAMPLES: &str = "\
+Examples:
+  cdc-bench stack down                               stops what stack up started, and removes its data";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  cdc-bench stack status                             exit code 0 where all of them answer, else 3
+  cdc-bench stack status --json";
+
+const LOGS_EXAMPLES: &str = "\
+Examples:
+  cdc-bench stack logs                               the last 50 lines of each server
+  cdc-bench stack logs connect -n 500                Connect's, with Debezium's own messages
+  cdc-bench stack logs kafka --follow                as they are written";
+
+const FETCH_EXAMPLES: &str = "\
+Examples:
+  cdc-bench stack fetch                              once with a network, for later without one
+  cdc-bench stack fetch --debezium                   the jars that docker-compose.yml mounts";
+
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
     /// Start servers that stay, so that later runs begin at once
+    #[command(after_help = UP_EXAMPLES)]
     Up(UpArgs),
     /// Stop them, and remove their data
+    #[command(after_help = DOWN_EXAMPLES)]
     Down,
     /// Say where they are and whether they answer
+    #[command(after_help = STATUS_EXAMPLES)]
     Status {
         /// Print it as JSON
         #[arg(long)]
         json: bool,
     },
     /// Print the servers' logs
+    #[command(after_help = LOGS_EXAMPLES)]
     Logs(LogArgs),
     /// Get the servers' files now, and start nothing
+    #[command(after_help = FETCH_EXAMPLES)]
     Fetch {
         /// Debezium's jars alone, and print their folder: docker-compose.yml mounts it
         #[arg(long)]
@@ -82,10 +119,13 @@ pub(super) async fn run(
         Action::Down => {
             match KeptStack::find(&cache) {
                 Some(kept) => {
-                    kept.down()?;
-                    println!("the stack is down, and its data removed");
+                    progress.begin("stopping servers");
+                    let down = tokio::task::spawn_blocking(move || kept.down()).await;
+                    progress.clear();
+                    down.map_err(Failure::server)??;
+                    print_line("the stack is down, and its data removed")?;
                 }
-                None => println!("no stack is up"),
+                None => print_line("no stack is up")?,
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -98,7 +138,7 @@ pub(super) async fn run(
         Action::Fetch { debezium: true } => {
             let plugins = stack::fetch_debezium(&cache, progress, cancel).await?;
             progress.clear();
-            println!("{}", plugins.display());
+            print_line(plugins.display())?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -121,31 +161,34 @@ async fn up(
             )
             .into());
         }
-        describe(&kept);
+        describe(&kept)?;
         return Ok(ExitCode::SUCCESS);
     }
     if args.foreground {
         let ready = |kept: &KeptStack| {
-            describe(kept);
+            if let Err(failure) = describe(kept) {
+                tracing::warn!(%failure, "servers are up, and nobody is told");
+            }
             progress.say("Ctrl-C stops it");
         };
         stack::keep(cache, &options, progress, cancel, ready).await?;
     } else {
         let kept = stack::up(cache, &options, progress, cancel).await?;
         progress.clear();
-        describe(&kept);
+        describe(&kept)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn describe(kept: &KeptStack) {
+fn describe(kept: &KeptStack) -> Result<(), Failure> {
+    let mut out = Output::new();
     for server in kept.servers() {
-        println!("{}", line(server));
+        out.line(line(server))?;
     }
-    println!(
+    out.line(format_args!(
         "for a shell, passwords included: {}",
         kept.environment_file().display()
-    );
+    ))
 }
 
 fn line(server: &ServerStatus) -> String {
@@ -182,7 +225,7 @@ async fn status(cache: &Cache, json: bool) -> Result<ExitCode, Failure> {
         if json {
             print_json(&serde_json::json!({ "up": false }))?;
         } else {
-            println!("no stack is up; \"cdc-bench stack up\" starts one");
+            print_line("no stack is up; \"cdc-bench stack up\" starts one")?;
         }
         return Ok(ExitCode::from(exit::SERVER));
     };
@@ -211,7 +254,8 @@ async fn status(cache: &Cache, json: bool) -> Result<ExitCode, Failure> {
             servers,
         })?;
     } else {
-        println!(
+        let mut out = Output::new();
+        out.line(format_args!(
             "up since {}, supervised by process {}{}",
             kept.since(),
             kept.supervisor(),
@@ -220,25 +264,25 @@ async fn status(cache: &Cache, json: bool) -> Result<ExitCode, Failure> {
             } else {
                 ""
             }
-        );
+        ))?;
         for state in &servers {
             let mark = if state.answers {
                 style("✓").green()
             } else {
                 style("✗").red()
             };
-            println!("{mark} {}", line(&state.server));
+            out.line(format_args!("{mark} {}", line(&state.server)))?;
             if let Some(problem) = &state.problem {
-                println!("    {}", style(problem).red());
+                out.line(format_args!("    {}", style(problem).red()))?;
             }
         }
         if let Some(reason) = kept.given_up() {
-            println!("{}", style(reason).red());
+            out.line(style(reason).red())?;
         }
-        println!(
+        out.line(format_args!(
             "for a shell, passwords included: {}",
             kept.environment_file().display()
-        );
+        ))?;
     }
     Ok(ExitCode::from(if well { 0 } else { exit::SERVER }))
 }
@@ -275,24 +319,24 @@ async fn logs(
         }
     }
     let prefix = tails.len() > 1;
+    let mut out = Output::new();
     for tail in &mut tails {
         let text = tail.rest()?;
         let lines: Vec<_> = text.lines().collect();
-        tail.print(&lines[lines.len().saturating_sub(args.lines)..], prefix)?;
+        let from = lines.len().saturating_sub(args.lines);
+        tail.print(&lines[from..], prefix, &mut out)?;
     }
-    if !args.follow {
-        return Ok(ExitCode::SUCCESS);
-    }
-    loop {
+    while args.follow && out.is_read() {
         tokio::select! {
             () = cancel.cancelled() => return Ok(ExitCode::from(exit::INTERRUPTED)),
             () = tokio::time::sleep(FOLLOW_EVERY) => {}
         }
         for tail in &mut tails {
             let text = tail.rest()?;
-            tail.print(&text.lines().collect::<Vec<_>>(), prefix)?;
+            tail.print(&text.lines().collect::<Vec<_>>(), prefix, &mut out)?;
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 impl Tail {
@@ -311,15 +355,13 @@ impl Tail {
         Ok(String::from_utf8_lossy(&bytes[..whole]).into_owned())
     }
 
-    fn print(&self, lines: &[&str], prefix: bool) -> Result<(), Failure> {
-        let mut out = std::io::stdout().lock();
+    fn print(&self, lines: &[&str], prefix: bool, out: &mut Output) -> Result<(), Failure> {
         for line in lines {
-            let written = if prefix {
-                writeln!(out, "{:<8} {} {line}", self.name, style("|").dim())
+            if prefix {
+                out.line(format_args!("{:<8} {} {line}", self.name, style("|").dim()))?;
             } else {
-                writeln!(out, "{line}")
-            };
-            written.map_err(Failure::usage)?;
+                out.line(line)?;
+            }
         }
         Ok(())
     }

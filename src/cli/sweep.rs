@@ -10,6 +10,7 @@ use super::connector_args::ConnectorArgs;
 use super::load_args::InserterArgs;
 use super::logging;
 use super::objective_args::ObjectiveArgs;
+use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::results_args::ResultsArgs;
 use crate::config::{RunId, Settings};
@@ -118,10 +119,10 @@ pub(super) async fn run(
     let page = sweep_page(&report).map_err(Failure::usage)?;
     folder.write("sweep.html", page.as_bytes())?;
     if args.json {
-        println!("{json}");
+        print_line(&json)?;
     } else {
-        print!("{}", render_sweep(&report));
-        println!("\n{}", folder.path().display());
+        print(render_sweep(&report))?;
+        print_line(format_args!("\n{}", folder.path().display()))?;
     }
     match failure {
         Some(failure) => Err(failure),

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::load_args::InserterArgs;
 use super::logging;
+use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::results_args::ResultsArgs;
 use crate::analysis::Targets;
@@ -28,7 +29,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u64).range(20..))]
     events: u64,
     /// Configurations that are left when halving ends
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     keep: u16,
     /// Runs of each side in the head-to-head of what is recommended with the defaults
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(2..=100))]
@@ -109,10 +110,10 @@ pub(super) async fn run(
     let json = serde_json::to_string_pretty(&report).map_err(Failure::usage)?;
     folder.write("tune.json", json.as_bytes())?;
     if args.json {
-        println!("{json}");
+        print_line(&json)?;
     } else {
-        print!("{}", render_tune(&report));
-        println!("\n{}", folder.path().display());
+        print(render_tune(&report))?;
+        print_line(format_args!("\n{}", folder.path().display()))?;
     }
     failure.map_or(Ok(ExitCode::SUCCESS), Err)
 }

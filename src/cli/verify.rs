@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use console::style;
 use tokio_util::sync::CancellationToken;
 
-use super::print_json;
+use super::output::{print, print_json};
 use super::progress::Terminal;
 use crate::config::{RunId, Settings};
 use crate::pipeline::{Failure, exit, setup::connect_postgres};
@@ -45,7 +45,7 @@ pub(super) async fn run(
     if args.json {
         print_json(&found)?;
     } else {
-        print!("{}", render(&found));
+        print(render(&found))?;
     }
     Ok(ExitCode::from(if found.is_match() {
         0

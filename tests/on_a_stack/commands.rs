@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::Test;
 use super::stack::{
-    TestStack, assert_complete, ended, open_folder, processes, small_run, until, with, with_id,
+    Ended, TestStack, assert_complete, ended, open_folder, processes, small_run, until, with,
+    with_id,
 };
 
 pub const TESTS: &[Test] = &[
@@ -34,6 +35,10 @@ pub const TESTS: &[Test] = &[
     ("an_existing_connector_is_used_as_it_is", existing_connector),
     ("without_connect_the_topic_is_taken_to_be_fed", no_connect),
     ("a_plain_user_can_run_it", plain_user),
+    (
+        "a_reader_who_has_had_enough_ends_a_command_quietly",
+        closed_pipe,
+    ),
 ];
 
 pub const LONG_TESTS: &[Test] = &[("memory_does_not_grow_with_the_number_of_events", memory)];
@@ -73,7 +78,9 @@ fn setup_and_cleanup(stack: &TestStack) {
     assert_eq!(stack.things(), before);
     // A second set-up after that is not tripped by what Connect remembers of the first connector.
     ended(with(stack.kept(), &["setup", "--json"])).json();
-    assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
+    let removed = ended(with(stack.kept(), &["cleanup", "--json"])).json();
+    let connector = serde_json::json!({ "kind": "connector", "name": "cdc-bench" });
+    assert!(removed["removed"].as_array().unwrap().contains(&connector));
     assert_eq!(stack.things(), before);
     stack.sql("DROP TABLE users_own");
     stack.delete_topics(&["users-own"]);
@@ -501,4 +508,32 @@ fn memory(stack: &TestStack) {
         many < few + 100,
         "{few} MiB for 10,000 events, {many} MiB for 200,000"
     );
+}
+
+/// `head` closes its end as soon as it has its lines.
+fn closed_pipe(stack: &TestStack) {
+    let pages = open_folder();
+    let pages = pages.path().to_str().unwrap();
+    for args in [
+        &["generate", "--events", "20000", "--dry-run"][..],
+        &["completions", "bash"],
+        &["stack", "status"],
+        &["stack", "logs", "--follow"],
+        &["doctor"],
+        &["man", "--dir", pages],
+    ] {
+        let mut child = with(stack.kept(), args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let ended = Ended::from(child.wait_with_output().unwrap());
+        assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
+        assert!(!ended.err.contains("panicked"), "{args:?}: {}", ended.err);
+    }
+    for page in ["cdc-bench", "cdc-bench-run", "cdc-bench-stack-up"] {
+        let page = std::fs::read_to_string(format!("{pages}/{page}.1")).unwrap();
+        assert!(page.contains(".SH SYNOPSIS") && page.contains("Examples:"));
+    }
 }

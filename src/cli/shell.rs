@@ -1,0 +1,48 @@
+//! `completions` and `man`: what a shell and a reader of manuals want to know of the commands.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use super::Cli;
+use super::output::{print, print_line};
+use crate::pipeline::Failure;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+pub(super) fn completions(args: &CompletionsArgs) -> Result<ExitCode, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "cdc-bench", &mut script);
+    print(String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ManArgs {
+    /// Folder of the pages, made where it is not there
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+}
+
+/// One page a command.
+pub(super) fn man(args: &ManArgs) -> Result<ExitCode, Failure> {
+    let written = std::fs::create_dir_all(&args.dir)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), &args.dir));
+    written.map_err(|error| {
+        let doing = format!("cannot write manual pages to {}", args.dir.display());
+        Failure::usage(anyhow::Error::new(error).context(doing))
+    })?;
+    print_line(format_args!(
+        "{}: man -l {}",
+        args.dir.display(),
+        args.dir.join("cdc-bench.1").display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
