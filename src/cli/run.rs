@@ -1,7 +1,9 @@
 //! `run`: the main job.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -15,7 +17,9 @@ use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::results_args::ResultsArgs;
 use crate::config::{RunId, Settings};
-use crate::pipeline::{Failure, RunRequest, exit, keep_report, run as run_pipeline};
+use crate::pipeline::{
+    Endpoint, Failure, Meters, RunRequest, exit, keep_report, run as run_pipeline,
+};
 use crate::report::{PathReport, Report, ResultFolder, Verdict, page, render, write_whole};
 
 /// How often each path has its turn, where the number is not given.
@@ -49,6 +53,9 @@ pub(super) struct Args {
     /// Copy of report.json
     #[arg(long, value_name = "FILE", env = "METRICS_FILE")]
     metrics_file: Option<PathBuf>,
+    /// Answer Prometheus at this address while the run goes on (GET /metrics), such as 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<SocketAddr>,
     /// Slow every event down by this much between its receipt and its write, to see that it is found
     #[arg(long, value_name = "MS", hide = true, value_parser = milliseconds)]
     inject_transform_delay: Option<Duration>,
@@ -91,6 +98,17 @@ pub(super) async fn run(
     let folder = ResultFolder::create(&args.results.results_dir, id.as_str())?;
     let log = folder.create_file("run.log")?;
     logging::into_file(log).map_err(Failure::usage)?;
+    let paths = args.capture.paths();
+    let (meters, endpoint) = match args.metrics_listen {
+        Some(address) => {
+            let meters = Arc::new(Meters::new(&id, &paths, args.load.rate));
+            let endpoint = Endpoint::listen(address, Arc::clone(&meters)).await;
+            let endpoint = endpoint.map_err(Failure::usage)?;
+            progress.say(&format!("metrics: http://{}/metrics", endpoint.address()));
+            (Some(meters), Some(endpoint))
+        }
+        None => (None, None),
+    };
     let request = RunRequest {
         id,
         settings,
@@ -100,7 +118,7 @@ pub(super) async fn run(
         connections: args.load.inserter.connections(),
         warmup: args.warmup,
         seed: args.load.inserter.seed,
-        paths: args.capture.paths(),
+        paths,
         rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
         connector: args.ours.request(args.connector),
         transform_delay: args.inject_transform_delay,
@@ -108,8 +126,10 @@ pub(super) async fn run(
         targets: args.objectives.targets(Some(args.min_throughput)),
         drain_timeout: Duration::from_secs(args.drain_timeout),
         folder: folder.clone(),
+        meters,
     };
     let outcome = run_pipeline(request, progress, cancel).await;
+    drop(endpoint);
     progress.clear();
     let report = match outcome {
         Ok(report) => report,

@@ -87,6 +87,7 @@ pub(super) async fn run(
             targets: Targets::default(),
             drain_timeout: Duration::from_secs(args.drain_timeout),
             folder: folder.clone(),
+            meters: None,
         },
         candidates: args.candidates.into(),
         events: args.events,

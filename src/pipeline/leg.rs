@@ -1,8 +1,10 @@
 //! A leg of a run: some paths follow the same events from set-up to drain. A run is one leg of all its paths, or, where
 //! they take turns, many legs of one path each.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +20,9 @@ use crate::load::{Limit, LoadSummary};
 use crate::report::Recorder;
 use crate::stack::Stack;
 use crate::timeline::{CapturePath, Clock, Joiner, Tally};
+
+/// How often the slots are looked at, where somebody asks for metrics.
+const METER_SLOTS_EVERY: Duration = Duration::from_secs(1);
 
 /// What every leg of a run works with.
 #[derive(Clone, Copy)]
@@ -85,6 +90,14 @@ pub(super) struct PathOutcome {
     pub(super) in_snapshot: bool,
 }
 
+/// Does what never ends beside what does.
+async fn beside<T>(work: impl Future<Output = T>, side: impl Future<Output = Infallible>) -> T {
+    tokio::select! {
+        done = work => done,
+        never = side => match never {},
+    }
+}
+
 /// Adds processor time to processor time.
 pub(super) fn add_used(sum: &mut Used, more: Used) {
     for (name, used) in more {
@@ -149,7 +162,11 @@ impl Course<'_> {
                 recorder,
                 request.transform_delay,
             );
-            let observer = Arc::new(observer);
+            let meters = request.meters.as_ref();
+            let observer = Arc::new(observer.metered(meters.map(|meters| meters.of_path(path))));
+            if let Some(meters) = meters {
+                meters.follow(path, Arc::clone(&observer));
+            }
             let followers =
                 Followers::start(request, servers, &route, &observer, self.clock).await?;
             paths.push(Path {
@@ -180,9 +197,13 @@ impl Course<'_> {
         let postgres = &self.servers.postgres;
         let began = circumstances::Reading::take(postgres).await;
         let idle = cpu::Reading::take(self.stack, postgres).await;
-        let load = phases.load().await?;
+        let mut metering = std::pin::pin!(self.meter_slots(&phases.paths));
+        let load = beside(phases.load(), metering.as_mut()).await?;
         let lags = slot_lags(postgres).await;
-        let drained = phases.drain().await?;
+        let drained = beside(phases.drain(), metering).await?;
+        if let Some(meters) = &self.request.meters {
+            meters.unfollow();
+        }
         let worked = cpu::Reading::take(self.stack, postgres).await;
         let circumstances = circumstances::Reading::take(postgres).await.since(&began);
         let after = self.marks(&phases.paths).await?;
@@ -219,6 +240,25 @@ impl Course<'_> {
             shared,
             circumstances,
         })
+    }
+
+    /// Tells the meters, where there are any, how far the slots are behind.
+    fn meter_slots(&self, paths: &[Path]) -> impl Future<Output = Infallible> + use<'_> {
+        let slot = |path: &Path| Some((path.route.path, path.route.slot.clone()?));
+        let slots: Vec<_> = paths.iter().filter_map(slot).collect();
+        let (meters, postgres) = (self.request.meters.as_ref(), &self.servers.postgres);
+        async move {
+            let Some(meters) = meters else {
+                return std::future::pending().await;
+            };
+            loop {
+                let lags = slot_lags(postgres).await;
+                let of = |(path, slot): &(CapturePath, String)| Some((*path, *lags.get(slot)?));
+                let lags: Vec<_> = slots.iter().filter_map(of).collect();
+                meters.slot_lags(&lags);
+                tokio::time::sleep(METER_SLOTS_EVERY).await;
+            }
+        }
     }
 
     /// What Connect does not tell is not so.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::metrics::HopMeters;
 use crate::analysis::SignedHistogram;
 use crate::config::RunId;
 use crate::consumer::{DeadLetter, StageObserver};
@@ -58,6 +59,8 @@ pub(crate) struct PathObserver {
     unmeasured: Mutex<HashMap<EventId, Stamp>>,
     /// Latencies since the load began, for the live line.
     live: Mutex<SignedHistogram>,
+    /// The same by hop, for whoever asks from outside.
+    meters: Option<HopMeters>,
     pub(crate) probes_written: AtomicU64,
     pub(crate) warmup_written: AtomicU64,
     /// Records put aside, whoever's they are.
@@ -84,12 +87,18 @@ impl PathObserver {
             recorder: Mutex::new(Some(recorder)),
             unmeasured: Mutex::default(),
             live: Mutex::default(),
+            meters: None,
             probes_written: AtomicU64::new(0),
             warmup_written: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
         }
+    }
+
+    /// Tells these as well.
+    pub(crate) fn metered(self, meters: Option<HopMeters>) -> Self {
+        Self { meters, ..self }
     }
 
     /// Our reader has a row of the outbox. True when it is a measured event.
@@ -110,8 +119,12 @@ impl PathObserver {
 
     fn finish(&self, joined: Option<Joined>) {
         let Some(event) = joined else { return };
-        if let Some(total) = event.stamps.hops().get(Hop::Total) {
+        let hops = event.stamps.hops();
+        if let Some(total) = hops.get(Hop::Total) {
             lock(&self.live).record(total);
+        }
+        if let Some(meters) = &self.meters {
+            meters.record(&hops);
         }
         // Cloned so that a recorder that is behind holds up this thread alone, not all of them.
         let recorder = lock(&self.recorder).clone();

@@ -1,5 +1,6 @@
 //! The main job: bring up, set up, warm up, load, follow, drain, verify, report, clean up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::SeedableRng;
@@ -14,7 +15,7 @@ use super::leg::{Course, Leg, PathOutcome, add_used};
 use super::observer::RunNames;
 use super::setup::{SourceNeeds, prepare_source};
 use super::summary::{self, Facts, PathFacts};
-use super::{ConnectorRequest, Failure, Kind, RunProgress, Servers, clean_up, exit};
+use super::{ConnectorRequest, Failure, Kind, Meters, RunProgress, Servers, clean_up, exit};
 use crate::analysis::Targets;
 use crate::config::{RunId, Settings};
 use crate::load::{Limit, LoadSummary, Rate};
@@ -58,6 +59,8 @@ pub struct RunRequest {
     pub drain_timeout: Duration,
     /// Folder of the result.
     pub folder: ResultFolder,
+    /// Where whoever watches reads the figures while the run goes on.
+    pub meters: Option<Arc<Meters>>,
 }
 
 impl RunRequest {

@@ -15,6 +15,7 @@ mod group;
 mod inputs;
 mod interrupts;
 mod load;
+mod metrics;
 mod outages;
 mod paths;
 mod proxy;
@@ -58,6 +59,7 @@ fn main() {
         results::TESTS,
         load::TESTS,
         series::TESTS,
+        metrics::TESTS,
     ]
     .concat();
     let stack = (!args.list).then(|| Arc::new(TestStack::up()));
