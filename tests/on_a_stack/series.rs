@@ -48,7 +48,12 @@ fn sweep(stack: &TestStack) {
             .iter()
             .map(|step| step["offered_per_s"].as_f64())
             .collect();
-        assert_eq!(offered, [Some(60.0), Some(120.0), None], "ascending");
+        // On a machine that is busy with something else the lowest rate may be too much, which says so.
+        let left_out = of_path["left_out"].as_array().unwrap();
+        let left_out: Vec<_> = left_out.iter().map(Value::as_f64).collect();
+        let (last, numbered) = offered.split_last().unwrap();
+        assert_eq!(*last, None, "max comes last");
+        assert_eq!([numbered, &left_out].concat(), [Some(60.0), Some(120.0)]);
         for step in steps {
             assert_eq!(
                 (&step["events"], &step["is_clean"]),
@@ -63,10 +68,12 @@ fn sweep(stack: &TestStack) {
             assert_eq!(step["total"], report["paths"][name]["hops"]["total"]);
             assert_eq!(step["offered_per_s"], report["run"]["rate_per_s"]);
         }
-        assert_eq!(of_path["saturation_per_s"], steps[2]["achieved_per_s"],);
-        assert_eq!(
-            of_path["no_knee"],
-            "it takes at least 4 rates, and this has 2"
+        let fastest = steps.last().unwrap();
+        assert_eq!(of_path["saturation_per_s"], fastest["achieved_per_s"]);
+        let no_knee = of_path["no_knee"].as_str().unwrap();
+        assert!(
+            no_knee.starts_with("it takes at least 4 rates"),
+            "{no_knee}"
         );
     }
     stack.assert_nothing_left("a sweep");
