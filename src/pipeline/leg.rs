@@ -14,7 +14,7 @@ use super::observer::{PathObserver, RunNames};
 use super::phases::Phases;
 use super::route::Route;
 use super::{Failure, RunProgress, RunRequest, Servers};
-use crate::load::{Limit, LoadSummary};
+use crate::load::{Limit, LoadSummary, Pace};
 use crate::report::Recorder;
 use crate::stack::Stack;
 use crate::timeline::{CapturePath, Clock, Joiner, Tally};
@@ -109,6 +109,12 @@ impl PathOutcome {
 }
 
 impl Course<'_> {
+    /// How fast every load goes.
+    pub(super) fn pace(&self) -> Pace {
+        let steered = self.progress.pace();
+        steered.unwrap_or_else(|| self.request.rate.into())
+    }
+
     /// Makes the paths ready and starts whoever follows them.
     pub(super) async fn begin(
         &self,

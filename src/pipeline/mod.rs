@@ -27,6 +27,7 @@ mod stages;
 mod summary;
 mod threads;
 
+use crate::load::Pace;
 use crate::stack::Progress;
 use crate::timeline::Nanos;
 
@@ -69,4 +70,9 @@ pub trait RunProgress: Progress {
 
     /// The events are through.
     fn load_over(&self);
+
+    /// By what whoever watches steers the load, where he may.
+    fn pace(&self) -> Option<Pace> {
+        None
+    }
 }

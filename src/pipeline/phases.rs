@@ -39,7 +39,7 @@ impl<'a> Phases<'a> {
             endpoint: &self.course.servers.endpoints.postgres,
             run_id: run_id.to_owned(),
             rows,
-            rate: request.rate,
+            pace: self.course.pace(),
             limit,
             insert_batch: request.insert_batch,
             connections: request.connections,
@@ -91,7 +91,7 @@ impl<'a> Phases<'a> {
         loop {
             let row: Option<OutboxRow> = rows.next();
             let one = LoadPlan {
-                rate: Rate::MAX,
+                pace: Rate::MAX.into(),
                 insert_batch: 1,
                 connections: 1,
                 ..self.plan(&self.leg.names.probe, row.into_iter(), Limit::Events(1))

@@ -245,6 +245,7 @@ async fn measured(
         circumstances: followed.circumstances,
         finished,
         server_restarts: stack.restarts(started_at),
+        steered: progress.pace().map_or_else(Vec::new, |pace| pace.changes()),
         clocks,
     }))
 }

@@ -14,7 +14,7 @@ use crate::analysis::{
     diagnose, violations,
 };
 use crate::broker::fetch_settings;
-use crate::load::LoadSummary;
+use crate::load::{Change, LoadSummary, Steering};
 use crate::report::{
     Counts, EventsByType, Incident, PathNames, PathRecording, PathReport, Report, RoundReport,
     RunInfo, SCHEMA, Verdict, Verification, seconds_between,
@@ -36,6 +36,8 @@ pub(super) struct Facts<'a> {
     pub(super) finished: Stamp,
     /// Servers of ours that ended by themselves, and when they were started again.
     pub(super) server_restarts: Vec<(String, jiff::Timestamp)>,
+    /// How the load was steered.
+    pub(super) steered: Vec<Change>,
     pub(super) clocks: Measured,
 }
 
@@ -355,8 +357,39 @@ fn incidents(facts: &Facts<'_>) -> Vec<Incident> {
         })
     });
     let mut incidents: Vec<_> = servers.chain(connectors).collect();
+    incidents.extend(steered(&facts.steered));
     incidents.sort_by_key(|incident| incident.at);
     incidents
+}
+
+/// When somebody paused the load or changed its rate.
+fn steered(changes: &[Change]) -> Vec<Incident> {
+    let of = |(number, change): (usize, &Change)| {
+        let (kind, what) = match change.steering {
+            Steering::Paused => {
+                let until = changes[number..]
+                    .iter()
+                    .find(|later| later.steering == Steering::Resumed);
+                let length = until.map(|resumed| {
+                    let span = resumed.happened.duration_since(change.happened);
+                    format!(" for {:.1} s", span.as_secs_f64())
+                });
+                let length = length.unwrap_or_default();
+                ("load_paused", format!("the load was paused{length}"))
+            }
+            Steering::Resumed => return None,
+            Steering::Rate { from, to } => (
+                "rate_changed",
+                format!("the load's rate was changed from {from} to {to} events a second"),
+            ),
+        };
+        Some(Incident {
+            at: change.happened,
+            kind: kind.to_owned(),
+            what,
+        })
+    };
+    changes.iter().enumerate().filter_map(of).collect()
 }
 
 /// What happened to the run besides its latency.
