@@ -10,6 +10,7 @@ mod generate;
 mod interrupt;
 mod load_args;
 mod logging;
+mod monitor;
 mod progress;
 mod report;
 mod results_args;
@@ -17,6 +18,7 @@ mod run;
 mod setup;
 mod stack;
 mod verify;
+mod watched;
 
 use std::process::ExitCode;
 
@@ -54,6 +56,14 @@ Examples:
   cdc-bench report --format markdown                 the same for a comment on a pull request
   cdc-bench report 20261124-101500-7f3a9c -f html -o page.html
   cdc-bench report cdc-bench-results/20261124-101500-7f3a9c --format junit -o objectives.xml";
+
+const MONITOR_EXAMPLES: &str = "\
+Examples:
+  cdc-bench monitor                                  the newest run under way, on its dashboard
+  ssh bench-host cdc-bench monitor --no-tui          the same from elsewhere, a line a second
+  cdc-bench monitor 20261124-101500-7f3a9c --json | jq .paths[0].total.p99_us
+
+It looks on: the run goes on when you leave, and it ends when the run ends.";
 
 const COMPARE_EXAMPLES: &str = "\
 Examples:
@@ -124,6 +134,9 @@ enum Command {
     /// The main job: bring up, register, warm up, load, follow, verify, report, clean up
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<run::Args>),
+    /// Look on at a run under way: its dashboard, from another terminal
+    #[command(after_help = MONITOR_EXAMPLES)]
+    Monitor(monitor::Args),
     /// Show a stored result: text, JSON, HTML, Markdown, JUnit, CSV
     #[command(after_help = REPORT_EXAMPLES)]
     Report(report::Args),
@@ -177,7 +190,7 @@ pub fn main() -> ExitCode {
         }
     };
     let outcome = runtime.block_on(async {
-        let cancel = interrupt::watch();
+        let cancel = interrupt::watch(&progress);
         dispatch(cli, &progress, cancel).await
     });
     progress.clear();
@@ -204,6 +217,7 @@ async fn dispatch(
     let settings = cli.endpoints.resolve();
     match cli.command {
         Command::Run(args) => run::run(*args, settings, progress, cancel).await,
+        Command::Monitor(args) => monitor::run(args, progress, &cancel).await,
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Stack(action) => stack::run(action, progress, &cancel).await,

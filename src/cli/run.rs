@@ -11,10 +11,12 @@ use super::load_args::LoadArgs;
 use super::logging;
 use super::progress::Terminal;
 use super::results_args::ResultsArgs;
+use super::watched::Watched;
 use crate::analysis::Targets;
 use crate::config::{RunId, Settings};
 use crate::pipeline::{Failure, RunRequest, exit, run as run_pipeline};
 use crate::report::{PathReport, Report, ResultFolder, Stored, Verdict, page, render, write_whole};
+use crate::stack::StackKind;
 use crate::timeline::CapturePath;
 
 /// How often each path has its turn, where the number is not given.
@@ -61,6 +63,9 @@ pub(super) struct Args {
     /// Let our reader look on beside Debezium, or not, to see what that costs
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on_or_off, hide = true, action = clap::ArgAction::Set)]
     observer: bool,
+    /// No dashboard: progress bars alone
+    #[arg(long)]
+    no_tui: bool,
     /// Print the report as JSON, and nothing else, to stdout
     #[arg(long)]
     json: bool,
@@ -121,11 +126,20 @@ pub(super) async fn run(
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
     // Before anything is made.
-    settings.endpoints()?;
+    let stack = match settings.endpoints()? {
+        Some(_) => StackKind::External,
+        None => settings.stack,
+    };
     let id = RunId::generate();
     let folder = ResultFolder::create(&args.results.results_dir, id.as_str())?;
     let log = folder.create_file("run.log")?;
     logging::into_file(log).map_err(Failure::usage)?;
+    let watched = Watched::begin(
+        progress,
+        (&id, stack, args.load.rate),
+        &folder,
+        !args.no_tui,
+    );
     let request = RunRequest {
         id,
         settings,
@@ -151,7 +165,8 @@ pub(super) async fn run(
         drain_timeout: Duration::from_secs(args.drain_timeout),
         folder: folder.clone(),
     };
-    let outcome = run_pipeline(request, progress, cancel).await;
+    let outcome = run_pipeline(request, &watched, cancel).await;
+    watched.end(outcome.as_ref());
     progress.clear();
     let report = match outcome {
         Ok(report) => report,

@@ -10,6 +10,8 @@ use super::circumstances::{self, Circumstances, slot_lags};
 use super::clocks::Clocks;
 use super::cpu::{self, Used};
 use super::followers::Followers;
+use super::gauge::Meters;
+use super::lookout::Lookout;
 use super::observer::{PathObserver, RunNames};
 use super::phases::Phases;
 use super::route::Route;
@@ -28,6 +30,7 @@ pub(super) struct Course<'a> {
     pub(super) publication: &'a str,
     pub(super) clocks: &'a Clocks,
     pub(super) recorder: &'a Recorder,
+    pub(super) meters: &'a Meters,
     pub(super) clock: Clock,
     pub(super) progress: &'a dyn RunProgress,
     pub(super) cancel: &'a CancellationToken,
@@ -169,11 +172,17 @@ impl Course<'_> {
 
     /// Sends the events and waits until they are through.
     pub(super) async fn go(&self, leg: &Leg, paths: Vec<Path>) -> Result<LegOutcome, Failure> {
-        let mut phases = Phases {
+        let lookout = Lookout::over(self.servers, self.stack, &paths);
+        let phases = Phases {
             course: *self,
             leg,
             paths,
+            seen: lookout.seen(),
         };
+        lookout.during(self.follow(leg, phases)).await
+    }
+
+    async fn follow(&self, leg: &Leg, mut phases: Phases<'_>) -> Result<LegOutcome, Failure> {
         let step = "first event through";
         self.progress.begin(step);
         phases.probe().await?;

@@ -13,8 +13,10 @@ mod environment;
 mod failure;
 mod feed;
 mod followers;
+mod gauge;
 mod ledger;
 mod leg;
+mod lookout;
 mod observer;
 mod phases;
 mod prepare;
@@ -27,6 +29,7 @@ mod stages;
 mod summary;
 mod threads;
 
+use crate::live::Figures;
 use crate::load::Pace;
 use crate::stack::Progress;
 use crate::timeline::Nanos;
@@ -70,6 +73,9 @@ pub trait RunProgress: Progress {
 
     /// The events are through.
     fn load_over(&self);
+
+    /// The run as it stands, several times a second while events are under way.
+    fn figures(&self, _: Figures) {}
 
     /// By what whoever watches steers the load, where he may.
     fn pace(&self) -> Option<Pace> {

@@ -10,6 +10,7 @@ use super::circumstances::Circumstances;
 use super::clocks::Clocks;
 use super::cpu::Used;
 use super::environment::Surroundings;
+use super::gauge::Meters;
 use super::leg::{Course, Leg, PathOutcome, add_used};
 use super::observer::RunNames;
 use super::setup::{SourceNeeds, prepare_source};
@@ -193,7 +194,8 @@ async fn measured(
         .await?;
     servers.kafka.create_topic(&probe_topic).await?;
     let clocks = Clocks::start(servers, &probe_topic, stack.has_one_clock(), clock).await?;
-    let recorder = Recorder::start(&request.folder, &request.paths)?;
+    let meters = Meters::new(&request.paths);
+    let recorder = Recorder::start(&request.folder, &request.paths, meters.listener())?;
     let course = Course {
         request,
         stack,
@@ -201,6 +203,7 @@ async fn measured(
         publication: &source.publication,
         clocks: &clocks,
         recorder: &recorder,
+        meters: &meters,
         clock,
         progress,
         cancel,

@@ -448,5 +448,15 @@ fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
             "the latencies hold these outages; the report's incidents say when",
         );
     }
+    let steered = steered(&facts.steered);
+    if !steered.is_empty() {
+        let what: Vec<_> = steered.into_iter().map(|incident| incident.what).collect();
+        findings.push(Finding::new(
+            None,
+            Severity::Warning,
+            what.join("; "),
+            "throughput and latencies are of all that together: compare with nothing but runs that were left alone",
+        ));
+    }
     findings
 }
