@@ -43,9 +43,9 @@ pub(super) async fn run(
         id: args.run_id.unwrap_or_else(RunId::generate),
         limit: args.load.limit(),
         rate: args.load.rate,
-        insert_batch: args.load.insert_batch(),
-        connections: args.load.connections(),
-        seed: args.load.seed,
+        insert_batch: args.load.inserter.insert_batch(),
+        connections: args.load.inserter.connections(),
+        seed: args.load.inserter.seed,
     };
     let postgres = stack::at_hand(settings)?.postgres()?;
     let done = generate(request, &postgres, progress, cancel).await?;
@@ -77,7 +77,7 @@ fn print_events(load: &LoadArgs, cancel: &CancellationToken) -> Result<(), Failu
         unreachable!("--dry-run and --duration exclude each other");
     };
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    let rows = Generator::new(load.seed, jiff::Timestamp::now());
+    let rows = Generator::new(load.inserter.seed, jiff::Timestamp::now());
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     for row in rows.take(count) {
         if cancel.is_cancelled() {

@@ -20,6 +20,13 @@ pub(super) struct LoadArgs {
         allow_negative_numbers = true
     )]
     pub(super) rate: Rate,
+    #[command(flatten)]
+    pub(super) inserter: InserterArgs,
+}
+
+/// By what means it is inserted.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct InserterArgs {
     /// Rows a transaction
     #[arg(long, value_name = "ROWS", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     insert_batch: u16,
@@ -38,7 +45,9 @@ impl LoadArgs {
             None => Limit::Events(self.events.unwrap_or(10_000)),
         }
     }
+}
 
+impl InserterArgs {
     pub(super) fn insert_batch(&self) -> usize {
         self.insert_batch.into()
     }

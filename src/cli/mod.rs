@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand, each with its arguments and the one function it calls.
 
 mod capture;
+mod capture_args;
 mod cleanup;
 mod compare;
 mod connector_args;
@@ -11,6 +12,7 @@ mod interrupt;
 mod load_args;
 mod logging;
 mod monitor;
+mod objective_args;
 mod progress;
 mod report;
 mod results_args;

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::capture_args::CaptureArgs;
 use super::connector_args::ConnectorArgs;
 use super::load_args::LoadArgs;
 use super::logging;
+use super::objective_args::ObjectiveArgs;
 use super::progress::Terminal;
 use super::results_args::ResultsArgs;
 use super::watched::Watched;
-use crate::analysis::Targets;
 use crate::config::{RunId, Settings};
 use crate::pipeline::{Failure, RunRequest, exit, run as run_pipeline};
 use crate::report::{PathReport, Report, ResultFolder, Stored, Verdict, page, render, write_whole};
 use crate::stack::StackKind;
-use crate::timeline::CapturePath;
 
 /// How often each path has its turn, where the number is not given.
 const ROUNDS: u32 = 10;
@@ -26,15 +26,8 @@ const ROUNDS: u32 = 10;
 pub(super) struct Args {
     #[command(flatten)]
     load: LoadArgs,
-    /// Capture paths: debezium, wal (our reader and producer), embedded (our reader, no Kafka), with commas; "both" is
-    /// debezium,wal. The objectives are for the first
-    #[arg(
-        long,
-        value_name = "PATHS",
-        default_value = "debezium",
-        value_parser = paths
-    )]
-    capture: CapturePaths,
+    #[command(flatten)]
+    capture: CaptureArgs,
     /// Let the paths take turns, a round after the other in shuffled order, instead of all at once
     #[arg(long)]
     interleave: bool,
@@ -69,21 +62,11 @@ pub(super) struct Args {
     /// Print the report as JSON, and nothing else, to stdout
     #[arg(long)]
     json: bool,
-    /// Objective: median of the total, ms
-    #[arg(long, value_name = "MS", default_value_t = 30.0)]
-    max_p50: f64,
-    /// Objective: 95th percentile of the total, ms
-    #[arg(long, value_name = "MS", default_value_t = 100.0)]
-    max_p95: f64,
-    /// Objective: 99th percentile of the total, ms
-    #[arg(long, value_name = "MS", default_value_t = 200.0)]
-    max_p99: f64,
+    #[command(flatten)]
+    objectives: ObjectiveArgs,
     /// Objective: average events a second
     #[arg(long, value_name = "RATE", default_value_t = 100.0)]
     min_throughput: f64,
-    /// Objective: success, percent
-    #[arg(long, value_name = "PERCENT", default_value_t = 99.9)]
-    min_success: f64,
 }
 
 /// Milliseconds, with or without a fraction.
@@ -98,25 +81,6 @@ fn on_or_off(text: &str) -> Result<bool, String> {
         "off" => Ok(false),
         _ => Err("expected on or off".to_owned()),
     }
-}
-
-/// At least one, none twice.
-#[derive(Debug, Clone)]
-struct CapturePaths(Vec<CapturePath>);
-
-fn paths(text: &str) -> Result<CapturePaths, String> {
-    if text == "both" {
-        return Ok(CapturePaths(vec![CapturePath::Debezium, CapturePath::Wal]));
-    }
-    let mut paths = Vec::new();
-    for name in text.split(',') {
-        let path: CapturePath = name.trim().parse().map_err(|e| format!("{e}"))?;
-        if paths.contains(&path) {
-            return Err(format!("{path} is named twice"));
-        }
-        paths.push(path);
-    }
-    Ok(CapturePaths(paths))
 }
 
 pub(super) async fn run(
@@ -145,23 +109,16 @@ pub(super) async fn run(
         settings,
         limit: args.load.limit(),
         rate: args.load.rate,
-        insert_batch: args.load.insert_batch(),
-        connections: args.load.connections(),
+        insert_batch: args.load.inserter.insert_batch(),
+        connections: args.load.inserter.connections(),
         warmup: args.warmup,
-        seed: args.load.seed,
-        paths: args.capture.0,
+        seed: args.load.inserter.seed,
+        paths: args.capture.paths(),
         rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
         connector: args.ours.request(args.connector),
         transform_delay: args.inject_transform_delay,
         observer: args.observer,
-        targets: Targets {
-            p50_ms: args.max_p50,
-            p95_ms: args.max_p95,
-            p99_ms: args.max_p99,
-            throughput_per_s: args.min_throughput,
-            success_percent: args.min_success,
-            ..Targets::default()
-        },
+        targets: args.objectives.targets(Some(args.min_throughput)),
         drain_timeout: Duration::from_secs(args.drain_timeout),
         folder: folder.clone(),
     };

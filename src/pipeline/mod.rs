@@ -41,7 +41,7 @@ pub use failure::{Failure, exit};
 pub use ledger::{Kind, Ledger};
 pub use prepare::{SetUp, set_up};
 pub use relay::{Destination, LineFormat, RelayRequest, relay};
-pub use run::{RunRequest, run};
+pub use run::{RunRequest, run, run_on};
 pub use servers::Servers;
 pub use stages::{ConsumeRequest, Consumed, GenerateRequest, Generated, consume, generate};
 

@@ -123,9 +123,8 @@ pub async fn run(
     progress: &dyn RunProgress,
     cancel: CancellationToken,
 ) -> Result<Report, Failure> {
-    let started_at = jiff::Timestamp::now();
     let stack = Stack::bring_up(&request.settings, progress, &cancel).await?;
-    let outcome = on_stack(&request, &stack, started_at, progress, &cancel).await;
+    let outcome = run_on(&request, &stack, progress, &cancel).await;
     if outcome
         .as_ref()
         .is_err_and(|failure| !failure.is_interrupt())
@@ -137,13 +136,17 @@ pub async fn run(
     outcome
 }
 
-async fn on_stack(
+/// The same on servers that are up, and stay so. What goes away with them is left on them.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_on(
     request: &RunRequest,
     stack: &Stack,
-    started_at: jiff::Timestamp,
     progress: &dyn RunProgress,
     cancel: &CancellationToken,
 ) -> Result<Report, Failure> {
+    let started_at = jiff::Timestamp::now();
     let servers = tokio::select! {
         () = cancel.cancelled() => return Err(Failure::interrupted()),
         servers = Servers::connect(stack.endpoints()) => servers?,

@@ -67,6 +67,8 @@ impl fmt::Display for StackKind {
 pub struct Stack {
     endpoints: Endpoints,
     origin: Origin,
+    /// Whether several runs follow each other on them.
+    several_runs: bool,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl Stack {
             return Ok(Self {
                 endpoints,
                 origin: Origin::External,
+                several_runs: false,
             });
         }
         let cache = Cache::open()?;
@@ -103,6 +106,7 @@ impl Stack {
             return Ok(Self {
                 endpoints: stack.endpoints.clone(),
                 origin: Origin::Compose(stack),
+                several_runs: false,
             });
         }
         if let Some(kept) = KeptStack::find(&cache) {
@@ -110,6 +114,7 @@ impl Stack {
                 return Ok(Self {
                     endpoints: kept.endpoints(),
                     origin: Origin::Kept(kept, claim),
+                    several_runs: false,
                 });
             }
             tracing::warn!(
@@ -121,6 +126,7 @@ impl Stack {
         Ok(Self {
             endpoints: local.endpoints.clone(),
             origin: Origin::OfItsOwn(local),
+            several_runs: false,
         })
     }
 
@@ -140,10 +146,19 @@ impl Stack {
         &self.endpoints
     }
 
-    /// Whether nobody else uses them, and all that is on them goes away with them.
+    /// The same for several runs, one after the other: each has names of its own and cleans up behind itself.
+    #[must_use]
+    pub fn for_several_runs(self) -> Self {
+        Self {
+            several_runs: true,
+            ..self
+        }
+    }
+
+    /// Whether one run alone uses them, and all that is on them goes away with it.
     #[must_use]
     pub fn exclusive(&self) -> bool {
-        matches!(self.origin, Origin::OfItsOwn(_) | Origin::Compose(_))
+        !self.several_runs && matches!(self.origin, Origin::OfItsOwn(_) | Origin::Compose(_))
     }
 
     /// Kafka's version, where we chose it.

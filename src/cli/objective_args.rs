@@ -1,0 +1,33 @@
+//! What has to be reached: the same flags wherever objectives are judged.
+
+use crate::analysis::Targets;
+
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct ObjectiveArgs {
+    /// Objective: median of the total, ms
+    #[arg(long, value_name = "MS", default_value_t = 30.0)]
+    max_p50: f64,
+    /// Objective: 95th percentile of the total, ms
+    #[arg(long, value_name = "MS", default_value_t = 100.0)]
+    max_p95: f64,
+    /// Objective: 99th percentile of the total, ms
+    #[arg(long, value_name = "MS", default_value_t = 200.0)]
+    max_p99: f64,
+    /// Objective: success, percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 99.9)]
+    min_success: f64,
+}
+
+impl ObjectiveArgs {
+    /// With a throughput to exceed, where one is asked.
+    pub(super) fn targets(&self, throughput_per_s: Option<f64>) -> Targets {
+        Targets {
+            p50_ms: self.max_p50,
+            p95_ms: self.max_p95,
+            p99_ms: self.max_p99,
+            throughput_per_s,
+            success_percent: self.min_success,
+            ..Targets::default()
+        }
+    }
+}
