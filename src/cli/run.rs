@@ -19,6 +19,8 @@ use crate::pipeline::{Failure, RunRequest, exit, run as run_pipeline};
 use crate::report::{PathReport, Report, ResultFolder, Stored, Verdict, page, render, write_whole};
 use crate::stack::StackKind;
 
+/// Events a second to exceed, where nothing else is asked.
+const MIN_THROUGHPUT: f64 = 100.0;
 /// How often each path has its turn, where the number is not given.
 const ROUNDS: u32 = 10;
 
@@ -64,9 +66,9 @@ pub(super) struct Args {
     json: bool,
     #[command(flatten)]
     objectives: ObjectiveArgs,
-    /// Objective: average events a second
-    #[arg(long, value_name = "RATE", default_value_t = 100.0)]
-    min_throughput: f64,
+    /// Objective: average events a second [default: 100; none with --profile]
+    #[arg(long, value_name = "RATE")]
+    min_throughput: Option<f64>,
 }
 
 /// Milliseconds, with or without a fraction.
@@ -100,15 +102,20 @@ pub(super) async fn run(
     logging::into_file(log).map_err(Failure::usage)?;
     let watched = Watched::begin(
         progress,
-        (&id, stack, args.load.rate),
+        (&id, stack, args.load.rate()),
         &folder,
         !args.no_tui,
     );
+    // A load by name may be slower than that by intention.
+    let is_named = args.load.is_named();
+    let min_throughput = args
+        .min_throughput
+        .or((!is_named).then_some(MIN_THROUGHPUT));
     let request = RunRequest {
         id,
         settings,
         limit: args.load.limit(),
-        rate: args.load.rate,
+        rate: args.load.rate(),
         insert_batch: args.load.inserter.insert_batch(),
         connections: args.load.inserter.connections(),
         warmup: args.warmup,
@@ -118,12 +125,12 @@ pub(super) async fn run(
         connector: args.ours.request(args.connector),
         transform_delay: args.inject_transform_delay,
         observer: args.observer,
-        targets: args.objectives.targets(Some(args.min_throughput)),
+        targets: args.objectives.targets(min_throughput),
         drain_timeout: Duration::from_secs(args.drain_timeout),
         folder: folder.clone(),
     };
     let outcome = run_pipeline(request, &watched, cancel).await;
-    watched.end(outcome.as_ref());
+    watched.over(outcome.as_ref());
     progress.clear();
     let report = match outcome {
         Ok(report) => report,

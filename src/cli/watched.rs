@@ -70,7 +70,7 @@ impl<'a> Watched<'a> {
     }
 
     /// The run has ended: the terminal is as it was, and what was said meanwhile stands there.
-    pub(super) fn end(mut self, outcome: Result<&Report, &Failure>) {
+    pub(super) fn over(mut self, outcome: Result<&Report, &Failure>) {
         self.board.over(|figures| match outcome {
             Ok(report) => {
                 figures.objectives.clone_from(&report.objectives);

@@ -23,6 +23,22 @@ impl Rate {
     /// As fast as the connections go.
     pub const MAX: Self = Self(None);
 
+    /// A whole number of events a second; zero is taken as one.
+    #[must_use]
+    pub fn whole(per_second: u32) -> Self {
+        Self(Some(u64::from(per_second.max(1)) * u64::from(SCALE)))
+    }
+
+    /// So many times as fast, up to the highest rate there is. [`Rate::MAX`] stays as it is.
+    #[must_use]
+    pub fn times(self, factor: u32) -> Self {
+        let highest = HIGHEST_PER_S * u64::from(SCALE);
+        Self(
+            self.0
+                .map(|micro| (micro * u64::from(factor.max(1))).min(highest)),
+        )
+    }
+
     /// Events a second, or `None` for [`Rate::MAX`].
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // at most 10^13: exact
@@ -294,6 +310,14 @@ mod tests {
             Some(Stamp(1_000 + 1_000_000_000_000_000_000))
         );
         assert_eq!(Schedule::new(Stamp(1_000), Rate::MAX).due(7), None);
+    }
+
+    #[test]
+    fn a_rate_times_a_factor_is_a_rate() {
+        assert_eq!(Rate::whole(33), rate("33"));
+        assert_eq!(rate("0.5").times(10), rate("5"));
+        assert_eq!(rate("9000000").times(2), rate("10000000"));
+        assert_eq!(Rate::MAX.times(3), Rate::MAX);
     }
 
     #[test]

@@ -17,6 +17,8 @@ use crate::load::{Limit, LoadPlan, LoadSummary, Rate, run_load};
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
 /// Between two readiness probes.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// Events a second of a warm-up, at least.
+const LEAST_WARMING: u32 = 100;
 /// How often the state of the load is looked at.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -142,12 +144,20 @@ impl<'a> Phases<'a> {
         }
         tracing::info!(step = "warm-up", "begins");
         let load = Arc::new(WarmupLoad::default());
+        // What is not measured need not take as long as what is.
+        let pace = match request.rate.per_second() {
+            Some(rate) if rate < f64::from(LEAST_WARMING) => Rate::whole(LEAST_WARMING).into(),
+            _ => course.pace(),
+        };
         let sent = run_load(
-            self.plan(
-                &self.leg.names.warmup,
-                self.generator(WARMUP_SEED),
-                Limit::Events(request.warmup),
-            ),
+            LoadPlan {
+                pace,
+                ..self.plan(
+                    &self.leg.names.warmup,
+                    self.generator(WARMUP_SEED),
+                    Limit::Events(request.warmup),
+                )
+            },
             course.clock,
             Arc::clone(&load) as Arc<_>,
             course.cancel.clone(),
