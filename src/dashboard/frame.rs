@@ -240,8 +240,10 @@ impl Canvas<'_> {
         let to_go = target - done;
         let left = match load.rate_per_s {
             _ if load.is_paused || to_go == 0 => String::new(),
-            Some(rate) => format!("  {} left", figures::time((to_go as f64 / rate).ceil())),
-            None => String::new(),
+            scheduled => match self.pace(scheduled) {
+                Some(pace) => format!("  {} left", figures::time((to_go as f64 / pace).ceil())),
+                None => String::new(),
+            },
         };
         let text = format!(
             " {} of {}  {:.0} %  {} to go{left}  at {rate} ",
@@ -258,6 +260,14 @@ impl Canvas<'_> {
             Span::styled("─".repeat(room - cells), theme.dim()),
             Span::raw(text),
         ])
+    }
+
+    /// Events a second that the rest will take: as scheduled, or as the slowest path has them, where that is less.
+    fn pace(&self, scheduled: Option<f64>) -> Option<f64> {
+        let paths = self.snapshot.figures.paths.iter();
+        let rates = paths.map(|path| path.throughput.average_per_s);
+        let reached = rates.filter(|rate| *rate > 0.0);
+        reached.chain(scheduled).min_by(f64::total_cmp)
     }
 
     fn foot(&self) -> Line<'static> {
