@@ -6,6 +6,7 @@ mod cleanup;
 mod compare;
 mod connector_args;
 mod consume;
+mod demo;
 mod doctor;
 mod generate;
 mod interrupt;
@@ -45,6 +46,7 @@ Exit codes: 0 all objectives met; 1 an objective missed; 2 usage; 3 a server is 
 const RUN_EXAMPLES: &str = "\
 Examples:
   cdc-bench run --events 10000                       10,000 events at 167 a second, each its own commit
+  cdc-bench run --profile stress                     1,000 events at 33 a second
   cdc-bench run --rate max --insert-batch 100        as fast as it goes, a hundred rows a transaction
   cdc-bench run --connector-config max.batch.size=64 a setting of Debezium's, over the profile's
   cdc-bench run --capture both --connector-profile stock
@@ -66,6 +68,16 @@ Examples:
   cdc-bench monitor 20261124-101500-7f3a9c --json | jq .paths[0].total.p99_us
 
 It looks on: the run goes on when you leave, and it ends when the run ends.";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  cdc-bench demo --pause                             four acts; the speaker goes on by Enter
+  cdc-bench demo --speed 10x                         a rehearsal
+  cdc-bench demo --with-fault                        and an act in which Connect is killed, and comes back
+  cdc-bench demo --acts warm-up,extreme --with-fault=store
+
+An act is a run with a result of its own (report.html in its folder); the last lines sum them up.
+Exit codes: 0 every event of every act is in the store; 2 usage; 3 a server is missing; 4 data lost or differing.";
 
 const COMPARE_EXAMPLES: &str = "\
 Examples:
@@ -136,6 +148,9 @@ enum Command {
     /// The main job: bring up, register, warm up, load, follow, verify, report, clean up
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<run::Args>),
+    /// Show the pipeline to people: acts of 10, 100, 1,000 and 10,000 events on one stack
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(demo::Args),
     /// Look on at a run under way: its dashboard, from another terminal
     #[command(after_help = MONITOR_EXAMPLES)]
     Monitor(monitor::Args),
@@ -219,6 +234,7 @@ async fn dispatch(
     let settings = cli.endpoints.resolve();
     match cli.command {
         Command::Run(args) => run::run(*args, settings, progress, cancel).await,
+        Command::Demo(args) => demo::run(args, settings, progress, cancel).await,
         Command::Monitor(args) => monitor::run(args, progress, &cancel).await,
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),

@@ -2,6 +2,7 @@
 //! reader's light or dark scheme and prints.
 
 mod comparison;
+mod demo;
 mod pictures;
 mod plot;
 
@@ -16,6 +17,7 @@ use crate::analysis::{Digest, Finding, HopStatistics, PathDigest, Severity, Trav
 use crate::timeline::{Hop, Stamp};
 
 pub use comparison::comparison_page;
+pub use demo::demo_page;
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
