@@ -27,6 +27,7 @@ mod skew;
 mod snapshot;
 mod stack;
 mod tls;
+mod watching;
 
 use std::sync::Arc;
 
@@ -56,6 +57,7 @@ fn main() {
         group::TESTS,
         results::TESTS,
         load::TESTS,
+        watching::TESTS,
     ]
     .concat();
     let stack = (!args.list).then(|| Arc::new(TestStack::up()));
