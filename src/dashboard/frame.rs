@@ -220,12 +220,20 @@ impl Canvas<'_> {
     )] // counts of events far below 2^53, cells of a line
     fn progress(&self, width: u16) -> Line<'static> {
         let (load, theme) = (&self.snapshot.figures.load, self.theme);
+        let is_drawn = !self.snapshot.figures.paths.is_empty();
+        if is_drawn && !self.snapshot.step.is_empty() {
+            // Events are through, or the run is being ended.
+            return Line::from(vec![
+                Span::styled(" ▸ ", theme.lit()),
+                Span::styled(self.snapshot.step.clone(), theme.strong()),
+            ]);
+        }
         let rate = match load.rate_per_s {
             Some(rate) => figures::rate(rate),
             None => "max".to_owned(),
         };
         let Some(target) = load.target.filter(|target| *target > 0) else {
-            if self.snapshot.figures.paths.is_empty() {
+            if !is_drawn {
                 return Line::raw("");
             }
             let text = format!(

@@ -323,6 +323,14 @@ shows!(
 );
 
 #[test]
+fn one_path_being_ended_80x24() {
+    let mut snapshot = running(ONE);
+    snapshot.figures.load.is_paused = true;
+    snapshot.step = "stopping servers".to_owned();
+    insta::assert_snapshot!(screen(&snapshot, &STEERING, SMALL));
+}
+
+#[test]
 fn setting_up_80x24() {
     let mut snapshot = running(&[]);
     snapshot.figures = Figures::default();

@@ -22,7 +22,7 @@ pub(super) struct Lookout<'a> {
     servers: &'a Servers,
     stack: &'a Stack,
     since: jiff::Timestamp,
-    posts: Vec<WatchedPath>,
+    paths: Vec<WatchedPath>,
     seen: Arc<Mutex<Sight>>,
 }
 
@@ -64,7 +64,7 @@ impl<'a> Lookout<'a> {
             servers,
             stack,
             since: jiff::Timestamp::now(),
-            posts: paths.iter().map(watched).collect(),
+            paths: paths.iter().map(watched).collect(),
             seen: Arc::default(),
         }
     }
@@ -99,21 +99,21 @@ impl<'a> Lookout<'a> {
             answer(self.connectors()),
             answer(self.servers.store.identity()),
         );
-        let lags = self.posts.iter().zip(kafka.as_deref().unwrap_or_default());
-        let lags = lags.map(|(post, records)| {
+        let lags = self.paths.iter().zip(kafka.as_deref().unwrap_or_default());
+        let lags = lags.map(|(path, records)| {
             let slots = slots.as_ref().ok();
-            let slot = post
+            let slot = path
                 .slot
                 .as_ref()
                 .and_then(|slot| slots?.get(slot).copied());
-            (post.path, (slot, *records))
+            (path.path, (slot, *records))
         });
         let lags = lags.collect();
         let mut servers = vec![("postgres", slots.err())];
-        if self.posts.iter().any(|post| post.backlog.is_some()) {
+        if self.paths.iter().any(|path| path.backlog.is_some()) {
             servers.push(("kafka", kafka.err()));
         }
-        if self.posts.iter().any(|post| post.connector.is_some()) {
+        if self.paths.iter().any(|path| path.connector.is_some()) {
             servers.push(("connect", connect.err()));
         }
         let product = store.as_ref().ok().map(|identity| identity.name.clone());
@@ -134,8 +134,8 @@ impl<'a> Lookout<'a> {
     /// In the order of the paths.
     async fn backlogs(&self) -> Result<Vec<Option<u64>>, crate::broker::BrokerError> {
         let mut records = Vec::new();
-        for post in &self.posts {
-            records.push(match &post.backlog {
+        for path in &self.paths {
+            records.push(match &path.backlog {
                 Some(backlog) => backlog.records().await?,
                 None => None,
             });
@@ -147,7 +147,7 @@ impl<'a> Lookout<'a> {
         let Some(connect) = &self.servers.connect else {
             return Ok(());
         };
-        for name in self.posts.iter().filter_map(|post| post.connector.as_ref()) {
+        for name in self.paths.iter().filter_map(|path| path.connector.as_ref()) {
             let status = connect.status(name).await.map_err(|e| e.to_string())?;
             if let Some(failure) = status.failure() {
                 return Err(failure);

@@ -460,3 +460,33 @@ fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
     }
     findings
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Pace, Rate};
+
+    #[test]
+    fn a_pause_is_one_incident_with_its_length_and_a_change_of_rate_says_from_what() {
+        let pace = Pace::from(Rate::whole(100));
+        pace.toggle_pause();
+        pace.toggle_pause();
+        pace.set_rate(Rate::whole(200));
+        pace.toggle_pause();
+        let incidents = steered(&pace.changes());
+        let said: Vec<_> = incidents
+            .iter()
+            .map(|incident| (incident.kind.as_str(), incident.what.as_str()))
+            .collect();
+        let expected = [
+            ("load_paused", "the load was paused for 0.0 s"),
+            (
+                "rate_changed",
+                "the load's rate was changed from 100 to 200 events a second",
+            ),
+            // It was, to the end.
+            ("load_paused", "the load was paused"),
+        ];
+        assert_eq!(said, expected);
+    }
+}
