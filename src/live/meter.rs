@@ -84,7 +84,7 @@ impl PathMeter {
         let at = |q| total.quantile(q).round_micros();
         PathState {
             throughput: Rates {
-                now_per_s: self.seconds.just_over(now),
+                now_per_s: f64::from(self.throughput.just_over(now)),
                 average_per_s,
                 peak_per_s,
             },
@@ -211,13 +211,6 @@ impl Seconds {
     fn until(&mut self, now: Stamp) -> Vec<Second> {
         self.turn(now);
         self.over.iter().copied().collect()
-    }
-
-    /// Events in the second that was over last.
-    #[allow(clippy::cast_precision_loss)] // a second's events
-    fn just_over(&mut self, now: Stamp) -> f64 {
-        self.turn(now);
-        self.over.back().map_or(0.0, |second| second.written as f64)
     }
 }
 
