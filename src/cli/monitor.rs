@@ -53,7 +53,7 @@ pub(super) async fn run(
     }
     if live::read(&folder).is_none() {
         terminal.say(&format!(
-            "run {} is over; \"cdc-bench report {}\" shows its result",
+            "run {} is over; where it has a result, \"cdc-bench report {}\" shows it",
             first.run,
             folder.display()
         ));
