@@ -16,6 +16,8 @@
 //! | [`timeline`] | stamps, hops, clocks and their offsets, the joining of an event's stamps |
 //! | `analysis` | percentiles, objectives, diagnosis, comparison |
 //! | `report` | a result's files, read back, and as text, JSON, HTML, Markdown, JUnit, CSV |
+//! | `live` | a run as it stands while it goes on |
+//! | `dashboard` | the same on a terminal |
 //! | `stack` | where the servers come from: external, compose, local |
 //! | `pipeline` | one run from set-up to clean-up |
 //!
@@ -36,9 +38,13 @@ pub mod config;
 #[cfg(feature = "bench")]
 pub mod consumer;
 #[cfg(feature = "bench")]
+pub mod dashboard;
+#[cfg(feature = "bench")]
 pub mod debezium;
 #[cfg(feature = "bench")]
 pub mod json;
+#[cfg(feature = "bench")]
+pub mod live;
 #[cfg(feature = "bench")]
 pub mod load;
 #[cfg(feature = "bench")]

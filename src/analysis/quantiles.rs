@@ -1,7 +1,5 @@
 //! Quantiles per hop, from HdrHistogram, with negative spans kept as what they are.
 
-use std::collections::BTreeMap;
-
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
@@ -219,7 +217,8 @@ impl HopStatistics {
 #[derive(Debug, Clone)]
 pub struct PathStatistics {
     path: CapturePath,
-    hops: BTreeMap<Hop, SignedHistogram>,
+    /// By [`Hop::index`]; those that no event had are empty.
+    hops: [SignedHistogram; Hop::ALL.len()],
     from_schedule: SignedHistogram,
     until_captured: SignedHistogram,
     tail: Tail,
@@ -234,7 +233,7 @@ impl PathStatistics {
     pub fn new(path: CapturePath) -> Self {
         Self {
             path,
-            hops: BTreeMap::new(),
+            hops: Default::default(),
             from_schedule: SignedHistogram::default(),
             until_captured: SignedHistogram::default(),
             tail: Tail::default(),
@@ -253,7 +252,7 @@ impl PathStatistics {
     pub fn record(&mut self, event: &Joined) {
         let hops = event.stamps.hops();
         for (hop, span) in hops.iter() {
-            self.hops.entry(hop).or_default().record(span);
+            self.hops[hop.index()].record(span);
         }
         self.tail.record(&hops);
         if self.last_write != Some(event.stamps.t5) {
@@ -273,8 +272,8 @@ impl PathStatistics {
 
     /// Adds the events of another part of the path's run.
     pub fn add(&mut self, other: &Self) {
-        for (hop, spans) in &other.hops {
-            self.hops.entry(*hop).or_default().add(spans);
+        for (ours, theirs) in self.hops.iter_mut().zip(&other.hops) {
+            ours.add(theirs);
         }
         self.from_schedule.add(&other.from_schedule);
         self.until_captured.add(&other.until_captured);
@@ -285,7 +284,7 @@ impl PathStatistics {
     /// One hop, if any event had it.
     #[must_use]
     pub fn hop(&self, hop: Hop) -> Option<&SignedHistogram> {
-        self.hops.get(&hop)
+        Some(&self.hops[hop.index()]).filter(|spans| spans.count() > 0)
     }
 
     fn below_zero(&self, hop: Hop) -> u64 {
@@ -314,8 +313,9 @@ impl PathStatistics {
     pub fn negatives(&self, bound: impl Fn(Hop) -> Option<Nanos>) -> (u64, u64) {
         let races = self.path.races();
         let mut sum = (0, 0);
-        for (hop, spans) in self.hops.iter().filter(|(hop, _)| !races.contains(hop)) {
-            let beyond = bound(*hop).map_or(0, |bound| spans.negatives_beyond(bound));
+        let hops = Hop::ALL.into_iter().zip(&self.hops);
+        for (hop, spans) in hops.filter(|(hop, _)| !races.contains(hop)) {
+            let beyond = bound(hop).map_or(0, |bound| spans.negatives_beyond(bound));
             sum.0 += beyond;
             sum.1 += spans.negatives() - beyond;
         }

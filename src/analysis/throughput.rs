@@ -39,6 +39,16 @@ impl ThroughputMeter {
         self.seconds[second] += 1;
     }
 
+    /// Events in the last of those seconds that was over at `now`.
+    #[must_use]
+    pub fn just_over(&self, now: Stamp) -> u32 {
+        let Some(first) = self.first else { return 0 };
+        let second = usize::try_from((now.0 - first.0) / SECOND_NS).unwrap_or(0);
+        let last = second.checked_sub(1);
+        last.and_then(|last| self.seconds.get(last).copied())
+            .unwrap_or(0)
+    }
+
     /// The rates so far.
     #[must_use]
     pub fn throughput(&self) -> Throughput {
@@ -88,6 +98,9 @@ mod tests {
             let t0 = n * 10_000_000;
             meter.record(Stamp(t0), Stamp(t0 + 5_000_000));
         }
+        assert_eq!(meter.just_over(Stamp(2_500_000_000)), 100);
+        assert_eq!(meter.just_over(Stamp(500_000_000)), 0, "none is over");
+        assert_eq!(meter.just_over(Stamp(9_000_000_000)), 0, "none came");
         let rates = meter.throughput();
         assert!((rates.average_per_s - 100.2).abs() < 0.5, "{rates:?}");
         assert!((rates.peak_per_s - 100.0).abs() < f64::EPSILON, "{rates:?}");

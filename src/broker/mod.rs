@@ -3,12 +3,14 @@
 //! Every function takes a [`rdkafka::ClientConfig`] with the addresses and credentials in it, and adds what it needs.
 
 mod admin;
+mod backlog;
 mod clock;
 mod membership;
 mod publisher;
 mod records;
 
 pub use admin::{Admin, TopicState};
+pub use backlog::Backlog;
 pub use clock::BrokerClock;
 pub use membership::Assignments;
 pub use publisher::{Delivered, Publisher};

@@ -16,6 +16,7 @@ use rdkafka::message::{Message, Timestamp};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
+use super::backlog::Backlog;
 use super::membership::{Assignments, Membership};
 use super::{BrokerError, bootstrap_of};
 use crate::consumer::{Record, RecordBatch, RecordSource};
@@ -68,6 +69,7 @@ pub struct Records {
     queue: mpsc::Receiver<RecordBatch>,
     consumer: Arc<BaseConsumer<Membership>>,
     topic: String,
+    backlog: Backlog,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -132,6 +134,7 @@ impl Records {
             .map_err(|e| failed(e.to_string()))?;
         Ok(Self {
             queue,
+            backlog: Backlog::of(&consumer, &topic, base),
             consumer,
             topic,
             stopping,
@@ -143,6 +146,12 @@ impl Records {
     #[must_use]
     pub fn assignments(&self) -> Assignments {
         self.consumer.context().assignments()
+    }
+
+    /// How far we are behind the topic.
+    #[must_use]
+    pub fn backlog(&self) -> Backlog {
+        self.backlog.clone()
     }
 
     /// Commits what was written and leaves the group.

@@ -41,7 +41,7 @@ pub(super) async fn run(
     let request = GenerateRequest {
         id: args.run_id.unwrap_or_else(RunId::generate),
         limit: args.load.limit(),
-        rate: args.load.rate,
+        rate: args.load.rate(),
         insert_batch: args.load.inserter.insert_batch(),
         connections: args.load.inserter.connections(),
         seed: args.load.inserter.seed,

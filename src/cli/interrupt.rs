@@ -4,9 +4,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::output::tell;
+use super::progress::Terminal;
 
 /// A token that is cancelled by the first signal.
-pub(super) fn watch() -> CancellationToken {
+pub(super) fn watch(terminal: &Terminal) -> CancellationToken {
     let token = CancellationToken::new();
     for kind in [
         SignalKind::interrupt(),
@@ -15,17 +16,18 @@ pub(super) fn watch() -> CancellationToken {
     ] {
         match signal(kind) {
             Ok(mut signals) => {
-                let token = token.clone();
+                let (token, terminal) = (token.clone(), terminal.clone());
                 tokio::spawn(async move {
                     while signals.recv().await.is_some() {
                         if token.is_cancelled() {
+                            crate::dashboard::restore();
                             tell(
                                 "interrupted again: leaving at once; \"cdc-bench cleanup\" removes what is left on external servers",
                             );
                             // Children are ended by the kernel with us.
                             std::process::exit(130);
                         }
-                        tell("interrupted: cleaning up (once more to leave at once)");
+                        terminal.say("interrupted: cleaning up (once more to leave at once)");
                         token.cancel();
                     }
                 });

@@ -9,11 +9,13 @@ mod cleanup;
 mod compare;
 mod connector_args;
 mod consume;
+mod demo;
 mod doctor;
 mod generate;
 mod interrupt;
 mod load_args;
 mod logging;
+mod monitor;
 mod objective_args;
 mod output;
 mod progress;
@@ -26,6 +28,7 @@ mod stack;
 mod sweep;
 mod tune;
 mod verify;
+mod watched;
 
 use std::process::ExitCode;
 
@@ -50,6 +53,7 @@ Exit codes: 0 all objectives met; 1 an objective missed; 2 usage; 3 a server is 
 const RUN_EXAMPLES: &str = "\
 Examples:
   cdc-bench run --events 10000                       10,000 events at 167 a second, each its own commit
+  cdc-bench run --profile stress                     1,000 events at 33 a second
   cdc-bench run --rate max --insert-batch 100        as fast as it goes, a hundred rows a transaction
   cdc-bench run --connector-config max.batch.size=64  a setting of Debezium's, over the profile's
   cdc-bench run --capture both --connector-profile stock
@@ -63,6 +67,24 @@ Examples:
   cdc-bench report --format markdown                 the same for a comment on a pull request
   cdc-bench report 20261124-101500-7f3a9c -f html -o page.html
   cdc-bench report cdc-bench-results/20261124-101500-7f3a9c --format junit -o objectives.xml";
+
+const MONITOR_EXAMPLES: &str = "\
+Examples:
+  cdc-bench monitor                                  the newest run under way, on its dashboard
+  ssh bench-host cdc-bench monitor --no-tui          the same from elsewhere, a line a second
+  cdc-bench monitor 20261124-101500-7f3a9c --json | jq .paths[0].total.p99_us
+
+It looks on: the run goes on when you leave, and it ends when the run ends.";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  cdc-bench demo --pause                             four acts; the speaker goes on by Enter
+  cdc-bench demo --speed 10x                         a rehearsal
+  cdc-bench demo --with-fault                        and an act in which Connect is killed, and comes back
+  cdc-bench demo --acts warm-up,extreme --with-fault=store
+
+An act is a run with a result of its own (report.html in its folder); the last lines sum them up.
+Exit codes: 0 every event of every act is in the store; 2 usage; 3 a server is missing; 4 data lost or differing.";
 
 const COMPARE_EXAMPLES: &str = "\
 Examples:
@@ -184,6 +206,12 @@ enum Command {
     /// Find what to set: Debezium's and our consumer's settings, p99 against processor time, and the gain
     #[command(after_help = TUNE_EXAMPLES)]
     Tune(Box<tune::Args>),
+    /// Show the pipeline to people: acts of 10, 100, 1,000 and 10,000 events on one stack
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(demo::Args),
+    /// Look on at a run under way: its dashboard, from another terminal
+    #[command(after_help = MONITOR_EXAMPLES)]
+    Monitor(monitor::Args),
     /// Show a stored result: text, JSON, HTML, Markdown, JUnit, CSV
     #[command(after_help = REPORT_EXAMPLES)]
     Report(report::Args),
@@ -245,7 +273,7 @@ pub fn main() -> ExitCode {
         }
     };
     let outcome = runtime.block_on(async {
-        let cancel = interrupt::watch();
+        let cancel = interrupt::watch(&progress);
         dispatch(cli, &progress, cancel).await
     });
     progress.clear();
@@ -274,6 +302,8 @@ async fn dispatch(
         Command::Run(args) => run::run(*args, settings, progress, cancel).await,
         Command::Sweep(args) => sweep::run(*args, settings, progress, cancel).await,
         Command::Tune(args) => tune::run(*args, settings, progress, cancel).await,
+        Command::Demo(args) => demo::run(args, settings, progress, cancel).await,
+        Command::Monitor(args) => monitor::run(args, progress, &cancel).await,
         Command::Report(args) => report::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Stack(action) => stack::run(action, progress, &cancel).await,

@@ -2,6 +2,7 @@
 //! Everything goes to stderr, so that stdout carries results alone.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io::IsTerminal;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,11 +10,55 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::output::tell;
+use crate::live::Snapshot;
 use crate::pipeline::{LoadState, RunProgress};
 use crate::stack::Progress;
+use crate::timeline::Nanos;
 
-/// Where nobody watches, a line is enough now and then.
-const PLAIN_EVERY: Duration = Duration::from_secs(5);
+/// Where there is no terminal, a line now and then.
+const PLAIN_EVERY: Duration = Duration::from_secs(1);
+/// Lines that are kept while the screen is another's.
+const MOST_HELD: usize = 10_000;
+
+/// How a run stands, in a plain line.
+pub(super) struct LineOf<'a>(pub(super) &'a Snapshot);
+
+impl fmt::Display for LineOf<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Snapshot { step, figures, .. } = self.0;
+        let load = &figures.load;
+        if figures.paths.is_empty() {
+            return write!(f, "{}", if step.is_empty() { "set-up" } else { step });
+        }
+        write!(f, "{}: {}", figures.phase.as_str(), load.written)?;
+        if let Some(target) = load.target {
+            write!(f, " of {target}")?;
+        }
+        write!(f, " in the store")?;
+        if load.is_paused {
+            write!(f, ", paused")?;
+        }
+        for path in &figures.paths {
+            write!(f, "  {} {:.0}/s", path.path, path.throughput.now_per_s)?;
+            if let Some(total) = path.total {
+                let ms = |us| Nanos::from_micros(us).as_millis_f64();
+                write!(
+                    f,
+                    " p50 {:.1} p99 {:.1} ms",
+                    ms(total.p50_us),
+                    ms(total.p99_us)
+                )?;
+            }
+            if let Some(hop) = path.slowest() {
+                write!(f, " slowest {}", hop.as_str())?;
+            }
+        }
+        if load.errors > 0 {
+            write!(f, "  errors {}", load.errors)?;
+        }
+        Ok(())
+    }
+}
 
 /// The terminal.
 #[derive(Clone)]
@@ -24,7 +69,13 @@ struct Inner {
     live: bool,
     steps: Mutex<HashMap<String, Step>>,
     load: Mutex<Load>,
+    /// What is to be said once the screen is ours again; `None` while it is.
+    held: Mutex<Option<Vec<String>>>,
+    listener: Mutex<Option<Listener>>,
 }
+
+/// Hears of every line that is said, without colours.
+type Listener = Box<dyn Fn(&str) + Send>;
 
 struct Step {
     bar: ProgressBar,
@@ -47,11 +98,45 @@ impl Terminal {
             live,
             steps: Mutex::default(),
             load: Mutex::default(),
+            held: Mutex::default(),
+            listener: Mutex::default(),
         }))
+    }
+
+    /// Leaves the screen to another: what is said is kept until [`Terminal::resume`].
+    pub(crate) fn hold(&self) {
+        self.clear();
+        lock(&self.0.held).get_or_insert_default();
+    }
+
+    /// Has the screen again, and says what was kept.
+    pub(crate) fn resume(&self) {
+        let held = lock(&self.0.held).take();
+        for line in held.unwrap_or_default() {
+            tell(&line);
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        lock(&self.0.held).is_some()
+    }
+
+    /// Who is to hear of every line that is said.
+    pub(crate) fn tell(&self, listener: impl Fn(&str) + Send + 'static) {
+        *lock(&self.0.listener) = Some(Box::new(listener));
     }
 
     /// A line above the bars.
     pub(crate) fn say(&self, line: &str) {
+        if let Some(listener) = lock(&self.0.listener).as_ref() {
+            listener(&console::strip_ansi_codes(line));
+        }
+        if let Some(held) = lock(&self.0.held).as_mut() {
+            if held.len() < MOST_HELD {
+                held.push(line.to_owned());
+            }
+            return;
+        }
         if self.0.live {
             self.0.bars.suspend(|| tell(line));
         } else {
@@ -83,7 +168,7 @@ impl Progress for Terminal {
     fn begin(&self, step: &str) {
         tracing::info!(step, "begins");
         let now = Instant::now();
-        let bar = if self.0.live {
+        let bar = if self.0.live && !self.is_held() {
             let bar = self.0.bars.add(
                 ProgressBar::new_spinner()
                     .with_style(style("{spinner} {prefix} {wide_msg:.dim}"))
@@ -132,6 +217,9 @@ impl Progress for Terminal {
 
 impl RunProgress for Terminal {
     fn load(&self, state: &LoadState) {
+        if self.is_held() {
+            return;
+        }
         let mut load = lock(&self.0.load);
         let text = format!(
             "{:>5.0}/s  p50 {}  p99 {}  under way {}{}",

@@ -16,12 +16,16 @@ use super::objective_args::ObjectiveArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::results_args::ResultsArgs;
+use super::watched::Watched;
 use crate::config::{RunId, Settings};
 use crate::pipeline::{
-    Endpoint, Failure, Meters, RunRequest, exit, keep_report, run as run_pipeline,
+    Endpoint, Failure, Metrics, RunRequest, exit, keep_report, run as run_pipeline,
 };
 use crate::report::{PathReport, Report, ResultFolder, Verdict, page, render, write_whole};
+use crate::stack::StackKind;
 
+/// Events a second to exceed, where nothing else is asked.
+const MIN_THROUGHPUT: f64 = 100.0;
 /// How often each path has its turn, where the number is not given.
 const ROUNDS: u32 = 10;
 
@@ -62,14 +66,17 @@ pub(super) struct Args {
     /// Let our reader look on beside Debezium, or not, to see what that costs
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on_or_off, hide = true, action = clap::ArgAction::Set)]
     observer: bool,
+    /// No dashboard: progress bars alone
+    #[arg(long)]
+    no_tui: bool,
     /// Print the report as JSON, and nothing else, to stdout
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     objectives: ObjectiveArgs,
-    /// Objective: average events a second
-    #[arg(long, value_name = "RATE", default_value_t = 100.0)]
-    min_throughput: f64,
+    /// Objective: average events a second [default: 100; none with --profile]
+    #[arg(long, value_name = "RATE")]
+    min_throughput: Option<f64>,
 }
 
 /// Milliseconds, with or without a fraction.
@@ -93,27 +100,41 @@ pub(super) async fn run(
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
     // Before anything is made.
-    settings.endpoints()?;
+    let stack = match settings.endpoints()? {
+        Some(_) => StackKind::External,
+        None => settings.stack,
+    };
     let id = RunId::generate();
     let folder = ResultFolder::create(&args.results.results_dir, id.as_str())?;
     let log = folder.create_file("run.log")?;
     logging::into_file(log).map_err(Failure::usage)?;
     let paths = args.capture.paths();
-    let (meters, endpoint) = match args.metrics_listen {
+    let (metrics, endpoint) = match args.metrics_listen {
         Some(address) => {
-            let meters = Arc::new(Meters::new(&id, &paths, args.load.rate));
-            let endpoint = Endpoint::listen(address, Arc::clone(&meters)).await;
+            let metrics = Arc::new(Metrics::new(&id, &paths, args.load.rate()));
+            let endpoint = Endpoint::listen(address, Arc::clone(&metrics)).await;
             let endpoint = endpoint.map_err(Failure::usage)?;
             progress.say(&format!("metrics: http://{}/metrics", endpoint.address()));
-            (Some(meters), Some(endpoint))
+            (Some(metrics), Some(endpoint))
         }
         None => (None, None),
     };
+    let watched = Watched::begin(
+        progress,
+        (&id, stack, args.load.rate()),
+        &folder,
+        !args.no_tui,
+    );
+    // A load by name may be slower than that by intention.
+    let is_named = args.load.is_named();
+    let min_throughput = args
+        .min_throughput
+        .or((!is_named).then_some(MIN_THROUGHPUT));
     let request = RunRequest {
         id,
         settings,
         limit: args.load.limit(),
-        rate: args.load.rate,
+        rate: args.load.rate(),
         insert_batch: args.load.inserter.insert_batch(),
         connections: args.load.inserter.connections(),
         warmup: args.warmup,
@@ -123,12 +144,13 @@ pub(super) async fn run(
         connector: args.ours.request(args.connector),
         transform_delay: args.inject_transform_delay,
         observer: args.observer,
-        targets: args.objectives.targets(Some(args.min_throughput)),
+        targets: args.objectives.targets(min_throughput),
         drain_timeout: Duration::from_secs(args.drain_timeout),
         folder: folder.clone(),
-        meters,
+        metrics,
     };
-    let outcome = run_pipeline(request, progress, cancel).await;
+    let outcome = run_pipeline(request, &watched, cancel).await;
+    watched.over(outcome.as_ref());
     drop(endpoint);
     progress.clear();
     let report = match outcome {

@@ -100,7 +100,7 @@ pub(super) async fn run(
             targets: args.objectives.targets(None),
             drain_timeout: Duration::from_secs(args.drain_timeout),
             folder: folder.clone(),
-            meters: None,
+            metrics: None,
         },
         rates,
     };

@@ -87,7 +87,7 @@ pub(super) async fn run(
             targets: Targets::default(),
             drain_timeout: Duration::from_secs(args.drain_timeout),
             folder: folder.clone(),
-            meters: None,
+            metrics: None,
         },
         candidates: args.candidates.into(),
         events: args.events,

@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::Connection;
 use super::line::{Line, Outcome};
-use super::pacer::{End, Pacer, Transaction};
-use super::rate::{Rate, Schedule};
+use super::pace::Pace;
+use super::pacer::{Course, Pacer, Transaction};
+
 use crate::config::PostgresEndpoint;
 use crate::event::{EventId, OutboxRow};
 use crate::timeline::{Clock, Nanos, Stamp};
@@ -34,7 +35,7 @@ const LEAD: Nanos = Nanos::from_millis(2);
 pub enum Limit {
     /// This many events.
     Events(u64),
-    /// The events that are due within this time from the first. At [`Rate::MAX`], as many as are sent within it.
+    /// The events that are due within this time from the first. At [`Rate::MAX`](super::Rate::MAX), as many as are sent within it.
     Duration(Duration),
 }
 
@@ -47,8 +48,8 @@ pub struct LoadPlan<'a, I> {
     pub run_id: String,
     /// The rows; the load ends early where they do.
     pub rows: I,
-    /// Events a second.
-    pub rate: Rate,
+    /// Events a second, and whoever steers them.
+    pub pace: Pace,
     /// Where to stop.
     pub limit: Limit,
     /// Rows a transaction; 1 makes each event a commit of its own. 0 is taken as 1.
@@ -188,14 +189,14 @@ where
         observer,
         stop,
     };
-    let (rows, rate, limit) = (plan.rows, plan.rate, plan.limit);
+    let (rows, pace, limit) = (plan.rows, plan.pace, plan.limit);
     let (done, ended) = oneshot::channel();
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
         let outcome = match runtime {
-            Ok(runtime) => runtime.block_on(load.run(rows, rate, limit)),
+            Ok(runtime) => runtime.block_on(load.run(rows, pace, limit)),
             Err(error) => Err(LoadError::Thread(format!("could not be started: {error}"))),
         };
         // Nobody may be waiting any more.
@@ -216,16 +217,6 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), LoadErr
         .map_err(|error| LoadError::Thread(format!("could not be started: {error}")))
 }
 
-fn end_of(limit: Limit, schedule: Schedule, rate: Rate) -> End {
-    match limit {
-        Limit::Events(count) => End::Rows(count),
-        Limit::Duration(span) => match rate.events_in(span) {
-            Some(count) => End::Rows(count),
-            None => End::At(schedule.start() + Nanos::from(span)),
-        },
-    }
-}
-
 /// What the load's thread works with.
 struct Load {
     endpoint: PostgresEndpoint,
@@ -238,7 +229,7 @@ struct Load {
 }
 
 impl Load {
-    async fn run<I>(self, rows: I, rate: Rate, limit: Limit) -> Result<LoadSummary, LoadError>
+    async fn run<I>(self, rows: I, pace: Pace, limit: Limit) -> Result<LoadSummary, LoadError>
     where
         I: Iterator<Item = OutboxRow> + Send + 'static,
     {
@@ -252,11 +243,9 @@ impl Load {
 
         let queued = (QUEUED_ROWS / self.insert_batch).max(self.connections);
         let (sender, transactions) = async_channel::bounded(queued);
-        let schedule = Schedule::new(self.clock.now() + LEAD, rate);
         let pacer = Pacer {
             rows,
-            schedule,
-            end: end_of(limit, schedule, rate),
+            course: Course::new(self.clock.now() + LEAD, &pace, limit),
             insert_batch: self.insert_batch,
             clock: self.clock,
             transactions: sender,
@@ -369,16 +358,6 @@ mod tests {
         };
         assert_eq!(summary.inserted_per_s(), Some(1e8));
         assert_eq!(LoadSummary::default().inserted_per_s(), None);
-    }
-
-    #[test]
-    fn a_duration_ends_by_count_where_there_is_a_schedule() {
-        let schedule = Schedule::new(Stamp(0), "10".parse().unwrap());
-        let limit = Limit::Duration(Duration::from_secs(2));
-        let rate = "10".parse().unwrap();
-        assert!(matches!(end_of(limit, schedule, rate), End::Rows(20)));
-        let at_max = end_of(limit, schedule, Rate::MAX);
-        assert!(matches!(at_max, End::At(Stamp(2_000_000_000))));
     }
 
     #[tokio::test]

@@ -8,8 +8,12 @@ mod connection;
 mod copy;
 mod inserter;
 mod line;
+mod pace;
 mod pacer;
+mod profile;
 mod rate;
 
 pub use inserter::{Limit, LoadError, LoadObserver, LoadPlan, LoadSummary, run_load};
+pub use pace::{Change, Pace, Steering};
+pub use profile::LoadProfile;
 pub use rate::{ParseRateError, Rate, Schedule};

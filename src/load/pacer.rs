@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use async_channel::Sender;
 
-use super::rate::Schedule;
+use super::Limit;
+use super::pace::{Change, Pace, Steering};
+use super::rate::{Rate, Schedule};
 use crate::event::OutboxRow;
-use crate::timeline::{Clock, Stamp};
+use crate::timeline::{Clock, Nanos, Stamp};
 
 /// Longest sleep in one go; after it the thread looks whether the load was stopped.
 const NAP: Duration = Duration::from_millis(50);
@@ -24,21 +26,98 @@ pub(super) struct Transaction {
 }
 
 /// Where the pacer stops.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// After this many rows.
     Rows(u64),
-    /// At this time; for a load without a schedule.
+    /// With the last row that is due before this time; where nothing is scheduled, at this time.
     At(Stamp),
 }
 
 pub(super) struct Pacer<I> {
     pub rows: I,
-    pub schedule: Schedule,
-    pub end: End,
+    pub course: Course,
     pub insert_batch: usize,
     pub clock: Clock,
     pub transactions: Sender<Transaction>,
+}
+
+/// The schedule in force, and the changes that are not in it yet.
+pub(super) struct Course {
+    schedule: Schedule,
+    end: End,
+    pace: Pace,
+    /// How many changes are in the schedule.
+    seen: usize,
+    paused_at: Option<Stamp>,
+    /// First row of the transaction that went out last.
+    previous_row: Option<u64>,
+}
+
+impl Course {
+    /// A schedule that begins at `start`, as the pace is now.
+    pub fn new(start: Stamp, pace: &Pace, limit: Limit) -> Self {
+        let (rate, is_paused, seen) = pace.begin();
+        Self {
+            schedule: Schedule::new(start, rate),
+            end: match limit {
+                Limit::Events(count) => End::Rows(count),
+                Limit::Duration(span) => End::At(start + Nanos::from(span)),
+            },
+            pace: pace.clone(),
+            seen,
+            paused_at: is_paused.then_some(start),
+            previous_row: None,
+        }
+    }
+
+    /// Takes in the changes that were made before `first_row` was due. Whether it may go out once it is.
+    fn steer(&mut self, first_row: u64, clock: Clock) -> bool {
+        while let Some(change) = self.pace.change(self.seen) {
+            let at = clock.now() - Nanos::from(change.at.elapsed());
+            // Paused, nothing is due but what was before the pause.
+            let is_due = |due: Stamp| due <= at && self.paused_at.is_none();
+            if self.schedule.due(first_row).is_some_and(is_due) {
+                break;
+            }
+            self.seen += 1;
+            self.apply(&change, at, first_row);
+        }
+        self.paused_at.is_none()
+    }
+
+    fn apply(&mut self, change: &Change, at: Stamp, first_row: u64) {
+        match change.steering {
+            Steering::Paused => self.paused_at = Some(at),
+            Steering::Resumed => {
+                let Some(since) = self.paused_at.take() else {
+                    return;
+                };
+                self.schedule = self.schedule.moved_by(at - since);
+                if let End::At(end) = &mut self.end {
+                    *end = *end + (at - since);
+                }
+            }
+            Steering::Rate { to, .. } => {
+                let now = self.paused_at.unwrap_or(at);
+                self.schedule = self
+                    .schedule
+                    .with_rate(to, self.previous_row, first_row, now);
+            }
+        }
+    }
+
+    /// How many rows from `first_row` on are left.
+    fn room(&self, first_row: u64, clock: Clock) -> u64 {
+        match self.end {
+            End::Rows(limit) => limit.saturating_sub(first_row),
+            End::At(end) if self.schedule.rate() == Rate::MAX => {
+                let is_over = self.paused_at.is_none() && clock.now() >= end;
+                if is_over { 0 } else { u64::MAX }
+            }
+            End::At(end) => self.schedule.rows_before(end).saturating_sub(first_row),
+        }
+    }
 }
 
 impl<I: Iterator<Item = OutboxRow>> Pacer<I> {
@@ -46,49 +125,50 @@ impl<I: Iterator<Item = OutboxRow>> Pacer<I> {
     pub fn run(mut self) {
         sharpen_sleep();
         let mut first_row = 0;
+        let mut rows = Vec::new();
         loop {
-            let rows = self.gather(first_row);
-            let taken = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+            // Made before their time; how many of them there is time for may change until then.
             if rows.is_empty() {
+                rows = self.rows.by_ref().take(self.insert_batch).collect();
+            }
+            if rows.is_empty() || !self.wait_for(first_row) {
                 return;
             }
-            let due = self.schedule.due(first_row);
-            if due.is_some_and(|due| !self.sleep_until(due)) {
+            let room = self.course.room(first_row, self.clock);
+            rows.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+            let taken = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+            if taken == 0 {
                 return;
             }
-            if self
-                .transactions
-                .send_blocking(Transaction { rows, due })
-                .is_err()
-            {
+            let transaction = Transaction {
+                rows: std::mem::take(&mut rows),
+                due: self.course.schedule.due(first_row),
+            };
+            if self.transactions.send_blocking(transaction).is_err() {
                 return;
             }
+            self.course.previous_row = Some(first_row);
             first_row += taken;
         }
     }
 
-    /// The next transaction's rows; none at the end.
-    fn gather(&mut self, first_row: u64) -> Vec<OutboxRow> {
-        let room = match self.end {
-            End::Rows(limit) => usize::try_from(limit - first_row).unwrap_or(usize::MAX),
-            End::At(end) if self.clock.now() >= end => 0,
-            End::At(_) => usize::MAX,
-        };
-        let count = room.min(self.insert_batch);
-        self.rows.by_ref().take(count).collect()
-    }
-
-    /// Returns whether the time came; `false` when the load was stopped before.
-    fn sleep_until(&self, due: Stamp) -> bool {
+    /// Returns whether the time of a row came; `false` when the load was stopped or over before.
+    fn wait_for(&mut self, first_row: u64) -> bool {
         loop {
-            let left = (due - self.clock.now()).0;
-            if left <= 0 {
+            let goes_on = self.course.steer(first_row, self.clock);
+            if goes_on && self.course.room(first_row, self.clock) == 0 {
+                return false;
+            }
+            let due = self.course.schedule.due(first_row);
+            let left = due.map_or(0, |due| (due - self.clock.now()).0);
+            if goes_on && left <= 0 {
                 return true;
             }
             if self.transactions.is_closed() {
                 return false;
             }
-            thread::sleep(NAP.min(Duration::from_nanos(left.unsigned_abs())));
+            let left = Duration::from_nanos(left.max(0).unsigned_abs());
+            thread::sleep(if goes_on { NAP.min(left) } else { NAP });
         }
     }
 }
@@ -108,17 +188,26 @@ mod tests {
     use crate::load::Rate;
     use crate::timeline::Nanos;
 
-    fn paced(rate: Rate, rows: u64, insert_batch: usize) -> Vec<(Transaction, Stamp)> {
-        let clock = Clock::start();
-        let (transactions, due) = async_channel::bounded(1_000);
-        let pacer = Pacer {
+    fn pacer(
+        course: Course,
+        insert_batch: usize,
+        clock: Clock,
+        transactions: Sender<Transaction>,
+    ) -> Pacer<Generator> {
+        Pacer {
             rows: Generator::new(1, jiff::Timestamp::UNIX_EPOCH),
-            schedule: Schedule::new(clock.now(), rate),
-            end: End::Rows(rows),
+            course,
             insert_batch,
             clock,
             transactions,
-        };
+        }
+    }
+
+    fn paced(rate: Rate, rows: u64, insert_batch: usize) -> Vec<(Transaction, Stamp)> {
+        let clock = Clock::start();
+        let (transactions, due) = async_channel::bounded(1_000);
+        let course = Course::new(clock.now(), &rate.into(), Limit::Events(rows));
+        let pacer = pacer(course, insert_batch, clock, transactions);
         let thread = thread::spawn(|| pacer.run());
         let taken = std::iter::from_fn(|| {
             let transaction = due.recv_blocking().ok()?;
@@ -153,14 +242,9 @@ mod tests {
     fn it_stops_soon_when_nobody_takes_any_more() {
         let clock = Clock::start();
         let (transactions, due) = async_channel::bounded(1);
-        let pacer = Pacer {
-            rows: Generator::new(1, jiff::Timestamp::UNIX_EPOCH),
-            schedule: Schedule::new(clock.now(), "0.01".parse().unwrap()),
-            end: End::Rows(10),
-            insert_batch: 1,
-            clock,
-            transactions,
-        };
+        let rate: Rate = "0.01".parse().unwrap();
+        let course = Course::new(clock.now(), &rate.into(), Limit::Events(10));
+        let pacer = pacer(course, 1, clock, transactions);
         let started = clock.now();
         let thread = thread::spawn(|| pacer.run());
         due.recv_blocking().unwrap();
@@ -168,5 +252,61 @@ mod tests {
         thread.join().unwrap();
         // The second row would have been due after 100 s.
         assert!((clock.now() - started) < Nanos::from_millis(5_000));
+    }
+
+    #[test]
+    fn a_duration_ends_by_the_schedule() {
+        let rows = |limit, rate: Rate| {
+            let clock = Clock::start();
+            Course::new(Stamp(0), &rate.into(), limit).room(0, clock)
+        };
+        let limit = Limit::Duration(Duration::from_secs(2));
+        assert_eq!(rows(limit, "10".parse().unwrap()), 20);
+        assert_eq!(rows(Limit::Events(7), "10".parse().unwrap()), 7);
+        assert_eq!(rows(limit, Rate::MAX), 0, "two seconds after 1970");
+    }
+
+    #[test]
+    fn a_pause_moves_what_is_due_behind_it_and_nothing_before() {
+        let clock = Clock::start();
+        let rate: Rate = "10".parse().unwrap();
+        let pace = Pace::from(rate);
+        // A load that began half a second ago, for one second, and is behind: rows 0 to 5 were due.
+        let start = clock.now() - Nanos::from_millis(550);
+        let mut course = Course::new(start, &pace, Limit::Duration(Duration::from_secs(1)));
+        pace.toggle_pause();
+        assert!(course.steer(5, clock), "row 5 was due before the pause");
+        let due = course.schedule.due(5).unwrap();
+        assert_eq!(due - start, Nanos::from_millis(500));
+        assert!(!course.steer(6, clock), "row 6 was not");
+        thread::sleep(Duration::from_millis(20));
+        pace.toggle_pause();
+        assert!(course.steer(6, clock));
+        let late = course.schedule.due(6).unwrap() - (start + Nanos::from_millis(600));
+        let changes = pace.changes();
+        let paused = Nanos::from(changes[1].at - changes[0].at);
+        // Stamps are taken from the clock, the pause from its two ends.
+        assert!((late - paused).0.abs() < 1_000_000, "{late} and {paused}");
+        assert_eq!(course.room(6, clock), 4, "as many as before the pause");
+    }
+
+    #[test]
+    fn another_rate_holds_from_the_next_row_on_and_for_the_rest_of_the_time() {
+        let clock = Clock::start();
+        let (slow, fast): (Rate, Rate) = ("1".parse().unwrap(), "100".parse().unwrap());
+        let pace = Pace::from(slow);
+        let start = clock.now() - Nanos::from_millis(4_500);
+        let mut course = Course::new(start, &pace, Limit::Duration(Duration::from_secs(10)));
+        course.previous_row = Some(4);
+        pace.set_rate(fast);
+        assert!(course.steer(5, clock));
+        let next = course.schedule.due(5).unwrap();
+        let changed = next - (start + Nanos::from_millis(4_500));
+        assert!((0..500_000_000).contains(&changed.0), "{changed}");
+        let then = course.schedule.due(6).unwrap();
+        assert_eq!(then - next, Nanos::from_millis(10));
+        // Some five and a half seconds are left.
+        let left = course.room(5, clock);
+        assert!((500..=551).contains(&left), "{left}");
     }
 }

@@ -23,6 +23,22 @@ impl Rate {
     /// As fast as the connections go.
     pub const MAX: Self = Self(None);
 
+    /// A whole number of events a second; zero is taken as one.
+    #[must_use]
+    pub fn whole(per_second: u32) -> Self {
+        Self(Some(u64::from(per_second.max(1)) * u64::from(SCALE)))
+    }
+
+    /// So many times as fast, up to the highest rate there is. [`Rate::MAX`] stays as it is.
+    #[must_use]
+    pub fn times(self, factor: u32) -> Self {
+        let highest = HIGHEST_PER_S * u64::from(SCALE);
+        Self(
+            self.0
+                .map(|micro| (micro * u64::from(factor.max(1))).min(highest)),
+        )
+    }
+
     /// Events a second, or `None` for [`Rate::MAX`].
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // at most 10^13: exact
@@ -48,6 +64,32 @@ impl Rate {
         let events = scaled.div_ceil(NANOS_PER_SECOND * u128::from(SCALE));
         Some(u64::try_from(events).unwrap_or(u64::MAX))
     }
+
+    /// The next higher rate of 1, 1.5, 2, 3, 5, 7 times a power of ten; the same at [`Rate::MAX`] and at the highest.
+    #[must_use]
+    pub fn step_up(self) -> Self {
+        let above = |micro: u64| round_rates().find(|rate| *rate > micro);
+        self.0.map_or(self, |micro| {
+            above(micro).map_or(self, |micro| Self(Some(micro)))
+        })
+    }
+
+    /// The next lower one; the same at [`Rate::MAX`] and at the lowest.
+    #[must_use]
+    pub fn step_down(self) -> Self {
+        let below = |micro: u64| round_rates().take_while(|rate| *rate < micro).last();
+        self.0.map_or(self, |micro| {
+            below(micro).map_or(self, |micro| Self(Some(micro)))
+        })
+    }
+}
+
+/// The rates a hand turns through, ascending, from one event in ten seconds.
+fn round_rates() -> impl Iterator<Item = u64> {
+    let decades = std::iter::successors(Some(u64::from(SCALE) / 100), |unit| unit.checked_mul(10));
+    decades
+        .flat_map(|unit| [10, 15, 20, 30, 50, 70].map(|part| unit * part))
+        .take_while(|micro| *micro <= HIGHEST_PER_S * u64::from(SCALE))
 }
 
 impl fmt::Display for Rate {
@@ -134,31 +176,85 @@ impl FromStr for Rate {
     }
 }
 
-/// When the transactions of a load are due: row `n` at `start + n / rate`, a transaction when its first row is.
+/// When the transactions of a load are due: row `n` at `start + n / rate`, a transaction when its first row is. Where it
+/// was changed on the way, it counts from the first row behind the change.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
     start: Stamp,
     rate: Rate,
+    /// The row that is due at `start`.
+    first_row: u64,
 }
 
 impl Schedule {
     /// A schedule whose row 0 is due at `start`.
     #[must_use]
     pub fn new(start: Stamp, rate: Rate) -> Self {
-        Self { start, rate }
+        Self {
+            start,
+            rate,
+            first_row: 0,
+        }
     }
 
-    /// When row 0 is due.
+    /// When its first row is due: row 0, or the first behind the last change.
     #[must_use]
     pub fn start(&self) -> Stamp {
         self.start
+    }
+
+    /// The rate in force.
+    #[must_use]
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// How many rows are due before `end`; all there are at [`Rate::MAX`].
+    #[must_use]
+    pub fn rows_before(&self, end: Stamp) -> u64 {
+        let span = u64::try_from((end - self.start).0).map_or(Duration::ZERO, Duration::from_nanos);
+        let more = self.rate.events_in(span).unwrap_or(u64::MAX);
+        self.first_row.saturating_add(more)
+    }
+
+    /// The same schedule, later.
+    #[must_use]
+    pub fn moved_by(self, span: Nanos) -> Self {
+        Self {
+            start: self.start + span,
+            ..self
+        }
+    }
+
+    /// Another rate from row `first_row` on, which is due as long behind `previous_row` as the new rate says, but not
+    /// before `now`.
+    #[must_use]
+    pub fn with_rate(
+        self,
+        rate: Rate,
+        previous_row: Option<u64>,
+        first_row: u64,
+        now: Stamp,
+    ) -> Self {
+        let previous = previous_row.and_then(|row| Some((row, self.due(row)?)));
+        let start = match previous {
+            Some((row, due)) => now.max(due + rate.due_after(first_row - row)),
+            None => self.due(first_row).map_or(now, |due| due.max(now)),
+        };
+        Self {
+            start,
+            rate,
+            first_row,
+        }
     }
 
     /// When the transaction that begins with row `first_row` is due. `None` at [`Rate::MAX`]: at once, and `ts` is `t0`.
     #[must_use]
     pub fn due(&self, first_row: u64) -> Option<Stamp> {
         self.rate.0?;
-        let after = self.rate.due_after(first_row);
+        let after = self
+            .rate
+            .due_after(first_row.saturating_sub(self.first_row));
         Some(Stamp(self.start.0.saturating_add(after.0)))
     }
 }
@@ -214,6 +310,46 @@ mod tests {
             Some(Stamp(1_000 + 1_000_000_000_000_000_000))
         );
         assert_eq!(Schedule::new(Stamp(1_000), Rate::MAX).due(7), None);
+    }
+
+    #[test]
+    fn a_rate_times_a_factor_is_a_rate() {
+        assert_eq!(Rate::whole(33), rate("33"));
+        assert_eq!(rate("0.5").times(10), rate("5"));
+        assert_eq!(rate("9000000").times(2), rate("10000000"));
+        assert_eq!(Rate::MAX.times(3), Rate::MAX);
+    }
+
+    #[test]
+    fn a_hand_turns_through_round_rates() {
+        let up = |text: &str| rate(text).step_up().to_string();
+        let down = |text: &str| rate(text).step_down().to_string();
+        assert_eq!(
+            (up("167"), down("167")),
+            ("200".to_owned(), "150".to_owned())
+        );
+        assert_eq!((up("1"), down("1")), ("1.5".to_owned(), "0.7".to_owned()));
+        assert_eq!(down("0.1"), "0.1", "the lowest");
+        assert_eq!(up("10000000"), "10000000", "the highest");
+        assert_eq!(Rate::MAX.step_down(), Rate::MAX);
+    }
+
+    #[test]
+    fn a_change_of_rate_counts_from_the_row_before_it() {
+        let slow = Schedule::new(Stamp(0), rate("1"));
+        let second = Nanos::from_millis(1_000);
+        // Row 4 was due at 4 s; half a second later rows come ten times as fast.
+        let now = Stamp(0) + Nanos::from_millis(4_050);
+        let fast = slow.with_rate(rate("10"), Some(4), 5, now);
+        assert_eq!(fast.due(5), Some(Stamp(4_100_000_000)));
+        assert_eq!(fast.due(15), Some(Stamp(5_100_000_000)));
+        // Where the new interval is over already, it begins now and not in the past.
+        let late = Stamp(0) + Nanos::from_millis(4_500);
+        assert_eq!(
+            slow.with_rate(rate("10"), Some(4), 5, late).due(5),
+            Some(late)
+        );
+        assert_eq!(fast.moved_by(second).due(5), Some(Stamp(5_100_000_000)));
     }
 
     #[test]

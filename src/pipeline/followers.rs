@@ -12,7 +12,7 @@ use super::observer::PathObserver;
 use super::route::{KafkaRoute, Route};
 use super::threads::{self, OwnThreads, Role};
 use super::{Failure, RunRequest, Servers, exit};
-use crate::broker::{Assignments, Publisher, Records, RecordsConfig, fetch_settings};
+use crate::broker::{Assignments, Backlog, Publisher, Records, RecordsConfig, fetch_settings};
 use crate::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageEnd, StageError};
 use crate::timeline::{CapturePath, Clock};
 use crate::wal::ReaderHandle;
@@ -30,6 +30,8 @@ pub(super) struct Followers {
     pub(super) threads: OwnThreads,
     /// How often partitions were handed out to the consumer.
     pub(super) assignments: Assignments,
+    /// How far the consumer is behind its topic; `None` without Kafka.
+    pub(super) backlog: Option<Backlog>,
 }
 
 /// Where the consumer of a path takes its records from.
@@ -74,11 +76,13 @@ impl Followers {
         };
         let mut publisher = None;
         let mut assignments = Assignments::default();
+        let mut backlog = None;
         // The consumer first: nothing that is published may come before its beginning.
         let (reader, source) = match &route.kafka {
             Some(kafka) => {
                 let records = receive(request, servers, kafka, &threads, clock).await?;
                 assignments = records.assignments();
+                backlog = Some(records.backlog());
                 let reader = match route.path {
                     CapturePath::Wal => {
                         let before = threads::present();
@@ -121,6 +125,7 @@ impl Followers {
             connector_watch,
             threads,
             assignments,
+            backlog,
         })
     }
 

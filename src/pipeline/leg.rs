@@ -12,11 +12,13 @@ use super::circumstances::{self, Circumstances, slot_lags};
 use super::clocks::Clocks;
 use super::cpu::{self, Used};
 use super::followers::Followers;
+use super::gauge::Meters;
+use super::lookout::Lookout;
 use super::observer::{PathObserver, RunNames};
 use super::phases::Phases;
 use super::route::Route;
 use super::{Failure, RunProgress, RunRequest, Servers};
-use crate::load::{Limit, LoadSummary};
+use crate::load::{Limit, LoadSummary, Pace};
 use crate::report::Recorder;
 use crate::stack::Stack;
 use crate::timeline::{CapturePath, Clock, Joiner, Tally};
@@ -33,6 +35,7 @@ pub(super) struct Course<'a> {
     pub(super) publication: &'a str,
     pub(super) clocks: &'a Clocks,
     pub(super) recorder: &'a Recorder,
+    pub(super) meters: &'a Meters,
     pub(super) clock: Clock,
     pub(super) progress: &'a dyn RunProgress,
     pub(super) cancel: &'a CancellationToken,
@@ -122,6 +125,12 @@ impl PathOutcome {
 }
 
 impl Course<'_> {
+    /// How fast every load goes.
+    pub(super) fn pace(&self) -> Pace {
+        let steered = self.progress.pace();
+        steered.unwrap_or_else(|| self.request.rate.into())
+    }
+
     /// Makes the paths ready and starts whoever follows them.
     pub(super) async fn begin(
         &self,
@@ -162,10 +171,10 @@ impl Course<'_> {
                 recorder,
                 request.transform_delay,
             );
-            let meters = request.meters.as_ref();
-            let observer = Arc::new(observer.metered(meters.map(|meters| meters.of_path(path))));
-            if let Some(meters) = meters {
-                meters.follow(path, Arc::clone(&observer));
+            let metrics = request.metrics.as_ref();
+            let observer = Arc::new(observer.metered(metrics.map(|metrics| metrics.of_path(path))));
+            if let Some(metrics) = metrics {
+                metrics.follow(path, Arc::clone(&observer));
             }
             let followers =
                 Followers::start(request, servers, &route, &observer, self.clock).await?;
@@ -180,11 +189,17 @@ impl Course<'_> {
 
     /// Sends the events and waits until they are through.
     pub(super) async fn go(&self, leg: &Leg, paths: Vec<Path>) -> Result<LegOutcome, Failure> {
-        let mut phases = Phases {
+        let lookout = Lookout::over(self.servers, self.stack, &paths);
+        let phases = Phases {
             course: *self,
             leg,
             paths,
+            seen: lookout.seen(),
         };
+        lookout.during(self.follow(leg, phases)).await
+    }
+
+    async fn follow(&self, leg: &Leg, mut phases: Phases<'_>) -> Result<LegOutcome, Failure> {
         let step = "first event through";
         self.progress.begin(step);
         phases.probe().await?;
@@ -201,8 +216,8 @@ impl Course<'_> {
         let load = beside(phases.load(), metering.as_mut()).await?;
         let lags = slot_lags(postgres).await;
         let drained = beside(phases.drain(), metering).await?;
-        if let Some(meters) = &self.request.meters {
-            meters.unfollow();
+        if let Some(metrics) = &self.request.metrics {
+            metrics.unfollow();
         }
         let worked = cpu::Reading::take(self.stack, postgres).await;
         let circumstances = circumstances::Reading::take(postgres).await.since(&began);
@@ -242,20 +257,20 @@ impl Course<'_> {
         })
     }
 
-    /// Tells the meters, where there are any, how far the slots are behind.
+    /// Tells the metrics, where there are any, how far the slots are behind.
     fn meter_slots(&self, paths: &[Path]) -> impl Future<Output = Infallible> + use<'_> {
         let slot = |path: &Path| Some((path.route.path, path.route.slot.clone()?));
         let slots: Vec<_> = paths.iter().filter_map(slot).collect();
-        let (meters, postgres) = (self.request.meters.as_ref(), &self.servers.postgres);
+        let (metrics, postgres) = (self.request.metrics.as_ref(), &self.servers.postgres);
         async move {
-            let Some(meters) = meters else {
+            let Some(metrics) = metrics else {
                 return std::future::pending().await;
             };
             loop {
                 let lags = slot_lags(postgres).await;
                 let of = |(path, slot): &(CapturePath, String)| Some((*path, *lags.get(slot)?));
                 let lags: Vec<_> = slots.iter().filter_map(of).collect();
-                meters.slot_lags(&lags);
+                metrics.slot_lags(&lags);
                 tokio::time::sleep(METER_SLOTS_EVERY).await;
             }
         }

@@ -13,9 +13,11 @@ mod environment;
 mod failure;
 mod feed;
 mod followers;
+mod gauge;
 mod kept;
 mod ledger;
 mod leg;
+mod lookout;
 mod metrics;
 mod observer;
 mod phases;
@@ -33,6 +35,8 @@ mod tune;
 mod warm;
 mod within;
 
+use crate::live::Figures;
+use crate::load::Pace;
 use crate::stack::Progress;
 use crate::timeline::Nanos;
 
@@ -42,7 +46,7 @@ pub use doctor::examine;
 pub use failure::{Failure, exit};
 pub use kept::keep_report;
 pub use ledger::{Kind, Ledger};
-pub use metrics::{Endpoint, EndpointError, Meters};
+pub use metrics::{Endpoint, EndpointError, Metrics};
 pub use prepare::{SetUp, set_up};
 pub use relay::{Destination, LineFormat, RelayRequest, relay};
 pub use run::{RunRequest, run, run_on};
@@ -79,4 +83,12 @@ pub trait RunProgress: Progress {
 
     /// The events are through.
     fn load_over(&self);
+
+    /// The run as it stands, several times a second while events are under way.
+    fn figures(&self, _: Figures) {}
+
+    /// By what whoever watches steers the load, where he may.
+    fn pace(&self) -> Option<Pace> {
+        None
+    }
 }

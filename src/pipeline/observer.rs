@@ -5,14 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::metrics::HopMeters;
-use crate::analysis::SignedHistogram;
+use super::metrics::HopMetrics;
 use crate::config::RunId;
 use crate::consumer::{DeadLetter, StageObserver};
 use crate::event::{EventId, EventType, OutboxRow};
 use crate::load::LoadObserver;
 use crate::report::RecorderHandle;
-use crate::timeline::{CapturePath, Captured, Hop, Joined, Joiner, Nanos, Stamp, Written};
+use crate::timeline::{CapturePath, Captured, Joined, Joiner, Stamp, Written};
 
 /// The `run_id` columns of one load: its readiness probe, its warm-up and its measured events.
 #[derive(Debug, Clone)]
@@ -57,10 +56,8 @@ pub(crate) struct PathObserver {
     recorder: Mutex<Option<RecorderHandle>>,
     /// Commit times of events that are not measured: of Connect's clock they tell all the same.
     unmeasured: Mutex<HashMap<EventId, Stamp>>,
-    /// Latencies since the load began, for the live line.
-    live: Mutex<SignedHistogram>,
-    /// The same by hop, for whoever asks from outside.
-    meters: Option<HopMeters>,
+    /// Latencies by hop, for whoever asks from outside.
+    metrics: Option<HopMetrics>,
     pub(crate) probes_written: AtomicU64,
     pub(crate) warmup_written: AtomicU64,
     /// Records put aside, whoever's they are.
@@ -86,8 +83,7 @@ impl PathObserver {
             joiner,
             recorder: Mutex::new(Some(recorder)),
             unmeasured: Mutex::default(),
-            live: Mutex::default(),
-            meters: None,
+            metrics: None,
             probes_written: AtomicU64::new(0),
             warmup_written: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
@@ -97,8 +93,8 @@ impl PathObserver {
     }
 
     /// Tells these as well.
-    pub(crate) fn metered(self, meters: Option<HopMeters>) -> Self {
-        Self { meters, ..self }
+    pub(crate) fn metered(self, metrics: Option<HopMetrics>) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Our reader has a row of the outbox. True when it is a measured event.
@@ -119,24 +115,14 @@ impl PathObserver {
 
     fn finish(&self, joined: Option<Joined>) {
         let Some(event) = joined else { return };
-        let hops = event.stamps.hops();
-        if let Some(total) = hops.get(Hop::Total) {
-            lock(&self.live).record(total);
-        }
-        if let Some(meters) = &self.meters {
-            meters.record(&hops);
+        if let Some(metrics) = &self.metrics {
+            metrics.record(&event.stamps.hops());
         }
         // Cloned so that a recorder that is behind holds up this thread alone, not all of them.
         let recorder = lock(&self.recorder).clone();
         if let Some(recorder) = recorder {
             recorder.record(event);
         }
-    }
-
-    /// Median and 99th percentile of the totals so far.
-    pub(crate) fn live_quantiles(&self) -> Option<(Nanos, Nanos)> {
-        let live = lock(&self.live);
-        (live.count() > 0).then(|| (live.quantile(0.5), live.quantile(0.99)))
     }
 
     /// No more events: lets the recorder end.

@@ -1,19 +1,24 @@
 //! The phases of a leg: probe, warm-up, load, drain. Each ends when all of its paths are through.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::gauge::Eye;
 use super::leg::{Course, Leg, Path};
+use super::lookout::Sight;
 use super::observer::{MeasuredLoad, PathObserver, ProbeLoad, WarmupLoad};
 use super::{Failure, LoadState, exit};
 use crate::event::{Generator, OutboxRow};
+use crate::live::{LoadFigures, Phase};
 use crate::load::{Limit, LoadPlan, LoadSummary, Rate, run_load};
 
 /// Longest wait for the first event to come through a connector that is RUNNING.
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
 /// Between two readiness probes.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// Events a second of a warm-up, at least.
+const LEAST_WARMING: u32 = 100;
 /// How often the state of the load is looked at.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -22,6 +27,8 @@ pub(super) struct Phases<'a> {
     pub(super) course: Course<'a>,
     pub(super) leg: &'a Leg,
     pub(super) paths: Vec<Path>,
+    /// What the servers say of themselves.
+    pub(super) seen: Arc<Mutex<Sight>>,
 }
 
 /// How long a drain waits on when what is missing may be among the records that could not be read.
@@ -39,7 +46,7 @@ impl<'a> Phases<'a> {
             endpoint: &self.course.servers.endpoints.postgres,
             run_id: run_id.to_owned(),
             rows,
-            rate: request.rate,
+            pace: self.course.pace(),
             limit,
             insert_batch: request.insert_batch,
             connections: request.connections,
@@ -91,7 +98,7 @@ impl<'a> Phases<'a> {
         loop {
             let row: Option<OutboxRow> = rows.next();
             let one = LoadPlan {
-                rate: Rate::MAX,
+                pace: Rate::MAX.into(),
                 insert_batch: 1,
                 connections: 1,
                 ..self.plan(&self.leg.names.probe, row.into_iter(), Limit::Events(1))
@@ -137,18 +144,26 @@ impl<'a> Phases<'a> {
         }
         tracing::info!(step = "warm-up", "begins");
         let load = Arc::new(WarmupLoad::default());
+        // What is not measured need not take as long as what is.
+        let pace = match request.rate.per_second() {
+            Some(rate) if rate < f64::from(LEAST_WARMING) => Rate::whole(LEAST_WARMING).into(),
+            _ => course.pace(),
+        };
         let sent = run_load(
-            self.plan(
-                &self.leg.names.warmup,
-                self.generator(WARMUP_SEED),
-                Limit::Events(request.warmup),
-            ),
+            LoadPlan {
+                pace,
+                ..self.plan(
+                    &self.leg.names.warmup,
+                    self.generator(WARMUP_SEED),
+                    Limit::Events(request.warmup),
+                )
+            },
             course.clock,
             Arc::clone(&load) as Arc<_>,
             course.cancel.clone(),
         );
         tokio::pin!(sent);
-        let mut rate = RateMeter::default();
+        let mut eye = Eye::new();
         let mut is_sent = false;
         let mut patience = Patience::new();
         loop {
@@ -162,16 +177,13 @@ impl<'a> Phases<'a> {
             self.check().await?;
             let written = self.least(|path| path.warmup_written.load(Ordering::Relaxed));
             let acknowledged = load.acknowledged.load(Ordering::Relaxed);
-            course.progress.load(&LoadState {
-                phase: "warm-up",
-                target: Some(request.warmup),
-                inserted: acknowledged,
-                written,
-                written_per_s: rate.read(written),
-                p50: None,
-                p99: None,
-                errors: self.sum(|path| path.dead_letters.load(Ordering::Relaxed)),
-            });
+            let errors = self.sum(|path| path.dead_letters.load(Ordering::Relaxed));
+            self.tell(
+                Phase::WarmUp,
+                Some(request.warmup),
+                (acknowledged, written, errors),
+                &mut eye,
+            );
             let through = |path: &PathObserver| {
                 path.warmup_written.load(Ordering::Relaxed)
                     + path.dead_letters.load(Ordering::Relaxed)
@@ -206,14 +218,14 @@ impl<'a> Phases<'a> {
             course.cancel.clone(),
         );
         tokio::pin!(load);
-        let mut rate = RateMeter::default();
+        let mut eye = Eye::new();
         loop {
             tokio::select! {
                 summary = &mut load => return Ok(summary?),
                 () = tokio::time::sleep(TICK) => {}
             }
             self.check().await?;
-            course.progress.load(&self.state("load", &mut rate));
+            self.tell_measured(Phase::Load, &mut eye);
         }
     }
 
@@ -223,7 +235,8 @@ impl<'a> Phases<'a> {
         tracing::info!(step = "drain", "begins");
         let course = self.course;
         let limit = course.request.drain_timeout;
-        let mut rate = RateMeter::default();
+        let mut eye = Eye::new();
+        let mut told = Instant::now();
         let mut patience: Vec<_> = self.paths.iter().map(|_| Patience::new()).collect();
         loop {
             self.check().await?;
@@ -250,32 +263,68 @@ impl<'a> Phases<'a> {
                 let is_through = |path: &Standing| *path == Standing::Through;
                 return Ok(standing.iter().map(is_through).collect());
             }
-            course.progress.load(&self.state("drain", &mut rate));
+            if told.elapsed() >= TICK {
+                told = Instant::now();
+                self.tell_measured(Phase::Drain, &mut eye);
+            }
             tokio::time::sleep(TICK / 4).await;
         }
     }
 
-    /// Of the path that is furthest behind; latencies of the first.
-    fn state(&self, phase: &'static str, rate: &mut RateMeter) -> LoadState {
+    /// Of the path that is furthest behind.
+    fn tell_measured(&self, phase: Phase, eye: &mut Eye) {
+        let target = match self.leg.limit {
+            Limit::Events(count) => Some(count),
+            Limit::Duration(_) => None,
+        };
+        let inserted = self.least(|path| path.joiner.tally().inserted);
         let written = self.least(|path| path.joiner.tally().written);
-        let quantiles = self
-            .observers()
-            .next()
-            .and_then(|path| path.live_quantiles());
         let refused = self.least(|path| path.joiner.tally().insert_errors);
-        LoadState {
-            phase,
-            target: match self.leg.limit {
-                Limit::Events(count) => Some(count),
-                Limit::Duration(_) => None,
-            },
-            inserted: self.least(|path| path.joiner.tally().inserted),
+        let errors = refused + self.sum(|path| path.dead_letters.load(Ordering::Relaxed));
+        self.tell(phase, target, (inserted, written, errors), eye);
+    }
+
+    /// Tells whoever watches how the run stands.
+    fn tell(
+        &self,
+        phase: Phase,
+        target: Option<u64>,
+        (inserted, written, errors): (u64, u64, u64),
+        eye: &mut Eye,
+    ) {
+        let course = &self.course;
+        let total = course.meters.total();
+        course.progress.load(&LoadState {
+            phase: phase.as_str(),
+            target,
+            inserted,
             written,
-            written_per_s: rate.read(written),
-            p50: quantiles.map(|(p50, _)| p50),
-            p99: quantiles.map(|(_, p99)| p99),
-            errors: refused + self.sum(|path| path.dead_letters.load(Ordering::Relaxed)),
-        }
+            written_per_s: eye.rate(written),
+            p50: total.map(|(p50, _)| p50),
+            p99: total.map(|(_, p99)| p99),
+            errors,
+        });
+        let pace = course.pace();
+        let load = LoadFigures {
+            target,
+            rate_per_s: pace.rate().per_second(),
+            is_paused: pace.is_paused(),
+            inserted,
+            written,
+            errors,
+            quiet_s: eye.quiet_s(written, inserted.saturating_sub(written + errors)),
+        };
+        let seen = self
+            .seen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let standing = (&self.paths[..], &seen);
+        let now = course.clock.now();
+        let figures = course
+            .meters
+            .figures(phase, load, course.request, standing, now);
+        course.progress.figures(figures);
     }
 }
 

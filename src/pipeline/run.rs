@@ -11,11 +11,12 @@ use super::circumstances::Circumstances;
 use super::clocks::Clocks;
 use super::cpu::Used;
 use super::environment::Surroundings;
+use super::gauge::Meters;
 use super::leg::{Course, Leg, PathOutcome, add_used};
 use super::observer::RunNames;
 use super::setup::{SourceNeeds, prepare_source};
 use super::summary::{self, Facts, PathFacts};
-use super::{ConnectorRequest, Failure, Kind, Meters, RunProgress, Servers, clean_up, exit};
+use super::{ConnectorRequest, Failure, Kind, Metrics, RunProgress, Servers, clean_up, exit};
 use crate::analysis::Targets;
 use crate::config::{RunId, Settings};
 use crate::load::{Limit, LoadSummary, Rate};
@@ -60,7 +61,7 @@ pub struct RunRequest {
     /// Folder of the result.
     pub folder: ResultFolder,
     /// Where whoever watches reads the figures while the run goes on.
-    pub meters: Option<Arc<Meters>>,
+    pub metrics: Option<Arc<Metrics>>,
 }
 
 impl RunRequest {
@@ -199,7 +200,8 @@ async fn measured(
         .await?;
     servers.kafka.create_topic(&probe_topic).await?;
     let clocks = Clocks::start(servers, &probe_topic, stack.has_one_clock(), clock).await?;
-    let recorder = Recorder::start(&request.folder, &request.paths)?;
+    let meters = Meters::new(&request.paths);
+    let recorder = Recorder::start(&request.folder, &request.paths, meters.listener())?;
     let course = Course {
         request,
         stack,
@@ -207,6 +209,7 @@ async fn measured(
         publication: &source.publication,
         clocks: &clocks,
         recorder: &recorder,
+        meters: &meters,
         clock,
         progress,
         cancel,
@@ -251,6 +254,7 @@ async fn measured(
         circumstances: followed.circumstances,
         finished,
         server_restarts: stack.restarts(started_at),
+        steered: progress.pace().map_or_else(Vec::new, |pace| pace.changes()),
         clocks,
     }))
 }

@@ -109,7 +109,7 @@ pub async fn generate(
         endpoint: postgres,
         run_id: request.id.to_string(),
         rows: Generator::new(request.seed, jiff::Timestamp::now()),
-        rate: request.rate,
+        pace: request.rate.into(),
         limit: request.limit,
         insert_batch: request.insert_batch,
         connections: request.connections,

@@ -14,7 +14,7 @@ use crate::analysis::{
     diagnose, violations,
 };
 use crate::broker::fetch_settings;
-use crate::load::LoadSummary;
+use crate::load::{Change, LoadSummary, Steering};
 use crate::report::{
     Counts, Environment, EventsByType, Incident, PathNames, PathRecording, PathReport, Report,
     RoundReport, RunInfo, SCHEMA, Verdict, Verification, seconds_between,
@@ -36,6 +36,8 @@ pub(super) struct Facts<'a> {
     pub(super) finished: Stamp,
     /// Servers of ours that ended by themselves, and when they were started again.
     pub(super) server_restarts: Vec<(String, jiff::Timestamp)>,
+    /// How the load was steered.
+    pub(super) steered: Vec<Change>,
     pub(super) clocks: Measured,
 }
 
@@ -367,8 +369,39 @@ fn incidents(facts: &Facts<'_>) -> Vec<Incident> {
         })
     });
     let mut incidents: Vec<_> = servers.chain(connectors).collect();
+    incidents.extend(steered(&facts.steered));
     incidents.sort_by_key(|incident| incident.at);
     incidents
+}
+
+/// When somebody paused the load or changed its rate.
+fn steered(changes: &[Change]) -> Vec<Incident> {
+    let of = |(number, change): (usize, &Change)| {
+        let (kind, what) = match change.steering {
+            Steering::Paused => {
+                let until = changes[number..]
+                    .iter()
+                    .find(|later| later.steering == Steering::Resumed);
+                let length = until.map(|resumed| {
+                    let span = resumed.happened.duration_since(change.happened);
+                    format!(" for {:.1} s", span.as_secs_f64())
+                });
+                let length = length.unwrap_or_default();
+                ("load_paused", format!("the load was paused{length}"))
+            }
+            Steering::Resumed => return None,
+            Steering::Rate { from, to } => (
+                "rate_changed",
+                format!("the load's rate was changed from {from} to {to} events a second"),
+            ),
+        };
+        Some(Incident {
+            at: change.happened,
+            kind: kind.to_owned(),
+            what,
+        })
+    };
+    changes.iter().enumerate().filter_map(of).collect()
 }
 
 /// What happened to the run besides its latency.
@@ -427,5 +460,45 @@ fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
             "the latencies hold these outages; the report's incidents say when",
         );
     }
+    let steered = steered(&facts.steered);
+    if !steered.is_empty() {
+        let what: Vec<_> = steered.into_iter().map(|incident| incident.what).collect();
+        findings.push(Finding::new(
+            None,
+            Severity::Warning,
+            what.join("; "),
+            "throughput and latencies are of all that together: compare with nothing but runs that were left alone",
+        ));
+    }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Pace, Rate};
+
+    #[test]
+    fn a_pause_is_one_incident_with_its_length_and_a_change_of_rate_says_from_what() {
+        let pace = Pace::from(Rate::whole(100));
+        pace.toggle_pause();
+        pace.toggle_pause();
+        pace.set_rate(Rate::whole(200));
+        pace.toggle_pause();
+        let incidents = steered(&pace.changes());
+        let said: Vec<_> = incidents
+            .iter()
+            .map(|incident| (incident.kind.as_str(), incident.what.as_str()))
+            .collect();
+        let expected = [
+            ("load_paused", "the load was paused for 0.0 s"),
+            (
+                "rate_changed",
+                "the load's rate was changed from 100 to 200 events a second",
+            ),
+            // It was, to the end.
+            ("load_paused", "the load was paused"),
+        ];
+        assert_eq!(said, expected);
+    }
 }

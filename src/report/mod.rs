@@ -4,6 +4,7 @@
 mod agreement;
 mod comparison;
 mod csv;
+mod demo;
 mod events;
 mod figures;
 mod folder;
@@ -26,11 +27,12 @@ pub use comparison::{
     render_comparison,
 };
 pub use csv::csv;
+pub use demo::{ActReport, DEMO_SCHEMA, DemoReport, render_demo};
 
 pub use events::EventLine;
 pub use folder::{RecorderError, ResultFolder};
 pub(crate) use folder::{seconds_between, write_whole};
-pub use html::{PageError, comparison_page, page, sweep_page};
+pub use html::{PageError, comparison_page, demo_page, page, sweep_page};
 pub use json::{
     ClockReport, ConnectorReport, Counts, DebeziumReport, Environment, EventsByType, Host,
     Incident, KafkaReport, PathNames, PathReport, PostgresReport, Program, Report, RoundReport,

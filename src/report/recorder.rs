@@ -117,11 +117,15 @@ impl RecorderHandle {
 
 impl Recorder {
     /// Opens `events.jsonl` and the interval logs in `folder`: `latency.hlog` for the first path, `latency-PATH.hlog` for
-    /// the others.
+    /// the others. `listener` hears of each event, with the position of its path, on the recorder's thread.
     ///
     /// # Errors
     /// When a file cannot be made.
-    pub fn start(folder: &ResultFolder, paths: &[CapturePath]) -> Result<Self, RecorderError> {
+    pub fn start(
+        folder: &ResultFolder,
+        paths: &[CapturePath],
+        listener: impl FnMut(usize, &Joined) + Send + 'static,
+    ) -> Result<Self, RecorderError> {
         let lines = Sink::open(folder, "events.jsonl")?;
         let mut logs = Vec::new();
         for (position, &path) in paths.iter().enumerate() {
@@ -137,7 +141,7 @@ impl Recorder {
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || {
-                let outcome = record_all(&receiver, lines, logs);
+                let outcome = record_all(&receiver, lines, logs, listener);
                 if let Err(error) = &outcome {
                     *seen
                         .lock()
@@ -225,6 +229,7 @@ fn record_all(
     entries: &Receiver<Entry>,
     mut lines: Sink,
     mut sinks: Vec<(CapturePath, Sink)>,
+    mut listener: impl FnMut(usize, &Joined),
 ) -> Result<Vec<PathRecording>, RecorderError> {
     let mut recordings: Vec<_> = sinks
         .iter()
@@ -245,6 +250,7 @@ fn record_all(
             Ok(Entry { path, round, event }) => {
                 recordings[path].record(round, &event);
                 logs[path].interval.record(&event);
+                listener(path, &event);
                 let line = EventLine::new(&event, recordings[path].path, round);
                 serde_json::to_writer(&mut lines.file, &line)
                     .map_err(|e| Sink::failed(&lines.path, e))?;
@@ -390,13 +396,16 @@ mod tests {
     fn every_event_has_its_line_and_the_hops_add_up() {
         let dir = tempfile::tempdir().unwrap();
         let folder = ResultFolder::create(dir.path(), "r").unwrap();
-        let recorder =
-            Recorder::start(&folder, &[CapturePath::Debezium, CapturePath::Wal]).unwrap();
+        let paths = [CapturePath::Debezium, CapturePath::Wal];
+        let (heard, hears) = std::sync::mpsc::channel();
+        let listener = move |path, _: &Joined| heard.send(path).unwrap();
+        let recorder = Recorder::start(&folder, &paths, listener).unwrap();
         for (path, round) in [(CapturePath::Debezium, 0), (CapturePath::Wal, 1)] {
             let handle = recorder.handle(path, round);
             (0..500).for_each(|n| handle.record(event(n)));
         }
         let recordings = recorder.finish().unwrap();
+        assert_eq!(hears.iter().sum::<usize>(), 500, "each path's events");
         let rounds: Vec<_> = recordings.iter().map(|path| path.rounds.len()).collect();
         assert_eq!(rounds, [1, 2]);
         let recording = &recordings[0];

@@ -240,6 +240,21 @@ impl Stack {
             .collect()
     }
 
+    /// Kills a server of ours as a crash would; whoever supervises it starts it again. False where it is not ours to kill.
+    #[must_use]
+    pub fn crash(&self, name: &str) -> bool {
+        let servers = match &self.origin {
+            Origin::OfItsOwn(local) => local.supervision.servers(),
+            Origin::Kept(kept, _) => kept.servers_now(),
+            Origin::External | Origin::Compose(_) => Vec::new(),
+        };
+        let Some(server) = servers.into_iter().find(|server| server.name == name) else {
+            return false;
+        };
+        child::kill_group(server.pid);
+        true
+    }
+
     /// Stops what was started for this run.
     pub fn stop(self, progress: &dyn Progress) {
         let step = "stopping servers";

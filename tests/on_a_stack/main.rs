@@ -29,6 +29,7 @@ mod skew;
 mod snapshot;
 mod stack;
 mod tls;
+mod watching;
 
 use std::sync::Arc;
 
@@ -60,6 +61,7 @@ fn main() {
         load::TESTS,
         series::TESTS,
         metrics::TESTS,
+        watching::TESTS,
     ]
     .concat();
     let stack = (!args.list).then(|| Arc::new(TestStack::up()));

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::Meters;
+use super::Metrics;
 
 /// What Prometheus' text format calls itself.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -40,7 +40,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// When the address is taken, or is none of this machine.
-    pub async fn listen(address: SocketAddr, meters: Arc<Meters>) -> Result<Self, EndpointError> {
+    pub async fn listen(address: SocketAddr, metrics: Arc<Metrics>) -> Result<Self, EndpointError> {
         let failed = |error: std::io::Error| EndpointError {
             address,
             reason: error.to_string(),
@@ -52,7 +52,7 @@ impl Endpoint {
         }
         Ok(Self {
             address,
-            task: tokio::spawn(answer(listener, meters)),
+            task: tokio::spawn(answer(listener, metrics)),
         })
     }
 
@@ -69,7 +69,7 @@ impl Drop for Endpoint {
     }
 }
 
-async fn answer(listener: TcpListener, meters: Arc<Meters>) {
+async fn answer(listener: TcpListener, metrics: Arc<Metrics>) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -80,10 +80,10 @@ async fn answer(listener: TcpListener, meters: Arc<Meters>) {
                 continue;
             }
         };
-        let meters = Arc::clone(&meters);
+        let metrics = Arc::clone(&metrics);
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let answer = respond(&request, &meters);
+                let answer = respond(&request, &metrics);
                 async { Ok::<_, Infallible>(answer) }
             });
             let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -94,9 +94,9 @@ async fn answer(listener: TcpListener, meters: Arc<Meters>) {
     }
 }
 
-fn respond(request: &Request<Incoming>, meters: &Meters) -> Response<Full<Bytes>> {
+fn respond(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
     let (status, kind, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/metrics") => (StatusCode::OK, TEXT, meters.text()),
+        (&Method::GET, "/metrics") => (StatusCode::OK, TEXT, metrics.text()),
         (&Method::GET, _) => (
             StatusCode::NOT_FOUND,
             "text/plain",

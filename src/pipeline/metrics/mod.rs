@@ -38,7 +38,7 @@ pub const BUCKETS: [f64; 17] = [
 ];
 
 /// Every figure of a run.
-pub struct Meters {
+pub struct Metrics {
     registry: Registry,
     hops: HistogramVec,
     events: IntCounterVec,
@@ -49,9 +49,9 @@ pub struct Meters {
     followed: Mutex<Vec<Followed>>,
 }
 
-impl fmt::Debug for Meters {
+impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Meters").finish_non_exhaustive()
+        f.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
 
@@ -63,7 +63,7 @@ struct Followed {
     dead_letters: u64,
 }
 
-impl Meters {
+impl Metrics {
     /// Those of one run, all at zero.
     ///
     /// # Panics
@@ -155,9 +155,9 @@ impl Meters {
     }
 
     /// Those of one path's hops.
-    pub(super) fn of_path(&self, path: CapturePath) -> HopMeters {
+    pub(super) fn of_path(&self, path: CapturePath) -> HopMetrics {
         let of_hop = |hop: Hop| self.hops.with_label_values(&[path.as_str(), hop.as_str()]);
-        HopMeters(Hop::ALL.into_iter().map(|hop| (hop, of_hop(hop))).collect())
+        HopMetrics(Hop::ALL.into_iter().map(|hop| (hop, of_hop(hop))).collect())
     }
 
     /// A path is at work.
@@ -234,9 +234,9 @@ impl Meters {
 
 /// The histograms of one path, looked up once.
 #[derive(Debug, Clone)]
-pub(super) struct HopMeters(BTreeMap<Hop, Histogram>);
+pub(super) struct HopMetrics(BTreeMap<Hop, Histogram>);
 
-impl HopMeters {
+impl HopMetrics {
     /// An event is in the store.
     #[allow(clippy::cast_precision_loss)] // spans far below 2^53 ns
     pub(super) fn record(&self, hops: &Hops) {
@@ -266,13 +266,13 @@ mod tests {
             .collect()
     }
 
-    fn meters() -> Meters {
-        Meters::new(&RunId::generate(), &[CapturePath::Wal], Rate::MAX)
+    fn metrics() -> Metrics {
+        Metrics::new(&RunId::generate(), &[CapturePath::Wal], Rate::MAX)
     }
 
     #[test]
     fn spans_fall_into_their_buckets_also_below_zero() {
-        let meters = meters();
+        let metrics = metrics();
         let at = |ms: i64| Stamp(ms * 1_000_000);
         let hops = Stamps {
             ts: at(0),
@@ -286,8 +286,8 @@ mod tests {
             t4: at(5),
             t5: at(20),
         };
-        meters.of_path(CapturePath::Wal).record(&hops.hops());
-        let text = String::from_utf8(meters.text()).unwrap();
+        metrics.of_path(CapturePath::Wal).record(&hops.hops());
+        let text = String::from_utf8(metrics.text()).unwrap();
         let has = |hop: &str, le: &str, count: u64| {
             let line = format!(
                 "cdc_bench_hop_seconds_bucket{{hop=\"{hop}\",path=\"wal\",le=\"{le}\"}} {count}\n"
@@ -306,15 +306,15 @@ mod tests {
         let dashboard = include_str!("../../../deploy/grafana/cdc-bench.json");
         let parsed: serde_json::Value = serde_json::from_str(dashboard).unwrap();
         assert!(parsed["panels"].as_array().unwrap().len() > 5);
-        let meters = meters();
-        meters.of_path(CapturePath::Wal);
-        for vec in [&meters.events, &meters.troubles] {
+        let metrics = metrics();
+        metrics.of_path(CapturePath::Wal);
+        for vec in [&metrics.events, &metrics.troubles] {
             vec.with_label_values(&["wal", "x"]);
         }
-        for vec in [&meters.under_way, &meters.slot_lag] {
+        for vec in [&metrics.under_way, &metrics.slot_lag] {
             vec.with_label_values(&["wal"]);
         }
-        let there_are = names(&String::from_utf8(meters.text()).unwrap());
+        let there_are = names(&String::from_utf8(metrics.text()).unwrap());
         let asked_for = names(dashboard);
         assert!(!asked_for.is_empty());
         let unknown: Vec<_> = asked_for.difference(&there_are).collect();

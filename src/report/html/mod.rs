@@ -2,6 +2,7 @@
 //! reader's light or dark scheme and prints.
 
 mod comparison;
+mod demo;
 mod pictures;
 mod plot;
 mod sweep;
@@ -17,6 +18,7 @@ use crate::analysis::{Digest, Finding, HopStatistics, PathDigest, Severity, Trav
 use crate::timeline::{Hop, Stamp};
 
 pub use comparison::comparison_page;
+pub use demo::demo_page;
 pub use sweep::sweep_page;
 
 /// Why there is no page.

@@ -1,0 +1,86 @@
+//! The acts of a demonstration: what each is for, and how much it sends how fast.
+
+use crate::load::{Limit, LoadProfile, Rate};
+
+/// An act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Act {
+    pub(super) name: &'static str,
+    pub(super) purpose: &'static str,
+    pub(super) events: u64,
+    pub(super) rate: Rate,
+    /// Whether every event is told of.
+    pub(super) is_detailed: bool,
+    /// The server that is killed in the middle.
+    pub(super) fault: Option<String>,
+}
+
+/// Events of the act in which a server is killed: enough that they go on while it is away.
+const EVENTS_WITH_FAULT: u64 = 2_000;
+
+impl Act {
+    /// The act of a load, `speed` times as fast.
+    pub(super) fn of(load: LoadProfile, speed: u32) -> Self {
+        Self {
+            name: load.as_str(),
+            purpose: match load {
+                LoadProfile::WarmUp => {
+                    "one event after another, each from its INSERT into the read model"
+                }
+                LoadProfile::Moderate => "a quiet hour: what an event takes when it is alone",
+                LoadProfile::Stress => {
+                    "a busy hour: a 99th percentile that has ten events behind it"
+                }
+                LoadProfile::Extreme => "the rate that the objectives are for, held for a minute",
+            },
+            events: load.events(),
+            rate: load.rate().times(speed),
+            is_detailed: load == LoadProfile::WarmUp,
+            fault: None,
+        }
+    }
+
+    /// The act in which a server is killed.
+    pub(super) fn with_fault(server: &str, speed: u32) -> Self {
+        Self {
+            name: "resilience",
+            purpose: "a server is killed while events go on: they wait, and none is lost",
+            events: EVENTS_WITH_FAULT,
+            rate: LoadProfile::Extreme.rate().times(speed.min(2)),
+            is_detailed: false,
+            fault: Some(server.to_owned()),
+        }
+    }
+
+    pub(super) fn limit(&self) -> Limit {
+        Limit::Events(self.events)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_acts_rise_and_a_rehearsal_is_faster_not_shorter() {
+        let acts = LoadProfile::ALL.map(|load| Act::of(load, 1));
+        let told: Vec<_> = acts
+            .iter()
+            .map(|act| (act.name, act.events, act.rate.to_string()))
+            .collect();
+        let expected = [
+            ("warm-up", 10, "2"),
+            ("moderate", 100, "7"),
+            ("stress", 1_000, "33"),
+            ("extreme", 10_000, "167"),
+        ];
+        let expected = expected.map(|(name, events, rate)| (name, events, rate.to_owned()));
+        assert_eq!(told, expected);
+        assert!(acts[0].is_detailed && !acts[1].is_detailed);
+        let fast = Act::of(LoadProfile::Stress, 10);
+        assert_eq!(
+            (fast.events, fast.rate.to_string()),
+            (1_000, "330".to_owned())
+        );
+    }
+}

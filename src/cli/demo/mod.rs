@@ -1,0 +1,301 @@
+//! `demo`: the pipeline shown to people, in acts of rising load on one stack, and one report over all of them.
+
+mod act;
+mod narrator;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::capture_args::CaptureArgs;
+use super::connector_args::ConnectorArgs;
+use super::logging;
+use super::output::{print, print_line};
+use super::progress::Terminal;
+use super::results_args::ResultsArgs;
+use super::watched::Watched;
+use crate::analysis::Targets;
+use crate::config::{RunId, Settings};
+use crate::load::LoadProfile;
+use crate::pipeline::{Failure, RunRequest, exit, run_on};
+use crate::report::{
+    ActReport, DEMO_SCHEMA, DemoReport, Report, ResultFolder, Stored, Verdict, demo_page, page,
+    render_demo,
+};
+use crate::stack::{Stack, StackKind};
+use crate::timeline::{Hop, Nanos};
+use act::Act;
+use narrator::{Narrator, ToldEvent};
+
+/// Events before each act, so that it does not begin cold.
+const WARM_UP: u64 = 100;
+/// Longest time without an event coming through: a server that was killed needs some.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// These acts alone, with commas
+    #[arg(long, value_name = "ACTS", value_enum, value_delimiter = ',', default_values_t = LoadProfile::ALL)]
+    acts: Vec<LoadProfile>,
+    /// So many times as fast, such as 10x: for rehearsals
+    #[arg(long, value_name = "FACTOR", default_value = "1x", value_parser = speed)]
+    speed: u32,
+    /// Wait for Enter before and after each act
+    #[arg(long)]
+    pause: bool,
+    /// One act more: this server is killed while events go on, and comes back (local stack)
+    #[arg(
+        long,
+        value_name = "SERVER",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "connect",
+        value_parser = ["connect", "store"]
+    )]
+    with_fault: Option<String>,
+    #[command(flatten)]
+    capture: CaptureArgs,
+    #[command(flatten)]
+    ours: ConnectorArgs,
+    #[command(flatten)]
+    results: ResultsArgs,
+    /// No dashboard: progress bars alone
+    #[arg(long)]
+    no_tui: bool,
+    /// Print the report over all acts as JSON, and nothing else, to stdout
+    #[arg(long)]
+    json: bool,
+}
+
+/// `10x` or `10`.
+fn speed(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix('x').unwrap_or(text);
+    match number.parse() {
+        Ok(speed @ 1..=100) => Ok(speed),
+        _ => Err("expected 1x to 100x".to_owned()),
+    }
+}
+
+/// What the acts are performed with.
+struct Stage<'a> {
+    args: &'a Args,
+    id: &'a RunId,
+    settings: &'a Settings,
+    stack: &'a Stack,
+    terminal: &'a Terminal,
+    cancel: &'a CancellationToken,
+}
+
+pub(super) async fn run(
+    args: Args,
+    settings: Settings,
+    terminal: &Terminal,
+    cancel: CancellationToken,
+) -> Result<ExitCode, Failure> {
+    let is_local = settings.endpoints()?.is_none() && settings.stack == StackKind::Local;
+    if args.with_fault.is_some() && !is_local {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "--with-fault kills a server: it takes a local stack, and none of yours"
+        )));
+    }
+    if args.pause && !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "--pause waits for Enter, and there is no terminal to press it on"
+        )));
+    }
+    let id = RunId::generate();
+    let folder = ResultFolder::create(&args.results.results_dir, id.as_str())?;
+    logging::into_file(folder.create_file("run.log")?).map_err(Failure::usage)?;
+    let stack = Stack::bring_up(&settings, terminal, &cancel).await;
+    let stack = stack.inspect_err(|_| folder.discard_if_empty())?;
+    let stack = stack.for_several_runs();
+    let stage = Stage {
+        args: &args,
+        id: &id,
+        settings: &settings,
+        stack: &stack,
+        terminal,
+        cancel: &cancel,
+    };
+    let performed = stage.perform().await;
+    stack.stop(terminal);
+    terminal.clear();
+    let demo = performed?;
+    let json = serde_json::to_string_pretty(&demo).map_err(Failure::usage)?;
+    folder.write("demo.json", json.as_bytes())?;
+    let html = demo_page(&demo).map_err(Failure::usage)?;
+    folder.write("demo.html", html.as_bytes())?;
+    if args.json {
+        print_line(json)?;
+    } else {
+        print(render_demo(&demo))?;
+        print_line(format_args!("\n{}", folder.path().display()))?;
+    }
+    Ok(match demo.verdict {
+        Verdict::Pass => ExitCode::SUCCESS,
+        Verdict::Fail => ExitCode::from(exit::DATA),
+    })
+}
+
+impl Stage<'_> {
+    async fn perform(&self) -> Result<DemoReport, Failure> {
+        let args = self.args;
+        let mut acts: Vec<_> = args
+            .acts
+            .iter()
+            .map(|load| Act::of(*load, args.speed))
+            .collect();
+        acts.extend(
+            args.with_fault
+                .iter()
+                .map(|server| Act::with_fault(server, args.speed)),
+        );
+        let mut reports = Vec::new();
+        for (number, act) in (1_u32..).zip(&acts) {
+            self.terminal.say(&format!(
+                "\n{} {} of {}: {}, {} events at {} a second\n  {}",
+                console::style("Act").for_stderr().bold(),
+                number,
+                acts.len(),
+                console::style(act.name).for_stderr().bold(),
+                act.events,
+                act.rate,
+                act.purpose,
+            ));
+            self.until_enter().await?;
+            let report = self.act(number, act).await?;
+            let told = ActReport::of(act.name, act.purpose, act.fault.as_deref(), &report);
+            self.terminal.say(&format!("  {}", told.result()));
+            self.until_enter().await?;
+            reports.push(told);
+        }
+        Ok(DemoReport {
+            schema: DEMO_SCHEMA.to_owned(),
+            id: self.id.to_string(),
+            stack: self.stack.kind().to_string(),
+            speed: args.speed,
+            verdict: if reports.iter().all(|act| act.is_clean) {
+                Verdict::Pass
+            } else {
+                Verdict::Fail
+            },
+            acts: reports,
+        })
+    }
+
+    /// One act: a run with a result of its own.
+    async fn act(&self, number: u32, act: &Act) -> Result<Report, Failure> {
+        let id = RunId::parse(&format!("{}-{number}", self.id))
+            .map_err(|reason| Failure::usage(anyhow::anyhow!(reason)))?;
+        let folder = ResultFolder::create(&self.args.results.results_dir, id.as_str())?;
+        let request = RunRequest {
+            id,
+            settings: self.settings.clone(),
+            limit: act.limit(),
+            rate: act.rate,
+            insert_batch: 1,
+            connections: 4,
+            warmup: WARM_UP,
+            seed: 42,
+            paths: self.args.capture.clone().paths(),
+            rounds: None,
+            connector: self.args.ours.clone().request(None),
+            transform_delay: None,
+            observer: true,
+            targets: Targets {
+                throughput_per_s: None,
+                ..Targets::default()
+            },
+            drain_timeout: DRAIN_TIMEOUT,
+            folder: folder.clone(),
+            metrics: None,
+        };
+        let watched = Watched::begin(
+            self.terminal,
+            (&request.id, self.stack.kind(), act.rate),
+            &folder,
+            !self.args.no_tui && !act.is_detailed,
+        );
+        let narrator = Narrator::of(act, self.stack, &watched, self.terminal);
+        let outcome = run_on(&request, self.stack, &narrator, self.cancel).await;
+        let told = narrator.events();
+        if let Ok(report) = &outcome {
+            let json = serde_json::to_vec_pretty(report).map_err(Failure::usage)?;
+            folder.write("report.json", &json)?;
+            let stored = Stored::read(&folder.file("report.json")).map_err(Failure::usage)?;
+            let html = page(&stored).map_err(Failure::usage)?;
+            folder.write("report.html", html.as_bytes())?;
+            if act.is_detailed {
+                tell_rest(&narrator, &stored, told)?;
+            }
+        }
+        watched.over(outcome.as_ref());
+        if outcome.is_err() {
+            folder.discard_if_empty();
+        }
+        outcome
+    }
+
+    async fn until_enter(&self) -> Result<(), Failure> {
+        if !self.args.pause {
+            return Ok(());
+        }
+        self.terminal.say("  (Enter goes on)");
+        let pressed =
+            tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
+        tokio::select! {
+            () = self.cancel.cancelled() => Err(Failure::interrupted()),
+            read = pressed => {
+                read.map_err(Failure::usage)?.map_err(Failure::usage)?;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Tells of the events that came through after the last look: of the first path, in the order they came.
+fn tell_rest(narrator: &Narrator<'_>, stored: &Stored, told: u64) -> Result<(), Failure> {
+    let Some(events) = stored.events().map_err(Failure::usage)? else {
+        return Ok(());
+    };
+    let first = stored.report.run.paths.first().map(|path| path.as_str());
+    let mut left_out = 0;
+    for event in events {
+        let event = event.map_err(Failure::usage)?;
+        if Some(event.path.as_str()) != first {
+            continue;
+        }
+        if left_out < told {
+            left_out += 1;
+            continue;
+        }
+        let slowest = Hop::PIPELINE
+            .into_iter()
+            .filter_map(|hop| Some((hop, event.hops.get(hop)?)))
+            .max_by_key(|(_, span)| *span);
+        narrator.tell(&ToldEvent {
+            event_type: event.event_type,
+            created: event.stamps.t0,
+            total: event.stamps.t5 - event.stamps.t0,
+            slowest: slowest.unwrap_or((Hop::Total, Nanos(0))),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_speed_is_a_factor() {
+        assert_eq!((speed("10x"), speed("3")), (Ok(10), Ok(3)));
+        assert!(
+            ["0", "0x", "-1", "x", "1.5x", "101x"]
+                .iter()
+                .all(|text| speed(text).is_err())
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! Tells of an act while it goes on: each event where there are few, and a server's death and return.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use jiff::tz::TimeZone;
+
+use super::act::Act;
+use crate::cli::progress::Terminal;
+use crate::cli::watched::Watched;
+use crate::event::EventType;
+use crate::live::{Figures, Phase};
+use crate::load::Pace;
+use crate::pipeline::{LoadState, RunProgress};
+use crate::stack::{Progress, Stack};
+use crate::timeline::{Hop, Nanos, Stamp};
+
+/// Listens to an act's run, and passes on what it hears.
+pub(super) struct Narrator<'a> {
+    pub(super) watched: &'a Watched<'a>,
+    pub(super) terminal: &'a Terminal,
+    pub(super) stack: &'a Stack,
+    pub(super) act: &'a Act,
+    told: Mutex<Told>,
+}
+
+#[derive(Default)]
+struct Told {
+    events: u64,
+    store: Option<String>,
+    fault: Fault,
+}
+
+/// How far the killing of a server has got.
+#[derive(Default, Clone, Copy)]
+enum Fault {
+    #[default]
+    ToCome,
+    Killed(Instant),
+    /// It was seen not to answer.
+    Away(Instant),
+    Over,
+}
+
+/// An event that is told of.
+pub(super) struct ToldEvent {
+    pub(super) event_type: EventType,
+    pub(super) created: Stamp,
+    pub(super) total: Nanos,
+    pub(super) slowest: (Hop, Nanos),
+}
+
+impl<'a> Narrator<'a> {
+    pub(super) fn of(
+        act: &'a Act,
+        stack: &'a Stack,
+        watched: &'a Watched<'a>,
+        terminal: &'a Terminal,
+    ) -> Self {
+        Self {
+            watched,
+            terminal,
+            stack,
+            act,
+            told: Mutex::default(),
+        }
+    }
+
+    /// How many events it has told of.
+    pub(super) fn events(&self) -> u64 {
+        self.told().events
+    }
+
+    /// Tells of an event.
+    pub(super) fn tell(&self, event: &ToldEvent) {
+        let mut told = self.told();
+        told.events += 1;
+        let at = jiff::Timestamp::from_nanosecond(i128::from(event.created.0)).unwrap_or_default();
+        let at = at.to_zoned_datetime(TimeZone::system());
+        let (hop, took) = event.slowest;
+        self.terminal.say(&format!(
+            "  {:<17}  created at {}, in {} at T0 + {:.1} ms  ({} took {:.1} of it)",
+            event.event_type.as_str(),
+            at.strftime("%H:%M:%S%.3f"),
+            told.store.as_deref().unwrap_or("the store"),
+            event.total.as_millis_f64(),
+            hop.as_str(),
+            took.as_millis_f64(),
+        ));
+    }
+
+    fn tell_new(&self, figures: &Figures) {
+        let Some(path) = figures.paths.first() else {
+            return;
+        };
+        let count = path.total.map_or(0, |total| total.count);
+        let new = usize::try_from(count.saturating_sub(self.events())).unwrap_or(0);
+        for event in path.last.iter().take(new).rev() {
+            self.tell(&ToldEvent {
+                event_type: event.event_type,
+                created: event.created,
+                total: Nanos::from_micros(event.total_us),
+                slowest: (event.slowest, Nanos::from_micros(event.slowest_us)),
+            });
+        }
+    }
+
+    /// Kills the server once a third of the events is through, and tells when it is back.
+    fn fault(&self, server: &str, figures: &Figures) {
+        let load = &figures.load;
+        let under_way = load.inserted.saturating_sub(load.written + load.errors);
+        let answers = figures
+            .servers
+            .iter()
+            .find(|state| state.name == server)
+            .is_none_or(|state| state.trouble.is_none());
+        let mut told = self.told();
+        told.fault = match told.fault {
+            Fault::ToCome
+                if figures.phase == Phase::Load && load.written * 3 >= self.act.events =>
+            {
+                if self.stack.crash(server) {
+                    self.terminal
+                        .say(&format!("  {server} is killed; the load goes on"));
+                    Fault::Killed(Instant::now())
+                } else {
+                    tracing::warn!(server, "not ours to kill");
+                    Fault::Over
+                }
+            }
+            Fault::Killed(at) if !answers => Fault::Away(at),
+            Fault::Away(at) if answers => {
+                self.terminal.say(&format!(
+                    "  {server} answers again after {:.1} s; {under_way} events have waited",
+                    at.elapsed().as_secs_f64()
+                ));
+                Fault::Over
+            }
+            other => other,
+        };
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Progress for Narrator<'_> {
+    fn begin(&self, step: &str) {
+        self.watched.begin(step);
+    }
+
+    fn update(&self, step: &str, detail: &str) {
+        self.watched.update(step, detail);
+    }
+
+    fn end(&self, step: &str, detail: &str) {
+        self.watched.end(step, detail);
+    }
+}
+
+impl RunProgress for Narrator<'_> {
+    fn load(&self, state: &LoadState) {
+        if !self.act.is_detailed {
+            self.watched.load(state);
+        }
+    }
+
+    fn load_over(&self) {
+        self.watched.load_over();
+    }
+
+    fn figures(&self, figures: Figures) {
+        let store = figures.servers.iter().find(|state| state.name == "store");
+        if let Some(product) = store.and_then(|store| store.product.clone()) {
+            self.told().store.get_or_insert(product);
+        }
+        if self.act.is_detailed {
+            self.tell_new(&figures);
+        }
+        if let Some(server) = &self.act.fault {
+            self.fault(server, &figures);
+        }
+        self.watched.figures(figures);
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        self.watched.pace()
+    }
+}

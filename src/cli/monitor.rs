@@ -1,0 +1,130 @@
+//! `monitor`: a run under way, as its own dashboard shows it, from another terminal.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::progress::{LineOf, Terminal};
+use super::results_args::ResultsArgs;
+use crate::dashboard::{self, Reins, Screen};
+use crate::live::{self, Snapshot};
+use crate::pipeline::Failure;
+
+/// Between two plain lines.
+const LINE_EVERY: Duration = Duration::from_secs(1);
+/// How often the run is looked for again while a screen shows it.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The run's id, or its folder; without it the newest run under way
+    run: Option<String>,
+    #[command(flatten)]
+    results: ResultsArgs,
+    /// No dashboard: a plain line a second
+    #[arg(long)]
+    no_tui: bool,
+    /// Print the run's state as JSON, one line a second
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(
+    args: Args,
+    terminal: &Terminal,
+    cancel: &CancellationToken,
+) -> Result<ExitCode, Failure> {
+    let folder = folder_of(&args)?;
+    let Some(first) = live::read(&folder) else {
+        return Err(not_under_way(&folder));
+    };
+    if args.json {
+        each_second(&folder, cancel, |snapshot| {
+            serde_json::to_string(snapshot).map_err(Failure::usage)
+        })
+        .await?;
+    } else if args.no_tui || !dashboard::fits() {
+        each_second(&folder, cancel, |snapshot| Ok(LineOf(snapshot).to_string())).await?;
+    } else {
+        on_screen(&folder, terminal, cancel).await?;
+    }
+    if live::read(&folder).is_none() {
+        terminal.say(&format!(
+            "run {} is over; where it has a result, \"cdc-bench report {}\" shows it",
+            first.run,
+            folder.display()
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn folder_of(args: &Args) -> Result<PathBuf, Failure> {
+    let results = &args.results.results_dir;
+    match &args.run {
+        Some(run) if Path::new(run).is_dir() => Ok(PathBuf::from(run)),
+        Some(run) => Ok(results.join(run)),
+        None => live::newest(results).ok_or_else(|| {
+            Failure::usage(anyhow::anyhow!(
+                "no run is under way in {}: start one with \"cdc-bench run\", or say where its results go with --results-dir",
+                results.display()
+            ))
+        }),
+    }
+}
+
+fn not_under_way(folder: &Path) -> Failure {
+    let advice = if folder.join("report.json").exists() {
+        "it is over: \"cdc-bench report\" shows it"
+    } else {
+        "give the id of one that is, or none for the newest"
+    };
+    Failure::usage(anyhow::anyhow!(
+        "no run is under way in {}; {advice}",
+        folder.display()
+    ))
+}
+
+/// Prints a line a second until the run, or the looking on, ends.
+async fn each_second(
+    folder: &Path,
+    cancel: &CancellationToken,
+    line: impl Fn(&Snapshot) -> Result<String, Failure>,
+) -> Result<(), Failure> {
+    let mut turns = tokio::time::interval(LINE_EVERY);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            _ = turns.tick() => {}
+        }
+        let Some(snapshot) = live::read(folder) else {
+            return Ok(());
+        };
+        // Whoever reads no more has seen enough.
+        if writeln!(std::io::stdout(), "{}", line(&snapshot)?).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn on_screen(
+    folder: &Path,
+    terminal: &Terminal,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let (shown, quit) = (folder.to_owned(), cancel.clone());
+    let reins = Reins {
+        pace: None,
+        quit: Box::new(move || quit.cancel()),
+    };
+    terminal.hold();
+    let screen = Screen::open(move || live::read(&shown), reins).map_err(Failure::usage)?;
+    while screen.is_drawing() && !cancel.is_cancelled() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    drop(screen);
+    terminal.resume();
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! A run that is watched: on the terminal by its dashboard or by plain lines, and by other processes through its folder.
+
+use std::sync::Arc;
+
+use super::progress::Terminal;
+use crate::config::RunId;
+use crate::dashboard::{self, Reins, Screen};
+use crate::live::{Board, Figures, Phase, Post};
+use crate::load::{Pace, Rate};
+use crate::pipeline::{Failure, LoadState, RunProgress};
+use crate::report::{Report, ResultFolder, Verdict};
+use crate::stack::{Progress, StackKind};
+
+/// Who watches a run.
+pub(super) struct Watched<'a> {
+    terminal: &'a Terminal,
+    board: Arc<Board>,
+    pace: Pace,
+    screen: Option<Screen>,
+    post: Option<Post>,
+}
+
+impl<'a> Watched<'a> {
+    /// Begins to watch; on a dashboard where one is wanted and there is a terminal for it.
+    pub(super) fn begin(
+        terminal: &'a Terminal,
+        (id, stack, rate): (&RunId, StackKind, Rate),
+        folder: &ResultFolder,
+        wants_screen: bool,
+    ) -> Self {
+        let board = Arc::new(Board::new(
+            id.as_str(),
+            &stack.to_string(),
+            Figures::default(),
+        ));
+        let heard = Arc::clone(&board);
+        terminal.tell(move |line| heard.say(line));
+        let pace = Pace::from(rate);
+        let post = Post::start(Arc::clone(&board), folder.clone());
+        let post = post.inspect_err(|error| tracing::warn!(%error, "monitor cannot follow"));
+        let mut watched = Self {
+            terminal,
+            board,
+            pace,
+            screen: None,
+            post: post.ok(),
+        };
+        if wants_screen && dashboard::fits() {
+            watched.open();
+        }
+        watched
+    }
+
+    fn open(&mut self) {
+        let shown = Arc::clone(&self.board);
+        let reins = Reins {
+            pace: Some(self.pace.clone()),
+            quit: Box::new(interrupt),
+        };
+        self.terminal.hold();
+        match Screen::open(move || Some(shown.snapshot()), reins) {
+            Ok(screen) => {
+                self.screen = Some(screen);
+            }
+            Err(error) => {
+                self.terminal.resume();
+                tracing::warn!(%error, "no dashboard on this terminal");
+            }
+        }
+    }
+
+    /// The run has ended: the terminal is as it was, and what was said meanwhile stands there.
+    pub(super) fn over(mut self, outcome: Result<&Report, &Failure>) {
+        self.board.over(|figures| match outcome {
+            Ok(report) => {
+                figures.objectives.clone_from(&report.objectives);
+                figures.phase = match report.verdict {
+                    Verdict::Pass => Phase::Passed,
+                    Verdict::Fail => Phase::Failed,
+                };
+            }
+            Err(_) => figures.phase = Phase::Failed,
+        });
+        self.post = None;
+        self.give_back();
+    }
+
+    fn give_back(&mut self) {
+        if self.screen.take().is_some() {
+            self.terminal.resume();
+        }
+    }
+}
+
+impl Drop for Watched<'_> {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// As Ctrl-C does: raw, the terminal sends no signal by itself.
+fn interrupt() {
+    if let Err(error) = nix::sys::signal::raise(nix::sys::signal::Signal::SIGINT) {
+        tracing::error!(%error, "cannot interrupt the run");
+    }
+}
+
+impl Progress for Watched<'_> {
+    fn begin(&self, step: &str) {
+        self.board.at_step(step, "");
+        self.terminal.begin(step);
+    }
+
+    fn update(&self, step: &str, detail: &str) {
+        self.board.at_step(step, detail);
+        self.terminal.update(step, detail);
+    }
+
+    fn end(&self, step: &str, detail: &str) {
+        self.board.step_over();
+        self.terminal.end(step, detail);
+    }
+}
+
+impl RunProgress for Watched<'_> {
+    fn load(&self, state: &LoadState) {
+        self.terminal.load(state);
+    }
+
+    fn load_over(&self) {
+        self.terminal.load_over();
+    }
+
+    fn figures(&self, figures: Figures) {
+        self.board.put(figures);
+    }
+
+    fn pace(&self) -> Option<Pace> {
+        Some(self.pace.clone())
+    }
+}

@@ -1,0 +1,131 @@
+//! What the keys choose.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+
+/// What the lower part of the screen shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Panel {
+    /// Something of everything.
+    #[default]
+    Overview,
+    /// The last events.
+    Events,
+    /// What was said.
+    Log,
+}
+
+/// What is looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct View {
+    /// The lower part.
+    pub panel: Panel,
+    /// One capture path alone, by its position; `None`: all side by side.
+    pub path: Option<usize>,
+    /// Whether the keys are explained.
+    pub help: bool,
+    /// Whether the load can be steered from here.
+    pub steers: bool,
+}
+
+/// What a key asks for besides another view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    Pause,
+    Faster,
+    Slower,
+    Quit,
+}
+
+impl View {
+    /// Takes a key in, given how many paths there are.
+    pub(super) fn press(&mut self, key: KeyEvent, paths: usize) -> Option<Wish> {
+        if key.kind == KeyEventKind::Release {
+            return None;
+        }
+        let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
+        match key.code {
+            KeyCode::Char('c') if is_control => return Some(Wish::Quit),
+            KeyCode::Char('q') => return Some(Wish::Quit),
+            KeyCode::Char('?' | 'h') => self.help = !self.help,
+            KeyCode::Esc => self.help = false,
+            KeyCode::Tab => self.panel = self.panel.next(),
+            KeyCode::BackTab => self.panel = self.panel.next().next(),
+            KeyCode::Right if paths > 1 => self.path = next(self.path, paths),
+            KeyCode::Left if paths > 1 => self.path = previous(self.path, paths),
+            KeyCode::Char(' ' | 'p') if self.steers => return Some(Wish::Pause),
+            KeyCode::Char('+' | '=') | KeyCode::Up if self.steers => return Some(Wish::Faster),
+            KeyCode::Char('-' | '_') | KeyCode::Down if self.steers => return Some(Wish::Slower),
+            _ => {}
+        }
+        None
+    }
+}
+
+impl Panel {
+    fn next(self) -> Self {
+        match self {
+            Self::Overview => Self::Events,
+            Self::Events => Self::Log,
+            Self::Log => Self::Overview,
+        }
+    }
+}
+
+/// All, then each alone.
+fn next(path: Option<usize>, paths: usize) -> Option<usize> {
+    match path {
+        None => Some(0),
+        Some(path) => (path + 1 < paths).then_some(path + 1),
+    }
+}
+
+fn previous(path: Option<usize>, paths: usize) -> Option<usize> {
+    match path {
+        None => Some(paths - 1),
+        Some(path) => path.checked_sub(1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_switch_panels_and_paths_and_come_back() {
+        let mut view = View::default();
+        let mut press = |code: KeyCode| {
+            let wish = view.press(KeyEvent::new(code, KeyModifiers::NONE), 2);
+            assert_eq!(wish, None);
+            view
+        };
+        assert_eq!(press(KeyCode::Tab).panel, Panel::Events);
+        assert_eq!(press(KeyCode::BackTab).panel, Panel::Overview);
+        assert_eq!(press(KeyCode::Right).path, Some(0));
+        assert_eq!(press(KeyCode::Right).path, Some(1));
+        assert_eq!(press(KeyCode::Right).path, None);
+        assert_eq!(press(KeyCode::Left).path, Some(1));
+        assert!(press(KeyCode::Char('?')).help);
+        assert!(!press(KeyCode::Esc).help);
+        // Who only looks on steers nothing.
+        press(KeyCode::Char(' '));
+        press(KeyCode::Char('+'));
+    }
+
+    #[test]
+    fn who_steers_may_pause_hurry_and_quit() {
+        let mut view = View {
+            steers: true,
+            ..View::default()
+        };
+        let mut press = |code, modifiers| view.press(KeyEvent::new(code, modifiers), 1);
+        let plain = KeyModifiers::NONE;
+        assert_eq!(press(KeyCode::Char(' '), plain), Some(Wish::Pause));
+        assert_eq!(press(KeyCode::Char('+'), plain), Some(Wish::Faster));
+        assert_eq!(press(KeyCode::Char('-'), plain), Some(Wish::Slower));
+        assert_eq!(press(KeyCode::Char('q'), plain), Some(Wish::Quit));
+        let control_c = press(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        assert_eq!(control_c, Some(Wish::Quit));
+        assert_eq!(press(KeyCode::Right, plain), None);
+        assert_eq!(view.path, None, "there is one path");
+    }
+}

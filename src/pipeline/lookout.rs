@@ -1,0 +1,168 @@
+//! Asks the servers how they are while events are under way: whether they answer, and what they hold back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Servers;
+use super::circumstances::asked_slot_lags;
+use super::leg::Path;
+use crate::broker::Backlog;
+use crate::live::{PathState, ServerState};
+use crate::stack::Stack;
+use crate::timeline::CapturePath;
+
+/// How often they are asked, each by a client that the run has anyway.
+const EVERY: Duration = Duration::from_secs(1);
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Looks at the servers of a leg.
+pub(super) struct Lookout<'a> {
+    servers: &'a Servers,
+    stack: &'a Stack,
+    since: jiff::Timestamp,
+    paths: Vec<WatchedPath>,
+    seen: Arc<Mutex<Sight>>,
+}
+
+/// What is asked about a path.
+struct WatchedPath {
+    path: CapturePath,
+    slot: Option<String>,
+    backlog: Option<Backlog>,
+    connector: Option<String>,
+}
+
+/// What the servers said last.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sight {
+    pub(super) servers: Vec<ServerState>,
+    /// By path: what the slot holds back, in bytes, and how many records the consumer is behind.
+    lags: BTreeMap<CapturePath, (Option<u64>, Option<u64>)>,
+}
+
+impl Sight {
+    /// Adds what is known of a path.
+    pub(super) fn complete(&self, state: &mut PathState) {
+        if let Some((slot, records)) = self.lags.get(&state.path) {
+            state.slot_lag_bytes = *slot;
+            state.group_lag_records = *records;
+        }
+    }
+}
+
+impl<'a> Lookout<'a> {
+    pub(super) fn over(servers: &'a Servers, stack: &'a Stack, paths: &[Path]) -> Self {
+        let watched = |path: &Path| WatchedPath {
+            path: path.route.path,
+            slot: path.route.slot.clone(),
+            backlog: path.followers.backlog.clone(),
+            connector: path.route.connector.as_ref().map(|c| c.name.clone()),
+        };
+        Self {
+            servers,
+            stack,
+            since: jiff::Timestamp::now(),
+            paths: paths.iter().map(watched).collect(),
+            seen: Arc::default(),
+        }
+    }
+
+    /// Where what is seen can be read.
+    pub(super) fn seen(&self) -> Arc<Mutex<Sight>> {
+        Arc::clone(&self.seen)
+    }
+
+    /// Does the work, and looks on until it is done.
+    pub(super) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = work => done,
+            never = self.look() => match never {},
+        }
+    }
+
+    async fn look(&self) -> std::convert::Infallible {
+        let mut turns = tokio::time::interval(EVERY);
+        turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            turns.tick().await;
+            let sight = self.ask().await;
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = sight;
+        }
+    }
+
+    async fn ask(&self) -> Sight {
+        let (slots, kafka, connect, store) = tokio::join!(
+            answer(asked_slot_lags(&self.servers.postgres)),
+            answer(self.backlogs()),
+            answer(self.connectors()),
+            answer(self.servers.store.identity()),
+        );
+        let lags = self.paths.iter().zip(kafka.as_deref().unwrap_or_default());
+        let lags = lags.map(|(path, records)| {
+            let slots = slots.as_ref().ok();
+            let slot = path
+                .slot
+                .as_ref()
+                .and_then(|slot| slots?.get(slot).copied());
+            (path.path, (slot, *records))
+        });
+        let lags = lags.collect();
+        let mut servers = vec![("postgres", slots.err())];
+        if self.paths.iter().any(|path| path.backlog.is_some()) {
+            servers.push(("kafka", kafka.err()));
+        }
+        if self.paths.iter().any(|path| path.connector.is_some()) {
+            servers.push(("connect", connect.err()));
+        }
+        let product = store.as_ref().ok().map(|identity| identity.name.clone());
+        servers.push(("store", store.err()));
+        let restarts = self.stack.restarts(self.since);
+        let servers = servers.into_iter().map(|(name, trouble)| ServerState {
+            name: name.to_owned(),
+            product: (name == "store").then(|| product.clone()).flatten(),
+            trouble,
+            restarts: restarts.iter().map(|(of, _)| u64::from(of == name)).sum(),
+        });
+        Sight {
+            servers: servers.collect(),
+            lags,
+        }
+    }
+
+    /// In the order of the paths.
+    async fn backlogs(&self) -> Result<Vec<Option<u64>>, crate::broker::BrokerError> {
+        let mut records = Vec::new();
+        for path in &self.paths {
+            records.push(match &path.backlog {
+                Some(backlog) => backlog.records().await?,
+                None => None,
+            });
+        }
+        Ok(records)
+    }
+
+    async fn connectors(&self) -> Result<(), String> {
+        let Some(connect) = &self.servers.connect else {
+            return Ok(());
+        };
+        for name in self.paths.iter().filter_map(|path| path.connector.as_ref()) {
+            let status = connect.status(name).await.map_err(|e| e.to_string())?;
+            if let Some(failure) = status.failure() {
+                return Err(failure);
+            }
+            if !status.is_running() {
+                return Err(format!("connector {name} is not running"));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn answer<T, E: ToString>(asked: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    }
+}

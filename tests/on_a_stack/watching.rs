@@ -1,0 +1,153 @@
+//! A run is watched while it goes on: on a terminal of its own, by `monitor`, and in a demonstration.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+
+use nix::libc;
+use nix::pty::{OpenptyResult, Winsize, openpty};
+use nix::sys::signal::Signal;
+use nix::sys::termios::{LocalFlags, tcgetattr};
+use serde_json::Value;
+
+use super::Test;
+use super::stack::{TestStack, ended, id, open_folder, result_folder, signal, until, with};
+
+pub const TESTS: &[Test] = &[
+    (
+        "a_dashboard_gives_its_terminal_back_and_monitor_follows_until_the_end",
+        dashboard_and_monitor,
+    ),
+    (
+        "a_demonstration_tells_of_its_events_and_sums_its_acts_up",
+        demo,
+    ),
+];
+
+#[allow(unsafe_code)]
+fn dashboard_and_monitor(stack: &TestStack) {
+    let results = open_folder();
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: 80,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let OpenptyResult { master, slave } = openpty(Some(&size), None).unwrap();
+    let mut command = stack.kept();
+    command
+        .args(["run", "--events", "6000", "--rate", "200", "--warmup", "20"])
+        .arg("--results-dir")
+        .arg(results.path())
+        .env("TERM", "xterm-256color")
+        .stdin(slave.try_clone().unwrap())
+        .stdout(Stdio::piped())
+        .stderr(slave.try_clone().unwrap());
+    // SAFETY: setsid(2) and ioctl(2) are plain system calls. The terminal becomes the run's own.
+    unsafe {
+        command.pre_exec(|| {
+            nix::unistd::setsid()?;
+            match libc::ioctl(0, libc::TIOCSCTTY, 0) {
+                -1 => Err(std::io::Error::last_os_error()),
+                _ => Ok(()),
+            }
+        });
+    }
+    let is_cooked = || {
+        let flags = tcgetattr(&slave).unwrap().local_flags;
+        flags.contains(LocalFlags::ICANON | LocalFlags::ECHO)
+    };
+    assert!(is_cooked());
+    let mut run = command.spawn().unwrap();
+    let screen = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&screen);
+    let mut terminal = File::from(master);
+    std::thread::spawn(move || {
+        let mut part = [0; 4096];
+        while let Ok(read @ 1..) = terminal.read(&mut part) {
+            seen.lock().unwrap().extend_from_slice(&part[..read]);
+        }
+    });
+    let shows = |text: &str| {
+        let screen = screen.lock().unwrap();
+        screen.windows(text.len()).any(|at| at == text.as_bytes())
+    };
+    until("the dashboard to show the pipeline", || {
+        assert!(run.try_wait().unwrap().is_none(), "the run ended before");
+        shows("\u{1b}[?1049h") && shows("kafka_delivery")
+    });
+    assert!(!is_cooked(), "keys come as they are pressed");
+
+    let mut monitor = stack.kept();
+    monitor
+        .args(["monitor", "--json", "--results-dir"])
+        .arg(results.path());
+    let mut monitor = monitor.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(monitor.stdout.take().unwrap()).lines();
+    let mut written = Vec::new();
+    for line in lines {
+        let snapshot: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        assert_eq!(snapshot["schema"], "cdc-bench/live/1");
+        if snapshot["phase"] == "load" {
+            assert_eq!(snapshot["load"]["target"], 6_000);
+            written.push(snapshot["paths"][0]["written"].as_u64().unwrap());
+        }
+        if written.len() == 3 {
+            signal(id(&run), Signal::SIGTERM);
+        }
+    }
+    assert!(monitor.wait().unwrap().success());
+    assert!(
+        written.is_sorted() && written[0] < written[2],
+        "{written:?}"
+    );
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    until("the terminal to be given back", || {
+        shows("\u{1b}[?1049l") && shows("\u{1b}[?25h")
+    });
+    assert!(is_cooked(), "the terminal is as it was");
+    assert!(shows("interrupted"), "what was said meanwhile stands there");
+    let folder = result_folder(results.path()).unwrap();
+    assert!(!folder.join("live.json").exists());
+    let late = ended(with(
+        stack.kept(),
+        &["monitor", "--results-dir", results.path().to_str().unwrap()],
+    ));
+    late.refused(2, &["no run is under way", "--results-dir"]);
+    stack.assert_nothing_left("a run that was watched");
+}
+
+fn demo(stack: &TestStack) {
+    let results = open_folder();
+    let mut command = stack.kept();
+    command
+        .args([
+            "demo",
+            "--acts",
+            "warm-up,moderate",
+            "--speed",
+            "20x",
+            "--json",
+        ])
+        .arg("--results-dir")
+        .arg(results.path());
+    let demo = ended(command);
+    assert_eq!(demo.code, 0, "{}", demo.err);
+    let told = demo.err.matches("at T0 + ").count();
+    assert_eq!(told, 10, "{}", demo.err);
+    let report: Value = serde_json::from_str(&demo.out).unwrap();
+    assert_eq!(report["verdict"], "pass");
+    let acts = report["acts"].as_array().unwrap();
+    for (act, (name, events)) in acts.iter().zip([("warm-up", 10), ("moderate", 100)]) {
+        assert_eq!(act["name"], name);
+        assert_eq!(act["written"], events);
+        assert_eq!(act["match_percent"], 100.0);
+        let run = act["run"].as_str().unwrap();
+        let report = results.path().join(run).join("report.json");
+        let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+        assert_eq!(report["paths"]["debezium"]["hops"]["total"], act["total"]);
+    }
+    stack.assert_nothing_left("a demonstration");
+}
