@@ -1,12 +1,15 @@
 //! The terminal: taken for a while, given back as it was, whatever ends us.
 
 use std::io::{self, BufWriter, IsTerminal, Stderr, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event};
@@ -148,7 +151,7 @@ impl Drawn {
 
     /// Takes keys in until the next picture is due; at once after one, so that it is seen.
     fn keys(&mut self, began: Instant, snapshot: &Snapshot) -> io::Result<()> {
-        while event::poll(TICK.saturating_sub(began.elapsed()))? {
+        while is_told(TICK.saturating_sub(began.elapsed()))? {
             match event::read()? {
                 Event::Key(key) => {
                     let wish = self.view.press(key, snapshot.figures.paths.len());
@@ -174,6 +177,30 @@ impl Drawn {
             (_, None) => {}
         }
     }
+}
+
+/// Whether a key was pressed, or the size has changed, within this time. A terminal that is gone is an error, and is not
+/// left to crossterm: it would read the end of it for ever.
+fn is_told(within: Duration) -> io::Result<bool> {
+    let stdin = io::stdin();
+    // What came with an earlier key is there already.
+    for timeout in [Duration::ZERO, within] {
+        let mut keys = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        match poll(&mut keys, timeout) {
+            // A signal may be that of a new size.
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
+        if keys[0].revents().is_some_and(|told| told.intersects(gone)) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if event::poll(Duration::ZERO)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A panic's words belong on the screen that stays.

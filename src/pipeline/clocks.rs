@@ -124,7 +124,11 @@ impl Meter {
             let pause = EVERY.max(began.elapsed() / 20);
             let done = tokio::select! {
                 () = stop.cancelled() => return self,
-                done = asked.recv() => done,
+                asked = asked.recv() => match asked {
+                    Some(done) => Some(done),
+                    // A run that failed has let go of its clocks.
+                    None => return self,
+                },
                 () = tokio::time::sleep(pause) => None,
             };
             if done.is_some() {

@@ -2,8 +2,10 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use nix::libc;
@@ -24,11 +26,15 @@ pub const TESTS: &[Test] = &[
         "a_demonstration_tells_of_its_events_and_sums_its_acts_up",
         demo,
     ),
+    (
+        "a_run_whose_terminal_goes_away_cleans_up_and_ends",
+        terminal_goes_away,
+    ),
 ];
 
+/// A command on a terminal of its own, and that terminal's two ends.
 #[allow(unsafe_code)]
-fn dashboard_and_monitor(stack: &TestStack) {
-    let results = open_folder();
+fn on_a_terminal(mut command: Command) -> (Child, File, OwnedFd) {
     let size = Winsize {
         ws_row: 24,
         ws_col: 80,
@@ -36,16 +42,12 @@ fn dashboard_and_monitor(stack: &TestStack) {
         ws_ypixel: 0,
     };
     let OpenptyResult { master, slave } = openpty(Some(&size), None).unwrap();
-    let mut command = stack.kept();
     command
-        .args(["run", "--events", "6000", "--rate", "200", "--warmup", "20"])
-        .arg("--results-dir")
-        .arg(results.path())
         .env("TERM", "xterm-256color")
         .stdin(slave.try_clone().unwrap())
         .stdout(Stdio::piped())
         .stderr(slave.try_clone().unwrap());
-    // SAFETY: setsid(2) and ioctl(2) are plain system calls. The terminal becomes the run's own.
+    // SAFETY: setsid(2) and ioctl(2) are plain system calls. The terminal becomes the command's own.
     unsafe {
         command.pre_exec(|| {
             nix::unistd::setsid()?;
@@ -55,15 +57,49 @@ fn dashboard_and_monitor(stack: &TestStack) {
             }
         });
     }
+    (command.spawn().unwrap(), File::from(master), slave)
+}
+
+/// A run long enough to be watched.
+fn long_run(stack: &TestStack, results: &Path) -> Command {
+    let mut command = stack.kept();
+    command
+        .args(["run", "--events", "6000", "--rate", "200", "--warmup", "20"])
+        .arg("--results-dir")
+        .arg(results);
+    command
+}
+
+fn terminal_goes_away(stack: &TestStack) {
+    let results = open_folder();
+    let (mut run, mut terminal, slave) = on_a_terminal(long_run(stack, results.path()));
+    drop(slave);
+    let mut shown = Vec::new();
+    while !shown.windows(4).any(|at| at == b"LOAD") {
+        let mut part = [0; 4096];
+        let read = terminal.read(&mut part).unwrap();
+        shown.extend_from_slice(&part[..read]);
+    }
+    // As a window that is closed, or a connection that is lost.
+    drop(terminal);
+    let mut ended = None;
+    until("the run to end", || {
+        ended = run.try_wait().unwrap();
+        ended.is_some()
+    });
+    assert_eq!(ended.unwrap().code(), Some(130));
+    stack.assert_nothing_left("a run whose terminal went away");
+}
+
+fn dashboard_and_monitor(stack: &TestStack) {
+    let results = open_folder();
+    let (mut run, mut terminal, slave) = on_a_terminal(long_run(stack, results.path()));
     let is_cooked = || {
         let flags = tcgetattr(&slave).unwrap().local_flags;
         flags.contains(LocalFlags::ICANON | LocalFlags::ECHO)
     };
-    assert!(is_cooked());
-    let mut run = command.spawn().unwrap();
     let screen = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&screen);
-    let mut terminal = File::from(master);
     std::thread::spawn(move || {
         let mut part = [0; 4096];
         while let Ok(read @ 1..) = terminal.read(&mut part) {
