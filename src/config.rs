@@ -149,6 +149,35 @@ pub struct Endpoints {
 
 impl Endpoints {}
 
+impl Endpoints {
+    /// Whether PostgreSQL, Kafka and Connect are all reached by loopback: then they have this host's clock, but for
+    /// tunnels.
+    #[must_use]
+    pub fn are_on_loopback(&self) -> bool {
+        let is_loopback = |host: &str| {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host == "localhost" || host == "::1" || host.starts_with("127.")
+        };
+        // HOST:PORT, and what may stand before and behind it.
+        let host_of = |address: &str| {
+            let address = address.split_once("://").map_or(address, |(_, rest)| rest);
+            let address = address.split('/').next().unwrap_or_default();
+            address
+                .rsplit_once(':')
+                .map_or(address, |(host, _)| host)
+                .to_owned()
+        };
+        let mut addresses = self
+            .kafka
+            .bootstrap
+            .split(',')
+            .chain(self.connect.as_deref());
+        self.connect.is_some()
+            && is_loopback(&self.postgres.host)
+            && addresses.all(|address| is_loopback(&host_of(address.trim())))
+    }
+}
+
 /// A host and a TCP port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
@@ -446,6 +475,50 @@ impl EndpointArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn endpoints(postgres: &str, kafka: &str, connect: Option<&str>) -> Endpoints {
+        Endpoints {
+            postgres: PostgresEndpoint {
+                host: postgres.to_owned(),
+                port: 5432,
+                database: "d".to_owned(),
+                user: "u".to_owned(),
+                password: "hidden".to_owned().into(),
+                tls: TlsConfig::disabled(),
+            },
+            postgres_for_connect: None,
+            kafka: KafkaEndpoint {
+                bootstrap: kafka.to_owned(),
+            },
+            connect: connect.map(str::to_owned),
+            store: StoreEndpoint {
+                uri: "mongodb://db".to_owned().into(),
+                database: "d".to_owned(),
+            },
+        }
+    }
+
+    #[test]
+    fn servers_on_loopback_share_this_hosts_clock() {
+        let connect = Some("http://localhost:8083");
+        for (postgres, kafka, connect, expected) in [
+            ("127.0.0.1", "127.0.0.1:9092,localhost:9093", connect, true),
+            ("::1", "[::1]:9092", Some("http://[::1]:8083/"), true),
+            ("db", "localhost:9092", connect, false),
+            ("localhost", "localhost:9092,kafka:9092", connect, false),
+            (
+                "localhost",
+                "localhost:9092",
+                Some("https://connect:8083"),
+                false,
+            ),
+            // Somebody feeds the topic, somewhere.
+            ("localhost", "localhost:9092", None, false),
+        ] {
+            let endpoints = endpoints(postgres, kafka, connect);
+            assert_eq!(endpoints.are_on_loopback(), expected, "{endpoints:?}");
+        }
+    }
 
     #[test]
     fn only_how_the_consumer_fetches_is_the_users() {

@@ -203,13 +203,13 @@ impl Stack {
             .collect()
     }
 
-    /// Whether PostgreSQL and Connect are known to keep one clock, that of the kernel they run on: where we have started
-    /// both, and nothing is loaded into them that could show them another (as libfaketime does). Of servers on one address
-    /// that is not known.
+    /// Whether PostgreSQL and Connect are taken to keep one clock, that of the kernel they run on: the user's where all
+    /// are reached by loopback, and ours where nothing is loaded into them that could show them another (as libfaketime
+    /// does).
     #[must_use]
     pub fn has_one_clock(&self) -> bool {
         match self.origin {
-            Origin::External => false,
+            Origin::External => self.endpoints.are_on_loopback(),
             Origin::Compose(_) => true,
             Origin::OfItsOwn(_) | Origin::Kept(..) => {
                 let processes = self.processes().into_iter();

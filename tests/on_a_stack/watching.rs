@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use nix::pty::{OpenptyResult, Winsize, openpty};
 use nix::sys::signal::Signal;
@@ -42,6 +43,8 @@ fn on_a_terminal(mut command: Command) -> (Child, File, OwnedFd) {
         ws_ypixel: 0,
     };
     let OpenptyResult { master, slave } = openpty(Some(&size), None).unwrap();
+    // The command must not hold its own window open.
+    fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
     command
         .env("TERM", "xterm-256color")
         .stdin(slave.try_clone().unwrap())
