@@ -89,6 +89,7 @@ fn main() {
         delays::LONG_TESTS,
         skew::LONG_TESTS,
         results::LONG_TESTS,
+        series::LONG_TESTS,
     ]
     .concat();
     trials.extend(long.into_iter().map(|test| trial(test, true)));

@@ -7,16 +7,15 @@ use serde_json::Value;
 use super::Test;
 use super::stack::{TestStack, ended, open_folder, result_folder, with};
 
-pub const TESTS: &[Test] = &[
-    (
-        "a_sweep_measures_every_path_at_every_rate_and_leaves_nothing",
-        sweep,
-    ),
-    (
-        "tuning_recommends_a_connector_and_measures_what_it_gains",
-        tune,
-    ),
-];
+pub const TESTS: &[Test] = &[(
+    "a_sweep_measures_every_path_at_every_rate_and_leaves_nothing",
+    sweep,
+)];
+
+pub const LONG_TESTS: &[Test] = &[(
+    "tuning_recommends_a_connector_and_measures_what_it_gains",
+    tune,
+)];
 
 fn sweep(stack: &TestStack) {
     let results = open_folder();
