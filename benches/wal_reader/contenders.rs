@@ -1,0 +1,278 @@
+//! Who drains a slot, and how.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use cdc_bench::timeline::Clock;
+use cdc_bench::wal::envelope::{EnvelopeConfig, Envelopes};
+use cdc_bench::wal::pgoutput::Value;
+use cdc_bench::wal::{Event, Lsn, Reader, ReaderConfig, Slot, SlotName};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use pgwire_replication::{ReplicationClient, ReplicationEvent};
+
+use super::usage::{Drain, Process, measured};
+use super::{Bench, server, stack, wire};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Contender {
+    PgRecvlogical,
+    Bare,
+    Decoding,
+    DecodingBinary,
+    DebeziumJson,
+    Debezium,
+}
+
+impl Contender {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PgRecvlogical => "pg_recvlogical > /dev/null",
+            Self::Bare => "pgwire-replication, no decoding",
+            Self::Decoding => "this reader, every column",
+            Self::DecodingBinary => "this reader, binary format",
+            Self::DebeziumJson => "this reader, Debezium JSON",
+            Self::Debezium => "Debezium into Kafka",
+        }
+    }
+
+    /// Part of its slots' names.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::PgRecvlogical => "recv",
+            Self::Bare => "bare",
+            Self::Decoding => "ours",
+            Self::DecodingBinary => "binary",
+            Self::DebeziumJson => "json",
+            Self::Debezium => "debezium",
+        }
+    }
+}
+
+impl Bench<'_> {
+    pub fn drain(&self, contender: Contender, slot: &str, end: Lsn) -> Drain {
+        match contender {
+            Contender::PgRecvlogical => self.external(slot, end),
+            Contender::Debezium => self.debezium(slot),
+            Contender::Bare => measured(|| self.stack.block_on(self.bare(slot, end))),
+            Contender::Decoding => measured(|| self.ours(slot, end, false, touch_every_column)),
+            Contender::DecodingBinary => {
+                measured(|| self.ours(slot, end, true, touch_every_column))
+            }
+            Contender::DebeziumJson => {
+                let mut envelopes = Envelopes::new(EnvelopeConfig::new("bench", "activity_db"));
+                let mut sink = std::fs::File::options()
+                    .write(true)
+                    .open("/dev/null")
+                    .unwrap();
+                let mut lines = Vec::with_capacity(1 << 17);
+                let clock = Clock::start();
+                measured(|| {
+                    self.ours(slot, end, false, move |event| {
+                        if let Event::Change(change) = event {
+                            envelopes
+                                .write(change, clock.now(), |record| {
+                                    lines.extend_from_slice(record.value.unwrap_or_default());
+                                    lines.push(b'\n');
+                                })
+                                .unwrap();
+                            if lines.len() > 1 << 16 {
+                                sink.write_all(&lines).unwrap();
+                                lines.clear();
+                            }
+                        }
+                    })
+                })
+            }
+        }
+    }
+
+    /// Reads to the end; when the last event was handed over. What comes after that is the farewell.
+    pub fn ours(
+        &self,
+        slot: &str,
+        end: Lsn,
+        binary: bool,
+        mut work: impl FnMut(&Event<'_>) + Send + 'static,
+    ) -> Instant {
+        let slot = Slot::Existing(SlotName::new(slot).unwrap());
+        let mut config = ReaderConfig::new(server(self.stack), slot, ["bench"]);
+        config.binary = binary;
+        config.describe = true;
+        let (done, last) = std::sync::mpsc::channel();
+        self.stack.block_on(async {
+            let reader = Reader::spawn(config, Clock::start(), move |event| {
+                work(&event);
+                let reached = match event {
+                    Event::Commit(commit) => commit.end_lsn,
+                    Event::Idle(lsn) => lsn,
+                    _ => return ControlFlow::Continue(()),
+                };
+                if reached < end {
+                    return ControlFlow::Continue(());
+                }
+                done.send(Instant::now()).unwrap();
+                ControlFlow::Break(())
+            });
+            let reader = reader.await.unwrap();
+            reader.ended().await;
+        });
+        last.recv().unwrap()
+    }
+
+    /// What the library costs by itself, with a thread and a runtime of its own as ours has.
+    async fn bare(&self, slot: &str, end: Lsn) -> Instant {
+        let config = wire(self.stack, slot);
+        let work = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.unwrap().block_on(async {
+                let mut client = ReplicationClient::connect(config).await.unwrap();
+                while let Some(event) = client.recv().await.unwrap() {
+                    let reached = match event {
+                        ReplicationEvent::Commit { end_lsn, .. } => end_lsn,
+                        ReplicationEvent::KeepAlive { wal_end, .. } => wal_end,
+                        _ => continue,
+                    };
+                    client.update_applied_lsn(reached);
+                    if reached.as_u64() >= end.0 {
+                        break;
+                    }
+                }
+                Instant::now()
+            })
+        };
+        tokio::task::spawn_blocking(move || std::thread::spawn(work).join())
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    fn external(&self, slot: &str, end: Lsn) -> Drain {
+        let env = &self.stack.env;
+        let before = cpu_of_children();
+        let began = Instant::now();
+        let mut child = Command::new(pg_recvlogical().unwrap())
+            .args(["-h", "127.0.0.1", "-p", &env["POSTGRES_PORT"]])
+            .args(["-U", &env["POSTGRES_USER"], "-d", &env["POSTGRES_DB"]])
+            .args(["--slot", slot, "--start", "--no-loop", "-f", "/dev/null"])
+            .args(["-o", "proto_version=1", "-o", "publication_names=bench"])
+            .args(["--endpos", &end.to_string()])
+            .env("PGPASSWORD", &env["POSTGRES_PASSWORD"])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let process = Process::of(child.id());
+        let mut memory = 0;
+        let status = loop {
+            memory = memory.max(process.peak());
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        let seconds = began.elapsed().as_secs_f64();
+        assert!(status.success(), "pg_recvlogical");
+        Drain {
+            seconds,
+            cpu: cpu_of_children() - before,
+            memory,
+        }
+    }
+
+    /// From its first record in Kafka to its last: starting does not count.
+    fn debezium(&self, slot: &str) -> Drain {
+        let (stack, rows) = (self.stack, self.options.rows);
+        let env = &stack.env;
+        let config = serde_json::json!({
+            "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+            "plugin.name": "pgoutput", "database.hostname": "127.0.0.1", "database.port": env["POSTGRES_PORT"],
+            "database.user": env["POSTGRES_USER"], "database.password": env["POSTGRES_PASSWORD"],
+            "database.dbname": env["POSTGRES_DB"], "topic.prefix": slot, "table.include.list": "public.rows",
+            "publication.name": "bench", "publication.autocreate.mode": "disabled", "slot.name": slot,
+            "snapshot.mode": "no_data", "poll.interval.ms": "1",
+            "topic.creation.enable": "true", "topic.creation.default.replication.factor": "1",
+            "topic.creation.default.partitions": "1",
+        });
+        let url = format!("{}/connectors/{slot}", env["CONNECT_URL"]);
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let (put, remove) = (
+            client.put(format!("{url}/config")).json(&config),
+            client.delete(&url),
+        );
+        let pid = stack.server("connect")["pid"].as_u64().unwrap();
+        let before = Process::of(pid.try_into().unwrap()).begin();
+        assert!(stack.block_on(put.send()).unwrap().status().is_success());
+        let topic = format!("{slot}.public.rows");
+        let consumer: rdkafka::consumer::BaseConsumer = stack.kafka().create().unwrap();
+        let count = || {
+            use rdkafka::consumer::Consumer;
+            consumer
+                .fetch_watermarks(&topic, 0, Duration::from_secs(5))
+                .map_or(0, |(_, high)| high.unsigned_abs())
+        };
+        let limit = Instant::now();
+        let (mut first, mut had) = (None, 0);
+        while had < rows {
+            assert!(
+                limit.elapsed() < Duration::from_secs(300),
+                "Debezium: {had} of {rows}"
+            );
+            had = count();
+            if had > 0 && first.is_none() {
+                first = Some((Instant::now(), had));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let (began, already) = first.unwrap();
+        #[allow(clippy::cast_precision_loss)]
+        let share = rows as f64 / (rows - already).max(1) as f64;
+        let drain = before.end(began.elapsed().as_secs_f64() * share);
+        stack.block_on(remove.send()).unwrap();
+        let active =
+            format!("SELECT 1 FROM pg_replication_slots WHERE slot_name = '{slot}' AND active");
+        stack::until("Debezium to let go", || stack.sql(&active).is_empty());
+        drain
+    }
+}
+
+/// Looks at each value, as a program that wants them would.
+fn touch_every_column(event: &Event<'_>) {
+    if let Event::Change(change) = event {
+        let row = change.new.as_ref().unwrap();
+        let bytes: usize = row
+            .iter()
+            .map(|value| match value {
+                Value::Text(text) => text.len(),
+                Value::Binary(bytes) => bytes.len(),
+                Value::Null | Value::Unchanged => 0,
+            })
+            .sum();
+        std::hint::black_box(bytes);
+    }
+}
+
+/// On PATH, or where Debian puts it.
+pub fn pg_recvlogical() -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let debian = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    std::env::split_paths(&path)
+        .chain(debian.map(|version| version.path().join("bin")))
+        .map(|folder| folder.join("pg_recvlogical"))
+        .find(|program| program.exists())
+}
+
+/// Processor time of programs that have ended, seconds.
+fn cpu_of_children() -> f64 {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    #[allow(clippy::cast_precision_loss)]
+    let seconds = micros as f64 / 1e6;
+    seconds
+}
