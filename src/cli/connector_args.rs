@@ -23,6 +23,22 @@ impl ConnectorArgs {
     }
 }
 
+/// The same, or one that is there already.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct AnyConnectorArgs {
+    #[command(flatten)]
+    ours: ConnectorArgs,
+    /// Use this connector as it is
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["connector_profile", "connector_config"])]
+    connector: Option<String>,
+}
+
+impl AnyConnectorArgs {
+    pub(super) fn request(self) -> ConnectorRequest {
+        self.ours.request(self.connector)
+    }
+}
+
 /// `KEY=VALUE`.
 pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

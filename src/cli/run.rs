@@ -9,19 +9,18 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::capture_args::CaptureArgs;
-use super::connector_args::ConnectorArgs;
+use super::connector_args::AnyConnectorArgs;
 use super::load_args::LoadArgs;
-use super::logging;
 use super::objective_args::ObjectiveArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
-use super::results_args::ResultsArgs;
+use super::results_args::{ResultsArgs, without_result};
 use super::watched::Watched;
-use crate::config::{RunId, Settings};
+use crate::config::Settings;
 use crate::pipeline::{
     Endpoint, Failure, Metrics, RunRequest, exit, keep_report, run as run_pipeline,
 };
-use crate::report::{PathReport, Report, ResultFolder, Verdict, page, render, write_whole};
+use crate::report::{PathReport, Report, Verdict, page, render, write_whole};
 use crate::stack::StackKind;
 
 /// Events a second to exceed, where nothing else is asked.
@@ -45,10 +44,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 500)]
     warmup: u64,
     #[command(flatten)]
-    ours: ConnectorArgs,
-    /// Use this connector as it is
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["connector_profile", "connector_config"])]
-    connector: Option<String>,
+    connector: AnyConnectorArgs,
     /// Longest time without an event coming through before the drain gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     drain_timeout: u64,
@@ -104,10 +100,7 @@ pub(super) async fn run(
         Some(_) => StackKind::External,
         None => settings.stack,
     };
-    let id = RunId::generate();
-    let folder = ResultFolder::create(&args.results.results_dir, id.as_str())?;
-    let log = folder.create_file("run.log")?;
-    logging::into_file(log).map_err(Failure::usage)?;
+    let (id, folder) = args.results.begin()?;
     let paths = args.capture.paths();
     let (metrics, endpoint) = match args.metrics_listen {
         Some(address) => {
@@ -141,7 +134,7 @@ pub(super) async fn run(
         seed: args.load.inserter.seed,
         paths,
         rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
-        connector: args.ours.request(args.connector),
+        connector: args.connector.request(),
         transform_delay: args.inject_transform_delay,
         observer: args.observer,
         targets: args.objectives.targets(min_throughput),
@@ -153,15 +146,7 @@ pub(super) async fn run(
     watched.over(outcome.as_ref());
     drop(endpoint);
     progress.clear();
-    let report = match outcome {
-        Ok(report) => report,
-        Err(failure) => {
-            tracing::info!(%failure, "the run has no result");
-            logging::finish();
-            folder.discard_if_empty();
-            return Err(failure);
-        }
-    };
+    let report = outcome.map_err(|failure| without_result(&folder, failure))?;
     let stored = keep_report(&report, &folder)?;
     let html = page(&stored).map_err(Failure::usage)?;
     folder.write("report.html", html.as_bytes())?;

@@ -6,17 +6,16 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::capture_args::CaptureArgs;
-use super::connector_args::ConnectorArgs;
+use super::connector_args::AnyConnectorArgs;
 use super::load_args::InserterArgs;
-use super::logging;
 use super::objective_args::ObjectiveArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
-use super::results_args::ResultsArgs;
-use crate::config::{RunId, Settings};
+use super::results_args::{ResultsArgs, without_result};
+use crate::config::Settings;
 use crate::load::{Limit, Rate};
 use crate::pipeline::{Failure, RunRequest, SweepRequest, exit, sweep};
-use crate::report::{ResultFolder, render_sweep, sweep_page};
+use crate::report::{render_sweep, sweep_page};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -42,10 +41,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 200)]
     warmup: u64,
     #[command(flatten)]
-    ours: ConnectorArgs,
-    /// Use this connector as it is
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["connector_profile", "connector_config"])]
-    connector: Option<String>,
+    connector: AnyConnectorArgs,
     /// Longest time without an event coming through before the drain gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     drain_timeout: u64,
@@ -73,10 +69,7 @@ pub(super) async fn run(
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
     settings.endpoints()?;
-    let id = RunId::generate();
-    let folder = ResultFolder::create(&args.results.results_dir, id.as_str())?;
-    let log = folder.create_file("run.log")?;
-    logging::into_file(log).map_err(Failure::usage)?;
+    let (id, folder) = args.results.begin()?;
     let rates = ascending(args.rates);
     let request = SweepRequest {
         step: RunRequest {
@@ -93,7 +86,7 @@ pub(super) async fn run(
             seed: args.inserter.seed,
             paths: args.capture.paths(),
             rounds: None,
-            connector: args.ours.request(args.connector),
+            connector: args.connector.request(),
             transform_delay: None,
             observer: true,
             // Each step asks for its own rate.
@@ -106,15 +99,7 @@ pub(super) async fn run(
     };
     let outcome = sweep(&request, progress, &cancel).await;
     progress.clear();
-    let (report, failure) = match outcome {
-        Ok(outcome) => outcome,
-        Err(failure) => {
-            tracing::info!(%failure, "the sweep has no result");
-            logging::finish();
-            folder.discard_if_empty();
-            return Err(failure);
-        }
-    };
+    let (report, failure) = outcome.map_err(|failure| without_result(&folder, failure))?;
     let json = serde_json::to_string_pretty(&report).map_err(Failure::usage)?;
     folder.write("sweep.json", json.as_bytes())?;
     let page = sweep_page(&report).map_err(Failure::usage)?;

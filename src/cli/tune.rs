@@ -6,15 +6,14 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::load_args::InserterArgs;
-use super::logging;
 use super::output::{print, print_line};
 use super::progress::Terminal;
-use super::results_args::ResultsArgs;
+use super::results_args::{ResultsArgs, without_result};
 use crate::analysis::Targets;
-use crate::config::{RunId, Settings};
+use crate::config::Settings;
 use crate::load::{Limit, Rate};
 use crate::pipeline::{ConnectorRequest, Failure, Preference, RunRequest, TuneRequest, tune};
-use crate::report::{ResultFolder, render_tune};
+use crate::report::render_tune;
 use crate::timeline::CapturePath;
 
 #[derive(Debug, clap::Args)]
@@ -65,10 +64,7 @@ pub(super) async fn run(
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
     settings.endpoints()?;
-    let id = RunId::generate();
-    let folder = ResultFolder::create(&args.results.results_dir, id.as_str())?;
-    let log = folder.create_file("run.log")?;
-    logging::into_file(log).map_err(Failure::usage)?;
+    let (id, folder) = args.results.begin()?;
     let request = TuneRequest {
         run: RunRequest {
             id,
@@ -99,15 +95,7 @@ pub(super) async fn run(
     };
     let outcome = tune(&request, progress, &cancel).await;
     progress.clear();
-    let (report, failure) = match outcome {
-        Ok(outcome) => outcome,
-        Err(failure) => {
-            tracing::info!(%failure, "the tuning has no result");
-            logging::finish();
-            folder.discard_if_empty();
-            return Err(failure);
-        }
-    };
+    let (report, failure) = outcome.map_err(|failure| without_result(&folder, failure))?;
     let json = serde_json::to_string_pretty(&report).map_err(Failure::usage)?;
     folder.write("tune.json", json.as_bytes())?;
     if args.json {

@@ -11,15 +11,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::capture_args::CaptureArgs;
 use super::connector_args::ConnectorArgs;
-use super::logging;
 use super::output::{print, print_line};
 use super::progress::Terminal;
-use super::results_args::ResultsArgs;
+use super::results_args::{ResultsArgs, without_result};
 use super::watched::Watched;
 use crate::analysis::Targets;
 use crate::config::{RunId, Settings};
 use crate::load::LoadProfile;
-use crate::pipeline::{Failure, RunRequest, exit, run_on};
+use crate::pipeline::{Failure, RunRequest, exit, keep_report, run_on};
 use crate::report::{
     ActReport, DEMO_SCHEMA, DemoReport, Report, ResultFolder, Stored, Verdict, demo_page, page,
     render_demo,
@@ -105,11 +104,9 @@ pub(super) async fn run(
             "--pause waits for Enter, and there is no terminal to press it on"
         )));
     }
-    let id = RunId::generate();
-    let folder = ResultFolder::create(&args.results.results_dir, id.as_str())?;
-    logging::into_file(folder.create_file("run.log")?).map_err(Failure::usage)?;
+    let (id, folder) = args.results.begin()?;
     let stack = Stack::bring_up(&settings, terminal, &cancel).await;
-    let stack = stack.inspect_err(|_| folder.discard_if_empty())?;
+    let stack = stack.map_err(|error| without_result(&folder, error.into()))?;
     let stack = stack.for_several_runs();
     let stage = Stage {
         args: &args,
@@ -222,9 +219,7 @@ impl Stage<'_> {
         let outcome = run_on(&request, self.stack, &narrator, self.cancel).await;
         let told = narrator.events();
         if let Ok(report) = &outcome {
-            let json = serde_json::to_vec_pretty(report).map_err(Failure::usage)?;
-            folder.write("report.json", &json)?;
-            let stored = Stored::read(&folder.file("report.json")).map_err(Failure::usage)?;
+            let stored = keep_report(report, &folder)?;
             let html = page(&stored).map_err(Failure::usage)?;
             folder.write("report.html", html.as_bytes())?;
             if act.is_detailed {

@@ -5,8 +5,8 @@ use askama::Template;
 use super::PageError;
 use super::plot::{Axis, Figure, Plot, Spread, Words, number};
 use crate::analysis::HopStatistics;
-use crate::report::figures::{self, ms};
-use crate::report::sweep::{PathSweep, Step, SweepReport, conclusions, verdict};
+use crate::report::figures::ms;
+use crate::report::sweep::{PathSweep, Step, SweepReport, cells, conclusions, verdict};
 
 /// The page of a sweep.
 ///
@@ -38,7 +38,7 @@ struct Row<'a> {
     rate: String,
     class: &'static str,
     /// Reached, p50, p95, p99, max, schedule lag, CPU.
-    figures: Vec<String>,
+    figures: [String; 7],
     verdict: String,
     folder: &'a str,
 }
@@ -82,29 +82,15 @@ fn section<'a>((place, path): (usize, &'a PathSweep)) -> PathSection<'a> {
 }
 
 fn row(step: &Step) -> Row<'_> {
-    let of = |span: &Option<HopStatistics>, pick: fn(&HopStatistics) -> i64| {
-        span.as_ref()
-            .filter(|span| span.count > 0)
-            .map_or_else(|| "–".to_owned(), |span| ms(pick(span)))
-    };
+    let [rate, figures @ ..] = cells(step);
     Row {
-        rate: step
-            .offered_per_s
-            .map_or_else(|| "max".to_owned(), |rate| rate.to_string()),
+        rate,
         class: match step {
             step if step.objectives.is_empty() => "",
             step if step.holds() => "pass",
             _ => "fail",
         },
-        figures: vec![
-            figures::per_s(step.achieved_per_s),
-            of(&step.total, |total| total.p50),
-            of(&step.total, |total| total.p95),
-            of(&step.total, |total| total.p99),
-            of(&step.total, |total| total.max),
-            of(&step.schedule_lag, |lag| lag.p99),
-            figures::cpu(step.cpu_s_per_million),
-        ],
+        figures,
         verdict: verdict(step),
         folder: &step.folder,
     }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::figures;
+use super::figures::{self, ms};
 use super::{Environment, PathReport, Report};
 use crate::analysis::{HopStatistics, Objective, Pace, knee};
 use crate::timeline::{CapturePath, Hop};
@@ -253,6 +253,26 @@ impl fmt::Display for Step {
         let reached = figures::per_s(self.achieved_per_s);
         write!(f, "{reached}/s reached: {}", verdict(self))
     }
+}
+
+/// A step's figures in words: the rate offered, the rate reached, p50, p95, p99 and the most of the total and p99 of the
+/// load's lag in milliseconds, CPU seconds a million events.
+pub(super) fn cells(step: &Step) -> [String; 8] {
+    let of = |span: &Option<HopStatistics>, pick: fn(&HopStatistics) -> i64| {
+        let span = span.as_ref().filter(|span| span.count > 0);
+        span.map_or_else(|| "–".to_owned(), |span| ms(pick(span)))
+    };
+    let offered = step.offered_per_s.map(|rate| rate.to_string());
+    [
+        offered.unwrap_or_else(|| "max".to_owned()),
+        figures::per_s(step.achieved_per_s),
+        of(&step.total, |total| total.p50),
+        of(&step.total, |total| total.p95),
+        of(&step.total, |total| total.p99),
+        of(&step.total, |total| total.max),
+        of(&step.schedule_lag, |lag| lag.p99),
+        figures::cpu(step.cpu_s_per_million),
+    ]
 }
 
 /// What is said of a step besides its figures.

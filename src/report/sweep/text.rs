@@ -4,9 +4,7 @@ use std::fmt::Write as _;
 
 use console::style;
 
-use super::{PathSweep, Step, SweepReport, conclusions, verdict};
-use crate::analysis::HopStatistics;
-use crate::report::figures::{self, ms};
+use super::{PathSweep, Step, SweepReport, cells, conclusions, verdict};
 
 /// Writing to a string cannot fail.
 macro_rules! line {
@@ -53,22 +51,9 @@ fn table(out: &mut String, path: &PathSweep) {
 }
 
 fn row(out: &mut String, step: &Step) {
-    let of = |span: &Option<HopStatistics>, pick: fn(&HopStatistics) -> i64| {
-        span.as_ref()
-            .filter(|span| span.count > 0)
-            .map_or_else(|| "–".to_owned(), |span| ms(pick(span)))
-    };
+    let [offered, reached, p50, p95, p99, most, late, cpu] = cells(step);
     let row = format!(
-        "{:>9} {:>10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>10}  {}",
-        step.offered_per_s
-            .map_or_else(|| "max".to_owned(), |rate| rate.to_string()),
-        figures::per_s(step.achieved_per_s),
-        of(&step.total, |total| total.p50),
-        of(&step.total, |total| total.p95),
-        of(&step.total, |total| total.p99),
-        of(&step.total, |total| total.max),
-        of(&step.schedule_lag, |lag| lag.p99),
-        figures::cpu(step.cpu_s_per_million),
+        "{offered:>9} {reached:>10} {p50:>9} {p95:>9} {p99:>9} {most:>9} {late:>9} {cpu:>10}  {}",
         verdict(step)
     );
     let row = match step {
