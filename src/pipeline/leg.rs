@@ -1,10 +1,8 @@
 //! A leg of a run: some paths follow the same events from set-up to drain. A run is one leg of all its paths, or, where
 //! they take turns, many legs of one path each.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -22,9 +20,6 @@ use crate::load::{Limit, LoadSummary, Pace};
 use crate::report::Recorder;
 use crate::stack::Stack;
 use crate::timeline::{CapturePath, Clock, Joiner, Tally};
-
-/// How often the slots are looked at, where somebody asks for metrics.
-const METER_SLOTS_EVERY: Duration = Duration::from_secs(1);
 
 /// What every leg of a run works with.
 #[derive(Clone, Copy)]
@@ -91,14 +86,6 @@ pub(super) struct PathOutcome {
     pub(super) slot_lag: Option<u64>,
     /// Whether the connector was copying tables still.
     pub(super) in_snapshot: bool,
-}
-
-/// Does what never ends beside what does.
-async fn beside<T>(work: impl Future<Output = T>, side: impl Future<Output = Infallible>) -> T {
-    tokio::select! {
-        done = work => done,
-        never = side => match never {},
-    }
 }
 
 /// Adds processor time to processor time.
@@ -189,14 +176,19 @@ impl Course<'_> {
 
     /// Sends the events and waits until they are through.
     pub(super) async fn go(&self, leg: &Leg, paths: Vec<Path>) -> Result<LegOutcome, Failure> {
-        let lookout = Lookout::over(self.servers, self.stack, &paths);
+        let metrics = self.request.metrics.as_deref();
+        let lookout = Lookout::over(self.servers, self.stack, &paths, metrics);
         let phases = Phases {
             course: *self,
             leg,
             paths,
             seen: lookout.seen(),
         };
-        lookout.during(self.follow(leg, phases)).await
+        let outcome = lookout.during(self.follow(leg, phases)).await;
+        if let Some(metrics) = metrics {
+            metrics.unfollow();
+        }
+        outcome
     }
 
     async fn follow(&self, leg: &Leg, mut phases: Phases<'_>) -> Result<LegOutcome, Failure> {
@@ -212,13 +204,9 @@ impl Course<'_> {
         let postgres = &self.servers.postgres;
         let began = circumstances::Reading::take(postgres).await;
         let idle = cpu::Reading::take(self.stack, postgres).await;
-        let mut metering = std::pin::pin!(self.meter_slots(&phases.paths));
-        let load = beside(phases.load(), metering.as_mut()).await?;
+        let load = phases.load().await?;
         let lags = slot_lags(postgres).await;
-        let drained = beside(phases.drain(), metering).await?;
-        if let Some(metrics) = &self.request.metrics {
-            metrics.unfollow();
-        }
+        let drained = phases.drain().await?;
         let worked = cpu::Reading::take(self.stack, postgres).await;
         let circumstances = circumstances::Reading::take(postgres).await.since(&began);
         let after = self.marks(&phases.paths).await?;
@@ -255,25 +243,6 @@ impl Course<'_> {
             shared,
             circumstances,
         })
-    }
-
-    /// Tells the metrics, where there are any, how far the slots are behind.
-    fn meter_slots(&self, paths: &[Path]) -> impl Future<Output = Infallible> + use<'_> {
-        let slot = |path: &Path| Some((path.route.path, path.route.slot.clone()?));
-        let slots: Vec<_> = paths.iter().filter_map(slot).collect();
-        let (metrics, postgres) = (self.request.metrics.as_ref(), &self.servers.postgres);
-        async move {
-            let Some(metrics) = metrics else {
-                return std::future::pending().await;
-            };
-            loop {
-                let lags = slot_lags(postgres).await;
-                let of = |(path, slot): &(CapturePath, String)| Some((*path, *lags.get(slot)?));
-                let lags: Vec<_> = slots.iter().filter_map(of).collect();
-                metrics.slot_lags(&lags);
-                tokio::time::sleep(METER_SLOTS_EVERY).await;
-            }
-        }
     }
 
     /// What Connect does not tell is not so.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Servers;
 use super::circumstances::asked_slot_lags;
 use super::leg::Path;
+use super::metrics::Metrics;
 use crate::broker::Backlog;
 use crate::live::{PathState, ServerState};
 use crate::stack::Stack;
@@ -24,6 +25,7 @@ pub(super) struct Lookout<'a> {
     since: jiff::Timestamp,
     paths: Vec<WatchedPath>,
     seen: Arc<Mutex<Sight>>,
+    metrics: Option<&'a Metrics>,
 }
 
 /// What is asked about a path.
@@ -43,6 +45,12 @@ pub(super) struct Sight {
 }
 
 impl Sight {
+    /// What each path's slot holds back, in bytes.
+    fn slot_lags(&self) -> impl Iterator<Item = (CapturePath, u64)> + '_ {
+        let lags = self.lags.iter();
+        lags.filter_map(|(path, (slot, _))| Some((*path, (*slot)?)))
+    }
+
     /// Adds what is known of a path.
     pub(super) fn complete(&self, state: &mut PathState) {
         if let Some((slot, records)) = self.lags.get(&state.path) {
@@ -53,7 +61,13 @@ impl Sight {
 }
 
 impl<'a> Lookout<'a> {
-    pub(super) fn over(servers: &'a Servers, stack: &'a Stack, paths: &[Path]) -> Self {
+    /// Over these paths; the metrics, where there are any, hear of the slots.
+    pub(super) fn over(
+        servers: &'a Servers,
+        stack: &'a Stack,
+        paths: &[Path],
+        metrics: Option<&'a Metrics>,
+    ) -> Self {
         let watched = |path: &Path| WatchedPath {
             path: path.route.path,
             slot: path.route.slot.clone(),
@@ -66,6 +80,7 @@ impl<'a> Lookout<'a> {
             since: jiff::Timestamp::now(),
             paths: paths.iter().map(watched).collect(),
             seen: Arc::default(),
+            metrics,
         }
     }
 
@@ -88,6 +103,9 @@ impl<'a> Lookout<'a> {
         loop {
             turns.tick().await;
             let sight = self.ask().await;
+            if let Some(metrics) = self.metrics {
+                metrics.slot_lags(sight.slot_lags());
+            }
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = sight;
         }
     }

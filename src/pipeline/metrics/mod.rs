@@ -178,10 +178,10 @@ impl Metrics {
     }
 
     /// How far the slots of the paths are behind.
-    pub(super) fn slot_lags(&self, lags: &[(CapturePath, u64)]) {
+    pub(super) fn slot_lags(&self, lags: impl Iterator<Item = (CapturePath, u64)>) {
         for (path, lag) in lags {
             let gauge = self.slot_lag.with_label_values(&[path.as_str()]);
-            gauge.set(i64::try_from(*lag).unwrap_or(i64::MAX));
+            gauge.set(i64::try_from(lag).unwrap_or(i64::MAX));
         }
     }
 
