@@ -1,15 +1,21 @@
 //! Kafka Connect by its REST interface.
 
+mod answers;
+mod error;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::answers::{Expanded, Offsets, Plugin, Refusal, Root};
 use crate::event::{SCHEMA, TABLE};
+
+pub use self::answers::ConnectorStatus;
+pub use self::error::ConnectError;
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -21,176 +27,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
 
-/// What Connect refused or did not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// Not an address.
-    #[error(
-        "{url:?} is no address of Kafka Connect: {reason}; expected something like http://127.0.0.1:8083"
-    )]
-    Url {
-        /// As given.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Nobody answers.
-    #[error("cannot reach Kafka Connect at {url}: {reason}; is it running?")]
-    Unreachable {
-        /// Address.
-        url: String,
-        /// The system's words.
-        reason: String,
-    },
-    /// It said no.
-    #[error("Kafka Connect at {url} answered {status}: {message}")]
-    Refused {
-        /// Address.
-        url: String,
-        /// HTTP status.
-        status: StatusCode,
-        /// Its words.
-        message: String,
-    },
-    /// Debezium is not installed there.
-    #[error(
-        "Kafka Connect at {url} has no plugin {CONNECTOR_CLASS}; put debezium-connector-postgres into its plugin.path and restart it"
-    )]
-    NoDebezium {
-        /// Address.
-        url: String,
-    },
-    /// There is no such connector.
-    #[error("Kafka Connect at {url} has no connector \"{name}\"")]
-    NoConnector {
-        /// Address.
-        url: String,
-        /// Its name.
-        name: String,
-    },
-    /// It failed.
-    #[error("connector \"{name}\" failed: {reason}")]
-    Failed {
-        /// Its name.
-        name: String,
-        /// First lines of the trace.
-        reason: String,
-    },
-    /// It does not get to run.
-    #[error("connector \"{name}\" was not RUNNING within {seconds} s; its last state was {state}")]
-    NotRunning {
-        /// Its name.
-        name: String,
-        /// How long it was waited for.
-        seconds: u64,
-        /// Its last state.
-        state: String,
-    },
-    /// The user asked to stop.
-    #[error("interrupted")]
-    Cancelled,
-}
-
-/// A connector and its tasks.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct ConnectorStatus {
-    connector: State,
-    tasks: Vec<State>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct State {
-    state: String,
-    #[serde(default)]
-    trace: Option<String>,
-}
-
-impl ConnectorStatus {
-    /// The connector and all of its tasks run, and there is a task.
-    #[must_use]
-    pub fn is_running(&self) -> bool {
-        self.connector.state == "RUNNING"
-            && !self.tasks.is_empty()
-            && self.tasks.iter().all(|task| task.state == "RUNNING")
-    }
-
-    /// The connector or a task has failed.
-    #[must_use]
-    pub fn has_failed(&self) -> bool {
-        self.all().any(|state| state.state == "FAILED")
-    }
-
-    /// Why, in the first lines of the trace that say something.
-    #[must_use]
-    pub fn failure(&self) -> Option<String> {
-        let trace = self
-            .all()
-            .find(|state| state.state == "FAILED")?
-            .trace
-            .as_deref()
-            .unwrap_or("no reason given");
-        // The exception and its causes; the frames in between are for Debezium's authors.
-        let lines: Vec<_> = trace
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.starts_with("at ") && !line.starts_with("..."))
-            .take(4)
-            .collect();
-        Some(lines.join("; "))
-    }
-
-    fn all(&self) -> impl Iterator<Item = &State> {
-        std::iter::once(&self.connector).chain(&self.tasks)
-    }
-
-    fn describe(&self) -> String {
-        let tasks: Vec<_> = self.tasks.iter().map(|task| task.state.as_str()).collect();
-        format!("{} with tasks [{}]", self.connector.state, tasks.join(", "))
-    }
-}
-
 /// A client of one Connect cluster.
 #[derive(Debug, Clone)]
 pub struct ConnectClient {
     http: reqwest::Client,
     base: reqwest::Url,
-}
-
-#[derive(Deserialize)]
-struct Root {
-    version: String,
-}
-
-#[derive(Deserialize)]
-struct Plugin {
-    class: String,
-    #[serde(default)]
-    version: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Expanded {
-    info: Info,
-}
-
-#[derive(Deserialize)]
-struct Info {
-    config: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-struct Offsets {
-    offsets: Vec<OffsetEntry>,
-}
-
-#[derive(Deserialize)]
-struct OffsetEntry {
-    offset: serde_json::Map<String, serde_json::Value>,
-}
-
-#[derive(Deserialize)]
-struct Refusal {
-    message: String,
 }
 
 impl ConnectClient {
@@ -518,151 +359,4 @@ fn feeds(config: &BTreeMap<String, String>, topic: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    //! Against a double of Connect's REST interface (wiremock), for the answers a real one gives only in trouble.
-
-    use super::*;
-    use serde_json::json;
-    use wiremock::matchers::{method, path};
-    use wiremock::{Mock, MockServer, ResponseTemplate};
-
-    async fn double() -> (MockServer, ConnectClient) {
-        let server = MockServer::start().await;
-        let client = ConnectClient::new(&server.uri()).unwrap();
-        (server, client)
-    }
-
-    #[tokio::test]
-    async fn a_change_waits_for_a_rebalance_to_end() {
-        let (server, client) = double().await;
-        let conflict = ResponseTemplate::new(409)
-            .set_body_json(json!({"error_code": 409, "message": "rebalance"}));
-        Mock::given(method("PUT"))
-            .and(path("/connectors/a/config"))
-            .respond_with(conflict)
-            .up_to_n_times(2)
-            .expect(2)
-            .mount(&server)
-            .await;
-        Mock::given(method("PUT"))
-            .and(path("/connectors/a/config"))
-            .respond_with(ResponseTemplate::new(201).set_body_json(json!({})))
-            .expect(1)
-            .mount(&server)
-            .await;
-        client.put_config("a", &BTreeMap::new()).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_snapshot_under_way_shows_in_the_offsets() {
-        for (offset, expected) in [
-            (
-                json!({"lsn": 7, "snapshot": "INITIAL", "snapshot_completed": false}),
-                true,
-            ),
-            (json!({"lsn": 7, "snapshot": true}), true),
-            (
-                json!({"lsn": 7, "snapshot": "INITIAL", "snapshot_completed": true}),
-                false,
-            ),
-            (json!({"lsn": 7}), false),
-        ] {
-            let (server, client) = double().await;
-            let entry = json!({"partition": {"server": "x"}, "offset": offset});
-            Mock::given(method("GET"))
-                .and(path("/connectors/a/offsets"))
-                .respond_with(ResponseTemplate::new(200).set_body_json(json!({"offsets": [entry]})))
-                .mount(&server)
-                .await;
-            assert_eq!(
-                client.is_in_snapshot("a").await.unwrap(),
-                expected,
-                "{offset}"
-            );
-        }
-    }
-
-    #[tokio::test]
-    async fn a_failed_task_ends_the_wait_with_its_reason() {
-        let (server, client) = double().await;
-        let trace = "org.apache.kafka.connect.errors.ConnectException: boom\n\tat a.b.C(D.java:1)\nCaused by: wal_level\n\t... 9 more";
-        let status = json!({"name": "a", "connector": {"state": "RUNNING"}, "tasks": [{"id": 0, "state": "FAILED", "trace": trace}]});
-        Mock::given(method("GET"))
-            .and(path("/connectors/a/status"))
-            .respond_with(ResponseTemplate::new(200).set_body_json(status))
-            .mount(&server)
-            .await;
-        let error = client
-            .wait_running("a", Duration::from_secs(5), &CancellationToken::new())
-            .await
-            .unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "connector \"a\" failed: org.apache.kafka.connect.errors.ConnectException: boom; Caused by: wal_level"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_connector_without_a_task_does_not_run_yet() {
-        let (server, client) = double().await;
-        let status = json!({"name": "a", "connector": {"state": "RUNNING"}, "tasks": []});
-        Mock::given(method("GET"))
-            .respond_with(ResponseTemplate::new(200).set_body_json(status))
-            .mount(&server)
-            .await;
-        let error = client
-            .wait_running("a", Duration::from_millis(300), &CancellationToken::new())
-            .await
-            .unwrap_err();
-        assert!(matches!(error, ConnectError::NotRunning { .. }), "{error}");
-    }
-
-    #[tokio::test]
-    async fn the_connector_of_a_topic_is_found() {
-        let (server, client) = double().await;
-        let config = |prefix: &str, class: &str| json!({"info": {"config": {"connector.class": class, "topic.prefix": prefix, "table.include.list": "x.y, activity.event_outbox"}}});
-        let all = json!({"other": config("postgres", "x.Y"), "ours": config("postgres", CONNECTOR_CLASS), "third": config("p", CONNECTOR_CLASS)});
-        Mock::given(method("GET"))
-            .and(path("/connectors"))
-            .respond_with(ResponseTemplate::new(200).set_body_json(all))
-            .mount(&server)
-            .await;
-        let found = client
-            .find_by_topic("postgres.activity.event_outbox")
-            .await
-            .unwrap();
-        assert_eq!(found.map(|(name, _)| name).as_deref(), Some("ours"));
-        assert_eq!(
-            client
-                .find_by_topic("q.activity.event_outbox")
-                .await
-                .unwrap(),
-            None
-        );
-    }
-
-    #[tokio::test]
-    async fn what_is_not_there_is_deleted_already() {
-        let (server, client) = double().await;
-        Mock::given(method("DELETE"))
-            .respond_with(ResponseTemplate::new(404))
-            .mount(&server)
-            .await;
-        client.delete("a b/c").await.unwrap();
-        assert!(matches!(
-            client.status("a").await,
-            Err(ConnectError::NoConnector { .. })
-        ));
-    }
-
-    #[tokio::test]
-    async fn nobody_there_is_said_with_the_address() {
-        let client = ConnectClient::new("http://127.0.0.1:9").unwrap();
-        let error = client.version().await.unwrap_err().to_string();
-        assert!(
-            error.contains("http://127.0.0.1:9") && error.contains("refused"),
-            "{error}"
-        );
-        assert!(ConnectClient::new("127.0.0.1:8083").is_err());
-    }
-}
+mod tests;

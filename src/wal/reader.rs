@@ -57,7 +57,7 @@ impl Acknowledger {
         self.0.raised.notified().await;
     }
 
-    /// Everything up to this position, the [`Commit::end_lsn`] of a transaction, is where it should be. Positions that
+    /// Everything up to this position, the [`Commit::end_lsn`](super::Commit::end_lsn) of a transaction, is where it should be. Positions that
     /// were passed already say nothing new.
     pub fn acknowledge(&self, end_lsn: Lsn) {
         if self.0.lsn.fetch_max(end_lsn.0, Ordering::AcqRel) < end_lsn.0 {

@@ -1,0 +1,100 @@
+//! What Connect answers.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// A connector and its tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ConnectorStatus {
+    connector: State,
+    tasks: Vec<State>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct State {
+    state: String,
+    #[serde(default)]
+    trace: Option<String>,
+}
+
+impl ConnectorStatus {
+    /// The connector and all of its tasks run, and there is a task.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.connector.state == "RUNNING"
+            && !self.tasks.is_empty()
+            && self.tasks.iter().all(|task| task.state == "RUNNING")
+    }
+
+    /// The connector or a task has failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.all().any(|state| state.state == "FAILED")
+    }
+
+    /// Why, in the first lines of the trace that say something.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        let trace = self
+            .all()
+            .find(|state| state.state == "FAILED")?
+            .trace
+            .as_deref()
+            .unwrap_or("no reason given");
+        // The exception and its causes; the frames in between are for Debezium's authors.
+        let lines: Vec<_> = trace
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.starts_with("at ") && !line.starts_with("..."))
+            .take(4)
+            .collect();
+        Some(lines.join("; "))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &State> {
+        std::iter::once(&self.connector).chain(&self.tasks)
+    }
+
+    pub(super) fn describe(&self) -> String {
+        let tasks: Vec<_> = self.tasks.iter().map(|task| task.state.as_str()).collect();
+        format!("{} with tasks [{}]", self.connector.state, tasks.join(", "))
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Root {
+    pub(super) version: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Plugin {
+    pub(super) class: String,
+    #[serde(default)]
+    pub(super) version: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Expanded {
+    pub(super) info: Info,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Info {
+    pub(super) config: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Offsets {
+    pub(super) offsets: Vec<OffsetEntry>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct OffsetEntry {
+    pub(super) offset: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Refusal {
+    pub(super) message: String,
+}

@@ -1,0 +1,146 @@
+//! Against a double of Connect's REST interface (wiremock), for the answers a real one gives only in trouble.
+
+use super::*;
+use serde_json::json;
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+async fn double() -> (MockServer, ConnectClient) {
+    let server = MockServer::start().await;
+    let client = ConnectClient::new(&server.uri()).unwrap();
+    (server, client)
+}
+
+#[tokio::test]
+async fn a_change_waits_for_a_rebalance_to_end() {
+    let (server, client) = double().await;
+    let conflict = ResponseTemplate::new(409)
+        .set_body_json(json!({"error_code": 409, "message": "rebalance"}));
+    Mock::given(method("PUT"))
+        .and(path("/connectors/a/config"))
+        .respond_with(conflict)
+        .up_to_n_times(2)
+        .expect(2)
+        .mount(&server)
+        .await;
+    Mock::given(method("PUT"))
+        .and(path("/connectors/a/config"))
+        .respond_with(ResponseTemplate::new(201).set_body_json(json!({})))
+        .expect(1)
+        .mount(&server)
+        .await;
+    client.put_config("a", &BTreeMap::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_snapshot_under_way_shows_in_the_offsets() {
+    for (offset, expected) in [
+        (
+            json!({"lsn": 7, "snapshot": "INITIAL", "snapshot_completed": false}),
+            true,
+        ),
+        (json!({"lsn": 7, "snapshot": true}), true),
+        (
+            json!({"lsn": 7, "snapshot": "INITIAL", "snapshot_completed": true}),
+            false,
+        ),
+        (json!({"lsn": 7}), false),
+    ] {
+        let (server, client) = double().await;
+        let entry = json!({"partition": {"server": "x"}, "offset": offset});
+        Mock::given(method("GET"))
+            .and(path("/connectors/a/offsets"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(json!({"offsets": [entry]})))
+            .mount(&server)
+            .await;
+        assert_eq!(
+            client.is_in_snapshot("a").await.unwrap(),
+            expected,
+            "{offset}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_failed_task_ends_the_wait_with_its_reason() {
+    let (server, client) = double().await;
+    let trace = "org.apache.kafka.connect.errors.ConnectException: boom\n\tat a.b.C(D.java:1)\nCaused by: wal_level\n\t... 9 more";
+    let status = json!({"name": "a", "connector": {"state": "RUNNING"}, "tasks": [{"id": 0, "state": "FAILED", "trace": trace}]});
+    Mock::given(method("GET"))
+        .and(path("/connectors/a/status"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(status))
+        .mount(&server)
+        .await;
+    let error = client
+        .wait_running("a", Duration::from_secs(5), &CancellationToken::new())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "connector \"a\" failed: org.apache.kafka.connect.errors.ConnectException: boom; Caused by: wal_level"
+    );
+}
+
+#[tokio::test]
+async fn a_connector_without_a_task_does_not_run_yet() {
+    let (server, client) = double().await;
+    let status = json!({"name": "a", "connector": {"state": "RUNNING"}, "tasks": []});
+    Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(status))
+        .mount(&server)
+        .await;
+    let error = client
+        .wait_running("a", Duration::from_millis(300), &CancellationToken::new())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ConnectError::NotRunning { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn the_connector_of_a_topic_is_found() {
+    let (server, client) = double().await;
+    let config = |prefix: &str, class: &str| json!({"info": {"config": {"connector.class": class, "topic.prefix": prefix, "table.include.list": "x.y, activity.event_outbox"}}});
+    let all = json!({"other": config("postgres", "x.Y"), "ours": config("postgres", CONNECTOR_CLASS), "third": config("p", CONNECTOR_CLASS)});
+    Mock::given(method("GET"))
+        .and(path("/connectors"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(all))
+        .mount(&server)
+        .await;
+    let found = client
+        .find_by_topic("postgres.activity.event_outbox")
+        .await
+        .unwrap();
+    assert_eq!(found.map(|(name, _)| name).as_deref(), Some("ours"));
+    assert_eq!(
+        client
+            .find_by_topic("q.activity.event_outbox")
+            .await
+            .unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_deleted_already() {
+    let (server, client) = double().await;
+    Mock::given(method("DELETE"))
+        .respond_with(ResponseTemplate::new(404))
+        .mount(&server)
+        .await;
+    client.delete("a b/c").await.unwrap();
+    assert!(matches!(
+        client.status("a").await,
+        Err(ConnectError::NoConnector { .. })
+    ));
+}
+
+#[tokio::test]
+async fn nobody_there_is_said_with_the_address() {
+    let client = ConnectClient::new("http://127.0.0.1:9").unwrap();
+    let error = client.version().await.unwrap_err().to_string();
+    assert!(
+        error.contains("http://127.0.0.1:9") && error.contains("refused"),
+        "{error}"
+    );
+    assert!(ConnectClient::new("127.0.0.1:8083").is_err());
+}
