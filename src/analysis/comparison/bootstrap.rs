@@ -83,7 +83,7 @@ pub(super) fn replicate(
             let first = draw(&mut random, strata[0]);
             let second = match terms.pairing {
                 Pairing::Independent => draw(&mut random, strata[1]),
-                Pairing::Rounds | Pairing::Moments => first.clone(),
+                Pairing::Rounds | Pairing::Runs | Pairing::Moments => first.clone(),
             };
             let weights = [first, second];
             tables

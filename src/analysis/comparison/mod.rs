@@ -39,6 +39,8 @@ pub enum Pairing {
     Independent,
     /// Rounds of one run that took turns: the one side's third is near the other's third.
     Rounds,
+    /// Runs that took turns: each is near the other side's next to it.
+    Runs,
     /// The same time of one run: the same inserts by two paths at once.
     Moments,
 }

@@ -110,6 +110,35 @@ fn single_runs_are_not_trusted_as_several_are() {
 }
 
 #[test]
+fn runs_that_took_turns_are_compared_in_pairs() {
+    let folder = tempfile::tempdir().unwrap();
+    // A machine that gets slower and slower, and a candidate that takes a tenth longer on it.
+    let run = |minute: i64, factor: i64| {
+        let mut report = report(&format!("r{minute}"));
+        report.run.started_at = format!("2026-11-25T10:{minute:02}:00Z");
+        result(&folder, &report, 1, (100 + 10 * minute) * factor / 100)
+    };
+    let compared = |candidates: [i64; 5]| {
+        // Named in any order.
+        let baseline = [8, 0, 4, 2, 6].map(|minute| run(minute, 100)).into();
+        let candidate = candidates.map(|minute| run(minute, 110)).into();
+        compare_results(&request(baseline, candidate)).unwrap()
+    };
+    let of_processing = |compared: &Compared| {
+        let hop = compared.comparison.of(Hop::Processing, "p50").unwrap();
+        (compared.comparison.pairing, hop.call)
+    };
+    let by_turns = compared([1, 3, 5, 7, 9]);
+    assert_eq!(of_processing(&by_turns), (Pairing::Runs, Call::Slower));
+    assert!(basis(&by_turns).contains("in pairs of runs made one after the other"));
+    let apart = compared([9, 10, 11, 12, 13]);
+    assert_eq!(
+        of_processing(&apart),
+        (Pairing::Independent, Call::NoDifferenceShown)
+    );
+}
+
+#[test]
 fn capture_paths_of_one_run_are_compared_in_pairs_and_without_their_clocks() {
     let folder = tempfile::tempdir().unwrap();
     let compared = |rounds| {
