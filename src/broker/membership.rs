@@ -1,36 +1,57 @@
 //! A member of a consumer group gives a partition away only when it has finished what it took of it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance as Change};
+
+use crate::timeline::{Clock, Stamp};
 
 /// Longest wait for the records of a partition that moves away. What is not written by then is delivered again to its
 /// next owner.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Counts how often partitions are handed out.
-#[derive(Debug, Clone, Default)]
-pub struct Assignments(Arc<AtomicU64>);
+/// What a rebalance of the group was to this member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rebalance {
+    /// When the first partition was taken away, or, where none was, when they were handed out.
+    pub began: Stamp,
+    /// When partitions were handed out again; a member that keeps all it has is told so, too.
+    pub ended: Stamp,
+    /// Partitions that were taken away.
+    pub lost: usize,
+    /// Partitions that came.
+    pub gained: usize,
+    /// Partitions that it has now.
+    pub has: usize,
+}
 
-impl Assignments {
-    /// So far; the first is no rebalance.
+/// The times that partitions were handed out to a member.
+#[derive(Debug, Clone, Default)]
+pub struct Rebalances(Arc<Mutex<Vec<Rebalance>>>);
+
+impl Rebalances {
+    /// So far; the first is how the member came to have any.
     #[must_use]
-    pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    pub fn so_far(&self) -> Vec<Rebalance> {
+        self.known().clone()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Vec<Rebalance>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// How far the partitions of this member are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Membership {
     state: Mutex<State>,
     /// Something was written, or nobody will write any more.
     moved: Condvar,
-    assignments: Assignments,
+    rebalances: Rebalances,
+    clock: Clock,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +59,8 @@ struct State {
     partitions: HashMap<i32, Reached>,
     /// Taken away since this was asked last.
     revoked: Vec<i32>,
+    /// Since when partitions are away that none were handed out for yet, and how many.
+    unsettled: Option<(Stamp, usize)>,
     leaving: bool,
 }
 
@@ -49,13 +72,42 @@ struct Reached {
 }
 
 impl Membership {
+    /// Of a member whose rebalances are told by this clock.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            state: Mutex::default(),
+            moved: Condvar::new(),
+            rebalances: Rebalances::default(),
+            clock,
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How often partitions were handed out to us.
-    pub fn assignments(&self) -> Assignments {
-        self.assignments.clone()
+    /// The times that partitions were handed out to us.
+    pub fn rebalances(&self) -> Rebalances {
+        self.rebalances.clone()
+    }
+
+    /// Partitions are taken away.
+    fn unsettle(&self, lost: usize) {
+        let now = self.clock.now();
+        self.state().unsettled.get_or_insert((now, 0)).1 += lost;
+    }
+
+    /// Partitions were handed out.
+    fn settle(&self, gained: usize, has: usize) {
+        let ended = self.clock.now();
+        let (began, lost) = self.state().unsettled.take().unwrap_or((ended, 0));
+        self.rebalances.known().push(Rebalance {
+            began,
+            ended,
+            lost,
+            gained,
+            has,
+        });
     }
 
     /// The consumer has the records of these partitions up to these offsets.
@@ -115,17 +167,19 @@ impl Membership {
 impl ClientContext for Membership {}
 
 impl ConsumerContext for Membership {
-    fn post_rebalance(&self, _: &BaseConsumer<Self>, change: &Rebalance<'_>) {
-        if matches!(change, Rebalance::Assign(_)) {
-            self.assignments.0.fetch_add(1, Ordering::Relaxed);
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, change: &Change<'_>) {
+        if let Change::Assign(partitions) = change {
+            let has = consumer.assignment().map_or(0, |assigned| assigned.count());
+            self.settle(partitions.count(), has);
         }
     }
 
     /// On the receiving thread. What is stored when this returns is committed with the revocation.
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let Rebalance::Revoke(partitions) = rebalance else {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, change: &Change<'_>) {
+        let Change::Revoke(partitions) = change else {
             return;
         };
+        self.unsettle(partitions.count());
         let elements = partitions.elements();
         let partitions: Vec<i32> = elements.iter().map(|element| element.partition()).collect();
         // Those that were lost are another's already.
@@ -146,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_partition_goes_when_its_records_are_written() {
-        let membership = Arc::new(Membership::default());
+        let membership = Arc::new(Membership::new(Clock::start()));
         membership.handed_over(&[(0, 10), (1, 5)]);
         membership.written(0, 9);
         assert!(!membership.finish(&[0], Duration::from_millis(1)));
@@ -168,8 +222,25 @@ mod tests {
     }
 
     #[test]
+    fn a_rebalance_lasts_from_what_was_taken_to_what_is_given() {
+        let membership = Membership::new(Clock::start());
+        membership.settle(4, 4);
+        membership.unsettle(1);
+        membership.unsettle(1);
+        let rebalances = membership.rebalances();
+        assert_eq!(rebalances.so_far().len(), 1, "two are on their way");
+        membership.settle(0, 2);
+        membership.settle(0, 2);
+        let told = rebalances.so_far();
+        let counts = |r: &Rebalance| (r.lost, r.gained, r.has);
+        let expected = [(0, 4, 4), (2, 0, 2), (0, 0, 2)];
+        assert_eq!(told.iter().map(counts).collect::<Vec<_>>(), expected);
+        assert!(told[1].began < told[1].ended && told[2].began == told[2].ended);
+    }
+
+    #[test]
     fn nobody_waits_for_who_writes_no_more() {
-        let membership = Arc::new(Membership::default());
+        let membership = Arc::new(Membership::new(Clock::start()));
         membership.handed_over(&[(0, 10)]);
         let waiting = Arc::clone(&membership);
         let thread = std::thread::spawn(move || waiting.finish(&[0], Duration::from_secs(60)));

@@ -12,7 +12,7 @@ mod records;
 pub use admin::{Admin, TopicState};
 pub use backlog::Backlog;
 pub use clock::BrokerClock;
-pub use membership::Assignments;
+pub use membership::{Rebalance, Rebalances};
 pub use publisher::{Delivered, Publisher};
 pub use records::{Records, RecordsConfig, fetch_settings};
 

@@ -17,7 +17,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::backlog::Backlog;
-use super::membership::{Assignments, Membership};
+use super::membership::{Membership, Rebalances};
 use super::{BrokerError, bootstrap_of};
 use crate::consumer::{Record, RecordBatch, RecordSource};
 use crate::timeline::{Clock, Nanos, Stamp};
@@ -100,7 +100,8 @@ impl Records {
         }
         let topic = config.topic.clone();
         let joined = tokio::task::spawn_blocking(move || -> KafkaResult<BaseConsumer<_>> {
-            let consumer: BaseConsumer<_> = settings.create_with_context(Membership::default())?;
+            let membership = Membership::new(clock);
+            let consumer: BaseConsumer<_> = settings.create_with_context(membership)?;
             if config.from_end {
                 begin_at_the_end(&consumer, &config.topic)?;
             }
@@ -142,10 +143,10 @@ impl Records {
         })
     }
 
-    /// How often partitions were handed out to us.
+    /// The times that partitions were handed out to us.
     #[must_use]
-    pub fn assignments(&self) -> Assignments {
-        self.consumer.context().assignments()
+    pub fn rebalances(&self) -> Rebalances {
+        self.consumer.context().rebalances()
     }
 
     /// How far we are behind the topic.

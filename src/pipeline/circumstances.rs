@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 
+use super::checkpoints;
 use crate::analysis::Checkpoints;
 
 /// Unit of `/proc/stat`, as of `/proc/PID/stat`.
@@ -40,7 +41,7 @@ impl Reading {
         Self {
             taken: Instant::now(),
             machine: stat.as_deref().and_then(machine),
-            checkpoints: checkpoints(postgres).await,
+            checkpoints: checkpoints::counters(postgres).await,
         }
     }
 
@@ -99,21 +100,6 @@ fn machine(stat: &str) -> Option<Machine> {
     Some(Machine {
         busy: sum(&[0, 1, 2, 5, 6, 7]),
         idle: sum(&[3, 4]),
-    })
-}
-
-/// PostgreSQL 17 moved them to a view of their own.
-async fn checkpoints(postgres: &Client) -> Option<Checkpoints> {
-    let question = "SELECT num_timed + num_requested, (write_time + sync_time)::float8 FROM pg_stat_checkpointer";
-    let before_17 = "SELECT checkpoints_timed + checkpoints_req, (checkpoint_write_time + checkpoint_sync_time)::float8 FROM pg_stat_bgwriter";
-    let row = match postgres.query_one(question, &[]).await {
-        Err(_) => postgres.query_one(before_17, &[]).await.ok()?,
-        Ok(row) => row,
-    };
-    let took: f64 = row.get(1);
-    Some(Checkpoints {
-        count: u64::try_from(row.get::<_, i64>(0)).unwrap_or(0),
-        took: Duration::from_secs_f64(took.max(0.0) / 1e3),
     })
 }
 

@@ -12,7 +12,7 @@ use super::observer::PathObserver;
 use super::route::{KafkaRoute, Route};
 use super::threads::{self, OwnThreads, Role};
 use super::{Failure, RunRequest, Servers, exit};
-use crate::broker::{Assignments, Backlog, Publisher, Records, RecordsConfig, fetch_settings};
+use crate::broker::{Backlog, Publisher, Rebalances, Records, RecordsConfig, fetch_settings};
 use crate::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageEnd, StageError};
 use crate::timeline::{CapturePath, Clock};
 use crate::wal::ReaderHandle;
@@ -28,8 +28,8 @@ pub(super) struct Followers {
     connector_watch: connector::Watch,
     /// Which threads of ours work for this path alone.
     pub(super) threads: OwnThreads,
-    /// How often partitions were handed out to the consumer.
-    pub(super) assignments: Assignments,
+    /// The times that partitions were handed out to the consumer.
+    pub(super) rebalances: Rebalances,
     /// How far the consumer is behind its topic; `None` without Kafka.
     pub(super) backlog: Option<Backlog>,
 }
@@ -75,13 +75,13 @@ impl Followers {
             clock,
         };
         let mut publisher = None;
-        let mut assignments = Assignments::default();
+        let mut rebalances = Rebalances::default();
         let mut backlog = None;
         // The consumer first: nothing that is published may come before its beginning.
         let (reader, source) = match &route.kafka {
             Some(kafka) => {
                 let records = receive(request, servers, kafka, &threads, clock).await?;
-                assignments = records.assignments();
+                rebalances = records.rebalances();
                 backlog = Some(records.backlog());
                 let reader = match route.path {
                     CapturePath::Wal => {
@@ -124,7 +124,7 @@ impl Followers {
             stop_stage: stop_stage.drop_guard(),
             connector_watch,
             threads,
-            assignments,
+            rebalances,
             backlog,
         })
     }

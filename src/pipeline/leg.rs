@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use tokio_util::sync::CancellationToken;
 
+use super::checkpoints::Checkpoint;
 use super::circumstances::{self, Circumstances, slot_lags};
 use super::clocks::Clocks;
 use super::cpu::{self, Used};
@@ -16,6 +17,7 @@ use super::observer::{PathObserver, RunNames};
 use super::phases::Phases;
 use super::route::Route;
 use super::{Failure, RunProgress, RunRequest, Servers};
+use crate::broker::Rebalance;
 use crate::load::{Limit, LoadSummary, Pace};
 use crate::report::Recorder;
 use crate::stack::Stack;
@@ -65,6 +67,8 @@ pub(super) struct LegOutcome {
     pub(super) shared: Used,
     /// What went on beside the events.
     pub(super) circumstances: Circumstances,
+    /// PostgreSQL's meanwhile.
+    pub(super) checkpoints: Vec<Checkpoint>,
 }
 
 /// What a path came to in a leg.
@@ -80,8 +84,8 @@ pub(super) struct PathOutcome {
     pub(super) drained: bool,
     /// Processor time of what worked for this path alone.
     pub(super) used: Used,
-    /// How often the consumer group was rebalanced while events were under way.
-    pub(super) rebalances: u64,
+    /// The consumer group's while events were under way.
+    pub(super) rebalances: Vec<Rebalance>,
     /// Bytes of WAL that the slot's sender was behind when the load ended, where that is known.
     pub(super) slot_lag: Option<u64>,
     /// Whether the connector was copying tables still.
@@ -104,7 +108,7 @@ impl PathOutcome {
         self.connector_restarts.extend(other.connector_restarts);
         self.drained &= other.drained;
         add_used(&mut self.used, other.used);
-        self.rebalances += other.rebalances;
+        self.rebalances.extend(other.rebalances);
         self.slot_lag = self.slot_lag.max(other.slot_lag);
         self.in_snapshot |= other.in_snapshot;
         self.route = other.route;
@@ -177,14 +181,17 @@ impl Course<'_> {
     /// Sends the events and waits until they are through.
     pub(super) async fn go(&self, leg: &Leg, paths: Vec<Path>) -> Result<LegOutcome, Failure> {
         let metrics = self.request.metrics.as_deref();
-        let lookout = Lookout::over(self.servers, self.stack, &paths, metrics);
+        let lookout = Lookout::over((self.servers, self.stack), &paths, self.clock, metrics);
         let phases = Phases {
             course: *self,
             leg,
             paths,
             seen: lookout.seen(),
         };
-        let outcome = lookout.during(self.follow(leg, phases)).await;
+        let mut outcome = lookout.during(self.follow(leg, phases)).await;
+        if let Ok(outcome) = &mut outcome {
+            outcome.checkpoints = lookout.checkpoints();
+        }
         if let Some(metrics) = metrics {
             metrics.unfollow();
         }
@@ -217,7 +224,8 @@ impl Course<'_> {
         let mut outcomes = Vec::new();
         let marks = before.into_iter().zip(after);
         let measured = drained.into_iter().zip(own).zip(marks);
-        for (path, ((drained, used), (before, after))) in phases.paths.into_iter().zip(measured) {
+        for (path, ((drained, used), (before, mut after))) in phases.paths.into_iter().zip(measured)
+        {
             let observer = path.observer;
             let foreign = after.foreign - before.foreign;
             let in_snapshot = self.is_in_snapshot(&path.route).await;
@@ -232,7 +240,7 @@ impl Course<'_> {
                 connector_restarts,
                 drained,
                 used,
-                rebalances: after.assignments - before.assignments,
+                rebalances: after.rebalances.split_off(before.rebalances.len()),
                 slot_lag: path_lag,
                 in_snapshot,
             });
@@ -242,6 +250,7 @@ impl Course<'_> {
             load,
             shared,
             circumstances,
+            checkpoints: Vec::new(),
         })
     }
 
@@ -274,7 +283,7 @@ impl Course<'_> {
             marks.push(Mark {
                 appended,
                 foreign: path.observer.foreign.load(Ordering::Relaxed),
-                assignments: path.followers.assignments.count(),
+                rebalances: path.followers.rebalances.so_far(),
             });
         }
         Ok(marks)
@@ -287,6 +296,6 @@ struct Mark {
     appended: u64,
     /// Records of others among them that came by.
     foreign: u64,
-    /// How often its consumer was given partitions.
-    assignments: u64,
+    /// Those of its consumer's group.
+    rebalances: Vec<Rebalance>,
 }

@@ -1,17 +1,18 @@
 //! Asks the servers how they are while events are under way: whether they answer, and what they hold back.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::Servers;
+use super::checkpoints::{self, Checkpoint, CheckpointWatch};
 use super::circumstances::asked_slot_lags;
 use super::leg::Path;
 use super::metrics::Metrics;
 use crate::broker::Backlog;
 use crate::live::{PathState, ServerState};
 use crate::stack::Stack;
-use crate::timeline::CapturePath;
+use crate::timeline::{CapturePath, Clock};
 
 /// How often they are asked, each by a client that the run has anyway.
 const EVERY: Duration = Duration::from_secs(1);
@@ -25,6 +26,8 @@ pub(super) struct Lookout<'a> {
     since: jiff::Timestamp,
     paths: Vec<WatchedPath>,
     seen: Arc<Mutex<Sight>>,
+    clock: Clock,
+    checkpoints: Mutex<CheckpointWatch>,
     metrics: Option<&'a Metrics>,
 }
 
@@ -63,9 +66,9 @@ impl Sight {
 impl<'a> Lookout<'a> {
     /// Over these paths; the metrics, where there are any, hear of the slots.
     pub(super) fn over(
-        servers: &'a Servers,
-        stack: &'a Stack,
+        (servers, stack): (&'a Servers, &'a Stack),
         paths: &[Path],
+        clock: Clock,
         metrics: Option<&'a Metrics>,
     ) -> Self {
         let watched = |path: &Path| WatchedPath {
@@ -80,6 +83,8 @@ impl<'a> Lookout<'a> {
             since: jiff::Timestamp::now(),
             paths: paths.iter().map(watched).collect(),
             seen: Arc::default(),
+            clock,
+            checkpoints: Mutex::default(),
             metrics,
         }
     }
@@ -87,6 +92,11 @@ impl<'a> Lookout<'a> {
     /// Where what is seen can be read.
     pub(super) fn seen(&self) -> Arc<Mutex<Sight>> {
         Arc::clone(&self.seen)
+    }
+
+    /// PostgreSQL's checkpoints so far, as far as it tells of them.
+    pub(super) fn checkpoints(&self) -> Vec<Checkpoint> {
+        lock(&self.checkpoints).seen().to_vec()
     }
 
     /// Does the work, and looks on until it is done.
@@ -106,13 +116,14 @@ impl<'a> Lookout<'a> {
             if let Some(metrics) = self.metrics {
                 metrics.slot_lags(sight.slot_lags());
             }
-            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = sight;
+            *lock(&self.seen) = sight;
         }
     }
 
     async fn ask(&self) -> Sight {
-        let (slots, kafka, connect, store) = tokio::join!(
+        let (slots, (), kafka, connect, store) = tokio::join!(
             answer(asked_slot_lags(&self.servers.postgres)),
+            self.look_for_checkpoints(),
             answer(self.backlogs()),
             answer(self.connectors()),
             answer(self.servers.store.identity()),
@@ -149,6 +160,13 @@ impl<'a> Lookout<'a> {
         }
     }
 
+    async fn look_for_checkpoints(&self) {
+        let asked = checkpoints::counters(&self.servers.postgres);
+        if let Ok(Some(counters)) = tokio::time::timeout(PATIENCE, asked).await {
+            lock(&self.checkpoints).look(self.clock.now(), counters);
+        }
+    }
+
     /// In the order of the paths.
     async fn backlogs(&self) -> Result<Vec<Option<u64>>, crate::broker::BrokerError> {
         let mut records = Vec::new();
@@ -176,6 +194,10 @@ impl<'a> Lookout<'a> {
         }
         Ok(())
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn answer<T, E: ToString>(asked: impl Future<Output = Result<T, E>>) -> Result<T, String> {

@@ -2,6 +2,7 @@
 
 pub mod setup;
 
+mod checkpoints;
 mod circumstances;
 mod clean_up;
 mod clocks;
@@ -14,6 +15,7 @@ mod failure;
 mod feed;
 mod followers;
 mod gauge;
+mod incidents;
 mod kept;
 mod ledger;
 mod leg;

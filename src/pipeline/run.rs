@@ -7,6 +7,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use tokio_util::sync::CancellationToken;
 
+use super::checkpoints::Checkpoint;
 use super::circumstances::Circumstances;
 use super::clocks::Clocks;
 use super::cpu::Used;
@@ -252,6 +253,7 @@ async fn measured(
         load: followed.load,
         shared: followed.shared,
         circumstances: followed.circumstances,
+        checkpoints: followed.checkpoints,
         finished,
         server_restarts: stack.restarts(started_at),
         steered: progress.pace().map_or_else(Vec::new, |pace| pace.changes()),
@@ -267,6 +269,7 @@ struct Followed {
     /// Processor time of what paths at work at once have shared.
     shared: Used,
     circumstances: Circumstances,
+    checkpoints: Vec<Checkpoint>,
 }
 
 /// Goes leg by leg. The first has been begun as `set-up`.
@@ -277,6 +280,7 @@ async fn follow(course: &Course<'_>) -> Result<Followed, Failure> {
     let mut outcomes: Vec<PathOutcome> = Vec::new();
     let (mut load, mut shared) = (LoadSummary::default(), Used::new());
     let mut circumstances = Circumstances::default();
+    let mut checkpoints = Vec::new();
     for (number, mut leg) in (1..).zip(legs) {
         let step = match number {
             1 => "set-up".to_owned(),
@@ -299,6 +303,7 @@ async fn follow(course: &Course<'_>) -> Result<Followed, Failure> {
         load.add(&outcome.load);
         add_used(&mut shared, outcome.shared);
         circumstances.add(&outcome.circumstances);
+        checkpoints.extend(outcome.checkpoints);
         for path in outcome.paths {
             if number < count {
                 clean_up::remove_capture(course.servers, &path.route).await?;
@@ -319,6 +324,7 @@ async fn follow(course: &Course<'_>) -> Result<Followed, Failure> {
         load,
         shared,
         circumstances,
+        checkpoints,
     })
 }
 

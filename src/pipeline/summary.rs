@@ -4,20 +4,22 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::RunRequest;
+use super::checkpoints::Checkpoint;
 use super::circumstances::Circumstances;
 use super::clocks::Measured;
 use super::cpu::Used;
 use super::environment::Surroundings;
+use super::incidents;
 use super::leg::PathOutcome;
 use crate::analysis::{
     Conditions, Diagnosis, Finding, HopStatistics, Measured as Reached, PathStatistics, Severity,
     diagnose, violations,
 };
 use crate::broker::fetch_settings;
-use crate::load::{Change, LoadSummary, Steering};
+use crate::load::{Change, LoadSummary};
 use crate::report::{
-    Counts, Environment, EventsByType, Incident, PathNames, PathRecording, PathReport, Report,
-    RoundReport, RunInfo, SCHEMA, Verdict, Verification, seconds_between,
+    Counts, Environment, EventsByType, PathNames, PathRecording, PathReport, Report, RoundReport,
+    RunInfo, SCHEMA, Verdict, Verification, seconds_between,
 };
 use crate::stack::StackKind;
 use crate::timeline::{CapturePath, HALF_MILLISECOND, Hop, Nanos, Stamp};
@@ -33,6 +35,8 @@ pub(super) struct Facts<'a> {
     pub(super) load: LoadSummary,
     pub(super) shared: Used,
     pub(super) circumstances: Circumstances,
+    /// PostgreSQL's, from the first leg's set-up on.
+    pub(super) checkpoints: Vec<Checkpoint>,
     pub(super) finished: Stamp,
     /// Servers of ours that ended by themselves, and when they were started again.
     pub(super) server_restarts: Vec<(String, jiff::Timestamp)>,
@@ -123,7 +127,7 @@ pub(super) fn report(facts: Facts<'_>) -> Report {
         clocks: facts
             .clocks
             .report(request.paths.contains(&CapturePath::Debezium)),
-        incidents: incidents(&facts),
+        incidents: incidents::of(&facts),
         diagnosis,
         objectives,
         verification,
@@ -242,7 +246,7 @@ fn diagnosis(
         consumer: kafka
             .map(|_| fetch_settings(&facts.request.settings.fetch))
             .unwrap_or_default(),
-        rebalances: outcome.rebalances,
+        rebalances: to_u64(outcome.rebalances.len()),
         store: format!("{} {}", environment.store.name, environment.store.version),
         write_concern: environment.store.write_concern.clone(),
         batch_size: to_u64(facts.request.settings.batch_size),
@@ -353,57 +357,6 @@ fn error_bound(hop: Hop, path: &PathFacts, facts: &Facts<'_>) -> Option<Nanos> {
     }
 }
 
-/// What happened to the servers, in order.
-fn incidents(facts: &Facts<'_>) -> Vec<Incident> {
-    let servers = facts.server_restarts.iter().map(|(server, at)| Incident {
-        at: *at,
-        kind: "server_restart".to_owned(),
-        what: format!("{server} had ended by itself and was started again"),
-    });
-    let connectors = facts.paths.iter().flat_map(|path| {
-        let times = path.outcome.connector_restarts.iter();
-        times.map(|at| Incident {
-            at: *at,
-            kind: "connector_restart".to_owned(),
-            what: "the connector's task had failed and was restarted".to_owned(),
-        })
-    });
-    let mut incidents: Vec<_> = servers.chain(connectors).collect();
-    incidents.extend(steered(&facts.steered));
-    incidents.sort_by_key(|incident| incident.at);
-    incidents
-}
-
-/// When somebody paused the load or changed its rate.
-fn steered(changes: &[Change]) -> Vec<Incident> {
-    let of = |(number, change): (usize, &Change)| {
-        let (kind, what) = match change.steering {
-            Steering::Paused => {
-                let until = changes[number..]
-                    .iter()
-                    .find(|later| later.steering == Steering::Resumed);
-                let length = until.map(|resumed| {
-                    let span = resumed.happened.duration_since(change.happened);
-                    format!(" for {:.1} s", span.as_secs_f64())
-                });
-                let length = length.unwrap_or_default();
-                ("load_paused", format!("the load was paused{length}"))
-            }
-            Steering::Resumed => return None,
-            Steering::Rate { from, to } => (
-                "rate_changed",
-                format!("the load's rate was changed from {from} to {to} events a second"),
-            ),
-        };
-        Some(Incident {
-            at: change.happened,
-            kind: kind.to_owned(),
-            what,
-        })
-    };
-    changes.iter().enumerate().filter_map(of).collect()
-}
-
 /// What happened to the run besides its latency.
 fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -460,7 +413,7 @@ fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
             "the latencies hold these outages; the report's incidents say when",
         );
     }
-    let steered = steered(&facts.steered);
+    let steered = incidents::steered(&facts.steered);
     if !steered.is_empty() {
         let what: Vec<_> = steered.into_iter().map(|incident| incident.what).collect();
         findings.push(Finding::new(
@@ -471,34 +424,4 @@ fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
         ));
     }
     findings
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::load::{Pace, Rate};
-
-    #[test]
-    fn a_pause_is_one_incident_with_its_length_and_a_change_of_rate_says_from_what() {
-        let pace = Pace::from(Rate::whole(100));
-        pace.toggle_pause();
-        pace.toggle_pause();
-        pace.set_rate(Rate::whole(200));
-        pace.toggle_pause();
-        let incidents = steered(&pace.changes());
-        let said: Vec<_> = incidents
-            .iter()
-            .map(|incident| (incident.kind.as_str(), incident.what.as_str()))
-            .collect();
-        let expected = [
-            ("load_paused", "the load was paused for 0.0 s"),
-            (
-                "rate_changed",
-                "the load's rate was changed from 100 to 200 events a second",
-            ),
-            // It was, to the end.
-            ("load_paused", "the load was paused"),
-        ];
-        assert_eq!(said, expected);
-    }
 }

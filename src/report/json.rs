@@ -34,7 +34,7 @@ pub struct Report {
     pub shared_cpu_s_per_million: BTreeMap<String, f64>,
     /// Foreign clocks.
     pub clocks: Vec<ClockReport>,
-    /// What happened to the servers while events were under way, in order.
+    /// What happened while events were under way, in order.
     #[serde(default)]
     pub incidents: Vec<Incident>,
     /// The slowest hop, and what was found.
@@ -391,12 +391,18 @@ pub struct ClockReport {
 /// Something that happened in the run and shows in its latencies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
-    /// When it was seen: RFC 3339, UTC.
+    /// When it began, or was seen: RFC 3339, UTC. A checkpoint's beginning is known to a second, the interval at which the
+    /// server is asked.
     pub at: jiff::Timestamp,
-    /// Such as `server_restart`, `connector_restart`.
+    /// `server_restart`, `connector_restart`; `load_paused`, `rate_changed`; `rebalance` of the consumer group;
+    /// `checkpoint` of PostgreSQL. More may come.
     pub kind: String,
     /// In a few words, such as `kafka started again`.
     pub what: String,
+    /// How long it went on: from partitions taken away to partitions handed out, a checkpoint's writing and syncing, a
+    /// pause; `null` for a moment, for what did not end in the run, and where it is not known.
+    #[serde(default)]
+    pub took: Option<i64>,
 }
 
 /// The stores compared.

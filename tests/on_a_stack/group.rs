@@ -144,12 +144,7 @@ impl<'a> Group<'a> {
         let database = client.unwrap().database(self.name);
         self.stack.block_on(database.drop()).unwrap();
         self.stack.delete_topics(&[self.name]);
-        let admin: AdminClient<_> = self.stack.kafka().create().unwrap();
-        let options = AdminOptions::new();
-        let deleted = self
-            .stack
-            .block_on(admin.delete_groups(&[self.name], &options));
-        deleted.unwrap();
+        self.stack.delete_group(self.name);
     }
 }
 

@@ -4,19 +4,20 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 
 use super::Test;
 use super::outages::in_mid_of;
 use super::stack::{
-    Ended, TestStack, cdc_bench, ended, open_folder, result_folder, small_run, with,
+    Ended, TestStack, cdc_bench, ended, open_folder, result_folder, small_run, until, with,
 };
 
 pub const TESTS: &[Test] = &[
     ("a_result_is_read_again_in_every_form", every_form),
     ("runs_and_capture_paths_are_compared", comparisons),
     (
-        "a_server_that_comes_back_in_mid_run_is_marked_in_the_report",
+        "faults_checkpoints_and_rebalances_in_mid_run_are_marked_in_the_report",
         incidents,
     ),
 ];
@@ -152,22 +153,64 @@ fn comparisons(stack: &TestStack) {
 }
 
 fn incidents(stack: &TestStack) {
+    const GROUP: &str = "incidents";
     let results = open_folder();
-    let args = ["--events", "1200", "--rate", "200", "--drain-timeout", "60"];
-    let run = small_run(stack.kept(), results.path(), &args);
+    let args = ["--events", "2400", "--rate", "200", "--drain-timeout", "60"];
+    let mut run = small_run(stack.kept(), results.path(), &args);
+    run.env("KAFKA_GROUP_ID", GROUP);
     let end = in_mid_of(run, results.path(), || {
+        // What was before the first look is not the run's.
         std::thread::sleep(Duration::from_millis(1_500));
+        stack.sql("CHECKPOINT");
+        join_and_leave(stack, GROUP);
         stack.crash("store");
     });
     let report = end.json();
     let incidents = report["incidents"].as_array().unwrap();
-    assert_eq!(incidents.len(), 1, "{incidents:?}");
-    assert_eq!(incidents[0]["kind"], "server_restart");
-    assert!(incidents[0]["what"].as_str().unwrap().starts_with("store "));
+    let of =
+        |kind: &str| -> Vec<&Value> { incidents.iter().filter(|i| i["kind"] == kind).collect() };
+    let [restart] = of("server_restart")[..] else {
+        panic!("{incidents:?}");
+    };
+    assert!(restart["what"].as_str().unwrap().starts_with("store "));
+    let (checkpoints, rebalances) = (of("checkpoint"), of("rebalance"));
+    assert!(!checkpoints.is_empty(), "{incidents:?}");
+    // Its one partition is the first member's before and after.
+    let kept = "our consumer kept all it had, and has 1 now";
+    assert!(
+        rebalances[0]["what"].as_str().unwrap().ends_with(kept),
+        "{incidents:?}"
+    );
     let page = result_folder(results.path()).unwrap().join("report.html");
     let page = std::fs::read_to_string(page).unwrap();
-    assert!(page.contains("class=\"mark incident\"") && page.contains("started again, at "));
+    for sort in ["fault", "checkpoint", "rebalance"] {
+        assert!(page.contains(&format!("class=\"mark incident {sort}\"")));
+    }
+    assert!(page.contains("started again, at "));
     stack.until_well();
+    stack.delete_group(GROUP);
+}
+
+/// Another member comes into the group of a run, and goes.
+fn join_and_leave(stack: &TestStack, group: &str) {
+    let topics = stack.topics().into_iter();
+    let topics: Vec<_> = topics.filter(|t| t.ends_with("event_outbox")).collect();
+    let names: Vec<_> = topics.iter().map(String::as_str).collect();
+    let member: BaseConsumer = stack
+        .kafka()
+        .set("group.id", group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .create()
+        .unwrap();
+    member.subscribe(&names).unwrap();
+    until("two members", || {
+        drop(member.poll(Duration::from_millis(10)));
+        let list = member.fetch_group_list(Some(group), Duration::from_secs(10));
+        list.is_ok_and(|list| {
+            let group = &list.groups()[0];
+            group.state() == "Stable" && group.members().len() == 2
+        })
+    });
 }
 
 /// Runs of the same thing, and comparisons of them.

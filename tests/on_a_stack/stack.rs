@@ -226,6 +226,14 @@ impl TestStack {
         self.block_on(admin.delete_topics(names, &options)).unwrap();
     }
 
+    pub fn delete_group(&self, name: &str) {
+        use rdkafka::admin::{AdminClient, AdminOptions};
+        let admin: AdminClient<_> = self.kafka().create().unwrap();
+        let options = AdminOptions::new();
+        self.block_on(admin.delete_groups(&[name], &options))
+            .unwrap();
+    }
+
     pub fn connectors(&self) -> Vec<String> {
         let url = format!("{}/connectors", self.env["CONNECT_URL"]);
         self.block_on(async {

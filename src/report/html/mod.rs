@@ -9,7 +9,7 @@ mod sweep;
 
 use askama::Template;
 
-use self::pictures::{Distribution, Mark, Waterfall};
+use self::pictures::{Distribution, Mark, Sort, Waterfall};
 use self::plot::{Figure, Words};
 use super::figures::{self, ms};
 use super::side_by_side::{self, Line};
@@ -100,6 +100,7 @@ struct FindingView<'a> {
 
 struct IncidentView<'a> {
     number: usize,
+    sort: &'static str,
     at_s: String,
     what: &'a str,
 }
@@ -215,6 +216,7 @@ impl<'a> Page<'a> {
                 .zip(&marks)
                 .map(|(incident, mark)| IncidentView {
                     number: mark.number,
+                    sort: mark.sort.as_str(),
                     at_s: format!("{:.1}", mark.at_s),
                     what: &incident.what,
                 })
@@ -300,7 +302,9 @@ fn marks(report: &Report, origin: Option<Stamp>) -> Vec<Mark> {
         .enumerate()
         .map(|(n, incident)| Mark {
             at_s: since(incident.at),
+            took_s: incident.took.map(|us| us as f64 / 1e6),
             number: n + 1,
+            sort: Sort::of(&incident.kind),
         })
         .collect()
 }

@@ -285,14 +285,52 @@ impl Plot {
 
     /// A vertical mark over the whole height, with a text at its top.
     pub(super) fn mark(&mut self, class: &str, at: f64, text: &str) {
-        let x = self.x.place(at);
+        self.rule(class, at);
         put!(
             self.body,
-            r#"<line class="mark {class}" x1="{x:.1}" x2="{x:.1}" y1="{TOP}" y2="{:.1}"/><text class="mark {class}" x="{x:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
-            self.size.height - BOTTOM,
+            r#"<text class="mark {class}" x="{:.1}" y="{:.1}" text-anchor="middle">{}</text>"#,
+            self.x.place(at),
             TOP - 4.0,
             escaped(text)
         );
+    }
+
+    /// A vertical line over the whole height.
+    pub(super) fn rule(&mut self, class: &str, at: f64) {
+        let x = self.x.place(at);
+        put!(
+            self.body,
+            r#"<line class="mark {class}" x1="{x:.1}" x2="{x:.1}" y1="{TOP}" y2="{:.1}"/>"#,
+            self.size.height - BOTTOM
+        );
+    }
+
+    /// A stretch of the horizontal axis, shaded over the whole height.
+    pub(super) fn stretch(&mut self, class: &str, from: f64, to: f64) {
+        let (left, right) = (self.x.place(from), self.x.place(to));
+        put!(
+            self.body,
+            r#"<rect class="stretch {class}" x="{left:.1}" y="{TOP}" width="{:.1}" height="{:.1}"/>"#,
+            right - left,
+            self.size.height - BOTTOM - TOP
+        );
+    }
+
+    /// A text above a place, from there on to the right.
+    pub(super) fn label(&mut self, class: &str, at: f64, text: &str) {
+        let x = self.x.place(at);
+        put!(
+            self.body,
+            r#"<text class="mark {class}" x="{:.1}" y="{:.1}">{}</text>"#,
+            x - 3.0,
+            TOP - 4.0,
+            escaped(text)
+        );
+    }
+
+    /// Where the area ends.
+    pub(super) fn right_end(&self) -> f64 {
+        self.size.width
     }
 
     /// Names lines at their right ends; names that would meet make room for each other.

@@ -98,17 +98,34 @@ fn plots_have_words_tables_have_captions_and_ids_are_unique() {
 }
 
 #[test]
-fn incidents_are_marked_where_they_happened() {
+fn incidents_are_marked_where_they_happened_each_sort_by_its_own_line() {
+    let incident = |at: &str, kind: &str, what: &str, took| Incident {
+        at: format!("2026-11-24T10:15:{at}Z").parse().unwrap(),
+        kind: kind.to_owned(),
+        what: what.to_owned(),
+        took,
+    };
     let mut report = sample::report();
-    report.incidents = vec![Incident {
-        at: "2026-11-24T10:15:07.5Z".parse().unwrap(),
-        kind: "server_restart".to_owned(),
-        what: "kafka started again".to_owned(),
-    }];
+    report.incidents = vec![
+        incident("04.5", "checkpoint", "a checkpoint", Some(1_200_000)),
+        incident("07.5", "server_restart", "kafka started again", None),
+        incident("13.0", "rebalance", "rebalanced", Some(0)),
+        incident("13.1", "load_paused", "paused", None),
+    ];
     let (_folder, stored) = folder(&report, 3_000);
     let page = page(&stored).unwrap();
-    assert!(page.contains("kafka started again, at 7.5 s"), "{page}");
-    assert!(page.contains(r#"<line class="mark incident""#));
+    let listed = "<strong>fault</strong>: kafka started again, at 7.5 s";
+    assert!(page.contains(listed), "{page}");
+    for sort in ["fault", "load", "rebalance", "checkpoint"] {
+        assert!(page.contains(&format!(r#"<line class="mark incident {sort}""#)));
+    }
+    // Its length is shaded; to who cannot see it all is said.
+    assert!(page.contains(r#"<rect class="stretch incident checkpoint""#));
+    assert!(page.contains("list below: 1 checkpoint at 4.5 s, 2 fault at 7.5 s,"));
+    // Words where there is room, numbers where there is not, and one label for two that would meet.
+    for label in [">1 checkpoint<", ">1<", ">2 fault<", ">3–4<"] {
+        assert!(page.contains(label), "{label}");
+    }
 }
 
 #[test]
