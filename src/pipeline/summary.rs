@@ -16,8 +16,8 @@ use crate::analysis::{
 use crate::broker::fetch_settings;
 use crate::load::{Change, LoadSummary, Steering};
 use crate::report::{
-    Counts, Environment, EventsByType, Incident, PathNames, PathRecording, PathReport, Report,
-    RoundReport, RunInfo, SCHEMA, Verdict, Verification, seconds_between,
+    Counts, Environment, EventsByType, Incident, LOAD_PAUSED, PathNames, PathRecording, PathReport,
+    RATE_CHANGED, Report, RoundReport, RunInfo, SCHEMA, Verdict, Verification, seconds_between,
 };
 use crate::stack::StackKind;
 use crate::timeline::{CapturePath, Hop, Nanos, Stamp};
@@ -365,11 +365,11 @@ fn steered(changes: &[Change]) -> Vec<Incident> {
                     format!(" for {:.1} s", span.as_secs_f64())
                 });
                 let length = length.unwrap_or_default();
-                ("load_paused", format!("the load was paused{length}"))
+                (LOAD_PAUSED, format!("the load was paused{length}"))
             }
             Steering::Resumed => return None,
             Steering::Rate { from, to } => (
-                "rate_changed",
+                RATE_CHANGED,
                 format!("the load's rate was changed from {from} to {to} events a second"),
             ),
         };
