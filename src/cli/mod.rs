@@ -26,6 +26,7 @@ mod setup;
 mod shell;
 mod stack;
 mod sweep;
+mod traces_args;
 mod tune;
 mod verify;
 mod watched;

@@ -15,6 +15,7 @@ use super::objective_args::ObjectiveArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::results_args::{ResultsArgs, without_result};
+use super::traces_args::TracesArgs;
 use super::watched::Watched;
 use crate::config::Settings;
 use crate::pipeline::{
@@ -56,6 +57,8 @@ pub(super) struct Args {
     /// Answer Prometheus at this address while the run goes on (GET /metrics), such as 127.0.0.1:9464
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_listen: Option<SocketAddr>,
+    #[command(flatten)]
+    traces: TracesArgs,
     /// Slow every event down by this much between its receipt and its write, to see that it is found
     #[arg(long, value_name = "MS", hide = true, value_parser = milliseconds)]
     inject_transform_delay: Option<Duration>,
@@ -112,6 +115,9 @@ pub(super) async fn run(
         }
         None => (None, None),
     };
+    let tracing = args.traces.begin(&id, args.load.rate());
+    let tracing = tracing.map_err(|failure| without_result(&folder, failure))?;
+    let (traces, exporter) = tracing.unzip();
     let watched = Watched::begin(
         progress,
         (&id, stack, args.load.rate()),
@@ -141,8 +147,12 @@ pub(super) async fn run(
         drain_timeout: Duration::from_secs(args.drain_timeout),
         folder: folder.clone(),
         metrics,
+        traces: traces.map(Arc::new),
     };
     let outcome = run_pipeline(request, &watched, cancel).await;
+    if let Some(exporter) = exporter {
+        progress.say(&format!("traces: {}", exporter.finish().await));
+    }
     watched.over(outcome.as_ref());
     drop(endpoint);
     progress.clear();

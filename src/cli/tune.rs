@@ -84,6 +84,7 @@ pub(super) async fn run(
             drain_timeout: Duration::from_secs(args.drain_timeout),
             folder: folder.clone(),
             metrics: None,
+            traces: None,
         },
         candidates: args.candidates.into(),
         events: args.events,

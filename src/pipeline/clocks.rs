@@ -17,7 +17,8 @@ use super::{Failure, Servers};
 use crate::broker::BrokerClock;
 use crate::report::ClockReport;
 use crate::timeline::{
-    Clock, ClockOffset, ClockTrack, Corrections, ForeignClocks, Line, Nanos, OffsetEstimator, Stamp,
+    Clock, ClockBounds, ClockOffset, ClockTrack, Corrections, ForeignClocks, Line, Nanos,
+    OffsetEstimator, Stamp,
 };
 
 /// Exchanges with each server before the run and after it; the quickest of them sets the bound.
@@ -211,6 +212,7 @@ impl Measured {
             broker,
             broker_bound: self.broker_bound(),
             connect,
+            connect_bound: self.connect_bound(),
         }
     }
 
@@ -236,6 +238,14 @@ impl Measured {
             Some(self.postgres_bound())
         } else {
             self.connect.error_bound()
+        }
+    }
+
+    /// How far the stamps of both may be off that hops end at.
+    pub(super) fn bounds(&self) -> ClockBounds {
+        ClockBounds {
+            broker: self.broker_bound(),
+            connect: self.connect_bound(),
         }
     }
 

@@ -5,7 +5,7 @@ use super::checkpoints::Checkpoint;
 use super::summary::Facts;
 use crate::broker::Rebalance;
 use crate::load::{Change, Steering};
-use crate::report::Incident;
+use crate::report::{Incident, LOAD_PAUSED, RATE_CHANGED};
 use crate::timeline::{CapturePath, Nanos, Stamp};
 
 /// All of them, in order.
@@ -108,13 +108,13 @@ pub(super) fn steered(changes: &[Change]) -> Vec<Incident> {
             let took = length.and_then(|length| i64::try_from(length.as_micros()).ok());
             Some(Incident {
                 took,
-                ..moment(change.happened, "load_paused", what)
+                ..moment(change.happened, LOAD_PAUSED, what)
             })
         }
         Steering::Resumed => None,
         Steering::Rate { from, to } => {
             let what = format!("the load's rate was changed from {from} to {to} events a second");
-            Some(moment(change.happened, "rate_changed", what))
+            Some(moment(change.happened, RATE_CHANGED, what))
         }
     };
     changes.iter().enumerate().filter_map(of).collect()

@@ -145,10 +145,9 @@ impl Course<'_> {
             let recorder = self.recorder.handle(path, leg.round);
             let kafka = route.kafka.as_ref();
             let log_append_time = kafka.is_some_and(|kafka| kafka.log_append_time);
-            let joiner = Joiner::new(
-                path.in_kafka(log_append_time),
-                Arc::clone(&self.clocks.foreign),
-            );
+            let in_kafka = path.in_kafka(log_append_time);
+            let foreign = &self.clocks.foreign;
+            let joiner = Joiner::new(in_kafka, Arc::clone(foreign));
             let is_observed = path != CapturePath::Debezium || request.observer;
             let joiner = if is_observed {
                 joiner
@@ -163,7 +162,11 @@ impl Course<'_> {
                 request.transform_delay,
             );
             let metrics = request.metrics.as_ref();
-            let observer = Arc::new(observer.metered(metrics.map(|metrics| metrics.of_path(path))));
+            let traces = request.traces.as_ref();
+            let observer = observer
+                .metered(metrics.map(|metrics| metrics.of_path(path)))
+                .traced(traces.map(|traces| traces.of_path(path, in_kafka, foreign)));
+            let observer = Arc::new(observer);
             if let Some(metrics) = metrics {
                 metrics.follow(path, Arc::clone(&observer));
             }

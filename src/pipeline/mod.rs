@@ -33,6 +33,8 @@ mod stages;
 mod summary;
 mod sweep;
 mod threads;
+#[cfg_attr(not(feature = "otlp"), path = "no_traces.rs")]
+mod traces;
 mod tune;
 mod warm;
 mod within;
@@ -55,6 +57,7 @@ pub use run::{RunRequest, run, run_on};
 pub use servers::Servers;
 pub use stages::{ConsumeRequest, Consumed, GenerateRequest, Generated, consume, generate};
 pub use sweep::{SweepRequest, sweep};
+pub use traces::{Exported, Exporter, Traces, TracesError};
 pub use tune::{Preference, TuneRequest, tune};
 
 /// How the load stands, for whoever watches.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::metrics::HopMetrics;
+use super::traces::PathTraces;
 use crate::config::RunId;
 use crate::consumer::{DeadLetter, StageObserver};
 use crate::event::{EventId, EventType, OutboxRow};
@@ -58,6 +59,8 @@ pub(crate) struct PathObserver {
     unmeasured: Mutex<HashMap<EventId, Stamp>>,
     /// Latencies by hop, for whoever asks from outside.
     metrics: Option<HopMetrics>,
+    /// Where its events leave their traces.
+    traces: Option<PathTraces>,
     pub(crate) probes_written: AtomicU64,
     pub(crate) warmup_written: AtomicU64,
     /// Records put aside, whoever's they are.
@@ -84,6 +87,7 @@ impl PathObserver {
             recorder: Mutex::new(Some(recorder)),
             unmeasured: Mutex::default(),
             metrics: None,
+            traces: None,
             probes_written: AtomicU64::new(0),
             warmup_written: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
@@ -95,6 +99,11 @@ impl PathObserver {
     /// Tells these as well.
     pub(crate) fn metered(self, metrics: Option<HopMetrics>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// Leaves traces there as well.
+    pub(crate) fn traced(self, traces: Option<PathTraces>) -> Self {
+        Self { traces, ..self }
     }
 
     /// Our reader has a row of the outbox. True when it is a measured event.
@@ -117,6 +126,9 @@ impl PathObserver {
         let Some(event) = joined else { return };
         if let Some(metrics) = &self.metrics {
             metrics.record(&event.stamps.hops());
+        }
+        if let Some(traces) = &self.traces {
+            traces.record(&event);
         }
         // Cloned so that a recorder that is behind holds up this thread alone, not all of them.
         let recorder = lock(&self.recorder).clone();

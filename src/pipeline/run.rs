@@ -17,7 +17,9 @@ use super::leg::{Course, Leg, PathOutcome, add_used};
 use super::observer::RunNames;
 use super::setup::{SourceNeeds, prepare_source};
 use super::summary::{self, Facts, PathFacts};
-use super::{ConnectorRequest, Failure, Kind, Metrics, RunProgress, Servers, clean_up, exit};
+use super::{
+    ConnectorRequest, Failure, Kind, Metrics, RunProgress, Servers, Traces, clean_up, exit,
+};
 use crate::analysis::Targets;
 use crate::config::{RunId, Settings};
 use crate::load::{Limit, LoadSummary, Rate};
@@ -63,6 +65,8 @@ pub struct RunRequest {
     pub folder: ResultFolder,
     /// Where whoever watches reads the figures while the run goes on.
     pub metrics: Option<Arc<Metrics>>,
+    /// Where its events leave their traces.
+    pub traces: Option<Arc<Traces>>,
 }
 
 impl RunRequest {

@@ -22,7 +22,7 @@ use crate::report::{
     RunInfo, SCHEMA, Verdict, Verification, seconds_between,
 };
 use crate::stack::StackKind;
-use crate::timeline::{CapturePath, HALF_MILLISECOND, Hop, Nanos, Stamp};
+use crate::timeline::{CapturePath, Hop, Nanos, Stamp};
 
 /// Everything a run has gathered.
 pub(super) struct Facts<'a> {
@@ -329,32 +329,10 @@ fn success_percent(counts: &Counts) -> f64 {
 
 /// How far the figures of a hop may be off; zero where both ends are on our clock, `None` where a clock is unknown.
 fn error_bound(hop: Hop, path: &PathFacts, facts: &Facts<'_>) -> Option<Nanos> {
-    if path.recording.path != CapturePath::Debezium {
-        // No foreign clock is asked.
-        return Some(Nanos(0));
-    }
-    let broker = facts.clocks.broker_bound() + HALF_MILLISECOND;
-    let connect = facts.clocks.connect_bound();
-    match hop {
-        Hop::KafkaDelivery | Hop::ConsumerLag => path
-            .outcome
-            .route
-            .kafka
-            .as_ref()
-            .is_some_and(|kafka| kafka.log_append_time)
-            .then_some(broker)
-            .or_else(|| Some(connect? + HALF_MILLISECOND)),
-        Hop::Debezium => connect,
-        Hop::Produce => Some(connect? + broker),
-        Hop::Capture
-        | Hop::Processing
-        | Hop::Total
-        | Hop::Commit
-        | Hop::WalDelivery
-        | Hop::Transform
-        | Hop::Write
-        | Hop::ScheduleLag => Some(Nanos(0)),
-    }
+    let kafka = path.outcome.route.kafka.as_ref();
+    let log_append_time = kafka.is_some_and(|kafka| kafka.log_append_time);
+    let in_kafka = path.recording.path.in_kafka(log_append_time);
+    in_kafka.error_bound(hop, facts.clocks.bounds())
 }
 
 /// What happened to the run besides its latency.

@@ -405,6 +405,19 @@ pub struct Incident {
     pub took: Option<i64>,
 }
 
+/// [`Incident::kind`] of a load that somebody paused.
+pub const LOAD_PAUSED: &str = "load_paused";
+/// [`Incident::kind`] of a load whose rate somebody changed.
+pub const RATE_CHANGED: &str = "rate_changed";
+
+impl Incident {
+    /// Whether it was somebody at the keys, and not a server.
+    #[must_use]
+    pub fn is_steering(&self) -> bool {
+        [LOAD_PAUSED, RATE_CHANGED].contains(&self.kind.as_str())
+    }
+}
+
 /// The stores compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verification {

@@ -83,7 +83,23 @@ fn facts(report: &Report) -> BTreeMap<String, String> {
         // What was read from JSON goes back into it.
         flatten(name, &value.unwrap_or_default(), &mut facts);
     }
+    facts.insert("run.steered".to_owned(), steered(report));
     facts
+}
+
+/// What was done to the load by hand while it went on, and when: like a run that was steered is none but itself.
+fn steered(report: &Report) -> String {
+    let by_hand = report
+        .incidents
+        .iter()
+        .filter(|incident| incident.is_steering());
+    let what: Vec<_> = by_hand
+        .map(|incident| format!("{} ({})", incident.what, incident.at))
+        .collect();
+    match what[..] {
+        [] => "no".to_owned(),
+        _ => what.join("; "),
+    }
 }
 
 fn flatten(name: &str, value: &Value, facts: &mut BTreeMap<String, String>) {
@@ -112,7 +128,7 @@ fn flatten(name: &str, value: &Value, facts: &mut BTreeMap<String, String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample;
+    use crate::report::{Incident, LOAD_PAUSED, sample};
 
     fn names(change: impl Fn(&mut Report)) -> Vec<String> {
         let mut other = sample::report();
@@ -147,6 +163,24 @@ mod tests {
             names(|r| r.run.writes_in_flight = Some(8)),
             ["run.writes_in_flight"]
         );
+        let paused = |r: &mut Report| {
+            r.incidents = ["server_restart", LOAD_PAUSED]
+                .map(|kind| Incident {
+                    at: jiff::Timestamp::UNIX_EPOCH,
+                    kind: kind.to_owned(),
+                    what: format!("of kind {kind}"),
+                    took: None,
+                })
+                .into();
+        };
+        assert_eq!(names(paused), ["run.steered"]);
+        let mut other = sample::report();
+        paused(&mut other);
+        let found = unlike(&sample::report(), &other).remove(0);
+        assert_eq!(found.first, "no");
+        // What the servers did is not in it.
+        assert_eq!(found.other, "of kind load_paused (1970-01-01T00:00:00Z)");
+        assert_eq!(unlike(&other, &other), [], "two paths of one run");
         let version = |r: &mut Report| r.environment.postgres.version = "17.1".to_owned();
         assert_eq!(names(version), ["postgres.version"]);
     }

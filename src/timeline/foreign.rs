@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::{ClockOffset, Line, Nanos, OffsetEstimator, Stamp};
+use super::{ClockBounds, ClockOffset, Line, Nanos, OffsetEstimator, Stamp};
 
 /// Half of the millisecond that a record's timestamp stands for.
 pub const HALF_MILLISECOND: Nanos = Nanos(500_000);
@@ -20,6 +20,19 @@ pub struct Corrections {
     pub broker_bound: Nanos,
     /// Connect's.
     pub connect: Line,
+    /// How far Connect's may be off; `None` where nothing is known of it.
+    pub connect_bound: Option<Nanos>,
+}
+
+impl Corrections {
+    /// How far stamps that are corrected by these may be off, as far as is known now.
+    #[must_use]
+    pub fn bounds(&self) -> ClockBounds {
+        ClockBounds {
+            broker: self.broker_bound,
+            connect: self.connect_bound,
+        }
+    }
 }
 
 /// The corrections of a run, and what its events say of Connect's clock, which nobody can ask.

@@ -13,5 +13,5 @@ pub use foreign::{Corrections, ForeignClocks, HALF_MILLISECOND};
 pub use hops::{Hop, Hops, Stamps};
 pub use join::{Captured, Joined, Joiner, Tally, Written};
 pub use offset::{ClockOffset, OffsetEstimator};
-pub use path::{CapturePath, InKafka, UnknownPath};
+pub use path::{CapturePath, ClockBounds, InKafka, UnknownPath};
 pub use track::{ClockTrack, Line};

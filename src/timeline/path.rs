@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Hop;
+use super::{HALF_MILLISECOND, Hop, Nanos};
 
 /// A capture path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -91,4 +91,71 @@ pub enum InKafka {
     ByProducer,
     /// There is no Kafka: T2 is T1.
     Never,
+}
+
+/// How far the clocks of others may be off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClockBounds {
+    /// The broker's, beside the millisecond that its stamps are.
+    pub broker: Nanos,
+    /// Connect's; `None` where nothing is known of it.
+    pub connect: Option<Nanos>,
+}
+
+impl InKafka {
+    /// How far the span of a hop may be off; zero where both ends are on our clock, `None` where a clock is unknown.
+    #[must_use]
+    pub fn error_bound(self, hop: Hop, clocks: ClockBounds) -> Option<Nanos> {
+        let broker = clocks.broker + HALF_MILLISECOND;
+        match (hop, self) {
+            // No foreign clock is asked.
+            (_, Self::ByProducer | Self::Never) => Some(Nanos(0)),
+            (Hop::KafkaDelivery | Hop::ConsumerLag, Self::ByBroker) => Some(broker),
+            (Hop::KafkaDelivery | Hop::ConsumerLag, Self::ByConnect) => {
+                Some(clocks.connect? + HALF_MILLISECOND)
+            }
+            (Hop::Debezium, _) => clocks.connect,
+            (Hop::Produce, _) => Some(clocks.connect? + broker),
+            (
+                Hop::Capture
+                | Hop::Processing
+                | Hop::Total
+                | Hop::Commit
+                | Hop::WalDelivery
+                | Hop::Transform
+                | Hop::Write
+                | Hop::ScheduleLag,
+                _,
+            ) => Some(Nanos(0)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hop_is_as_uncertain_as_the_clocks_at_its_ends() {
+        let us = Nanos::from_micros;
+        let clocks = ClockBounds {
+            broker: us(100),
+            connect: Some(us(30)),
+        };
+        let unknown = ClockBounds {
+            connect: None,
+            ..clocks
+        };
+        let of = |path: CapturePath, log_append_time, hop, clocks| {
+            path.in_kafka(log_append_time).error_bound(hop, clocks)
+        };
+        use CapturePath::{Debezium, Wal};
+        assert_eq!(of(Debezium, true, Hop::ConsumerLag, unknown), Some(us(600)));
+        assert_eq!(of(Debezium, false, Hop::ConsumerLag, clocks), Some(us(530)));
+        assert_eq!(of(Debezium, false, Hop::ConsumerLag, unknown), None);
+        assert_eq!(of(Debezium, true, Hop::Produce, clocks), Some(us(630)));
+        assert_eq!(of(Debezium, true, Hop::Debezium, unknown), None);
+        assert_eq!(of(Debezium, true, Hop::Total, unknown), Some(us(0)));
+        assert_eq!(of(Wal, true, Hop::KafkaDelivery, clocks), Some(us(0)));
+    }
 }

@@ -29,6 +29,8 @@ mod skew;
 mod snapshot;
 mod stack;
 mod tls;
+#[cfg(feature = "otlp")]
+mod traces;
 mod watching;
 
 use std::sync::Arc;
@@ -62,6 +64,8 @@ fn main() {
         series::TESTS,
         metrics::TESTS,
         watching::TESTS,
+        #[cfg(feature = "otlp")]
+        traces::TESTS,
     ]
     .concat();
     let stack = (!args.list).then(|| Arc::new(TestStack::up()));

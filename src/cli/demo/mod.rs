@@ -208,6 +208,7 @@ impl Stage<'_> {
             drain_timeout: DRAIN_TIMEOUT,
             folder: folder.clone(),
             metrics: None,
+            traces: None,
         };
         let watched = Watched::begin(
             self.terminal,

@@ -1,0 +1,61 @@
+//! Where events' traces go, and of how many of them.
+
+use crate::config::RunId;
+use crate::load::Rate;
+use crate::pipeline::{Exporter, Failure, Traces};
+
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct TracesArgs {
+    /// Send events' ways as traces to this OTLP receiver, such as http://127.0.0.1:4318 (builds with the feature otlp)
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
+    /// Share of the events that are traced, up to 1 for all [default: some 100 a second]
+    #[arg(long, value_name = "SHARE", requires = "otlp", value_parser = share)]
+    otlp_sample: Option<f64>,
+}
+
+/// A part of the whole that is not nothing.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
+        _ => Err("expected a number above 0 and up to 1, such as 0.05".to_owned()),
+    }
+}
+
+impl TracesArgs {
+    /// Begins to send, where that is asked for.
+    pub(super) fn begin(
+        &self,
+        run: &RunId,
+        rate: Rate,
+    ) -> Result<Option<(Traces, Exporter)>, Failure> {
+        let start = |address| Exporter::start(address, self.otlp_sample, rate, run);
+        let started = self.otlp.as_deref().map(start).transpose();
+        started.map_err(Failure::usage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_some_of_the_events_or_all() {
+        assert_eq!(share("0.05"), Ok(0.05));
+        assert_eq!(share("1"), Ok(1.0));
+        for text in ["0", "1.5", "-1", "NaN", "all"] {
+            assert!(share(text).is_err(), "{text}");
+        }
+    }
+
+    #[cfg(not(feature = "otlp"))]
+    #[test]
+    fn a_build_without_traces_says_how_to_make_one_that_has_them() {
+        let asked = TracesArgs {
+            otlp: Some("http://127.0.0.1:4318".to_owned()),
+            otlp_sample: None,
+        };
+        let refused = asked.begin(&RunId::generate(), Rate::MAX).unwrap_err();
+        assert!(refused.to_string().contains("--features otlp"), "{refused}");
+    }
+}
