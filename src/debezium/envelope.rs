@@ -56,35 +56,39 @@ pub struct OutboxAfter<'a> {
 /// A value that is no change event of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a Debezium change event of the outbox table: {0}")]
-pub struct EnvelopeError(Flaw);
-
-/// Boxed: it is seldom, and every value on its way up would be moved about with room for it.
-type Flaw = Box<Kind>;
+pub struct EnvelopeError(Box<Kind>);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Kind {
     #[error("not UTF-8 from byte {0} on")]
     NotUtf8(usize),
-    #[error(transparent)]
-    NotJson(NotJson),
+    #[error("no JSON at byte {0}")]
+    NotJson(usize),
     #[error("missing field `{0}`")]
     Missing(&'static str),
     #[error("{field} is {found}")]
     Field { field: &'static str, found: String },
 }
 
+/// What stops the reading. It is seldom, and small: every value on its way up is moved about with room for it.
+enum Flaw {
+    /// The reader knows where.
+    NotJson,
+    Of(Box<Kind>),
+}
+
 impl From<NotJson> for Flaw {
-    fn from(error: NotJson) -> Self {
-        Box::new(Kind::NotJson(error))
+    fn from(NotJson: NotJson) -> Self {
+        Self::NotJson
     }
 }
 
 fn missing(field: &'static str) -> Flaw {
-    Box::new(Kind::Missing(field))
+    Flaw::Of(Box::new(Kind::Missing(field)))
 }
 
 fn wrong(field: &'static str, found: String) -> Flaw {
-    Box::new(Kind::Field { field, found })
+    Flaw::Of(Box::new(Kind::Field { field, found }))
 }
 
 impl<'a> Envelope<'a> {
@@ -94,15 +98,19 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// When it is not JSON, or lacks a field, or a field is not what it must be.
     pub fn parse(value: &'a [u8], payload: &mut TextBuffer) -> Result<Self, EnvelopeError> {
-        let mut read = || {
-            let text = std::str::from_utf8(value)
-                .map_err(|error| Box::new(Kind::NotUtf8(error.valid_up_to())))?;
-            let mut json = Reader::new(text);
-            let envelope = Self::read(&mut json, payload)?;
-            json.end()?;
-            Ok(envelope)
-        };
-        read().map_err(EnvelopeError)
+        let text = std::str::from_utf8(value)
+            .map_err(|error| EnvelopeError(Box::new(Kind::NotUtf8(error.valid_up_to()))))?;
+        let mut json = Reader::new(text);
+        Self::whole(&mut json, payload).map_err(|flaw| match flaw {
+            Flaw::NotJson => EnvelopeError(Box::new(Kind::NotJson(json.at()))),
+            Flaw::Of(kind) => EnvelopeError(kind),
+        })
+    }
+
+    fn whole(json: &mut Reader<'a>, payload: &mut TextBuffer) -> Result<Self, Flaw> {
+        let envelope = Self::read(json, payload)?;
+        json.end()?;
+        Ok(envelope)
     }
 
     fn read(json: &mut Reader<'a>, payload: &mut TextBuffer) -> Result<Self, Flaw> {

@@ -6,7 +6,6 @@
 mod reader;
 mod text;
 
-pub use reader::NotJson;
-pub(crate) use reader::{Number, Reader};
+pub(crate) use reader::{NotJson, Number, Reader};
 pub(crate) use text::JsonText;
 pub use text::TextBuffer;

@@ -5,13 +5,10 @@ use super::text::{JsonText, TextBuffer, code_point, copy_plain, plain_bytes, sim
 /// Deepest nesting that is passed over, as in serde_json.
 const DEEPEST_SKIPPED: usize = 128;
 
-/// There is no JSON here.
+/// There is no JSON where the reader stands. It does not say where that is: what every token returns fits a register then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no JSON at byte {at}")]
-pub struct NotJson {
-    /// Bytes before it.
-    pub at: usize,
-}
+#[error("no JSON")]
+pub(crate) struct NotJson;
 
 /// A number's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,13 +29,18 @@ impl<'j> Reader<'j> {
         Self { text, at: 0 }
     }
 
+    /// Bytes before what is read next; after [`NotJson`], before what is none.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
     /// Nothing but space may follow.
     pub fn end(&mut self) -> Result<(), NotJson> {
         self.skip_space();
         if self.at == self.text.len() {
             Ok(())
         } else {
-            Err(self.not_json())
+            Err(NotJson)
         }
     }
 
@@ -46,7 +48,7 @@ impl<'j> Reader<'j> {
     #[inline]
     pub fn peek(&mut self) -> Result<u8, NotJson> {
         self.skip_space();
-        self.next_byte().ok_or_else(|| self.not_json())
+        self.next_byte().ok_or(NotJson)
     }
 
     /// Begins an object or an array; whether anything is in it.
@@ -70,7 +72,7 @@ impl<'j> Reader<'j> {
                 self.at += 1;
                 Ok(false)
             }
-            _ => Err(self.not_json()),
+            _ => Err(NotJson),
         }
     }
 
@@ -117,7 +119,7 @@ impl<'j> Reader<'j> {
                 self.at += 2;
             } else {
                 let Some((Some(character), length)) = code_point(rest) else {
-                    return Err(self.not_json());
+                    return Err(NotJson);
                 };
                 write(character.encode_utf8(&mut [0; 4]).as_bytes());
                 self.at += length;
@@ -139,14 +141,14 @@ impl<'j> Reader<'j> {
                 Some(b'"') => break,
                 Some(b'\\') => {}
                 // It does not end, or has a control character in it.
-                _ => return Err(self.not_json()),
+                _ => return Err(NotJson),
             }
             if let Some(byte) = simple_escape(rest) {
                 to[written] = byte;
                 (self.at, written) = (self.at + 2, written + 1);
             } else {
                 let Some((Some(character), length)) = code_point(rest) else {
-                    return Err(self.not_json());
+                    return Err(NotJson);
                 };
                 written += character.encode_utf8(&mut to[written..]).len();
                 self.at += length;
@@ -164,7 +166,7 @@ impl<'j> Reader<'j> {
         let first = self.next_byte();
         let integer_digits = self.digits()?;
         if first == Some(b'0') && integer_digits > 1 {
-            return Err(self.not_json());
+            return Err(NotJson);
         }
         let mut whole = true;
         if self.pass(b".") {
@@ -187,7 +189,7 @@ impl<'j> Reader<'j> {
     pub fn literal(&mut self, word: &str) -> Result<(), NotJson> {
         self.skip_space();
         if !self.bytes()[self.at..].starts_with(word.as_bytes()) {
-            return Err(self.not_json());
+            return Err(NotJson);
         }
         self.at += word.len();
         Ok(())
@@ -211,7 +213,7 @@ impl<'j> Reader<'j> {
     }
 
     fn skip_container(&mut self, open: u8, close: u8, depth: usize) -> Result<(), NotJson> {
-        let inner = depth.checked_sub(1).ok_or_else(|| self.not_json())?;
+        let inner = depth.checked_sub(1).ok_or(NotJson)?;
         let mut more = self.begin(open, close)?;
         while more {
             if open == b'{' {
@@ -243,7 +245,7 @@ impl<'j> Reader<'j> {
     #[inline]
     fn expect(&mut self, token: u8) -> Result<(), NotJson> {
         if self.peek()? != token {
-            return Err(self.not_json());
+            return Err(NotJson);
         }
         self.at += 1;
         Ok(())
@@ -269,7 +271,7 @@ impl<'j> Reader<'j> {
             }
             Some(b'\\') => Ok((run, true)),
             // It does not end, or has a control character in it.
-            _ => Err(self.not_json()),
+            _ => Err(NotJson),
         }
     }
 
@@ -281,11 +283,11 @@ impl<'j> Reader<'j> {
             Some(b'u') => {
                 let digits = rest.get(2..6).unwrap_or_default();
                 let hex = digits.len() == 4 && digits.iter().all(u8::is_ascii_hexdigit);
-                hex.then_some(6).ok_or_else(|| self.not_json())
+                hex.then_some(6).ok_or(NotJson)
             }
             _ => match simple_escape(rest) {
                 Some(_) => Ok(2),
-                None => Err(self.not_json()),
+                None => Err(NotJson),
             },
         }
     }
@@ -304,14 +306,10 @@ impl<'j> Reader<'j> {
         let rest = &self.bytes()[self.at..];
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if digits == 0 {
-            return Err(self.not_json());
+            return Err(NotJson);
         }
         self.at += digits;
         Ok(digits)
-    }
-
-    fn not_json(&self) -> NotJson {
-        NotJson { at: self.at }
     }
 }
 
@@ -322,10 +320,11 @@ mod tests {
 
     use super::*;
 
-    fn skipped(text: &str) -> Result<(), NotJson> {
+    /// Else, bytes before what is no JSON.
+    fn skipped(text: &str) -> Result<(), usize> {
         let mut reader = Reader::new(text);
-        reader.skip()?;
-        reader.end()
+        let skipped = reader.skip().and_then(|()| reader.end());
+        skipped.map_err(|NotJson| reader.at())
     }
 
     #[test]
@@ -340,7 +339,7 @@ mod tests {
             ("01", 2),
             ("{} x", 3),
         ] {
-            assert_eq!(skipped(text), Err(NotJson { at }), "{text}");
+            assert_eq!(skipped(text), Err(at), "{text}");
         }
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         assert!(skipped(&nested(DEEPEST_SKIPPED)).is_ok());

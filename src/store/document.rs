@@ -168,11 +168,11 @@ impl DocumentParts<'_> {
 
     fn transcode_payload(&self, buffer: &mut BsonBuffer) -> Result<Option<i64>, DocumentError> {
         let id = self.id;
-        transcode(self.payload_json, buffer).map_err(|stop| match stop {
+        transcode(self.payload_json, buffer).map_err(|stopped| match stopped.why {
             Stop::NotAnObject => DocumentError::NotAnObject { id },
             Stop::TooDeep => DocumentError::TooDeep { id },
             Stop::NulInName => DocumentError::NulInName { id },
-            Stop::NotJson { at } => DocumentError::NotJson { id, at },
+            Stop::NotJson => DocumentError::NotJson { id, at: stopped.at },
             Stop::NumberOutOfRange => DocumentError::NumberOutOfRange { id },
         })
     }
