@@ -201,7 +201,8 @@ mod tests {
             reader.end()
         };
         let mut reader = crate::json::Reader::new(json);
-        let text = reader.string().map_err(|e| e.to_string())?;
+        let text = reader.string();
+        let text = text.map_err(|e| format!("{e} at byte {}", reader.at()))?;
         reader.end().map_err(|e| e.to_string())?;
         // What an earlier text has left in the buffer must not show.
         let mut buffer = TextBuffer::default();
