@@ -4,10 +4,12 @@ mod answers;
 mod error;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +34,8 @@ const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnecto
 pub struct ConnectClient {
     http: reqwest::Client,
     base: reqwest::Url,
+    /// Held while a connector is being made.
+    making: Arc<Mutex<()>>,
 }
 
 impl ConnectClient {
@@ -59,6 +63,7 @@ impl ConnectClient {
         Ok(Self {
             http: http.map_err(|e| failed(e.to_string()))?,
             base,
+            making: Arc::default(),
         })
     }
 
@@ -109,14 +114,35 @@ impl ConnectClient {
             let request = self
                 .request(Method::PUT, &["connectors", name, "config"])
                 .json(config);
-            match self.send(request).await {
+            match self.make(request).await {
                 Err(ConnectError::Refused {
                     status: StatusCode::CONFLICT,
                     ..
                 }) if began.elapsed() < REBALANCE_LIMIT => tokio::time::sleep(PAUSE).await,
-                outcome => return outcome.map(drop),
+                outcome => return outcome,
             }
         }
+    }
+
+    /// Asks for a connector, and stays until there is an answer even where whoever asked is gone meanwhile: Connect looks
+    /// at a configuration for a while, and a removal would overtake it.
+    async fn make(&self, request: reqwest::RequestBuilder) -> Result<(), ConnectError> {
+        let making = Arc::clone(&self.making).lock_owned().await;
+        let client = self.clone();
+        let answer = tokio::spawn(async move {
+            let answer = client.send(request).await;
+            drop(making);
+            answer.map(drop)
+        });
+        match answer.await {
+            Ok(answer) => answer,
+            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+        }
+    }
+
+    /// Until no connector is being made.
+    async fn made(&self) {
+        drop(self.making.lock().await);
     }
 
     /// A connector's configuration. It may hold secrets.
@@ -208,6 +234,7 @@ impl ConnectClient {
     /// # Errors
     /// When Connect refuses to remove the connector. A Connect before Kafka 3.6 cannot forget offsets; that is logged.
     pub async fn delete_with_offsets(&self, name: &str) -> Result<(), ConnectError> {
+        self.made().await;
         match self.forget_offsets(name).await {
             Ok(())
             | Err(ConnectError::Refused {
@@ -244,6 +271,7 @@ impl ConnectClient {
     /// # Errors
     /// When Connect refuses.
     pub async fn delete(&self, name: &str) -> Result<(), ConnectError> {
+        self.made().await;
         let began = Instant::now();
         loop {
             match self

@@ -33,6 +33,28 @@ async fn a_change_waits_for_a_rebalance_to_end() {
 }
 
 #[tokio::test]
+async fn a_removal_does_not_overtake_what_somebody_gone_has_asked_for() {
+    const ANSWERED_AFTER: Duration = Duration::from_millis(400);
+    let (server, client) = double().await;
+    let created = ResponseTemplate::new(201).set_body_json(json!({}));
+    Mock::given(method("PUT"))
+        .and(path("/connectors/a/config"))
+        .respond_with(created.set_delay(ANSWERED_AFTER))
+        .mount(&server)
+        .await;
+    Mock::given(method("DELETE"))
+        .respond_with(ResponseTemplate::new(204))
+        .mount(&server)
+        .await;
+    let began = Instant::now();
+    let config = BTreeMap::new();
+    let interrupted = tokio::time::timeout(ANSWERED_AFTER / 8, client.put_config("a", &config));
+    assert!(interrupted.await.is_err());
+    client.delete("a").await.unwrap();
+    assert!(began.elapsed() >= ANSWERED_AFTER, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_snapshot_under_way_shows_in_the_offsets() {
     for (offset, expected) in [
         (
