@@ -43,6 +43,7 @@ type Test = (&'static str, fn(&TestStack));
 
 fn main() {
     sink::be_one_if_asked();
+    watching::panic_if_asked();
     let mut args = Arguments::from_args();
     args.test_threads = Some(1);
     let quick = [

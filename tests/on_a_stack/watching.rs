@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use cdc_bench::dashboard::{Reins, Screen};
+use cdc_bench::live::{Board, Figures};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use nix::pty::{OpenptyResult, Winsize, openpty};
@@ -31,7 +33,60 @@ pub const TESTS: &[Test] = &[
         "a_run_whose_terminal_goes_away_cleans_up_and_ends",
         terminal_goes_away,
     ),
+    (
+        "a_dashboard_that_panics_leaves_a_terminal_on_which_its_words_can_be_read",
+        dashboard_panics,
+    ),
 ];
+
+/// Set for a process that is to open a dashboard and panic.
+const PANICS: &str = "CDC_BENCH_TEST_DASHBOARD_PANICS";
+
+/// Opens a dashboard that panics after a few pictures, where this process was started for that.
+pub fn panic_if_asked() {
+    if std::env::var_os(PANICS).is_none() {
+        return;
+    }
+    let board = Board::new("r", "local", Figures::default());
+    let mut pictures = 0;
+    let latest = move || {
+        pictures += 1;
+        assert!(pictures < 4, "a picture that cannot be drawn");
+        Some(board.snapshot())
+    };
+    let reins = Reins {
+        pace: None,
+        quit: Box::new(|| {}),
+    };
+    let screen = Screen::open(latest, reins).unwrap();
+    until("the dashboard to end", || !screen.is_drawing());
+    // Without unwinding: what is given back was given back by the panic.
+    std::process::exit(0);
+}
+
+fn dashboard_panics(_: &TestStack) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.env(PANICS, "1");
+    let (mut dashboard, mut terminal, slave) = on_a_terminal(command);
+    until("the dashboard to panic", || {
+        dashboard.try_wait().unwrap().is_some()
+    });
+    let flags = tcgetattr(&slave).unwrap().local_flags;
+    assert!(flags.contains(LocalFlags::ICANON | LocalFlags::ECHO));
+    drop(slave);
+    let mut shown = Vec::new();
+    // The end of a terminal that nobody holds any more is an error.
+    let _ = terminal.read_to_end(&mut shown);
+    let shown = String::from_utf8_lossy(&shown);
+    let at = |text: &str| {
+        shown
+            .rfind(text)
+            .unwrap_or_else(|| panic!("{text:?} is not in {shown}"))
+    };
+    assert!(at("\u{1b}[?1049h") < at("\u{1b}[?1049l"), "it was left");
+    assert!(at("\u{1b}[?25l") < at("\u{1b}[?25h"), "the cursor shows");
+    assert!(at("\u{1b}[?1049l") < at("a picture that cannot be drawn"));
+}
 
 /// A command on a terminal of its own, and that terminal's two ends.
 #[allow(unsafe_code)]
