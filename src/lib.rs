@@ -32,6 +32,8 @@ pub mod analysis;
 #[cfg(feature = "bench")]
 pub mod broker;
 #[cfg(feature = "bench")]
+mod cause;
+#[cfg(feature = "bench")]
 pub mod cli;
 #[cfg(feature = "bench")]
 pub mod config;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::answers::{Expanded, Offsets, Plugin, Refusal, Root};
+use crate::cause::innermost;
 use crate::event::{SCHEMA, TABLE};
 
 pub use self::answers::ConnectorStatus;
@@ -350,14 +351,9 @@ impl ConnectClient {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> ConnectError {
-        // The innermost cause is the one that says something.
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
         ConnectError::Unreachable {
             url: self.base.to_string(),
-            reason: cause.to_string(),
+            reason: innermost(error).to_string(),
         }
     }
 

@@ -1,12 +1,12 @@
 //! The figures of a run under way: out of its events, its counters, and what the servers say.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use super::RunRequest;
 use super::leg::Path;
 use super::lookout::Sight;
 use super::phases::RateMeter;
+use super::{RunRequest, lock};
 use crate::analysis::{Measured, Objective};
 use crate::live::{Figures, LoadFigures, PathMeter, PathState, Phase};
 use crate::timeline::{CapturePath, Joined, Nanos, Stamp};
@@ -88,10 +88,6 @@ fn count(state: &mut PathState, path: &Path) {
     state.captured = tally.captured;
     state.consumed = tally.consumed;
     state.written = tally.written;
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sees how fast a count grows, and how long it has not grown.

@@ -5,7 +5,7 @@ use super::checkpoints::Checkpoint;
 use super::summary::Facts;
 use crate::broker::Rebalance;
 use crate::load::{Change, Steering};
-use crate::report::{Incident, LOAD_PAUSED, RATE_CHANGED};
+use crate::report::{CHECKPOINT, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE};
 use crate::timeline::{CapturePath, Nanos, Stamp};
 
 /// All of them, in order.
@@ -66,7 +66,7 @@ fn rebalanced(rebalance: &Rebalance, path: Option<CapturePath>) -> Incident {
     let of = path.map_or_else(String::new, |path| format!(" of {path}"));
     Incident {
         at: on_our_clock(began),
-        kind: "rebalance".to_owned(),
+        kind: REBALANCE.to_owned(),
         what: format!(
             "the consumer group{of} was rebalanced; of its partitions our consumer {change}, and has {has} now"
         ),
@@ -89,7 +89,7 @@ fn checkpointed(checkpoint: &Checkpoint, first: Stamp) -> Option<Incident> {
     };
     Some(Incident {
         at: on_our_clock(checkpoint.began),
-        kind: "checkpoint".to_owned(),
+        kind: CHECKPOINT.to_owned(),
         what,
         took: took.map(Nanos::round_micros),
     })

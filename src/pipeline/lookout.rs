@@ -1,14 +1,14 @@
 //! Asks the servers how they are while events are under way: whether they answer, and what they hold back.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::Servers;
 use super::checkpoints::{self, Checkpoint, CheckpointWatch};
 use super::circumstances::asked_slot_lags;
 use super::leg::Path;
 use super::metrics::Metrics;
+use super::{Servers, lock};
 use crate::broker::Backlog;
 use crate::live::{PathState, ServerState};
 use crate::stack::Stack;
@@ -194,10 +194,6 @@ impl<'a> Lookout<'a> {
         }
         Ok(())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn answer<T, E: ToString>(asked: impl Future<Output = Result<T, E>>) -> Result<T, String> {

@@ -60,6 +60,13 @@ pub use sweep::{SweepRequest, sweep};
 pub use traces::{Exported, Exporter, Traces, TracesError};
 pub use tune::{Preference, TuneRequest, tune};
 
+/// What is behind a lock is whole also where another thread panicked with it.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// How the load stands, for whoever watches.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadState {

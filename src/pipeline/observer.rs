@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use super::lock;
 use super::metrics::HopMetrics;
 use super::traces::PathTraces;
 use crate::config::RunId;
@@ -141,12 +142,6 @@ impl PathObserver {
     pub(crate) fn close(&self) {
         *lock(&self.recorder) = None;
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 impl StageObserver for PathObserver {

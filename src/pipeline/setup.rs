@@ -8,6 +8,7 @@ use tokio_postgres::error::SqlState;
 
 use super::ledger::create;
 use super::{Kind, Ledger};
+use crate::cause::innermost;
 use crate::config::{ConnectError, PostgresEndpoint, RunId};
 use crate::event::{SCHEMA, TABLE};
 use crate::wal::SlotName;
@@ -143,11 +144,7 @@ fn words(error: &tokio_postgres::Error) -> String {
     if let Some(db) = error.as_db_error() {
         return db.message().to_owned();
     }
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
+    innermost(error).to_string()
 }
 
 fn refused(action: &str) -> impl FnOnce(tokio_postgres::Error) -> SetupError + '_ {

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::consume::{Bounded, stage_config};
 use super::phases::RateMeter;
-use super::{Failure, LoadState, RunProgress, exit};
+use super::{Failure, LoadState, RunProgress, exit, lock};
 use crate::analysis::{HopStatistics, SignedHistogram};
 use crate::broker::{Admin, BrokerError, Records, RecordsConfig, fetch_settings};
 use crate::config::{GivenEndpoints, PostgresEndpoint, RunId, Settings};
@@ -65,10 +65,6 @@ impl LoadObserver for Counted {
         self.failed.fetch_add(1, Ordering::Relaxed);
         lock(&self.sent).remove(&id);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a load alone came to.

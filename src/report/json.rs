@@ -405,6 +405,10 @@ pub struct Incident {
     pub took: Option<i64>,
 }
 
+/// [`Incident::kind`] of a rebalance of our consumer's group.
+pub const REBALANCE: &str = "rebalance";
+/// [`Incident::kind`] of a checkpoint of PostgreSQL.
+pub const CHECKPOINT: &str = "checkpoint";
 /// [`Incident::kind`] of a load that somebody paused.
 pub const LOAD_PAUSED: &str = "load_paused";
 /// [`Incident::kind`] of a load whose rate somebody changed.

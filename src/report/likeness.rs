@@ -87,7 +87,7 @@ fn facts(report: &Report) -> BTreeMap<String, String> {
     facts
 }
 
-/// What was done to the load by hand while it went on, and when: like a run that was steered is none but itself.
+/// What was done to the load by hand while it went on, and when: no other run is like one that was steered.
 fn steered(report: &Report) -> String {
     let by_hand = report
         .incidents

@@ -34,10 +34,10 @@ pub use folder::{RecorderError, ResultFolder};
 pub(crate) use folder::{seconds_between, write_whole};
 pub use html::{PageError, comparison_page, demo_page, page, sweep_page};
 pub use json::{
-    ClockReport, ConnectorReport, Counts, DebeziumReport, Environment, EventsByType, Host,
-    Incident, KafkaReport, LOAD_PAUSED, PathNames, PathReport, PostgresReport, Program,
-    RATE_CHANGED, Report, RoundReport, RunInfo, SCHEMA, StoreReport, Verdict, Verification, host,
-    program,
+    CHECKPOINT, ClockReport, ConnectorReport, Counts, DebeziumReport, Environment, EventsByType,
+    Host, Incident, KafkaReport, LOAD_PAUSED, PathNames, PathReport, PostgresReport, Program,
+    RATE_CHANGED, REBALANCE, Report, RoundReport, RunInfo, SCHEMA, StoreReport, Verdict,
+    Verification, host, program,
 };
 pub use junit::junit;
 pub use likeness::{Unlike, unlike};

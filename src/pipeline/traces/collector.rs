@@ -9,6 +9,8 @@ use prost::Message;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{StatusCode, Url};
 
+use crate::cause::innermost;
+
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Where traces go, below the address of a receiver.
@@ -106,14 +108,9 @@ impl Collector {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> TracesError {
-        // The innermost cause is the one that says something.
-        let mut cause: &dyn std::error::Error = error;
-        while let Some(inner) = cause.source() {
-            cause = inner;
-        }
         TracesError::Unreachable {
             url: self.url.clone(),
-            reason: cause.to_string(),
+            reason: innermost(error).to_string(),
         }
     }
 

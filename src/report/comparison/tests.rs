@@ -118,24 +118,24 @@ fn runs_that_took_turns_are_compared_in_pairs() {
         report.run.started_at = format!("2026-11-25T10:{minute:02}:00Z");
         result(&folder, &report, 1, (100 + 10 * minute) * factor / 100)
     };
-    let compared = |candidates: [i64; 5]| {
-        // Named in any order.
-        let baseline = [8, 0, 4, 2, 6].map(|minute| run(minute, 100)).into();
-        let candidate = candidates.map(|minute| run(minute, 110)).into();
-        compare_results(&request(baseline, candidate)).unwrap()
+    let compared = |baseline: &[i64], candidate: &[i64]| {
+        let side = |minutes: &[i64], factor| minutes.iter().map(|m| run(*m, factor)).collect();
+        compare_results(&request(side(baseline, 100), side(candidate, 110))).unwrap()
     };
     let of_processing = |compared: &Compared| {
         let hop = compared.comparison.of(Hop::Processing, "p50").unwrap();
         (compared.comparison.pairing, hop.call)
     };
-    let by_turns = compared([1, 3, 5, 7, 9]);
+    // Named in any order.
+    let even = [8, 0, 4, 10, 2, 6];
+    let by_turns = compared(&even, &[1, 3, 5, 7, 9, 11]);
     assert_eq!(of_processing(&by_turns), (Pairing::Runs, Call::Slower));
     assert!(basis(&by_turns).contains("in pairs of runs made one after the other"));
-    let apart = compared([9, 10, 11, 12, 13]);
-    assert_eq!(
-        of_processing(&apart),
-        (Pairing::Independent, Call::NoDifferenceShown)
-    );
+    let apart = (Pairing::Independent, Call::NoDifferenceShown);
+    let after_each_other = compared(&even, &[9, 11, 12, 13, 14, 15]);
+    assert_eq!(of_processing(&after_each_other), apart);
+    // Pairs would make too little of so few.
+    assert_eq!(of_processing(&compared(&[0, 2, 4], &[1, 3, 5])), apart);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::plot::{Axis, Figure, Plot, Size, Spread, Words, number};
 use crate::analysis::{OverTime, PathDigest, SignedHistogram, Travelled};
 use crate::report::figures::ms;
+use crate::report::{CHECKPOINT, LOAD_PAUSED, RATE_CHANGED, REBALANCE};
 use crate::timeline::{Hop, Nanos, Stamp};
 
 /// Something that happened, at a time of the run.
@@ -32,9 +33,9 @@ impl Sort {
     /// Of an incident of this kind.
     pub(super) fn of(kind: &str) -> Self {
         match kind {
-            "checkpoint" => Self::Checkpoint,
-            "rebalance" => Self::Rebalance,
-            "load_paused" | "rate_changed" => Self::Load,
+            CHECKPOINT => Self::Checkpoint,
+            REBALANCE => Self::Rebalance,
+            LOAD_PAUSED | RATE_CHANGED => Self::Load,
             _ => Self::Fault,
         }
     }
