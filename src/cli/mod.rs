@@ -92,7 +92,7 @@ Examples:
   cdc-bench compare 20261124-101500-7f3a9c latest    two runs
   cdc-bench compare latest --paths debezium,wal      two capture paths of one run
   cdc-bench compare A B --varied connector           the connector's settings were changed on purpose
-  cdc-bench compare --baseline A1 A2 A3 --candidate B1 B2 B3 --html compared.html
+  cdc-bench compare --baseline A1 A2 A3 A4 A5 A6 --candidate B1 B2 B3 B4 B5 B6 --html compared.html
   cdc-bench compare main.json branch.json --fail-on-regression 5%
 
 The verdict is faster, slower, mixed or no difference shown. Runs that were made differently are refused.
