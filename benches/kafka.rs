@@ -27,6 +27,7 @@ use cdc_bench::broker::{Records, RecordsConfig, fetch_settings};
 use cdc_bench::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageConfig};
 use cdc_bench::event::Generator;
 use cdc_bench::timeline::Clock;
+use clap::Parser;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
@@ -37,30 +38,25 @@ use stack::TestStack;
 use tokio_util::sync::CancellationToken;
 
 /// What is asked of the bench.
+#[derive(Parser)]
 struct Options {
+    /// Events in the topic.
+    #[arg(long, default_value_t = 1_000_000)]
     events: usize,
+    /// Times that the contenders take their turns.
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// A setting of the consumer's over its own, such as fetch.message.max.bytes=262144.
+    #[arg(long = "fetch", value_name = "NAME=VALUE", value_parser = setting)]
+    fetch: Vec<(String, String)>,
+    /// Cargo's own.
+    #[arg(long = "bench", hide = true)]
+    _bench: bool,
 }
 
-impl Options {
-    fn of_the_command_line() -> Self {
-        let mut options = Self {
-            events: 1_000_000,
-            rounds: 3,
-        };
-        let mut args = std::env::args().skip(1);
-        while let Some(arg) = args.next() {
-            let mut number = || args.next().and_then(|text| text.parse::<usize>().ok());
-            match &*arg {
-                "--events" => options.events = number().expect("--events N"),
-                "--rounds" => options.rounds = number().expect("--rounds N"),
-                // Cargo's own.
-                "--bench" => {}
-                other => panic!("{other}: expected --events N, --rounds N"),
-            }
-        }
-        options
-    }
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Who drains, and how.
@@ -83,11 +79,12 @@ struct Drain {
 }
 
 fn main() {
-    let options = Options::of_the_command_line();
+    let options = Options::parse();
     let stack = TestStack::up();
     let bench = Bench {
         stack: &stack,
         runtime: tokio::runtime::Runtime::new().unwrap(),
+        fetch: fetch_settings(&options.fetch.iter().cloned().collect()),
     };
     let mut ratios = Vec::new();
     for partitions in [1, 2] {
@@ -162,6 +159,7 @@ fn print(name: &str, drains: &[Drain], events: usize) -> f64 {
 struct Bench<'a> {
     stack: &'a TestStack,
     runtime: tokio::runtime::Runtime,
+    fetch: BTreeMap<String, String>,
 }
 
 impl Bench<'_> {
@@ -259,7 +257,7 @@ impl Bench<'_> {
                 topic: topic.to_owned(),
                 group: format!("drain-{}", uuid::Uuid::now_v7()),
                 from_end: false,
-                fetch: fetch_settings(&BTreeMap::new()),
+                fetch: self.fetch.clone(),
             };
             let kafka = self.stack.kafka();
             let records = Records::subscribe(&kafka, config, clock).await;

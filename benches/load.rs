@@ -25,6 +25,7 @@ use cdc_bench::config::PostgresEndpoint;
 use cdc_bench::event::{EventId, Generator, OutboxRow};
 use cdc_bench::load::{Limit, LoadObserver, LoadPlan, LoadSummary, Rate, run_load};
 use cdc_bench::timeline::{Clock, Stamp};
+use clap::Parser;
 use stack::TestStack;
 use tokio_util::sync::CancellationToken;
 
@@ -34,36 +35,21 @@ const ROWS_A_TRANSACTION: [usize; 6] = [1, 10, 63, 64, 100, 1_000];
 const RATES: [&str; 3] = ["167", "1000", "5000"];
 
 /// What is asked of the bench.
+#[derive(Parser)]
 struct Options {
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 5)]
     seconds: u64,
+    /// Times that the contenders take their turns.
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
-}
-
-impl Options {
-    fn of_the_command_line() -> Self {
-        let mut options = Self {
-            seconds: 5,
-            rounds: 3,
-        };
-        let mut args = std::env::args().skip(1);
-        while let Some(arg) = args.next() {
-            let mut number = || args.next().and_then(|text| text.parse::<u64>().ok());
-            match &*arg {
-                "--seconds" => options.seconds = number().expect("--seconds N"),
-                "--rounds" => {
-                    options.rounds = usize::try_from(number().expect("--rounds N")).unwrap();
-                }
-                // Cargo's own.
-                "--bench" => {}
-                other => panic!("{other}: expected --seconds N, --rounds N"),
-            }
-        }
-        options
-    }
+    /// Cargo's own.
+    #[arg(long = "bench", hide = true)]
+    _bench: bool,
 }
 
 fn main() {
-    let options = Options::of_the_command_line();
+    let options = Options::parse();
     let stack = TestStack::up();
     stack.sql(include_str!("../sql/outbox.sql"));
     let bench = Bench {

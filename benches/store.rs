@@ -27,8 +27,9 @@ use cdc_bench::consumer::{
     DeadLetters, Decoder, Record, RecordBatch, RecordSource, Stage, StageConfig,
 };
 use cdc_bench::event::Generator;
-use cdc_bench::store::{COLLECTION, Documents, MongoStore, Store, WriteConcernChoice};
+use cdc_bench::store::{COLLECTION, Documents, MongoStore, Store};
 use cdc_bench::timeline::Clock;
+use clap::Parser;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::options::{Acknowledgment, ClientOptions, ReplaceOneModel, WriteConcern, WriteModel};
 use sinks::Counted;
@@ -39,32 +40,17 @@ const BATCHES: [usize; 4] = [1, 10, 100, 1_000];
 const WRITERS: [usize; 3] = [1, 2, 4];
 
 /// What is asked of the bench.
+#[derive(Parser)]
 struct Options {
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 2)]
     seconds: u64,
+    /// Times that the contenders take their turns.
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
-}
-
-impl Options {
-    fn of_the_command_line() -> Self {
-        let mut options = Self {
-            seconds: 2,
-            rounds: 3,
-        };
-        let mut args = std::env::args().skip(1);
-        while let Some(arg) = args.next() {
-            let mut number = || args.next().and_then(|text| text.parse::<u64>().ok());
-            match &*arg {
-                "--seconds" => options.seconds = number().expect("--seconds N"),
-                "--rounds" => {
-                    options.rounds = usize::try_from(number().expect("--rounds N")).unwrap();
-                }
-                // Cargo's own.
-                "--bench" => {}
-                other => panic!("{other}: expected --seconds N, --rounds N"),
-            }
-        }
-        options
-    }
+    /// Cargo's own.
+    #[arg(long = "bench", hide = true)]
+    _bench: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +82,7 @@ impl Strategy {
 }
 
 fn main() {
-    let options = Options::of_the_command_line();
+    let options = Options::parse();
     let stack = TestStack::up();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // The driver's own tasks begin with a client.
@@ -105,7 +91,7 @@ fn main() {
         uri: stack.env["MONGODB_URI"].clone().into(),
         database: stack.env["MONGODB_DATABASE"].clone(),
     };
-    let connected = MongoStore::connect(&endpoint, WriteConcernChoice::default());
+    let connected = MongoStore::connect(&endpoint);
     let store = runtime.block_on(connected).unwrap();
     let identity = runtime.block_on(store.identity()).unwrap();
     println!(

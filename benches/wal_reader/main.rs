@@ -25,45 +25,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cdc_bench::wal::{Event, Lsn, Server};
+use clap::Parser;
 use contenders::{Contender, pg_recvlogical};
 use pgwire_replication::ReplicationConfig;
 use stack::TestStack;
 use usage::{Drain, measured};
 
 /// What is asked of the bench.
+#[derive(Parser)]
 struct Options {
+    /// Rows in the slots.
+    #[arg(long, default_value_t = 300_000)]
     rows: u64,
+    /// Times that the contenders take their turns.
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Debezium beside them, for one round.
+    #[arg(long)]
     debezium: bool,
-}
-
-impl Options {
-    fn of_the_command_line() -> Self {
-        let mut options = Self {
-            rows: 300_000,
-            rounds: 3,
-            debezium: false,
-        };
-        let mut args = std::env::args().skip(1);
-        while let Some(arg) = args.next() {
-            let mut number = || args.next().and_then(|text| text.parse::<u64>().ok());
-            match &*arg {
-                "--rows" => options.rows = number().expect("--rows N"),
-                "--rounds" => {
-                    options.rounds = usize::try_from(number().expect("--rounds N")).unwrap();
-                }
-                "--debezium" => options.debezium = true,
-                // Cargo's own.
-                "--bench" => {}
-                other => panic!("{other}: expected --rows N, --rounds N, --debezium"),
-            }
-        }
-        options
-    }
+    /// Cargo's own.
+    #[arg(long = "bench", hide = true)]
+    _bench: bool,
 }
 
 fn main() {
-    let options = Options::of_the_command_line();
+    let options = Options::parse();
     let stack = TestStack::up();
     let mut contenders = vec![
         Contender::Bare,

@@ -10,7 +10,7 @@ use super::progress::Terminal;
 use crate::config::{RunId, Settings};
 use crate::pipeline::{Failure, exit, setup::connect_postgres};
 use crate::stack::{self, Progress};
-use crate::store::{MongoStore, Scope, Verification, VerifyError, WriteConcernChoice, verify};
+use crate::store::{MongoStore, Scope, Verification, VerifyError, verify};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -30,7 +30,7 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Failure> {
     let given = stack::at_hand(settings)?;
     let postgres = connect_postgres(&given.postgres()?).await?;
-    let store = MongoStore::connect(&given.store()?, WriteConcernChoice::MajorityJournaled).await?;
+    let store = MongoStore::connect(&given.store()?).await?;
     let scope = match &args.run_id {
         Some(run) => Scope::Run(run.to_string()),
         None => Scope::All,

@@ -5,7 +5,7 @@ use crate::broker::Admin;
 use crate::config::{Endpoints, PostgresEndpoint, Settings, StoreEndpoint};
 use crate::debezium::ConnectClient;
 use crate::stack::{self, Part};
-use crate::store::{MongoStore, WriteConcernChoice};
+use crate::store::MongoStore;
 
 /// Looks at the servers that a command would use: the user's, or what a stack of ours is made of.
 pub async fn examine(settings: &Settings) -> Vec<Part> {
@@ -101,7 +101,7 @@ async fn connect(url: Option<&str>) -> Part {
 async fn store(endpoint: &StoreEndpoint) -> Part {
     let name = "store";
     let found = async {
-        let store = MongoStore::connect(endpoint, WriteConcernChoice::MajorityJournaled).await?;
+        let store = MongoStore::connect(endpoint).await?;
         store.check_writable().await?;
         let identity = store.identity().await?;
         Ok::<_, crate::store::StoreError>(format!(

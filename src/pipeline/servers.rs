@@ -9,7 +9,7 @@ use crate::broker::Admin;
 use crate::config::{Endpoints, Settings};
 use crate::debezium::ConnectClient;
 use crate::stack;
-use crate::store::{MongoStore, WriteConcernChoice};
+use crate::store::MongoStore;
 
 /// The servers of a pipeline.
 pub struct Servers {
@@ -59,9 +59,7 @@ impl Servers {
                 }
             },
             async {
-                let store =
-                    MongoStore::connect(&endpoints.store, WriteConcernChoice::MajorityJournaled)
-                        .await?;
+                let store = MongoStore::connect(&endpoints.store).await?;
                 store.check_writable().await?;
                 Ok::<_, crate::store::StoreError>(store)
             }

@@ -16,7 +16,7 @@ use crate::config::{GivenEndpoints, PostgresEndpoint, RunId, Settings};
 use crate::consumer::{DeadLetter, DeadLetters, Stage, StageObserver};
 use crate::event::{EventId, EventType, Generator, OutboxRow};
 use crate::load::{Limit, LoadObserver, LoadPlan, LoadSummary, Rate, run_load};
-use crate::store::{MongoStore, WriteConcernChoice};
+use crate::store::MongoStore;
 use crate::timeline::{Clock, Nanos, Stamp, Written};
 
 /// How often whoever watches hears of it.
@@ -261,7 +261,7 @@ pub async fn consume(
                 .unwrap_or_default()
                 .to_owned(),
         })?;
-    let store = MongoStore::connect(&store, WriteConcernChoice::MajorityJournaled).await?;
+    let store = MongoStore::connect(&store).await?;
     store.check_writable().await?;
     store.ensure_indexes().await?;
     let clock = Clock::start();

@@ -1,6 +1,7 @@
 //! The `update` command that one write is.
 
 use mongodb::bson::{RawDocument, RawDocumentBuf};
+use mongodb::options::{Acknowledgment, WriteConcern};
 
 use super::bson::{BsonBuffer, kind};
 use super::{Documents, document_id};
@@ -30,6 +31,21 @@ pub enum WriteConcernChoice {
 }
 
 impl WriteConcernChoice {
+    /// What a connection string asks for; the default where it does not say. `None`: none of these.
+    pub(super) fn asked_for(asked: Option<&WriteConcern>) -> Option<Self> {
+        let Some(asked) = asked else {
+            return Some(Self::default());
+        };
+        match (&asked.w, asked.journal) {
+            (None | Some(Acknowledgment::Majority), None | Some(true)) => {
+                Some(Self::MajorityJournaled)
+            }
+            (Some(Acknowledgment::Nodes(1)), Some(true)) => Some(Self::Journaled),
+            (Some(Acknowledgment::Nodes(1)), None | Some(false)) => Some(Self::Acknowledged),
+            _ => None,
+        }
+    }
+
     /// As reports name it.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -27,6 +27,9 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Longest wait for the answer to one write.
 const WRITE_LIMIT: Duration = Duration::from_secs(30);
 
+const OTHER_WRITE_CONCERN: &str =
+    "its write concern is none of w=majority, w=1&journal=true and w=1&journal=false";
+
 /// `DuplicateKey`: two upserts of the same `_id` at the same time, of which the second is to be tried again.
 const DUPLICATE_KEY: i32 = 11_000;
 /// `NamespaceNotFound` and `NamespaceExists`: what was to be dropped or made is not or already there.
@@ -55,19 +58,20 @@ pub struct MongoStore {
 }
 
 impl MongoStore {
-    /// Connects and logs in.
+    /// Connects and logs in. Writes wait for what the connection string's `w` and `journal` ask for.
     ///
     /// # Errors
     /// [`StoreError::BadUri`], [`StoreError::Unreachable`], [`StoreError::AuthFailed`].
-    pub async fn connect(
-        endpoint: &StoreEndpoint,
-        write_concern: WriteConcernChoice,
-    ) -> Result<Self, StoreError> {
+    pub async fn connect(endpoint: &StoreEndpoint) -> Result<Self, StoreError> {
         let uri = endpoint.uri.expose_secret();
         let mut options = ClientOptions::parse(uri)
             .await
             .map_err(|error| StoreError::BadUri {
                 cause: without_credentials(&error.kind.to_string(), uri),
+            })?;
+        let write_concern = WriteConcernChoice::asked_for(options.write_concern.as_ref())
+            .ok_or_else(|| StoreError::BadUri {
+                cause: OTHER_WRITE_CONCERN.to_owned(),
             })?;
         options.server_selection_timeout = Some(SELECTION_LIMIT);
         options.connect_timeout.get_or_insert(CONNECT_LIMIT);
@@ -344,9 +348,32 @@ mod tests {
             uri: "mongodb://me:s3c/ret@host:1/".to_owned().into(),
             database: "activity_read".to_owned(),
         };
-        let connected = MongoStore::connect(&endpoint, WriteConcernChoice::default()).await;
+        let connected = MongoStore::connect(&endpoint).await;
         let text = connected.unwrap_err().to_string();
         assert!(text.contains("MONGODB_URI"), "{text}");
         assert!(!text.contains("s3c"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_string_says_when_a_write_counts_as_done() {
+        use WriteConcernChoice::{Acknowledged, Journaled, MajorityJournaled};
+        for (options, meant) in [
+            ("", Some(MajorityJournaled)),
+            ("?w=majority", Some(MajorityJournaled)),
+            ("?journal=true", Some(MajorityJournaled)),
+            ("?wTimeoutMS=5", Some(MajorityJournaled)),
+            ("?w=1&journal=true", Some(Journaled)),
+            ("?w=1", Some(Acknowledged)),
+            ("?w=1&journal=false", Some(Acknowledged)),
+            ("?w=majority&journal=false", None),
+            ("?w=0", None),
+            ("?w=2", None),
+            ("?w=nearby", None),
+        ] {
+            let uri = format!("mongodb://h:1/{options}");
+            let parsed = ClientOptions::parse(&uri).await.unwrap();
+            let asked = WriteConcernChoice::asked_for(parsed.write_concern.as_ref());
+            assert_eq!(asked, meant, "{options}");
+        }
     }
 }

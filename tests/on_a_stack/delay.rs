@@ -193,8 +193,12 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
 }
 
 impl Delay {
-    pub fn of(ms: u64) -> Self {
-        let by = Duration::from_millis(ms);
+    pub const NONE: Self = Self {
+        by: Duration::ZERO,
+        jitter: Duration::ZERO,
+    };
+
+    pub fn of(by: Duration) -> Self {
         Self {
             by,
             jitter: by / 10,

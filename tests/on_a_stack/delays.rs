@@ -33,6 +33,8 @@ pub const LONG_TESTS: &[Test] = &[
     ),
 ];
 
+const HOPS: [&str; 4] = ["capture", "kafka_delivery", "consumer_lag", "processing"];
+
 /// What is made slow.
 #[derive(Debug, Clone, Copy)]
 enum Link {
@@ -78,24 +80,28 @@ impl Link {
     }
 }
 
-fn port(stack: &TestStack, name: &str) -> u16 {
-    let value = &stack.env[name];
-    value.rsplit(':').next().unwrap().parse().unwrap()
-}
-
 /// The store's port within its connection string.
 fn store_port(uri: &str) -> u16 {
     let host = uri.rsplit('@').next().unwrap().split('/').next().unwrap();
     host.rsplit(':').next().unwrap().parse().unwrap()
 }
 
+/// A connection string whose writes are done when the server has them in memory.
+fn unjournaled(uri: &str) -> String {
+    let joint = if uri.contains('?') { '&' } else { '?' };
+    format!("{uri}{joint}w=1&journal=false")
+}
+
 /// A run with a slow link; as slow as the link by itself where the delay is none.
 fn run(stack: &TestStack, results: &Path, link: Link, delay_ms: u64, events: u64) -> Value {
     let mut command = stack.external();
-    let delay = Delay::of(delay_ms);
+    // What the store's disk takes would hide a few milliseconds elsewhere.
+    let uri = unjournaled(&stack.env["MONGODB_URI"]);
+    command.env("MONGODB_URI", &uri);
+    let delay = Delay::of(Duration::from_millis(delay_ms));
     let mut args = vec!["--capture".to_owned(), link.path().to_owned()];
-    let postgres = port(stack, "POSTGRES_PORT");
-    let kafka = port(stack, "KAFKA_BOOTSTRAP_SERVERS");
+    let postgres = stack.port("POSTGRES_PORT");
+    let kafka = stack.port("KAFKA_BOOTSTRAP_SERVERS");
     // Links in use for as long as the run lasts: their threads end with the process.
     match link {
         Link::Insert | Link::OurReader => {
@@ -111,14 +117,7 @@ fn run(stack: &TestStack, results: &Path, link: Link, delay_ms: u64, events: u64
             let slow = SlowLink::before(postgres, Which::All, Way::FromServer, delay);
             args.extend(config(&format!("database.port={}", slow.port)));
         }
-        Link::Producer => {
-            let slow = SlowLink::before(kafka, Which::Request(PRODUCE), Way::ToServer, delay);
-            let servers = format!(
-                "producer.override.bootstrap.servers=127.0.0.1:{}",
-                slow.port
-            );
-            args.extend(config(&servers));
-        }
+        Link::Producer => args.extend(config(&slow_producer(kafka, delay))),
         Link::Consumer => {
             let slow = SlowLink::before(kafka, Which::Request(FETCH), Way::FromServer, delay);
             command.env(
@@ -130,8 +129,7 @@ fn run(stack: &TestStack, results: &Path, link: Link, delay_ms: u64, events: u64
             args.extend(["--inject-transform-delay".to_owned(), delay_ms.to_string()]);
         }
         Link::Store => {
-            let uri = &stack.env["MONGODB_URI"];
-            let port = store_port(uri);
+            let port = store_port(&uri);
             let slow = SlowLink::before(port, Which::All, Way::FromServer, delay);
             let there = uri.replace(&format!(":{port}/"), &format!(":{}/", slow.port));
             command.env("MONGODB_URI", there);
@@ -144,6 +142,15 @@ fn run(stack: &TestStack, results: &Path, link: Link, delay_ms: u64, events: u64
     args.extend(["--warmup".to_owned(), "10".to_owned()]);
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     ended(small_run(command, results, &args)).json()
+}
+
+/// The connector's setting that leads its producer by a link as slow as that.
+pub fn slow_producer(kafka: u16, delay: Delay) -> String {
+    let slow = SlowLink::before(kafka, Which::Request(PRODUCE), Way::ToServer, delay);
+    format!(
+        "producer.override.bootstrap.servers=127.0.0.1:{}",
+        slow.port
+    )
 }
 
 fn config(setting: &str) -> [String; 4] {
@@ -211,7 +218,9 @@ fn every_hop_and_size(stack: &TestStack) {
             if found["slowest_hop"] != hop {
                 failures.push(format!("{link:?} {delay_ms} ms: {found}"));
             }
-            for other in ["capture", "kafka_delivery", "consumer_lag", "processing"] {
+            let hops = HOPS.map(|hop| figure(&report, link.path(), hop, "p50"));
+            println!("  {hops:?} us");
+            for other in HOPS {
                 let moved = growth(other).abs();
                 // What a hop takes changes with the rate: processors that are woken from deeper sleep take longer.
                 let noise = (figure(&before, link.path(), other, "p95") / 2).max(2_000);
@@ -233,19 +242,15 @@ fn stalls(stack: &TestStack) {
         ("store", "MONGODB_URI", false),
         ("INSERT", "POSTGRES_PORT", true),
     ] {
-        let none = Delay {
-            by: Duration::ZERO,
-            jitter: Duration::ZERO,
-        };
         let (link, value) = if from_schedule {
             let which = Which::Application("cdc-bench-load");
-            let link = SlowLink::before(port(stack, env), which, Way::FromServer, none);
+            let link = SlowLink::before(stack.port(env), which, Way::FromServer, Delay::NONE);
             let value = link.port.to_string();
             (link, value)
         } else {
             let uri = &stack.env[env];
             let port = store_port(uri);
-            let link = SlowLink::before(port, Which::All, Way::FromServer, none);
+            let link = SlowLink::before(port, Which::All, Way::FromServer, Delay::NONE);
             let value = uri.replace(&format!(":{port}/"), &format!(":{}/", link.port));
             (link, value)
         };

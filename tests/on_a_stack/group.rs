@@ -59,14 +59,13 @@ impl<'a> Group<'a> {
         Self { stack, name }
     }
 
-    /// A consumer that ends when nothing has come for so many seconds.
-    fn consumer(&self, idle_s: u64) -> Command {
+    fn consumer(&self) -> Command {
         let mut command = self.stack.external();
         command
             .env("KAFKA_TOPIC", self.name)
             .env("KAFKA_GROUP_ID", self.name)
             .env("MONGODB_DATABASE", self.name)
-            .args(["consume", "--json", "--idle-timeout", &idle_s.to_string()])
+            .args(["consume", "--json"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
@@ -109,6 +108,12 @@ impl<'a> Group<'a> {
             producer.poll(Duration::ZERO);
         }
         producer.flush(Duration::from_secs(30)).unwrap();
+    }
+
+    /// Waits until all are in the store, and a moment more: what is written again may come last.
+    fn until_written(&self, events: &[OutboxRow]) {
+        until("all to be written", || self.count() >= events.len() as u64);
+        std::thread::sleep(Duration::from_secs(1));
     }
 
     /// Asserts that the store holds exactly these events, an aggregate's in the order they were first written in.
@@ -167,9 +172,18 @@ fn ended(child: Child) -> Ended {
     child.wait_with_output().unwrap().into()
 }
 
+/// Has it stop, and what it says it did.
+#[track_caller]
+fn stopped(consumer: Child) -> Value {
+    signal(id(&consumer), Signal::SIGINT);
+    let end = ended(consumer);
+    assert_eq!(end.code, 130, "{}", end.err);
+    serde_json::from_str(&end.out).unwrap()
+}
+
 fn joins(stack: &TestStack) {
     let group = Group::new(stack, "group-joins");
-    let events = events(12_000);
+    let events = events(8_000);
     let shared = AtomicBool::new(false);
     let (first, second) = std::thread::scope(|scope| {
         // Half of them come while the second joins; what is left is for both, however long that takes.
@@ -180,14 +194,15 @@ fn joins(stack: &TestStack) {
             }
         });
         scope.spawn(|| group.produce(waiting, Some(PACE)));
-        let first = group.consumer(20).spawn().unwrap();
+        let first = group.consumer().spawn().unwrap();
         until("the first consumer to write", || group.count() > 500);
-        let second = group.consumer(20).spawn().unwrap();
+        let second = group.consumer().spawn().unwrap();
         until("both to have partitions", || {
             members_with_partitions(stack, group.name) == 2
         });
         shared.store(true, Ordering::Relaxed);
-        (ended(first).json(), ended(second).json())
+        group.until_written(&events);
+        (stopped(first), stopped(second))
     });
     let written = |one: &Value| one["written"].as_u64().unwrap();
     let (first, second) = (written(&first), written(&second));
@@ -199,19 +214,19 @@ fn joins(stack: &TestStack) {
 
 fn killed(stack: &TestStack) {
     let group = Group::new(stack, "group-killed");
-    let events = events(12_000);
+    let events = events(8_000);
     let survivor = std::thread::scope(|scope| {
         scope.spawn(|| group.produce(events.iter().cloned(), Some(PACE)));
-        let mut victim = group.consumer(60).spawn().unwrap();
+        let mut victim = group.consumer().spawn().unwrap();
         until("the first to write", || group.count() > 500);
-        // Longer than a group waits for a member that is silent.
-        let survivor = group.consumer(25).spawn().unwrap();
+        let survivor = group.consumer().spawn().unwrap();
         until("both to share the work", || {
             members_with_partitions(stack, group.name) == 2 && group.count() > 2_000
         });
         signal(id(&victim), Signal::SIGKILL);
         victim.wait().unwrap();
-        ended(survivor).json()
+        group.until_written(&events);
+        stopped(survivor)
     });
     let written = survivor["written"].as_u64().unwrap();
     assert!(written < events.len() as u64, "the other wrote some too");
@@ -240,7 +255,8 @@ fn peak_mib(stack: &TestStack, name: &'static str, count: usize) -> u64 {
     let group = Group::new(stack, name);
     let rows = Generator::new(42, jiff::Timestamp::UNIX_EPOCH);
     group.produce(rows.take(count), None);
-    let consumer = group.consumer(10).spawn().unwrap();
+    let consumer = group.consumer().args(["--idle-timeout", "10"]).spawn();
+    let consumer = consumer.unwrap();
     let status = format!("/proc/{}/status", consumer.id());
     let over = AtomicBool::new(false);
     let (peak, done) = std::thread::scope(|scope| {

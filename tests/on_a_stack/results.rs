@@ -8,6 +8,8 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 
 use super::Test;
+use super::delay::Delay;
+use super::delays::slow_producer;
 use super::outages::in_mid_of;
 use super::stack::{
     Ended, TestStack, cdc_bench, ended, open_folder, result_folder, small_run, until, with,
@@ -240,9 +242,11 @@ impl<'a> Runs<'a> {
         self.run(more)["run"]["id"].as_str().unwrap().to_owned()
     }
 
-    /// What is said of two sets of runs.
-    fn compared(&self, baseline: &[&String], candidate: &[&String]) -> Value {
-        let mut args = vec!["compare", "--json", "--baseline"];
+    /// What is said of two sets of runs, which differ in this on purpose.
+    fn compared(&self, varied: &[&str], baseline: &[&String], candidate: &[&String]) -> Value {
+        let mut args = vec!["compare", "--json"];
+        args.extend(varied.iter().flat_map(|name| ["--varied", name]));
+        args.push("--baseline");
         args.extend(baseline.iter().map(|run| run.as_str()));
         args.push("--candidate");
         args.extend(candidate.iter().map(|run| run.as_str()));
@@ -260,46 +264,59 @@ fn is_alarm(compared: &Value) -> bool {
 fn quiet(stack: &TestStack) {
     let runs = Runs::warm(stack);
     let ids: Vec<_> = (0..40).map(|_| runs.id(&[])).collect();
-    let of_two = |pair: &&[String]| is_alarm(&runs.compared(&[&pair[0]], &[&pair[1]]));
+    let of_two = |pair: &&[String]| is_alarm(&runs.compared(&[], &[&pair[0]], &[&pair[1]]));
     let alarms = ids.chunks(2).filter(of_two).count();
     assert!(alarms <= 1, "{alarms} of 20 single runs");
     // The same in sets of five, alternating.
     let of_ten = |ten: &&[String]| {
         let side = |odd: usize| ten.iter().skip(odd).step_by(2).collect::<Vec<_>>();
-        is_alarm(&runs.compared(&side(0), &side(1)))
+        is_alarm(&runs.compared(&[], &side(0), &side(1)))
     };
     let alarms = ids.chunks(10).filter(of_ten).count();
     assert!(alarms <= 1, "{alarms} of 4 sets");
 }
 
-/// Twenty runs as they are, alternating with twenty whose processing takes 15 % longer. Ten times, ten of either side are
-/// compared.
+/// Twenty runs as they are, alternating with twenty whose way into Kafka takes 15 % longer. Ten times, ten of either side
+/// are compared.
 fn slowdown(stack: &TestStack) {
     const ROUNDS: usize = 10;
+    const HOP: &str = "kafka_delivery";
+    const LINK: &str = "connector.producer.override.bootstrap.servers";
     let runs = Runs::warm(stack);
-    let processing = |report: &Value| {
-        report["paths"]["debezium"]["hops"]["processing"]["p50"]
-            .as_f64()
-            .unwrap()
+    // By a link of its own, and as slow as that, on either side: what its threads take is in both.
+    let kafka = stack.port("KAFKA_BOOTSTRAP_SERVERS");
+    let by_link = |delay| ["--connector-config".to_owned(), slow_producer(kafka, delay)];
+    let plain = by_link(Delay::NONE);
+    let plain = [plain[0].as_str(), &plain[1]];
+    let took = |_| runs.run(&plain)["paths"]["debezium"]["hops"][HOP]["p50"].as_f64();
+    let usual = (0..3).filter_map(took).fold(f64::MAX, f64::min);
+    let delay = Duration::from_secs_f64(usual * 0.15 / 1e6);
+    println!("{HOP} {usual} us, and {delay:?} more");
+    let slow = by_link(Delay {
+        by: delay,
+        ..Delay::NONE
+    });
+    let slow = [slow[0].as_str(), &slow[1]];
+    let run = |more: &[&str]| {
+        let report = runs.run(more);
+        let p50 = &report["paths"]["debezium"]["hops"][HOP]["p50"];
+        println!("{p50} us");
+        report["run"]["id"].as_str().unwrap().to_owned()
     };
-    let usual = (0..3)
-        .map(|_| processing(&runs.run(&[])))
-        .fold(f64::MAX, f64::min);
-    let delay = (usual * 0.15 / 1_000.0).to_string();
-    let slow = ["--inject-transform-delay", &delay];
-    let (plain, slowed): (Vec<_>, Vec<_>) = (0..2 * ROUNDS)
-        .map(|_| (runs.id(&[]), runs.id(&slow)))
-        .unzip();
+    let (plain, slowed): (Vec<_>, Vec<_>) =
+        (0..2 * ROUNDS).map(|_| (run(&plain), run(&slow))).unzip();
     let found = |first: &usize| {
         let baseline: Vec<_> = plain.iter().skip(*first).take(ROUNDS).collect();
         let candidate: Vec<_> = slowed.iter().skip(*first).take(ROUNDS).collect();
-        let compared = runs.compared(&baseline, &candidate);
+        let compared = runs.compared(&[LINK], &baseline, &candidate);
         let differences = compared["differences"].as_array().unwrap();
-        differences
+        let of_hop = differences
             .iter()
-            .any(|d| d["hop"] == "processing" && d["quantile"] == "p50" && d["call"] == "slower")
+            .find(|d| d["hop"] == HOP && d["quantile"] == "p50");
+        println!("{of_hop:?}");
+        of_hop.is_some_and(|d| d["call"] == "slower")
     };
     // Neighbours: what a machine does over minutes is in both sides alike.
     let found = (0..ROUNDS).filter(found).count();
-    assert!(found >= 9, "{found} of {ROUNDS}, by {delay} ms");
+    assert!(found >= 9, "{found} of {ROUNDS}, by {delay:?}");
 }

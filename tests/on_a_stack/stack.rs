@@ -130,6 +130,12 @@ impl TestStack {
         command
     }
 
+    /// The port in a variable that holds one, alone or after an address.
+    pub fn port(&self, name: &str) -> u16 {
+        let value = &self.env[name];
+        value.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
     pub fn block_on<T>(&self, work: impl IntoFuture<Output = T>) -> T {
         self.runtime.block_on(async { work.await })
     }

@@ -29,7 +29,7 @@ fn write(evidence: Evidence<'_>) -> Option<Finding> {
             evidence.conditions.store,
             evidence.conditions.write_concern
         ),
-        "a weaker write concern (w:1, no journal) trades safety for time; a faster disk for the store's journal, or a nearer store, keeps it",
+        "a weaker write concern (w=1&journal=false in MONGODB_URI) trades safety for time; a faster disk for the store's journal, or a nearer store, keeps it",
     ))
 }
 
