@@ -1,6 +1,7 @@
 //! A link, or a step, that is slow on purpose is the one that the diagnosis names.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -80,10 +81,23 @@ impl Link {
     }
 }
 
-/// The store's port within its connection string.
-fn store_port(uri: &str) -> u16 {
+/// The store by a link as slow as that, and the connection string that leads there.
+fn store_by_link(uri: &str, delay: Delay) -> (SlowLink, String) {
     let host = uri.rsplit('@').next().unwrap().split('/').next().unwrap();
-    host.rsplit(':').next().unwrap().parse().unwrap()
+    let port: u16 = host.rsplit(':').next().unwrap().parse().unwrap();
+    let link = SlowLink::before(port, Which::All, Way::FromServer, delay);
+    let there = uri.replace(&format!(":{port}/"), &format!(":{}/", link.port));
+    (link, there)
+}
+
+/// The command with a store that takes so long to answer, and else is as quick as it can be.
+pub fn with_distant_store(stack: &TestStack, by: Duration) -> Command {
+    let jitter = Duration::ZERO;
+    let uri = unjournaled(&stack.env["MONGODB_URI"]);
+    let (_, there) = store_by_link(&uri, Delay { by, jitter });
+    let mut command = stack.external();
+    command.env("MONGODB_URI", there);
+    command
 }
 
 /// A connection string whose writes are done when the server has them in memory.
@@ -117,7 +131,14 @@ fn run(stack: &TestStack, results: &Path, link: Link, delay_ms: u64, events: u64
             let slow = SlowLink::before(postgres, Which::All, Way::FromServer, delay);
             args.extend(config(&format!("database.port={}", slow.port)));
         }
-        Link::Producer => args.extend(config(&slow_producer(kafka, delay))),
+        Link::Producer => {
+            let slow = SlowLink::before(kafka, Which::Request(PRODUCE), Way::ToServer, delay);
+            let servers = format!(
+                "producer.override.bootstrap.servers=127.0.0.1:{}",
+                slow.port
+            );
+            args.extend(config(&servers));
+        }
         Link::Consumer => {
             let slow = SlowLink::before(kafka, Which::Request(FETCH), Way::FromServer, delay);
             command.env(
@@ -129,9 +150,7 @@ fn run(stack: &TestStack, results: &Path, link: Link, delay_ms: u64, events: u64
             args.extend(["--inject-transform-delay".to_owned(), delay_ms.to_string()]);
         }
         Link::Store => {
-            let port = store_port(&uri);
-            let slow = SlowLink::before(port, Which::All, Way::FromServer, delay);
-            let there = uri.replace(&format!(":{port}/"), &format!(":{}/", slow.port));
+            let (_, there) = store_by_link(&uri, delay);
             command.env("MONGODB_URI", there);
         }
     }
@@ -142,15 +161,6 @@ fn run(stack: &TestStack, results: &Path, link: Link, delay_ms: u64, events: u64
     args.extend(["--warmup".to_owned(), "10".to_owned()]);
     let args: Vec<_> = args.iter().map(String::as_str).collect();
     ended(small_run(command, results, &args)).json()
-}
-
-/// The connector's setting that leads its producer by a link as slow as that.
-pub fn slow_producer(kafka: u16, delay: Delay) -> String {
-    let slow = SlowLink::before(kafka, Which::Request(PRODUCE), Way::ToServer, delay);
-    format!(
-        "producer.override.bootstrap.servers=127.0.0.1:{}",
-        slow.port
-    )
 }
 
 fn config(setting: &str) -> [String; 4] {
@@ -248,11 +258,7 @@ fn stalls(stack: &TestStack) {
             let value = link.port.to_string();
             (link, value)
         } else {
-            let uri = &stack.env[env];
-            let port = store_port(uri);
-            let link = SlowLink::before(port, Which::All, Way::FromServer, Delay::NONE);
-            let value = uri.replace(&format!(":{port}/"), &format!(":{}/", link.port));
-            (link, value)
+            store_by_link(&stack.env[env], Delay::NONE)
         };
         let results = open_folder();
         let args = ["--events", "1000", "--rate", "50", "--warmup", "50"];
