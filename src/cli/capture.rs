@@ -11,7 +11,7 @@ use super::output::tell;
 use super::progress::Terminal;
 use crate::broker::Admin;
 use crate::config::Settings;
-use crate::pipeline::{Destination, Failure, LineFormat, RelayRequest, exit, relay};
+use crate::pipeline::{CAPTURE_STEP, Destination, Failure, LineFormat, RelayRequest, exit, relay};
 use crate::stack;
 use crate::wal::envelope::{Decimals, EnvelopeConfig};
 use crate::wal::{
@@ -178,6 +178,10 @@ pub(super) async fn run(
         Some(slot) => format!("{PUBLICATION}_{slot}"),
         None => format!("{PUBLICATION}_{}", std::process::id()),
     };
+    if std::io::stderr().is_terminal() {
+        progress.begin(CAPTURE_STEP);
+        progress.update(CAPTURE_STEP, "connecting to the servers");
+    }
     let mut publications = args.publication.clone();
     if publications.is_empty() {
         ensure_publication(&server, &own, &args.tables).await?;

@@ -23,8 +23,9 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let servers = Servers::at_hand(settings).await?;
     progress.begin("clean-up");
+    progress.update("clean-up", "connecting to the servers");
+    let servers = Servers::at_hand(settings).await?;
     let removal = tokio::select! {
         () = cancel.cancelled() => Err(Failure::interrupted().context(
             "what is left is in the ledger still: \"cdc-bench cleanup\" goes on with it",

@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::output::{print, print_json};
+use super::progress::Terminal;
 use super::results_args::ResultsArgs;
 use crate::pipeline::{Failure, exit};
 use crate::report::{
     Compared, ComparisonRequest, RUN_NOISE, Side, Stored, compare_results, comparison_page,
     render_comparison, write_whole,
 };
+use crate::stack::Progress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -63,13 +65,20 @@ fn percent(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let request = request(args)?;
+/// What is waited for.
+const STEP: &str = "comparison";
+
+pub(super) fn run(args: &Args, progress: &Terminal) -> Result<ExitCode, Failure> {
+    progress.begin(STEP);
+    let request = request(args, progress)?;
+    let count = request.baseline.results.len() + request.candidate.results.len();
+    progress.update(STEP, &format!("resampling the events of {count} results"));
     let compared = compare_results(&request).map_err(Failure::usage)?;
     if let Some(file) = &args.html {
         let page = comparison_page(&compared).map_err(Failure::usage)?;
         write_whole(file, page.as_bytes())?;
     }
+    progress.clear();
     if args.json {
         print_json(&compared)?;
     } else {
@@ -89,7 +98,7 @@ fn code(args: &Args, compared: &Compared) -> ExitCode {
     })
 }
 
-fn request(args: &Args) -> Result<ComparisonRequest, Failure> {
+fn request(args: &Args, progress: &Terminal) -> Result<ComparisonRequest, Failure> {
     let usage = |text: String| Failure::usage(anyhow::anyhow!(text));
     let (first_path, second_path) = match args.paths.as_slice() {
         [] => (None, None),
@@ -115,7 +124,10 @@ fn request(args: &Args) -> Result<ComparisonRequest, Failure> {
     let read = |references: Vec<String>| -> Result<Vec<Stored>, Failure> {
         references
             .iter()
-            .map(|reference| Stored::find(reference, &args.results.results_dir))
+            .map(|reference| {
+                progress.update(STEP, &format!("reading {reference}"));
+                Stored::find(reference, &args.results.results_dir)
+            })
             .collect::<Result<_, _>>()
             .map_err(Failure::usage)
     };

@@ -7,16 +7,18 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
 use super::output::tell;
 use crate::live::Snapshot;
 use crate::pipeline::{LoadState, RunProgress};
-use crate::stack::Progress;
+use crate::stack::{Download, Progress};
 use crate::timeline::Nanos;
 
 /// Where there is no terminal, a line now and then.
 const PLAIN_EVERY: Duration = Duration::from_secs(1);
+/// A step says how long it has taken from here on.
+const LONG: Duration = Duration::from_secs(1);
 /// Lines that are kept while the screen is another's.
 const MOST_HELD: usize = 10_000;
 
@@ -79,8 +81,27 @@ type Listener = Box<dyn Fn(&str) + Send>;
 
 struct Step {
     bar: ProgressBar,
+    fetches: bool,
     began: Instant,
     said: Instant,
+}
+
+impl Step {
+    fn draw_as(&mut self, fetches: bool) {
+        if self.fetches != fetches {
+            self.fetches = fetches;
+            self.bar
+                .set_style(if fetches { fetching() } else { waiting() });
+        }
+    }
+
+    /// Where there is no terminal, what there is to say now, unless something was said a moment ago.
+    fn say(&mut self, step: &str, live: bool, detail: impl fmt::Display) {
+        if !live && self.said.elapsed() >= PLAIN_EVERY {
+            self.said = Instant::now();
+            tell(format_args!("  {step}: {detail}"));
+        }
+    }
 }
 
 #[derive(Default)]
@@ -92,9 +113,12 @@ struct Load {
 impl Terminal {
     /// Bars when stderr is a terminal.
     pub(crate) fn new() -> Self {
-        let live = std::io::stderr().is_terminal();
+        Self::on(MultiProgress::new(), std::io::stderr().is_terminal())
+    }
+
+    fn on(bars: MultiProgress, live: bool) -> Self {
         Self(Arc::new(Inner {
-            bars: MultiProgress::new(),
+            bars,
             live,
             steps: Mutex::default(),
             load: Mutex::default(),
@@ -164,6 +188,23 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates in this file are well formed")
 }
 
+/// A spinner, what is waited for, and for how long.
+fn waiting() -> ProgressStyle {
+    style("{spinner} {prefix}{waited:.dim} {wide_msg:.dim}").with_key("waited", waited)
+}
+
+/// The same with a bar.
+fn fetching() -> ProgressStyle {
+    style("{spinner} {prefix}{waited:.dim} [{bar:30}] {wide_msg:.dim}").with_key("waited", waited)
+}
+
+fn waited(state: &ProgressState, to: &mut dyn fmt::Write) {
+    if state.elapsed() >= LONG {
+        // A line that cannot be drawn is drawn again.
+        let _ = write!(to, " {} s", state.elapsed().as_secs());
+    }
+}
+
 impl Progress for Terminal {
     fn begin(&self, step: &str) {
         tracing::info!(step, "begins");
@@ -171,7 +212,7 @@ impl Progress for Terminal {
         let bar = if self.0.live && !self.is_held() {
             let bar = self.0.bars.add(
                 ProgressBar::new_spinner()
-                    .with_style(style("{spinner} {prefix} {wide_msg:.dim}"))
+                    .with_style(waiting())
                     .with_prefix(step.to_owned()),
             );
             bar.enable_steady_tick(Duration::from_millis(100));
@@ -179,14 +220,15 @@ impl Progress for Terminal {
         } else {
             ProgressBar::hidden()
         };
-        lock(&self.0.steps).insert(
-            step.to_owned(),
-            Step {
-                bar,
-                began: now,
-                said: now,
-            },
-        );
+        let fresh = Step {
+            bar,
+            fetches: false,
+            began: now,
+            said: now,
+        };
+        if let Some(before) = lock(&self.0.steps).insert(step.to_owned(), fresh) {
+            before.bar.finish_and_clear();
+        }
     }
 
     fn update(&self, step: &str, detail: &str) {
@@ -194,11 +236,21 @@ impl Progress for Terminal {
         let Some(known) = steps.get_mut(step) else {
             return;
         };
+        known.draw_as(false);
         known.bar.set_message(detail.to_owned());
-        if !self.0.live && known.said.elapsed() >= PLAIN_EVERY {
-            known.said = Instant::now();
-            tell(format_args!("  {step}: {detail}"));
-        }
+        known.say(step, self.0.live, detail);
+    }
+
+    fn download(&self, step: &str, download: &Download) {
+        let mut steps = lock(&self.0.steps);
+        let Some(known) = steps.get_mut(step) else {
+            return;
+        };
+        known.draw_as(true);
+        known.bar.set_length(download.total);
+        known.bar.set_position(download.done);
+        known.bar.set_message(download.to_string());
+        known.say(step, self.0.live, download);
     }
 
     fn end(&self, step: &str, detail: &str) {
@@ -272,5 +324,67 @@ impl RunProgress for Terminal {
             bar.finish_and_clear();
         }
         load.said = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use indicatif::{InMemoryTerm, ProgressDrawTarget};
+
+    use super::*;
+
+    /// A terminal of 80 columns, and what it shows.
+    fn terminal() -> (Terminal, InMemoryTerm) {
+        let screen = InMemoryTerm::new(10, 80);
+        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+        let bars = MultiProgress::with_draw_target(target);
+        (Terminal::on(bars, true), screen)
+    }
+
+    /// Whether it shows this, now or in a moment: it is not drawn at every change.
+    fn comes(screen: &InMemoryTerm, is_shown: impl Fn(&str) -> bool) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(10) {
+            if is_shown(&screen.contents()) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    #[test]
+    fn a_wait_shows_what_is_waited_for_and_for_how_long() {
+        let (terminal, screen) = terminal();
+        terminal.begin("servers");
+        terminal.update("servers", "waiting for Kafka");
+        assert!(comes(&screen, |text| text.contains("servers waiting for Kafka")));
+        assert!(comes(&screen, |text| text
+            .contains("servers 1 s waiting for Kafka")));
+        terminal.clear();
+        assert!(comes(&screen, str::is_empty));
+    }
+
+    #[test]
+    fn a_download_has_a_bar_until_there_is_something_else_to_say() {
+        let (terminal, screen) = terminal();
+        terminal.begin("artifacts");
+        let download = Download {
+            done: 60_000_000,
+            total: 120_000_000,
+            per_s: Some(7_500_000.0),
+        };
+        terminal.download("artifacts", &download);
+        let half = format!("[{}{}]", "█".repeat(15), "░".repeat(15));
+        assert!(comes(&screen, |text| text.contains(&half)
+            && text.contains("60.0 of 120.0 MB, 7.5 MB/s, 8 s left")));
+        terminal.update("artifacts", "unpacking PostgreSQL");
+        assert!(comes(&screen, |text| !text.contains('█')
+            && text.contains("unpacking PostgreSQL")));
+        terminal.begin("artifacts");
+        assert!(comes(&screen, |text| text.lines().count() == 1));
+        terminal.download("no such step", &download);
+        terminal.clear();
+        assert!(comes(&screen, str::is_empty));
     }
 }

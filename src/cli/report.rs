@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::output::print;
+use super::progress::Terminal;
 use super::results_args::ResultsArgs;
 use crate::pipeline::Failure;
 use crate::report::{LATEST, Stored, csv, junit, markdown, page, render, write_whole};
+use crate::stack::Progress;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
@@ -39,7 +41,10 @@ pub(super) struct Args {
     results: ResultsArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args, progress: &Terminal) -> Result<ExitCode, Failure> {
+    let step = "report";
+    progress.begin(step);
+    progress.update(step, &format!("reading {}", args.result));
     let stored = Stored::find(&args.result, &args.results.results_dir).map_err(Failure::usage)?;
     let report = &stored.report;
     let text = match args.format {
@@ -54,6 +59,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Format::Junit => junit(report).map_err(Failure::usage)?,
         Format::Csv => csv(report),
     };
+    progress.clear();
     match &args.output {
         Some(file) => write_whole(file, text.as_bytes())?,
         None => print(text)?,

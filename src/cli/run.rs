@@ -22,7 +22,7 @@ use crate::pipeline::{
     Endpoint, Failure, Metrics, RunRequest, exit, keep_report, run as run_pipeline,
 };
 use crate::report::{PathReport, Report, Verdict, page, render, write_whole};
-use crate::stack::StackKind;
+use crate::stack::{Progress, StackKind};
 
 /// Events a second to exceed, where nothing else is asked.
 const MIN_THROUGHPUT: f64 = 100.0;
@@ -151,15 +151,23 @@ pub(super) async fn run(
     };
     let outcome = run_pipeline(request, &watched, cancel).await;
     if let Some(exporter) = exporter {
+        watched.begin("traces");
+        watched.update(
+            "traces",
+            "waiting for the collector to take the last of them",
+        );
         progress.say(&format!("traces: {}", exporter.finish().await));
     }
     watched.over(outcome.as_ref());
     drop(endpoint);
     progress.clear();
     let report = outcome.map_err(|failure| without_result(&folder, failure))?;
+    progress.begin("report");
+    progress.update("report", "writing the page and its plots");
     let stored = keep_report(&report, &folder)?;
     let html = page(&stored).map_err(Failure::usage)?;
     folder.write("report.html", html.as_bytes())?;
+    progress.clear();
     if let Some(copy) = &args.metrics_file {
         write_whole(copy, stored.json.as_bytes())?;
     }

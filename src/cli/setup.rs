@@ -9,6 +9,7 @@ use super::output::{print, print_json};
 use super::progress::Terminal;
 use crate::config::Settings;
 use crate::pipeline::{Failure, Servers, set_up};
+use crate::stack::Progress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -25,6 +26,8 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
+    progress.begin("set-up");
+    progress.update("set-up", "connecting to the servers");
     let servers = Servers::at_hand(settings).await?;
     let capture = args.ours.request(None);
     let made = tokio::select! {

@@ -129,7 +129,7 @@ pub(super) async fn run(
             }
             Ok(ExitCode::SUCCESS)
         }
-        Action::Status { json } => status(&cache, json).await,
+        Action::Status { json } => status(&cache, progress, json).await,
         Action::Logs(args) => logs(&cache, &args, cancel).await,
         Action::Fetch { debezium: false } => {
             stack::fetch(&cache, progress, cancel).await?;
@@ -220,7 +220,7 @@ struct ServerState {
     problem: Option<String>,
 }
 
-async fn status(cache: &Cache, json: bool) -> Result<ExitCode, Failure> {
+async fn status(cache: &Cache, progress: &Terminal, json: bool) -> Result<ExitCode, Failure> {
     let Some(kept) = KeptStack::find(cache) else {
         if json {
             print_json(&serde_json::json!({ "up": false }))?;
@@ -229,7 +229,9 @@ async fn status(cache: &Cache, json: bool) -> Result<ExitCode, Failure> {
         }
         return Ok(ExitCode::from(exit::SERVER));
     };
+    progress.begin("asking the servers");
     let health = kept.health().await;
+    progress.clear();
     let servers: Vec<_> = kept
         .servers()
         .iter()

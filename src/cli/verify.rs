@@ -29,14 +29,17 @@ pub(super) async fn run(
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
     let given = stack::at_hand(settings)?;
+    let step = "verification";
+    progress.begin(step);
+    progress.update(step, "connecting to the servers");
     let postgres = connect_postgres(&given.postgres()?).await?;
     let store = MongoStore::connect(&given.store()?).await?;
     let scope = match &args.run_id {
         Some(run) => Scope::Run(run.to_string()),
         None => Scope::All,
     };
-    progress.begin("verification");
-    let found = verify(&postgres, &store, scope, cancel.clone()).await;
+    let compared = |count| progress.update(step, &format!("{count} events compared"));
+    let found = verify(&postgres, &store, scope, &compared, cancel.clone()).await;
     progress.clear();
     let found = found.map_err(|error| match error {
         VerifyError::Cancelled => Failure::interrupted(),

@@ -9,7 +9,10 @@ use crate::live::{Board, Figures, Phase, Post};
 use crate::load::{Pace, Rate};
 use crate::pipeline::{Failure, LoadState, RunProgress};
 use crate::report::{Report, ResultFolder, Verdict};
-use crate::stack::{Progress, StackKind};
+use crate::stack::{Download, Progress, StackKind};
+
+/// Cells of a download's bar.
+const BAR: usize = 20;
 
 /// Who watches a run.
 pub(super) struct Watched<'a> {
@@ -114,6 +117,12 @@ impl Progress for Watched<'_> {
     fn update(&self, step: &str, detail: &str) {
         self.board.at_step(step, detail);
         self.terminal.update(step, detail);
+    }
+
+    fn download(&self, step: &str, download: &Download) {
+        let detail = format!("{} {download}", download.bar(BAR));
+        self.board.at_step(step, &detail);
+        self.terminal.download(step, download);
     }
 
     fn end(&self, step: &str, detail: &str) {

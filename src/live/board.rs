@@ -1,10 +1,12 @@
 //! The board of a run under way: the figures, and the steps and words around them.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Figures, Phase, SCHEMA, Snapshot};
 
+/// A step that takes this long says how long it has taken.
+const LONG: Duration = Duration::from_secs(2);
 /// Lines that are kept.
 const LINES: usize = 40;
 
@@ -12,7 +14,36 @@ const LINES: usize = 40;
 #[derive(Debug)]
 pub struct Board {
     began: Instant,
-    state: Mutex<Snapshot>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    snapshot: Snapshot,
+    /// The step at hand, and since when.
+    step: Option<(String, Instant)>,
+}
+
+impl State {
+    fn enter(&mut self, step: &str) {
+        if self.step.as_ref().is_none_or(|(at, _)| at != step) {
+            self.step = Some((step.to_owned(), Instant::now()));
+        }
+    }
+
+    /// The step in words, and how long it has taken where that is long.
+    fn step(&self) -> String {
+        let since = self.step.as_ref().map(|(_, since)| since.elapsed());
+        match since.filter(|since| *since >= LONG) {
+            Some(since) => format!("{} ({} s)", self.snapshot.step, since.as_secs()),
+            None => self.snapshot.step.clone(),
+        }
+    }
+
+    fn leave(&mut self) {
+        self.step = None;
+        self.snapshot.step.clear();
+    }
 }
 
 impl Board {
@@ -21,15 +52,18 @@ impl Board {
     pub fn new(run: &str, stack: &str, figures: Figures) -> Self {
         Self {
             began: Instant::now(),
-            state: Mutex::new(Snapshot {
-                schema: SCHEMA.to_owned(),
-                run: run.to_owned(),
-                stack: stack.to_owned(),
-                at: jiff::Timestamp::now(),
-                uptime_s: 0.0,
-                step: String::new(),
-                said: Vec::new(),
-                figures,
+            state: Mutex::new(State {
+                snapshot: Snapshot {
+                    schema: SCHEMA.to_owned(),
+                    run: run.to_owned(),
+                    stack: stack.to_owned(),
+                    at: jiff::Timestamp::now(),
+                    uptime_s: 0.0,
+                    step: String::new(),
+                    said: Vec::new(),
+                    figures,
+                },
+                step: None,
             }),
         }
     }
@@ -38,9 +72,10 @@ impl Board {
     pub fn at_step(&self, step: &str, detail: &str) {
         let mut state = self.lock();
         if step == "verification" {
-            state.figures.phase = Phase::Verification;
+            state.snapshot.figures.phase = Phase::Verification;
         }
-        state.step = match detail {
+        state.enter(step);
+        state.snapshot.step = match detail {
             "" => step.to_owned(),
             detail => format!("{step}: {detail}"),
         };
@@ -48,27 +83,27 @@ impl Board {
 
     /// A step is done.
     pub fn step_over(&self) {
-        self.lock().step.clear();
+        self.lock().leave();
     }
 
     /// Something for people to read.
     pub fn say(&self, line: &str) {
-        let mut state = self.lock();
-        state.said.push(line.to_owned());
-        let surplus = state.said.len().saturating_sub(LINES);
-        state.said.drain(..surplus);
+        let said = &mut self.lock().snapshot.said;
+        said.push(line.to_owned());
+        let surplus = said.len().saturating_sub(LINES);
+        said.drain(..surplus);
     }
 
     /// The numbers as they are now.
     pub fn put(&self, figures: Figures) {
-        self.lock().figures = figures;
+        self.lock().snapshot.figures = figures;
     }
 
     /// It has ended, and how.
     pub fn over(&self, change: impl FnOnce(&mut Figures)) {
         let mut state = self.lock();
-        state.step.clear();
-        change(&mut state.figures);
+        state.leave();
+        change(&mut state.snapshot.figures);
     }
 
     /// How the run stands.
@@ -78,11 +113,12 @@ impl Board {
         Snapshot {
             at: jiff::Timestamp::now(),
             uptime_s: (self.began.elapsed().as_secs_f64() * 10.0).round() / 10.0,
-            ..state.clone()
+            step: state.step(),
+            ..state.snapshot.clone()
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Snapshot> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -104,6 +140,17 @@ mod tests {
         assert_eq!(snapshot.said[0], "0");
         board.at_step("verification", "");
         assert_eq!(board.snapshot().figures.phase, Phase::Verification);
+    }
+
+    #[test]
+    fn a_long_step_says_how_long_it_has_taken() {
+        let board = Board::new("r", "local", Figures::default());
+        board.at_step("set-up", "");
+        board.lock().step.as_mut().unwrap().1 -= Duration::from_millis(2_500);
+        board.at_step("set-up", "connector");
+        assert_eq!(board.snapshot().step, "set-up: connector (2 s)");
+        board.at_step("verification", "");
+        assert_eq!(board.snapshot().step, "verification", "a step of its own");
     }
 
     #[test]

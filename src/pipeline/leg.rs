@@ -204,7 +204,11 @@ impl Course<'_> {
     async fn follow(&self, leg: &Leg, mut phases: Phases<'_>) -> Result<LegOutcome, Failure> {
         let step = "first event through";
         self.progress.begin(step);
-        phases.probe().await?;
+        let told = |sent| {
+            let detail = format!("{sent} sent, none through on every path yet");
+            self.progress.update(step, &detail);
+        };
+        phases.probe(&told).await?;
         self.progress.end(step, "every path has caught up");
         phases.warm_up().await?;
         if leg.settles_connect {

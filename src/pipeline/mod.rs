@@ -52,7 +52,7 @@ pub use kept::keep_report;
 pub use ledger::{Kind, Ledger};
 pub use metrics::{Endpoint, EndpointError, Metrics};
 pub use prepare::{SetUp, set_up};
-pub use relay::{Destination, LineFormat, RelayRequest, relay};
+pub use relay::{CAPTURE_STEP, Destination, LineFormat, RelayRequest, relay};
 pub use run::{RunRequest, run, run_on};
 pub use servers::Servers;
 pub use stages::{ConsumeRequest, Consumed, GenerateRequest, Generated, consume, generate};

@@ -90,9 +90,10 @@ impl<'a> Phases<'a> {
     }
 
     /// Inserts one row after another until one has come through on every path: only then is a connector known to have
-    /// caught up.
-    pub(super) async fn probe(&mut self) -> Result<(), Failure> {
+    /// caught up. `told` hears how many rows that took so far.
+    pub(super) async fn probe(&mut self, told: &(dyn Fn(u64) + Sync)) -> Result<(), Failure> {
         let began = Instant::now();
+        let mut count = 0;
         let mut rows = self.generator(PROBE_SEED);
         let course = self.course;
         loop {
@@ -111,6 +112,8 @@ impl<'a> Phases<'a> {
             )
             .await?;
             let sent = Instant::now();
+            count += 1;
+            told(count);
             while sent.elapsed() < PROBE_EVERY {
                 self.check().await?;
                 if self.least(|path| path.probes_written.load(Ordering::Relaxed)) > 0 {

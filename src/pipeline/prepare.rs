@@ -64,7 +64,7 @@ impl fmt::Display for SetUp {
     }
 }
 
-/// Makes it all, and leaves alone what is there.
+/// Makes it all, and leaves alone what is there. The step `set-up` has begun.
 ///
 /// # Errors
 /// The first thing that a server refuses; what was made until then is in the ledger, for `cleanup`.
@@ -76,7 +76,6 @@ pub async fn set_up(
     cancel: &CancellationToken,
 ) -> Result<SetUp, Failure> {
     let step = "set-up";
-    progress.begin(step);
     progress.update(step, "tables, publication, slot");
     let slot = SlotName::new(READER_SLOT).map_err(ReaderError::from)?;
     let names = permanent_names(topic);
@@ -102,7 +101,7 @@ pub async fn set_up(
     let state = servers.kafka.topic(topic).await?;
     let (mut connector, mut foreign) = (None, false);
     if let Some(connect) = &servers.connect {
-        progress.update(step, "connector");
+        progress.update(step, "connector, until it is RUNNING");
         let found = connect.find_by_topic(topic).await?;
         match (found, names) {
             (Some((name, _)), Some(ours)) if name == ours.connector => {

@@ -69,7 +69,7 @@ impl Route {
         };
         match path {
             CapturePath::Debezium => {
-                detail("connector");
+                detail("connector, until it is RUNNING");
                 let exclusive = stack.exclusive();
                 let found =
                     connector::provide(servers, request, round, exclusive, publication, cancel)

@@ -15,6 +15,7 @@ use super::environment::Surroundings;
 use super::gauge::Meters;
 use super::leg::{Course, Leg, PathOutcome, add_used};
 use super::observer::RunNames;
+use super::route::Route;
 use super::setup::{SourceNeeds, prepare_source};
 use super::summary::{self, Facts, PathFacts};
 use super::{
@@ -155,6 +156,8 @@ pub async fn run_on(
     cancel: &CancellationToken,
 ) -> Result<Report, Failure> {
     let started_at = jiff::Timestamp::now();
+    progress.begin("set-up");
+    progress.update("set-up", "connecting to the servers");
     let servers = tokio::select! {
         () = cancel.cancelled() => return Err(Failure::interrupted()),
         servers = Servers::connect(stack.endpoints()) => servers?,
@@ -189,7 +192,6 @@ async fn measured(
     cancel: &CancellationToken,
 ) -> Result<Report, Failure> {
     let clock = Clock::start();
-    progress.begin("set-up");
     progress.update("set-up", "tables and publication");
     let needs = SourceNeeds {
         run_id: Some(request.id.clone()),
@@ -223,14 +225,20 @@ async fn measured(
     let finished = clock.now();
 
     progress.begin("verification");
+    progress.update("verification", "measuring clocks");
     let clocks = clocks.stop().await?;
+    progress.update("verification", "closing the recordings");
     let recordings = tokio::task::spawn_blocking(move || recorder.finish()).await;
     let recordings = recordings.map_err(|panicked| Failure::new(exit::USAGE, panicked))??;
     let mut paths = Vec::new();
     for (outcome, recording) in followed.paths.into_iter().zip(recordings) {
         let scope = Scope::Run(request.names_of(recording.path).measured);
         let store = &outcome.route.store;
-        let verified = verify(&servers.postgres, store, scope, cancel.clone()).await;
+        let compared = |count| {
+            let detail = format!("{count} events compared");
+            progress.update("verification", &detail);
+        };
+        let verified = verify(&servers.postgres, store, scope, &compared, cancel.clone()).await;
         let verification = verified.map_err(|error| {
             Failure::new(exit::DATA, error).context("comparing PostgreSQL with the store")
         })?;
@@ -285,6 +293,7 @@ async fn follow(course: &Course<'_>) -> Result<Followed, Failure> {
     let (mut load, mut shared) = (LoadSummary::default(), Used::new());
     let mut circumstances = Circumstances::default();
     let mut checkpoints = Vec::new();
+    let mut before: Vec<Route> = Vec::new();
     for (number, mut leg) in (1..).zip(legs) {
         let step = match number {
             1 => "set-up".to_owned(),
@@ -292,6 +301,10 @@ async fn follow(course: &Course<'_>) -> Result<Followed, Failure> {
         };
         if number > 1 {
             progress.begin(&step);
+            progress.update(&step, "removing what the turn before has captured with");
+        }
+        for route in before.drain(..) {
+            clean_up::remove_capture(course.servers, &route).await?;
         }
         let of = |path: &CapturePath| {
             let known = outcomes.iter().find(|known| known.route.path == *path);
@@ -309,9 +322,7 @@ async fn follow(course: &Course<'_>) -> Result<Followed, Failure> {
         circumstances.add(&outcome.circumstances);
         checkpoints.extend(outcome.checkpoints);
         for path in outcome.paths {
-            if number < count {
-                clean_up::remove_capture(course.servers, &path.route).await?;
-            }
+            before.push(path.route.clone());
             match outcomes
                 .iter_mut()
                 .find(|known| known.route.path == path.route.path)

@@ -249,6 +249,9 @@ pub async fn consume(
     cancel: &CancellationToken,
 ) -> Result<Consumed, Failure> {
     let (kafka, store) = (given.kafka()?.client_config(), given.store()?);
+    let step = "set-up";
+    progress.begin(step);
+    progress.update(step, "connecting to the servers");
     let admin = Admin::connect(&kafka).await?;
     let topic = settings.topic.clone();
     admin
@@ -271,7 +274,9 @@ pub async fn consume(
         from_end: false,
         fetch: fetch_settings(&settings.fetch),
     };
+    progress.update(step, "joining the consumer group");
     let records = Records::subscribe(&kafka, config, clock).await?;
+    progress.end(step, &format!("topic {topic}, group {}", settings.group));
     let watcher = Arc::new(Watcher {
         run: request.run.map(|run| run.to_string()),
         ..Watcher::default()

@@ -1,7 +1,7 @@
 //! A run as one step of something larger: what it says of its own steps is a detail of that one.
 
 use super::{LoadState, RunProgress};
-use crate::stack::Progress;
+use crate::stack::{Download, Progress};
 
 /// Passes on what a run says, beneath a step.
 pub(super) struct Within<'a> {
@@ -16,6 +16,10 @@ impl Progress for Within<'_> {
 
     fn update(&self, step: &str, detail: &str) {
         self.outer.update(self.step, &format!("{step}: {detail}"));
+    }
+
+    fn download(&self, _: &str, download: &Download) {
+        self.outer.download(self.step, download);
     }
 
     fn end(&self, _: &str, _: &str) {}

@@ -14,13 +14,16 @@ use self::jars::{folder_of, inspect, provide_set, sums};
 use self::postgres::{postgres_folder, unpack_postgres};
 use self::store::provide_store;
 use super::cache::Cache;
-use super::client::in_background;
+use super::client::{Teller, in_background};
+use super::download::Downloads;
 use super::inspect::SetState;
 use super::{Progress, StackError};
 
 pub(super) use self::store::{StoreProgram, store_at_hand};
 
 const SUMS: &str = include_str!("../../stack/artifacts.sha256");
+/// The same files' sizes, bytes.
+const SIZES: &str = include_str!("../../stack/artifacts.bytes");
 const REQUIREMENTS: &str = include_str!("../../stack/requirements.txt");
 const POMS: [(&str, &str); 3] = [
     ("kafka", include_str!("../../stack/maven/kafka.xml")),
@@ -88,24 +91,25 @@ pub(super) async fn provide(
     cancel: &CancellationToken,
 ) -> Result<Artifacts, StackError> {
     let (here, stop) = (cache.clone(), cancel.clone());
-    let store = provided(progress, move |tell| {
+    let store = provided(progress, move |teller| {
         // Nothing to write where all is there: a cache may belong to somebody else.
         if let Some(store) = complete(&here)? {
             return Ok((false, store));
         }
-        let _lock = lock(&here)?;
+        let _lock = lock(&here, teller)?;
+        let downloads = Downloads::new(teller);
         std::thread::scope(|scope| {
             let sets = POMS.map(|(set, pom)| {
-                let (cache, stop) = (&here, &stop);
-                scope.spawn(move || provide_set(cache, set, pom, tell, stop))
+                let (cache, downloads, stop) = (&here, &downloads, &stop);
+                scope.spawn(move || provide_set(cache, set, pom, downloads, stop))
             });
-            let store = provide_store(&here, tell, &stop);
+            let store = provide_store(&here, &downloads, &stop);
             let fetched: Result<Vec<bool>, StackError> = sets
                 .into_iter()
                 .map(|set| set.join().unwrap_or(Err(StackError::Cancelled)))
                 .collect();
             let (fetched, store) = (fetched?.contains(&true), store?);
-            unpack_postgres(&here)?;
+            unpack_postgres(&here, teller)?;
             Ok((fetched, store))
         })
     });
@@ -124,30 +128,34 @@ pub(super) async fn provide_debezium(
     cancel: &CancellationToken,
 ) -> Result<PathBuf, StackError> {
     let (here, stop) = (cache.clone(), cancel.clone());
-    let work = provided(progress, move |tell| {
+    let work = provided(progress, move |teller| {
         let (set, pom) = POMS[1];
         if inspect(&folder_of(&here, set), &sums(set)?).is_empty() {
             return Ok((false, ()));
         }
-        let _lock = lock(&here)?;
-        provide_set(&here, set, pom, tell, &stop).map(|fetched| (fetched, ()))
+        let _lock = lock(&here, teller)?;
+        let downloads = Downloads::new(teller);
+        provide_set(&here, set, pom, &downloads, &stop).map(|fetched| (fetched, ()))
     });
     work.await?;
     Ok(cache.path(PLUGINS))
 }
 
-fn lock(cache: &Cache) -> Result<std::fs::File, StackError> {
+fn lock(cache: &Cache, teller: &Teller) -> Result<std::fs::File, StackError> {
     let name = "artifacts.lock";
     let file = cache.lock_file(name)?;
-    file.lock()
-        .map_err(StackError::io("lock", cache.path(name)))?;
+    if file.try_lock().is_err() {
+        teller.say("another cdc-bench is fetching them; waiting for it");
+        file.lock()
+            .map_err(StackError::io("lock", cache.path(name)))?;
+    }
     Ok(file)
 }
 
 /// Looks, and fetches, in the background; says whether something had to be fetched.
 async fn provided<T: Send + 'static>(
     progress: &dyn Progress,
-    work: impl FnOnce(&(dyn Fn(&str) + Sync)) -> Result<(bool, T), StackError> + Send + 'static,
+    work: impl FnOnce(&Teller) -> Result<(bool, T), StackError> + Send + 'static,
 ) -> Result<T, StackError> {
     let step = "artifacts";
     progress.begin(step);
@@ -245,7 +253,20 @@ pub(super) fn on_path(name: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use super::jars::sizes;
     use super::*;
+
+    #[test]
+    fn every_file_has_a_size() {
+        let files = |text: &'static str| -> Vec<_> {
+            text.lines()
+                .map(|line| line.split_once("  ").unwrap().1)
+                .collect()
+        };
+        assert_eq!(files(SIZES), files(SUMS));
+        assert_eq!(sizes("kafka").values().sum::<u64>(), 55_714_216);
+        assert_eq!(sizes("postgres").len(), 1, "one platform's");
+    }
 
     #[test]
     fn every_set_has_its_sums() {

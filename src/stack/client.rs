@@ -1,14 +1,16 @@
 //! Other people's command-line clients (mvn, pip, docker): run to their end, line by line, ended with us.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::child::kill_group;
-use super::{Progress, StackError};
+use super::{Download, Progress, StackError};
 
 /// Longest time one client may take. Whatever it fetches comes in by then, or never.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -49,16 +51,7 @@ pub(super) fn watch(
         Voice::Stdout => child.stdout.take().map(|pipe| Box::new(pipe) as _),
         Voice::Stderr => child.stderr.take().map(|pipe| Box::new(pipe) as _),
     };
-    let reader = std::thread::spawn(move || {
-        for text in pipe
-            .into_iter()
-            .flat_map(|pipe| BufReader::new(pipe).lines().map_while(Result::ok))
-        {
-            if lines.send(text).is_err() {
-                break;
-            }
-        }
-    });
+    let reader = std::thread::spawn(move || pipe.map(|pipe| pass_on(pipe, &lines)));
     let status = loop {
         if let Ok(text) = said.recv_timeout(Duration::from_millis(50)) {
             line(&text);
@@ -88,23 +81,70 @@ pub(super) fn watch(
     Ok(status.success())
 }
 
-/// Blocking work in a thread of its own. What it tells is shown as the details of a step.
+/// Hands on what comes out of a pipe, line by line. What ends in a carriage return is a line too: bars are drawn so.
+fn pass_on(pipe: impl Read, lines: &SyncSender<String>) {
+    let mut line = Vec::new();
+    let end = std::iter::once(b'\n');
+    let bytes = BufReader::new(pipe).bytes().map_while(Result::ok);
+    for byte in bytes.chain(end) {
+        if !matches!(byte, b'\n' | b'\r') {
+            line.push(byte);
+            continue;
+        }
+        let text = String::from_utf8_lossy(&line).into_owned();
+        line.clear();
+        if !text.is_empty() && lines.send(text).is_err() {
+            return;
+        }
+    }
+}
+
+/// What blocking work has to say.
+#[derive(Debug, PartialEq)]
+pub(super) enum News {
+    /// A detail of its step.
+    Detail(String),
+    /// How far its download is.
+    Download(Download),
+}
+
+/// Where blocking work says how it goes on. What finds the queue full is not worth waiting for.
+pub(super) struct Teller(mpsc::Sender<News>);
+
+impl Teller {
+    pub(super) fn new() -> (Self, mpsc::Receiver<News>) {
+        let (sender, news) = mpsc::channel(16);
+        (Self(sender), news)
+    }
+
+    /// A detail of the step.
+    pub(super) fn say(&self, detail: &str) {
+        // Nobody may listen any more.
+        let _ = self.0.try_send(News::Detail(detail.to_owned()));
+    }
+
+    /// How far the download is.
+    pub(super) fn download(&self, download: Download) {
+        // The same.
+        let _ = self.0.try_send(News::Download(download));
+    }
+}
+
+/// Blocking work in a thread of its own. What it tells is shown with its step.
 pub(super) async fn in_background<T: Send + 'static>(
     progress: &dyn Progress,
     step: &'static str,
-    work: impl FnOnce(&(dyn Fn(&str) + Sync)) -> Result<T, StackError> + Send + 'static,
+    work: impl FnOnce(&Teller) -> Result<T, StackError> + Send + 'static,
 ) -> Result<T, StackError> {
-    let (sender, mut details) = tokio::sync::mpsc::channel::<String>(16);
-    let work = tokio::task::spawn_blocking(move || {
-        work(&|detail| {
-            // A detail that finds the queue full is not worth waiting for.
-            let _ = sender.try_send(detail.to_owned());
-        })
-    });
+    let (teller, mut news) = Teller::new();
+    let work = tokio::task::spawn_blocking(move || work(&teller));
     tokio::pin!(work);
     loop {
         tokio::select! {
-            Some(detail) = details.recv() => progress.update(step, &detail),
+            Some(news) = news.recv() => match news {
+                News::Detail(detail) => progress.update(step, &detail),
+                News::Download(download) => progress.download(step, &download),
+            },
             done = &mut work => {
                 return done.map_err(|e| StackError::Artifact {
                     artifact: step.to_owned(),
@@ -112,5 +152,29 @@ pub(super) async fn in_background<T: Send + 'static>(
                 })?;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_that_is_drawn_over_itself_comes_as_lines() {
+        let (lines, said) = std::sync::mpsc::sync_channel(8);
+        pass_on(
+            &b"Downloading\nProgress: 1\rProgress: 2\r\nDone\n\nat last"[..],
+            &lines,
+        );
+        drop(lines);
+        let said: Vec<String> = said.into_iter().collect();
+        let expected = [
+            "Downloading",
+            "Progress: 1",
+            "Progress: 2",
+            "Done",
+            "at last",
+        ];
+        assert_eq!(said, expected);
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::artifacts;
 use super::cache::{Cache, write_private};
-use super::client::{Voice, in_background, watch};
+use super::client::{Teller, Voice, in_background, watch};
 use super::instance::Instance;
 use super::local::{Ports, READY_LIMIT, endpoints, password};
 use super::{Progress, StackError, servers};
@@ -74,7 +74,7 @@ impl ComposeStack {
             .env("MONGODB_PASSWORD", &store_password)
             .env("DEBEZIUM_PLUGINS", plugins);
         run(up, progress, cancel).await?;
-        until_ready(&endpoints, cancel).await?;
+        until_ready(&endpoints, progress, cancel).await?;
         progress.end(STEP, &format!("project {}", project.name));
         Ok(Self {
             endpoints,
@@ -175,13 +175,13 @@ async fn run(
     cancel: &CancellationToken,
 ) -> Result<(), StackError> {
     let stop = cancel.clone();
-    let work = move |tell: &(dyn Fn(&str) + Sync)| {
+    let work = move |teller: &Teller| {
         let mut said = Vec::new();
         let done = watch(command, Voice::Stderr, missing, &stop, |line| {
             let line = line.trim();
             if !line.is_empty() {
                 said.push(line.to_owned());
-                tell(line);
+                teller.say(line);
             }
         })?;
         if done {
@@ -194,7 +194,11 @@ async fn run(
 }
 
 /// As docker sees them the containers are well; as we see them they have to answer, each as what it is.
-async fn until_ready(endpoints: &Endpoints, cancel: &CancellationToken) -> Result<(), StackError> {
+async fn until_ready(
+    endpoints: &Endpoints,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<(), StackError> {
     let began = Instant::now();
     loop {
         let answers = tokio::select! {
@@ -207,6 +211,7 @@ async fn until_ready(endpoints: &Endpoints, cancel: &CancellationToken) -> Resul
         let Some((name, reason)) = silent else {
             return Ok(());
         };
+        progress.update(STEP, &format!("waiting for {name}"));
         if began.elapsed() > READY_LIMIT {
             return Err(StackError::Compose(format!(
                 "{name} was not ready within {} s: {reason}",

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::cache::{Cache, write_private};
 use super::local::{KEPT, LocalStack, Place};
 use super::supervision::ServerStatus;
-use super::{LocalOptions, Progress, StackError, child, instance, servers};
+use super::{LocalOptions, Progress, StackError, artifacts, child, instance, servers};
 use crate::config::{Endpoints, KafkaEndpoint, PostgresEndpoint, StoreEndpoint};
 
 /// What later commands read.
@@ -259,7 +259,7 @@ pub async fn keep(
     let folder = stack.folder().to_owned();
     let mut record = Record {
         since: jiff::Timestamp::now().to_string(),
-        kafka_version: super::artifacts::version::kafka().to_owned(),
+        kafka_version: artifacts::version::kafka().to_owned(),
         servers: stack.supervision.servers(),
         endpoints: EndpointsRecord::from(&stack.endpoints),
         given_up: None,
@@ -314,6 +314,9 @@ pub async fn up(
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<KeptStack, StackError> {
+    // Here, where it can be shown: of the supervisor there is a log alone.
+    servers::check_java(cancel).await?;
+    artifacts::provide(cache, progress, cancel).await?;
     let folder = cache.stacks().join(KEPT);
     super::cache::make_dir(&cache.stacks(), 0o755)?;
     let log_path = log_of(&folder);

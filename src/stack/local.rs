@@ -5,6 +5,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -137,6 +138,27 @@ pub(super) struct Plan<'a> {
     pub(super) options: &'a LocalOptions,
     pub(super) cancel: &'a CancellationToken,
     pub(super) progress: &'a dyn Progress,
+    /// Servers that are not ready yet.
+    pub(super) waiting: Mutex<Vec<&'static str>>,
+}
+
+/// A local stack's servers, in the pipeline's order.
+const SERVERS: [&str; 4] = [POSTGRES, KAFKA, CONNECT, STORE];
+pub(super) const POSTGRES: &str = "PostgreSQL";
+pub(super) const KAFKA: &str = "Kafka";
+pub(super) const CONNECT: &str = "Kafka Connect";
+pub(super) const STORE: &str = "the document store";
+
+impl Plan<'_> {
+    /// Says which servers are waited for still.
+    pub(super) fn is_ready(&self, server: &str) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|name| *name != server);
+        if !waiting.is_empty() {
+            let detail = format!("{server} is ready; waiting for {}", waiting.join(", "));
+            self.progress.update("servers", &detail);
+        }
+    }
 }
 
 impl LocalStack {
@@ -192,8 +214,10 @@ impl LocalStack {
             options,
             cancel,
             progress,
+            waiting: Mutex::new(SERVERS.to_vec()),
         };
         progress.begin("servers");
+        progress.update("servers", &format!("waiting for {}", SERVERS.join(", ")));
         // At once where they do not need each other; Connect needs the broker. In this task and no other: see `Child::start`.
         let (postgres, (kafka, connect), store) = tokio::join!(
             servers::postgres(&plan),

@@ -6,6 +6,7 @@ mod cache;
 mod child;
 mod client;
 mod compose;
+mod download;
 mod error;
 mod inspect;
 mod instance;
@@ -25,6 +26,7 @@ use local::{LocalStack, Place};
 
 pub use artifacts::{fetch, fetch_debezium};
 pub use cache::Cache;
+pub use download::Download;
 pub use error::StackError;
 pub use inspect::{Part, Standing, inspect};
 pub use kept::{KeptStack, keep, up};
@@ -37,6 +39,8 @@ pub trait Progress: Send + Sync {
     fn begin(&self, step: &str);
     /// It goes on.
     fn update(&self, step: &str, detail: &str);
+    /// It fetches something, and is so far.
+    fn download(&self, step: &str, download: &Download);
     /// It is done.
     fn end(&self, step: &str, detail: &str);
 }

@@ -15,7 +15,7 @@ use super::StackError;
 use super::artifacts::{APT, StoreProgram, version};
 use super::cache::{NOBODY, is_root, make_dir, write_private};
 use super::child::{Child, as_its_user, tail};
-use super::local::{Plan, configure, spec, until_ready};
+use super::local::{CONNECT, KAFKA, POSTGRES, Plan, STORE, configure, spec, until_ready};
 use crate::config::{Endpoints, PostgresEndpoint};
 use crate::debezium::ConnectClient;
 
@@ -231,7 +231,7 @@ pub(super) async fn postgres(plan: &Plan<'_>) -> Result<Child, StackError> {
         postgres_ready(&plan.endpoints.postgres)
     })
     .await?;
-    plan.progress.update("servers", "PostgreSQL is ready");
+    plan.is_ready(POSTGRES);
     Ok(child)
 }
 
@@ -325,7 +325,7 @@ pub(super) async fn kafka(plan: &Plan<'_>) -> Result<Child, StackError> {
     );
     let mut child = Child::start(server)?;
     until_ready(&mut child, plan.cancel, || kafka_ready(plan.endpoints)).await?;
-    plan.progress.update("servers", "Kafka is ready");
+    plan.is_ready(KAFKA);
     Ok(child)
 }
 
@@ -381,7 +381,7 @@ pub(super) async fn connect(plan: &Plan<'_>) -> Result<Child, StackError> {
         args,
     ))?;
     until_ready(&mut child, plan.cancel, || connect_ready(plan.endpoints)).await?;
-    plan.progress.update("servers", "Kafka Connect is ready");
+    plan.is_ready(CONNECT);
     Ok(child)
 }
 
@@ -398,8 +398,7 @@ pub(super) async fn store(plan: &Plan<'_>, password: &str) -> Result<Child, Stac
         StoreProgram::Secantus(program) => secantus(plan, program, password).await?,
         StoreProgram::Mongod(program) => mongod(plan, program, password).await?,
     };
-    plan.progress
-        .update("servers", "the document store is ready");
+    plan.is_ready(STORE);
     Ok(child)
 }
 

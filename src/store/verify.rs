@@ -21,6 +21,8 @@ use crate::event::EventId;
 
 /// Ids and documents listed of each kind of finding; all are counted.
 const MOST_LISTED: usize = 20;
+/// Whoever waits hears of it every so many.
+const TELL_EVERY: u64 = 1_000;
 /// Documents a round trip to the store.
 const BATCH: u32 = 1_000;
 /// Longest wait for the next row or document. A first one may need a sort of everything.
@@ -116,7 +118,7 @@ pub enum VerifyError {
 /// Compares every row in scope with its document, and the other way round.
 ///
 /// `pg` is busy with nothing else until the end. Rows inserted meanwhile are not seen, documents written meanwhile may
-/// be: verify when the pipeline has come to rest.
+/// be: verify when the pipeline has come to rest. `compared` hears now and then how many were looked at.
 ///
 /// # Errors
 /// [`VerifyError`].
@@ -124,6 +126,7 @@ pub async fn verify(
     pg: &Client,
     store: &MongoStore,
     scope: Scope,
+    compared: &(dyn Fn(u64) + Sync),
     cancel: CancellationToken,
 ) -> Result<Verification, VerifyError> {
     let mut rows = Rows::open(pg, &scope, &cancel).await?;
@@ -159,6 +162,9 @@ pub async fn verify(
             }
         }
         tally.foreign(documents.take_foreign());
+        if tally.all().is_multiple_of(TELL_EVERY) {
+            compared(tally.all());
+        }
     }
 }
 
@@ -365,6 +371,11 @@ struct Tally {
 }
 
 impl Tally {
+    /// How many events were looked at.
+    fn all(&self) -> u64 {
+        self.same + self.missing + self.extra + self.differing
+    }
+
     fn missing(&mut self, id: EventId) {
         self.missing += 1;
         if self.first_missing.len() < MOST_LISTED {

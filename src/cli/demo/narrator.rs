@@ -12,7 +12,7 @@ use crate::event::EventType;
 use crate::live::{Figures, Phase};
 use crate::load::Pace;
 use crate::pipeline::{LoadState, RunProgress};
-use crate::stack::{Progress, Stack};
+use crate::stack::{Download, Progress, Stack};
 use crate::timeline::{Hop, Nanos, Stamp};
 
 /// Listens to an act's run, and passes on what it hears.
@@ -152,6 +152,10 @@ impl Progress for Narrator<'_> {
 
     fn update(&self, step: &str, detail: &str) {
         self.watched.update(step, detail);
+    }
+
+    fn download(&self, step: &str, download: &Download) {
+        self.watched.download(step, download);
     }
 
     fn end(&self, step: &str, detail: &str) {

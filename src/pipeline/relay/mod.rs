@@ -4,7 +4,7 @@
 mod lines;
 mod records;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -48,6 +48,9 @@ pub struct RelayRequest {
     pub max: Option<u64>,
 }
 
+/// The step that tells how far a capture is; its caller begins it where that is to be seen.
+pub const CAPTURE_STEP: &str = "capture";
+
 /// Captures until there is a reason to stop: the request's, the user's, or that nobody reads the lines any more.
 ///
 /// # Errors
@@ -77,10 +80,6 @@ pub async fn relay(
         max: request.max,
         shared: Arc::clone(&shared),
     };
-    let step = "capture";
-    if std::io::stderr().is_terminal() {
-        progress.begin(step);
-    }
     let spawned = Reader::spawn(request.reader, clock, move |event| handler.event(event));
     let reader = tokio::select! {
         () = cancel.cancelled() => return Err(Failure::interrupted()),
@@ -96,7 +95,7 @@ pub async fn relay(
                 let changes = shared.changes.load(Ordering::Relaxed);
                 let rate = rate(changes - shown.1, shown.0.elapsed());
                 shown = (Instant::now(), changes);
-                progress.update(step, &shared.describe(changes, rate, &clock));
+                progress.update(CAPTURE_STEP, &shared.describe(changes, rate, &clock));
             }
         }
     }

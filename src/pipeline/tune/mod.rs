@@ -423,6 +423,8 @@ impl Tuning<'_> {
             results,
             path: Some(CapturePath::Debezium.to_string()),
         };
+        let step = "comparison";
+        self.progress.begin(step);
         let comparison = compare_results(&ComparisonRequest {
             baseline: side(stock),
             candidate: side(recommended),
@@ -431,6 +433,8 @@ impl Tuning<'_> {
             run_noise: crate::report::RUN_NOISE,
         })
         .map_err(Failure::usage)?;
+        self.progress
+            .end(step, "what was recommended with the defaults");
         self.report.head_to_head = Some(HeadToHead {
             rounds: duels,
             cpu_s_per_million: cpu.map(|(stock, recommended)| [stock, recommended]),

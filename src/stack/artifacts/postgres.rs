@@ -6,17 +6,19 @@ use super::jars::sums;
 use super::{remove, version};
 use crate::stack::StackError;
 use crate::stack::cache::Cache;
+use crate::stack::client::Teller;
 
 pub(super) fn postgres_folder(cache: &Cache) -> PathBuf {
     cache.path(&format!("postgresql-{}", version::postgres()))
 }
 
 /// Unpacks PostgreSQL once. Called with the artifacts' lock held.
-pub(super) fn unpack_postgres(cache: &Cache) -> Result<(), StackError> {
+pub(super) fn unpack_postgres(cache: &Cache, teller: &Teller) -> Result<(), StackError> {
     let folder = postgres_folder(cache);
     if folder.join("bin/postgres").exists() {
         return Ok(());
     }
+    teller.say("unpacking PostgreSQL");
     let fresh = cache.path(".unpack-postgresql");
     remove(&fresh)?;
     let sums = sums("postgres")?;

@@ -6,10 +6,12 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::jars::size_of;
 use super::{APT, REQUIREMENTS, on_path, remove, version};
 use crate::stack::StackError;
 use crate::stack::cache::Cache;
 use crate::stack::client::{Voice, watch};
+use crate::stack::download::Downloads;
 
 /// The document store's program.
 #[derive(Debug, Clone)]
@@ -22,6 +24,10 @@ pub(in crate::stack) enum StoreProgram {
 
 /// SecantusDB's program in its venv.
 const SECANTUS: &str = "bin/secantusd-py";
+/// Its share of the download.
+const PART: &str = "document store";
+/// What its packages come to, bytes; a little more or less, by platform and Python.
+const LIKELY_BYTES: u64 = 25_000_000;
 /// Made last in a venv.
 const WHOLE: &str = ".whole";
 
@@ -48,7 +54,7 @@ pub(in crate::stack) fn store_at_hand(cache: &Cache) -> Option<StoreProgram> {
 /// A `mongod` on PATH; else SecantusDB in a venv.
 pub(super) fn provide_store(
     cache: &Cache,
-    tell: &dyn Fn(&str),
+    downloads: &Downloads<'_>,
     stop: &CancellationToken,
 ) -> Result<StoreProgram, StackError> {
     if let Some(store) = store_at_hand(cache) {
@@ -56,7 +62,7 @@ pub(super) fn provide_store(
     }
     let venv = venv_of(cache);
     let program = venv.join(SECANTUS);
-    tell("document store: SecantusDB");
+    downloads.expect(PART, LIKELY_BYTES);
     remove(&venv)?;
     let missing = || StackError::MissingPrerequisite {
         what: "Python 3.11 or later with venv".to_owned(),
@@ -84,12 +90,11 @@ pub(super) fn provide_store(
         ])
         .arg(&list);
     let mut last = String::new();
+    let mut fetched = 0;
     let installed = watch(install, Voice::Stdout, missing, stop, |line| {
-        if let Some(package) = line.strip_prefix("Collecting ") {
-            tell(&format!(
-                "document store: {}",
-                package.split_whitespace().next().unwrap_or(package)
-            ));
+        if let Some(bytes) = fetched_bytes(line) {
+            fetched += bytes;
+            downloads.reached(PART, fetched);
         }
         line.clone_into(&mut last);
     })?;
@@ -100,7 +105,33 @@ pub(super) fn provide_store(
             reason: format!("could not install SecantusDB: {last}"),
         });
     }
+    downloads.whole(PART);
     let whole = venv.join(WHOLE);
     std::fs::write(&whole, "").map_err(StackError::io("write", &whole))?;
     Ok(StoreProgram::Secantus(program))
+}
+
+/// The size of a package that pip has fetched, of the bar that it ends with: "━━━━ 16.9/16.9 MB 43.2 MB/s eta 0:00:00".
+fn fetched_bytes(line: &str) -> Option<u64> {
+    let (_, figures) = line.rsplit_once('━')?;
+    let (figures, _) = figures.trim_start().split_once("B ")?;
+    size_of(&format!("{figures}B"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pip_says_what_it_has_fetched() {
+        let bar = "     ━━━━━━━━━━━━━ 16.9/16.9 MB 43.2 MB/s eta 0:00:00";
+        assert_eq!(fetched_bytes(bar), Some(16_900_000));
+        let colours = "   ━━━━━━━━ 360.5/360.5 kB 5.6 MB/s 0:00:00";
+        assert_eq!(fetched_bytes(colours), Some(360_500));
+        assert_eq!(fetched_bytes("Collecting numpy==2.4.6"), None);
+        assert_eq!(
+            fetched_bytes("  Downloading numpy-2.4.6.whl (16.9 MB)"),
+            None
+        );
+    }
 }
