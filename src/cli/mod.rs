@@ -22,6 +22,7 @@ mod progress;
 mod report;
 mod results_args;
 mod run;
+mod screen_args;
 mod setup;
 mod shell;
 mod stack;

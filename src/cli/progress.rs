@@ -27,8 +27,16 @@ pub(super) struct LineOf<'a>(pub(super) &'a Snapshot);
 
 impl fmt::Display for LineOf<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Snapshot { step, figures, .. } = self.0;
+        let Snapshot {
+            part,
+            step,
+            figures,
+            ..
+        } = self.0;
         let load = &figures.load;
+        if let Some(part) = part {
+            write!(f, "{part}  ")?;
+        }
         if figures.paths.is_empty() {
             return write!(f, "{}", if step.is_empty() { "set-up" } else { step });
         }
@@ -238,7 +246,9 @@ impl Progress for Terminal {
         };
         known.draw_as(false);
         known.bar.set_message(detail.to_owned());
-        known.say(step, self.0.live, detail);
+        if !detail.is_empty() {
+            known.say(step, self.0.live, detail);
+        }
     }
 
     fn download(&self, step: &str, download: &Download) {

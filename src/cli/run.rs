@@ -15,14 +15,15 @@ use super::objective_args::ObjectiveArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::results_args::{ResultsArgs, without_result};
+use super::screen_args::ScreenArgs;
 use super::traces_args::TracesArgs;
-use super::watched::Watched;
+use super::watched::{Watched, stack_of};
 use crate::config::Settings;
 use crate::pipeline::{
     Endpoint, Failure, Metrics, RunRequest, exit, keep_report, run as run_pipeline,
 };
 use crate::report::{PathReport, Report, Verdict, page, render, write_whole};
-use crate::stack::{Progress, StackKind};
+use crate::stack::Progress;
 
 /// Events a second to exceed, where nothing else is asked.
 const MIN_THROUGHPUT: f64 = 100.0;
@@ -65,9 +66,8 @@ pub(super) struct Args {
     /// Let our reader look on beside Debezium, or not, to see what that costs
     #[arg(long, value_name = "ON|OFF", default_value = "on", value_parser = on_or_off, hide = true, action = clap::ArgAction::Set)]
     observer: bool,
-    /// No dashboard: progress bars alone
-    #[arg(long)]
-    no_tui: bool,
+    #[command(flatten)]
+    screen: ScreenArgs,
     /// Print the report as JSON, and nothing else, to stdout
     #[arg(long)]
     json: bool,
@@ -99,10 +99,7 @@ pub(super) async fn run(
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
     // Before anything is made.
-    let stack = match settings.endpoints()? {
-        Some(_) => StackKind::External,
-        None => settings.stack,
-    };
+    let stack = stack_of(&settings)?;
     let (id, folder) = args.results.begin()?;
     let paths = args.capture.paths();
     let (metrics, endpoint) = match args.metrics_listen {
@@ -120,9 +117,9 @@ pub(super) async fn run(
     let (traces, exporter) = tracing.unzip();
     let watched = Watched::begin(
         progress,
-        (&id, stack, args.load.rate()),
+        (&id, stack, Some(args.load.rate())),
         &folder,
-        !args.no_tui,
+        args.screen.wants_screen(),
     );
     // A load by name may be slower than that by intention.
     let is_named = args.load.is_named();

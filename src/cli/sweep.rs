@@ -12,10 +12,12 @@ use super::objective_args::ObjectiveArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::results_args::{ResultsArgs, without_result};
+use super::screen_args::ScreenArgs;
+use super::watched::{Watched, stack_of};
 use crate::config::Settings;
 use crate::load::{Limit, Rate};
 use crate::pipeline::{Failure, RunRequest, SweepRequest, exit, sweep};
-use crate::report::{render_sweep, sweep_page};
+use crate::report::{SweepReport, render_sweep, sweep_page};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -49,6 +51,8 @@ pub(super) struct Args {
     objectives: ObjectiveArgs,
     #[command(flatten)]
     results: ResultsArgs,
+    #[command(flatten)]
+    screen: ScreenArgs,
     /// Print the sweep as JSON, and nothing else, to stdout
     #[arg(long)]
     json: bool,
@@ -68,12 +72,14 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    settings.endpoints()?;
+    let stack = stack_of(&settings)?;
     let (id, folder) = args.results.begin()?;
     let rates = ascending(args.rates);
+    let about = (&id, stack, None);
+    let watched = Watched::begin(progress, about, &folder, args.screen.wants_screen());
     let request = SweepRequest {
         step: RunRequest {
-            id,
+            id: id.clone(),
             settings,
             limit: match (args.events, args.duration) {
                 (Some(events), _) => Limit::Events(events),
@@ -98,7 +104,10 @@ pub(super) async fn run(
         },
         rates,
     };
-    let outcome = sweep(&request, progress, &cancel).await;
+    let outcome = sweep(&request, &watched, &cancel).await;
+    let is_good =
+        |(report, failure): &(SweepReport, Option<Failure>)| failure.is_none() && report.is_clean();
+    watched.series_over(outcome.as_ref().is_ok_and(is_good));
     progress.clear();
     let (report, failure) = outcome.map_err(|failure| without_result(&folder, failure))?;
     let json = serde_json::to_string_pretty(&report).map_err(Failure::usage)?;

@@ -9,6 +9,8 @@ use super::load_args::InserterArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::results_args::{ResultsArgs, without_result};
+use super::screen_args::ScreenArgs;
+use super::watched::{Watched, stack_of};
 use crate::analysis::Targets;
 use crate::config::Settings;
 use crate::load::{Limit, Rate};
@@ -52,6 +54,8 @@ pub(super) struct Args {
     drain_timeout: u64,
     #[command(flatten)]
     results: ResultsArgs,
+    #[command(flatten)]
+    screen: ScreenArgs,
     /// Print the result as JSON, and nothing else, to stdout
     #[arg(long)]
     json: bool,
@@ -63,11 +67,13 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    settings.endpoints()?;
+    let stack = stack_of(&settings)?;
     let (id, folder) = args.results.begin()?;
+    let about = (&id, stack, None);
+    let watched = Watched::begin(progress, about, &folder, args.screen.wants_screen());
     let request = TuneRequest {
         run: RunRequest {
-            id,
+            id: id.clone(),
             settings,
             limit: Limit::Events(args.events),
             rate: args.rate,
@@ -94,7 +100,8 @@ pub(super) async fn run(
         prefer: args.prefer,
         weaker: args.weaker_acks,
     };
-    let outcome = tune(&request, progress, &cancel).await;
+    let outcome = tune(&request, &watched, &cancel).await;
+    watched.series_over(outcome.as_ref().is_ok_and(|(_, failure)| failure.is_none()));
     progress.clear();
     let (report, failure) = outcome.map_err(|failure| without_result(&folder, failure))?;
     let json = serde_json::to_string_pretty(&report).map_err(Failure::usage)?;

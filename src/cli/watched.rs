@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::progress::Terminal;
-use crate::config::RunId;
+use crate::config::{RunId, Settings};
 use crate::dashboard::{self, Reins, Screen};
 use crate::live::{Board, Figures, Phase, Post};
 use crate::load::{Pace, Rate};
@@ -14,11 +14,20 @@ use crate::stack::{Download, Progress, StackKind};
 /// Cells of a download's bar.
 const BAR: usize = 20;
 
-/// Who watches a run.
+/// Where a command's servers will come from.
+pub(super) fn stack_of(settings: &Settings) -> Result<StackKind, Failure> {
+    Ok(match settings.endpoints()? {
+        Some(_) => StackKind::External,
+        None => settings.stack,
+    })
+}
+
+/// Who watches a run, or a series of them.
 pub(super) struct Watched<'a> {
     terminal: &'a Terminal,
     board: Arc<Board>,
-    pace: Pace,
+    /// By which the load is steered; `None` where the command itself chooses the rates.
+    pace: Option<Pace>,
     screen: Option<Screen>,
     post: Option<Post>,
 }
@@ -27,7 +36,7 @@ impl<'a> Watched<'a> {
     /// Begins to watch; on a dashboard where one is wanted and there is a terminal for it.
     pub(super) fn begin(
         terminal: &'a Terminal,
-        (id, stack, rate): (&RunId, StackKind, Rate),
+        (id, stack, rate): (&RunId, StackKind, Option<Rate>),
         folder: &ResultFolder,
         wants_screen: bool,
     ) -> Self {
@@ -38,7 +47,7 @@ impl<'a> Watched<'a> {
         ));
         let heard = Arc::clone(&board);
         terminal.tell(move |line| heard.say(line));
-        let pace = Pace::from(rate);
+        let pace = rate.map(Pace::from);
         let post = Post::start(Arc::clone(&board), folder.clone());
         let post = post.inspect_err(|error| tracing::warn!(%error, "monitor cannot follow"));
         let mut watched = Self {
@@ -57,7 +66,7 @@ impl<'a> Watched<'a> {
     fn open(&mut self) {
         let shown = Arc::clone(&self.board);
         let reins = Reins {
-            pace: Some(self.pace.clone()),
+            pace: self.pace.clone(),
             quit: Box::new(interrupt),
         };
         self.terminal.hold();
@@ -73,8 +82,8 @@ impl<'a> Watched<'a> {
     }
 
     /// The run has ended: the terminal is as it was, and what was said meanwhile stands there.
-    pub(super) fn over(mut self, outcome: Result<&Report, &Failure>) {
-        self.board.over(|figures| match outcome {
+    pub(super) fn over(self, outcome: Result<&Report, &Failure>) {
+        self.end(|figures| match outcome {
             Ok(report) => {
                 figures.objectives.clone_from(&report.objectives);
                 figures.phase = match report.verdict {
@@ -84,6 +93,21 @@ impl<'a> Watched<'a> {
             }
             Err(_) => figures.phase = Phase::Failed,
         });
+    }
+
+    /// The same of a series of runs.
+    pub(super) fn series_over(self, is_good: bool) {
+        self.end(|figures| {
+            figures.phase = if is_good {
+                Phase::Passed
+            } else {
+                Phase::Failed
+            };
+        });
+    }
+
+    fn end(mut self, change: impl FnOnce(&mut Figures)) {
+        self.board.over(change);
         self.post = None;
         self.give_back();
     }
@@ -126,7 +150,7 @@ impl Progress for Watched<'_> {
     }
 
     fn end(&self, step: &str, detail: &str) {
-        self.board.step_over();
+        self.board.step_over(step);
         self.terminal.end(step, detail);
     }
 }
@@ -144,7 +168,11 @@ impl RunProgress for Watched<'_> {
         self.board.put(figures);
     }
 
+    fn is_a_run(&self, step: &str) {
+        self.board.at_part(step);
+    }
+
     fn pace(&self) -> Option<Pace> {
-        Some(self.pace.clone())
+        self.pace.clone()
     }
 }

@@ -195,9 +195,10 @@ impl Canvas<'_> {
             .collect();
         let badge = Span::styled(format!(" {word} "), theme.badge(style));
         let what = format!(" {}  ", snapshot.run);
-        let how = match paths.is_empty() {
-            true => format!("{} stack", snapshot.stack),
-            false => format!("{}, {} stack", paths.join(" + "), snapshot.stack),
+        let how = match (&snapshot.part, paths.is_empty()) {
+            (Some(part), _) => part.clone(),
+            (None, true) => format!("{} stack", snapshot.stack),
+            (None, false) => format!("{}, {} stack", paths.join(" + "), snapshot.stack),
         };
         let up = format!("up {} ", figures::time(snapshot.uptime_s));
         let used = badge.width() + 1 + what.len() + how.chars().count() + up.len();

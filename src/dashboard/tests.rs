@@ -38,6 +38,7 @@ fn running(paths: &[CapturePath]) -> Snapshot {
         stack: "local".to_owned(),
         at: jiff::Timestamp::UNIX_EPOCH,
         uptime_s: 41.2,
+        part: None,
         step: String::new(),
         said: vec![
             "✓ servers PostgreSQL 18.3, Kafka 4.3.0, Connect, SecantusDB (9.1 s)".to_owned(),
@@ -328,6 +329,13 @@ fn one_path_being_ended_80x24() {
     snapshot.figures.load.is_paused = true;
     snapshot.step = "stopping servers".to_owned();
     insta::assert_snapshot!(screen(&snapshot, &STEERING, SMALL));
+}
+
+#[test]
+fn one_run_of_several_80x24() {
+    let mut snapshot = running(ONE);
+    snapshot.part = Some("step 3 of 10: debezium at 1000/s".to_owned());
+    insta::assert_snapshot!(screen(&snapshot, &View::default(), SMALL));
 }
 
 #[test]

@@ -40,6 +40,17 @@ impl State {
         }
     }
 
+    fn go_on(&mut self, step: &str, detail: &str) {
+        if step == "verification" {
+            self.snapshot.figures.phase = Phase::Verification;
+        }
+        self.enter(step);
+        self.snapshot.step = match detail {
+            "" => step.to_owned(),
+            detail => format!("{step}: {detail}"),
+        };
+    }
+
     fn leave(&mut self) {
         self.step = None;
         self.snapshot.step.clear();
@@ -59,6 +70,7 @@ impl Board {
                     stack: stack.to_owned(),
                     at: jiff::Timestamp::now(),
                     uptime_s: 0.0,
+                    part: None,
                     step: String::new(),
                     said: Vec::new(),
                     figures,
@@ -71,19 +83,30 @@ impl Board {
     /// A step begins, or goes on.
     pub fn at_step(&self, step: &str, detail: &str) {
         let mut state = self.lock();
-        if step == "verification" {
-            state.snapshot.figures.phase = Phase::Verification;
+        if state.snapshot.part.as_deref() != Some(step) {
+            state.go_on(step, detail);
+        } else if detail.is_empty() {
+            state.leave();
+        } else {
+            // The run's own step.
+            let (step, detail) = detail.split_once(": ").unwrap_or((detail, ""));
+            state.go_on(step, detail);
         }
-        state.enter(step);
-        state.snapshot.step = match detail {
-            "" => step.to_owned(),
-            detail => format!("{step}: {detail}"),
-        };
+    }
+
+    /// A step begins that is a run, one of several: its details are steps of that, and the figures its own.
+    pub fn at_part(&self, step: &str) {
+        let mut state = self.lock();
+        state.leave();
+        state.snapshot.part = Some(step.to_owned());
+        state.snapshot.figures = Figures::default();
     }
 
     /// A step is done.
-    pub fn step_over(&self) {
-        self.lock().leave();
+    pub fn step_over(&self, step: &str) {
+        let mut state = self.lock();
+        state.leave();
+        state.snapshot.part.take_if(|part| part == step);
     }
 
     /// Something for people to read.
@@ -132,7 +155,7 @@ mod tests {
         let board = Board::new("r", "local", Figures::default());
         board.at_step("set-up", "connector");
         assert_eq!(board.snapshot().step, "set-up: connector");
-        board.step_over();
+        board.step_over("set-up");
         (0..LINES).for_each(|n| board.say(&n.to_string()));
         let snapshot = board.snapshot();
         assert_eq!((snapshot.step.as_str(), snapshot.said.len()), ("", LINES));
@@ -140,6 +163,31 @@ mod tests {
         assert_eq!(snapshot.said[0], "0");
         board.at_step("verification", "");
         assert_eq!(board.snapshot().figures.phase, Phase::Verification);
+    }
+
+    #[test]
+    fn the_steps_of_one_run_of_several_are_its_own() {
+        let board = Board::new("r", "local", Figures::default());
+        let name = "step 2 of 8: wal at 100/s";
+        let shown = |board: &Board| {
+            let snapshot = board.snapshot();
+            (snapshot.part.unwrap_or_default(), snapshot.step)
+        };
+        board.at_step(name, "");
+        board.at_part(name);
+        assert_eq!(shown(&board), (name.to_owned(), String::new()));
+        board.at_step(name, "set-up: connector");
+        assert_eq!(shown(&board).1, "set-up: connector");
+        board.at_step(name, "");
+        assert_eq!(shown(&board), (name.to_owned(), String::new()));
+        board.at_step(name, "verification");
+        assert_eq!(board.snapshot().figures.phase, Phase::Verification);
+        board.step_over("another");
+        assert_eq!(shown(&board).0, name);
+        board.step_over(name);
+        assert_eq!(shown(&board), (String::new(), String::new()));
+        board.at_part(name);
+        assert_eq!(board.snapshot().figures, Figures::default());
     }
 
     #[test]

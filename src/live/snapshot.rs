@@ -22,6 +22,9 @@ pub struct Snapshot {
     pub at: jiff::Timestamp,
     /// Since the run began, seconds.
     pub uptime_s: f64,
+    /// Where several runs are made: which of them is under way, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// The step that it is at, in words; empty between steps.
     pub step: String,
     /// What was said so far: steps that ended, warnings. The last few, newest last.

@@ -99,6 +99,9 @@ pub trait RunProgress: Progress {
     /// The run as it stands, several times a second while events are under way.
     fn figures(&self, _: Figures) {}
 
+    /// The step that has begun is a run, one of several; what it says of itself comes as details of this step.
+    fn is_a_run(&self, _: &str) {}
+
     /// By what whoever watches steers the load, where he may.
     fn pace(&self) -> Option<Pace> {
         None

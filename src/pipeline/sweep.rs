@@ -138,12 +138,8 @@ async fn climb(
             Some(_) => format!("step {number} of {count}: {path} at {rate}/s"),
             None => format!("step {number} of {count}: {path} at its fastest"),
         };
-        progress.begin(&name);
         let run = request.run(rate, path)?;
-        let inner = Within {
-            outer: progress,
-            step: &name,
-        };
+        let inner = Within::enter(progress, &name);
         let made = run_on(&run, stack, &inner, cancel).await;
         let made = match made {
             Ok(made) => made,

@@ -31,11 +31,7 @@ pub(super) async fn warm(
         ..template.clone()
     };
     let step = "warming the servers up";
-    progress.begin(step);
-    let inner = Within {
-        outer: progress,
-        step,
-    };
+    let inner = Within::enter(progress, step);
     let outcome = run_on(&run, stack, &inner, cancel).await;
     // Its files tell nothing, whether or not they go.
     let _ = std::fs::remove_dir_all(run.folder.path());

@@ -1,12 +1,22 @@
 //! A run as one step of something larger: what it says of its own steps is a detail of that one.
 
 use super::{LoadState, RunProgress};
+use crate::live::Figures;
 use crate::stack::{Download, Progress};
 
 /// Passes on what a run says, beneath a step.
 pub(super) struct Within<'a> {
-    pub(super) outer: &'a dyn RunProgress,
-    pub(super) step: &'a str,
+    outer: &'a dyn RunProgress,
+    step: &'a str,
+}
+
+impl<'a> Within<'a> {
+    /// Begins the step.
+    pub(super) fn enter(outer: &'a dyn RunProgress, step: &'a str) -> Self {
+        outer.begin(step);
+        outer.is_a_run(step);
+        Self { outer, step }
+    }
 }
 
 impl Progress for Within<'_> {
@@ -22,7 +32,9 @@ impl Progress for Within<'_> {
         self.outer.download(self.step, download);
     }
 
-    fn end(&self, _: &str, _: &str) {}
+    fn end(&self, _: &str, _: &str) {
+        self.outer.update(self.step, "");
+    }
 }
 
 impl RunProgress for Within<'_> {
@@ -32,5 +44,9 @@ impl RunProgress for Within<'_> {
 
     fn load_over(&self) {
         self.outer.load_over();
+    }
+
+    fn figures(&self, figures: Figures) {
+        self.outer.figures(figures);
     }
 }

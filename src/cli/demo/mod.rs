@@ -14,6 +14,7 @@ use super::connector_args::ConnectorArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::results_args::{ResultsArgs, without_result};
+use super::screen_args::ScreenArgs;
 use super::watched::Watched;
 use crate::analysis::Targets;
 use crate::config::{RunId, Settings};
@@ -60,9 +61,8 @@ pub(super) struct Args {
     ours: ConnectorArgs,
     #[command(flatten)]
     results: ResultsArgs,
-    /// No dashboard: progress bars alone
-    #[arg(long)]
-    no_tui: bool,
+    #[command(flatten)]
+    screen: ScreenArgs,
     /// Print the report over all acts as JSON, and nothing else, to stdout
     #[arg(long)]
     json: bool,
@@ -212,9 +212,9 @@ impl Stage<'_> {
         };
         let watched = Watched::begin(
             self.terminal,
-            (&request.id, self.stack.kind(), act.rate),
+            (&request.id, self.stack.kind(), Some(act.rate)),
             &folder,
-            !self.args.no_tui && !act.is_detailed,
+            self.args.screen.wants_screen() && !act.is_detailed,
         );
         let narrator = Narrator::of(act, self.stack, &watched, self.terminal);
         let outcome = run_on(&request, self.stack, &narrator, self.cancel).await;

@@ -346,11 +346,7 @@ impl Tuning<'_> {
     ) -> Result<Stored, Failure> {
         let run = self.request.run(folder, configuration, events)?;
         let began = Instant::now();
-        self.progress.begin(step);
-        let inner = Within {
-            outer: self.progress,
-            step,
-        };
+        let inner = Within::enter(self.progress, step);
         let made = run_on(&run, self.stack, &inner, self.cancel).await;
         let made = made.inspect_err(|failure| {
             self.progress.end(step, &failure.to_string());
