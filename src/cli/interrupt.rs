@@ -27,6 +27,7 @@ pub(super) fn watch(terminal: &Terminal) -> CancellationToken {
                             // Children are ended by the kernel with us.
                             std::process::exit(130);
                         }
+                        super::logging::is_ending();
                         terminal.say("interrupted: cleaning up (once more to leave at once)");
                         token.cancel();
                     }

@@ -3,10 +3,12 @@
 //! Under load a log line an event would cost more than the event. So the level drops by itself: past [`BUSY`] lines in a
 //! second only warnings pass until the second is over, past [`FLOODED`] only errors. Errors always pass, and what was
 //! left out is counted and said.
+//!
+//! Once servers are being stopped, Kafka's client loses its broker as it must: that is for the log, and not for people.
 
 use std::fs::File;
 use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
@@ -73,6 +75,32 @@ impl<S: Subscriber> Filter<S> for LoadAware {
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         Some(self.ceiling)
+    }
+}
+
+/// Whether servers are being stopped, or the user has asked for the end.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
+/// From here on, what Kafka's client says of lost connections is for the log alone.
+pub(crate) fn is_ending() {
+    IS_ENDING.store(true, Ordering::Relaxed);
+}
+
+/// Kafka's client, in C and in Rust.
+const KAFKA_CLIENT: [&str; 2] = ["librdkafka", "rdkafka"];
+
+/// Lets Kafka's client speak as long as its broker is to be there.
+struct WhileServersStay(&'static AtomicBool);
+
+impl<S: Subscriber> Filter<S> for WhileServersStay {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    fn event_enabled(&self, event: &tracing::Event<'_>, _: &Context<'_, S>) -> bool {
+        let target = event.metadata().target();
+        let krate = target.split("::").next().unwrap_or(target);
+        !(KAFKA_CLIENT.contains(&krate) && self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -154,7 +182,11 @@ pub(crate) fn start(level: LevelFilter, terminal: impl Fn(&str) + Send + Sync + 
             file.with_filter(LoadAware::new(level, left_out))
                 .with_filter(ours_only(level)),
         )
-        .with(screen.with_filter(ours_only(level.min(LevelFilter::WARN))))
+        .with(
+            screen
+                .with_filter(WhileServersStay(&IS_ENDING))
+                .with_filter(ours_only(level.min(LevelFilter::WARN))),
+        )
         .try_init();
     if let Err(error) = registered {
         tracing::debug!(%error, "logging was set up already");
@@ -223,6 +255,45 @@ impl<F: Fn(&str)> Drop for ScreenWriter<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kafkas_client_is_not_heard_on_the_terminal_once_servers_are_stopped() {
+        static ENDING: AtomicBool = AtomicBool::new(false);
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let screen = {
+            let said = Arc::clone(&said);
+            move |line: &str| said.lock().unwrap().push(line.to_owned())
+        };
+        let screen = Arc::new(screen);
+        let layer = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .with_writer(move || ScreenWriter {
+                terminal: Arc::clone(&screen),
+                line: Vec::new(),
+            })
+            .with_filter(WhileServersStay(&ENDING));
+        let speak = || {
+            tracing::error!(target: "librdkafka", "connect failed");
+            tracing::error!(target: "rdkafka::client", "all brokers down");
+            tracing::error!(target: "cdc_bench::pipeline", "clean-up failed");
+        };
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            speak();
+            ENDING.store(true, Ordering::Relaxed);
+            speak();
+        });
+        assert_eq!(
+            *said.lock().unwrap(),
+            [
+                "ERROR connect failed",
+                "ERROR all brokers down",
+                "ERROR clean-up failed",
+                "ERROR clean-up failed"
+            ]
+        );
+    }
 
     #[test]
     fn the_level_drops_under_load_and_errors_always_pass() {

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
+use super::logging;
 use super::output::tell;
 use crate::live::Snapshot;
 use crate::pipeline::{LoadState, RunProgress};
-use crate::stack::{Download, Progress};
+use crate::stack::{Download, Progress, STOPPING};
 use crate::timeline::Nanos;
 
 /// Where there is no terminal, a line now and then.
@@ -216,6 +217,9 @@ fn waited(state: &ProgressState, to: &mut dyn fmt::Write) {
 impl Progress for Terminal {
     fn begin(&self, step: &str) {
         tracing::info!(step, "begins");
+        if step == STOPPING {
+            logging::is_ending();
+        }
         let now = Instant::now();
         let bar = if self.0.live && !self.is_held() {
             let bar = self.0.bars.add(

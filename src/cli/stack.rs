@@ -119,7 +119,7 @@ pub(super) async fn run(
         Action::Down => {
             match KeptStack::find(&cache) {
                 Some(kept) => {
-                    progress.begin("stopping servers");
+                    progress.begin(stack::STOPPING);
                     let down = tokio::task::spawn_blocking(move || kept.down()).await;
                     progress.clear();
                     down.map_err(Failure::server)??;

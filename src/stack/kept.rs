@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::cache::{Cache, write_private};
 use super::local::{KEPT, LocalStack, Place};
 use super::supervision::ServerStatus;
-use super::{LocalOptions, Progress, StackError, artifacts, child, instance, servers};
+use super::{LocalOptions, Progress, STOPPING, StackError, artifacts, child, instance, servers};
 use crate::config::{Endpoints, KafkaEndpoint, PostgresEndpoint, StoreEndpoint};
 
 /// What later commands read.
@@ -284,9 +284,9 @@ pub async fn keep(
             record.write(&folder)?;
         }
     }
-    progress.begin("stopping servers");
+    progress.begin(STOPPING);
     stack.stop();
-    progress.end("stopping servers", "nothing is left running");
+    progress.end(STOPPING, "nothing is left running");
     Ok(())
 }
 

@@ -33,6 +33,9 @@ pub use kept::{KeptStack, keep, up};
 pub use local::LocalOptions;
 pub use supervision::ServerStatus;
 
+/// The step in which servers of ours are stopped.
+pub const STOPPING: &str = "stopping servers";
+
 /// Hears of steps that take a while.
 pub trait Progress: Send + Sync {
     /// A step begins.
@@ -261,7 +264,7 @@ impl Stack {
 
     /// Stops what was started for this run.
     pub fn stop(self, progress: &dyn Progress) {
-        let step = "stopping servers";
+        let step = STOPPING;
         match self.origin {
             Origin::OfItsOwn(local) => {
                 progress.begin(step);
