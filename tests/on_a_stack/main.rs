@@ -95,6 +95,7 @@ fn main() {
         skew::LONG_TESTS,
         results::LONG_TESTS,
         series::LONG_TESTS,
+        watching::LONG_TESTS,
     ]
     .concat();
     trials.extend(long.into_iter().map(|test| trial(test, true)));

@@ -1,12 +1,13 @@
 //! A run is watched while it goes on: on a terminal of its own, by `monitor`, and in a demonstration.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cdc_bench::dashboard::{Reins, Screen};
 use cdc_bench::live::{Board, Figures};
@@ -30,6 +31,10 @@ pub const TESTS: &[Test] = &[
         demo,
     ),
     (
+        "a_demonstration_waits_for_its_speaker_and_can_be_left_at_any_wait",
+        demo_with_a_speaker,
+    ),
+    (
         "a_run_whose_terminal_goes_away_cleans_up_and_ends",
         terminal_goes_away,
     ),
@@ -38,6 +43,11 @@ pub const TESTS: &[Test] = &[
         dashboard_panics,
     ),
 ];
+
+pub const LONG_TESTS: &[Test] = &[(
+    "a_demonstration_with_a_fault_loses_nothing_and_tells_of_it",
+    demo_with_faults,
+)];
 
 /// Set for a process that is to open a dashboard and panic.
 const PANICS: &str = "CDC_BENCH_TEST_DASHBOARD_PANICS";
@@ -118,6 +128,26 @@ fn on_a_terminal(mut command: Command) -> (Child, File, OwnedFd) {
     (command.spawn().unwrap(), File::from(master), slave)
 }
 
+/// What a terminal shows, and has shown, as it comes.
+fn seen_on(mut terminal: File) -> Arc<Mutex<Vec<u8>>> {
+    let screen = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&screen);
+    std::thread::spawn(move || {
+        let mut part = [0; 4096];
+        while let Ok(read @ 1..) = terminal.read(&mut part) {
+            seen.lock().unwrap().extend_from_slice(&part[..read]);
+        }
+    });
+    screen
+}
+
+/// How often a text was shown.
+fn times(screen: &Mutex<Vec<u8>>, text: &str) -> usize {
+    let screen = screen.lock().unwrap();
+    let places = screen.windows(text.len());
+    places.filter(|at| *at == text.as_bytes()).count()
+}
+
 /// A run long enough to be watched.
 fn long_run(stack: &TestStack, results: &Path) -> Command {
     let mut command = stack.kept();
@@ -151,23 +181,13 @@ fn terminal_goes_away(stack: &TestStack) {
 
 fn dashboard_and_monitor(stack: &TestStack) {
     let results = open_folder();
-    let (mut run, mut terminal, slave) = on_a_terminal(long_run(stack, results.path()));
+    let (mut run, terminal, slave) = on_a_terminal(long_run(stack, results.path()));
     let is_cooked = || {
         let flags = tcgetattr(&slave).unwrap().local_flags;
         flags.contains(LocalFlags::ICANON | LocalFlags::ECHO)
     };
-    let screen = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&screen);
-    std::thread::spawn(move || {
-        let mut part = [0; 4096];
-        while let Ok(read @ 1..) = terminal.read(&mut part) {
-            seen.lock().unwrap().extend_from_slice(&part[..read]);
-        }
-    });
-    let shows = |text: &str| {
-        let screen = screen.lock().unwrap();
-        screen.windows(text.len()).any(|at| at == text.as_bytes())
-    };
+    let screen = seen_on(terminal);
+    let shows = |text: &str| times(&screen, text) > 0;
     until("the dashboard to show the pipeline", || {
         assert!(run.try_wait().unwrap().is_none(), "the run ended before");
         shows("\u{1b}[?1049h") && shows("kafka_delivery")
@@ -244,4 +264,92 @@ fn demo(stack: &TestStack) {
         assert_eq!(report["paths"]["debezium"]["hops"]["total"], act["total"]);
     }
     stack.assert_nothing_left("a demonstration");
+}
+
+fn demo_with_a_speaker(stack: &TestStack) {
+    const WAITS: &str = "(Enter goes on)";
+    const DASHBOARD: &str = "\u{1b}[?1049h";
+    let results = open_folder();
+    let mut command = stack.kept();
+    command
+        .args(["demo", "--pause", "--acts", "moderate,stress"])
+        .args(["--speed", "100x", "--results-dir"])
+        .arg(results.path());
+    let (mut demo, terminal, slave) = on_a_terminal(command);
+    let mut keys = terminal.try_clone().unwrap();
+    let screen = seen_on(terminal);
+    let mut waits_again = |count: usize, key: &[u8]| {
+        until("the demonstration to wait", || {
+            assert!(demo.try_wait().unwrap().is_none(), "it went on by itself");
+            times(&screen, WAITS) == count
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(times(&screen, WAITS), count, "it waits");
+        keys.write_all(key).unwrap();
+    };
+    waits_again(1, b"\n");
+    assert_eq!(times(&screen, DASHBOARD), 0, "the act had not begun");
+    waits_again(2, b"\n");
+    assert_eq!(times(&screen, DASHBOARD), 1, "the act was shown");
+    assert_eq!(
+        times(&screen, "Act 2 of 2"),
+        0,
+        "the next act was not announced"
+    );
+    // Before the second act, Ctrl-C.
+    waits_again(3, &[3]);
+    assert_eq!(demo.wait().unwrap().code(), Some(130));
+    drop(slave);
+    assert!(
+        times(&screen, "100 of 100 events") > 0,
+        "what the first act came to"
+    );
+    let acts = std::fs::read_dir(results.path()).unwrap().flatten();
+    let reports = acts.filter(|act| act.path().join("report.json").exists());
+    assert_eq!(reports.count(), 1, "the act that was performed is kept");
+    stack.assert_nothing_left("a demonstration that was left");
+}
+
+fn demo_with_faults(stack: &TestStack) {
+    for server in ["connect", "store"] {
+        let results = open_folder();
+        let mut command = stack.kept();
+        command
+            .args(["demo", "--acts", "warm-up", "--speed", "10x", "--json"])
+            .arg(format!("--with-fault={server}"))
+            .arg("--results-dir")
+            .arg(results.path());
+        let demo = ended(command);
+        assert_eq!(demo.code, 0, "{server}: {}", demo.err);
+        for told in [
+            format!("{server} is killed; the load goes on"),
+            format!("{server} answers again after "),
+        ] {
+            assert_eq!(demo.err.matches(&told).count(), 1, "{told}: {}", demo.err);
+        }
+        let report: Value = serde_json::from_str(&demo.out).unwrap();
+        assert_eq!(report["verdict"], "pass");
+        let acts = report["acts"].as_array().unwrap();
+        let [first, act] = &acts[..] else {
+            panic!("{} acts", acts.len());
+        };
+        assert_eq!(
+            (&first["name"], &first["fault"]),
+            (&"warm-up".into(), &Value::Null)
+        );
+        assert_eq!(
+            (&act["name"], &act["fault"]),
+            (&"resilience".into(), &server.into())
+        );
+        assert_eq!(
+            (&act["inserted"], &act["written"]),
+            (&2_000.into(), &2_000.into())
+        );
+        assert_eq!(
+            (&act["lost"], &act["match_percent"]),
+            (&0.into(), &100.0.into())
+        );
+        stack.until_well();
+        stack.assert_nothing_left("a demonstration with a fault");
+    }
 }

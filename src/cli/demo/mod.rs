@@ -4,9 +4,12 @@ mod act;
 mod narrator;
 
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
 use tokio_util::sync::CancellationToken;
 
 use super::capture_args::CaptureArgs;
@@ -31,6 +34,8 @@ use narrator::{Narrator, ToldEvent};
 
 /// Events before each act, so that it does not begin cold.
 const WARM_UP: u64 = 100;
+/// How often a wait for Enter looks whether it is to end, milliseconds.
+const POLL_MS: u16 = 50;
 /// Longest time without an event coming through: a server that was killed needs some.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -239,16 +244,30 @@ impl Stage<'_> {
             return Ok(());
         }
         self.terminal.say("  (Enter goes on)");
-        let pressed =
-            tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
-        tokio::select! {
-            () = self.cancel.cancelled() => Err(Failure::interrupted()),
-            read = pressed => {
-                read.map_err(Failure::usage)?.map_err(Failure::usage)?;
-                Ok(())
-            }
+        let cancel = self.cancel.clone();
+        let pressed = tokio::task::spawn_blocking(move || enter(&cancel));
+        match pressed.await.map_err(Failure::usage)? {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::interrupted()),
+            Err(error) => Err(Failure::usage(error)),
         }
     }
+}
+
+/// Waits for Enter; false when asked to stop before.
+fn enter(cancel: &CancellationToken) -> std::io::Result<bool> {
+    let stdin = std::io::stdin();
+    while !cancel.is_cancelled() {
+        // A terminal has no line to read before it is whole.
+        let mut wanted = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut wanted, POLL_MS) {
+            // Nothing yet, or a signal: perhaps to stop.
+            Ok(0) | Err(Errno::EINTR) => {}
+            Ok(_) => return stdin.read_line(&mut String::new()).map(|_| true),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
 }
 
 /// Tells of the events that came through after the last look: of the first path, in the order they came.
