@@ -12,7 +12,7 @@ use super::progress::Terminal;
 use crate::broker::Admin;
 use crate::config::Settings;
 use crate::pipeline::{CAPTURE_STEP, Destination, Failure, LineFormat, RelayRequest, exit, relay};
-use crate::stack;
+use crate::stack::{self, Progress};
 use crate::wal::envelope::{Decimals, EnvelopeConfig};
 use crate::wal::{
     FileCheckpoint, Lsn, Origins, ReaderConfig, ReaderError, ReaderStats, Server, Slot, SlotName,

@@ -38,7 +38,7 @@ pub(super) async fn run(
         Some(run) => Scope::Run(run.to_string()),
         None => Scope::All,
     };
-    let compared = |count| progress.update(step, &format!("{count} events compared"));
+    let compared = |count: u64| progress.update(step, &format!("{count} events compared"));
     let found = verify(&postgres, &store, scope, &compared, cancel.clone()).await;
     progress.clear();
     let found = found.map_err(|error| match error {

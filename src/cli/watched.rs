@@ -83,7 +83,7 @@ impl<'a> Watched<'a> {
 
     /// The run has ended: the terminal is as it was, and what was said meanwhile stands there.
     pub(super) fn over(self, outcome: Result<&Report, &Failure>) {
-        self.end(|figures| match outcome {
+        self.finish(|figures| match outcome {
             Ok(report) => {
                 figures.objectives.clone_from(&report.objectives);
                 figures.phase = match report.verdict {
@@ -97,7 +97,7 @@ impl<'a> Watched<'a> {
 
     /// The same of a series of runs.
     pub(super) fn series_over(self, is_good: bool) {
-        self.end(|figures| {
+        self.finish(|figures| {
             figures.phase = if is_good {
                 Phase::Passed
             } else {
@@ -106,7 +106,7 @@ impl<'a> Watched<'a> {
         });
     }
 
-    fn end(mut self, change: impl FnOnce(&mut Figures)) {
+    fn finish(mut self, change: impl FnOnce(&mut Figures)) {
         self.board.over(change);
         self.post = None;
         self.give_back();

@@ -106,7 +106,7 @@ impl Board {
     pub fn step_over(&self, step: &str) {
         let mut state = self.lock();
         state.leave();
-        state.snapshot.part.take_if(|part| part == step);
+        state.snapshot.part.take_if(|part| part.as_str() == step);
     }
 
     /// Something for people to read.

@@ -204,7 +204,7 @@ impl Course<'_> {
     async fn follow(&self, leg: &Leg, mut phases: Phases<'_>) -> Result<LegOutcome, Failure> {
         let step = "first event through";
         self.progress.begin(step);
-        let told = |sent| {
+        let told = |sent: u64| {
             let detail = format!("{sent} sent, none through on every path yet");
             self.progress.update(step, &detail);
         };

@@ -234,7 +234,7 @@ async fn measured(
     for (outcome, recording) in followed.paths.into_iter().zip(recordings) {
         let scope = Scope::Run(request.names_of(recording.path).measured);
         let store = &outcome.route.store;
-        let compared = |count| {
+        let compared = |count: u64| {
             let detail = format!("{count} events compared");
             progress.update("verification", &detail);
         };

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::Test;
-use super::stack::{TestStack, ended, open_folder, result_folder, with};
+use super::stack::{Ended, TestStack, ended, open_folder, result_folder, until, with};
+use super::watching::{on_a_terminal, seen_on, times};
 
 pub const TESTS: &[Test] = &[(
     "a_sweep_measures_every_path_at_every_rate_and_leaves_nothing",
@@ -33,7 +34,17 @@ fn sweep(stack: &TestStack) {
         "--results-dir",
         results.path().to_str().unwrap(),
     ];
-    let swept = ended(with(stack.kept(), &args)).json();
+    // On a terminal of its own, whose dashboard shows run after run.
+    let (sweep, terminal, slave) = on_a_terminal(with(stack.kept(), &args));
+    let screen = seen_on(terminal);
+    let swept = Ended::from(sweep.wait_with_output().unwrap()).json();
+    drop(slave);
+    for shown in ["\u{1b}[?1049h", "write", "\u{1b}[?1049l"] {
+        assert!(times(&screen, shown) > 0, "{shown:?} was not shown");
+    }
+    until("the last step to stand there", || {
+        times(&screen, "step 6 of 6: embedded at its fastest") > 0
+    });
     let folder: PathBuf = result_folder(results.path()).unwrap();
     let kept = std::fs::read(folder.join("sweep.json")).unwrap();
     assert_eq!(swept, serde_json::from_slice::<Value>(&kept).unwrap());

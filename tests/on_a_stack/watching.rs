@@ -100,7 +100,7 @@ fn dashboard_panics(_: &TestStack) {
 
 /// A command on a terminal of its own, and that terminal's two ends.
 #[allow(unsafe_code)]
-fn on_a_terminal(mut command: Command) -> (Child, File, OwnedFd) {
+pub fn on_a_terminal(mut command: Command) -> (Child, File, OwnedFd) {
     let size = Winsize {
         ws_row: 24,
         ws_col: 80,
@@ -129,7 +129,7 @@ fn on_a_terminal(mut command: Command) -> (Child, File, OwnedFd) {
 }
 
 /// What a terminal shows, and has shown, as it comes.
-fn seen_on(mut terminal: File) -> Arc<Mutex<Vec<u8>>> {
+pub fn seen_on(mut terminal: File) -> Arc<Mutex<Vec<u8>>> {
     let screen = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&screen);
     std::thread::spawn(move || {
@@ -142,7 +142,7 @@ fn seen_on(mut terminal: File) -> Arc<Mutex<Vec<u8>>> {
 }
 
 /// How often a text was shown.
-fn times(screen: &Mutex<Vec<u8>>, text: &str) -> usize {
+pub fn times(screen: &Mutex<Vec<u8>>, text: &str) -> usize {
     let screen = screen.lock().unwrap();
     let places = screen.windows(text.len());
     places.filter(|at| *at == text.as_bytes()).count()

@@ -115,7 +115,9 @@ pub(super) fn provide_store(
 fn fetched_bytes(line: &str) -> Option<u64> {
     let (_, figures) = line.rsplit_once('━')?;
     let (figures, _) = figures.trim_start().split_once("B ")?;
-    size_of(&format!("{figures}B"))
+    let (fetched, of) = figures.split_once('/')?;
+    let is_whole = of.split(' ').next() == Some(fetched);
+    is_whole.then(|| size_of(&format!("{of}B")))?
 }
 
 #[cfg(test)]
@@ -128,6 +130,8 @@ mod tests {
         assert_eq!(fetched_bytes(bar), Some(16_900_000));
         let colours = "   ━━━━━━━━ 360.5/360.5 kB 5.6 MB/s 0:00:00";
         assert_eq!(fetched_bytes(colours), Some(360_500));
+        let half = "     ━━━━━━ 1/16.9 MB 43.2 MB/s eta 0:00:01";
+        assert_eq!(fetched_bytes(half), None);
         assert_eq!(fetched_bytes("Collecting numpy==2.4.6"), None);
         assert_eq!(
             fetched_bytes("  Downloading numpy-2.4.6.whl (16.9 MB)"),
