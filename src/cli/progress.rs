@@ -204,7 +204,7 @@ fn waiting() -> ProgressStyle {
 
 /// The same with a bar.
 fn fetching() -> ProgressStyle {
-    style("{spinner} {prefix}{waited:.dim} [{bar:30}] {wide_msg:.dim}").with_key("waited", waited)
+    style("{spinner} {prefix}{waited:.dim} [{bar:20}] {wide_msg:.dim}").with_key("waited", waited)
 }
 
 fn waited(state: &ProgressState, to: &mut dyn fmt::Write) {
@@ -389,7 +389,7 @@ mod tests {
             per_s: Some(7_500_000.0),
         };
         terminal.download("artifacts", &download);
-        let half = format!("[{}{}]", "█".repeat(15), "░".repeat(15));
+        let half = format!("[{}{}]", "█".repeat(10), "░".repeat(10));
         assert!(comes(&screen, |text| text.contains(&half)
             && text.contains("60.0 of 120.0 MB, 7.5 MB/s, 8 s left")));
         terminal.update("artifacts", "unpacking PostgreSQL");

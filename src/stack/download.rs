@@ -59,6 +59,10 @@ impl fmt::Display for Download {
         let mb = |bytes: f64| bytes / 1e6;
         let (done, total) = (mb(self.done as f64), mb(self.total as f64));
         write!(f, "{done:.1} of {total:.1} MB")?;
+        if self.done == 0 {
+            // Maven gets its own plugin first, pip its environment.
+            return write!(f, ", mvn and pip make ready");
+        }
         if let (Some(per_s), Some(left)) = (self.per_s, self.left_s()) {
             write!(f, ", {:.1} MB/s, {left:.0} s left", mb(per_s))?;
         }
@@ -91,6 +95,11 @@ impl<'a> Downloads<'a> {
             teller,
             state: Mutex::default(),
         }
+    }
+
+    /// Something else that is waited for.
+    pub(super) fn say(&self, detail: &str) {
+        self.teller.say(detail);
     }
 
     /// So many bytes of a part are to be fetched.
@@ -171,8 +180,10 @@ mod tests {
             total: 120_000_000,
             per_s,
         };
-        assert_eq!(at(0, None).to_string(), "0.0 of 120.0 MB");
-        assert_eq!(at(0, Some(0.0)).to_string(), "0.0 of 120.0 MB");
+        let nothing_yet = "0.0 of 120.0 MB, mvn and pip make ready";
+        assert_eq!(at(0, None).to_string(), nothing_yet);
+        let stuck = at(60_000_000, Some(0.0));
+        assert_eq!(stuck.to_string(), "60.0 of 120.0 MB");
         let half = at(60_000_000, Some(7_500_000.0));
         assert_eq!(half.to_string(), "60.0 of 120.0 MB, 7.5 MB/s, 8 s left");
         assert_eq!(half.bar(6), "━━━───");

@@ -146,8 +146,8 @@ pub(super) struct Plan<'a> {
 const SERVERS: [&str; 4] = [POSTGRES, KAFKA, CONNECT, STORE];
 pub(super) const POSTGRES: &str = "PostgreSQL";
 pub(super) const KAFKA: &str = "Kafka";
-pub(super) const CONNECT: &str = "Kafka Connect";
-pub(super) const STORE: &str = "the document store";
+pub(super) const CONNECT: &str = "Connect";
+pub(super) const STORE: &str = "the store";
 
 impl Plan<'_> {
     /// Says which servers are waited for still.

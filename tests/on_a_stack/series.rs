@@ -39,7 +39,7 @@ fn sweep(stack: &TestStack) {
     let screen = seen_on(terminal);
     let swept = Ended::from(sweep.wait_with_output().unwrap()).json();
     drop(slave);
-    for shown in ["\u{1b}[?1049h", "write", "\u{1b}[?1049l"] {
+    for shown in ["\u{1b}[?1049h", "kafka_delivery", "\u{1b}[?1049l"] {
         assert!(times(&screen, shown) > 0, "{shown:?} was not shown");
     }
     until("the last step to stand there", || {

@@ -95,6 +95,9 @@ pub(super) fn provide_store(
         if let Some(bytes) = fetched_bytes(line) {
             fetched += bytes;
             downloads.reached(PART, fetched);
+        } else if line.starts_with("Installing collected packages") {
+            downloads.whole(PART);
+            downloads.say("installing the document store");
         }
         line.clone_into(&mut last);
     })?;
@@ -105,7 +108,6 @@ pub(super) fn provide_store(
             reason: format!("could not install SecantusDB: {last}"),
         });
     }
-    downloads.whole(PART);
     let whole = venv.join(WHOLE);
     std::fs::write(&whole, "").map_err(StackError::io("write", &whole))?;
     Ok(StoreProgram::Secantus(program))
