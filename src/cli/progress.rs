@@ -18,6 +18,8 @@ use crate::timeline::Nanos;
 
 /// Where there is no terminal, a line now and then.
 const PLAIN_EVERY: Duration = Duration::from_secs(1);
+/// The same line again, so that it is seen that it goes on.
+const PLAIN_AGAIN: Duration = Duration::from_secs(10);
 /// A step says how long it has taken from here on.
 const LONG: Duration = Duration::from_secs(1);
 /// Lines that are kept while the screen is another's.
@@ -93,6 +95,8 @@ struct Step {
     fetches: bool,
     began: Instant,
     said: Instant,
+    /// What was said last where there is no terminal.
+    last: String,
 }
 
 impl Step {
@@ -104,10 +108,17 @@ impl Step {
         }
     }
 
-    /// Where there is no terminal, what there is to say now, unless something was said a moment ago.
-    fn say(&mut self, step: &str, live: bool, detail: impl fmt::Display) {
-        if !live && self.said.elapsed() >= PLAIN_EVERY {
+    /// Where there is no terminal, what there is to say now, unless something was said a moment ago, or the same not
+    /// long ago.
+    fn say(&mut self, step: &str, live: bool, detail: &str) {
+        let pause = if self.last == detail {
+            PLAIN_AGAIN
+        } else {
+            PLAIN_EVERY
+        };
+        if !live && self.said.elapsed() >= pause {
             self.said = Instant::now();
+            detail.clone_into(&mut self.last);
             tell(format_args!("  {step}: {detail}"));
         }
     }
@@ -237,6 +248,7 @@ impl Progress for Terminal {
             fetches: false,
             began: now,
             said: now,
+            last: String::new(),
         };
         if let Some(before) = lock(&self.0.steps).insert(step.to_owned(), fresh) {
             before.bar.finish_and_clear();
@@ -263,8 +275,9 @@ impl Progress for Terminal {
         known.draw_as(true);
         known.bar.set_length(download.total);
         known.bar.set_position(download.done);
-        known.bar.set_message(download.to_string());
-        known.say(step, self.0.live, download);
+        let detail = download.to_string();
+        known.say(step, self.0.live, &detail);
+        known.bar.set_message(detail);
     }
 
     fn end(&self, step: &str, detail: &str) {
