@@ -200,6 +200,7 @@ fn is_found(stack: &TestStack, link: &Link) {
 }
 
 fn every_hop_and_size(stack: &TestStack) {
+    stack.warm_up();
     let mut failures = Vec::new();
     for link in Link::ALL {
         let results = open_folder();

@@ -11,7 +11,7 @@ use super::Test;
 use super::delays::with_distant_store;
 use super::outages::in_mid_of;
 use super::stack::{
-    Ended, TestStack, cdc_bench, ended, open_folder, result_folder, small_run, until, with,
+    Ended, TestStack, cdc_bench, ended, open_folder, p50, result_folder, small_run, until, with,
 };
 
 pub const TESTS: &[Test] = &[
@@ -215,39 +215,21 @@ fn join_and_leave(stack: &TestStack, group: &str) {
 }
 
 /// Runs of the same thing, and comparisons of them.
-struct Runs<'a> {
-    stack: &'a TestStack,
+struct Runs {
     results: tempfile::TempDir,
 }
 
-impl<'a> Runs<'a> {
-    /// After some that are not kept: over its first tens of thousands of events a JVM gets faster and faster. It is warm when
-    /// three runs in a row are no faster than the fastest before them, but for what is noise.
-    fn warm(stack: &'a TestStack) -> Self {
-        let results = open_folder();
-        let runs = Self { stack, results };
-        let warm_up = ["--events", "30000", "--rate", "1000"];
-        ended(small_run(stack.kept(), runs.results.path(), &warm_up)).json();
-        let (mut fastest, mut no_faster) = (f64::MAX, 0);
-        while no_faster < 3 {
-            let total = p50(&runs.usual(), "total");
-            no_faster = if total < fastest * 0.95 {
-                0
-            } else {
-                no_faster + 1
-            };
-            fastest = fastest.min(total);
+impl Runs {
+    fn on_a_warm(stack: &TestStack) -> Self {
+        stack.warm_up();
+        Self {
+            results: open_folder(),
         }
-        runs
     }
 
     fn run(&self, command: Command, rate: &str) -> Value {
         let args = ["--events", "400", "--rate", rate, "--warmup", "200"];
         ended(small_run(command, self.results.path(), &args)).json()
-    }
-
-    fn usual(&self) -> Value {
-        self.run(self.stack.kept(), "200")
     }
 
     /// What is said of two sets of runs.
@@ -266,20 +248,16 @@ fn id(report: &Value) -> String {
     report["run"]["id"].as_str().unwrap().to_owned()
 }
 
-/// The median of a hop, microseconds.
-fn p50(report: &Value, hop: &str) -> f64 {
-    let p50 = report["paths"]["debezium"]["hops"][hop]["p50"].as_f64();
-    p50.unwrap()
-}
-
 fn is_alarm(compared: &Value) -> bool {
     compared["outcome"] != "no_difference_shown"
 }
 
 /// Forty runs, one after the other, and every two of them compared; then sets of five: some four minutes.
 fn quiet(stack: &TestStack) {
-    let runs = Runs::warm(stack);
-    let ids: Vec<_> = (0..40).map(|_| id(&runs.usual())).collect();
+    let runs = Runs::on_a_warm(stack);
+    let ids: Vec<_> = (0..40)
+        .map(|_| id(&runs.run(stack.kept(), "200")))
+        .collect();
     let of_two = |pair: &&[String]| is_alarm(&runs.compared(&[&pair[0]], &[&pair[1]]));
     let alarms = ids.chunks(2).filter(of_two).count();
     assert!(alarms <= 1, "{alarms} of 20 single runs");
@@ -298,7 +276,7 @@ fn slowdown(stack: &TestStack) {
     const ROUNDS: usize = 10;
     const AWAY: Duration = Duration::from_millis(5);
     const HOP: &str = "processing";
-    let runs = Runs::warm(stack);
+    let runs = Runs::on_a_warm(stack);
     // Seldom enough that a write has not to wait for the one before it.
     let run = |away| runs.run(with_distant_store(stack, away), "80");
     let usual = (0..3)
@@ -316,11 +294,10 @@ fn slowdown(stack: &TestStack) {
         let candidate: Vec<_> = slowed.iter().skip(*first).take(ROUNDS).collect();
         let compared = runs.compared(&baseline, &candidate);
         let differences = compared["differences"].as_array().unwrap();
-        let of_hop = differences
-            .iter()
-            .find(|d| d["hop"] == HOP && d["quantile"] == "p50");
-        println!("{of_hop:?}");
-        of_hop.is_some_and(|d| d["call"] == "slower")
+        let is_median = |d: &&Value| d["hop"] == HOP && d["quantile"] == "p50";
+        let median = differences.iter().find(is_median).unwrap();
+        println!("{median}");
+        median["call"] == "slower"
     };
     // Neighbours: what a machine does over minutes is in both sides alike.
     let found = (0..ROUNDS).filter(found).count();
