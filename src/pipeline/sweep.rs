@@ -10,7 +10,7 @@ use crate::analysis::Pace;
 use crate::config::RunId;
 use crate::load::{Limit, Rate};
 use crate::report::{
-    PathSweep, ResultFolder, SWEEP_SCHEMA, Step, Stored, StoredError, SweepReport,
+    PathSweep, ResultFolder, SWEEP_SCHEMA, Step, Stored, StoredError, SweepReport, page,
 };
 use crate::stack::Stack;
 use crate::timeline::CapturePath;
@@ -149,6 +149,8 @@ async fn climb(
             }
         };
         let stored = keep_report(&made, &run.folder)?;
+        let html = page(&stored).map_err(Failure::usage)?;
+        run.folder.write("report.html", html.as_bytes())?;
         let pace = pace(&stored).map_err(Failure::usage)?;
         let step = Step::of(&stored.report, path, format!("{path}-{rate}"), &pace);
         progress.end(&name, &step.to_string());

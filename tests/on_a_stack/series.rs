@@ -50,6 +50,8 @@ fn sweep(stack: &TestStack) {
     assert_eq!(swept, serde_json::from_slice::<Value>(&kept).unwrap());
     let page = std::fs::read_to_string(folder.join("sweep.html")).unwrap();
     assert!(page.contains("Latency against rate"));
+    assert!(page.contains("href=\"wal-60/report.html\""));
+    assert!(folder.join("wal-60/report.html").is_file());
     let paths = swept["paths"].as_array().unwrap();
     for (of_path, name) in paths.iter().zip(["wal", "embedded"]) {
         assert_eq!(of_path["path"], name);

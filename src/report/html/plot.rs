@@ -28,6 +28,13 @@ pub(super) struct Size {
     pub(super) ticks: usize,
 }
 
+impl Size {
+    /// Of a small screen, where names have no room.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.width < WIDE
+    }
+}
+
 const WIDE: f64 = 960.0;
 const NARROW: f64 = 360.0;
 
@@ -249,6 +256,18 @@ impl Plot {
         }
     }
 
+    /// Rings around points.
+    pub(super) fn rings(&mut self, class: &str, points: &[Option<(f64, f64)>]) {
+        for (x, y) in points.iter().flatten() {
+            put!(
+                self.body,
+                r#"<circle class="ring {class}" cx="{:.1}" cy="{:.1}" r="9"/>"#,
+                self.x.place(*x),
+                self.y.place(*y)
+            );
+        }
+    }
+
     /// The area between two lines, given as x, lower and upper y; broken where there is none.
     pub(super) fn band(&mut self, class: &str, points: &[Option<(f64, f64, f64)>]) {
         let mut path = String::new();
@@ -305,6 +324,18 @@ impl Plot {
         );
     }
 
+    /// A horizontal line over the whole width, with a text above its right end.
+    pub(super) fn level(&mut self, class: &str, at: f64, text: &str) {
+        let (y, right) = (self.y.place(at), self.size.width - self.right);
+        put!(
+            self.body,
+            r#"<line class="mark {class}" x1="{LEFT}" x2="{right:.1}" y1="{y:.1}" y2="{y:.1}"/><text class="mark {class}" x="{:.1}" y="{:.1}" text-anchor="end">{}</text>"#,
+            right - 4.0,
+            y - 5.0,
+            escaped(text)
+        );
+    }
+
     /// A stretch of the horizontal axis, shaded over the whole height.
     pub(super) fn stretch(&mut self, class: &str, from: f64, to: f64) {
         let (left, right) = (self.x.place(from), self.x.place(to));
@@ -333,11 +364,20 @@ impl Plot {
         self.size.width
     }
 
+    /// Whether it is drawn for a small screen.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.size.is_narrow()
+    }
+
     /// Names lines at their right ends; names that would meet make room for each other.
-    pub(super) fn names(&mut self, mut ends: Vec<(f64, &str, String)>) {
+    pub(super) fn names(&mut self, ends: Vec<(f64, &str, String)>) {
+        self.names_at(self.size.width - self.right + 6.0, ends);
+    }
+
+    /// Names lines that end at the same place, given in units of the plot.
+    pub(super) fn names_at(&mut self, x: f64, mut ends: Vec<(f64, &str, String)>) {
         const APART: f64 = 15.0;
         ends.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let x = self.size.width - self.right + 6.0;
         let lowest = self.size.height - BOTTOM;
         let mut places: Vec<f64> = Vec::new();
         for (value, ..) in &ends {

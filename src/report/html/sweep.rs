@@ -3,10 +3,11 @@
 use askama::Template;
 
 use super::PageError;
-use super::plot::{Axis, Figure, Plot, Spread, Words, number};
+use super::plot::{Axis, Figure, Plot, Size, Spread, Words, number};
 use crate::analysis::HopStatistics;
 use crate::report::figures::ms;
 use crate::report::sweep::{PathSweep, Step, SweepReport, cells, conclusions, verdict};
+use crate::timeline::CapturePath;
 
 /// The page of a sweep.
 ///
@@ -24,6 +25,7 @@ struct Page<'a> {
     latency: Option<Figure>,
     reached: Option<Figure>,
     paths: Vec<PathSection<'a>>,
+    has_debezium: bool,
     version: &'static str,
 }
 
@@ -37,6 +39,8 @@ struct PathSection<'a> {
 struct Row<'a> {
     rate: String,
     class: &'static str,
+    /// Whether it holds, for who looks at the rate alone.
+    sign: &'static str,
     /// Reached, p50, p95, p99, max, schedule lag, CPU.
     figures: [String; 7],
     verdict: String,
@@ -51,6 +55,10 @@ impl<'a> Page<'a> {
             latency: latency(sweep),
             reached: reached(sweep),
             paths: sweep.paths.iter().enumerate().map(section).collect(),
+            has_debezium: sweep
+                .paths
+                .iter()
+                .any(|path| path.path == CapturePath::Debezium),
             version: env!("CARGO_PKG_VERSION"),
         }
     }
@@ -83,94 +91,221 @@ fn section<'a>((place, path): (usize, &'a PathSweep)) -> PathSection<'a> {
 
 fn row(step: &Step) -> Row<'_> {
     let [rate, figures @ ..] = cells(step);
+    let (class, sign) = match step {
+        step if step.objectives.is_empty() => ("", ""),
+        step if step.holds() => ("pass", "✓ "),
+        _ => ("fail", "✗ "),
+    };
     Row {
         rate,
-        class: match step {
-            step if step.objectives.is_empty() => "",
-            step if step.holds() => "pass",
-            _ => "fail",
-        },
+        class,
+        sign,
         figures,
         verdict: verdict(step),
         folder: &step.folder,
     }
 }
 
-/// A curve: its class, its points, and its name where it has one.
-type Curve = (String, Vec<Option<(f64, f64)>>, Option<String>);
+/// What is drawn against the rate.
+struct Curve {
+    /// Colour and dashes.
+    class: String,
+    dots: Vec<Dot>,
+    /// At its end, on a wide screen and on a narrow one.
+    names: Option<[String; 2]>,
+    /// Where p99 takes off.
+    knee_at: Option<f64>,
+}
 
-/// A figure with the rate along a logarithmic axis, and what holds for all of them.
-fn over_rate(words: Words<'_>, what: &str, curves: &[Curve], knees: &[f64]) -> Option<Figure> {
-    let points = || curves.iter().flat_map(|(_, points, _)| points).flatten();
-    let ends = |pick: fn(&(f64, f64)) -> f64| {
-        let low = points().map(pick).reduce(f64::min)?;
-        let high = points().map(pick).reduce(f64::max)?;
-        Some((low, high))
-    };
-    let ((left, right), (low, high)) = (ends(|(x, _)| *x)?, ends(|(_, y)| *y)?);
-    let rates: Vec<f64> = {
-        let mut rates: Vec<f64> = points().map(|(rate, _)| *rate).collect();
+/// One step of a curve.
+#[derive(Clone, Copy)]
+struct Dot {
+    rate: f64,
+    value: f64,
+    /// Whether the step met its objectives.
+    holds: bool,
+}
+
+impl Curve {
+    /// What `pick` reads off the steps of a path that have a rate.
+    fn of(place: usize, path: &PathSweep, pick: impl Fn(&Step) -> Option<f64>) -> Self {
+        let dot = |(rate, step): (f64, &Step)| {
+            let (value, holds) = (pick(step)?, step.holds());
+            Some(Dot { rate, value, holds })
+        };
+        Self {
+            class: class(place),
+            dots: path.numbered().filter_map(dot).collect(),
+            names: None,
+            knee_at: None,
+        }
+    }
+
+    fn points(&self, of: impl Fn(&Dot) -> bool) -> Vec<Option<(f64, f64)>> {
+        let dots = self.dots.iter().filter(|dot| of(dot));
+        dots.map(|dot| Some((dot.rate, dot.value))).collect()
+    }
+
+    /// The line, a dot a step, hollow where an objective was missed, and a ring where the knee is.
+    fn draw(&self, plot: &mut Plot) {
+        plot.line(&self.class, &self.points(|_| true));
+        if self.names.is_none() {
+            return;
+        }
+        plot.dots(&self.class, &self.points(|dot| dot.holds));
+        let missed = format!("missed {}", self.class);
+        plot.dots(&missed, &self.points(|dot| !dot.holds));
+        let knee = self.points(|dot| Some(dot.rate) == self.knee_at);
+        plot.rings(&self.class, &knee);
+    }
+}
+
+/// Curves with the rate along a logarithmic axis, and what they are held against.
+#[derive(Default)]
+struct OverRate {
+    what: &'static str,
+    curves: Vec<Curve>,
+    /// Objectives: a value and how it reads.
+    limits: Vec<(f64, String)>,
+    /// Rates of knees, and whose they are.
+    knees: Vec<(f64, String)>,
+}
+
+/// Room for the name of a knee, in units of the plot.
+const KNEE_WIDTH: f64 = 120.0;
+/// Room for a letter of a name.
+const LETTER_WIDTH: f64 = 9.2;
+
+impl OverRate {
+    fn figure(&self, words: Words<'_>) -> Option<Figure> {
+        let rates = self.rates();
+        let (left, right) = (*rates.first()?, *rates.last()?);
+        let values = || self.curves.iter().flat_map(|curve| &curve.dots);
+        let limits = || self.limits.iter().map(|(limit, _)| *limit);
+        let values = || values().map(|dot| dot.value).chain(limits());
+        let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
+        Some(Figure::new(words, 380.0, |size| {
+            let x = Axis::new(Spread::Logarithmic, left * 0.9, right * 1.1);
+            let y = Axis::new(Spread::Logarithmic, low * 0.8, high * 1.3);
+            let mut plot = Plot::new(size, self.room(size), x, y);
+            plot.vertical(self.what);
+            // The rates that were tried, as far as they have room.
+            let step = rates.len().div_ceil(size.ticks).max(1);
+            let ticks = rates.iter().step_by(step);
+            let ticks: Vec<_> = ticks.map(|rate| (*rate, number(*rate))).collect();
+            plot.horizontal(&ticks, "events/s offered");
+            self.draw_knees(&mut plot);
+            for (limit, text) in &self.limits {
+                plot.level("limit", *limit, text);
+            }
+            self.curves.iter().for_each(|curve| curve.draw(&mut plot));
+            self.name(&mut plot, size, right);
+            plot
+        }))
+    }
+
+    /// Those that were tried, ascending.
+    fn rates(&self) -> Vec<f64> {
+        let dots = self.curves.iter().flat_map(|curve| &curve.dots);
+        let mut rates: Vec<f64> = dots.map(|dot| dot.rate).collect();
         rates.sort_by(f64::total_cmp);
         rates.dedup();
         rates
-    };
-    let longest = curves.iter().filter_map(|(.., name)| name.as_ref());
-    let room = longest.map(String::len).max().unwrap_or(0) as f64 * 9.2 + 12.0;
-    Some(Figure::new(words, 380.0, |size| {
-        let x = Axis::new(Spread::Logarithmic, left * 0.9, right * 1.1);
-        let y = Axis::new(Spread::Logarithmic, low * 0.8, high * 1.3);
-        let mut plot = Plot::new(size, room, x, y);
-        plot.vertical(what);
-        // The rates that were tried, as far as they have room.
-        let step = rates.len().div_ceil(size.ticks);
-        let ticks: Vec<_> = rates
-            .iter()
-            .step_by(step.max(1))
-            .map(|rate| (*rate, number(*rate)))
-            .collect();
-        plot.horizontal(&ticks, "events/s offered");
-        for knee in knees {
-            plot.mark("quantile", *knee, "knee");
+    }
+
+    fn names(&self, size: Size) -> impl Iterator<Item = (&Curve, &str)> {
+        let curves = self.curves.iter();
+        curves.filter_map(move |curve| {
+            let [long, short] = curve.names.as_ref()?;
+            Some((curve, if size.is_narrow() { short } else { long }.as_str()))
+        })
+    }
+
+    /// For the names at the right.
+    fn room(&self, size: Size) -> f64 {
+        let longest = self.names(size).map(|(_, name)| name.len()).max();
+        longest.unwrap_or(0) as f64 * LETTER_WIDTH + 12.0
+    }
+
+    /// Whose knees they are is said where that has room.
+    fn draw_knees(&self, plot: &mut Plot) {
+        let place = |knee: &(f64, String)| plot.x.place(knee.0);
+        let mut pairs = self.knees.windows(2);
+        let has_room =
+            !plot.is_narrow() && pairs.all(|pair| place(&pair[1]) - place(&pair[0]) > KNEE_WIDTH);
+        for (rate, whose) in &self.knees {
+            let said = format!("knee of {whose}");
+            plot.mark("knee", *rate, if has_room { &said } else { "knee" });
         }
-        let mut names = Vec::new();
-        for (class, points, name) in curves {
-            plot.line(class, points);
-            if let Some(name) = name {
-                plot.dots(class, points);
-                if let Some((_, y)) = points.iter().rev().flatten().next() {
-                    names.push((*y, class.as_str(), name.clone()));
-                }
+    }
+
+    /// A name stands where its curve ends: at the right, or earlier where no higher rate was tried.
+    fn name(&self, plot: &mut Plot, size: Size, right: f64) {
+        let mut ends: Vec<(Dot, &str, String)> = self
+            .names(size)
+            .filter_map(|(curve, name)| {
+                Some((*curve.dots.last()?, curve.class.as_str(), name.to_owned()))
+            })
+            .collect();
+        ends.sort_by(|(a, ..), (b, ..)| a.rate.total_cmp(&b.rate));
+        for group in ends.chunk_by(|(a, ..), (b, ..)| a.rate == b.rate) {
+            let names = group.iter();
+            let names = names.map(|(dot, class, name)| (dot.value, *class, name.clone()));
+            let rate = group[0].0.rate;
+            if rate == right {
+                plot.names(names.collect());
+            } else {
+                plot.names_at(plot.x.place(rate) + 10.0, names.collect());
             }
         }
-        plot.names(names);
-        plot
-    }))
+    }
 }
 
-/// Latency against rate: p99 of each path with its dots, p50 beneath it.
-fn latency(sweep: &SweepReport) -> Option<Figure> {
-    let mut curves: Vec<Curve> = Vec::new();
-    for (place, path) in sweep.paths.iter().enumerate() {
-        let points = |pick: fn(&HopStatistics) -> i64| -> Vec<_> {
-            path.numbered()
-                .filter_map(|(rate, step)| {
-                    let total = step.total.as_ref().filter(|total| total.count > 0)?;
-                    Some(Some((rate, pick(total).max(1) as f64 / 1e3)))
-                })
-                .collect()
-        };
-        let (p99, p50) = (points(|total| total.p99), points(|total| total.p50));
-        curves.push((class(place), p99, Some(format!("{} p99", path.path))));
-        let thin = format!("thin {}", class(place));
-        curves.push((thin, p50, Some(format!("{} p50", path.path))));
+/// The knees by their rate, each with the paths that have it there.
+fn knees(sweep: &SweepReport) -> Vec<(f64, String)> {
+    let mut knees: Vec<(f64, String)> = Vec::new();
+    for path in &sweep.paths {
+        let Some(knee) = path.knee else { continue };
+        match knees.iter_mut().find(|(rate, _)| *rate == knee.rate_per_s) {
+            Some((_, whose)) => *whose = format!("{whose}, {}", path.path),
+            None => knees.push((knee.rate_per_s, path.path.to_string())),
+        }
     }
-    let mut knees: Vec<f64> = sweep
-        .paths
-        .iter()
-        .filter_map(|path| Some(path.knee?.rate_per_s))
-        .collect();
-    knees.sort_by(f64::total_cmp);
-    knees.dedup();
+    knees.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+    knees
+}
+
+/// The objective of this name, in milliseconds.
+fn limit_ms(sweep: &SweepReport, name: &str) -> Option<f64> {
+    let steps = sweep.paths.iter().flat_map(|path| &path.steps);
+    let mut objectives = steps.flat_map(|step| &step.objectives);
+    let target = &objectives.find(|objective| objective.name == name)?.target;
+    let number = target.strip_prefix("< ")?.strip_suffix(" ms")?;
+    number.parse().ok()
+}
+
+/// Latency against rate: p99 of each path, p50 beneath it, and their objectives.
+fn latency(sweep: &SweepReport) -> Option<Figure> {
+    let total = |step: &Step, pick: fn(&HopStatistics) -> i64| {
+        let total = step.total.as_ref().filter(|total| total.count > 0)?;
+        Some(pick(total).max(1) as f64 / 1e3)
+    };
+    let mut curves = Vec::new();
+    for (place, path) in sweep.paths.iter().enumerate() {
+        let names =
+            |quantile: &str| Some([format!("{} {quantile}", path.path), quantile.to_owned()]);
+        let p50 = Curve::of(place, path, |step| total(step, |total| total.p50));
+        curves.push(Curve {
+            class: format!("thin {}", p50.class),
+            names: names("p50"),
+            ..p50
+        });
+        curves.push(Curve {
+            names: names("p99"),
+            knee_at: path.knee.map(|knee| knee.rate_per_s),
+            ..Curve::of(place, path, |step| total(step, |total| total.p99))
+        });
+    }
     let said = sweep.paths.iter().map(|path| {
         let curve = path.numbered().filter_map(|(rate, step)| {
             let total = step.total.as_ref()?;
@@ -182,36 +317,56 @@ fn latency(sweep: &SweepReport) -> Option<Figure> {
             curve.collect::<Vec<_>>().join(", ")
         )
     });
-    let words = Words {
+    let limits = [("p50", "p50_ms"), ("p99", "p99_ms")];
+    let limits = limits.into_iter().filter_map(|(quantile, name)| {
+        let limit = limit_ms(sweep, name)?;
+        Some((limit, format!("{quantile} < {limit} ms")))
+    });
+    let plot = OverRate {
+        what: "ms",
+        curves,
+        limits: limits.collect(),
+        knees: knees(sweep),
+    };
+    plot.figure(Words {
         id: "latency",
         title: "Latency against rate",
         description: &format!(
             "The time from INSERT to document, p50 and p99, at each rate; both axes logarithmic. {}",
             said.collect::<Vec<_>>().join(" ")
         ),
-    };
-    over_rate(words, "ms", &curves, &knees)
+    })
 }
 
 /// What was reached of what was offered, beside the line of those that are the same.
 fn reached(sweep: &SweepReport) -> Option<Figure> {
-    let mut curves: Vec<Curve> = Vec::new();
-    let mut offered: Vec<f64> = Vec::new();
-    for (place, path) in sweep.paths.iter().enumerate() {
-        let points: Vec<_> = path
-            .numbered()
-            .filter_map(|(rate, step)| Some(Some((rate, step.achieved_per_s?))))
-            .collect();
-        offered.extend(points.iter().flatten().map(|(rate, _)| *rate));
-        curves.push((class(place), points, Some(path.path.to_string())));
-    }
-    offered.sort_by(f64::total_cmp);
-    let same = offered.iter().map(|rate| Some((*rate, *rate))).collect();
-    curves.push(("faint".to_owned(), same, None));
-    let words = Words {
+    let path = |(place, path): (usize, &PathSweep)| {
+        let names = [path.path.to_string(), path.path.to_string()];
+        Curve {
+            names: Some(names),
+            ..Curve::of(place, path, |step| step.achieved_per_s)
+        }
+    };
+    let mut plot = OverRate {
+        what: "events/s reached",
+        curves: sweep.paths.iter().enumerate().map(path).collect(),
+        ..OverRate::default()
+    };
+    let same = plot.rates().into_iter().map(|rate| Dot {
+        rate,
+        value: rate,
+        holds: true,
+    });
+    let all_of_it = Curve {
+        class: "faint".to_owned(),
+        dots: same.collect(),
+        names: None,
+        knee_at: None,
+    };
+    plot.curves.insert(0, all_of_it);
+    plot.figure(Words {
         id: "reached",
         title: "Rate reached against rate offered",
         description: "Events a second through the pipeline against events a second on the schedule, both axes logarithmic. On the dotted line all that was offered was reached; the table has the figures.",
-    };
-    over_rate(words, "events/s reached", &curves, &[])
+    })
 }

@@ -153,16 +153,23 @@ fn the_page_has_the_figures_of_the_sweep_and_stands_alone() {
             }
             assert!(row.contains(&verdict(step)), "{row}");
         }
-        // A dot for each step on a schedule, in both plots, p50 and p99 in the first.
-        let dots = document
-            .descendants()
-            .filter(|node| node.has_tag_name("circle"))
-            .filter(|node| {
-                node.attribute("class")
-                    .unwrap()
-                    .ends_with(&format!("path-{n}"))
-            });
-        // Twice: wide and narrow.
-        assert_eq!(dots.count(), 4 * 3 * 2);
+        let circles = |begins: &str| {
+            let classes = document
+                .descendants()
+                .filter(|node| node.has_tag_name("circle"))
+                .filter_map(|node| node.attribute("class"));
+            let of_path = classes.filter(|class| class.ends_with(&format!("path-{n}")));
+            of_path.filter(|class| class.starts_with(begins)).count()
+        };
+        // A dot for each step on a schedule, in both plots, p50 and p99 in the first; twice: wide and narrow.
+        assert_eq!(circles("dot "), 4 * 3 * 2);
+        let missed = path.numbered().filter(|(_, step)| !step.holds()).count();
+        assert_eq!(circles("dot missed "), missed * 3 * 2);
+        // The knee, on the curve of p99.
+        assert_eq!(circles("ring "), 2);
     }
+    // Two knees at one rate are one mark, and an objective of the total is a line.
+    assert!(page.contains(">knee of debezium, wal<"));
+    assert!(page.contains(">p50 &#60; 30 ms<"));
+    assert!(page.contains("href=\"f/report.html\""));
 }
