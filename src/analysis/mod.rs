@@ -18,7 +18,7 @@ pub use comparison::{
     COMPARED, Call, Comparison, Difference, Effect, Outcome, Pairing, QUANTILES, Sample, Terms,
     compare,
 };
-pub use diagnosis::{Checkpoints, Conditions, Diagnosis, Finding, Severity, diagnose};
+pub use diagnosis::{Checkpoints, Conditions, Diagnosis, Finding, Severity, diagnose, times};
 pub use digest::{Digest, PathDigest, Travelled};
 pub use frontier::{Cost, best, fronts};
 pub use knee::{Knee, NoKnee, knee};

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::connector_args::key_value;
 use super::output::{Output, print_json, print_line};
 use super::progress::Terminal;
+use crate::analysis::times;
 use crate::pipeline::{Failure, exit};
 use crate::stack::{self, Cache, KeptStack, LocalOptions, Progress, ServerStatus, StackError};
 
@@ -194,7 +195,7 @@ fn describe(kept: &KeptStack) -> Result<(), Failure> {
 fn line(server: &ServerStatus) -> String {
     let restarts = match server.restarts {
         0 => String::new(),
-        count => format!(", started again {count} times"),
+        count => format!(", started again {}", times(count.into())),
     };
     format!(
         "{:<9} {:<32} {:<21} process {}{restarts}",

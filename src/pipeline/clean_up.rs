@@ -36,6 +36,23 @@ impl Removal {
     pub fn things(&self) -> &[(Kind, String)] {
         &self.0
     }
+
+    /// How many of each kind, without their names.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        let kinds = self.0.chunk_by(|(a, _), (b, _)| a == b);
+        let counted: Vec<_> = kinds
+            .map(|of_kind| match of_kind {
+                [(kind, _)] => kind.to_string(),
+                [(kind, _), ..] => format!("{} {kind}s", of_kind.len()),
+                [] => String::new(),
+            })
+            .collect();
+        if counted.is_empty() {
+            return self.to_string();
+        }
+        format!("removed {}", counted.join(", "))
+    }
 }
 
 impl fmt::Display for Removal {
@@ -160,4 +177,18 @@ async fn remove_one(servers: &Servers, kind: Kind, name: &str) -> Result<(), Fai
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_removed_is_counted_by_its_kind() {
+        assert_eq!(Removal::default().in_short(), "nothing was left to remove");
+        let things = [(Kind::Slot, "a"), (Kind::Topic, "b"), (Kind::Topic, "c")];
+        let removal = Removal(things.map(|(kind, name)| (kind, name.to_owned())).into());
+        assert_eq!(removal.in_short(), "removed slot, 2 topics");
+        assert_eq!(removal.to_string(), "removed slot a, topic b, topic c");
+    }
 }

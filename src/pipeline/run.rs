@@ -174,7 +174,10 @@ pub async fn run_on(
     progress.begin("clean-up");
     let removed = clean_up::remove_run(&servers, &request.id, progress).await;
     match (&outcome, removed) {
-        (_, Ok(removed)) => progress.end("clean-up", &removed.to_string()),
+        (_, Ok(removed)) => {
+            tracing::info!(%removed, "clean-up");
+            progress.end("clean-up", &removed.in_short());
+        }
         (Ok(_), Err(failure)) => return Err(failure),
         (Err(_), Err(failure)) => {
             tracing::error!(%failure, "clean-up failed; \"cdc-bench cleanup\" tries again")

@@ -13,7 +13,7 @@ use super::incidents;
 use super::leg::PathOutcome;
 use crate::analysis::{
     Conditions, Diagnosis, Finding, HopStatistics, Measured as Reached, PathStatistics, Severity,
-    diagnose, violations,
+    diagnose, times as in_words, violations,
 };
 use crate::broker::fetch_settings;
 use crate::load::{Change, LoadSummary};
@@ -381,13 +381,16 @@ fn disturbances(facts: &Facts<'_>, counts: &Counts) -> Vec<Finding> {
             "leave out --observer off, unless this is to see what looking on costs",
         );
     }
-    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut times: BTreeMap<&str, u64> = BTreeMap::new();
     for (server, _) in &facts.server_restarts {
         *times.entry(server).or_default() += 1;
     }
     for (server, times) in times {
         add(
-            format!("{server} ended by itself and was started again {times} times"),
+            format!(
+                "{server} ended by itself and was started again {}",
+                in_words(times)
+            ),
             "the latencies hold these outages; the report's incidents say when",
         );
     }

@@ -39,6 +39,15 @@ pub(super) fn bound(hop: &HopStatistics) -> String {
     }
 }
 
+/// A time given in RFC 3339, to the second.
+pub(super) fn at(time: &str) -> String {
+    let at: Result<jiff::Timestamp, _> = time.parse();
+    at.map_or_else(
+        |_| time.to_owned(),
+        |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
+}
+
 /// What an objective reached.
 pub(super) fn measured(objective: &Objective) -> String {
     objective

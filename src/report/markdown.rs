@@ -228,8 +228,8 @@ fn details(out: &mut String, report: &Report) {
         out,
         "- run `{}`, {} to {}",
         report.run.id,
-        report.run.started_at,
-        report.run.finished_at
+        figures::at(&report.run.started_at),
+        figures::at(&report.run.finished_at)
     );
     line!(out);
     line!(out, "</details>");

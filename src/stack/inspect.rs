@@ -103,7 +103,10 @@ pub async fn inspect(kind: StackKind) -> Vec<Part> {
         parts.push(if set.wrong.is_empty() {
             Part::good(
                 &name,
-                format!("{} files checked, {}", set.files, set.folder.display()),
+                match set.files {
+                    1 => format!("1 file checked, {}", set.folder.display()),
+                    files => format!("{files} files checked, {}", set.folder.display()),
+                },
             )
         } else if set.folder.exists() {
             Part::later(

@@ -258,7 +258,7 @@ pub async fn keep(
     let stack = LocalStack::start(cache, Place::Kept, options, progress, cancel).await?;
     let folder = stack.folder().to_owned();
     let mut record = Record {
-        since: jiff::Timestamp::now().to_string(),
+        since: jiff::Timestamp::now().strftime("%FT%TZ").to_string(),
         kafka_version: artifacts::version::kafka().to_owned(),
         servers: stack.supervision.servers(),
         endpoints: EndpointsRecord::from(&stack.endpoints),

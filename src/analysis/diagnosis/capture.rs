@@ -1,6 +1,6 @@
 //! Debezium: its poll loop, its queue, its snapshot, its task.
 
-use super::{Evidence, Finding, Severity, ms};
+use super::{Evidence, Finding, Severity, ms, times};
 use crate::timeline::Hop;
 
 /// `poll.interval.ms`, `max.batch.size` and `max.queue.size` when the configuration has none.
@@ -111,7 +111,10 @@ fn restarts(evidence: Evidence<'_>) -> Option<Finding> {
         Finding::new(
             Some(Hop::KafkaDelivery),
             Severity::Critical,
-            format!("the connector's task failed and was restarted {restarts} times"),
+            format!(
+                "the connector's task failed and was restarted {}",
+                times(restarts)
+            ),
             "the latencies hold these outages; run.log has the reasons",
         )
     })

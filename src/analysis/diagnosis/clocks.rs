@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(found.findings.len(), 1, "consumer_lag is 0.7 ms: {found:?}");
         assert_eq!(found.findings[0].severity, Severity::Info);
         run.bound = 30_000;
-        assert!(run.says("known within ±30.000 ms: too little to tell"));
+        assert!(run.says("known within ±30.0 ms: too little to tell"));
         run.bound = 100;
         assert!(!run.says("known within"));
     }

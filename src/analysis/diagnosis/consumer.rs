@@ -1,6 +1,6 @@
 //! Our own consumer: how it fetches, its group, its processor.
 
-use super::{Evidence, Finding, Severity, ms};
+use super::{Evidence, Finding, Severity, ms, times};
 use crate::timeline::Hop;
 
 pub(super) fn findings(evidence: Evidence<'_>) -> Vec<Finding> {
@@ -45,7 +45,8 @@ fn rebalances(evidence: Evidence<'_>) -> Option<Finding> {
         Some(Hop::ConsumerLag),
         Severity::Warning,
         format!(
-            "the consumer group was rebalanced {rebalances} times while events were under way: nobody consumes meanwhile"
+            "the consumer group was rebalanced {} while events were under way: nobody consumes meanwhile",
+            times(rebalances)
         ),
         "let no other consumer join or leave the group in a run (KAFKA_GROUP_ID), and look in run.log for missed heartbeats",
     ))

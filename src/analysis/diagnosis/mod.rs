@@ -76,6 +76,15 @@ impl Finding {
     }
 }
 
+/// How often, in words.
+#[must_use]
+pub fn times(count: u64) -> String {
+    match count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    }
+}
+
 /// The slowest hop and what was found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
@@ -206,8 +215,16 @@ fn share(part: i64, sum: i64) -> f64 {
     }
 }
 
+/// To three digits or so: what is beyond them is noise.
 fn ms(us: i64) -> String {
-    Nanos::from_micros(us).to_string()
+    let ms = Nanos::from_micros(us).as_millis_f64();
+    let digits = match us.abs() {
+        0..1_000 => 3,
+        1_000..10_000 => 2,
+        10_000..100_000 => 1,
+        _ => 0,
+    };
+    format!("{ms:.digits$} ms")
 }
 
 #[cfg(test)]
