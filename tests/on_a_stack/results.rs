@@ -187,7 +187,7 @@ fn incidents(stack: &TestStack) {
     for sort in ["fault", "checkpoint", "rebalance"] {
         assert!(page.contains(&format!("class=\"mark incident {sort}\"")));
     }
-    assert!(page.contains("started again, at "));
+    assert!(page.contains("had ended by itself and was started again"));
     stack.until_well();
     stack.delete_group(GROUP);
 }

@@ -178,7 +178,7 @@ impl<'a> Page<'a> {
             report,
             passed: report.verdict == Verdict::Pass,
             headline: headline(report),
-            started: started(report),
+            started: figures::at(&report.run.started_at),
             goals: goals(report),
             rate: figures::rate(report.run.rate_per_s),
             objectives: report
@@ -268,14 +268,6 @@ fn headline(report: &Report) -> String {
         "Half of the events were in the read model within {} ms of their INSERT, 99 of 100 within {} ms.",
         ms(total.p50),
         ms(total.p99)
-    )
-}
-
-fn started(report: &Report) -> String {
-    let at: Result<jiff::Timestamp, _> = report.run.started_at.parse();
-    at.map_or_else(
-        |_| report.run.started_at.clone(),
-        |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
     )
 }
 
@@ -402,7 +394,8 @@ fn path_section<'a>(
                 .collect()
         }),
         throughput: digest.and_then(|d| {
-            pictures::throughput(&id("throughput"), d, path.throughput.average_per_s)
+            let average = path.throughput.average_per_s;
+            pictures::throughput(&id("throughput"), d, average, marks)
         }),
         waterfall: digest
             .zip(origin)

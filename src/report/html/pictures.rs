@@ -67,10 +67,7 @@ fn marked(marks: &[Mark]) -> String {
             )
         })
         .collect();
-    format!(
-        " Marked by their numbers in the list below: {}.",
-        said.join(", ")
-    )
+    format!(" Marked by their numbers in the list: {}.", said.join(", "))
 }
 
 /// Marks with a number each, and the word beside it where there is room; of marks too close for that, the numbers from
@@ -206,7 +203,12 @@ pub(super) fn latency_over_time(id: &str, path: &PathDigest, marks: &[Mark]) -> 
 }
 
 /// Events a second, sent and in the store, over the time of the run.
-pub(super) fn throughput(id: &str, path: &PathDigest, average_per_s: f64) -> Option<Figure> {
+pub(super) fn throughput(
+    id: &str,
+    path: &PathDigest,
+    average_per_s: f64,
+    marks: &[Mark],
+) -> Option<Figure> {
     let series = path.over_time();
     let length = series.length().as_millis_f64() / 1e3;
     let rates = |of: fn(&crate::analysis::Period) -> u64| -> Vec<Option<(f64, f64)>> {
@@ -230,8 +232,9 @@ pub(super) fn throughput(id: &str, path: &PathDigest, average_per_s: f64) -> Opt
         id,
         title: "Throughput over time",
         description: &format!(
-            "Events a second in periods of {} s: sent to PostgreSQL, and acknowledged by the store. {average_per_s} a second on average, from the first INSERT to the last acknowledgement.",
-            number(length)
+            "Events a second in periods of {} s: sent to PostgreSQL, and acknowledged by the store. {average_per_s} a second on average, from the first INSERT to the last acknowledgement.{}",
+            number(length),
+            marked(marks)
         ),
     };
     Some(Figure::new(words, 240.0, |size| {
@@ -243,6 +246,7 @@ pub(super) fn throughput(id: &str, path: &PathDigest, average_per_s: f64) -> Opt
         plot.band("inner", &area);
         plot.line("strong", &written);
         plot.line("dashed", &sent);
+        draw_marks(&mut plot, marks);
         let end = |line: &[Option<(f64, f64)>]| {
             // The last period is seldom whole.
             let last = line.iter().rev().nth(1).or_else(|| line.last());

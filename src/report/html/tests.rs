@@ -114,14 +114,14 @@ fn incidents_are_marked_where_they_happened_each_sort_by_its_own_line() {
     ];
     let (_folder, stored) = folder(&report, 3_000);
     let page = page(&stored).unwrap();
-    let listed = "<strong>fault</strong>: kafka started again, at 7.5 s";
+    let listed = "<strong>fault</strong> at 7.5 s: kafka started again";
     assert!(page.contains(listed), "{page}");
     for sort in ["fault", "load", "rebalance", "checkpoint"] {
         assert!(page.contains(&format!(r#"<line class="mark incident {sort}""#)));
     }
     // Its length is shaded; to who cannot see it all is said.
     assert!(page.contains(r#"<rect class="stretch incident checkpoint""#));
-    assert!(page.contains("list below: 1 checkpoint at 4.5 s, 2 fault at 7.5 s,"));
+    assert!(page.contains("in the list: 1 checkpoint at 4.5 s, 2 fault at 7.5 s,"));
     // Words where there is room, numbers where there is not, and one label for two that would meet.
     for label in [">1 checkpoint<", ">1<", ">2 fault<", ">3–4<"] {
         assert!(page.contains(label), "{label}");
