@@ -1,6 +1,8 @@
-//! What following an event costs: its stamps taken, joined, and recorded in every histogram of its path.
+//! What following an event costs: its stamps taken, joined, and recorded in every histogram of its path; and what the
+//! dashboard's meter costs: per event, and per snapshot of how the path stands.
 //!
 //! Input: events one after the other, 64 of them under way at a time, each with a stamp of every kind on Debezium's path.
+//! The meter's are 5,000 a second, with spans from a quarter of a millisecond to a tenth of a second a hop.
 
 // Helpers of benches are no public interface.
 #![allow(missing_docs, clippy::unwrap_used)]
@@ -11,10 +13,14 @@ use std::sync::Arc;
 
 use cdc_bench::analysis::{PathStatistics, ThroughputMeter};
 use cdc_bench::event::{EventId, EventType};
+use cdc_bench::live::PathMeter;
 use cdc_bench::timeline::{
-    CapturePath, Captured, Clock, ForeignClocks, InKafka, Joined, Joiner, Nanos, Written,
+    CapturePath, Captured, Clock, ForeignClocks, InKafka, Joined, Joiner, Nanos, Stamp, Stamps,
+    Written,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
 
 /// Events that are under way at a time.
@@ -101,5 +107,82 @@ fn joining(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, joining);
+/// Events a second that the meter takes in.
+const RATE: i64 = 5_000;
+
+/// Events of 20 seconds, in the order in which they are whole: each hop mostly short, now and then much longer.
+fn joined() -> Vec<Joined> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(42);
+    let mut span = || {
+        let slow = if rng.random_range(0..50) == 0 { 200 } else { 1 };
+        Nanos::from_micros(250 + rng.random_range(0..500) * slow)
+    };
+    let event = |n: i64| {
+        let t0 = Stamp(n * 1_000_000_000 / RATE);
+        let tc = t0 + span();
+        let t1 = tc + span();
+        let td = t1 + span();
+        let t2 = td + span();
+        let t3 = t2 + span();
+        let t4 = t3 + span();
+        let captured = Captured {
+            tc,
+            t1,
+            lsn: 1,
+            commit_lsn: 2,
+            xid: 7,
+        };
+        let stamps = Stamps {
+            ts: t0,
+            t0,
+            ta: tc,
+            tc,
+            t1,
+            td: Some(td),
+            t2,
+            t3,
+            t4,
+            t5: t4 + span(),
+        };
+        Joined {
+            id: id(1),
+            seq: 0,
+            event_type: EventType::UserCreated,
+            captured,
+            stamps,
+        }
+    };
+    let mut events: Vec<_> = (0..20 * RATE).map(event).collect();
+    events.sort_by_key(|event| event.stamps.t5);
+    events
+}
+
+fn metering(c: &mut Criterion) {
+    let events = joined();
+    let last = events.last().map_or(Stamp(0), |event| event.stamps.t5);
+    let mut group = c.benchmark_group("the dashboard's meter");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("an event", |b| {
+        let mut meter = PathMeter::new(CapturePath::Debezium);
+        let mut rest = events.iter();
+        b.iter(|| {
+            let event = rest.next().unwrap_or_else(|| {
+                // Time goes on and on for a meter: the same events again are for another.
+                meter = PathMeter::new(CapturePath::Debezium);
+                rest = events.iter();
+                &events[0]
+            });
+            meter.record(black_box(event));
+        });
+        black_box(&meter);
+    });
+    group.bench_function("a snapshot", |b| {
+        let mut meter = PathMeter::new(CapturePath::Debezium);
+        events.iter().for_each(|event| meter.record(event));
+        b.iter(|| black_box(meter.state(last)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, joining, metering);
 criterion_main!(benches);
