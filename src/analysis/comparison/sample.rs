@@ -135,6 +135,23 @@ impl Sample {
             .collect()
     }
 
+    /// The median of a hop in each block of the only round that has events, nanoseconds, in their order; none of several
+    /// rounds.
+    pub(super) fn block_medians(&self, hop: Hop) -> Vec<Option<f64>> {
+        if self.rounds() > 1 {
+            return Vec::new();
+        }
+        let mut blocks = vec![Vec::new(); BLOCKS];
+        for (span, block) in self.drawn_from(hop) {
+            blocks[block].push(span);
+        }
+        let median = |mut spans: Vec<i64>| {
+            let middle = spans.len() / 2;
+            (!spans.is_empty()).then(|| *spans.select_nth_unstable(middle).1 as f64)
+        };
+        blocks.into_iter().map(median).collect()
+    }
+
     /// What is kept of a hop, smallest first.
     pub(super) fn sorted(&self, hop: Hop) -> Vec<i64> {
         let drawn = self.drawn_from(hop).into_iter();
