@@ -105,7 +105,8 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    /// Kills the server once a third of the events is through, and tells when it is back.
+    /// Kills the server once a third of the events is sent, and tells when it is back. Sent, not through: a store that is
+    /// behind would have the load over before.
     fn fault(&self, server: &str, figures: &Figures) {
         let load = &figures.load;
         let under_way = load.inserted.saturating_sub(load.written + load.errors);
@@ -117,7 +118,7 @@ impl<'a> Narrator<'a> {
         let mut told = self.told();
         told.fault = match told.fault {
             Fault::ToCome
-                if figures.phase == Phase::Load && load.written * 3 >= self.act.events =>
+                if figures.phase == Phase::Load && load.inserted * 3 >= self.act.events =>
             {
                 if self.stack.crash(server) {
                     self.terminal
