@@ -252,12 +252,11 @@ fn is_alarm(compared: &Value) -> bool {
     compared["outcome"] != "no_difference_shown"
 }
 
-/// Forty runs, one after the other, and every two of them compared; then sets of five: some four minutes.
+/// Forty runs, one after the other, and every two of them compared; then sets of five: some six minutes. At half the
+/// usual rate: a store that is nearly used up is not the same from one moment to the next.
 fn quiet(stack: &TestStack) {
     let runs = Runs::on_a_warm(stack);
-    let ids: Vec<_> = (0..40)
-        .map(|_| id(&runs.run(stack.kept(), "200")))
-        .collect();
+    let ids: Vec<_> = (0..40).map(|_| id(&runs.run(stack.kept(), "80"))).collect();
     let of_two = |pair: &&[String]| is_alarm(&runs.compared(&[&pair[0]], &[&pair[1]]));
     let alarms = ids.chunks(2).filter(of_two).count();
     assert!(alarms <= 1, "{alarms} of 20 single runs");
