@@ -147,8 +147,6 @@ pub struct Endpoints {
     pub store: StoreEndpoint,
 }
 
-impl Endpoints {}
-
 impl Endpoints {
     /// Whether PostgreSQL, Kafka and Connect are all reached by loopback: then they have this host's clock, but for
     /// tunnels.

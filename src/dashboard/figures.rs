@@ -1,17 +1,10 @@
 //! How figures are written: three digits say enough, and a number does not jump about while it changes.
 
+use crate::timeline::Nanos;
+
 /// A span for a figure that stands alone: its number and its unit.
-#[allow(clippy::cast_precision_loss)] // microseconds of a run: far below 2^53
 pub(super) fn span(us: i64) -> (String, &'static str) {
-    let ms = us as f64 / 1e3;
-    match ms.abs() {
-        size if size < 9.995 => (format!("{ms:.2}"), "ms"),
-        size if size < 99.95 => (format!("{ms:.1}"), "ms"),
-        size if size < 999.5 => (format!("{ms:.0}"), "ms"),
-        size if size < 9_995.0 => (format!("{:.2}", ms / 1e3), "s"),
-        size if size < 99_950.0 => (format!("{:.1}", ms / 1e3), "s"),
-        _ => (format!("{:.0}", ms / 1e3), "s"),
-    }
+    Nanos::from_micros(us).to_three_digits()
 }
 
 /// A span in a line of text.

@@ -40,6 +40,22 @@ impl Nanos {
     }
 }
 
+impl Nanos {
+    /// In milliseconds or seconds, a number and its unit: three digits, as more of them are noise to who reads on.
+    #[must_use]
+    pub fn to_three_digits(self) -> (String, &'static str) {
+        let ms = self.as_millis_f64();
+        match ms.abs() {
+            size if size < 9.995 => (format!("{ms:.2}"), "ms"),
+            size if size < 99.95 => (format!("{ms:.1}"), "ms"),
+            size if size < 999.5 => (format!("{ms:.0}"), "ms"),
+            size if size < 9_995.0 => (format!("{:.2}", ms / 1e3), "s"),
+            size if size < 99_950.0 => (format!("{:.1}", ms / 1e3), "s"),
+            _ => (format!("{:.0}", ms / 1e3), "s"),
+        }
+    }
+}
+
 impl fmt::Display for Nanos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3} ms", self.as_millis_f64())

@@ -18,8 +18,8 @@ use crate::timeline::Hop;
 /// Enough for a standard error that is itself within some 3 %.
 const REPLICATES: usize = 600;
 
-/// The closest that neighbouring blocks are taken to be: beyond it the one round says hardly more than a single block.
-const CLOSEST: f64 = 0.9;
+/// The most that neighbouring blocks are taken to correlate: beyond it the one round says hardly more than a single block.
+const MOST_CORRELATED: f64 = 0.9;
 
 /// One replicate: by hop and quantile, the baseline's and the candidate's value in microseconds.
 type Replicate = Vec<[[f64; 2]; QUANTILES.len()]>;
@@ -29,8 +29,8 @@ pub(super) struct Replicates {
     drawn: Vec<Replicate>,
     /// Of each side.
     strata: [usize; 2],
-    /// By hop, of each side: how many times the variance of independent strata theirs is.
-    kinship: Vec<[f64; 2]>,
+    /// By hop, of each side: how many times the variance of independent blocks theirs is.
+    inflation: Vec<[f64; 2]>,
 }
 
 /// A variance and what it rests on.
@@ -57,7 +57,7 @@ impl Replicates {
             let [baseline, candidate] = replicate[hop][quantile];
             candidate - baseline
         };
-        corrected(self.drawn.iter().map(difference), self.strata[0]).times(self.kinship[hop][0])
+        corrected(self.drawn.iter().map(difference), self.strata[0]).times(self.inflation[hop][0])
     }
 
     /// Of each side, where they were drawn apart.
@@ -65,7 +65,7 @@ impl Replicates {
         [0, 1].map(|side| {
             let value = |replicate: &Replicate| replicate[hop][quantile][side];
             corrected(self.drawn.iter().map(value), self.strata[side])
-                .times(self.kinship[hop][side])
+                .times(self.inflation[hop][side])
         })
     }
 }
@@ -116,30 +116,31 @@ pub(super) fn replicate(
     Replicates {
         drawn,
         strata,
-        kinship: hops
+        inflation: hops
             .iter()
-            .map(|hop| kinship_of(sides, *hop, terms.pairing))
+            .map(|hop| inflation_of(sides, *hop, terms.pairing))
             .collect(),
     }
 }
 
-/// How close the blocks of a single round are to their neighbours, as a factor of the variance of each side. Rounds are
+/// By how much the blocks of a single round raise the variance of each side by resembling their neighbours. Rounds are
 /// independent, or paired.
-fn kinship_of(sides: [&Sample; 2], hop: Hop, pairing: Pairing) -> [f64; 2] {
+fn inflation_of(sides: [&Sample; 2], hop: Hop, pairing: Pairing) -> [f64; 2] {
     let medians = sides.map(|side| side.block_medians(hop));
     if pairing == Pairing::Independent {
-        return medians.map(|medians| kinship(&medians.into_iter().flatten().collect::<Vec<_>>()));
+        return medians
+            .map(|medians| variance_inflation(&medians.into_iter().flatten().collect::<Vec<_>>()));
     }
     let [baseline, candidate] = medians;
     let both = baseline.into_iter().zip(candidate);
     let differences: Vec<f64> = both.filter_map(|(b, c)| Some(c? - b?)).collect();
-    [kinship(&differences); 2]
+    [variance_inflation(&differences); 2]
 }
 
 /// What a queue or a slow disk does to a block it does to the next too, and then the mean of many says less than if they
 /// were independent: by (1 + r) / (1 - r), where neighbours correlate by r and the further ones accordingly less (a
 /// first-order autoregression; the bias of r over n values is some 1 / n).
-fn kinship(values: &[f64]) -> f64 {
+fn variance_inflation(values: &[f64]) -> f64 {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;
     let apart = |value: &f64| value - mean;
@@ -149,7 +150,7 @@ fn kinship(values: &[f64]) -> f64 {
     if all <= 0.0 {
         return 1.0;
     }
-    let r = (common / all + 1.0 / count).clamp(0.0, CLOSEST);
+    let r = (common / all + 1.0 / count).clamp(0.0, MOST_CORRELATED);
     (1.0 + r) / (1.0 - r)
 }
 
@@ -236,11 +237,15 @@ mod tests {
     #[test]
     fn blocks_that_resemble_their_neighbours_say_less() {
         let turns: Vec<f64> = (0..20).map(|n| f64::from(n % 2)).collect();
-        assert!((kinship(&turns) - 1.0).abs() < 1e-9);
-        assert!((kinship(&[3.0; 20]) - 1.0).abs() < 1e-9);
-        assert!((kinship(&[]) - 1.0).abs() < 1e-9);
+        assert!((variance_inflation(&turns) - 1.0).abs() < 1e-9);
+        assert!((variance_inflation(&[3.0; 20]) - 1.0).abs() < 1e-9);
+        assert!((variance_inflation(&[]) - 1.0).abs() < 1e-9);
         let rise: Vec<f64> = (0..20).map(f64::from).collect();
-        assert!((kinship(&rise) - 19.0).abs() < 1e-9, "{}", kinship(&rise));
+        assert!(
+            (variance_inflation(&rise) - 19.0).abs() < 1e-9,
+            "{}",
+            variance_inflation(&rise)
+        );
     }
 
     #[test]

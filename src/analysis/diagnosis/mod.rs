@@ -215,16 +215,9 @@ fn share(part: i64, sum: i64) -> f64 {
     }
 }
 
-/// To three digits or so: what is beyond them is noise.
 fn ms(us: i64) -> String {
-    let ms = Nanos::from_micros(us).as_millis_f64();
-    let digits = match us.abs() {
-        0..1_000 => 3,
-        1_000..10_000 => 2,
-        10_000..100_000 => 1,
-        _ => 0,
-    };
-    format!("{ms:.digits$} ms")
+    let (number, unit) = Nanos::from_micros(us).to_three_digits();
+    format!("{number} {unit}")
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ struct Page<'a> {
     reached: Option<Figure>,
     paths: Vec<PathSection<'a>>,
     has_debezium: bool,
+    has_knee: bool,
     version: &'static str,
 }
 
@@ -59,6 +60,7 @@ impl<'a> Page<'a> {
                 .paths
                 .iter()
                 .any(|path| path.path == CapturePath::Debezium),
+            has_knee: sweep.paths.iter().any(|path| path.knee.is_some()),
             version: env!("CARGO_PKG_VERSION"),
         }
     }
