@@ -60,6 +60,15 @@ pub struct Objective {
     pub met: bool,
 }
 
+impl Objective {
+    /// What a latency is to stay below, ms; `None` of an objective of another kind.
+    #[must_use]
+    pub fn limit_ms(&self) -> Option<f64> {
+        let number = self.target.strip_prefix("< ")?.strip_suffix(" ms")?;
+        number.parse().ok()
+    }
+}
+
 impl Targets {
     /// Holds a run against the targets.
     #[must_use]
@@ -137,6 +146,13 @@ mod tests {
             success_percent: 100.0,
             match_percent: Some(99.99),
         };
+        let limits: Vec<_> = Targets::default()
+            .judge(&measured)
+            .iter()
+            .map(Objective::limit_ms)
+            .collect();
+        let latencies = [30.0, 100.0, 200.0].map(Some);
+        assert_eq!(limits, [&latencies[..], &[None; 3]].concat());
         let met: Vec<_> = Targets::default()
             .judge(&measured)
             .into_iter()

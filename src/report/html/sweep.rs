@@ -281,9 +281,8 @@ fn knees(sweep: &SweepReport) -> Vec<(f64, String)> {
 fn limit_ms(sweep: &SweepReport, name: &str) -> Option<f64> {
     let steps = sweep.paths.iter().flat_map(|path| &path.steps);
     let mut objectives = steps.flat_map(|step| &step.objectives);
-    let target = &objectives.find(|objective| objective.name == name)?.target;
-    let number = target.strip_prefix("< ")?.strip_suffix(" ms")?;
-    number.parse().ok()
+    let objective = objectives.find(|objective| objective.name == name)?;
+    objective.limit_ms()
 }
 
 /// Latency against rate: p99 of each path, p50 beneath it, and their objectives.
