@@ -358,7 +358,7 @@ fn run_on_kept(stack: &TestStack) {
 
 fn two_runs(stack: &TestStack) {
     let (one, two) = (open_folder(), open_folder());
-    let args = ["--events", "3000", "--rate", "150"];
+    let args = ["--events", "900", "--rate", "60"];
     let first = small_run(stack.kept(), one.path(), &args)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -380,7 +380,7 @@ fn two_runs(stack: &TestStack) {
         second.err
     );
     let first: super::stack::Ended = first.wait_with_output().unwrap().into();
-    assert_complete(&first.json(), 3000);
+    assert_complete(&first.json(), 900);
     stack.assert_nothing_left("two runs");
 }
 

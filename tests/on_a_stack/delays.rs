@@ -82,7 +82,8 @@ impl Link {
 }
 
 /// The store by a link as slow as that, and the connection string that leads there.
-fn store_by_link(uri: &str, delay: Delay) -> (SlowLink, String) {
+fn store_by_link(stack: &TestStack, delay: Delay) -> (SlowLink, String) {
+    let uri = stack.unjournaled_uri();
     let host = uri.rsplit('@').next().unwrap().split('/').next().unwrap();
     let port: u16 = host.rsplit(':').next().unwrap().parse().unwrap();
     let link = SlowLink::before(port, Which::All, Way::FromServer, delay);
@@ -93,25 +94,16 @@ fn store_by_link(uri: &str, delay: Delay) -> (SlowLink, String) {
 /// The command with a store that takes so long to answer, and else is as quick as it can be.
 pub fn with_distant_store(stack: &TestStack, by: Duration) -> Command {
     let jitter = Duration::ZERO;
-    let uri = unjournaled(&stack.env["MONGODB_URI"]);
-    let (_, there) = store_by_link(&uri, Delay { by, jitter });
+    let (_, there) = store_by_link(stack, Delay { by, jitter });
     let mut command = stack.external();
     command.env("MONGODB_URI", there);
     command
 }
 
-/// A connection string whose writes are done when the server has them in memory.
-fn unjournaled(uri: &str) -> String {
-    let joint = if uri.contains('?') { '&' } else { '?' };
-    format!("{uri}{joint}w=1&journal=false")
-}
-
 /// A run with a slow link; as slow as the link by itself where the delay is none.
 fn run(stack: &TestStack, results: &Path, link: Link, delay_ms: u64, events: u64) -> Value {
-    let mut command = stack.external();
     // What the store's disk takes would hide a few milliseconds elsewhere.
-    let uri = unjournaled(&stack.env["MONGODB_URI"]);
-    command.env("MONGODB_URI", &uri);
+    let mut command = stack.unjournaled();
     let delay = Delay::of(Duration::from_millis(delay_ms));
     let mut args = vec!["--capture".to_owned(), link.path().to_owned()];
     let postgres = stack.port("POSTGRES_PORT");
@@ -150,7 +142,7 @@ fn run(stack: &TestStack, results: &Path, link: Link, delay_ms: u64, events: u64
             args.extend(["--inject-transform-delay".to_owned(), delay_ms.to_string()]);
         }
         Link::Store => {
-            let (_, there) = store_by_link(&uri, delay);
+            let (_, there) = store_by_link(stack, delay);
             command.env("MONGODB_URI", there);
         }
     }
@@ -259,7 +251,7 @@ fn stalls(stack: &TestStack) {
             let value = link.port.to_string();
             (link, value)
         } else {
-            store_by_link(&stack.env[env], Delay::NONE)
+            store_by_link(stack, Delay::NONE)
         };
         let results = open_folder();
         let args = ["--events", "1000", "--rate", "50", "--warmup", "50"];

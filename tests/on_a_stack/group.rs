@@ -60,7 +60,7 @@ impl<'a> Group<'a> {
     }
 
     fn consumer(&self) -> Command {
-        let mut command = self.stack.external();
+        let mut command = self.stack.unjournaled();
         command
             .env("KAFKA_TOPIC", self.name)
             .env("KAFKA_GROUP_ID", self.name)
@@ -69,6 +69,14 @@ impl<'a> Group<'a> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
+    }
+
+    fn consume(&self) -> Consuming {
+        self.consume_with(&[])
+    }
+
+    fn consume_with(&self, args: &[&str]) -> Consuming {
+        Consuming(Some(self.consumer().args(args).spawn().unwrap()))
     }
 
     fn documents(&self) -> Collection<Document> {
@@ -110,9 +118,13 @@ impl<'a> Group<'a> {
         producer.flush(Duration::from_secs(30)).unwrap();
     }
 
-    /// Waits until all are in the store, and a moment more: what is written again may come last.
+    /// Waits until all are in the store, however slow it is, and a moment more: what is written again may come last.
     fn until_written(&self, events: &[OutboxRow]) {
-        until("all to be written", || self.count() >= events.len() as u64);
+        let mut written = self.count();
+        while written < events.len() as u64 {
+            until("more to be written", || self.count() > written);
+            written = self.count();
+        }
         std::thread::sleep(Duration::from_secs(1));
     }
 
@@ -141,8 +153,13 @@ impl<'a> Group<'a> {
             );
         }
     }
+}
 
-    fn remove(self) {
+impl Drop for Group<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
         let client = self.stack.block_on(async {
             mongodb::Client::with_uri_str(&self.stack.env["MONGODB_URI"]).await
         });
@@ -150,6 +167,42 @@ impl<'a> Group<'a> {
         self.stack.block_on(database.drop()).unwrap();
         self.stack.delete_topics(&[self.name]);
         self.stack.delete_group(self.name);
+    }
+}
+
+/// A consumer that runs, for as long as its test does.
+struct Consuming(Option<Child>);
+
+impl Consuming {
+    fn id(&self) -> i32 {
+        id(self.0.as_ref().unwrap())
+    }
+
+    fn ended(mut self) -> Ended {
+        let child = self.0.take().unwrap();
+        child.wait_with_output().unwrap().into()
+    }
+
+    fn killed(self) {
+        drop(self);
+    }
+
+    /// Has it stop, and what it says it did.
+    #[track_caller]
+    fn stopped(self) -> Value {
+        signal(self.id(), Signal::SIGINT);
+        let end = self.ended();
+        assert_eq!(end.code, 130, "{}", end.err);
+        serde_json::from_str(&end.out).unwrap()
+    }
+}
+
+impl Drop for Consuming {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
     }
 }
 
@@ -168,19 +221,6 @@ fn events(count: usize) -> Vec<OutboxRow> {
         .collect()
 }
 
-fn ended(child: Child) -> Ended {
-    child.wait_with_output().unwrap().into()
-}
-
-/// Has it stop, and what it says it did.
-#[track_caller]
-fn stopped(consumer: Child) -> Value {
-    signal(id(&consumer), Signal::SIGINT);
-    let end = ended(consumer);
-    assert_eq!(end.code, 130, "{}", end.err);
-    serde_json::from_str(&end.out).unwrap()
-}
-
 fn joins(stack: &TestStack) {
     let group = Group::new(stack, "group-joins");
     let events = events(8_000);
@@ -194,22 +234,21 @@ fn joins(stack: &TestStack) {
             }
         });
         scope.spawn(|| group.produce(waiting, Some(PACE)));
-        let first = group.consumer().spawn().unwrap();
+        let first = group.consume();
         until("the first consumer to write", || group.count() > 500);
-        let second = group.consumer().spawn().unwrap();
+        let second = group.consume();
         until("both to have partitions", || {
             members_with_partitions(stack, group.name) == 2
         });
         shared.store(true, Ordering::Relaxed);
         group.until_written(&events);
-        (stopped(first), stopped(second))
+        (first.stopped(), second.stopped())
     });
     let written = |one: &Value| one["written"].as_u64().unwrap();
     let (first, second) = (written(&first), written(&second));
     assert!(first > 0 && second > 0, "{first} and {second}");
     assert_eq!(first + second, events.len() as u64, "{first} and {second}");
     group.assert_written(&events);
-    group.remove();
 }
 
 fn killed(stack: &TestStack) {
@@ -217,22 +256,20 @@ fn killed(stack: &TestStack) {
     let events = events(8_000);
     let survivor = std::thread::scope(|scope| {
         scope.spawn(|| group.produce(events.iter().cloned(), Some(PACE)));
-        let mut victim = group.consumer().spawn().unwrap();
+        let victim = group.consume();
         until("the first to write", || group.count() > 500);
-        let survivor = group.consumer().spawn().unwrap();
+        let survivor = group.consume();
         until("both to share the work", || {
             members_with_partitions(stack, group.name) == 2 && group.count() > 2_000
         });
-        signal(id(&victim), Signal::SIGKILL);
-        victim.wait().unwrap();
+        victim.killed();
         group.until_written(&events);
-        stopped(survivor)
+        survivor.stopped()
     });
     let written = survivor["written"].as_u64().unwrap();
     assert!(written < events.len() as u64, "the other wrote some too");
     assert_eq!(survivor["dead_letters"], 0);
     group.assert_written(&events);
-    group.remove();
 }
 
 /// How many members of a group have partitions.
@@ -255,8 +292,7 @@ fn peak_mib(stack: &TestStack, name: &'static str, count: usize) -> u64 {
     let group = Group::new(stack, name);
     let rows = Generator::new(42, jiff::Timestamp::UNIX_EPOCH);
     group.produce(rows.take(count), None);
-    let consumer = group.consumer().args(["--idle-timeout", "10"]).spawn();
-    let consumer = consumer.unwrap();
+    let consumer = group.consume_with(&["--idle-timeout", "10"]);
     let status = format!("/proc/{}/status", consumer.id());
     let over = AtomicBool::new(false);
     let (peak, done) = std::thread::scope(|scope| {
@@ -271,13 +307,12 @@ fn peak_mib(stack: &TestStack, name: &'static str, count: usize) -> u64 {
             }
             peak / 1_024
         });
-        let done = ended(consumer).json();
+        let done = consumer.ended().json();
         over.store(true, Ordering::Relaxed);
         (watch.join().unwrap(), done)
     });
     assert_eq!(done["written"], count);
     assert_eq!(group.count(), count as u64);
-    group.remove();
     peak
 }
 
