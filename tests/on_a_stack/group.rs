@@ -39,12 +39,15 @@ pub const LONG_TESTS: &[Test] = &[(
 
 const PARTITIONS: i32 = 4;
 /// Events a second, where they are to come in while consumers come and go.
-const PACE: f64 = 800.0;
+const PACE: f64 = 300.0;
+/// Events of it: ten seconds' worth.
+const EVENTS: usize = 3_000;
 
 /// A topic, a group and a database of one name.
 struct Group<'a> {
     stack: &'a TestStack,
     name: &'static str,
+    documents: Collection<Document>,
 }
 
 impl<'a> Group<'a> {
@@ -56,7 +59,14 @@ impl<'a> Group<'a> {
         made.unwrap().into_iter().for_each(|topic| {
             topic.unwrap();
         });
-        Self { stack, name }
+        let client = mongodb::Client::with_uri_str(&stack.env["MONGODB_URI"]);
+        let database = stack.block_on(client).unwrap().database(name);
+        let documents = database.collection("events");
+        Self {
+            stack,
+            name,
+            documents,
+        }
     }
 
     fn consumer(&self) -> Command {
@@ -79,18 +89,9 @@ impl<'a> Group<'a> {
         Consuming(Some(self.consumer().args(args).spawn().unwrap()))
     }
 
-    fn documents(&self) -> Collection<Document> {
-        let client = self.stack.block_on(async {
-            mongodb::Client::with_uri_str(&self.stack.env["MONGODB_URI"]).await
-        });
-        client.unwrap().database(self.name).collection("events")
-    }
-
     fn count(&self) -> u64 {
-        let documents = self.documents();
-        self.stack
-            .block_on(documents.count_documents(doc! {}))
-            .unwrap_or(0)
+        let count = self.documents.count_documents(doc! {});
+        self.stack.block_on(count).unwrap_or(0)
     }
 
     /// Appends the events in their order, an aggregate's to one partition; at a pace where one is given.
@@ -130,9 +131,8 @@ impl<'a> Group<'a> {
 
     /// Asserts that the store holds exactly these events, an aggregate's in the order they were first written in.
     fn assert_written(&self, events: &[OutboxRow]) {
-        let documents = self.documents();
         let found: Vec<Document> = self.stack.block_on(async {
-            let natural = documents.find(doc! {}).sort(doc! { "$natural": 1 });
+            let natural = self.documents.find(doc! {}).sort(doc! { "$natural": 1 });
             natural.await.unwrap().try_collect().await.unwrap()
         });
         let order: Vec<i64> = found.iter().map(|d| d.get_i64("seq").unwrap()).collect();
@@ -160,10 +160,7 @@ impl Drop for Group<'_> {
         if std::thread::panicking() {
             return;
         }
-        let client = self.stack.block_on(async {
-            mongodb::Client::with_uri_str(&self.stack.env["MONGODB_URI"]).await
-        });
-        let database = client.unwrap().database(self.name);
+        let database = self.documents.client().database(self.name);
         self.stack.block_on(database.drop()).unwrap();
         self.stack.delete_topics(&[self.name]);
         self.stack.delete_group(self.name);
@@ -223,7 +220,7 @@ fn events(count: usize) -> Vec<OutboxRow> {
 
 fn joins(stack: &TestStack) {
     let group = Group::new(stack, "group-joins");
-    let events = events(8_000);
+    let events = events(EVENTS);
     let shared = AtomicBool::new(false);
     let (first, second) = std::thread::scope(|scope| {
         // Half of them come while the second joins; what is left is for both, however long that takes.
@@ -235,7 +232,7 @@ fn joins(stack: &TestStack) {
         });
         scope.spawn(|| group.produce(waiting, Some(PACE)));
         let first = group.consume();
-        until("the first consumer to write", || group.count() > 500);
+        until("the first consumer to write", || group.count() > 200);
         let second = group.consume();
         until("both to have partitions", || {
             members_with_partitions(stack, group.name) == 2
@@ -253,14 +250,14 @@ fn joins(stack: &TestStack) {
 
 fn killed(stack: &TestStack) {
     let group = Group::new(stack, "group-killed");
-    let events = events(8_000);
+    let events = events(EVENTS);
     let survivor = std::thread::scope(|scope| {
         scope.spawn(|| group.produce(events.iter().cloned(), Some(PACE)));
         let victim = group.consume();
-        until("the first to write", || group.count() > 500);
+        until("the first to write", || group.count() > 200);
         let survivor = group.consume();
         until("both to share the work", || {
-            members_with_partitions(stack, group.name) == 2 && group.count() > 2_000
+            members_with_partitions(stack, group.name) == 2 && group.count() > 800
         });
         victim.killed();
         group.until_written(&events);
