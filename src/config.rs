@@ -199,7 +199,9 @@ impl KafkaEndpoint {
         let mut config = rdkafka::ClientConfig::new();
         config
             .set("bootstrap.servers", &self.bootstrap)
-            .set("client.id", "cdc-bench");
+            .set("client.id", "cdc-bench")
+            // A broker that is back is found within a second; librdkafka would wait for up to ten.
+            .set("reconnect.backoff.max.ms", "1000");
         config
     }
 }

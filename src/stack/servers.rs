@@ -44,7 +44,7 @@ pub(super) const POSTGRES_SETTINGS: [(&str, &str); 4] = [
 ];
 
 /// The broker's.
-pub(super) const BROKER_SETTINGS: [(&str, &str); 13] = [
+pub(super) const BROKER_SETTINGS: [(&str, &str); 15] = [
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
     ("controller.listener.names", "CONTROLLER"),
@@ -57,6 +57,9 @@ pub(super) const BROKER_SETTINGS: [(&str, &str); 13] = [
     ("share.coordinator.state.topic.replication.factor", "1"),
     ("share.coordinator.state.topic.min.isr", "1"),
     ("group.initial.rebalance.delay.ms", "0"),
+    // A broker that crashed is let in again when the session of its former self is over.
+    ("broker.session.timeout.ms", "4000"),
+    ("broker.heartbeat.interval.ms", "1000"),
     ("auto.create.topics.enable", "false"),
 ];
 
