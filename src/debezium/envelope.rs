@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use crate::event::{EventId, unix_micros};
-use crate::json::{JsonText, NotJson, Reader, TextBuffer};
+use crate::json::{NotJson, Reader, TextBuffer};
 use crate::timeline::Stamp;
 
 /// A change event of the outbox table.
@@ -98,7 +98,8 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// When it is not JSON, or lacks a field, or a field is not what it must be.
     pub fn parse(value: &'a [u8], payload: &mut TextBuffer) -> Result<Self, EnvelopeError> {
-        let text = std::str::from_utf8(value)
+        // compat: an error is to say where it is.
+        let text = simdutf8::compat::from_utf8(value)
             .map_err(|error| EnvelopeError(Box::new(Kind::NotUtf8(error.valid_up_to()))))?;
         let mut json = Reader::new(text);
         Self::whole(&mut json, payload).map_err(|flaw| match flaw {
@@ -214,15 +215,15 @@ fn members<'a>(
 ) -> Result<(), Flaw> {
     let mut more = json.begin(b'{', b'}')?;
     while more {
-        let name = json.name()?;
         let spelled;
-        let name = if let Some(plain) = name.plain() {
+        let name = if let Some(plain) = json.plain_string()? {
             plain
         } else {
             // A name with half a surrogate in it is none that is looked for.
-            spelled = name.to_cow().unwrap_or_default();
+            spelled = json.string()?.to_cow().unwrap_or_default();
             &*spelled
         };
+        json.colon()?;
         member(name, json)?;
         more = json.goes_on(b'}')?;
     }
@@ -240,11 +241,6 @@ fn or_null<'a, T>(
     read(json).map(Some)
 }
 
-fn string<'a>(json: &mut Reader<'a>, field: &'static str) -> Result<JsonText<'a>, Flaw> {
-    must_be_string(json, field)?;
-    Ok(json.string()?)
-}
-
 fn payload_text(json: &mut Reader<'_>, payload: &mut TextBuffer) -> Result<(), Flaw> {
     must_be_string(json, "payload")?;
     Ok(json.resolved_into(payload)?)
@@ -259,7 +255,11 @@ fn must_be_string(json: &mut Reader<'_>, field: &'static str) -> Result<(), Flaw
 }
 
 fn text<'a>(json: &mut Reader<'a>, field: &'static str) -> Result<Cow<'a, str>, Flaw> {
-    let text = string(json, field)?.to_cow();
+    must_be_string(json, field)?;
+    if let Some(plain) = json.plain_string()? {
+        return Ok(Cow::Borrowed(plain));
+    }
+    let text = json.string()?.to_cow();
     text.map_err(|error| wrong(field, format!("no text: {error}")))
 }
 

@@ -7,5 +7,4 @@ mod reader;
 mod text;
 
 pub(crate) use reader::{NotJson, Number, Reader};
-pub(crate) use text::JsonText;
 pub use text::TextBuffer;

@@ -76,22 +76,25 @@ impl<'j> Reader<'j> {
         }
     }
 
-    /// A member's name; its value is next.
-    #[inline]
-    pub fn name(&mut self) -> Result<JsonText<'j>, NotJson> {
-        let name = self.string()?;
-        self.colon()?;
-        Ok(name)
-    }
-
     /// What stands between a member's name and its value.
     #[inline]
     pub fn colon(&mut self) -> Result<(), NotJson> {
         self.expect(b':')
     }
 
+    /// A string, where no escape is in it; else the reader stays before it.
+    #[inline(always)]
+    pub fn plain_string(&mut self) -> Result<Option<&'j str>, NotJson> {
+        let begin = self.at_quote()?;
+        let (run, escapes) = self.plain_run()?;
+        if escapes {
+            self.at = begin - 1;
+            return Ok(None);
+        }
+        Ok(Some(&self.text[begin..begin + run.len()]))
+    }
+
     /// A string, its escapes looked at and left.
-    #[inline]
     pub fn string(&mut self) -> Result<JsonText<'j>, NotJson> {
         let begin = self.at_quote()?;
         let (run, mut escapes) = self.plain_run()?;
@@ -103,16 +106,18 @@ impl<'j> Reader<'j> {
         Ok(JsonText::new(raw, run.len()))
     }
 
-    /// A string, its escapes resolved: `write` gets it in parts.
+    /// A string, its escapes resolved: `write` gets it in parts. Whether it has any.
     #[inline]
-    pub fn resolved(&mut self, mut write: impl FnMut(&[u8])) -> Result<(), NotJson> {
+    pub fn resolved(&mut self, mut write: impl FnMut(&[u8])) -> Result<bool, NotJson> {
         self.at_quote()?;
+        let mut has_escapes = false;
         loop {
             let (run, escapes) = self.plain_run()?;
             write(run);
             if !escapes {
-                return Ok(());
+                return Ok(has_escapes);
             }
+            has_escapes = true;
             let rest = &self.bytes()[self.at..];
             if let Some(byte) = simple_escape(rest) {
                 write(&[byte]);
@@ -202,7 +207,7 @@ impl<'j> Reader<'j> {
 
     fn skip_within(&mut self, depth: usize) -> Result<(), NotJson> {
         match self.peek()? {
-            b'"' => self.string().map(drop),
+            b'"' => self.skip_string(),
             b'{' => self.skip_container(b'{', b'}', depth),
             b'[' => self.skip_container(b'[', b']', depth),
             b't' => self.literal("true"),
@@ -212,12 +217,22 @@ impl<'j> Reader<'j> {
         }
     }
 
+    #[inline]
+    fn skip_string(&mut self) -> Result<(), NotJson> {
+        self.at_quote()?;
+        while self.plain_run()?.1 {
+            self.at += self.escape_length()?;
+        }
+        Ok(())
+    }
+
     fn skip_container(&mut self, open: u8, close: u8, depth: usize) -> Result<(), NotJson> {
         let inner = depth.checked_sub(1).ok_or(NotJson)?;
         let mut more = self.begin(open, close)?;
         while more {
             if open == b'{' {
-                self.name()?;
+                self.skip_string()?;
+                self.colon()?;
             }
             self.skip_within(inner)?;
             more = self.goes_on(close)?;

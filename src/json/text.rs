@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// A JSON string between its quotes, known to be one; its escapes are resolved when it is read, and not before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct JsonText<'a> {
+pub(crate) struct JsonText<'a> {
     raw: &'a str,
     /// Bytes before the first escape; all of them where there is none.
     plain: usize,
@@ -71,7 +71,7 @@ impl TextBuffer {
     /// The text that was read into it last.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.len])
+        simdutf8::basic::from_utf8(&self.bytes[..self.len])
             .expect("parts of a text between its escapes, and whole characters")
     }
 

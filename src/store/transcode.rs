@@ -124,9 +124,9 @@ impl Transcoder<'_, '_> {
     /// Writes a member's name; whether it is `occurred_at`.
     fn name(&mut self) -> Result<bool, Stop> {
         let begin = self.buffer.len();
-        self.json.resolved(|part| self.buffer.raw(part))?;
+        let has_escapes = self.json.resolved(|part| self.buffer.raw(part))?;
         let name = &self.buffer.bytes()[begin..];
-        if name.contains(&0) {
+        if has_escapes && name.contains(&0) {
             return Err(Stop::NulInName);
         }
         let is_occurred_at = name == b"occurred_at";
