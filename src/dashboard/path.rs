@@ -258,9 +258,13 @@ pub(super) fn latency(
         buffer.set_line(inner.x, y, line, inner.width);
         y += 1;
     }
-    let worst = path.seconds.iter().filter_map(p99).max().unwrap_or(0);
-    let worst = figures::span_text(i64::try_from(worst).unwrap_or(i64::MAX));
-    let label = format!("p99 of each second, up to {worst}");
+    let label = match path.seconds.iter().filter_map(p99).max() {
+        Some(worst) => {
+            let worst = figures::span_text(i64::try_from(worst).unwrap_or(i64::MAX));
+            format!("p99 of each second, up to {worst}")
+        }
+        None => "p99 of each second".to_owned(),
+    };
     if y + 2 < inner.bottom() {
         buffer.set_stringn(inner.x, y, label, usize::from(inner.width), theme.dim());
         y += 1;
