@@ -2,7 +2,7 @@
 //! nothing, and changes no order.
 
 use std::collections::HashMap;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -69,24 +69,17 @@ impl<'a> Group<'a> {
         }
     }
 
-    fn consumer(&self) -> Command {
+    fn consume(&self, args: &[&str]) -> Consuming {
         let mut command = self.stack.unjournaled();
         command
             .env("KAFKA_TOPIC", self.name)
             .env("KAFKA_GROUP_ID", self.name)
             .env("MONGODB_DATABASE", self.name)
             .args(["consume", "--json"])
+            .args(args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        command
-    }
-
-    fn consume(&self) -> Consuming {
-        self.consume_with(&[])
-    }
-
-    fn consume_with(&self, args: &[&str]) -> Consuming {
-        Consuming(Some(self.consumer().args(args).spawn().unwrap()))
+        Consuming(Some(command.spawn().unwrap()))
     }
 
     fn count(&self) -> u64 {
@@ -180,6 +173,7 @@ impl Consuming {
         child.wait_with_output().unwrap().into()
     }
 
+    /// As a crash would.
     fn killed(self) {
         drop(self);
     }
@@ -231,9 +225,9 @@ fn joins(stack: &TestStack) {
             }
         });
         scope.spawn(|| group.produce(waiting, Some(PACE)));
-        let first = group.consume();
+        let first = group.consume(&[]);
         until("the first consumer to write", || group.count() > 200);
-        let second = group.consume();
+        let second = group.consume(&[]);
         until("both to have partitions", || {
             members_with_partitions(stack, group.name) == 2
         });
@@ -253,9 +247,9 @@ fn killed(stack: &TestStack) {
     let events = events(EVENTS);
     let survivor = std::thread::scope(|scope| {
         scope.spawn(|| group.produce(events.iter().cloned(), Some(PACE)));
-        let victim = group.consume();
+        let victim = group.consume(&[]);
         until("the first to write", || group.count() > 200);
-        let survivor = group.consume();
+        let survivor = group.consume(&[]);
         until("both to share the work", || {
             members_with_partitions(stack, group.name) == 2 && group.count() > 800
         });
@@ -289,7 +283,7 @@ fn peak_mib(stack: &TestStack, name: &'static str, count: usize) -> u64 {
     let group = Group::new(stack, name);
     let rows = Generator::new(42, jiff::Timestamp::UNIX_EPOCH);
     group.produce(rows.take(count), None);
-    let consumer = group.consume_with(&["--idle-timeout", "10"]);
+    let consumer = group.consume(&["--idle-timeout", "10"]);
     let status = format!("/proc/{}/status", consumer.id());
     let over = AtomicBool::new(false);
     let (peak, done) = std::thread::scope(|scope| {
