@@ -55,7 +55,7 @@ impl Way {
         self.next += 1;
         // The schedule has its own time, and the WAL the commit's.
         let t0 = clock.now();
-        joiner.sending(id(seq), EventType::UserCreated, t0, t0);
+        joiner.sending(id(seq), seq, EventType::UserCreated, t0, t0);
         joiner.acknowledged(id(seq), seq, clock.now());
         let captured = Captured {
             tc: t0,

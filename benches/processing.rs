@@ -303,7 +303,7 @@ fn stamps(criterion: &mut Criterion) {
 /// Every stamp of one event, into the joiner and out of it.
 fn join(joiner: &Joiner, id: EventId, seq: u64, clock: Clock) -> bool {
     let now = clock.now();
-    joiner.sending(id, EventType::UserCreated, now, now);
+    joiner.sending(id, seq, EventType::UserCreated, now, now);
     joiner.acknowledged(id, seq, now);
     let captured = Captured {
         tc: now,

@@ -196,7 +196,7 @@ pub(crate) struct MeasuredLoad(pub(crate) Vec<Arc<PathObserver>>);
 impl LoadObserver for MeasuredLoad {
     fn sending(&self, row: &OutboxRow, ts: Stamp, t0: Stamp) {
         for path in &self.0 {
-            path.joiner.sending(row.id, row.event_type, ts, t0);
+            path.joiner.sending(row.id, row.seq, row.event_type, ts, t0);
         }
     }
 
@@ -209,7 +209,7 @@ impl LoadObserver for MeasuredLoad {
     fn failed(&self, id: EventId, seq: u64, reason: &str) {
         tracing::error!(%id, seq, reason, "INSERT refused");
         for path in &self.0 {
-            path.joiner.insert_failed(id);
+            path.joiner.insert_failed(id, seq);
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::ops::{Add, Neg, Sub};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 /// A span of time in nanoseconds. It may be negative: a hop that ends before it starts is a finding, not an error.
@@ -118,51 +119,35 @@ impl Sub<Nanos> for Stamp {
 /// Our clock. A copy shares the anchor, so every thread of a run reads the same time line.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    anchor: Instant,
-    anchor_unix_ns: i64,
+    /// What the wall clock showed more than the monotonic one at the anchor, nanoseconds.
+    ahead: Nanos,
 }
 
 impl Clock {
-    /// Takes the anchor: wall time now, monotonic time now.
+    /// Takes the anchor: monotonic time now, wall time now.
     #[must_use]
     pub fn start() -> Self {
-        let anchor = Instant::now();
+        let monotonic = monotonic();
         let unix = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Self {
-            anchor,
-            anchor_unix_ns: Nanos::from(unix).0,
+            ahead: Nanos::from(unix) - monotonic,
         }
     }
 
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Stamp {
-        self.at(Instant::now())
+        Stamp((monotonic() + self.ahead).0)
     }
+}
 
-    /// A monotonic instant on this clock's time line.
-    #[must_use]
-    pub fn at(&self, instant: Instant) -> Stamp {
-        let span = match instant.checked_duration_since(self.anchor) {
-            Some(after) => Nanos::from(after),
-            None => -Nanos::from(self.anchor.duration_since(instant)),
-        };
-        Stamp(self.anchor_unix_ns + span.0)
-    }
-
-    /// The monotonic instant of a stamp, for sleeping until it. `None` before the machine's monotonic epoch.
-    #[must_use]
-    pub fn instant_of(&self, stamp: Stamp) -> Option<Instant> {
-        let offset = stamp.0 - self.anchor_unix_ns;
-        let span = Duration::from_nanos(offset.unsigned_abs());
-        if offset < 0 {
-            self.anchor.checked_sub(span)
-        } else {
-            self.anchor.checked_add(span)
-        }
-    }
+/// Since some time before this program, and by no leap or step.
+#[inline]
+fn monotonic() -> Nanos {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Monotonic);
+    Nanos(tv_sec * 1_000_000_000 + tv_nsec)
 }
 
 #[cfg(test)]
@@ -178,15 +163,6 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
-    }
-
-    #[test]
-    fn a_stamp_turns_back_into_its_instant() {
-        let clock = Clock::start();
-        let later = clock.now() + Nanos::from_millis(1500);
-        assert_eq!(clock.at(clock.instant_of(later).unwrap()), later);
-        let earlier = clock.now() - Nanos::from_millis(2);
-        assert_eq!(clock.at(clock.instant_of(earlier).unwrap()), earlier);
     }
 
     #[test]

@@ -70,15 +70,15 @@ impl ForeignClocks {
     }
 
     /// Connect read its clock no sooner than the event's commit and no later than it was in Kafka (or received, whichever
-    /// came first). `commit` is on PostgreSQL's clock, `appended` on the broker's.
+    /// came first). `commit` is on PostgreSQL's clock, `appended` on the broker's; `fix` is how both are known now.
     pub fn bound_connect(
         &self,
+        fix: &Corrections,
         reading: Stamp,
         commit: Stamp,
         appended: Option<Stamp>,
         received: Stamp,
     ) {
-        let fix = self.corrections();
         let not_before = fix.postgres.to_ours(commit) - fix.postgres_bound;
         let appended =
             appended.map(|at| fix.broker.to_ours(at) + HALF_MILLISECOND + fix.broker_bound);
@@ -118,7 +118,8 @@ mod tests {
             let commit = Stamp(n * 1_000_000_000);
             let reading = commit + ms(3) + ms(250);
             let appended = commit + ms(5) + ms(1_000);
-            clocks.bound_connect(reading, commit, Some(appended), commit + ms(90));
+            let fix = clocks.corrections();
+            clocks.bound_connect(&fix, reading, commit, Some(appended), commit + ms(90));
         }
         let found = clocks.take_connect().unwrap();
         assert!(

@@ -5,14 +5,15 @@
 //! of the pipeline and not the length of the run.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::{ForeignClocks, InKafka, Stamp, Stamps};
+use super::{Corrections, ForeignClocks, InKafka, Stamp, Stamps};
 use crate::event::{EventId, EventType};
 
-const SHARDS: usize = 16;
+/// Neighbours in a run are in different ones.
+const SHARDS: u64 = 16;
 
 /// What our reader says of an event: where its row stands in the WAL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,20 +91,32 @@ struct Whole {
     written: Written,
 }
 
-/// Longest run whose events are told apart, so that a bad number in a record cannot take all memory.
-const MOST_EVENTS: u64 = 1 << 33;
+impl Whole {
+    /// Whether our reader and the envelope disagree on position or transaction.
+    fn differs_from_envelope(&self) -> bool {
+        let differs = |theirs: Option<u64>, ours: u64| theirs.is_some_and(|theirs| theirs != ours);
+        differs(self.written.source_lsn, self.captured.lsn)
+            || differs(self.written.source_xid, u64::from(self.captured.xid))
+    }
+}
+
+/// Most events of a shard that are told apart, so that a bad number in a record cannot take all memory.
+const MOST_EVENTS: u64 = (1 << 33) / SHARDS;
 
 /// One bit an event: has it been seen here before?
 #[derive(Debug, Default)]
 struct Seen(Vec<u64>);
 
 impl Seen {
-    /// Marks `seq`; false when it was marked already.
-    fn mark(&mut self, seq: u64) -> bool {
-        if seq >= MOST_EVENTS {
+    /// Marks an event by its position among those of its shard; false when it was marked already.
+    fn mark(&mut self, place: u64) -> bool {
+        if place >= MOST_EVENTS {
             return true;
         }
-        let (word, bit) = (usize::try_from(seq / 64).unwrap_or(usize::MAX), seq % 64);
+        let (word, bit) = (
+            usize::try_from(place / 64).unwrap_or(usize::MAX),
+            place % 64,
+        );
         if word >= self.0.len() {
             self.0.resize(word + 1, 0);
         }
@@ -151,31 +164,20 @@ impl Tally {
     }
 }
 
+/// Every so manieth event of the run: those under way, where each has been, and the counts.
 #[derive(Debug, Default)]
-struct Counters {
-    sent: AtomicU64,
-    inserted: AtomicU64,
-    insert_errors: AtomicU64,
-    captured: AtomicU64,
-    consumed: AtomicU64,
-    written: AtomicU64,
-    duplicates: AtomicU64,
-    joined: AtomicU64,
-    lsn_mismatches: AtomicU64,
-}
-
-fn add_one(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
+struct Shard {
+    pending: HashMap<EventId, Pending, BuildHasherDefault<RandomPart>>,
+    captured: Seen,
+    received: Seen,
+    written: Seen,
+    tally: Tally,
 }
 
 /// The meeting point of an event's stamps. Shared by every thread that makes one.
 #[derive(Debug)]
 pub struct Joiner {
-    shards: [Mutex<HashMap<EventId, Pending, BuildHasherDefault<RandomPart>>>; SHARDS],
-    received: Mutex<Seen>,
-    captured: Mutex<Seen>,
-    written: Mutex<Seen>,
-    counters: Counters,
+    shards: Box<[Mutex<Shard>]>,
     in_kafka: InKafka,
     /// Whether our reader sees the rows.
     is_observed: bool,
@@ -187,11 +189,7 @@ impl Joiner {
     #[must_use]
     pub fn new(in_kafka: InKafka, clocks: Arc<ForeignClocks>) -> Self {
         Self {
-            shards: Default::default(),
-            received: Mutex::default(),
-            captured: Mutex::default(),
-            written: Mutex::default(),
-            counters: Counters::default(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             in_kafka,
             is_observed: true,
             clocks,
@@ -214,108 +212,136 @@ impl Joiner {
     }
 
     /// The INSERT is about to be sent.
-    pub fn sending(&self, id: EventId, event_type: EventType, ts: Stamp, t0: Stamp) {
-        let fresh = self.update(id, 0, |pending| {
-            let fresh = pending.sent.is_none();
-            // A retry after a lost connection keeps the first T0: that is when the application wanted it written.
-            pending.sent.get_or_insert(Sent { event_type, ts, t0 });
-            fresh
-        });
-        if fresh.0 {
-            add_one(&self.counters.sent);
+    pub fn sending(&self, id: EventId, seq: u64, event_type: EventType, ts: Stamp, t0: Stamp) {
+        let mut shard = self.shard_of(seq);
+        let Shard { pending, tally, .. } = &mut *shard;
+        let pending = pending.entry(id).or_default();
+        // A retry after a lost connection keeps the first T0: that is when the application wanted it written.
+        if pending.sent.is_none() {
+            pending.sent = Some(Sent { event_type, ts, t0 });
+            tally.sent += 1;
         }
     }
 
     /// The INSERT's commit is acknowledged.
     pub fn acknowledged(&self, id: EventId, seq: u64, ta: Stamp) -> Option<Joined> {
-        add_one(&self.counters.inserted);
-        self.update(id, seq, |pending| pending.ta = Some(ta)).1
+        let mut shard = self.shard_of(seq);
+        shard.tally.inserted += 1;
+        self.update(shard, id, seq, |pending| pending.ta = Some(ta))
     }
 
     /// The INSERT was refused; the event will not come.
-    pub fn insert_failed(&self, id: EventId) {
-        add_one(&self.counters.insert_errors);
-        lock(&self.shards[shard_of(id)]).remove(&id);
+    pub fn insert_failed(&self, id: EventId, seq: u64) {
+        let mut shard = self.shard_of(seq);
+        shard.tally.insert_errors += 1;
+        shard.pending.remove(&id);
     }
 
     /// The event will not be written. False when it is not under way.
     pub fn abandon(&self, id: EventId) -> bool {
-        lock(&self.shards[shard_of(id)]).remove(&id).is_some()
+        // What is not even an event may lack its position.
+        let mut shards = self.shards.iter().map(lock);
+        shards.any(|mut shard| shard.pending.remove(&id).is_some())
     }
 
     /// Our reader has the row. A row seen again (the reader reconnected) changes nothing.
     pub fn captured(&self, id: EventId, seq: u64, captured: Captured) -> Option<Joined> {
-        if !lock(&self.captured).mark(seq) {
+        let mut shard = self.shard_of(seq);
+        if !shard.captured.mark(seq / SHARDS) {
             return None;
         }
-        add_one(&self.counters.captured);
-        self.update(id, seq, |pending| pending.captured = Some(captured))
-            .1
+        shard.tally.captured += 1;
+        self.update(shard, id, seq, |pending| pending.captured = Some(captured))
     }
 
     /// Our producer has heard that the record is in Kafka.
     pub fn delivered(&self, id: EventId, seq: u64, t2: Stamp) -> Option<Joined> {
-        self.update(id, seq, |pending| pending.delivered = Some(t2))
-            .1
+        self.update(self.shard_of(seq), id, seq, |pending| {
+            pending.delivered = Some(t2);
+        })
     }
 
     /// The consumer has the record. False when it had it before: a duplicate.
     pub fn consumed(&self, seq: u64) -> bool {
-        let fresh = lock(&self.received).mark(seq);
-        add_one(if fresh {
-            &self.counters.consumed
+        let mut shard = self.shard_of(seq);
+        let fresh = shard.received.mark(seq / SHARDS);
+        if fresh {
+            shard.tally.consumed += 1;
         } else {
-            &self.counters.duplicates
-        });
+            shard.tally.duplicates += 1;
+        }
         fresh
     }
 
     /// The store has acknowledged the document. Only the first acknowledgement counts.
     pub fn written(&self, id: EventId, seq: u64, written: Written) -> Option<Joined> {
-        if !lock(&self.written).mark(seq) {
+        let mut shard = self.shard_of(seq);
+        if !shard.written.mark(seq / SHARDS) {
             return None;
         }
-        add_one(&self.counters.written);
-        self.update(id, seq, |pending| pending.written = Some(written))
-            .1
+        shard.tally.written += 1;
+        self.update(shard, id, seq, |pending| pending.written = Some(written))
     }
 
     /// What an event says of Connect's clock, given its commit time on PostgreSQL's.
     pub fn bound_connect(&self, commit: Stamp, written: &Written) {
+        self.bound_connect_by(&self.clocks.corrections(), commit, written);
+    }
+
+    fn bound_connect_by(&self, fix: &Corrections, commit: Stamp, written: &Written) {
         let Some(reading) = written.td else { return };
         let appended = written.t2.filter(|_| self.in_kafka == InKafka::ByBroker);
         self.clocks
-            .bound_connect(reading, commit, appended, written.t3);
+            .bound_connect(fix, reading, commit, appended, written.t3);
     }
 
     /// The counts so far.
     #[must_use]
     pub fn tally(&self) -> Tally {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let c = &self.counters;
-        Tally {
-            sent: read(&c.sent),
-            inserted: read(&c.inserted),
-            insert_errors: read(&c.insert_errors),
-            captured: read(&c.captured),
-            consumed: read(&c.consumed),
-            written: read(&c.written),
-            duplicates: read(&c.duplicates),
-            joined: read(&c.joined),
-            lsn_mismatches: read(&c.lsn_mismatches),
-        }
+        let mut sum = Tally::default();
+        self.shards
+            .iter()
+            .for_each(|shard| sum.add(&lock(shard).tally));
+        sum
+    }
+
+    /// The shard of an event.
+    fn shard_of(&self, seq: u64) -> MutexGuard<'_, Shard> {
+        let shard = usize::try_from(seq % SHARDS).unwrap_or(0);
+        lock(&self.shards[shard])
     }
 
     /// Changes what is known of an event; the event itself once nothing is missing any more.
-    fn update<T>(
+    fn update(
         &self,
+        mut shard: MutexGuard<'_, Shard>,
         id: EventId,
         seq: u64,
-        change: impl FnOnce(&mut Pending) -> T,
-    ) -> (T, Option<Joined>) {
-        let mut shard = lock(&self.shards[shard_of(id)]);
-        let pending = shard.entry(id).or_default();
-        let outcome = change(pending);
+        change: impl FnOnce(&mut Pending),
+    ) -> Option<Joined> {
+        let Shard { pending, tally, .. } = &mut *shard;
+        let mut entry = match pending.entry(id) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(entry) => {
+                // Nothing is whole that is heard of for the first time.
+                change(entry.insert(Pending::default()));
+                return None;
+            }
+        };
+        change(entry.get_mut());
+        let whole = self.whole(entry.get())?;
+        entry.remove();
+        tally.joined += 1;
+        tally.lsn_mismatches += u64::from(whole.differs_from_envelope());
+        if pending.is_empty() && pending.capacity() > 1024 {
+            pending.shrink_to(1024);
+        }
+        drop(shard);
+        Some(self.complete(id, seq, &whole))
+    }
+
+    /// The event, when nothing of it is missing.
+    fn whole(&self, pending: &Pending) -> Option<Whole> {
         let Pending {
             sent: Some(sent),
             ta: Some(ta),
@@ -324,32 +350,19 @@ impl Joiner {
             written: Some(written),
         } = *pending
         else {
-            return (outcome, None);
+            return None;
         };
-        let lacks_report = self.in_kafka == InKafka::ByProducer && delivered.is_none();
-        let captured = captured.or_else(|| (!self.is_observed).then(|| self.unseen(&written)));
-        let Some(captured) = captured.filter(|_| !lacks_report) else {
-            return (outcome, None);
-        };
-        shard.remove(&id);
-        if shard.is_empty() && shard.capacity() > 1024 {
-            shard.shrink_to(1024);
+        if self.in_kafka == InKafka::ByProducer && delivered.is_none() {
+            return None;
         }
-        drop(shard);
-        (
-            outcome,
-            Some(self.complete(
-                id,
-                seq,
-                &Whole {
-                    sent,
-                    ta,
-                    captured,
-                    delivered,
-                    written,
-                },
-            )),
-        )
+        let captured = captured.or_else(|| (!self.is_observed).then(|| self.unseen(&written)))?;
+        Some(Whole {
+            sent,
+            ta,
+            captured,
+            delivered,
+            written,
+        })
     }
 
     /// What is known of a row that our reader has not seen: what the record says of it.
@@ -375,18 +388,13 @@ impl Joiner {
             delivered,
             written,
         } = *whole;
-        add_one(&self.counters.joined);
-        let differs = |theirs: Option<u64>, ours: u64| theirs.is_some_and(|theirs| theirs != ours);
-        if differs(written.source_lsn, captured.lsn)
-            || differs(written.source_xid, u64::from(captured.xid))
-        {
-            add_one(&self.counters.lsn_mismatches);
+        if whole.differs_from_envelope() {
             tracing::warn!(%id, ours = captured.lsn, theirs = written.source_lsn, "positions differ between our reader and the envelope");
         }
-        if self.is_observed {
-            self.bound_connect(captured.tc, &written);
-        }
         let fix = self.clocks.corrections();
+        if self.is_observed {
+            self.bound_connect_by(&fix, captured.tc, &written);
+        }
         let stamps = Stamps {
             ts: sent.ts,
             t0: sent.t0,
@@ -434,12 +442,7 @@ impl Hasher for RandomPart {
     }
 }
 
-fn shard_of(id: EventId) -> usize {
-    // The last byte of a UUIDv7 is random.
-    usize::from(id.0.as_bytes()[15]) % SHARDS
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic in one thread must not take the stamps of the others with it.
     mutex
         .lock()
@@ -449,7 +452,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::{Corrections, Line, Nanos};
+    use crate::timeline::{Line, Nanos};
     use uuid::Uuid;
 
     fn id(n: u128) -> EventId {
@@ -482,7 +485,7 @@ mod tests {
     fn an_event_is_whole_whatever_the_order_its_stamps_come_in() {
         let steps: [fn(&Joiner) -> Option<Joined>; 4] = [
             |j| {
-                j.sending(id(1), EventType::UserCreated, Stamp(90), Stamp(100));
+                j.sending(id(1), 0, EventType::UserCreated, Stamp(90), Stamp(100));
                 j.tally().sent.checked_sub(1).and(None)
             },
             |j| j.acknowledged(id(1), 0, Stamp(110)),
@@ -503,14 +506,19 @@ mod tests {
             assert_eq!(results.len(), 1, "{order:?}");
             assert_eq!(results[0].stamps.t2, Stamp(130));
             assert_eq!(joiner.tally().joined, 1);
-            assert!(joiner.shards.iter().all(|shard| lock(shard).is_empty()));
+            assert!(
+                joiner
+                    .shards
+                    .iter()
+                    .all(|shard| lock(shard).pending.is_empty())
+            );
         }
     }
 
     #[test]
     fn an_event_of_our_producers_waits_for_its_delivery_report() {
         let joiner = Joiner::new(InKafka::ByProducer, Arc::default());
-        joiner.sending(id(5), EventType::UserCreated, Stamp(90), Stamp(100));
+        joiner.sending(id(5), 0, EventType::UserCreated, Stamp(90), Stamp(100));
         joiner.acknowledged(id(5), 0, Stamp(110));
         joiner.captured(id(5), 0, captured(64));
         assert_eq!(joiner.written(id(5), 0, written(64)), None);
@@ -521,7 +529,7 @@ mod tests {
     #[test]
     fn without_an_observer_the_way_to_kafka_is_one() {
         let joiner = Joiner::new(InKafka::ByBroker, Arc::default()).unobserved();
-        joiner.sending(id(7), EventType::UserCreated, Stamp(90), Stamp(100));
+        joiner.sending(id(7), 0, EventType::UserCreated, Stamp(90), Stamp(100));
         joiner.acknowledged(id(7), 0, Stamp(110));
         let event = joiner.written(id(7), 0, written(64)).unwrap();
         assert_eq!((event.stamps.t1, event.stamps.t2), (Stamp(140), Stamp(140)));
@@ -531,7 +539,7 @@ mod tests {
     #[test]
     fn without_kafka_there_is_no_way_to_it() {
         let joiner = Joiner::new(InKafka::Never, Arc::default());
-        joiner.sending(id(6), EventType::UserCreated, Stamp(90), Stamp(100));
+        joiner.sending(id(6), 0, EventType::UserCreated, Stamp(90), Stamp(100));
         joiner.acknowledged(id(6), 0, Stamp(110));
         joiner.captured(id(6), 0, captured(64));
         let event = joiner.written(id(6), 0, written(64)).unwrap();
@@ -552,7 +560,7 @@ mod tests {
     #[test]
     fn positions_that_differ_are_counted() {
         let joiner = Joiner::new(InKafka::ByBroker, Arc::default());
-        joiner.sending(id(3), EventType::UserCreated, Stamp(90), Stamp(100));
+        joiner.sending(id(3), 0, EventType::UserCreated, Stamp(90), Stamp(100));
         joiner.acknowledged(id(3), 0, Stamp(110));
         joiner.captured(id(3), 0, captured(64));
         assert!(joiner.written(id(3), 0, written(65)).is_some());
@@ -562,9 +570,14 @@ mod tests {
     #[test]
     fn a_refused_insert_leaves_nothing_behind() {
         let joiner = Joiner::new(InKafka::ByBroker, Arc::default());
-        joiner.sending(id(4), EventType::UserCreated, Stamp(90), Stamp(100));
-        joiner.insert_failed(id(4));
-        assert!(joiner.shards.iter().all(|shard| lock(shard).is_empty()));
+        joiner.sending(id(4), 0, EventType::UserCreated, Stamp(90), Stamp(100));
+        joiner.insert_failed(id(4), 0);
+        assert!(
+            joiner
+                .shards
+                .iter()
+                .all(|shard| lock(shard).pending.is_empty())
+        );
         assert_eq!(joiner.tally().insert_errors, 1);
     }
 }
