@@ -33,7 +33,7 @@ use cdc_bench::consumer::{
 use cdc_bench::debezium::Envelope;
 use cdc_bench::event::{EventId, EventType};
 use cdc_bench::json::TextBuffer;
-use cdc_bench::store::{DocumentParts, Documents};
+use cdc_bench::store::{DocumentParts, Documents, Payload};
 use cdc_bench::timeline::{
     CapturePath, Captured, Clock, Corrections, ForeignClocks, Joiner, Written,
 };
@@ -167,7 +167,7 @@ fn parts(row: &cdc_bench::event::OutboxRow) -> DocumentParts<'_> {
         event_type: row.event_type.as_str(),
         aggregate_type: row.event_type.aggregate_type(),
         aggregate_id: row.aggregate_id,
-        payload_json: &row.payload,
+        payload: Payload::Json(&row.payload),
         created_at_us: 1_795_486_293_123_456,
         lsn: Some(24_023_128),
         tx_id: Some(771),

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use cdc_bench::store::DocumentParts;
+use cdc_bench::store::{DocumentParts, Payload};
 use mongodb::bson::{Bson, DateTime, Document, Uuid, doc};
 use serde::Deserialize;
 use serde_json::Value;
@@ -97,8 +97,11 @@ pub fn by_trees(record: &[u8]) -> Vec<u8> {
 
 /// Parts to the bytes of their document, with a map of BSON in between.
 pub fn by_map(parts: &DocumentParts<'_>) -> Vec<u8> {
+    let Payload::Json(payload) = parts.payload else {
+        unreachable!("parts of a bench have a text");
+    };
     let uuid = |id: uuid::Uuid| Uuid::from_bytes(id.into_bytes());
-    let payload: Value = serde_json::from_str(parts.payload_json).unwrap();
+    let payload: Value = serde_json::from_str(payload).unwrap();
     let occurred_at: jiff::Timestamp = payload["occurred_at"].as_str().unwrap().parse().unwrap();
     let document = doc! {
         "_id": uuid(parts.id.0),

@@ -6,8 +6,7 @@ use uuid::Uuid;
 
 use crate::debezium::Envelope;
 use crate::event::{EventId, EventType};
-use crate::json::TextBuffer;
-use crate::store::{DocumentParts, Documents};
+use crate::store::{DocumentParts, Documents, PayloadBuffer};
 use crate::timeline::Stamp;
 
 /// A record decoded: the event besides its document.
@@ -58,7 +57,7 @@ impl Rejected {
 #[derive(Debug, Default)]
 pub struct Decoder {
     /// The payload at hand, its escapes resolved.
-    payload: TextBuffer,
+    payload: PayloadBuffer,
 }
 
 impl Decoder {
@@ -75,8 +74,8 @@ impl Decoder {
         place: impl FnOnce(Uuid) -> &'d mut Documents,
     ) -> Result<Option<Decoded<'v>>, Rejected> {
         let Some(value) = value else { return Ok(None) };
-        let envelope =
-            Envelope::parse(value, &mut self.payload).map_err(|e| Rejected::new(e, None))?;
+        let envelope = Envelope::parse_with(value, |json| self.payload.read(json))
+            .map_err(|e| Rejected::new(e, None))?;
         let (handed_on, source) = (envelope.handed_on(), envelope.source);
         let Some(row) = envelope.into_inserted() else {
             return Ok(None);
@@ -94,7 +93,7 @@ impl Decoder {
             event_type: event_type.as_str(),
             aggregate_type: &row.aggregate_type,
             aggregate_id: row.aggregate_id,
-            payload_json: self.payload.as_str(),
+            payload: self.payload.payload(),
             created_at_us: row.created_at_us,
             lsn: source.lsn,
             tx_id: source.tx_id,

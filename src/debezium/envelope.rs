@@ -98,23 +98,40 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// When it is not JSON, or lacks a field, or a field is not what it must be.
     pub fn parse(value: &'a [u8], payload: &mut TextBuffer) -> Result<Self, EnvelopeError> {
+        Self::parse_with(value, |json| json.resolved_into(payload))
+    }
+
+    /// The same, with `payload` to read the string that is the row's payload.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub(crate) fn parse_with(
+        value: &'a [u8],
+        mut payload: impl FnMut(&mut Reader<'a>) -> Result<(), NotJson>,
+    ) -> Result<Self, EnvelopeError> {
         // compat: an error is to say where it is.
         let text = simdutf8::compat::from_utf8(value)
             .map_err(|error| EnvelopeError(Box::new(Kind::NotUtf8(error.valid_up_to()))))?;
         let mut json = Reader::new(text);
-        Self::whole(&mut json, payload).map_err(|flaw| match flaw {
+        Self::whole(&mut json, &mut payload).map_err(|flaw| match flaw {
             Flaw::NotJson => EnvelopeError(Box::new(Kind::NotJson(json.at()))),
             Flaw::Of(kind) => EnvelopeError(kind),
         })
     }
 
-    fn whole(json: &mut Reader<'a>, payload: &mut TextBuffer) -> Result<Self, Flaw> {
+    fn whole(
+        json: &mut Reader<'a>,
+        payload: &mut impl FnMut(&mut Reader<'a>) -> Result<(), NotJson>,
+    ) -> Result<Self, Flaw> {
         let envelope = Self::read(json, payload)?;
         json.end()?;
         Ok(envelope)
     }
 
-    fn read(json: &mut Reader<'a>, payload: &mut TextBuffer) -> Result<Self, Flaw> {
+    fn read(
+        json: &mut Reader<'a>,
+        payload: &mut impl FnMut(&mut Reader<'a>) -> Result<(), NotJson>,
+    ) -> Result<Self, Flaw> {
         let (mut op, mut after, mut source, mut ts_ns, mut ts_ms) = (None, None, None, None, None);
         let mut wrapped = None;
         members(json, |name, json| {
@@ -177,7 +194,10 @@ impl Source {
 }
 
 impl<'a> OutboxAfter<'a> {
-    fn read(json: &mut Reader<'a>, payload: &mut TextBuffer) -> Result<Self, Flaw> {
+    fn read(
+        json: &mut Reader<'a>,
+        payload: &mut impl FnMut(&mut Reader<'a>) -> Result<(), NotJson>,
+    ) -> Result<Self, Flaw> {
         let (mut id, mut run_id, mut seq, mut event_type) = (None, None, None, None);
         let (mut aggregate_type, mut aggregate_id, mut has_payload) = (None, None, None);
         let mut created_at_us = None;
@@ -189,7 +209,10 @@ impl<'a> OutboxAfter<'a> {
                 "event_type" => event_type = Some(text(json, "event_type")?),
                 "aggregate_type" => aggregate_type = Some(text(json, "aggregate_type")?),
                 "aggregate_id" => aggregate_id = Some(uuid(json, "aggregate_id")?),
-                "payload" => has_payload = Some(payload_text(json, payload)?),
+                "payload" => {
+                    must_be_string(json, "payload")?;
+                    has_payload = Some(payload(json)?);
+                }
                 "created_at" => created_at_us = Some(instant_us(json, "created_at")?),
                 _ => json.skip()?,
             }
@@ -239,11 +262,6 @@ fn or_null<'a, T>(
         return Ok(None);
     }
     read(json).map(Some)
-}
-
-fn payload_text(json: &mut Reader<'_>, payload: &mut TextBuffer) -> Result<(), Flaw> {
-    must_be_string(json, "payload")?;
-    Ok(json.resolved_into(payload)?)
 }
 
 fn must_be_string(json: &mut Reader<'_>, field: &'static str) -> Result<(), Flaw> {

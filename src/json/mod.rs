@@ -4,7 +4,9 @@
 //! it with a list, and resolve escapes in a buffer that grows anew with every document.
 
 mod reader;
+mod spelling;
 mod text;
 
 pub(crate) use reader::{NotJson, Number, Reader};
+pub(crate) use spelling::Spelling;
 pub use text::TextBuffer;

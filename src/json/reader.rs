@@ -1,5 +1,8 @@
 //! Token after token. What has been read is known to be JSON; the rest may be anything.
 
+use std::marker::PhantomData;
+
+use super::spelling::{Escaped, Mark, Plain, Spelling};
 use super::text::{JsonText, TextBuffer, code_point, copy_plain, plain_bytes, simple_escape};
 
 /// Deepest nesting that is passed over, as in serde_json.
@@ -19,16 +22,13 @@ pub(crate) struct Number<'j> {
 }
 
 /// Reads a text.
-pub(crate) struct Reader<'j> {
+pub(crate) struct Reader<'j, S = Plain> {
     text: &'j str,
     at: usize,
+    spelling: PhantomData<S>,
 }
 
-impl<'j> Reader<'j> {
-    pub fn new(text: &'j str) -> Self {
-        Self { text, at: 0 }
-    }
-
+impl<'j, S: Spelling> Reader<'j, S> {
     /// Bytes before what is read next; after [`NotJson`], before what is none.
     pub fn at(&self) -> usize {
         self.at
@@ -37,7 +37,7 @@ impl<'j> Reader<'j> {
     /// Nothing but space may follow.
     pub fn end(&mut self) -> Result<(), NotJson> {
         self.skip_space();
-        if self.at == self.text.len() {
+        if S::is_over(self.rest()) {
             Ok(())
         } else {
             Err(NotJson)
@@ -48,7 +48,7 @@ impl<'j> Reader<'j> {
     #[inline]
     pub fn peek(&mut self) -> Result<u8, NotJson> {
         self.skip_space();
-        self.next_byte().ok_or(NotJson)
+        S::token(self.rest()).ok_or(NotJson)
     }
 
     /// Begins an object or an array; whether anything is in it.
@@ -82,30 +82,6 @@ impl<'j> Reader<'j> {
         self.expect(b':')
     }
 
-    /// A string, where no escape is in it; else the reader stays before it.
-    #[inline(always)]
-    pub fn plain_string(&mut self) -> Result<Option<&'j str>, NotJson> {
-        let begin = self.at_quote()?;
-        let (run, escapes) = self.plain_run()?;
-        if escapes {
-            self.at = begin - 1;
-            return Ok(None);
-        }
-        Ok(Some(&self.text[begin..begin + run.len()]))
-    }
-
-    /// A string, its escapes looked at and left.
-    pub fn string(&mut self) -> Result<JsonText<'j>, NotJson> {
-        let begin = self.at_quote()?;
-        let (run, mut escapes) = self.plain_run()?;
-        while escapes {
-            self.at += self.escape_length()?;
-            (_, escapes) = self.plain_run()?;
-        }
-        let raw = &self.text[begin..self.at - 1];
-        Ok(JsonText::new(raw, run.len()))
-    }
-
     /// A string, its escapes resolved: `write` gets it in parts. Whether it has any.
     #[inline]
     pub fn resolved(&mut self, mut write: impl FnMut(&[u8])) -> Result<bool, NotJson> {
@@ -118,50 +94,10 @@ impl<'j> Reader<'j> {
                 return Ok(has_escapes);
             }
             has_escapes = true;
-            let rest = &self.bytes()[self.at..];
-            if let Some(byte) = simple_escape(rest) {
-                write(&[byte]);
-                self.at += 2;
-            } else {
-                let Some((Some(character), length)) = code_point(rest) else {
-                    return Err(NotJson);
-                };
-                write(character.encode_utf8(&mut [0; 4]).as_bytes());
-                self.at += length;
-            }
+            let (character, length) = S::escape(self.rest()).ok_or(NotJson)?;
+            write(character.encode_utf8(&mut [0; 4]).as_bytes());
+            self.at += length;
         }
-    }
-
-    /// A string, its escapes resolved, in a buffer.
-    pub fn resolved_into(&mut self, buffer: &mut TextBuffer) -> Result<(), NotJson> {
-        self.at_quote()?;
-        // An escape is never shorter than what it stands for.
-        let to = buffer.room(self.text.len() - self.at);
-        let mut written = 0;
-        loop {
-            let run = copy_plain(&self.bytes()[self.at..], &mut to[written..]);
-            (self.at, written) = (self.at + run, written + run);
-            let rest = &self.bytes()[self.at..];
-            match rest.first() {
-                Some(b'"') => break,
-                Some(b'\\') => {}
-                // It does not end, or has a control character in it.
-                _ => return Err(NotJson),
-            }
-            if let Some(byte) = simple_escape(rest) {
-                to[written] = byte;
-                (self.at, written) = (self.at + 2, written + 1);
-            } else {
-                let Some((Some(character), length)) = code_point(rest) else {
-                    return Err(NotJson);
-                };
-                written += character.encode_utf8(&mut to[written..]).len();
-                self.at += length;
-            }
-        }
-        self.at += 1;
-        buffer.filled(written);
-        Ok(())
     }
 
     pub fn number(&mut self) -> Result<Number<'j>, NotJson> {
@@ -193,10 +129,165 @@ impl<'j> Reader<'j> {
     #[inline]
     pub fn literal(&mut self, word: &str) -> Result<(), NotJson> {
         self.skip_space();
-        if !self.bytes()[self.at..].starts_with(word.as_bytes()) {
+        if !self.rest().starts_with(word.as_bytes()) {
             return Err(NotJson);
         }
         self.at += word.len();
+        Ok(())
+    }
+
+    /// What has not been read.
+    #[inline]
+    fn rest(&self) -> &'j [u8] {
+        &self.text.as_bytes()[self.at..]
+    }
+
+    #[inline]
+    fn next_byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    #[inline]
+    fn skip_space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.next_byte() {
+            self.at += 1;
+        }
+    }
+
+    #[inline]
+    fn expect(&mut self, token: u8) -> Result<(), NotJson> {
+        if self.peek()? != token {
+            return Err(NotJson);
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Passes the quote that a string begins with.
+    #[inline]
+    fn at_quote(&mut self) -> Result<usize, NotJson> {
+        if self.peek()? != b'"' {
+            return Err(NotJson);
+        }
+        self.at += S::QUOTE.len();
+        Ok(self.at)
+    }
+
+    /// Passes over plain bytes, and the quote behind them; or up to an escape, then true.
+    #[inline(always)]
+    fn plain_run(&mut self) -> Result<(&'j [u8], bool), NotJson> {
+        let rest = self.rest();
+        let (run, rest) = rest.split_at(plain_bytes(rest));
+        self.at += run.len();
+        // What has no mark does not end, or has a control character in it.
+        let mark = S::mark(rest).ok_or(NotJson)?;
+        if mark == Mark::Quote {
+            self.at += S::QUOTE.len();
+        }
+        Ok((run, mark == Mark::Escape))
+    }
+
+    /// Passes over one of these bytes, if one is next.
+    #[inline]
+    fn pass(&mut self, any_of: &[u8]) -> bool {
+        let found = self.next_byte().is_some_and(|next| any_of.contains(&next));
+        self.at += usize::from(found);
+        found
+    }
+
+    /// Passes over digits, at least one; how many.
+    #[inline]
+    fn digits(&mut self) -> Result<usize, NotJson> {
+        let rest = self.rest();
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return Err(NotJson);
+        }
+        self.at += digits;
+        Ok(digits)
+    }
+}
+
+impl<'j> Reader<'j> {
+    pub fn new(text: &'j str) -> Self {
+        Self {
+            text,
+            at: 0,
+            spelling: PhantomData,
+        }
+    }
+
+    /// A string that holds a JSON text itself: `read` reads that where it stands, to its end. `None` where it cannot, which
+    /// may be for an unusual spelling; the reader stays before the string then.
+    pub fn text_within<T>(
+        &mut self,
+        read: impl FnOnce(&mut Reader<'j, Escaped>) -> Option<T>,
+    ) -> Option<T> {
+        let mut outer = Reader::<Plain> { ..*self };
+        let mut within = Reader {
+            text: self.text,
+            at: outer.at_quote().ok()?,
+            spelling: PhantomData,
+        };
+        let value = read(&mut within)?;
+        within.end().ok()?;
+        self.at = within.at + Plain::QUOTE.len();
+        Some(value)
+    }
+
+    /// A string, where no escape is in it; else the reader stays before it.
+    #[inline(always)]
+    pub fn plain_string(&mut self) -> Result<Option<&'j str>, NotJson> {
+        let begin = self.at_quote()?;
+        let (run, escapes) = self.plain_run()?;
+        if escapes {
+            self.at = begin - 1;
+            return Ok(None);
+        }
+        Ok(Some(&self.text[begin..begin + run.len()]))
+    }
+
+    /// A string, its escapes looked at and left.
+    pub fn string(&mut self) -> Result<JsonText<'j>, NotJson> {
+        let begin = self.at_quote()?;
+        let (run, mut escapes) = self.plain_run()?;
+        while escapes {
+            self.at += self.escape_length()?;
+            (_, escapes) = self.plain_run()?;
+        }
+        let raw = &self.text[begin..self.at - 1];
+        Ok(JsonText::new(raw, run.len()))
+    }
+
+    /// A string, its escapes resolved, in a buffer.
+    pub fn resolved_into(&mut self, buffer: &mut TextBuffer) -> Result<(), NotJson> {
+        self.at_quote()?;
+        // An escape is never shorter than what it stands for.
+        let to = buffer.room(self.text.len() - self.at);
+        let mut written = 0;
+        loop {
+            let run = copy_plain(self.rest(), &mut to[written..]);
+            (self.at, written) = (self.at + run, written + run);
+            let rest = self.rest();
+            match rest.first() {
+                Some(b'"') => break,
+                Some(b'\\') => {}
+                // It does not end, or has a control character in it.
+                _ => return Err(NotJson),
+            }
+            if let Some(byte) = simple_escape(rest) {
+                to[written] = byte;
+                (self.at, written) = (self.at + 2, written + 1);
+            } else {
+                let Some((Some(character), length)) = code_point(rest) else {
+                    return Err(NotJson);
+                };
+                written += character.encode_utf8(&mut to[written..]).len();
+                self.at += length;
+            }
+        }
+        self.at += 1;
+        buffer.filled(written);
         Ok(())
     }
 
@@ -240,60 +331,10 @@ impl<'j> Reader<'j> {
         Ok(())
     }
 
-    #[inline]
-    fn bytes(&self) -> &'j [u8] {
-        self.text.as_bytes()
-    }
-
-    #[inline]
-    fn next_byte(&self) -> Option<u8> {
-        self.bytes().get(self.at).copied()
-    }
-
-    #[inline]
-    fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.next_byte() {
-            self.at += 1;
-        }
-    }
-
-    #[inline]
-    fn expect(&mut self, token: u8) -> Result<(), NotJson> {
-        if self.peek()? != token {
-            return Err(NotJson);
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    /// Passes the quote that a string begins with.
-    #[inline]
-    fn at_quote(&mut self) -> Result<usize, NotJson> {
-        self.expect(b'"')?;
-        Ok(self.at)
-    }
-
-    /// Passes over plain bytes, and the quote behind them; or up to an escape, then true.
-    #[inline(always)]
-    fn plain_run(&mut self) -> Result<(&'j [u8], bool), NotJson> {
-        let rest = &self.bytes()[self.at..];
-        let run = &rest[..plain_bytes(rest)];
-        self.at += run.len();
-        match self.next_byte() {
-            Some(b'"') => {
-                self.at += 1;
-                Ok((run, false))
-            }
-            Some(b'\\') => Ok((run, true)),
-            // It does not end, or has a control character in it.
-            _ => Err(NotJson),
-        }
-    }
-
     /// Length of the escape that is next. What it stands for, if anything, is another matter.
     #[inline]
     fn escape_length(&self) -> Result<usize, NotJson> {
-        let rest = &self.bytes()[self.at..];
+        let rest = self.rest();
         match rest.get(1) {
             Some(b'u') => {
                 let digits = rest.get(2..6).unwrap_or_default();
@@ -305,26 +346,6 @@ impl<'j> Reader<'j> {
                 None => Err(NotJson),
             },
         }
-    }
-
-    /// Passes over one of these bytes, if one is next.
-    #[inline]
-    fn pass(&mut self, any_of: &[u8]) -> bool {
-        let found = self.next_byte().is_some_and(|next| any_of.contains(&next));
-        self.at += usize::from(found);
-        found
-    }
-
-    /// Passes over digits, at least one; how many.
-    #[inline]
-    fn digits(&mut self) -> Result<usize, NotJson> {
-        let rest = &self.bytes()[self.at..];
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if digits == 0 {
-            return Err(NotJson);
-        }
-        self.at += digits;
-        Ok(digits)
     }
 }
 

@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
     use crate::event::EventId;
-    use crate::store::DocumentParts;
+    use crate::store::{DocumentParts, Payload};
 
     fn documents(payloads: &[&str]) -> Documents {
         let mut documents = Documents::default();
@@ -135,7 +135,7 @@ mod tests {
                 event_type: "UserCreated",
                 aggregate_type: "user",
                 aggregate_id: Uuid::nil(),
-                payload_json,
+                payload: Payload::Json(payload_json),
                 created_at_us: 0,
                 lsn: None,
                 tx_id: None,

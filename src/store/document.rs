@@ -13,8 +13,9 @@ use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{RawBsonRef, RawDocument, RawDocumentBuf};
 use uuid::Uuid;
 
+use super::Payload;
 use super::bson::{BsonBuffer, kind};
-use super::transcode::{DEEPEST, Stop, floor_millis, transcode};
+use super::transcode::{DEEPEST, Stop, floor_millis};
 use crate::event::EventId;
 
 /// The largest document MongoDB takes, in bytes.
@@ -39,7 +40,7 @@ pub struct DocumentParts<'a> {
     /// Column `aggregate_id`.
     pub aggregate_id: Uuid,
     /// Column `payload`: the text of a JSON object.
-    pub payload_json: &'a str,
+    pub payload: Payload<'a>,
     /// Column `created_at` in microseconds since the Unix epoch.
     pub created_at_us: i64,
     /// LSN of the row's change, where known.
@@ -124,7 +125,7 @@ impl DocumentParts<'_> {
     /// Writes the document behind what is in the buffer, in one pass. After an error a part of it is there.
     pub(super) fn write_to(&self, buffer: &mut BsonBuffer) -> Result<(), DocumentError> {
         let id = self.id;
-        buffer.reserve(FRAME_BYTES + self.payload_json.len() * 5 / 4);
+        buffer.reserve(FRAME_BYTES + self.payload.size_hint());
         let begin = buffer.len();
         let document = buffer.begin();
         buffer.uuid("_id", id.0);
@@ -143,7 +144,7 @@ impl DocumentParts<'_> {
         let after_occurred_at = buffer.len();
         buffer.date_time("created_at", floor_millis(self.created_at_us));
         buffer.element(kind::DOCUMENT, "data");
-        let occurred_at_ms = self.transcode_payload(buffer)?;
+        let occurred_at_ms = self.write_payload(buffer)?;
 
         buffer.element(kind::DOCUMENT, "source");
         let source = buffer.begin();
@@ -166,15 +167,17 @@ impl DocumentParts<'_> {
         Ok(())
     }
 
-    fn transcode_payload(&self, buffer: &mut BsonBuffer) -> Result<Option<i64>, DocumentError> {
+    fn write_payload(&self, buffer: &mut BsonBuffer) -> Result<Option<i64>, DocumentError> {
         let id = self.id;
-        transcode(self.payload_json, buffer).map_err(|stopped| match stopped.why {
-            Stop::NotAnObject => DocumentError::NotAnObject { id },
-            Stop::TooDeep => DocumentError::TooDeep { id },
-            Stop::NulInName => DocumentError::NulInName { id },
-            Stop::NotJson => DocumentError::NotJson { id, at: stopped.at },
-            Stop::NumberOutOfRange => DocumentError::NumberOutOfRange { id },
-        })
+        self.payload
+            .write_to(buffer)
+            .map_err(|stopped| match stopped.why {
+                Stop::NotAnObject => DocumentError::NotAnObject { id },
+                Stop::TooDeep => DocumentError::TooDeep { id },
+                Stop::NulInName => DocumentError::NulInName { id },
+                Stop::NotJson => DocumentError::NotJson { id, at: stopped.at },
+                Stop::NumberOutOfRange => DocumentError::NumberOutOfRange { id },
+            })
     }
 
     fn int64_or_null(
@@ -232,7 +235,7 @@ mod tests {
             event_type: "UserCreated",
             aggregate_type: "user",
             aggregate_id: Uuid::from_u128(5),
-            payload_json,
+            payload: Payload::Json(payload_json),
             created_at_us: 1_700_000_000_123_999,
             lsn: Some(0x1_0000_0000),
             tx_id: None,

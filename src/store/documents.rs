@@ -117,6 +117,7 @@ mod tests {
 
     use super::*;
     use crate::event::EventId;
+    use crate::store::Payload;
 
     fn parts(n: u128, payload_json: &str) -> DocumentParts<'_> {
         DocumentParts {
@@ -126,7 +127,7 @@ mod tests {
             event_type: "UserCreated",
             aggregate_type: "user",
             aggregate_id: Uuid::nil(),
-            payload_json,
+            payload: Payload::Json(payload_json),
             created_at_us: 0,
             lsn: None,
             tx_id: None,

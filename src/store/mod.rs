@@ -8,6 +8,7 @@ mod documents;
 mod error;
 mod mongo;
 mod outcome;
+mod payload;
 mod transcode;
 mod verify;
 
@@ -20,6 +21,8 @@ pub use documents::Documents;
 pub use error::StoreError;
 pub use mongo::{COLLECTION, MongoStore, StoreIdentity};
 pub use outcome::{BulkOutcome, Refusal};
+pub(crate) use payload::PayloadBuffer;
+pub use payload::{Payload, Transcoded};
 pub use verify::{Difference, Scope, Verification, VerifyError, verify};
 
 /// Where documents go. The consumer writes through it, so that a test or a bench can stand in for the server.

@@ -2,7 +2,7 @@
 
 use super::bson::{BsonBuffer, kind};
 use crate::event::unix_micros;
-use crate::json::{NotJson, Number, Reader};
+use crate::json::{NotJson, Number, Reader, Spelling};
 
 /// Deepest nesting of a payload. MongoDB takes 100 levels in all; the document and its `data` are two of them.
 pub(super) const DEEPEST: usize = 98;
@@ -33,9 +33,12 @@ impl From<NotJson> for Stop {
 
 /// Appends a JSON object as the value of an element of kind document. Its own `occurred_at` in milliseconds since the
 /// Unix epoch is returned, where it is a time. After an error a part of it is in the buffer.
-pub(super) fn transcode(json: &str, buffer: &mut BsonBuffer) -> Result<Option<i64>, Stopped> {
+pub(super) fn transcode<S: Spelling>(
+    json: &mut Reader<'_, S>,
+    buffer: &mut BsonBuffer,
+) -> Result<Option<i64>, Stopped> {
     let mut transcoder = Transcoder {
-        json: Reader::new(json),
+        json,
         buffer,
         occurred_at_ms: None,
     };
@@ -50,13 +53,13 @@ pub(super) fn floor_millis(us: i64) -> i64 {
     us.div_euclid(1_000)
 }
 
-struct Transcoder<'j, 'b> {
-    json: Reader<'j>,
-    buffer: &'b mut BsonBuffer,
+struct Transcoder<'t, 'j, S> {
+    json: &'t mut Reader<'j, S>,
+    buffer: &'t mut BsonBuffer,
     occurred_at_ms: Option<i64>,
 }
 
-impl Transcoder<'_, '_> {
+impl<S: Spelling> Transcoder<'_, '_, S> {
     fn whole(&mut self) -> Result<(), Stop> {
         let written = self.value(0, false)?;
         self.json.end()?;
@@ -182,7 +185,7 @@ mod tests {
 
     fn transcode(json: &str) -> Result<Document, Stop> {
         let mut buffer = BsonBuffer::default();
-        super::transcode(json, &mut buffer).map_err(|stopped| stopped.why)?;
+        super::transcode(&mut Reader::new(json), &mut buffer).map_err(|stopped| stopped.why)?;
         let raw = RawDocumentBuf::from_bytes(buffer.into_bytes()).unwrap();
         Ok(Document::try_from(raw.as_ref()).unwrap())
     }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::difference::{FieldDifference, differences};
-use super::{DocumentError, DocumentParts, MongoStore, StoreError, document_id};
+use super::{DocumentError, DocumentParts, MongoStore, Payload, StoreError, document_id};
 use crate::event::EventId;
 
 /// Ids and documents listed of each kind of finding; all are counted.
@@ -257,7 +257,7 @@ impl<'c> Rows<'c> {
                 event_type: row.try_get(3)?,
                 aggregate_type: row.try_get(4)?,
                 aggregate_id: row.try_get(5)?,
-                payload_json: row.try_get(6)?,
+                payload: Payload::Json(row.try_get(6)?),
                 created_at_us: row.try_get(7)?,
                 lsn: None,
                 tx_id: None,

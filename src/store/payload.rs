@@ -1,0 +1,153 @@
+//! An event's payload, as a JSON text or as the BSON that was made of it where it was read.
+
+use super::bson::BsonBuffer;
+use super::transcode::{Stopped, transcode};
+use crate::json::{NotJson, Reader, TextBuffer};
+
+/// What a document has under `data`, before it is there.
+#[derive(Debug, Clone, Copy)]
+pub enum Payload<'a> {
+    /// A JSON text.
+    Json(&'a str),
+    /// A text that was transcoded while it was read.
+    Transcoded(&'a Transcoded),
+}
+
+/// A payload's BSON.
+#[derive(Debug, Clone, Default)]
+pub struct Transcoded {
+    bson: BsonBuffer,
+    occurred_at_ms: Option<i64>,
+}
+
+impl Payload<'_> {
+    /// Bytes that it may have as BSON, about.
+    pub(super) fn size_hint(&self) -> usize {
+        match self {
+            Self::Json(text) => text.len() * 5 / 4,
+            Self::Transcoded(payload) => payload.bson.len(),
+        }
+    }
+
+    /// Appends it as the value of an element of kind document, and returns its own `occurred_at` in milliseconds since the
+    /// Unix epoch, where it is a time.
+    pub(super) fn write_to(&self, buffer: &mut BsonBuffer) -> Result<Option<i64>, Stopped> {
+        match self {
+            Self::Json(text) => transcode(&mut Reader::new(text), buffer),
+            Self::Transcoded(payload) => {
+                buffer.raw(payload.bson.bytes());
+                Ok(payload.occurred_at_ms)
+            }
+        }
+    }
+}
+
+/// Reads payloads out of envelopes, where they are JSON texts within strings; its room is used again.
+#[derive(Debug, Default)]
+pub(crate) struct PayloadBuffer {
+    transcoded: Transcoded,
+    text: TextBuffer,
+    is_text: bool,
+}
+
+impl PayloadBuffer {
+    /// Reads a payload: to BSON at once, as is possible for what Debezium and PostgreSQL write; else to its text, which
+    /// says what is wrong with it when it is made a document.
+    pub(crate) fn read(&mut self, json: &mut Reader<'_>) -> Result<(), NotJson> {
+        let Transcoded {
+            bson,
+            occurred_at_ms,
+        } = &mut self.transcoded;
+        bson.truncate(0);
+        let transcoded = json.text_within(|within| transcode(within, bson).ok());
+        self.is_text = transcoded.is_none();
+        match transcoded {
+            Some(ms) => *occurred_at_ms = ms,
+            None => json.resolved_into(&mut self.text)?,
+        }
+        Ok(())
+    }
+
+    /// What was read last.
+    pub(crate) fn payload(&self) -> Payload<'_> {
+        if self.is_text {
+            Payload::Json(self.text.as_str())
+        } else {
+            Payload::Transcoded(&self.transcoded)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Written = Result<(Option<i64>, Vec<u8>), String>;
+
+    /// What becomes of a payload in a string that is spelled so, by way of its text and without it.
+    fn both_ways(string: &str) -> [Written; 2] {
+        let written = |payload: Payload<'_>| {
+            let mut buffer = BsonBuffer::default();
+            let occurred_at_ms = payload.write_to(&mut buffer);
+            let occurred_at_ms = occurred_at_ms.map_err(|stopped| format!("{stopped:?}"))?;
+            Ok((occurred_at_ms, buffer.into_bytes()))
+        };
+        let no_string = |NotJson| "no string".to_owned();
+        let mut text = TextBuffer::default();
+        let mut reader = Reader::new(string);
+        let by_text = reader
+            .resolved_into(&mut text)
+            .and_then(|()| reader.end())
+            .map_err(no_string)
+            .and_then(|()| written(Payload::Json(text.as_str())));
+        let mut buffer = PayloadBuffer::default();
+        let mut reader = Reader::new(string);
+        let at_once = buffer
+            .read(&mut reader)
+            .and_then(|()| reader.end())
+            .map_err(no_string)
+            .and_then(|()| written(buffer.payload()));
+        [by_text, at_once]
+    }
+
+    #[test]
+    fn what_debezium_writes_is_transcoded_where_it_stands() {
+        let read = |string: &str| {
+            let mut buffer = PayloadBuffer::default();
+            buffer.read(&mut Reader::new(string)).unwrap();
+            buffer.is_text
+        };
+        for inner in [
+            r#"{"a": "b", "ü": [1, -2.5, null, true, {}], "occurred_at": "2026-11-14T22:13:20.5Z"}"#,
+            r#"{"q": "say \"so\" \\ / \n\t", "": ""}"#,
+        ] {
+            assert!(!read(&serde_json::to_string(inner).unwrap()), "{inner}");
+        }
+        for string in [r#""{\u0022a\": 1}""#, r#""{\n}""#, r#""[]""#] {
+            assert!(read(string), "{string}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_lead_to_the_same(inner in "[\\[\\]{}\",:0-9e.\\-\\\\untrualfsd\\n ü]{0,40}", tail in "[\"\\\\ ]{0,3}") {
+            for text in [inner.clone(), format!("{{\"a\":{inner}}}"), format!("{{\"a\":\"{inner}\"}}")] {
+                for string in [format!("{}{tail}", serde_json::to_string(&text).unwrap()), format!("\"{text}\"{tail}")] {
+                    let [by_text, at_once] = both_ways(&string);
+                    prop_assert_eq!(by_text, at_once, "{}", string);
+                }
+            }
+        }
+
+        #[test]
+        fn both_ways_lead_to_the_same_with_any_texts(name in "[^\\x00]{0,8}", text in "(\\PC|[\\x00-\\x20\"\\\\/]){0,20}", n in any::<i64>()) {
+            let inner = serde_json::json!({ name: text, "n": [n, { "occurred_at": null }], "occurred_at": "1969-12-31T23:59:59.9995Z" });
+            let string = serde_json::to_string(&inner.to_string()).unwrap();
+            let [by_text, at_once] = both_ways(&string);
+            prop_assert!(by_text.is_ok());
+            prop_assert_eq!(by_text, at_once, "{}", string);
+        }
+    }
+}
