@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use crate::debezium::Envelope;
+use crate::debezium::EnvelopeReader;
 use crate::event::{EventId, EventType};
 use crate::store::{DocumentParts, Documents, PayloadBuffer};
 use crate::timeline::Stamp;
@@ -57,6 +57,7 @@ impl Rejected {
 #[derive(Debug, Default)]
 pub struct Decoder {
     /// The payload at hand, its escapes resolved.
+    envelopes: EnvelopeReader,
     payload: PayloadBuffer,
 }
 
@@ -74,8 +75,8 @@ impl Decoder {
         place: impl FnOnce(Uuid) -> &'d mut Documents,
     ) -> Result<Option<Decoded<'v>>, Rejected> {
         let Some(value) = value else { return Ok(None) };
-        let envelope = Envelope::parse_with(value, |json| self.payload.read(json))
-            .map_err(|e| Rejected::new(e, None))?;
+        let envelope = self.envelopes.read(value, |json| self.payload.read(json));
+        let envelope = envelope.map_err(|e| Rejected::new(e, None))?;
         let (handed_on, source) = (envelope.handed_on(), envelope.source);
         let Some(row) = envelope.into_inserted() else {
             return Ok(None);

@@ -21,7 +21,9 @@ use super::lane::{Event, Lane, Share};
 use super::under_way::UnderWay;
 use super::worker::{Sorted, sort};
 use super::write::{Write, write};
-use super::{DeadLetter, DeadLetters, Record, RecordBatch, RecordSource, Rejected, StageObserver};
+use super::{
+    DeadLetter, DeadLetters, Decoder, Record, RecordBatch, RecordSource, Rejected, StageObserver,
+};
 use crate::store::{Refusal, Store, StoreError, document_run_id};
 use crate::timeline::{Clock, Written};
 
@@ -95,6 +97,8 @@ pub struct Stage<R, S> {
     clock: Clock,
     under_way: UnderWay,
     decoding: FuturesOrdered<JoinHandle<Sorted>>,
+    /// Decoders that nobody works with. What they have learned of the records is worth keeping.
+    idle: Vec<Decoder>,
     lanes: Vec<Lane>,
     writing: FuturesUnordered<WriteInFlight>,
 }
@@ -122,6 +126,7 @@ impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
             clock,
             under_way: UnderWay::default(),
             decoding: FuturesOrdered::new(),
+            idle: Vec::new(),
             lanes,
             writing: FuturesUnordered::new(),
         }
@@ -186,18 +191,20 @@ impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
         let records = Arc::new(records);
         let number = self.under_way.take(Arc::clone(&records));
         let (lanes, observer) = (self.lanes.len(), Arc::clone(&self.observer));
+        let decoder = self.idle.pop().unwrap_or_default();
         let alone = self.config.workers <= 1 || records.len() < WORTH_A_WORKER;
         if alone && self.decoding.is_empty() {
-            return self.enter(sort(number, &records, lanes, &*observer));
+            return self.enter(sort(decoder, number, &records, lanes, &*observer));
         }
         self.decoding.push_back(tokio::spawn(async move {
-            sort(number, &records, lanes, &*observer)
+            sort(decoder, number, &records, lanes, &*observer)
         }));
         Ok(())
     }
 
     /// A decoded batch enters the lanes; what makes no document is put aside.
     fn enter(&mut self, sorted: Sorted) -> Result<(), StageError> {
+        self.idle.push(sorted.decoder);
         let finished = sorted.passed_over + sorted.rejected.len();
         for (index, rejected) in sorted.rejected {
             self.put_aside(sorted.batch, index, rejected)?;

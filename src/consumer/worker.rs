@@ -13,10 +13,13 @@ pub(super) struct Sorted {
     pub rejected: Vec<(usize, Rejected)>,
     /// Records of it that there is nothing to do about.
     pub passed_over: usize,
+    /// Whoever decoded it, for the next.
+    pub decoder: Decoder,
 }
 
 /// Decodes a batch for so many lanes.
 pub(super) fn sort(
+    decoder: Decoder,
     batch: u64,
     records: &RecordBatch,
     lanes: usize,
@@ -27,6 +30,7 @@ pub(super) fn sort(
         shares: Vec::new(),
         rejected: Vec::new(),
         passed_over: 0,
+        decoder,
     };
     // Lanes get about the same, and a document is smaller than its record. Of a few records no lane can be sure.
     let documents = records.len() / lanes;
@@ -34,10 +38,9 @@ pub(super) fn sort(
     sorted
         .shares
         .resize_with(lanes, || Share::with_room_for(documents, bytes));
-    let mut decoder = Decoder::default();
     for (index, record) in records.iter().enumerate() {
         let mut lane = 0;
-        let decoded = decoder.decode(
+        let decoded = sorted.decoder.decode(
             record.value,
             |run_id| observer.wants(run_id),
             |aggregate| {

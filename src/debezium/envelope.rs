@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
+use super::shape::{Shape, Trace};
 use crate::event::{EventId, unix_micros};
 use crate::json::{NotJson, Reader, TextBuffer};
 use crate::timeline::Stamp;
@@ -59,7 +60,7 @@ pub struct OutboxAfter<'a> {
 pub struct EnvelopeError(Box<Kind>);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-enum Kind {
+pub(super) enum Kind {
     #[error("not UTF-8 from byte {0} on")]
     NotUtf8(usize),
     #[error("no JSON at byte {0}")]
@@ -71,7 +72,7 @@ enum Kind {
 }
 
 /// What stops the reading. It is seldom, and small: every value on its way up is moved about with room for it.
-enum Flaw {
+pub(super) enum Flaw {
     /// The reader knows where.
     NotJson,
     Of(Box<Kind>),
@@ -98,64 +99,24 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// When it is not JSON, or lacks a field, or a field is not what it must be.
     pub fn parse(value: &'a [u8], payload: &mut TextBuffer) -> Result<Self, EnvelopeError> {
-        Self::parse_with(value, |json| json.resolved_into(payload))
+        let mut payload = |json: &mut Reader<'a>| json.resolved_into(payload);
+        Self::parse_text(utf8(value)?, &mut payload, &mut Trace::none())
     }
 
-    /// The same, with `payload` to read the string that is the row's payload.
-    ///
-    /// # Errors
-    /// As [`Self::parse`].
-    pub(crate) fn parse_with(
-        value: &'a [u8],
-        mut payload: impl FnMut(&mut Reader<'a>) -> Result<(), NotJson>,
+    fn parse_text(
+        text: &'a str,
+        payload: &mut impl ReadPayload<'a>,
+        trace: &mut Trace,
     ) -> Result<Self, EnvelopeError> {
-        // compat: an error is to say where it is.
-        let text = simdutf8::compat::from_utf8(value)
-            .map_err(|error| EnvelopeError(Box::new(Kind::NotUtf8(error.valid_up_to()))))?;
         let mut json = Reader::new(text);
-        Self::whole(&mut json, &mut payload).map_err(|flaw| match flaw {
+        let mut whole = || {
+            let values = Values::read(&mut json, payload, trace)?;
+            json.end()?;
+            values.into_envelope()
+        };
+        whole().map_err(|flaw| match flaw {
             Flaw::NotJson => EnvelopeError(Box::new(Kind::NotJson(json.at()))),
             Flaw::Of(kind) => EnvelopeError(kind),
-        })
-    }
-
-    fn whole(
-        json: &mut Reader<'a>,
-        payload: &mut impl FnMut(&mut Reader<'a>) -> Result<(), NotJson>,
-    ) -> Result<Self, Flaw> {
-        let envelope = Self::read(json, payload)?;
-        json.end()?;
-        Ok(envelope)
-    }
-
-    fn read(
-        json: &mut Reader<'a>,
-        payload: &mut impl FnMut(&mut Reader<'a>) -> Result<(), NotJson>,
-    ) -> Result<Self, Flaw> {
-        let (mut op, mut after, mut source, mut ts_ns, mut ts_ms) = (None, None, None, None, None);
-        let mut wrapped = None;
-        members(json, |name, json| {
-            match name {
-                "op" => op = Some(text(json, "op")?),
-                "after" => after = or_null(json, |json| OutboxAfter::read(json, payload))?,
-                "source" => source = Some(Source::read(json)?),
-                "ts_ns" => ts_ns = or_null(json, |json| number(json, "ts_ns"))?,
-                "ts_ms" => ts_ms = or_null(json, |json| number(json, "ts_ms"))?,
-                // With schemas.enable the converter wraps the event.
-                "payload" => wrapped = or_null(json, |json| Self::read(json, payload))?,
-                _ => json.skip()?,
-            }
-            Ok(())
-        })?;
-        if let (None, Some(wrapped)) = (&op, wrapped) {
-            return Ok(wrapped);
-        }
-        Ok(Self {
-            op: op.ok_or_else(|| missing("op"))?,
-            after,
-            source: source.ok_or_else(|| missing("source"))?,
-            ts_ns,
-            ts_ms,
         })
     }
 
@@ -178,55 +139,257 @@ impl<'a> Envelope<'a> {
     }
 }
 
-impl Source {
-    fn read(json: &mut Reader<'_>) -> Result<Self, Flaw> {
-        let mut source = Self::default();
-        members(json, |name, json| {
-            match name {
-                "lsn" => source.lsn = or_null(json, |json| number(json, "lsn"))?,
-                "txId" => source.tx_id = or_null(json, |json| number(json, "txId"))?,
-                _ => json.skip()?,
-            }
-            Ok(())
-        })?;
-        Ok(source)
+/// Reads the string that is the row's payload.
+pub(super) trait ReadPayload<'a>: FnMut(&mut Reader<'a>) -> Result<(), NotJson> {}
+
+impl<'a, F: FnMut(&mut Reader<'a>) -> Result<(), NotJson>> ReadPayload<'a> for F {}
+
+/// Reads event after event, and takes each to be like the one before: what nobody asks for, names above all, is compared
+/// with it rather than read.
+#[derive(Debug, Default)]
+pub(crate) struct EnvelopeReader {
+    pub(super) shape: Shape,
+    trace: Trace,
+}
+
+impl EnvelopeReader {
+    /// As [`Envelope::parse`], with `payload` to read the string that is the row's payload; it may be asked twice.
+    ///
+    /// # Errors
+    /// As [`Envelope::parse`].
+    pub(crate) fn read<'a>(
+        &mut self,
+        value: &'a [u8],
+        mut payload: impl FnMut(&mut Reader<'a>) -> Result<(), NotJson>,
+    ) -> Result<Envelope<'a>, EnvelopeError> {
+        let text = utf8(value)?;
+        let alike = self.shape.read(text, &mut payload);
+        if let Some(envelope) = alike.and_then(|values| values.into_envelope().ok()) {
+            return Ok(envelope);
+        }
+        self.trace.begin();
+        let envelope = Envelope::parse_text(text, &mut payload, &mut self.trace)?;
+        if envelope.after.is_some() {
+            self.shape.learn(text, &self.trace);
+        }
+        Ok(envelope)
     }
 }
 
-impl<'a> OutboxAfter<'a> {
+fn utf8(value: &[u8]) -> Result<&str, EnvelopeError> {
+    // compat: an error is to say where it is.
+    simdutf8::compat::from_utf8(value)
+        .map_err(|error| EnvelopeError(Box::new(Kind::NotUtf8(error.valid_up_to()))))
+}
+
+/// A value that is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    Op,
+    TsNs,
+    TsMs,
+    Lsn,
+    TxId,
+    Id,
+    RunId,
+    Seq,
+    EventType,
+    AggregateType,
+    AggregateId,
+    Payload,
+    CreatedAt,
+}
+
+/// The values of an event, as far as they have been read.
+#[derive(Debug, Default)]
+pub(super) struct Values<'a> {
+    op: Option<Cow<'a, str>>,
+    ts_ns: Option<i64>,
+    ts_ms: Option<i64>,
+    source: Option<Source>,
+    after: Option<Row<'a>>,
+}
+
+/// Of them, those of the row.
+#[derive(Debug, Default)]
+struct Row<'a> {
+    id: Option<EventId>,
+    run_id: Option<Cow<'a, str>>,
+    seq: Option<u64>,
+    event_type: Option<Cow<'a, str>>,
+    aggregate_type: Option<Cow<'a, str>>,
+    aggregate_id: Option<Uuid>,
+    has_payload: bool,
+    created_at_us: Option<i64>,
+}
+
+impl<'a> Values<'a> {
     fn read(
         json: &mut Reader<'a>,
-        payload: &mut impl FnMut(&mut Reader<'a>) -> Result<(), NotJson>,
+        payload: &mut impl ReadPayload<'a>,
+        trace: &mut Trace,
     ) -> Result<Self, Flaw> {
-        let (mut id, mut run_id, mut seq, mut event_type) = (None, None, None, None);
-        let (mut aggregate_type, mut aggregate_id, mut has_payload) = (None, None, None);
-        let mut created_at_us = None;
+        let mut values = Self::default();
+        let mut wrapped = None;
+        let begin = trace.here();
         members(json, |name, json| {
-            match name {
-                "id" => id = Some(EventId(uuid(json, "id")?)),
-                "run_id" => run_id = Some(text(json, "run_id")?),
-                "seq" => seq = Some(number(json, "seq")?),
-                "event_type" => event_type = Some(text(json, "event_type")?),
-                "aggregate_type" => aggregate_type = Some(text(json, "aggregate_type")?),
-                "aggregate_id" => aggregate_id = Some(uuid(json, "aggregate_id")?),
+            let field = match name {
+                "op" => Some(Field::Op),
+                "ts_ns" => Some(Field::TsNs),
+                "ts_ms" => Some(Field::TsMs),
+                "after" => return values.read_row(json, payload, trace),
+                "source" => return values.read_source(json, payload, trace),
+                // With schemas.enable the converter wraps the event.
                 "payload" => {
-                    must_be_string(json, "payload")?;
-                    has_payload = Some(payload(json)?);
+                    let begin = trace.here();
+                    let inner = or_null(json, |json| Self::read(json, payload, trace))?;
+                    wrapped = inner.map(|inner| (inner, begin..trace.here()));
+                    return Ok(());
                 }
-                "created_at" => created_at_us = Some(instant_us(json, "created_at")?),
-                _ => json.skip()?,
-            }
-            Ok(())
+                _ => None,
+            };
+            values.read_value(field, json, payload, trace)
         })?;
-        has_payload.ok_or_else(|| missing("payload"))?;
-        Ok(Self {
-            id: id.ok_or_else(|| missing("id"))?,
-            run_id: run_id.ok_or_else(|| missing("run_id"))?,
-            seq: seq.ok_or_else(|| missing("seq"))?,
-            event_type: event_type.ok_or_else(|| missing("event_type"))?,
-            aggregate_type: aggregate_type.ok_or_else(|| missing("aggregate_type"))?,
-            aggregate_id: aggregate_id.ok_or_else(|| missing("aggregate_id"))?,
-            created_at_us: created_at_us.ok_or_else(|| missing("created_at"))?,
+        if let Some((inner, of_inner)) = wrapped {
+            let of_outer = begin..trace.here();
+            if values.op.is_none() {
+                trace.disregard(of_outer.start..of_inner.start);
+                trace.disregard(of_inner.end..of_outer.end);
+                return Ok(inner);
+            }
+            trace.disregard(of_inner);
+        }
+        Ok(values)
+    }
+
+    fn read_row(
+        &mut self,
+        json: &mut Reader<'a>,
+        payload: &mut impl ReadPayload<'a>,
+        trace: &mut Trace,
+    ) -> Result<(), Flaw> {
+        if self.after.take().is_some() {
+            trace.give_up();
+        }
+        let row = or_null(json, |json| {
+            self.after = Some(Row::default());
+            members(json, |name, json| {
+                let field = match name {
+                    "id" => Some(Field::Id),
+                    "run_id" => Some(Field::RunId),
+                    "seq" => Some(Field::Seq),
+                    "event_type" => Some(Field::EventType),
+                    "aggregate_type" => Some(Field::AggregateType),
+                    "aggregate_id" => Some(Field::AggregateId),
+                    "payload" => Some(Field::Payload),
+                    "created_at" => Some(Field::CreatedAt),
+                    _ => None,
+                };
+                self.read_value(field, json, payload, trace)
+            })
+        });
+        row.map(drop)
+    }
+
+    fn read_source(
+        &mut self,
+        json: &mut Reader<'a>,
+        payload: &mut impl ReadPayload<'a>,
+        trace: &mut Trace,
+    ) -> Result<(), Flaw> {
+        if self.source.replace(Source::default()).is_some() {
+            trace.give_up();
+        }
+        members(json, |name, json| {
+            let field = match name {
+                "lsn" => Some(Field::Lsn),
+                "txId" => Some(Field::TxId),
+                _ => None,
+            };
+            self.read_value(field, json, payload, trace)
+        })
+    }
+
+    /// Reads a value of the event, or passes over one that is none of these.
+    fn read_value(
+        &mut self,
+        field: Option<Field>,
+        json: &mut Reader<'a>,
+        payload: &mut impl ReadPayload<'a>,
+        trace: &mut Trace,
+    ) -> Result<(), Flaw> {
+        let begin = json.at();
+        match field {
+            Some(field) => self.take(field, json, payload)?,
+            None => json.skip()?,
+        }
+        trace.value(field, begin..json.at());
+        Ok(())
+    }
+
+    /// Reads a value.
+    pub(super) fn take(
+        &mut self,
+        field: Field,
+        json: &mut Reader<'a>,
+        payload: &mut impl ReadPayload<'a>,
+    ) -> Result<(), Flaw> {
+        match field {
+            Field::Op => self.op = Some(text(json, "op")?),
+            Field::TsNs => self.ts_ns = or_null(json, |json| number(json, "ts_ns"))?,
+            Field::TsMs => self.ts_ms = or_null(json, |json| number(json, "ts_ms"))?,
+            Field::Lsn => self.source().lsn = or_null(json, |json| number(json, "lsn"))?,
+            Field::TxId => self.source().tx_id = or_null(json, |json| number(json, "txId"))?,
+            Field::Id => self.row().id = Some(EventId(uuid(json, "id")?)),
+            Field::RunId => self.row().run_id = Some(text(json, "run_id")?),
+            Field::Seq => self.row().seq = Some(number(json, "seq")?),
+            Field::EventType => self.row().event_type = Some(text(json, "event_type")?),
+            Field::AggregateType => self.row().aggregate_type = Some(text(json, "aggregate_type")?),
+            Field::AggregateId => self.row().aggregate_id = Some(uuid(json, "aggregate_id")?),
+            Field::Payload => {
+                must_be_string(json, "payload")?;
+                payload(json)?;
+                self.row().has_payload = true;
+            }
+            Field::CreatedAt => self.row().created_at_us = Some(instant_us(json, "created_at")?),
+        }
+        Ok(())
+    }
+
+    fn source(&mut self) -> &mut Source {
+        self.source.get_or_insert_default()
+    }
+
+    fn row(&mut self) -> &mut Row<'a> {
+        self.after.get_or_insert_default()
+    }
+
+    fn into_envelope(self) -> Result<Envelope<'a>, Flaw> {
+        Ok(Envelope {
+            op: self.op.ok_or_else(|| missing("op"))?,
+            after: self.after.map(Row::into_after).transpose()?,
+            source: self.source.ok_or_else(|| missing("source"))?,
+            ts_ns: self.ts_ns,
+            ts_ms: self.ts_ms,
+        })
+    }
+}
+
+impl<'a> Row<'a> {
+    fn into_after(self) -> Result<OutboxAfter<'a>, Flaw> {
+        if !self.has_payload {
+            return Err(missing("payload"));
+        }
+        Ok(OutboxAfter {
+            id: self.id.ok_or_else(|| missing("id"))?,
+            run_id: self.run_id.ok_or_else(|| missing("run_id"))?,
+            seq: self.seq.ok_or_else(|| missing("seq"))?,
+            event_type: self.event_type.ok_or_else(|| missing("event_type"))?,
+            aggregate_type: self
+                .aggregate_type
+                .ok_or_else(|| missing("aggregate_type"))?,
+            aggregate_id: self.aggregate_id.ok_or_else(|| missing("aggregate_id"))?,
+            created_at_us: self.created_at_us.ok_or_else(|| missing("created_at"))?,
         })
     }
 }
@@ -281,10 +444,16 @@ fn text<'a>(json: &mut Reader<'a>, field: &'static str) -> Result<Cow<'a, str>, 
     text.map_err(|error| wrong(field, format!("no text: {error}")))
 }
 
-fn number<T: std::str::FromStr>(json: &mut Reader<'_>, field: &'static str) -> Result<T, Flaw> {
+fn number<T: std::str::FromStr + TryFrom<u64>>(
+    json: &mut Reader<'_>,
+    field: &'static str,
+) -> Result<T, Flaw> {
     if !matches!(json.peek()?, b'-' | b'0'..=b'9') {
         json.skip()?;
         return Err(wrong(field, "no number".to_owned()));
+    }
+    if let Some(number) = json.short_unsigned() {
+        return Ok(number);
     }
     let number = json.number()?;
     let parsed = number.text.parse();

@@ -3,7 +3,9 @@
 mod connect;
 mod connector;
 mod envelope;
+mod shape;
 
 pub use connect::{ConnectClient, ConnectError, ConnectorStatus};
 pub use connector::{ConnectorParams, ConnectorProfile, LOW_LATENCY, connector_config, redacted};
+pub(crate) use envelope::EnvelopeReader;
 pub use envelope::{Envelope, EnvelopeError, OutboxAfter, Source};

@@ -3,10 +3,15 @@
 use std::marker::PhantomData;
 
 use super::spelling::{Escaped, Mark, Plain, Spelling};
-use super::text::{JsonText, TextBuffer, code_point, copy_plain, plain_bytes, simple_escape};
+use super::text::{
+    JsonText, TextBuffer, code_point, copy_plain, digits, plain_bytes, simple_escape,
+};
 
 /// Deepest nesting that is passed over, as in serde_json.
 const DEEPEST_SKIPPED: usize = 128;
+
+/// Digits of which no number needs more than 64 bits.
+const SURELY_64_BITS: usize = 19;
 
 /// There is no JSON where the reader stands. It does not say where that is: what every token returns fits a register then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +105,31 @@ impl<'j, S: Spelling> Reader<'j, S> {
         }
     }
 
+    /// A number that is whole, not below zero, and so short that 64 bits hold it whatever its digits; of others, and of what a
+    /// `T` cannot be, the reader stays before it.
+    #[inline]
+    pub fn short_unsigned<T: TryFrom<u64>>(&mut self) -> Option<T> {
+        self.skip_space();
+        let rest = self.rest();
+        let mut value: u64 = 0;
+        let mut digits = 0;
+        while let Some(digit) = rest.get(digits).map(|byte| byte.wrapping_sub(b'0'))
+            && digit < 10
+        {
+            if digits == SURELY_64_BITS {
+                return None;
+            }
+            value = value * 10 + u64::from(digit);
+            digits += 1;
+        }
+        let is_plain = digits > 0
+            && (digits == 1 || rest[0] != b'0')
+            && !matches!(rest.get(digits), Some(b'.' | b'e' | b'E'));
+        let value = T::try_from(value).ok().filter(|_| is_plain)?;
+        self.at += digits;
+        Some(value)
+    }
+
     pub fn number(&mut self) -> Result<Number<'j>, NotJson> {
         self.skip_space();
         let begin = self.at;
@@ -123,6 +153,16 @@ impl<'j, S: Spelling> Reader<'j, S> {
             text: &self.text[begin..self.at],
             whole,
         })
+    }
+
+    /// A part of a text that stands here as well. It must end between tokens.
+    #[inline]
+    pub fn exactly(&mut self, part: &[u8]) -> Result<(), NotJson> {
+        if !self.rest().starts_with(part) {
+            return Err(NotJson);
+        }
+        self.at += part.len();
+        Ok(())
     }
 
     /// `true`, `false` or `null`.
@@ -198,8 +238,7 @@ impl<'j, S: Spelling> Reader<'j, S> {
     /// Passes over digits, at least one; how many.
     #[inline]
     fn digits(&mut self) -> Result<usize, NotJson> {
-        let rest = self.rest();
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = digits(self.rest());
         if digits == 0 {
             return Err(NotJson);
         }

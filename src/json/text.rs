@@ -135,16 +135,33 @@ fn is_plain(byte: &u8) -> bool {
 #[inline]
 fn plain_bytes_in(word: [u8; WORD]) -> usize {
     let word = u64::from_le_bytes(word);
-    let below_space = word.wrapping_sub(ONES * 0x20) & !word & HIGH_BITS;
-    bytes_before(equal_to(b'"', word) | equal_to(b'\\', word) | below_space)
+    // Turning this bit puts a quote next to the control characters, which change among themselves, and nothing else there.
+    let quote_or_control = below(0x21, word ^ (ONES * 2));
+    let backslash = below(1, word ^ (ONES * u64::from(b'\\')));
+    bytes_before(quote_or_control | backslash)
 }
 
-/// A bit in the first byte of a little-endian word that has this value, and perhaps in later ones.
-/// Source: "Determine if a word has a zero byte" in Bit Twiddling Hacks.
+/// How many decimal digits there are at the beginning.
 #[inline]
-fn equal_to(value: u8, word: u64) -> u64 {
-    let zero_where_equal = word ^ (ONES * u64::from(value));
-    zero_where_equal.wrapping_sub(ONES) & !zero_where_equal & HIGH_BITS
+pub(super) fn digits(text: &[u8]) -> usize {
+    let (words, tail) = text.as_chunks::<WORD>();
+    for (index, word) in words.iter().enumerate() {
+        let values = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'0'));
+        // Adding this to what is 10 or more sets the high bit, and carries into no other byte.
+        let others = ((values & !HIGH_BITS) + ONES * (0x80 - 10)) | values;
+        let before = bytes_before(others & HIGH_BITS);
+        if before < WORD {
+            return index * WORD + before;
+        }
+    }
+    text.len() - tail.len() + tail.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
+/// A bit in the first byte of a little-endian word that is less than `limit` (128 at most), and perhaps in later ones.
+/// Source: "Determine if a word has a byte less than n" in Bit Twiddling Hacks.
+#[inline]
+fn below(limit: u8, word: u64) -> u64 {
+    word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH_BITS
 }
 
 /// Bytes before the first with a bit; all of them where there is none.
@@ -236,6 +253,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn digits_end_where_they_must(text in "[0-9]{0,20}[ -\\x7f]{0,9}.{0,2}") {
+            let expected = text.bytes().take_while(u8::is_ascii_digit).count();
+            prop_assert_eq!(digits(text.as_bytes()), expected);
+        }
+
         #[test]
         fn plain_bytes_end_where_they_must(text in "[a-z\\x00-\\x22\\\\\\x7f-\\xff]{0,20}[a-zü]{0,20}.{0,9}") {
             let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
