@@ -276,7 +276,10 @@ pub fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         let cancel = interrupt::watch(&progress);
-        dispatch(cli, &progress, cancel).await
+        let before = tasks();
+        let outcome = dispatch(cli, &progress, cancel).await;
+        last_words(before).await;
+        outcome
     });
     progress.clear();
     logging::finish();
@@ -291,6 +294,32 @@ pub fn main() -> ExitCode {
             ));
             ExitCode::from(failure.exit_code())
         }
+    }
+}
+
+/// How long what a command has let go of may take to end.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Tasks of the runtime that are alive.
+fn tasks() -> usize {
+    tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks()
+}
+
+/// Waits until no more tasks are alive than `before`, for a moment. MongoDB's client ends its sessions on a task of its own
+/// when it is dropped, and that task panics where the runtime goes away under it.
+async fn last_words(before: usize) {
+    let ended = async {
+        while tasks() > before {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    };
+    if tokio::time::timeout(LAST_WORDS, ended).await.is_err() {
+        tracing::debug!(
+            left = tasks().saturating_sub(before),
+            "tasks that did not end by themselves"
+        );
     }
 }
 

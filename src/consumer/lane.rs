@@ -32,6 +32,8 @@ pub(super) struct Event {
     pub batch: u64,
     /// Its record's position in that batch.
     pub index: usize,
+    /// Its run's position among those of the batch.
+    pub run: usize,
 }
 
 /// What waits for one lane.

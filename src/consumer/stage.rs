@@ -17,14 +17,14 @@ use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::lane::{Event, Lane, Share};
+use super::lane::{Event, Lane};
 use super::under_way::UnderWay;
 use super::worker::{Sorted, sort};
 use super::write::{Write, write};
 use super::{
     DeadLetter, DeadLetters, Decoder, Record, RecordBatch, RecordSource, Rejected, StageObserver,
 };
-use crate::store::{Refusal, Store, StoreError, document_run_id};
+use crate::store::{Refusal, Store, StoreError};
 use crate::timeline::{Clock, Written};
 
 /// Fewer records than this are decoded on the spot: to hand them to a worker would take longer.
@@ -209,6 +209,7 @@ impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
         for (index, rejected) in sorted.rejected {
             self.put_aside(sorted.batch, index, rejected)?;
         }
+        self.under_way.decoded(sorted.batch, sorted.run_ids);
         self.under_way.dealt_with(sorted.batch, finished);
         for (lane, share) in self.lanes.iter_mut().zip(sorted.shares) {
             lane.add(share, self.config.batch_size.max(1));
@@ -240,9 +241,8 @@ impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
             return Ok(false);
         };
         self.lanes[write.lane].end();
-        let Share { documents, events } = write.share;
         let mut refusals = outcome.refusals.into_iter().peekable();
-        for (index, event) in events.iter().enumerate() {
+        for (index, event) in write.share.events.iter().enumerate() {
             if let Some(refusal) = refusals.next_if(|refusal| refusal.index == index) {
                 self.put_aside(event.batch, event.index, refused(event, &refusal))?;
             } else {
@@ -257,7 +257,7 @@ impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
                     source_lsn: facts.source_lsn,
                     source_xid: facts.source_xid,
                 };
-                let run_id = document_run_id(documents.get(index)).unwrap_or_default();
+                let run_id = self.under_way.run_id(event.batch, event.run);
                 self.observer
                     .written(run_id, facts.id, facts.event_type, facts.seq, stamps);
             }

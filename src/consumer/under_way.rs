@@ -18,6 +18,8 @@ pub(super) struct UnderWay {
 
 struct Taken {
     records: Arc<RecordBatch>,
+    /// Runs that its events are of.
+    run_ids: Vec<String>,
     /// Records of it that are not dealt with.
     left: usize,
 }
@@ -28,7 +30,11 @@ impl UnderWay {
         self.records += records.len();
         self.bytes += records.bytes();
         let left = records.len();
-        self.batches.push_back(Taken { records, left });
+        self.batches.push_back(Taken {
+            records,
+            run_ids: Vec::new(),
+            left,
+        });
         self.first + self.batches.len() as u64 - 1
     }
 
@@ -45,6 +51,17 @@ impl UnderWay {
     /// A batch that is under way.
     pub fn batch(&self, number: u64) -> &RecordBatch {
         &self.batches[self.index(number)].records
+    }
+
+    /// The runs that a batch's events are of are known.
+    pub fn decoded(&mut self, number: u64, run_ids: Vec<String>) {
+        let index = self.index(number);
+        self.batches[index].run_ids = run_ids;
+    }
+
+    /// One of the runs that a batch's events are of.
+    pub fn run_id(&self, number: u64, run: usize) -> &str {
+        &self.batches[self.index(number)].run_ids[run]
     }
 
     /// So many more records of a batch are dealt with.

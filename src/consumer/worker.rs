@@ -7,6 +7,8 @@ use super::{Decoder, RecordBatch, Rejected, StageObserver};
 pub(super) struct Sorted {
     /// Its number.
     pub batch: u64,
+    /// The runs that its events are of, mostly one.
+    pub run_ids: Vec<String>,
     /// What goes to each lane.
     pub shares: Vec<Share>,
     /// What makes no document, by its position in the batch.
@@ -27,6 +29,7 @@ pub(super) fn sort(
 ) -> Sorted {
     let mut sorted = Sorted {
         batch,
+        run_ids: Vec::new(),
         shares: Vec::new(),
         rejected: Vec::new(),
         passed_over: 0,
@@ -52,10 +55,16 @@ pub(super) fn sort(
             Ok(Some(decoded)) => {
                 let facts = decoded.facts;
                 observer.consumed(&decoded.run_id, facts.seq);
+                let known = sorted.run_ids.iter().position(|id| *id == decoded.run_id);
+                let run = known.unwrap_or_else(|| {
+                    sorted.run_ids.push(decoded.run_id.into_owned());
+                    sorted.run_ids.len() - 1
+                });
                 sorted.shares[lane].events.push(Event {
                     facts,
                     batch,
                     index,
+                    run,
                 });
             }
             Ok(None) => sorted.passed_over += 1,

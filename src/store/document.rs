@@ -213,12 +213,6 @@ pub fn document_id(document: &RawDocument) -> Option<EventId> {
     }
 }
 
-/// The run a document belongs to, as it says.
-#[must_use]
-pub fn document_run_id(document: &RawDocument) -> Option<&str> {
-    document.get_str("run_id").ok()
-}
-
 #[cfg(test)]
 mod tests {
     use mongodb::bson::{Bson, Document, doc};
@@ -313,9 +307,7 @@ mod tests {
     fn a_document_knows_its_event() {
         let raw = parts("{}").to_document().unwrap();
         assert_eq!(document_id(&raw), Some(EventId(ID)));
-        assert_eq!(document_run_id(&raw), Some("r1"));
         let foreign = RawDocumentBuf::try_from(&doc! { "_id": 1 }).unwrap();
         assert_eq!(document_id(&foreign), None);
-        assert_eq!(document_run_id(&foreign), None);
     }
 }

@@ -16,7 +16,7 @@ use std::future::Future;
 
 pub use command::WriteConcernChoice;
 pub use difference::FieldDifference;
-pub use document::{DocumentError, DocumentParts, document_id, document_run_id};
+pub use document::{DocumentError, DocumentParts, document_id};
 pub use documents::Documents;
 pub use error::StoreError;
 pub use mongo::{COLLECTION, MongoStore, StoreIdentity};
