@@ -56,8 +56,8 @@ impl Rejected {
 /// Decodes record after record.
 #[derive(Debug, Default)]
 pub struct Decoder {
-    /// The payload at hand, its escapes resolved.
     envelopes: EnvelopeReader,
+    /// The payload at hand.
     payload: PayloadBuffer,
 }
 

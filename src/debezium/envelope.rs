@@ -231,7 +231,7 @@ impl<'a> Values<'a> {
     ) -> Result<Self, Flaw> {
         let mut values = Self::default();
         let mut wrapped = None;
-        let begin = trace.here();
+        let begin = trace.len();
         members(json, |name, json| {
             let field = match name {
                 "op" => Some(Field::Op),
@@ -241,17 +241,17 @@ impl<'a> Values<'a> {
                 "source" => return values.read_source(json, payload, trace),
                 // With schemas.enable the converter wraps the event.
                 "payload" => {
-                    let begin = trace.here();
+                    let begin = trace.len();
                     let inner = or_null(json, |json| Self::read(json, payload, trace))?;
-                    wrapped = inner.map(|inner| (inner, begin..trace.here()));
+                    wrapped = inner.map(|inner| (inner, begin..trace.len()));
                     return Ok(());
                 }
                 _ => None,
             };
-            values.read_value(field, json, payload, trace)
+            values.read_member(field, json, payload, trace)
         })?;
         if let Some((inner, of_inner)) = wrapped {
-            let of_outer = begin..trace.here();
+            let of_outer = begin..trace.len();
             if values.op.is_none() {
                 trace.disregard(of_outer.start..of_inner.start);
                 trace.disregard(of_inner.end..of_outer.end);
@@ -285,7 +285,7 @@ impl<'a> Values<'a> {
                     "created_at" => Some(Field::CreatedAt),
                     _ => None,
                 };
-                self.read_value(field, json, payload, trace)
+                self.read_member(field, json, payload, trace)
             })
         });
         row.map(drop)
@@ -306,12 +306,12 @@ impl<'a> Values<'a> {
                 "txId" => Some(Field::TxId),
                 _ => None,
             };
-            self.read_value(field, json, payload, trace)
+            self.read_member(field, json, payload, trace)
         })
     }
 
     /// Reads a value of the event, or passes over one that is none of these.
-    fn read_value(
+    fn read_member(
         &mut self,
         field: Option<Field>,
         json: &mut Reader<'a>,
@@ -320,15 +320,15 @@ impl<'a> Values<'a> {
     ) -> Result<(), Flaw> {
         let begin = json.at();
         match field {
-            Some(field) => self.take(field, json, payload)?,
+            Some(field) => self.read_field(field, json, payload)?,
             None => json.skip()?,
         }
         trace.value(field, begin..json.at());
         Ok(())
     }
 
-    /// Reads a value.
-    pub(super) fn take(
+    /// Reads the value of a field.
+    pub(super) fn read_field(
         &mut self,
         field: Field,
         json: &mut Reader<'a>,
@@ -401,16 +401,10 @@ fn members<'a>(
 ) -> Result<(), Flaw> {
     let mut more = json.begin(b'{', b'}')?;
     while more {
-        let spelled;
-        let name = if let Some(plain) = json.plain_string()? {
-            plain
-        } else {
-            // A name with half a surrogate in it is none that is looked for.
-            spelled = json.string()?.to_cow().unwrap_or_default();
-            &*spelled
-        };
+        // A name with half a surrogate in it is none that is looked for.
+        let name = json.text()?.unwrap_or_default();
         json.colon()?;
-        member(name, json)?;
+        member(&name, json)?;
         more = json.goes_on(b'}')?;
     }
     Ok(())
@@ -437,10 +431,7 @@ fn must_be_string(json: &mut Reader<'_>, field: &'static str) -> Result<(), Flaw
 
 fn text<'a>(json: &mut Reader<'a>, field: &'static str) -> Result<Cow<'a, str>, Flaw> {
     must_be_string(json, field)?;
-    if let Some(plain) = json.plain_string()? {
-        return Ok(Cow::Borrowed(plain));
-    }
-    let text = json.string()?.to_cow();
+    let text = json.text()?;
     text.map_err(|error| wrong(field, format!("no text: {error}")))
 }
 

@@ -45,7 +45,7 @@ impl Trace {
     }
 
     /// How many values there are so far.
-    pub fn here(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.values.len()
     }
 
@@ -74,7 +74,7 @@ pub(super) struct Shape {
     /// All of its values.
     values: Vec<Known>,
     /// Those that must be read, and the text before each.
-    read: Vec<(Option<Field>, Range<usize>)>,
+    slots: Vec<(Option<Field>, Range<usize>)>,
     /// Where the text behind the last of them begins.
     end: usize,
 }
@@ -86,16 +86,16 @@ impl Shape {
         text: &'a str,
         payload: &mut impl ReadPayload<'a>,
     ) -> Option<Values<'a>> {
-        if self.read.is_empty() {
+        if self.slots.is_empty() {
             return None;
         }
         let mut json = Reader::new(text);
         let mut values = Values::default();
         let familiar = self.text.as_bytes();
-        for (field, before) in &self.read {
+        for (field, before) in &self.slots {
             json.exactly(&familiar[before.clone()]).ok()?;
             match field {
-                Some(field) => values.take(*field, &mut json, payload).ok()?,
+                Some(field) => values.read_field(*field, &mut json, payload).ok()?,
                 None => json.skip().ok()?,
             }
         }
@@ -119,11 +119,11 @@ impl Shape {
         };
         self.values = trace.values.iter().enumerate().map(known).collect();
         text.clone_into(&mut self.text);
-        self.read.clear();
+        self.slots.clear();
         self.end = 0;
         let read = self.values.iter().filter(|value| value.is_read);
         for value in read.filter(|_| trace.is_kept) {
-            self.read.push((value.field, self.end..value.place.start));
+            self.slots.push((value.field, self.end..value.place.start));
             self.end = value.place.end;
         }
     }

@@ -1,16 +1,15 @@
 //! Token after token. What has been read is known to be JSON; the rest may be anything.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
 
-use super::spelling::{Escaped, Mark, Plain, Spelling};
-use super::text::{
-    JsonText, TextBuffer, code_point, copy_plain, digits, plain_bytes, simple_escape,
-};
+use super::spelling::{Escaped, Mark, Plain, Spelling, simple_escape};
+use super::text::{LoneSurrogate, TextBuffer, copy_plain, digits, plain_bytes, resolve};
 
 /// Deepest nesting that is passed over, as in serde_json.
 const DEEPEST_SKIPPED: usize = 128;
 
-/// Digits of which no number needs more than 64 bits.
+/// So many digits need no more than 64 bits, whatever they are.
 const SURELY_64_BITS: usize = 19;
 
 /// There is no JSON where the reader stands. It does not say where that is: what every token returns fits a register then.
@@ -111,22 +110,15 @@ impl<'j, S: Spelling> Reader<'j, S> {
     pub fn short_unsigned<T: TryFrom<u64>>(&mut self) -> Option<T> {
         self.skip_space();
         let rest = self.rest();
-        let mut value: u64 = 0;
-        let mut digits = 0;
-        while let Some(digit) = rest.get(digits).map(|byte| byte.wrapping_sub(b'0'))
-            && digit < 10
-        {
-            if digits == SURELY_64_BITS {
-                return None;
-            }
-            value = value * 10 + u64::from(digit);
-            digits += 1;
+        let length = digits(rest);
+        let is_short = (1..=SURELY_64_BITS).contains(&length);
+        let is_whole = !matches!(rest.get(length), Some(b'.' | b'e' | b'E'));
+        if !is_short || !is_whole || length > 1 && rest[0] == b'0' {
+            return None;
         }
-        let is_plain = digits > 0
-            && (digits == 1 || rest[0] != b'0')
-            && !matches!(rest.get(digits), Some(b'.' | b'e' | b'E'));
-        let value = T::try_from(value).ok().filter(|_| is_plain)?;
-        self.at += digits;
+        let add = |value, digit: &u8| value * 10 + u64::from(digit - b'0');
+        let value = T::try_from(rest[..length].iter().fold(0, add)).ok()?;
+        self.at += length;
         Some(value)
     }
 
@@ -274,28 +266,25 @@ impl<'j> Reader<'j> {
         Some(value)
     }
 
-    /// A string, where no escape is in it; else the reader stays before it.
+    /// A string's text, borrowed where there is no escape in it.
     #[inline(always)]
-    pub fn plain_string(&mut self) -> Result<Option<&'j str>, NotJson> {
+    pub fn text(&mut self) -> Result<Result<Cow<'j, str>, LoneSurrogate>, NotJson> {
         let begin = self.at_quote()?;
         let (run, escapes) = self.plain_run()?;
-        if escapes {
-            self.at = begin - 1;
-            return Ok(None);
+        if !escapes {
+            return Ok(Ok(Cow::Borrowed(&self.text[begin..begin + run.len()])));
         }
-        Ok(Some(&self.text[begin..begin + run.len()]))
+        self.escaped_text(begin)
     }
 
-    /// A string, its escapes looked at and left.
-    pub fn string(&mut self) -> Result<JsonText<'j>, NotJson> {
-        let begin = self.at_quote()?;
-        let (run, mut escapes) = self.plain_run()?;
-        while escapes {
-            self.at += self.escape_length()?;
-            (_, escapes) = self.plain_run()?;
-        }
-        let raw = &self.text[begin..self.at - 1];
-        Ok(JsonText::new(raw, run.len()))
+    /// The same, up to its first escape and no further.
+    fn escaped_text(
+        &mut self,
+        begin: usize,
+    ) -> Result<Result<Cow<'j, str>, LoneSurrogate>, NotJson> {
+        self.skip_escapes()?;
+        let raw = &self.text[begin..self.at - Plain::QUOTE.len()];
+        Ok(resolve(raw).map(Cow::Owned))
     }
 
     /// A string, its escapes resolved, in a buffer.
@@ -314,16 +303,9 @@ impl<'j> Reader<'j> {
                 // It does not end, or has a control character in it.
                 _ => return Err(NotJson),
             }
-            if let Some(byte) = simple_escape(rest) {
-                to[written] = byte;
-                (self.at, written) = (self.at + 2, written + 1);
-            } else {
-                let Some((Some(character), length)) = code_point(rest) else {
-                    return Err(NotJson);
-                };
-                written += character.encode_utf8(&mut to[written..]).len();
-                self.at += length;
-            }
+            let (character, length) = Plain::escape(rest).ok_or(NotJson)?;
+            written += character.encode_utf8(&mut to[written..]).len();
+            self.at += length;
         }
         self.at += 1;
         buffer.filled(written);
@@ -350,6 +332,15 @@ impl<'j> Reader<'j> {
     #[inline]
     fn skip_string(&mut self) -> Result<(), NotJson> {
         self.at_quote()?;
+        if self.plain_run()?.1 {
+            self.skip_escapes()?;
+        }
+        Ok(())
+    }
+
+    /// Passes over the rest of a string, from an escape on.
+    fn skip_escapes(&mut self) -> Result<(), NotJson> {
+        self.at += self.escape_length()?;
         while self.plain_run()?.1 {
             self.at += self.escape_length()?;
         }

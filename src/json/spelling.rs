@@ -1,7 +1,5 @@
 //! How the quotes and escapes of a JSON text are spelled where it stands: by itself, or within a string of another.
 
-use super::text::{code_point, simple_escape};
-
 /// What a string cannot hold as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
@@ -105,5 +103,39 @@ impl Spelling for Escaped {
             [_, ref escape @ ..] => Some((char::from(simple_escape(escape)?), 3)),
             [] => None,
         }
+    }
+}
+
+/// What the escape at the beginning stands for, where it is one of a single letter.
+#[inline]
+pub(super) fn simple_escape(text: &[u8]) -> Option<u8> {
+    match *text.get(1)? {
+        itself @ (b'"' | b'\\' | b'/') => Some(itself),
+        b'n' => Some(b'\n'),
+        b't' => Some(b'\t'),
+        b'r' => Some(b'\r'),
+        b'b' => Some(8),
+        b'f' => Some(12),
+        _ => None,
+    }
+}
+
+/// What `\uXXXX` stands for, or two of them that are a surrogate pair, and their length; no character where it is half of
+/// such a pair alone.
+fn code_point(text: &[u8]) -> Option<(Option<char>, usize)> {
+    let unit = |at: usize| -> Option<u32> {
+        let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        digits.iter().try_fold(0, |unit, &digit| {
+            Some(unit << 4 | char::from(digit).to_digit(16)?)
+        })
+    };
+    let first = unit(0)?;
+    let high = first.wrapping_sub(0xd800);
+    let low = unit(6).map(|second| second.wrapping_sub(0xdc00));
+    match low {
+        Some(low) if high < 0x400 && low < 0x400 => {
+            Some((char::from_u32(0x1_0000 + (high << 10 | low)), 12))
+        }
+        _ => Some((char::from_u32(first), 6)),
     }
 }

@@ -1,62 +1,28 @@
-//! A string as it stands in its document: where its escapes are, and what they stand for.
+//! Texts: where their plain bytes end, and what they are once their escapes are resolved.
 
-use std::borrow::Cow;
-
-/// A JSON string between its quotes, known to be one; its escapes are resolved when it is read, and not before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct JsonText<'a> {
-    raw: &'a str,
-    /// Bytes before the first escape; all of them where there is none.
-    plain: usize,
-}
+use super::spelling::{Plain, Spelling};
 
 /// A string that holds no text: a surrogate without its other half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a \\u escape is no character: half of a surrogate pair")]
 pub struct LoneSurrogate;
 
-impl<'a> JsonText<'a> {
-    pub(super) fn new(raw: &'a str, plain: usize) -> Self {
-        Self { raw, plain }
+/// The text of a string, given what stands between its quotes, which is known to be JSON.
+///
+/// # Errors
+/// [`LoneSurrogate`].
+pub(super) fn resolve(raw: &str) -> Result<String, LoneSurrogate> {
+    let mut text = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((before, _)) = rest.split_once('\\') {
+        text.push_str(before);
+        let escape = &rest.as_bytes()[before.len()..];
+        let (character, length) = Plain::escape(escape).ok_or(LoneSurrogate)?;
+        text.push(character);
+        rest = &rest[before.len() + length..];
     }
-
-    /// The text, where there is no escape in it.
-    #[inline]
-    #[must_use]
-    pub fn plain(self) -> Option<&'a str> {
-        (self.plain == self.raw.len()).then_some(self.raw)
-    }
-
-    /// The text, borrowed where there is no escape in it.
-    ///
-    /// # Errors
-    /// [`LoneSurrogate`].
-    #[inline]
-    pub fn to_cow(self) -> Result<Cow<'a, str>, LoneSurrogate> {
-        match self.plain() {
-            Some(text) => Ok(Cow::Borrowed(text)),
-            None => self.resolved().map(Cow::Owned),
-        }
-    }
-
-    fn resolved(self) -> Result<String, LoneSurrogate> {
-        let mut text = String::with_capacity(self.raw.len());
-        let mut rest = self.raw;
-        while let Some((before, _)) = rest.split_once('\\') {
-            text.push_str(before);
-            let escape = &rest.as_bytes()[before.len()..];
-            let (character, length) = match simple_escape(escape) {
-                Some(byte) => (char::from(byte), 2),
-                None => code_point(escape)
-                    .and_then(|(character, length)| Some((character?, length)))
-                    .ok_or(LoneSurrogate)?,
-            };
-            text.push(character);
-            rest = &rest[before.len() + length..];
-        }
-        text.push_str(rest);
-        Ok(text)
-    }
+    text.push_str(rest);
+    Ok(text)
 }
 
 /// Room for one text, used again from text to text.
@@ -170,40 +136,6 @@ fn bytes_before(bits: u64) -> usize {
     bits.trailing_zeros() as usize / 8
 }
 
-/// What the escape at the beginning stands for, where it is one of a single letter.
-#[inline]
-pub(super) fn simple_escape(text: &[u8]) -> Option<u8> {
-    match *text.get(1)? {
-        itself @ (b'"' | b'\\' | b'/') => Some(itself),
-        b'n' => Some(b'\n'),
-        b't' => Some(b'\t'),
-        b'r' => Some(b'\r'),
-        b'b' => Some(8),
-        b'f' => Some(12),
-        _ => None,
-    }
-}
-
-/// What `\uXXXX` stands for, or two of them that are a surrogate pair, and their length; no character where it is half of
-/// such a pair alone.
-pub(super) fn code_point(text: &[u8]) -> Option<(Option<char>, usize)> {
-    let unit = |at: usize| -> Option<u32> {
-        let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
-        digits.iter().try_fold(0, |unit, &digit| {
-            Some(unit << 4 | char::from(digit).to_digit(16)?)
-        })
-    };
-    let first = unit(0)?;
-    let high = first.wrapping_sub(0xd800);
-    let low = unit(6).map(|second| second.wrapping_sub(0xdc00));
-    match low {
-        Some(low) if high < 0x400 && low < 0x400 => {
-            Some((char::from_u32(0x1_0000 + (high << 10 | low)), 12))
-        }
-        _ => Some((char::from_u32(first), 6)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -218,14 +150,14 @@ mod tests {
             reader.end()
         };
         let mut reader = crate::json::Reader::new(json);
-        let text = reader.string();
+        let text = reader.text();
         let text = text.map_err(|e| format!("{e} at byte {}", reader.at()))?;
         reader.end().map_err(|e| e.to_string())?;
         // What an earlier text has left in the buffer must not show.
         let mut buffer = TextBuffer::default();
         buffer.room(40).fill(b'\\');
         let read = read(&mut buffer);
-        let text = text.to_cow().map_err(|e| e.to_string());
+        let text = text.map_err(|e| e.to_string());
         assert_eq!(read.is_ok(), text.is_ok(), "{json}");
         text.map(|text| {
             assert_eq!(buffer.as_str(), text);

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::{Corrections, ForeignClocks, InKafka, Stamp, Stamps};
 use crate::event::{EventId, EventType};
 
-/// Neighbours in a run are in different ones.
+/// Locks that the events of a run are spread over: one event falls to the next.
 const SHARDS: u64 = 16;
 
 /// What our reader says of an event: where its row stands in the WAL.
@@ -164,7 +164,7 @@ impl Tally {
     }
 }
 
-/// Every so manieth event of the run: those under way, where each has been, and the counts.
+/// The events of the run that fall to one lock: those under way, where each has been, and the counts.
 #[derive(Debug, Default)]
 struct Shard {
     pending: HashMap<EventId, Pending, BuildHasherDefault<RandomPart>>,
@@ -213,7 +213,7 @@ impl Joiner {
 
     /// The INSERT is about to be sent.
     pub fn sending(&self, id: EventId, seq: u64, event_type: EventType, ts: Stamp, t0: Stamp) {
-        let mut shard = self.shard_of(seq);
+        let mut shard = self.lock_shard(seq);
         let Shard { pending, tally, .. } = &mut *shard;
         let pending = pending.entry(id).or_default();
         // A retry after a lost connection keeps the first T0: that is when the application wanted it written.
@@ -225,14 +225,14 @@ impl Joiner {
 
     /// The INSERT's commit is acknowledged.
     pub fn acknowledged(&self, id: EventId, seq: u64, ta: Stamp) -> Option<Joined> {
-        let mut shard = self.shard_of(seq);
+        let mut shard = self.lock_shard(seq);
         shard.tally.inserted += 1;
         self.update(shard, id, seq, |pending| pending.ta = Some(ta))
     }
 
     /// The INSERT was refused; the event will not come.
     pub fn insert_failed(&self, id: EventId, seq: u64) {
-        let mut shard = self.shard_of(seq);
+        let mut shard = self.lock_shard(seq);
         shard.tally.insert_errors += 1;
         shard.pending.remove(&id);
     }
@@ -246,7 +246,7 @@ impl Joiner {
 
     /// Our reader has the row. A row seen again (the reader reconnected) changes nothing.
     pub fn captured(&self, id: EventId, seq: u64, captured: Captured) -> Option<Joined> {
-        let mut shard = self.shard_of(seq);
+        let mut shard = self.lock_shard(seq);
         if !shard.captured.mark(seq / SHARDS) {
             return None;
         }
@@ -256,14 +256,14 @@ impl Joiner {
 
     /// Our producer has heard that the record is in Kafka.
     pub fn delivered(&self, id: EventId, seq: u64, t2: Stamp) -> Option<Joined> {
-        self.update(self.shard_of(seq), id, seq, |pending| {
+        self.update(self.lock_shard(seq), id, seq, |pending| {
             pending.delivered = Some(t2);
         })
     }
 
     /// The consumer has the record. False when it had it before: a duplicate.
     pub fn consumed(&self, seq: u64) -> bool {
-        let mut shard = self.shard_of(seq);
+        let mut shard = self.lock_shard(seq);
         let fresh = shard.received.mark(seq / SHARDS);
         if fresh {
             shard.tally.consumed += 1;
@@ -275,7 +275,7 @@ impl Joiner {
 
     /// The store has acknowledged the document. Only the first acknowledgement counts.
     pub fn written(&self, id: EventId, seq: u64, written: Written) -> Option<Joined> {
-        let mut shard = self.shard_of(seq);
+        let mut shard = self.lock_shard(seq);
         if !shard.written.mark(seq / SHARDS) {
             return None;
         }
@@ -305,8 +305,8 @@ impl Joiner {
         sum
     }
 
-    /// The shard of an event.
-    fn shard_of(&self, seq: u64) -> MutexGuard<'_, Shard> {
+    /// The shard that an event falls to, locked.
+    fn lock_shard(&self, seq: u64) -> MutexGuard<'_, Shard> {
         let shard = usize::try_from(seq % SHARDS).unwrap_or(0);
         lock(&self.shards[shard])
     }
@@ -332,7 +332,10 @@ impl Joiner {
         let whole = self.whole(entry.get())?;
         entry.remove();
         tally.joined += 1;
-        tally.lsn_mismatches += u64::from(whole.differs_from_envelope());
+        if whole.differs_from_envelope() {
+            tally.lsn_mismatches += 1;
+            tracing::warn!(%id, ours = whole.captured.lsn, theirs = whole.written.source_lsn, "positions differ between our reader and the envelope");
+        }
         if pending.is_empty() && pending.capacity() > 1024 {
             pending.shrink_to(1024);
         }
@@ -388,9 +391,6 @@ impl Joiner {
             delivered,
             written,
         } = *whole;
-        if whole.differs_from_envelope() {
-            tracing::warn!(%id, ours = captured.lsn, theirs = written.source_lsn, "positions differ between our reader and the envelope");
-        }
         let fix = self.clocks.corrections();
         if self.is_observed {
             self.bound_connect_by(&fix, captured.tc, &written);

@@ -62,8 +62,7 @@ fn as_f64(nanos: i64) -> f64 {
 
 #[allow(clippy::cast_possible_truncation)] // saturates, and offsets are far from its ends
 fn whole(nanos: f64) -> i64 {
-    // Half away from zero as `round` has it, which without SSE 4.1 is a call; that it may take the number next below a
-    // half up as well is nothing in a nanosecond.
+    // As `round`, which is a call where the processor may lack SSE 4.1. It differs next below a half, and beyond 52 days.
     (nanos + 0.5_f64.copysign(nanos)) as i64
 }
 
