@@ -136,10 +136,17 @@ mod tests {
     use super::super::envelope::{Envelope, EnvelopeError, EnvelopeReader};
     use crate::json::TextBuffer;
 
-    fn event(seq: &str, source: &str, op: &str) -> String {
+    fn after(seq: &str) -> String {
         format!(
-            r#"{{"before":null,"after":{{"id":"0199a1b2-0000-7000-8000-000000000001","run_id":"r-1","seq":{seq},"event_type":"UserCreated",
-            "aggregate_type":"user","aggregate_id":"0199a1b2-0000-7000-8000-000000000002","payload":"{{\"n\": {seq}}}","created_at":"2026-11-24T02:11:33.123456Z"}},
+            r#""after":{{"id":"0199a1b2-0000-7000-8000-000000000001","run_id":"r-1","seq":{seq},"event_type":"UserCreated",
+            "aggregate_type":"user","aggregate_id":"0199a1b2-0000-7000-8000-000000000002","payload":"{{\"n\": {seq}}}","created_at":"2026-11-24T02:11:33.123456Z"}}"#
+        )
+    }
+
+    fn event(seq: &str, source: &str, op: &str) -> String {
+        let after = after(seq);
+        format!(
+            r#"{{"before":null,{after},
             "source":{source},"transaction":null,"op":{op},"ts_ms":1795486293500,"ts_ns":1795486293500123456}}"#
         )
     }
@@ -191,6 +198,8 @@ mod tests {
         for source in [
             format!("{SOURCE},\"source\":{{\"lsn\":1}}"),
             format!("{SOURCE},\"after\":null"),
+            // Complete, and so an insert.
+            format!("{SOURCE},{}", after("42")),
         ] {
             let twice = event("41", &source, "\"c\"");
             assert!(
