@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
-use super::copy::{COPY_ROWS, copy_in};
+use super::copy::{COPY_ROWS, commit_copy};
 use super::inserter::LoadError;
 use crate::config::{ConnectError, PostgresEndpoint};
 use crate::event::OutboxRow;
@@ -150,7 +150,7 @@ impl Connection {
         within_limit(async {
             match (self.way, rows) {
                 (Way::Row, [row]) => execute_one(client, insert, run_id, row).await,
-                (Way::Copy, rows) => copy_in(client, insert, run_id, rows).await,
+                (Way::Copy, rows) => commit_copy(client, insert, run_id, rows).await,
                 (_, rows) => execute_many(client, insert, run_id, rows).await,
             }
         })
@@ -258,8 +258,9 @@ fn is_lost(error: &tokio_postgres::Error) -> bool {
     match error.code() {
         // 57P..: shut down by an administrator, crashed, not up yet, database dropped; 08...: connection exceptions.
         Some(code) => code.code().starts_with("57P") || code.code().starts_with("08"),
-        // No SQLSTATE: either the socket failed or a parameter could not be encoded before anything was sent.
-        None => error.is_closed() || is_io(error),
+        // No SQLSTATE: the connection is closed, the socket failed, an answer was to something else (which has no cause of
+        // its own), or a parameter could not be encoded before anything was sent.
+        None => std::error::Error::source(error).is_none() || is_io(error),
     }
 }
 

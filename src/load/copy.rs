@@ -3,6 +3,7 @@
 use std::pin::pin;
 
 use bytes::{BufMut, BytesMut};
+use futures_util::join;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
@@ -23,8 +24,29 @@ const TYPES: [Type; 7] = [
     Type::JSONB,
 ];
 
-/// Copies the rows; returns once the commit is acknowledged.
-pub(super) async fn copy_in(
+/// Copies the rows as a transaction of its own; returns once the commit is acknowledged.
+///
+/// The server says that a COPY is complete before it commits, and tokio-postgres listens no further than that; so the
+/// COMMIT is a statement, whose answer is the one that counts. All three are sent at once and in this order, whatever
+/// else is under way on the connection: each is on its way with the first poll of its future.
+pub(super) async fn commit_copy(
+    client: &Client,
+    copy: &Statement,
+    run_id: &str,
+    rows: &[OutboxRow],
+) -> Result<u64, tokio_postgres::Error> {
+    let (begun, copied, committed) = join!(
+        client.batch_execute("BEGIN"),
+        copy_in(client, copy, run_id, rows),
+        client.batch_execute("COMMIT"),
+    );
+    begun?;
+    let copied = copied?;
+    committed?;
+    Ok(copied)
+}
+
+async fn copy_in(
     client: &Client,
     copy: &Statement,
     run_id: &str,

@@ -1,4 +1,4 @@
-//! The load generator against a server that cuts its connections.
+//! The load generator against a server that cuts its connections, and one that refuses to commit.
 
 use std::process::Stdio;
 
@@ -17,6 +17,18 @@ pub const TESTS: &[Test] = &[
             &["--connections", "2", "--insert-batch", "100"],
         )
     }),
+    (
+        "rows_whose_commit_is_refused_are_not_taken_for_inserted",
+        |stack| {
+            for (run, batch) in [
+                ("refused-rows", 1),
+                ("refused-few", 20),
+                ("refused-copies", 100),
+            ] {
+                refused(stack, run, batch);
+            }
+        },
+    ),
 ];
 
 const EVENTS: u64 = 12_000;
@@ -59,4 +71,32 @@ fn cut(stack: &TestStack, run: &str, args: &[&str]) {
     ));
     assert_eq!(told[0], format!("{EVENTS} {EVENTS} {}", EVENTS - 1));
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
+}
+
+/// A statement that succeeds and whose transaction does not: a constraint that is looked at no earlier than at the commit.
+fn refused(stack: &TestStack, run: &str, batch: u64) {
+    ended(with(stack.kept(), &["setup"]));
+    stack.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$",
+    );
+    stack.sql(
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON activity.event_outbox DEFERRABLE INITIALLY DEFERRED \
+         FOR EACH ROW WHEN (NEW.seq IN (250, 777)) EXECUTE FUNCTION refuse()",
+    );
+    let batch_text = batch.to_string();
+    let mut load = with(stack.external(), &["generate", "--json", "--rate", "max"]);
+    load.args(["--events", "1000", "--run-id", run])
+        .args(["--insert-batch", &batch_text]);
+    let done = ended(load).json();
+    let rows = stack.sql(&format!(
+        "SELECT count(*) FROM activity.event_outbox WHERE run_id = '{run}'"
+    ));
+    // The trigger goes with the table.
+    assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
+    stack.sql("DROP FUNCTION refuse()");
+    assert_eq!(
+        (&done["inserted"], &done["errors"]),
+        (&(1000 - 2 * batch).into(), &(2 * batch).into())
+    );
+    assert_eq!(rows, [(1000 - 2 * batch).to_string()]);
 }
