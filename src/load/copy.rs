@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use bytes::{BufMut, BytesMut};
-use futures_util::join;
+use futures_util::future::join3;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
@@ -35,11 +35,12 @@ pub(super) async fn commit_copy(
     run_id: &str,
     rows: &[OutboxRow],
 ) -> Result<u64, tokio_postgres::Error> {
-    let (begun, copied, committed) = join!(
+    let (begun, copied, committed) = join3(
         client.batch_execute("BEGIN"),
         copy_in(client, copy, run_id, rows),
         client.batch_execute("COMMIT"),
-    );
+    )
+    .await;
     begun?;
     let copied = copied?;
     committed?;

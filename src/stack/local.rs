@@ -111,8 +111,8 @@ pub(super) fn endpoints(ports: Ports, postgres_password: &str, store_password: &
             database: "activity_db".to_owned(),
             user: "postgres".to_owned(),
             password: postgres_password.to_owned().into(),
- tls: crate::wal::TlsConfig::disabled(),
-},
+            tls: crate::wal::TlsConfig::disabled(),
+        },
         postgres_for_connect: None,
         kafka: KafkaEndpoint {
             bootstrap: format!("127.0.0.1:{}", ports.kafka),
@@ -120,7 +120,8 @@ pub(super) fn endpoints(ports: Ports, postgres_password: &str, store_password: &
         connect: Some(format!("http://127.0.0.1:{}", ports.connect)),
         store: StoreEndpoint {
             uri: format!(
-                "mongodb://cdc_bench:{store_password}@127.0.0.1:{}/?directConnection=true&authSource=admin",
+                "mongodb://cdc_bench:{store_password}@127.0.0.1:{}/\
+                 ?directConnection=true&authSource=admin",
                 ports.store
             )
             .into(),

@@ -1,6 +1,7 @@
-//! What the command does on real servers: one local stack is started by the command itself, and every test uses it.
+//! What the command does on real servers, which it starts itself.
 //!
-//! The tests run one after the other: several of them take servers away.
+//! Two tests run at a time, as much of each is waiting. Several of them take servers away, or look at everything there is
+//! on them, so each has a local stack to itself, and leaves it to the next as it was.
 
 // Helpers of tests are tests.
 #![allow(clippy::unwrap_used)]
@@ -33,7 +34,7 @@ mod tls;
 mod traces;
 mod watching;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use stack::TestStack;
@@ -41,11 +42,33 @@ use stack::TestStack;
 /// Its name, and what it does.
 type Test = (&'static str, fn(&TestStack));
 
+/// The stacks that no test uses at present: as many are started as there are tests at a time.
+#[derive(Default)]
+struct Stacks(Mutex<Vec<TestStack>>);
+
+impl Stacks {
+    fn run(&self, test: fn(&TestStack)) -> Result<(), Failed> {
+        let free = self.0.lock().unwrap().pop();
+        let stack = free.unwrap_or_else(TestStack::up);
+        let outcome = std::panic::catch_unwind(|| test(&stack)).map_err(|cause| {
+            // So that the next one does not trip over what this one left.
+            stack.clear();
+            let words = cause.downcast::<String>();
+            words.map_or_else(|_| "it panicked".into(), |words| Failed::from(*words))
+        });
+        self.0.lock().unwrap().push(stack);
+        outcome
+    }
+}
+
 fn main() {
     sink::be_one_if_asked();
     watching::panic_if_asked();
     let mut args = Arguments::from_args();
-    args.test_threads = Some(1);
+    // What is measured wants the machine to itself.
+    let measures = args.ignored || args.include_ignored;
+    args.test_threads
+        .get_or_insert(if measures { 1 } else { 2 });
     let quick = [
         commands::TESTS,
         refusals::TESTS,
@@ -69,21 +92,10 @@ fn main() {
         traces::TESTS,
     ]
     .concat();
-    let stack = (!args.list).then(|| Arc::new(TestStack::up()));
+    let stacks = Arc::new(Stacks::default());
     let trial = |(name, test): Test, long: bool| {
-        let stack = stack.clone();
-        Trial::test(name, move || {
-            let stack = stack
-                .as_ref()
-                .expect("the stack is up unless tests are only listed");
-            std::panic::catch_unwind(|| test(stack)).map_err(|cause| {
-                // So that the next one does not trip over what this one left.
-                stack.clear();
-                let words = cause.downcast::<String>();
-                words.map_or_else(|_| "it panicked".into(), |words| Failed::from(*words))
-            })
-        })
-        .with_ignored_flag(long)
+        let stacks = Arc::clone(&stacks);
+        Trial::test(name, move || stacks.run(test)).with_ignored_flag(long)
     };
     let mut trials: Vec<_> = quick.into_iter().map(|test| trial(test, false)).collect();
     // Minutes, not seconds: cargo test --release --test on_a_stack -- --ignored
@@ -100,6 +112,6 @@ fn main() {
     .concat();
     trials.extend(long.into_iter().map(|test| trial(test, true)));
     let conclusion = libtest_mimic::run(&args, trials);
-    drop(stack);
+    drop(stacks);
     conclusion.exit();
 }

@@ -5,6 +5,7 @@ use std::future::IntoFuture;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, doc};
@@ -88,7 +89,7 @@ impl TestStack {
         unsafe {
             command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?));
         }
-        let mut supervisor = command.spawn().unwrap();
+        let mut supervisor = spawn_from_a_thread_that_stays(command);
         let file = state.path().join("kept/stack.env");
         let record = state.path().join("kept/stack.json");
         let began = Instant::now();
@@ -375,6 +376,18 @@ impl Drop for TestStack {
         signal(id(&self.supervisor), Signal::SIGTERM);
         let _ = self.supervisor.wait();
     }
+}
+
+/// The kernel's signal at a parent's death goes by the parent's thread.
+fn spawn_from_a_thread_that_stays(mut command: Command) -> Child {
+    let (sender, child) = mpsc::channel();
+    std::thread::spawn(move || {
+        sender.send(command.spawn()).unwrap();
+        loop {
+            std::thread::park();
+        }
+    });
+    child.recv().unwrap().unwrap()
 }
 
 pub fn id(child: &Child) -> i32 {
