@@ -82,24 +82,6 @@ struct Pending {
     written: Option<Written>,
 }
 
-/// An event of which nothing is missing.
-struct Whole {
-    sent: Sent,
-    ta: Stamp,
-    captured: Captured,
-    delivered: Option<Stamp>,
-    written: Written,
-}
-
-impl Whole {
-    /// Whether our reader and the envelope disagree on position or transaction.
-    fn differs_from_envelope(&self) -> bool {
-        let differs = |theirs: Option<u64>, ours: u64| theirs.is_some_and(|theirs| theirs != ours);
-        differs(self.written.source_lsn, self.captured.lsn)
-            || differs(self.written.source_xid, u64::from(self.captured.xid))
-    }
-}
-
 /// Most events of a shard that are told apart, so that a bad number in a record cannot take all memory.
 const MOST_EVENTS: u64 = (1 << 33) / SHARDS;
 
@@ -147,6 +129,14 @@ pub struct Tally {
     pub joined: u64,
     /// Our reader and the envelope disagree on position or transaction.
     pub lsn_mismatches: u64,
+}
+
+impl Captured {
+    /// Whether our reader and the envelope disagree on position or transaction.
+    fn differs_from(&self, envelope: &Written) -> bool {
+        let differs = |theirs: Option<u64>, ours: u64| theirs.is_some_and(|theirs| theirs != ours);
+        differs(envelope.source_lsn, self.lsn) || differs(envelope.source_xid, u64::from(self.xid))
+    }
 }
 
 impl Tally {
@@ -329,69 +319,36 @@ impl Joiner {
             }
         };
         change(entry.get_mut());
-        let whole = self.whole(entry.get())?;
+        let event = self.complete(id, seq, entry.get(), tally)?;
         entry.remove();
-        tally.joined += 1;
-        if whole.differs_from_envelope() {
-            tally.lsn_mismatches += 1;
-            tracing::warn!(%id, ours = whole.captured.lsn, theirs = whole.written.source_lsn, "positions differ between our reader and the envelope");
-        }
         if pending.is_empty() && pending.capacity() > 1024 {
             pending.shrink_to(1024);
         }
-        drop(shard);
-        Some(self.complete(id, seq, &whole))
+        Some(event)
     }
 
-    /// The event, when nothing of it is missing.
-    fn whole(&self, pending: &Pending) -> Option<Whole> {
-        let Pending {
-            sent: Some(sent),
-            ta: Some(ta),
-            captured,
-            delivered,
-            written: Some(written),
-        } = *pending
-        else {
-            return None;
-        };
-        if self.in_kafka == InKafka::ByProducer && delivered.is_none() {
+    /// The event when nothing of it is missing.
+    fn complete(
+        &self,
+        id: EventId,
+        seq: u64,
+        pending: &Pending,
+        tally: &mut Tally,
+    ) -> Option<Joined> {
+        let (sent, ta, written) = (pending.sent?, pending.ta?, pending.written?);
+        if self.in_kafka == InKafka::ByProducer && pending.delivered.is_none() {
             return None;
         }
-        let captured = captured.or_else(|| (!self.is_observed).then(|| self.unseen(&written)))?;
-        Some(Whole {
-            sent,
-            ta,
-            captured,
-            delivered,
-            written,
-        })
-    }
-
-    /// What is known of a row that our reader has not seen: what the record says of it.
-    fn unseen(&self, written: &Written) -> Captured {
-        let broker = self.clocks.corrections().broker;
-        Captured {
-            tc: written.t3,
-            t1: written.t2.map_or(written.t3, |t2| broker.to_ours(t2)),
-            lsn: written.source_lsn.unwrap_or(0),
-            commit_lsn: 0,
-            xid: written
-                .source_xid
-                .and_then(|xid| u32::try_from(xid).ok())
-                .unwrap_or(0),
+        if self.is_observed && pending.captured.is_none() {
+            return None;
         }
-    }
-
-    fn complete(&self, id: EventId, seq: u64, whole: &Whole) -> Joined {
-        let Whole {
-            sent,
-            ta,
-            captured,
-            delivered,
-            written,
-        } = *whole;
         let fix = self.clocks.corrections();
+        let captured = pending.captured.unwrap_or_else(|| unseen(&written, &fix));
+        tally.joined += 1;
+        if captured.differs_from(&written) {
+            tally.lsn_mismatches += 1;
+            tracing::warn!(%id, ours = captured.lsn, theirs = written.source_lsn, "positions differ between our reader and the envelope");
+        }
         if self.is_observed {
             self.bound_connect_by(&fix, captured.tc, &written);
         }
@@ -405,7 +362,7 @@ impl Joiner {
             t2: match self.in_kafka {
                 InKafka::ByBroker => written.t2.map(|t2| fix.broker.to_ours(t2)),
                 InKafka::ByConnect => written.t2.map(|t2| fix.connect.to_ours(t2)),
-                InKafka::ByProducer => delivered,
+                InKafka::ByProducer => pending.delivered,
                 InKafka::Never => None,
             }
             // Without Kafka in between the record is "in Kafka" when our reader has it: a hop of no length.
@@ -414,13 +371,27 @@ impl Joiner {
             t4: written.t4,
             t5: written.t5,
         };
-        Joined {
+        Some(Joined {
             id,
             seq,
             event_type: sent.event_type,
             captured,
             stamps,
-        }
+        })
+    }
+}
+
+/// What is known of a row that our reader has not seen: what the record says of it.
+fn unseen(written: &Written, fix: &Corrections) -> Captured {
+    Captured {
+        tc: written.t3,
+        t1: written.t2.map_or(written.t3, |t2| fix.broker.to_ours(t2)),
+        lsn: written.source_lsn.unwrap_or(0),
+        commit_lsn: 0,
+        xid: written
+            .source_xid
+            .and_then(|xid| u32::try_from(xid).ok())
+            .unwrap_or(0),
     }
 }
 
