@@ -12,7 +12,7 @@ pub(crate) fn unix_micros(text: &str) -> Result<i64, jiff::Error> {
     }
 }
 
-/// `2026-11-24T02:11:33.123456Z`, with or without a fraction of up to six digits, from 1970 on.
+/// `2026-11-24T02:11:33.123456Z`, with or without a fraction of up to six digits, from 1970 to 9998.
 fn usual(text: &[u8]) -> Option<i64> {
     let (seconds, fraction) = text.strip_suffix(b"Z")?.split_at_checked(19)?;
     let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
@@ -22,10 +22,15 @@ fn usual(text: &[u8]) -> Option<i64> {
     let number = |from: usize, to: usize| digits(&seconds[from..to]);
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    // A day that not every month has, and a leap second, are jiff's to judge.
-    if year < 1970
+    // 29 February, a leap second, and the last year that there is are jiff's to judge.
+    let last_day = match month {
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    if !(1970..=9998).contains(&year)
         || !(1..=12).contains(&month)
-        || !(1..=28).contains(&day)
+        || !(1..=last_day).contains(&day)
         || hour > 23
         || minute > 59
         || second > 59
@@ -73,7 +78,8 @@ mod tests {
             "1970-01-01T00:00:00Z",
             "2026-11-24T02:11:33.123456Z",
             "2000-02-28T23:59:59.1Z",
-            "9999-12-28T23:59:59.999999Z",
+            "2026-04-30T12:00:00Z",
+            "9998-12-31T23:59:59.999999Z",
         ] {
             let jiff: Timestamp = text.parse().unwrap();
             assert_eq!(
@@ -84,7 +90,10 @@ mod tests {
         }
         for text in [
             "1969-12-31T23:59:59Z",
-            "2026-02-29T00:00:00Z",
+            "9999-12-31T23:59:59Z",
+            "2028-02-29T00:00:00Z",
+            "2026-04-31T00:00:00Z",
+            "2026-12-32T00:00:00Z",
             "2026-11-24T02:11:33+01:00",
             "2026-11-24T02:11:33.1234567Z",
             "2026-11-24 02:11:33Z",

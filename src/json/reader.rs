@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 
 use super::spelling::{Escaped, Mark, Plain, Spelling, simple_escape};
-use super::text::{LoneSurrogate, TextBuffer, copy_plain, digits, plain_bytes, resolve};
+use super::text::{LoneSurrogate, TextBuffer, copy_plain, decimal, digits, plain_bytes, resolve};
 
 /// Deepest nesting that is passed over, as in serde_json.
 const DEEPEST_SKIPPED: usize = 128;
@@ -28,20 +28,21 @@ pub(crate) struct Number<'j> {
 /// Reads a text.
 pub(crate) struct Reader<'j, S = Plain> {
     text: &'j str,
-    at: usize,
+    /// What of it has not been read.
+    rest: &'j [u8],
     spelling: PhantomData<S>,
 }
 
 impl<'j, S: Spelling> Reader<'j, S> {
     /// Bytes before what is read next; after [`NotJson`], before what is none.
     pub fn at(&self) -> usize {
-        self.at
+        self.text.len() - self.rest.len()
     }
 
     /// Nothing but space may follow.
     pub fn end(&mut self) -> Result<(), NotJson> {
         self.skip_space();
-        if S::is_over(self.rest()) {
+        if S::is_over(self.rest) {
             Ok(())
         } else {
             Err(NotJson)
@@ -52,7 +53,7 @@ impl<'j, S: Spelling> Reader<'j, S> {
     #[inline]
     pub fn peek(&mut self) -> Result<u8, NotJson> {
         self.skip_space();
-        S::token(self.rest()).ok_or(NotJson)
+        S::token(self.rest).ok_or(NotJson)
     }
 
     /// Begins an object or an array; whether anything is in it.
@@ -60,7 +61,9 @@ impl<'j, S: Spelling> Reader<'j, S> {
     pub fn begin(&mut self, open: u8, close: u8) -> Result<bool, NotJson> {
         self.expect(open)?;
         let empty = self.peek()? == close;
-        self.at += usize::from(empty);
+        if empty {
+            self.advance(1);
+        }
         Ok(!empty)
     }
 
@@ -69,11 +72,11 @@ impl<'j, S: Spelling> Reader<'j, S> {
     pub fn goes_on(&mut self, close: u8) -> Result<bool, NotJson> {
         match self.peek()? {
             b',' => {
-                self.at += 1;
+                self.advance(1);
                 Ok(true)
             }
             token if token == close => {
-                self.at += 1;
+                self.advance(1);
                 Ok(false)
             }
             _ => Err(NotJson),
@@ -98,9 +101,9 @@ impl<'j, S: Spelling> Reader<'j, S> {
                 return Ok(has_escapes);
             }
             has_escapes = true;
-            let (character, length) = S::escape(self.rest()).ok_or(NotJson)?;
+            let (character, length) = S::escape(self.rest).ok_or(NotJson)?;
             write(character.encode_utf8(&mut [0; 4]).as_bytes());
-            self.at += length;
+            self.advance(length);
         }
     }
 
@@ -109,51 +112,55 @@ impl<'j, S: Spelling> Reader<'j, S> {
     #[inline]
     pub fn short_unsigned<T: TryFrom<u64>>(&mut self) -> Option<T> {
         self.skip_space();
-        let rest = self.rest();
+        let rest = self.rest;
         let length = digits(rest);
         let is_short = (1..=SURELY_64_BITS).contains(&length);
         let is_whole = !matches!(rest.get(length), Some(b'.' | b'e' | b'E'));
         if !is_short || !is_whole || length > 1 && rest[0] == b'0' {
             return None;
         }
-        let add = |value, digit: &u8| value * 10 + u64::from(digit - b'0');
-        let value = T::try_from(rest[..length].iter().fold(0, add)).ok()?;
-        self.at += length;
+        let (digits, rest) = rest.split_at(length);
+        let value = T::try_from(decimal(digits)).ok()?;
+        self.rest = rest;
         Some(value)
     }
 
     pub fn number(&mut self) -> Result<Number<'j>, NotJson> {
         self.skip_space();
-        let begin = self.at;
+        let begin = self.at();
+        let whole = self.pass_number()?;
+        Ok(Number {
+            text: &self.text[begin..self.at()],
+            whole,
+        })
+    }
+
+    /// Passes over a number; whether it has neither fraction nor exponent.
+    #[inline]
+    fn pass_number(&mut self) -> Result<bool, NotJson> {
         self.pass(b"-");
-        let first = self.next_byte();
+        let first = self.rest.first();
         let integer_digits = self.digits()?;
-        if first == Some(b'0') && integer_digits > 1 {
+        if first == Some(&b'0') && integer_digits > 1 {
             return Err(NotJson);
         }
-        let mut whole = true;
+        if !matches!(self.rest.first(), Some(b'.' | b'e' | b'E')) {
+            return Ok(true);
+        }
         if self.pass(b".") {
-            whole = false;
             self.digits()?;
         }
         if self.pass(b"eE") {
-            whole = false;
             self.pass(b"+-");
             self.digits()?;
         }
-        Ok(Number {
-            text: &self.text[begin..self.at],
-            whole,
-        })
+        Ok(false)
     }
 
     /// A part of a text that stands here as well. It must end between tokens.
     #[inline]
     pub fn exactly(&mut self, part: &[u8]) -> Result<(), NotJson> {
-        if !self.rest().starts_with(part) {
-            return Err(NotJson);
-        }
-        self.at += part.len();
+        self.rest = self.rest.strip_prefix(part).ok_or(NotJson)?;
         Ok(())
     }
 
@@ -161,28 +168,19 @@ impl<'j, S: Spelling> Reader<'j, S> {
     #[inline]
     pub fn literal(&mut self, word: &str) -> Result<(), NotJson> {
         self.skip_space();
-        if !self.rest().starts_with(word.as_bytes()) {
-            return Err(NotJson);
-        }
-        self.at += word.len();
-        Ok(())
+        self.exactly(word.as_bytes())
     }
 
-    /// What has not been read.
+    /// Passes over so many bytes, which are there.
     #[inline]
-    fn rest(&self) -> &'j [u8] {
-        &self.text.as_bytes()[self.at..]
-    }
-
-    #[inline]
-    fn next_byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+    fn advance(&mut self, bytes: usize) {
+        self.rest = &self.rest[bytes..];
     }
 
     #[inline]
     fn skip_space(&mut self) {
-        while let Some(b' ' | b'\n' | b'\t' | b'\r') = self.next_byte() {
-            self.at += 1;
+        while let [b' ' | b'\n' | b'\t' | b'\r', rest @ ..] = self.rest {
+            self.rest = rest;
         }
     }
 
@@ -191,7 +189,7 @@ impl<'j, S: Spelling> Reader<'j, S> {
         if self.peek()? != token {
             return Err(NotJson);
         }
-        self.at += 1;
+        self.advance(1);
         Ok(())
     }
 
@@ -201,20 +199,19 @@ impl<'j, S: Spelling> Reader<'j, S> {
         if self.peek()? != b'"' {
             return Err(NotJson);
         }
-        self.at += S::QUOTE.len();
-        Ok(self.at)
+        self.advance(S::QUOTE.len());
+        Ok(self.at())
     }
 
     /// Passes over plain bytes, and the quote behind them; or up to an escape, then true.
     #[inline(always)]
     fn plain_run(&mut self) -> Result<(&'j [u8], bool), NotJson> {
-        let rest = self.rest();
-        let (run, rest) = rest.split_at(plain_bytes(rest));
-        self.at += run.len();
+        let (run, rest) = self.rest.split_at(plain_bytes(self.rest));
+        self.rest = rest;
         // What has no mark does not end, or has a control character in it.
         let mark = S::mark(rest).ok_or(NotJson)?;
         if mark == Mark::Quote {
-            self.at += S::QUOTE.len();
+            self.advance(S::QUOTE.len());
         }
         Ok((run, mark == Mark::Escape))
     }
@@ -222,19 +219,24 @@ impl<'j, S: Spelling> Reader<'j, S> {
     /// Passes over one of these bytes, if one is next.
     #[inline]
     fn pass(&mut self, any_of: &[u8]) -> bool {
-        let found = self.next_byte().is_some_and(|next| any_of.contains(&next));
-        self.at += usize::from(found);
+        let Some((next, rest)) = self.rest.split_first() else {
+            return false;
+        };
+        let found = any_of.contains(next);
+        if found {
+            self.rest = rest;
+        }
         found
     }
 
     /// Passes over digits, at least one; how many.
     #[inline]
     fn digits(&mut self) -> Result<usize, NotJson> {
-        let digits = digits(self.rest());
+        let digits = digits(self.rest);
         if digits == 0 {
             return Err(NotJson);
         }
-        self.at += digits;
+        self.advance(digits);
         Ok(digits)
     }
 }
@@ -243,7 +245,7 @@ impl<'j> Reader<'j> {
     pub fn new(text: &'j str) -> Self {
         Self {
             text,
-            at: 0,
+            rest: text.as_bytes(),
             spelling: PhantomData,
         }
     }
@@ -255,14 +257,16 @@ impl<'j> Reader<'j> {
         read: impl FnOnce(&mut Reader<'j, Escaped>) -> Option<T>,
     ) -> Option<T> {
         let mut outer = Reader::<Plain> { ..*self };
+        outer.at_quote().ok()?;
         let mut within = Reader {
             text: self.text,
-            at: outer.at_quote().ok()?,
+            rest: outer.rest,
             spelling: PhantomData,
         };
         let value = read(&mut within)?;
         within.end().ok()?;
-        self.at = within.at + Plain::QUOTE.len();
+        self.rest = within.rest;
+        self.advance(Plain::QUOTE.len());
         Some(value)
     }
 
@@ -283,7 +287,7 @@ impl<'j> Reader<'j> {
         begin: usize,
     ) -> Result<Result<Cow<'j, str>, LoneSurrogate>, NotJson> {
         self.skip_escapes()?;
-        let raw = &self.text[begin..self.at - Plain::QUOTE.len()];
+        let raw = &self.text[begin..self.at() - Plain::QUOTE.len()];
         Ok(resolve(raw).map(Cow::Owned))
     }
 
@@ -291,23 +295,23 @@ impl<'j> Reader<'j> {
     pub fn resolved_into(&mut self, buffer: &mut TextBuffer) -> Result<(), NotJson> {
         self.at_quote()?;
         // An escape is never shorter than what it stands for.
-        let to = buffer.room(self.text.len() - self.at);
+        let to = buffer.room(self.rest.len());
         let mut written = 0;
         loop {
-            let run = copy_plain(self.rest(), &mut to[written..]);
-            (self.at, written) = (self.at + run, written + run);
-            let rest = self.rest();
-            match rest.first() {
+            let run = copy_plain(self.rest, &mut to[written..]);
+            self.advance(run);
+            written += run;
+            match self.rest.first() {
                 Some(b'"') => break,
                 Some(b'\\') => {}
                 // It does not end, or has a control character in it.
                 _ => return Err(NotJson),
             }
-            let (character, length) = Plain::escape(rest).ok_or(NotJson)?;
+            let (character, length) = Plain::escape(self.rest).ok_or(NotJson)?;
             written += character.encode_utf8(&mut to[written..]).len();
-            self.at += length;
+            self.advance(length);
         }
-        self.at += 1;
+        self.advance(Plain::QUOTE.len());
         buffer.filled(written);
         Ok(())
     }
@@ -325,7 +329,7 @@ impl<'j> Reader<'j> {
             b't' => self.literal("true"),
             b'f' => self.literal("false"),
             b'n' => self.literal("null"),
-            _ => self.number().map(drop),
+            _ => self.pass_number().map(drop),
         }
     }
 
@@ -340,9 +344,9 @@ impl<'j> Reader<'j> {
 
     /// Passes over the rest of a string, from an escape on.
     fn skip_escapes(&mut self) -> Result<(), NotJson> {
-        self.at += self.escape_length()?;
+        self.advance(self.escape_length()?);
         while self.plain_run()?.1 {
-            self.at += self.escape_length()?;
+            self.advance(self.escape_length()?);
         }
         Ok(())
     }
@@ -364,14 +368,13 @@ impl<'j> Reader<'j> {
     /// Length of the escape that is next. What it stands for, if anything, is another matter.
     #[inline]
     fn escape_length(&self) -> Result<usize, NotJson> {
-        let rest = self.rest();
-        match rest.get(1) {
+        match self.rest.get(1) {
             Some(b'u') => {
-                let digits = rest.get(2..6).unwrap_or_default();
+                let digits = self.rest.get(2..6).unwrap_or_default();
                 let hex = digits.len() == 4 && digits.iter().all(u8::is_ascii_hexdigit);
                 hex.then_some(6).ok_or(NotJson)
             }
-            _ => match simple_escape(rest) {
+            _ => match simple_escape(self.rest) {
                 Some(_) => Ok(2),
                 None => Err(NotJson),
             },

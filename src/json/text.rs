@@ -123,6 +123,27 @@ pub(super) fn digits(text: &[u8]) -> usize {
     text.len() - tail.len() + tail.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
+/// What decimal digits come to; more than [`u64`] holds wraps around.
+#[inline]
+pub(super) fn decimal(digits: &[u8]) -> u64 {
+    let (words, tail) = digits.as_chunks::<WORD>();
+    let add = |value: u64, more: u64, scale: u64| value.wrapping_mul(scale).wrapping_add(more);
+    let value = words.iter().fold(0, |value, word| {
+        add(value, eight_digits(*word), 100_000_000)
+    });
+    tail.iter()
+        .fold(value, |value, digit| add(value, u64::from(digit & 0xf), 10))
+}
+
+/// Neighbours are put together: to four numbers below 100, two below 10,000, one.
+#[inline]
+fn eight_digits(digits: [u8; WORD]) -> u64 {
+    let ones = u64::from_le_bytes(digits) & (ONES * 0xf);
+    let hundreds = (ones * 10 + (ones >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let ten_thousands = (hundreds * 100 + (hundreds >> 16)) & 0x0000_ffff_0000_ffff;
+    (ten_thousands & 0xffff) * 10_000 + (ten_thousands >> 32)
+}
+
 /// A bit in the first byte of a little-endian word that is less than `limit` (128 at most), and perhaps in later ones.
 /// Source: "Determine if a word has a byte less than n" in Bit Twiddling Hacks.
 #[inline]
@@ -185,6 +206,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn decimal_digits_are_read_as_the_standard_library_reads_them(n in any::<u64>(), zeros in 0..9_usize) {
+            let text = format!("{}{n}", "0".repeat(zeros));
+            prop_assert_eq!(decimal(text.as_bytes()), n);
+        }
+
         #[test]
         fn digits_end_where_they_must(text in "[0-9]{0,20}[ -\\x7f]{0,9}.{0,2}") {
             let expected = text.bytes().take_while(u8::is_ascii_digit).count();

@@ -156,15 +156,18 @@ impl BsonBuffer {
         self.raw(&value.to_le_bytes());
     }
 
+    #[inline]
     pub fn date_time(&mut self, name: &str, unix_ms: i64) {
         self.element(kind::DATE_TIME, name);
         self.raw(&unix_ms.to_le_bytes());
     }
 
+    #[inline]
     pub fn null(&mut self, name: &str) {
         self.element(kind::NULL, name);
     }
 
+    #[inline]
     pub fn uuid(&mut self, name: &str, id: Uuid) {
         self.element(kind::BINARY, name);
         self.raw(&16_i32.to_le_bytes());

@@ -152,6 +152,10 @@ impl<S: Spelling> Transcoder<'_, '_, S> {
     }
 
     fn number(&mut self) -> Result<u8, Stop> {
+        if let Some(small) = self.json.short_unsigned::<i32>() {
+            self.buffer.raw(&small.to_le_bytes());
+            return Ok(kind::INT32);
+        }
         let Number { text, whole } = self.json.number()?;
         // -0 is a double: there is no such integer.
         if whole && text != "-0" {
