@@ -1,7 +1,8 @@
 //! What the command does on real servers, which it starts itself.
 //!
 //! Two tests run at a time, as much of each is waiting. Several of them take servers away, or look at everything there is
-//! on them, so each has a local stack to itself, and leaves it to the next as it was.
+//! on them, so each has a local stack to itself, and leaves it to the next as it was. Those that hold by the clock have the
+//! whole machine.
 
 // Helpers of tests are tests.
 #![allow(clippy::unwrap_used)]
@@ -34,7 +35,7 @@ mod tls;
 mod traces;
 mod watching;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use stack::TestStack;
@@ -42,21 +43,35 @@ use stack::TestStack;
 /// Its name, and what it does.
 type Test = (&'static str, fn(&TestStack));
 
-/// The stacks that no test uses at present: as many are started as there are tests at a time.
+/// Whether a test may have a neighbour.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Machine {
+    Shared,
+    Alone,
+}
+
+/// Where the tests run.
 #[derive(Default)]
-struct Stacks(Mutex<Vec<TestStack>>);
+struct Stacks {
+    /// Those that no test uses at present: as many are started as there are tests at a time.
+    free: Mutex<Vec<TestStack>>,
+    machine: RwLock<()>,
+}
 
 impl Stacks {
-    fn run(&self, test: fn(&TestStack)) -> Result<(), Failed> {
-        let free = self.0.lock().unwrap().pop();
+    fn run(&self, test: fn(&TestStack), machine: Machine) -> Result<(), Failed> {
+        let _shared = (machine == Machine::Shared).then(|| self.machine.read().unwrap());
+        let _alone = (machine == Machine::Alone).then(|| self.machine.write().unwrap());
+        let free = self.free.lock().unwrap().pop();
         let stack = free.unwrap_or_else(TestStack::up);
+        stack.forget_documents();
         let outcome = std::panic::catch_unwind(|| test(&stack)).map_err(|cause| {
             // So that the next one does not trip over what this one left.
             stack.clear();
             let words = cause.downcast::<String>();
             words.map_or_else(|_| "it panicked".into(), |words| Failed::from(*words))
         });
-        self.0.lock().unwrap().push(stack);
+        self.free.lock().unwrap().push(stack);
         outcome
     }
 }
@@ -65,17 +80,13 @@ fn main() {
     sink::be_one_if_asked();
     watching::panic_if_asked();
     let mut args = Arguments::from_args();
-    // What is measured wants the machine to itself.
-    let measures = args.ignored || args.include_ignored;
-    args.test_threads
-        .get_or_insert(if measures { 1 } else { 2 });
+    args.test_threads.get_or_insert(2);
     let quick = [
         commands::TESTS,
         refusals::TESTS,
         interrupts::TESTS,
         outages::TESTS,
         paths::TESTS,
-        delays::TESTS,
         reader::TESTS,
         snapshot::TESTS,
         reader_faults::TESTS,
@@ -93,11 +104,20 @@ fn main() {
     ]
     .concat();
     let stacks = Arc::new(Stacks::default());
-    let trial = |(name, test): Test, long: bool| {
+    let trial = |(name, test): Test, machine: Machine| {
         let stacks = Arc::clone(&stacks);
-        Trial::test(name, move || stacks.run(test)).with_ignored_flag(long)
+        Trial::test(name, move || stacks.run(test, machine))
     };
-    let mut trials: Vec<_> = quick.into_iter().map(|test| trial(test, false)).collect();
+    let mut trials: Vec<_> = quick
+        .into_iter()
+        .map(|test| trial(test, Machine::Shared))
+        .collect();
+    let by_the_clock = [delays::TESTS, results::TESTS_BY_THE_CLOCK].concat();
+    trials.extend(
+        by_the_clock
+            .into_iter()
+            .map(|test| trial(test, Machine::Alone)),
+    );
     // Minutes, not seconds: cargo test --release --test on_a_stack -- --ignored
     let long = [
         commands::LONG_TESTS,
@@ -110,7 +130,10 @@ fn main() {
         watching::LONG_TESTS,
     ]
     .concat();
-    trials.extend(long.into_iter().map(|test| trial(test, true)));
+    trials.extend(
+        long.into_iter()
+            .map(|test| trial(test, Machine::Alone).with_ignored_flag(true)),
+    );
     let conclusion = libtest_mimic::run(&args, trials);
     drop(stacks);
     conclusion.exit();

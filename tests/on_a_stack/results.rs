@@ -16,12 +16,13 @@ use super::stack::{
 
 pub const TESTS: &[Test] = &[
     ("a_result_is_read_again_in_every_form", every_form),
-    ("runs_and_capture_paths_are_compared", comparisons),
     (
         "faults_checkpoints_and_rebalances_in_mid_run_are_marked_in_the_report",
         incidents,
     ),
 ];
+
+pub const TESTS_BY_THE_CLOCK: &[Test] = &[("runs_and_capture_paths_are_compared", comparisons)];
 
 pub const LONG_TESTS: &[Test] = &[
     ("a_run_compared_with_the_same_again_is_quiet", quiet),

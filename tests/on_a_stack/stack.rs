@@ -346,11 +346,16 @@ impl TestStack {
         signal(i32::try_from(pid).unwrap(), how);
     }
 
+    /// Empties the store: what a run has written stays there, by intent.
+    pub fn forget_documents(&self) {
+        self.block_on(self.store().drop()).unwrap();
+    }
+
     /// Removes what a test that failed has left.
     pub fn clear(&self) {
         self.until_well();
         drop(ended(with(self.kept(), &["cleanup"])));
-        drop(self.block_on(self.store().drop()));
+        self.forget_documents();
         let topics = self.topics();
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         if !topics.is_empty() {
