@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 
 use super::StackError;
 use super::cache::{NOBODY, is_root};
+use super::classes::{NewArchive, WRITE_LIMIT};
 
 /// Lines of a log that go into an error.
 const TAIL_LINES: usize = 15;
@@ -31,6 +32,8 @@ pub(super) struct ServerSpec {
     pub(super) never_root: bool,
     /// The signal that ends it in order, quickly.
     pub(super) stop_signal: i32,
+    /// What it writes before that end, for the next of its kind.
+    pub(super) new_archive: Option<NewArchive>,
 }
 
 /// A running server.
@@ -98,12 +101,19 @@ impl Child {
         let _ = kill(pid(self.pid()), signal);
     }
 
-    /// Waits for its end, and ends it the hard way when that takes too long.
+    /// Waits for its end, and ends it the hard way when that takes too long. One that has something to leave has more time.
     pub(super) fn stop(mut self, patience: Duration) {
         self.ask_to_stop();
+        let new_archive = self.spec.new_archive.take();
+        let patience = new_archive.as_ref().map_or(patience, |_| WRITE_LIMIT);
         let began = Instant::now();
         while self.ended().is_none() && began.elapsed() < patience {
             std::thread::sleep(Duration::from_millis(10));
+        }
+        let status = self.process.try_wait().ok().flatten();
+        // One that was killed may have left half of it.
+        if status.is_some_and(|status| status.code().is_some()) {
+            new_archive.iter().for_each(NewArchive::keep);
         }
         self.kill();
     }

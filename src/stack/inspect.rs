@@ -147,10 +147,7 @@ fn docker() -> Part {
 
 async fn java() -> Part {
     match servers::check_java(&tokio_util::sync::CancellationToken::new()).await {
-        Ok(()) => match servers::java_version().await {
-            Some((path, major)) => Part::good("Java", format!("{major}, {}", path.display())),
-            None => Part::bad("Java", "it ended meanwhile", APT),
-        },
+        Ok(java) => Part::good("Java", format!("{}, {}", java.major, java.path.display())),
         Err(StackError::MissingPrerequisite { what, advice }) => {
             Part::bad("Java", format!("{what} is missing"), advice)
         }

@@ -16,6 +16,7 @@ use super::artifacts::{self, Artifacts};
 use super::cache::{Cache, write_private};
 use super::child::{Child, ServerSpec};
 use super::instance::Instance;
+use super::servers::Java;
 use super::supervision::Supervision;
 use super::{Progress, StackError, servers};
 use crate::config::{Endpoints, KafkaEndpoint, PostgresEndpoint, StoreEndpoint};
@@ -132,6 +133,8 @@ pub(super) fn endpoints(ports: Ports, postgres_password: &str, store_password: &
 
 /// What the start of each server needs to know.
 pub(super) struct Plan<'a> {
+    pub(super) cache: &'a Cache,
+    pub(super) java: &'a Java,
     pub(super) artifacts: &'a Artifacts,
     pub(super) folder: &'a Path,
     pub(super) ports: Ports,
@@ -171,7 +174,7 @@ impl LocalStack {
         progress: &dyn Progress,
         cancel: &CancellationToken,
     ) -> Result<Self, StackError> {
-        servers::check_java(cancel).await?;
+        let java = servers::check_java(cancel).await?;
         let artifacts = artifacts::provide(cache, progress, cancel).await?;
         if cancel.is_cancelled() {
             return Err(StackError::Cancelled);
@@ -182,7 +185,10 @@ impl LocalStack {
                 Place::OfItsOwn => Instance::fresh(cache)?,
                 Place::Kept => Instance::named(cache, KEPT)?,
             };
-            match Self::attempt(instance, &artifacts, options, progress, cancel).await {
+            let started = Self::attempt(
+                instance, cache, &java, &artifacts, options, progress, cancel,
+            );
+            match started.await {
                 Err(StackError::ServerFailed { server, log, .. })
                     if attempt < ATTEMPTS && lost_its_port(&log) =>
                 {
@@ -199,6 +205,8 @@ impl LocalStack {
 
     async fn attempt(
         instance: Instance,
+        cache: &Cache,
+        java: &Java,
         artifacts: &Artifacts,
         options: &LocalOptions,
         progress: &dyn Progress,
@@ -208,6 +216,8 @@ impl LocalStack {
         let store_password = password();
         let endpoints = endpoints(ports, &password(), &store_password);
         let plan = Plan {
+            cache,
+            java,
             artifacts,
             folder: instance.folder(),
             ports,
@@ -346,5 +356,6 @@ pub(super) fn spec(
         log: plan.folder.join(format!("{name}.log")),
         never_root: false,
         stop_signal: nix::sys::signal::Signal::SIGTERM as i32,
+        new_archive: None,
     }
 }

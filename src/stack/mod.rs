@@ -4,6 +4,7 @@
 mod artifacts;
 mod cache;
 mod child;
+mod classes;
 mod client;
 mod compose;
 mod download;

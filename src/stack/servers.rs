@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::StackError;
 use super::artifacts::{APT, StoreProgram, version};
 use super::cache::{NOBODY, is_root, make_dir, write_private};
-use super::child::{Child, as_its_user, tail};
+use super::child::{Child, ServerSpec, as_its_user, tail};
+use super::classes::ClassArchive;
 use super::local::{CONNECT, KAFKA, POSTGRES, Plan, STORE, configure, spec, until_ready};
 use crate::config::{Endpoints, PostgresEndpoint};
 use crate::debezium::ConnectClient;
@@ -92,18 +93,38 @@ pub(super) const WORKER_SETTINGS: [(&str, &str); 16] = [
 const CLUSTER_ID: &str = "Y2RjLWJlbmNoLWxvY2FsMQ";
 
 /// Java as it is found.
-pub(super) async fn java_version() -> Option<(PathBuf, u32)> {
-    let path = super::artifacts::on_path("java")?;
-    let output = Command::new(&path).arg("-version").output().await.ok()?;
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    // openjdk version "17.0.15" 2025-04-15
-    let quoted = text.split('"').nth(1)?;
-    let major = quoted.split(['.', '-', '+']).next()?.parse().ok()?;
-    Some((path, major))
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Java {
+    pub(super) path: PathBuf,
+    /// Its version.
+    pub(super) major: u32,
+    /// The JVM's build, where it is one that shares classes.
+    pub(super) sharing: Option<String>,
+}
+
+impl Java {
+    async fn find() -> Option<Self> {
+        let path = super::artifacts::on_path("java")?;
+        let output = Command::new(&path).arg("-version").output().await.ok()?;
+        Self::read(path, &String::from_utf8_lossy(&output.stderr))
+    }
+
+    fn read(path: PathBuf, told: &str) -> Option<Self> {
+        // openjdk version "17.0.15" 2025-04-15
+        let quoted = told.split('"').nth(1)?;
+        let major = quoted.split(['.', '-', '+']).next()?.parse().ok()?;
+        // OpenJDK 64-Bit Server VM (build 17.0.15+6-Debian-1deb12u1, mixed mode, sharing)
+        let vm = told.lines().find(|line| line.ends_with(", sharing)"));
+        Some(Self {
+            path,
+            major,
+            sharing: vm.map(str::to_owned),
+        })
+    }
 }
 
 /// Java must be there, and new enough.
-pub(super) async fn check_java(cancel: &CancellationToken) -> Result<(), StackError> {
+pub(super) async fn check_java(cancel: &CancellationToken) -> Result<Java, StackError> {
     let missing = |what: String| {
         Err(StackError::MissingPrerequisite {
             what,
@@ -112,9 +133,9 @@ pub(super) async fn check_java(cancel: &CancellationToken) -> Result<(), StackEr
     };
     tokio::select! {
         () = cancel.cancelled() => Err(StackError::Cancelled),
-        java = java_version() => match java {
-            Some((_, major)) if major >= JAVA => Ok(()),
-            Some((path, major)) => missing(format!("Java {JAVA} or later ({} is Java {major})", path.display())),
+        java = Java::find() => match java {
+            Some(java) if java.major >= JAVA => Ok(java),
+            Some(Java { path, major, .. }) => missing(format!("Java {JAVA} or later ({} is Java {major})", path.display())),
             None => missing(format!("Java {JAVA} or later (java)")),
         },
     }
@@ -268,19 +289,52 @@ pub(super) async fn postgres_ready(endpoint: &PostgresEndpoint) -> Result<(), St
     }
 }
 
-fn java(classpath: &Path, heap: &[&str], main: &str, args: &[String]) -> Vec<String> {
+fn java(
+    plan: &Plan<'_>,
+    heap: &[&str],
+    archive: &ClassArchive,
+    main: &str,
+    args: &[String],
+) -> Vec<String> {
     let mut all: Vec<String> = heap
         .iter()
         .chain(&LOGGING)
         .map(|flag| (*flag).to_owned())
         .collect();
+    all.extend(archive.flag());
     all.extend([
         "-cp".to_owned(),
-        format!("{}/*", classpath.display()),
+        format!("{}/*", plan.artifacts.kafka.display()),
         main.to_owned(),
     ]);
     all.extend_from_slice(args);
     all
+}
+
+/// The classes that an earlier JVM of a server has left, or this one will.
+fn class_archive(plan: &Plan<'_>, server: &str) -> ClassArchive {
+    // What is set for it, such as another time of day, would be in the archive.
+    let is_usual = !plan.options.server_env.iter().any(|(of, ..)| of == server);
+    let jvm = plan.java.sharing.as_ref().filter(|_| is_usual);
+    jvm.map_or(ClassArchive::Unused, |jvm| {
+        ClassArchive::of(server, jvm, &plan.artifacts.kafka, plan.cache, plan.folder)
+    })
+}
+
+/// What a server's JVM is started with, and leaves.
+fn jvm(
+    plan: &Plan<'_>,
+    server: &str,
+    version: &str,
+    port: u16,
+    main: &str,
+    config: &Path,
+) -> ServerSpec {
+    let archive = class_archive(plan, server);
+    let args = java(plan, &JVM, &archive, main, &[text(config)]);
+    let mut spec = spec(plan, server, version, port, &plan.java.path, args);
+    spec.new_archive = archive.into_new();
+    spec
 }
 
 /// Kafka as one node that is broker and controller.
@@ -300,8 +354,6 @@ pub(super) async fn kafka(plan: &Plan<'_>) -> Result<Child, StackError> {
         ("log.dirs", &text(&plan.folder.join("kafka"))),
     ];
     configure(&config, &[&here[..], &BROKER_SETTINGS].concat())?;
-    let jars = &plan.artifacts.kafka;
-    let java_program = Path::new("java");
     let format = ["format", "-t", CLUSTER_ID, "-c", &text(&config)].map(str::to_owned);
     // Run once and done: no optimising.
     let quick = [
@@ -310,21 +362,26 @@ pub(super) async fn kafka(plan: &Plan<'_>) -> Result<Child, StackError> {
         "-XX:TieredStopAtLevel=1",
         "-Xshare:auto",
     ];
+    let classes = match class_archive(plan, "kafka") {
+        // It would not leave the server's.
+        ClassArchive::New(_) => ClassArchive::Unused,
+        archive => archive,
+    };
     once(
         plan,
         "kafka",
-        java_program,
-        &java(jars, &quick, "kafka.tools.StorageTool", &format),
+        &plan.java.path,
+        &java(plan, &quick, &classes, "kafka.tools.StorageTool", &format),
         false,
     )
     .await?;
-    let server = spec(
+    let server = jvm(
         plan,
         "kafka",
         version::kafka(),
         plan.ports.kafka,
-        java_program,
-        java(jars, &JVM, "kafka.Kafka", &[text(&config)]),
+        "kafka.Kafka",
+        &config,
     );
     let mut child = Child::start(server)?;
     until_ready(&mut child, plan.cancel, || kafka_ready(plan.endpoints)).await?;
@@ -368,20 +425,14 @@ pub(super) async fn connect(plan: &Plan<'_>) -> Result<Child, StackError> {
         ("plugin.path", &text(&plan.artifacts.plugins)),
     ];
     configure(&config, &[&here[..], &WORKER_SETTINGS].concat())?;
-    let args = java(
-        &plan.artifacts.kafka,
-        &JVM,
-        "org.apache.kafka.connect.cli.ConnectDistributed",
-        &[text(&config)],
-    );
     let version = format!("{} with Debezium {}", version::kafka(), version::debezium());
-    let mut child = Child::start(spec(
+    let mut child = Child::start(jvm(
         plan,
         "connect",
         &version,
         plan.ports.connect,
-        "java",
-        args,
+        "org.apache.kafka.connect.cli.ConnectDistributed",
+        &config,
     ))?;
     until_ready(&mut child, plan.cancel, || connect_ready(plan.endpoints)).await?;
     plan.is_ready(CONNECT);
@@ -561,4 +612,26 @@ async fn within(
     tokio::time::timeout(limit, answer)
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {} s", limit.as_secs())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn java_says_what_it_is() {
+        let read = |told| Java::read(PathBuf::from("java"), told).unwrap();
+        let openjdk = read(
+            "openjdk version \"17.0.15\" 2025-04-15\nOpenJDK Runtime Environment (build 17.0.15+6)\n\
+             OpenJDK 64-Bit Server VM (build 17.0.15+6, mixed mode, sharing)\n",
+        );
+        assert_eq!(openjdk.major, 17);
+        assert!(
+            openjdk
+                .sharing
+                .is_some_and(|vm| vm.contains("build 17.0.15+6"))
+        );
+        let other = read("openjdk version \"21-ea\"\nEclipse OpenJ9 VM (build x, JRE 21)\n");
+        assert_eq!((other.major, other.sharing), (21, None));
+    }
 }

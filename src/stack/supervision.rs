@@ -202,6 +202,7 @@ mod tests {
             log: folder.join("server.log"),
             never_root: false,
             stop_signal: nix::sys::signal::Signal::SIGTERM as i32,
+            new_archive: None,
         })
         .unwrap()
     }
