@@ -54,8 +54,7 @@ fn cut(stack: &TestStack, run: &str, args: &[&str]) {
             count() >= nth * EVENTS / (CUTS + 2)
         });
         let cuts = stack.sql(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'cdc-bench%' \
-             AND (query LIKE 'INSERT INTO activity.event_outbox%' OR query LIKE 'COPY activity.event_outbox%')",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cdc-bench-load'",
         );
         cut += cuts.len();
     }
