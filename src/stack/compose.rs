@@ -282,17 +282,17 @@ mod tests {
             .iter()
             .filter_map(Value::as_str)
             .collect();
-        for (name, value) in servers::POSTGRES_SETTINGS {
+        for (name, value) in servers::postgres::SETTINGS {
             let setting = format!("{name}={value}");
             assert!(postgres.contains(&&*setting), "{setting}");
         }
-        for (name, value) in servers::BROKER_SETTINGS {
+        for (name, value) in servers::kafka::SETTINGS {
             let variable = format!("KAFKA_{}", name.to_uppercase().replace('.', "_"));
             let set = &file["services"]["kafka"]["environment"][&*variable];
             assert_eq!(set.as_str(), Some(value), "{variable}");
         }
         let connect = file["configs"]["connect"]["content"].as_str().unwrap();
-        for (name, value) in servers::WORKER_SETTINGS {
+        for (name, value) in servers::connect::SETTINGS {
             let setting = format!("{name}={value}");
             assert!(connect.lines().any(|line| line == setting), "{setting}");
         }

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use super::artifacts::{self, APT, DEBEZIUM, StoreProgram, version};
 use super::cache::Cache;
-use super::{KeptStack, StackError, StackKind, compose, servers};
+use super::java::Java;
+use super::{KeptStack, StackError, StackKind, compose};
 
 /// How one part stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -146,7 +147,7 @@ fn docker() -> Part {
 }
 
 async fn java() -> Part {
-    match servers::check_java(&tokio_util::sync::CancellationToken::new()).await {
+    match Java::require(&tokio_util::sync::CancellationToken::new()).await {
         Ok(java) => Part::good("Java", format!("{}, {}", java.major, java.path.display())),
         Err(StackError::MissingPrerequisite { what, advice }) => {
             Part::bad("Java", format!("{what} is missing"), advice)

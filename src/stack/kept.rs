@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::cache::{Cache, write_private};
+use super::java::Java;
 use super::local::{KEPT, LocalStack, Place};
 use super::supervision::ServerStatus;
 use super::{LocalOptions, Progress, STOPPING, StackError, artifacts, child, instance, servers};
@@ -315,7 +316,7 @@ pub async fn up(
     cancel: &CancellationToken,
 ) -> Result<KeptStack, StackError> {
     // Here, where it can be shown: of the supervisor there is a log alone.
-    servers::check_java(cancel).await?;
+    Java::require(cancel).await?;
     artifacts::provide(cache, progress, cancel).await?;
     let folder = cache.stacks().join(KEPT);
     super::cache::make_dir(&cache.stacks(), 0o755)?;

@@ -16,7 +16,7 @@ use super::artifacts::{self, Artifacts};
 use super::cache::{Cache, write_private};
 use super::child::{Child, ServerSpec};
 use super::instance::Instance;
-use super::servers::Java;
+use super::java::Java;
 use super::supervision::Supervision;
 use super::{Progress, StackError, servers};
 use crate::config::{Endpoints, KafkaEndpoint, PostgresEndpoint, StoreEndpoint};
@@ -174,7 +174,7 @@ impl LocalStack {
         progress: &dyn Progress,
         cancel: &CancellationToken,
     ) -> Result<Self, StackError> {
-        let java = servers::check_java(cancel).await?;
+        let java = Java::require(cancel).await?;
         let artifacts = artifacts::provide(cache, progress, cancel).await?;
         if cancel.is_cancelled() {
             return Err(StackError::Cancelled);
@@ -231,16 +231,16 @@ impl LocalStack {
         progress.update("servers", &format!("waiting for {}", SERVERS.join(", ")));
         // At once where they do not need each other; Connect needs the broker. In this task and no other: see `Child::start`.
         let (postgres, (kafka, connect), store) = tokio::join!(
-            servers::postgres(&plan),
+            servers::postgres::start(&plan),
             async {
-                let kafka = servers::kafka(&plan).await;
+                let kafka = servers::kafka::start(&plan).await;
                 let connect = match &kafka {
-                    Ok(_) => Some(servers::connect(&plan).await),
+                    Ok(_) => Some(servers::connect::start(&plan).await),
                     Err(_) => None,
                 };
                 (kafka, connect)
             },
-            servers::store(&plan, &store_password),
+            servers::store::start(&plan, &store_password),
         );
         let (mut children, mut failure) = (Vec::new(), None);
         for started in [Some(postgres), Some(kafka), connect, Some(store)]

@@ -11,6 +11,7 @@ mod download;
 mod error;
 mod inspect;
 mod instance;
+mod java;
 mod kept;
 mod local;
 mod servers;
