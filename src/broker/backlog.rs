@@ -33,7 +33,7 @@ impl Backlog {
     }
 
     /// Records in the partitions of this consumer that it has not received; `None` while it has received none of some
-    /// partition, so that its place there is not known, or when it is gone.
+    /// partition, so that its place there is not known, or when it goes or is gone.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -41,6 +41,9 @@ impl Backlog {
         let Some(consumer) = self.consumer.upgrade() else {
             return Ok(None);
         };
+        if consumer.context().is_leaving() {
+            return Ok(None);
+        }
         let topic = Arc::clone(&self.topic);
         // librdkafka's calls block.
         let asked = tokio::task::spawn_blocking(move || {

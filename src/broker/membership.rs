@@ -137,6 +137,11 @@ impl Membership {
         self.moved.notify_all();
     }
 
+    /// Whether it is on its way out of the group.
+    pub fn is_leaving(&self) -> bool {
+        self.state().leaving
+    }
+
     /// Waits until what was handed over of these partitions is written; false where it took too long.
     fn finish(&self, partitions: &[i32], patience: Duration) -> bool {
         let until = Instant::now() + patience;

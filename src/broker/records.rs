@@ -32,6 +32,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long the queue is full before the partitions are paused. What librdkafka has fetched ahead is lost with that.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// Between two looks at whether the consumer is nobody's any more.
+const LAST_LOOK: Duration = Duration::from_millis(1);
 
 /// What to read.
 #[derive(Debug, Clone)]
@@ -155,10 +157,11 @@ impl Records {
         self.backlog.clone()
     }
 
-    /// Commits what was written and leaves the group.
+    /// Commits what was written and leaves the group: when this returns, nobody is in it by us.
     pub async fn close(mut self) {
         self.stop();
-        let (consumer, thread) = (Arc::clone(&self.consumer), self.thread.take());
+        let (mut consumer, thread) = (Arc::clone(&self.consumer), self.thread.take());
+        drop(self);
         let left = tokio::task::spawn_blocking(move || {
             if let Some(thread) = thread {
                 drop(thread.join());
@@ -172,7 +175,11 @@ impl Records {
                     tracing::warn!(%error, "the last offsets were not committed; these records will be delivered again")
                 }
             }
-            consumer.unsubscribe();
+            // Its end is what leaves the group, and who asks for the backlog at this moment has it, too.
+            while let Err(shared) = Arc::try_unwrap(consumer) {
+                consumer = shared;
+                std::thread::sleep(LAST_LOOK);
+            }
         });
         drop(left.await);
     }

@@ -1,12 +1,14 @@
 //! Several consumers that share a topic as one group: who comes, who goes and who is killed loses nothing, doubles
 //! nothing, and changes no order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use cdc_bench::broker::{Records, RecordsConfig};
 use cdc_bench::event::{EventId, Generator, OutboxRow};
+use cdc_bench::timeline::Clock;
 use futures_util::TryStreamExt;
 use mongodb::Collection;
 use mongodb::bson::{Document, doc};
@@ -29,6 +31,10 @@ pub const TESTS: &[Test] = &[
     (
         "a_consumer_that_is_killed_loses_nothing_and_keeps_the_order",
         killed,
+    ),
+    (
+        "a_group_that_was_left_is_joined_anew_at_once",
+        left_and_joined,
     ),
 ];
 
@@ -305,6 +311,40 @@ fn peak_mib(stack: &TestStack, name: &'static str, count: usize) -> u64 {
     assert_eq!(done["written"], count);
     assert_eq!(group.count(), count as u64);
     peak
+}
+
+/// As turns of one path do: each begins at the topic's end, for a group that nobody is in.
+fn left_and_joined(stack: &TestStack) {
+    let group = Group::new(stack, "left-and-joined");
+    let clock = Clock::start();
+    stack.block_on(async {
+        for turn in 0..6 {
+            let config = RecordsConfig {
+                topic: group.name.to_owned(),
+                group: group.name.to_owned(),
+                from_end: true,
+                fetch: BTreeMap::new(),
+            };
+            let records = Records::subscribe(&stack.kafka(), config, clock).await;
+            let records = records.unwrap_or_else(|error| panic!("turn {turn}: {error}"));
+            while records.rebalances().so_far().is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            // Somebody always wants to know how far it is.
+            let backlog = records.backlog();
+            let asking = tokio::spawn(async move {
+                loop {
+                    drop(backlog.records().await);
+                    tokio::task::yield_now().await;
+                }
+            });
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            records.close().await;
+            asking.abort();
+        }
+    });
+    stack.delete_group(group.name);
+    stack.delete_topics(&[group.name]);
 }
 
 fn memory(stack: &TestStack) {

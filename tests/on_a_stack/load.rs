@@ -1,6 +1,7 @@
-//! The load generator against a server that cuts its connections, and one that refuses to commit.
+//! The load generator against a server that cuts its connections, and one that refuses what it sends.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use super::Test;
 use super::stack::{Ended, TestStack, ended, until, with};
@@ -28,6 +29,10 @@ pub const TESTS: &[Test] = &[
                 refused(stack, run, batch);
             }
         },
+    ),
+    (
+        "rows_that_a_server_refuses_for_a_while_are_told_from_others",
+        read_only,
     ),
 ];
 
@@ -98,4 +103,55 @@ fn refused(stack: &TestStack, run: &str, batch: u64) {
         (&(1000 - 2 * batch).into(), &(2 * batch).into())
     );
     assert_eq!(rows, [(1000 - 2 * batch).to_string()]);
+}
+
+/// COPY after COPY is on its way when the server begins to refuse them, before it has looked at a row, and when it takes
+/// them again.
+fn read_only(stack: &TestStack) {
+    const EVENTS: u64 = 60_000;
+    let run = "read-only";
+    ended(with(stack.kept(), &["setup"]));
+    let rows = || -> u64 {
+        let rows = format!("SELECT count(*) FROM activity.event_outbox WHERE run_id = '{run}'");
+        stack.sql(&rows)[0].parse().unwrap()
+    };
+    let events = EVENTS.to_string();
+    let load = with(stack.external(), &["generate", "--json", "--rate", "max"])
+        .args(["--events", &events, "--run-id", run])
+        .args(["--connections", "1", "--insert-batch", "100"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    until("the load to begin", || rows() > 0);
+    // Shorter than what is on its way takes.
+    stack.block_on(async {
+        let client = stack.connect().await;
+        for nth in 0..30 {
+            let read_only = nth % 2 == 0;
+            let set = format!("ALTER SYSTEM SET default_transaction_read_only = {read_only}");
+            client.batch_execute(&set).await.unwrap();
+            client
+                .batch_execute("SELECT pg_reload_conf()")
+                .await
+                .unwrap();
+            tokio::time::sleep(Duration::from_millis(if read_only { 10 } else { 30 })).await;
+        }
+    });
+    let done: Ended = load.wait_with_output().unwrap().into();
+    let mut refusals = done
+        .err
+        .lines()
+        .filter(|line| line.contains("INSERT refused"));
+    assert!(
+        refusals.all(|line| line.contains("read-only")),
+        "{}",
+        done.err
+    );
+    let done = done.json();
+    let count = |what: &str| done[what].as_u64().unwrap();
+    assert!(count("errors") > 0, "nothing was refused: {done}");
+    assert_eq!(count("inserted") + count("errors"), EVENTS);
+    assert_eq!(rows(), count("inserted"));
+    assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
 }
