@@ -5,9 +5,10 @@
 use std::borrow::Cow;
 
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::shape::{Shape, Trace};
-use crate::event::{EventId, unix_micros};
+use crate::event::{EventId, USUAL_BYTES, unix_micros, usual_micros};
 use crate::json::{NotJson, Reader, TextBuffer};
 use crate::timeline::Stamp;
 
@@ -185,19 +186,36 @@ fn utf8(value: &[u8]) -> Result<&str, EnvelopeError> {
 /// A value that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Field {
-    Op,
+    Text(TextField),
     TsNs,
     TsMs,
     Lsn,
     TxId,
     Id,
-    RunId,
     Seq,
-    EventType,
-    AggregateType,
     AggregateId,
     Payload,
     CreatedAt,
+}
+
+/// A value that is a text, and one of a few in most events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TextField {
+    Op,
+    RunId,
+    EventType,
+    AggregateType,
+}
+
+impl TextField {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Op => "op",
+            Self::RunId => "run_id",
+            Self::EventType => "event_type",
+            Self::AggregateType => "aggregate_type",
+        }
+    }
 }
 
 /// The values of an event, as far as they have been read.
@@ -234,7 +252,7 @@ impl<'a> Values<'a> {
         let begin = trace.len();
         members(json, |name, json| {
             let field = match name {
-                "op" => Some(Field::Op),
+                "op" => Some(Field::Text(TextField::Op)),
                 "ts_ns" => Some(Field::TsNs),
                 "ts_ms" => Some(Field::TsMs),
                 "after" => return values.read_row(json, payload, trace),
@@ -276,10 +294,10 @@ impl<'a> Values<'a> {
             members(json, |name, json| {
                 let field = match name {
                     "id" => Some(Field::Id),
-                    "run_id" => Some(Field::RunId),
+                    "run_id" => Some(Field::Text(TextField::RunId)),
                     "seq" => Some(Field::Seq),
-                    "event_type" => Some(Field::EventType),
-                    "aggregate_type" => Some(Field::AggregateType),
+                    "event_type" => Some(Field::Text(TextField::EventType)),
+                    "aggregate_type" => Some(Field::Text(TextField::AggregateType)),
                     "aggregate_id" => Some(Field::AggregateId),
                     "payload" => Some(Field::Payload),
                     "created_at" => Some(Field::CreatedAt),
@@ -318,6 +336,7 @@ impl<'a> Values<'a> {
         payload: &mut impl ReadPayload<'a>,
         trace: &mut Trace,
     ) -> Result<(), Flaw> {
+        json.peek()?;
         let begin = json.at();
         match field {
             Some(field) => self.read_field(field, json, payload)?,
@@ -335,16 +354,13 @@ impl<'a> Values<'a> {
         payload: &mut impl ReadPayload<'a>,
     ) -> Result<(), Flaw> {
         match field {
-            Field::Op => self.op = Some(text(json, "op")?),
+            Field::Text(field) => *self.text(field) = Some(text(json, field.name())?),
             Field::TsNs => self.ts_ns = or_null(json, |json| number(json, "ts_ns"))?,
             Field::TsMs => self.ts_ms = or_null(json, |json| number(json, "ts_ms"))?,
             Field::Lsn => self.source().lsn = or_null(json, |json| number(json, "lsn"))?,
             Field::TxId => self.source().tx_id = or_null(json, |json| number(json, "txId"))?,
             Field::Id => self.row().id = Some(EventId(uuid(json, "id")?)),
-            Field::RunId => self.row().run_id = Some(text(json, "run_id")?),
             Field::Seq => self.row().seq = Some(number(json, "seq")?),
-            Field::EventType => self.row().event_type = Some(text(json, "event_type")?),
-            Field::AggregateType => self.row().aggregate_type = Some(text(json, "aggregate_type")?),
             Field::AggregateId => self.row().aggregate_id = Some(uuid(json, "aggregate_id")?),
             Field::Payload => {
                 must_be_string(json, "payload")?;
@@ -354,6 +370,15 @@ impl<'a> Values<'a> {
             Field::CreatedAt => self.row().created_at_us = Some(instant_us(json, "created_at")?),
         }
         Ok(())
+    }
+
+    pub(super) fn text(&mut self, field: TextField) -> &mut Option<Cow<'a, str>> {
+        match field {
+            TextField::Op => &mut self.op,
+            TextField::RunId => &mut self.row().run_id,
+            TextField::EventType => &mut self.row().event_type,
+            TextField::AggregateType => &mut self.row().aggregate_type,
+        }
     }
 
     fn source(&mut self) -> &mut Source {
@@ -402,6 +427,7 @@ fn members<'a>(
     let mut more = json.begin(b'{', b'}')?;
     while more {
         // A name with half a surrogate in it is none that is looked for.
+        json.peek()?;
         let name = json.text()?.unwrap_or_default();
         json.colon()?;
         member(&name, json)?;
@@ -452,11 +478,20 @@ fn number<T: std::str::FromStr + TryFrom<u64>>(
 }
 
 fn uuid(json: &mut Reader<'_>, field: &'static str) -> Result<Uuid, Flaw> {
+    json.peek()?;
+    let hyphenated = |text: &[u8; Hyphenated::LENGTH]| Uuid::try_parse_ascii(text).ok();
+    if let Some(id) = json.string_of(hyphenated) {
+        return Ok(id);
+    }
     let text = text(json, field)?;
     Uuid::try_parse(&text).map_err(|error| wrong(field, format!("{text:?}, no UUID: {error}")))
 }
 
 fn instant_us(json: &mut Reader<'_>, field: &'static str) -> Result<i64, Flaw> {
+    json.peek()?;
+    if let Some(us) = json.string_of(|text: &[u8; USUAL_BYTES]| usual_micros(text)) {
+        return Ok(us);
+    }
     let text = text(json, field)?;
     unix_micros(&text).map_err(|error| wrong(field, format!("{text:?}, no timestamp: {error}")))
 }

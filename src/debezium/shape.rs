@@ -6,9 +6,10 @@
 //! is compared byte by byte; each value is one in the text that is read as well. So the members are the same, and their
 //! values are in the same places.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use super::envelope::{Field, ReadPayload, Values};
+use super::envelope::{Field, ReadPayload, TextField, Values};
 use crate::json::Reader;
 
 /// A value and where it stands; no field where it is passed over.
@@ -66,6 +67,16 @@ struct Known {
     is_read: bool,
 }
 
+/// A value that must be read.
+#[derive(Debug)]
+struct Slot {
+    field: Option<Field>,
+    /// The text before it.
+    before: Range<usize>,
+    /// Where the value itself ends, if it is a text that stands for itself: it may well be the same again.
+    same: Option<(TextField, usize)>,
+}
+
 /// The shape of a table's events; at first of none.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
@@ -73,8 +84,7 @@ pub(super) struct Shape {
     text: String,
     /// All of its values.
     values: Vec<Known>,
-    /// Those that must be read, and the text before each.
-    slots: Vec<(Option<Field>, Range<usize>)>,
+    slots: Vec<Slot>,
     /// Where the text behind the last of them begins.
     end: usize,
 }
@@ -92,7 +102,19 @@ impl Shape {
         let mut json = Reader::new(text);
         let mut values = Values::default();
         let familiar = self.text.as_bytes();
-        for (field, before) in &self.slots {
+        for Slot {
+            field,
+            before,
+            same,
+        } in &self.slots
+        {
+            if let Some((field, end)) = *same
+                && json.exactly(&familiar[before.start..end]).is_ok()
+            {
+                let quoted = &text[json.at() - (end - before.end)..json.at()];
+                *values.text(field) = Some(Cow::Borrowed(&quoted[1..quoted.len() - 1]));
+                continue;
+            }
             json.exactly(&familiar[before.clone()]).ok()?;
             match field {
                 Some(field) => values.read_field(*field, &mut json, payload).ok()?,
@@ -122,9 +144,19 @@ impl Shape {
         self.slots.clear();
         self.end = 0;
         let read = self.values.iter().filter(|value| value.is_read);
-        for value in read.filter(|_| trace.is_kept) {
-            self.slots.push((value.field, self.end..value.place.start));
-            self.end = value.place.end;
+        for Known { field, place, .. } in read.filter(|_| trace.is_kept) {
+            let same = match field {
+                Some(Field::Text(field)) if !text[place.clone()].contains('\\') => {
+                    Some((*field, place.end))
+                }
+                _ => None,
+            };
+            self.slots.push(Slot {
+                field: *field,
+                before: self.end..place.start,
+                same,
+            });
+            self.end = place.end;
         }
     }
 }
@@ -230,11 +262,20 @@ mod tests {
             Just((":771", ":null")),
             Just(("3.6.0.Final", "3.6.0\\u0000")),
         ];
-        (number.clone(), number, op, change, 0..4).prop_map(|(seq, ms, op, (from, to), wrap)| {
+        let text = prop_oneof![
+            Just(("", "")),
+            Just(("UserCreated", "ParticipantJoined")),
+            Just(("UserCreated", "UserCre\\u0061ted")),
+            Just(("\"op\":", "\"op\": ")),
+            Just(("\"r-1\"", " \"r-1\"")),
+            Just(("\"user\"", "\"\"")),
+        ];
+        let parts = (number.clone(), number, op, change, text, 0..4);
+        parts.prop_map(|(seq, ms, op, (from, to), (text, spelled), wrap)| {
             let source = SOURCE
                 .replace(":7,", &format!(":{ms},"))
                 .replacen(from, to, 1);
-            let event = event(&seq, &source, op);
+            let event = event(&seq, &source, op).replacen(text, spelled, 1);
             match wrap {
                 0 => format!(r#"{{"schema":{{"type":"struct"}},"payload":{event},"ts_ms":5}}"#),
                 1 => event.replacen("\"op\"", "\"payload\":{\"op\":\"d\"},\"op\"", 1),

@@ -19,7 +19,7 @@ use uuid::Uuid;
 #[cfg(feature = "bench")]
 pub use generator::Generator;
 #[cfg(feature = "bench")]
-pub(crate) use instant::unix_micros;
+pub(crate) use instant::{USUAL_BYTES, unix_micros, usual_micros};
 #[cfg(feature = "bench")]
 pub use payload::{ActivityCreated, Address, ParticipantJoined, UserCreated, Venue};
 

@@ -8,5 +8,7 @@ mod spelling;
 mod text;
 
 pub(crate) use reader::{NotJson, Number, Reader};
-pub(crate) use spelling::Spelling;
+#[cfg(test)]
+pub(crate) use spelling::Plain;
+pub(crate) use spelling::{Escaped, Spelling};
 pub use text::TextBuffer;

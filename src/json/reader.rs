@@ -1,4 +1,7 @@
 //! Token after token. What has been read is known to be JSON; the rest may be anything.
+//!
+//! [`Reader::peek`] goes to the next token and says what it begins with; strings, numbers and literals are read where the
+//! reader stands then. What is but a sign finds its way by itself.
 
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -39,6 +42,11 @@ impl<'j, S: Spelling> Reader<'j, S> {
         self.text.len() - self.rest.len()
     }
 
+    /// What was read since so many bytes were before the reader.
+    pub fn since(&self, at: usize) -> &'j str {
+        &self.text[at..self.at()]
+    }
+
     /// Nothing but space may follow.
     pub fn end(&mut self) -> Result<(), NotJson> {
         self.skip_space();
@@ -49,7 +57,7 @@ impl<'j, S: Spelling> Reader<'j, S> {
         }
     }
 
-    /// The first byte of the next token.
+    /// Goes to the next token, and says its first byte.
     #[inline]
     pub fn peek(&mut self) -> Result<u8, NotJson> {
         self.skip_space();
@@ -89,10 +97,10 @@ impl<'j, S: Spelling> Reader<'j, S> {
         self.expect(b':')
     }
 
-    /// A string, its escapes resolved: `write` gets it in parts. Whether it has any.
+    /// The string that stands here, its escapes resolved: `write` gets it in parts. Whether it has any.
     #[inline]
     pub fn resolved(&mut self, mut write: impl FnMut(&[u8])) -> Result<bool, NotJson> {
-        self.at_quote()?;
+        self.quote()?;
         let mut has_escapes = false;
         loop {
             let (run, escapes) = self.plain_run()?;
@@ -111,26 +119,23 @@ impl<'j, S: Spelling> Reader<'j, S> {
     /// `T` cannot be, the reader stays before it.
     #[inline]
     pub fn short_unsigned<T: TryFrom<u64>>(&mut self) -> Option<T> {
-        self.skip_space();
         let rest = self.rest;
-        let length = digits(rest);
+        let (length, value) = decimal(rest);
         let is_short = (1..=SURELY_64_BITS).contains(&length);
         let is_whole = !matches!(rest.get(length), Some(b'.' | b'e' | b'E'));
         if !is_short || !is_whole || length > 1 && rest[0] == b'0' {
             return None;
         }
-        let (digits, rest) = rest.split_at(length);
-        let value = T::try_from(decimal(digits)).ok()?;
-        self.rest = rest;
+        let value = T::try_from(value).ok()?;
+        self.rest = &rest[length..];
         Some(value)
     }
 
     pub fn number(&mut self) -> Result<Number<'j>, NotJson> {
-        self.skip_space();
         let begin = self.at();
         let whole = self.pass_number()?;
         Ok(Number {
-            text: &self.text[begin..self.at()],
+            text: self.since(begin),
             whole,
         })
     }
@@ -167,7 +172,6 @@ impl<'j, S: Spelling> Reader<'j, S> {
     /// `true`, `false` or `null`.
     #[inline]
     pub fn literal(&mut self, word: &str) -> Result<(), NotJson> {
-        self.skip_space();
         self.exactly(word.as_bytes())
     }
 
@@ -195,12 +199,8 @@ impl<'j, S: Spelling> Reader<'j, S> {
 
     /// Passes the quote that a string begins with.
     #[inline]
-    fn at_quote(&mut self) -> Result<usize, NotJson> {
-        if self.peek()? != b'"' {
-            return Err(NotJson);
-        }
-        self.advance(S::QUOTE.len());
-        Ok(self.at())
+    fn quote(&mut self) -> Result<(), NotJson> {
+        self.exactly(S::QUOTE.as_bytes())
     }
 
     /// Passes over plain bytes, and the quote behind them; or up to an escape, then true.
@@ -257,7 +257,7 @@ impl<'j> Reader<'j> {
         read: impl FnOnce(&mut Reader<'j, Escaped>) -> Option<T>,
     ) -> Option<T> {
         let mut outer = Reader::<Plain> { ..*self };
-        outer.at_quote().ok()?;
+        outer.quote().ok()?;
         let mut within = Reader {
             text: self.text,
             rest: outer.rest,
@@ -270,10 +270,26 @@ impl<'j> Reader<'j> {
         Some(value)
     }
 
+    /// The string that stands here, where it has just so many bytes and `read` makes something of them, which it must not of
+    /// bytes that do not stand for themselves. Of any other the reader stays before it.
+    #[inline]
+    pub fn string_of<const LENGTH: usize, T>(
+        &mut self,
+        read: impl FnOnce(&'j [u8; LENGTH]) -> Option<T>,
+    ) -> Option<T> {
+        let rest = self.rest.strip_prefix(b"\"")?;
+        let (text, rest) = rest.split_first_chunk()?;
+        let rest = rest.strip_prefix(b"\"")?;
+        let value = read(text)?;
+        self.rest = rest;
+        Some(value)
+    }
+
     /// A string's text, borrowed where there is no escape in it.
     #[inline(always)]
     pub fn text(&mut self) -> Result<Result<Cow<'j, str>, LoneSurrogate>, NotJson> {
-        let begin = self.at_quote()?;
+        self.quote()?;
+        let begin = self.at();
         let (run, escapes) = self.plain_run()?;
         if !escapes {
             return Ok(Ok(Cow::Borrowed(&self.text[begin..begin + run.len()])));
@@ -293,7 +309,7 @@ impl<'j> Reader<'j> {
 
     /// A string, its escapes resolved, in a buffer.
     pub fn resolved_into(&mut self, buffer: &mut TextBuffer) -> Result<(), NotJson> {
-        self.at_quote()?;
+        self.quote()?;
         // An escape is never shorter than what it stands for.
         let to = buffer.room(self.rest.len());
         let mut written = 0;
@@ -335,7 +351,7 @@ impl<'j> Reader<'j> {
 
     #[inline]
     fn skip_string(&mut self) -> Result<(), NotJson> {
-        self.at_quote()?;
+        self.quote()?;
         if self.plain_run()?.1 {
             self.skip_escapes()?;
         }
@@ -356,6 +372,7 @@ impl<'j> Reader<'j> {
         let mut more = self.begin(open, close)?;
         while more {
             if open == b'{' {
+                self.peek()?;
                 self.skip_string()?;
                 self.colon()?;
             }

@@ -112,33 +112,69 @@ fn plain_bytes_in(word: [u8; WORD]) -> usize {
 pub(super) fn digits(text: &[u8]) -> usize {
     let (words, tail) = text.as_chunks::<WORD>();
     for (index, word) in words.iter().enumerate() {
-        let values = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'0'));
-        // Adding this to what is 10 or more sets the high bit, and carries into no other byte.
-        let others = ((values & !HIGH_BITS) + ONES * (0x80 - 10)) | values;
-        let before = bytes_before(others & HIGH_BITS);
+        let before = digits_in(*word);
         if before < WORD {
             return index * WORD + before;
         }
     }
-    text.len() - tail.len() + tail.iter().take_while(|byte| byte.is_ascii_digit()).count()
+    text.len() - tail.len() + digits_one_by_one(tail).count()
 }
 
-/// What decimal digits come to; more than [`u64`] holds wraps around.
+/// The same, and what they come to; more than [`u64`] holds wraps around.
 #[inline]
-pub(super) fn decimal(digits: &[u8]) -> u64 {
-    let (words, tail) = digits.as_chunks::<WORD>();
+pub(super) fn decimal(text: &[u8]) -> (usize, u64) {
     let add = |value: u64, more: u64, scale: u64| value.wrapping_mul(scale).wrapping_add(more);
-    let value = words.iter().fold(0, |value, word| {
-        add(value, eight_digits(*word), 100_000_000)
-    });
-    tail.iter()
-        .fold(value, |value, digit| add(value, u64::from(digit & 0xf), 10))
+    let (words, tail) = text.as_chunks::<WORD>();
+    let mut value = 0;
+    for (index, word) in words.iter().enumerate() {
+        let before = digits_in(*word);
+        if before == 0 {
+            return (index * WORD, value);
+        }
+        // What is no digit of this number goes out at the end, and zeros come in at the beginning.
+        let digits = u64::from_le_bytes(*word) << (8 * (WORD - before));
+        value = add(value, eight_digits(digits), POWERS_OF_TEN[before]);
+        if before < WORD {
+            return (index * WORD + before, value);
+        }
+    }
+    let value = digits_one_by_one(tail).fold(value, |value, digit| add(value, digit, 10));
+    (
+        text.len() - tail.len() + digits_one_by_one(tail).count(),
+        value,
+    )
 }
 
-/// Neighbours are put together: to four numbers below 100, two below 10,000, one.
+const POWERS_OF_TEN: [u64; WORD + 1] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+];
+
 #[inline]
-fn eight_digits(digits: [u8; WORD]) -> u64 {
-    let ones = u64::from_le_bytes(digits) & (ONES * 0xf);
+fn digits_in(word: [u8; WORD]) -> usize {
+    let values = u64::from_le_bytes(word) ^ (ONES * u64::from(b'0'));
+    // Adding this to what is 10 or more sets the high bit, and carries into no other byte.
+    let others = ((values & !HIGH_BITS) + ONES * (0x80 - 10)) | values;
+    bytes_before(others & HIGH_BITS)
+}
+
+fn digits_one_by_one(text: &[u8]) -> impl Iterator<Item = u64> {
+    let digits = text.iter().take_while(|byte| byte.is_ascii_digit());
+    digits.map(|digit| u64::from(digit - b'0'))
+}
+
+/// What eight digits come to, the first in the lowest byte; a zero byte counts as one. Neighbours are put together: to four
+/// numbers below 100, two below 10,000, one.
+#[inline]
+fn eight_digits(digits: u64) -> u64 {
+    let ones = digits & (ONES * 0xf);
     let hundreds = (ones * 10 + (ones >> 8)) & 0x00ff_00ff_00ff_00ff;
     let ten_thousands = (hundreds * 100 + (hundreds >> 16)) & 0x0000_ffff_0000_ffff;
     (ten_thousands & 0xffff) * 10_000 + (ten_thousands >> 32)
@@ -171,7 +207,7 @@ mod tests {
             reader.end()
         };
         let mut reader = crate::json::Reader::new(json);
-        let text = reader.text();
+        let text = reader.peek().and_then(|_| reader.text());
         let text = text.map_err(|e| format!("{e} at byte {}", reader.at()))?;
         reader.end().map_err(|e| e.to_string())?;
         // What an earlier text has left in the buffer must not show.
@@ -207,15 +243,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decimal_digits_are_read_as_the_standard_library_reads_them(n in any::<u64>(), zeros in 0..9_usize) {
+        fn decimal_digits_are_read_as_the_standard_library_reads_them(n in any::<u64>(), cut in 0..64, zeros in 0..9_usize, behind in "([^0-9].{0,20})?") {
+            let n = n >> cut;
             let text = format!("{}{n}", "0".repeat(zeros));
-            prop_assert_eq!(decimal(text.as_bytes()), n);
+            prop_assert_eq!(decimal(format!("{text}{behind}").as_bytes()), (text.len(), n));
         }
 
         #[test]
         fn digits_end_where_they_must(text in "[0-9]{0,20}[ -\\x7f]{0,9}.{0,2}") {
             let expected = text.bytes().take_while(u8::is_ascii_digit).count();
             prop_assert_eq!(digits(text.as_bytes()), expected);
+            prop_assert_eq!(decimal(text.as_bytes()).0, expected);
         }
 
         #[test]

@@ -7,6 +7,7 @@ mod document;
 mod documents;
 mod error;
 mod mongo;
+mod names;
 mod outcome;
 mod payload;
 mod transcode;

@@ -1,8 +1,9 @@
 //! An event's payload, as a JSON text or as the BSON that was made of it where it was read.
 
 use super::bson::BsonBuffer;
-use super::transcode::{Stopped, transcode};
-use crate::json::{NotJson, Reader, TextBuffer};
+use super::names::Names;
+use super::transcode::{Stopped, transcode, transcode_alike};
+use crate::json::{Escaped, NotJson, Reader, TextBuffer};
 
 /// What a document has under `data`, before it is there.
 #[derive(Debug, Clone, Copy)]
@@ -42,10 +43,12 @@ impl Payload<'_> {
     }
 }
 
-/// Reads payloads out of envelopes, where they are JSON texts within strings; its room is used again.
+/// Reads payloads out of envelopes, where they are JSON texts within strings. Its room is used again, and the names in one
+/// are expected in the next.
 #[derive(Debug, Default)]
 pub(crate) struct PayloadBuffer {
     transcoded: Transcoded,
+    names: Names<Escaped>,
     text: TextBuffer,
     is_text: bool,
 }
@@ -59,7 +62,8 @@ impl PayloadBuffer {
             occurred_at_ms,
         } = &mut self.transcoded;
         bson.truncate(0);
-        let transcoded = json.text_within(|within| transcode(within, bson).ok());
+        let transcoded =
+            json.text_within(|within| transcode_alike(within, bson, &mut self.names).ok());
         self.is_text = transcoded.is_none();
         match transcoded {
             Some(ms) => *occurred_at_ms = ms,
@@ -88,6 +92,11 @@ mod tests {
 
     /// What becomes of a payload in a string that is spelled so, by way of its text and without it.
     fn both_ways(string: &str) -> [Written; 2] {
+        both_ways_after(&mut PayloadBuffer::default(), string)
+    }
+
+    /// The same with a buffer that has read others before.
+    fn both_ways_after(buffer: &mut PayloadBuffer, string: &str) -> [Written; 2] {
         let written = |payload: Payload<'_>| {
             let mut buffer = BsonBuffer::default();
             let occurred_at_ms = payload.write_to(&mut buffer);
@@ -102,7 +111,6 @@ mod tests {
             .and_then(|()| reader.end())
             .map_err(no_string)
             .and_then(|()| written(Payload::Json(text.as_str())));
-        let mut buffer = PayloadBuffer::default();
         let mut reader = Reader::new(string);
         let at_once = buffer
             .read(&mut reader)
@@ -130,7 +138,71 @@ mod tests {
         }
     }
 
+    /// Texts of few names, which are more than are kept in a place, and some that are not JSON.
+    fn any_alike() -> impl Strategy<Value = String> {
+        let space = || prop::sample::select(vec!["", "", "", " ", "\n "]);
+        let name = prop::sample::select(vec![
+            "a",
+            "b",
+            "c",
+            "d",
+            "e",
+            "f",
+            "g",
+            "h",
+            "i",
+            "aa",
+            "occurred_at",
+            "",
+            r#"\""#,
+            "ü",
+            r"\u0061",
+        ]);
+        let leaf = prop::sample::select(vec![
+            "1",
+            "12",
+            "-5",
+            "1.5",
+            "99999999999",
+            "true",
+            "null",
+            "\"\"",
+            "\"x\"",
+            r#""2026-11-24T02:11:33.123Z""#,
+            r#""a\"\n\\""#,
+            "[]",
+            "{}",
+            "nul",
+            "",
+        ])
+        .prop_map(str::to_owned);
+        let value = leaf.prop_recursive(3, 24, 4, move |value| {
+            let item = (space(), value.clone(), space()).prop_map(|(a, item, b)| [a, &item, b].concat());
+            let member = (space(), name.clone(), space(), item.clone());
+            let member = member.prop_map(|(a, name, b, item)| format!("{a}\"{name}\"{b}:{item}"));
+            prop_oneof![
+                1 => prop::collection::vec(item, 0..4).prop_map(|items| format!("[{}]", items.join(","))),
+                4 => prop::collection::vec(member, 0..4).prop_map(|members| format!("{{{}}}", members.join(","))),
+            ]
+        });
+        prop::collection::vec(value, 1..4).prop_map(|values| {
+            let member = |(n, value): (usize, &String)| format!("\"m{n}\": {value}");
+            let members: Vec<String> = values.iter().enumerate().map(member).collect();
+            format!("{{{}}}", members.join(", "))
+        })
+    }
+
     proptest! {
+        #[test]
+        fn what_came_before_changes_nothing(texts in prop::collection::vec(any_alike(), 1..12)) {
+            let mut buffer = PayloadBuffer::default();
+            for text in texts.iter().chain(&texts) {
+                let string = serde_json::to_string(text).unwrap();
+                let [by_text, at_once] = both_ways_after(&mut buffer, &string);
+                prop_assert_eq!(by_text, at_once, "{}", string);
+            }
+        }
+
         #[test]
         fn both_ways_lead_to_the_same(inner in "[\\[\\]{}\",:0-9e.\\-\\\\untrualfsd\\n ü]{0,40}", tail in "[\"\\\\ ]{0,3}") {
             for text in [inner.clone(), format!("{{\"a\":{inner}}}"), format!("{{\"a\":\"{inner}\"}}")] {

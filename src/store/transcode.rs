@@ -1,6 +1,7 @@
 //! JSON text to BSON bytes in one pass: every name, text and number is written to its place as it is read.
 
 use super::bson::{BsonBuffer, kind};
+use super::names::{Named, Names, Place};
 use crate::event::unix_micros;
 use crate::json::{NotJson, Number, Reader, Spelling};
 
@@ -37,12 +38,31 @@ pub(super) fn transcode<S: Spelling>(
     json: &mut Reader<'_, S>,
     buffer: &mut BsonBuffer,
 ) -> Result<Option<i64>, Stopped> {
+    transcode_from(None, json, buffer, &mut Names::default())
+}
+
+/// The same, of an object whose members may be known from others before it.
+pub(super) fn transcode_alike<S: Spelling>(
+    json: &mut Reader<'_, S>,
+    buffer: &mut BsonBuffer,
+    names: &mut Names<S>,
+) -> Result<Option<i64>, Stopped> {
+    transcode_from(Some(Place::Outermost), json, buffer, names)
+}
+
+fn transcode_from<S: Spelling>(
+    outermost: Option<Place>,
+    json: &mut Reader<'_, S>,
+    buffer: &mut BsonBuffer,
+    names: &mut Names<S>,
+) -> Result<Option<i64>, Stopped> {
     let mut transcoder = Transcoder {
         json,
         buffer,
+        names,
         occurred_at_ms: None,
     };
-    let whole = transcoder.whole();
+    let whole = transcoder.whole(outermost);
     let at = transcoder.json.at();
     whole.map_err(|why| Stopped { why, at })?;
     Ok(transcoder.occurred_at_ms)
@@ -56,12 +76,13 @@ pub(super) fn floor_millis(us: i64) -> i64 {
 struct Transcoder<'t, 'j, S> {
     json: &'t mut Reader<'j, S>,
     buffer: &'t mut BsonBuffer,
+    names: &'t mut Names<S>,
     occurred_at_ms: Option<i64>,
 }
 
 impl<S: Spelling> Transcoder<'_, '_, S> {
-    fn whole(&mut self) -> Result<(), Stop> {
-        let written = self.value(0, false)?;
+    fn whole(&mut self, outermost: Option<Place>) -> Result<(), Stop> {
+        let written = self.value(0, outermost, false)?;
         self.json.end()?;
         if written != kind::DOCUMENT {
             return Err(Stop::NotAnObject);
@@ -69,12 +90,17 @@ impl<S: Spelling> Transcoder<'_, '_, S> {
         Ok(())
     }
 
-    /// Writes a value, and says of which BSON kind it is.
-    fn value(&mut self, depth: usize, is_occurred_at: bool) -> Result<u8, Stop> {
+    /// Writes a value, and says of which BSON kind it is. The members of an object in it are looked for in `inner`.
+    fn value(
+        &mut self,
+        depth: usize,
+        inner: Option<Place>,
+        is_occurred_at: bool,
+    ) -> Result<u8, Stop> {
         match self.json.peek()? {
             b'"' => self.string(is_occurred_at),
-            b'{' => self.object(depth + 1),
-            b'[' => self.array(depth + 1),
+            b'{' => self.object(depth + 1, inner),
+            b'[' => self.array(depth + 1, inner),
             b't' => self.literal("true", &[1], kind::BOOLEAN),
             b'f' => self.literal("false", &[0], kind::BOOLEAN),
             b'n' => self.literal("null", &[], kind::NULL),
@@ -88,24 +114,27 @@ impl<S: Spelling> Transcoder<'_, '_, S> {
         Ok(kind)
     }
 
-    fn object(&mut self, depth: usize) -> Result<u8, Stop> {
+    fn object(&mut self, depth: usize, first: Option<Place>) -> Result<u8, Stop> {
         if depth > DEEPEST {
             return Err(Stop::TooDeep);
         }
         let document = self.buffer.begin();
-        let mut more = self.json.begin(b'{', b'}')?;
-        while more {
-            let kind_at = self.buffer.begin_element();
-            let is_occurred_at = self.name()? && depth == 1;
-            let kind = self.value(depth, is_occurred_at)?;
+        let (mut place, mut is_first) = (first, true);
+        loop {
+            let kind_at = self.buffer.len();
+            let Some(named) = self.member(place, is_first)? else {
+                break;
+            };
+            let inner = named.member.map(Place::In);
+            let kind = self.value(depth, inner, named.is_occurred_at && depth == 1)?;
             self.buffer.set_kind(kind_at, kind);
-            more = self.json.goes_on(b'}')?;
+            (place, is_first) = (named.member.map(Place::Behind), false);
         }
         self.buffer.end(document);
         Ok(kind::DOCUMENT)
     }
 
-    fn array(&mut self, depth: usize) -> Result<u8, Stop> {
+    fn array(&mut self, depth: usize, inner: Option<Place>) -> Result<u8, Stop> {
         if depth > DEEPEST {
             return Err(Stop::TooDeep);
         }
@@ -115,7 +144,7 @@ impl<S: Spelling> Transcoder<'_, '_, S> {
         while more {
             let kind_at = self.buffer.begin_element();
             self.buffer.index_name(index);
-            let kind = self.value(depth, false)?;
+            let kind = self.value(depth, inner, false)?;
             self.buffer.set_kind(kind_at, kind);
             more = self.json.goes_on(b']')?;
             index += 1;
@@ -124,18 +153,47 @@ impl<S: Spelling> Transcoder<'_, '_, S> {
         Ok(kind::ARRAY)
     }
 
-    /// Writes a member's name; whether it is `occurred_at`.
-    fn name(&mut self) -> Result<bool, Stop> {
-        let begin = self.buffer.len();
+    /// Writes all of the next member that is before its value, its kind left open; none at the object's end.
+    #[inline]
+    fn member(&mut self, place: Option<Place>, is_first: bool) -> Result<Option<Named>, Stop> {
+        let known = place.and_then(|place| self.names.read(place, self.json));
+        if let Some((named, head)) = known {
+            self.buffer.raw(head);
+            return Ok(Some(named));
+        }
+        self.new_member(place, is_first)
+    }
+
+    fn new_member(&mut self, place: Option<Place>, is_first: bool) -> Result<Option<Named>, Stop> {
+        let begin = self.json.at();
+        let more = if is_first {
+            self.json.begin(b'{', b'}')?
+        } else {
+            self.json.goes_on(b'}')?
+        };
+        if !more {
+            return Ok(None);
+        }
+        let head = self.buffer.begin_element();
+        self.json.peek()?;
         let has_escapes = self.json.resolved(|part| self.buffer.raw(part))?;
-        let name = &self.buffer.bytes()[begin..];
+        let name = &self.buffer.bytes()[head + 1..];
         if has_escapes && name.contains(&0) {
             return Err(Stop::NulInName);
         }
         let is_occurred_at = name == b"occurred_at";
         self.buffer.raw(&[0]);
         self.json.colon()?;
-        Ok(is_occurred_at)
+        self.json.peek()?;
+        let head = &self.buffer.bytes()[head..];
+        let member = place.and_then(|place| {
+            let before = self.json.since(begin);
+            self.names.learn(place, before, head, is_occurred_at)
+        });
+        Ok(Some(Named {
+            member,
+            is_occurred_at,
+        }))
     }
 
     fn string(&mut self, is_occurred_at: bool) -> Result<u8, Stop> {
