@@ -95,7 +95,8 @@ impl Records {
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", "1000")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            // One that was killed is out of its group this soon, and no longer in the way of its removal.
+            // One that was killed is out of its group this soon, and no longer in the way of its removal. It has a price: who
+            // sees no broker for as long gives its place up, and waits until that has expired before it has another.
             .set("session.timeout.ms", "10000");
         for (name, value) in &config.fetch {
             settings.set(name, value);

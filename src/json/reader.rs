@@ -119,15 +119,12 @@ impl<'j, S: Spelling> Reader<'j, S> {
     /// `T` cannot be, the reader stays before it.
     #[inline]
     pub fn short_unsigned<T: TryFrom<u64>>(&mut self) -> Option<T> {
-        let rest = self.rest;
-        let (length, value) = decimal(rest);
-        let is_short = (1..=SURELY_64_BITS).contains(&length);
-        let is_whole = !matches!(rest.get(length), Some(b'.' | b'e' | b'E'));
-        if !is_short || !is_whole || length > 1 && rest[0] == b'0' {
+        let (length, value) = decimal(self.rest);
+        if length > SURELY_64_BITS || !is_whole_number(self.rest, length) {
             return None;
         }
         let value = T::try_from(value).ok()?;
-        self.rest = &rest[length..];
+        self.advance(length);
         Some(value)
     }
 
@@ -345,8 +342,18 @@ impl<'j> Reader<'j> {
             b't' => self.literal("true"),
             b'f' => self.literal("false"),
             b'n' => self.literal("null"),
-            _ => self.pass_number().map(drop),
+            _ => self.skip_number(),
         }
+    }
+
+    #[inline]
+    fn skip_number(&mut self) -> Result<(), NotJson> {
+        let length = digits(self.rest);
+        if is_whole_number(self.rest, length) {
+            self.advance(length);
+            return Ok(());
+        }
+        self.pass_number().map(drop)
     }
 
     #[inline]
@@ -397,6 +404,13 @@ impl<'j> Reader<'j> {
             },
         }
     }
+}
+
+/// Whether so many digits that are first here are a number, which has no more to it.
+#[inline]
+fn is_whole_number(text: &[u8], digits: usize) -> bool {
+    let may_begin_so = digits == 1 || digits > 1 && text[0] != b'0';
+    may_begin_so && !matches!(text.get(digits), Some(b'.' | b'e' | b'E'))
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 //! end by themselves, whatever follows.
 
 use std::marker::PhantomData;
-use std::ops::Range;
 
 use crate::json::{Reader, Spelling};
 
@@ -35,7 +34,6 @@ pub(super) enum Place {
 /// Members of texts that are spelled so, and where they were met with.
 #[derive(Debug)]
 pub(super) struct Names<S> {
-    bytes: Vec<u8>,
     members: Vec<Known>,
     outermost: Option<Member>,
     spelling: PhantomData<S>,
@@ -44,9 +42,9 @@ pub(super) struct Names<S> {
 #[derive(Debug)]
 struct Known {
     /// All that is before its value, from the brace or the end of the value before.
-    json: Range<usize>,
+    json: Box<[u8]>,
     /// All that is before its value in BSON: a byte for the kind, and the name.
-    bson: Range<usize>,
+    bson: Box<[u8]>,
     is_occurred_at: bool,
     first_in: Option<Member>,
     behind: Option<Member>,
@@ -65,7 +63,6 @@ pub(super) struct Named {
 impl<S> Default for Names<S> {
     fn default() -> Self {
         Self {
-            bytes: Vec::new(),
             members: Vec::new(),
             outermost: None,
             spelling: PhantomData,
@@ -81,12 +78,12 @@ impl<S: Spelling> Names<S> {
         let mut next = self.first(place);
         while let Some(member) = next {
             let known = &self.members[member.0];
-            if json.exactly(&self.bytes[known.json.clone()]).is_ok() {
+            if json.exactly(&known.json).is_ok() {
                 let named = Named {
                     member: next,
                     is_occurred_at: known.is_occurred_at,
                 };
-                return Some((named, &self.bytes[known.bson.clone()]));
+                return Some((named, &*known.bson));
             }
             next = known.beside;
         }
@@ -109,14 +106,10 @@ impl<S: Spelling> Names<S> {
         if !is_kept {
             return None;
         }
-        let begin = self.bytes.len();
-        self.bytes.extend_from_slice(json.as_bytes());
-        let middle = self.bytes.len();
-        self.bytes.extend_from_slice(bson);
         let new = Some(Member(self.members.len()));
         self.members.push(Known {
-            json: begin..middle,
-            bson: middle..self.bytes.len(),
+            json: json.as_bytes().into(),
+            bson: bson.into(),
             is_occurred_at,
             first_in: None,
             behind: None,

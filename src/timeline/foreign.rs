@@ -1,6 +1,6 @@
 //! Foreign clocks as they are known at this moment, shared by whoever corrects stamps and whoever measures.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use super::{ClockBounds, ClockOffset, Line, Nanos, OffsetEstimator, Stamp};
 
@@ -55,8 +55,12 @@ impl ForeignClocks {
     /// As they are known now.
     #[must_use]
     pub fn corrections(&self) -> Corrections {
-        *self
-            .corrections
+        *self.read()
+    }
+
+    /// The same; nobody can learn anything new while these are held.
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Corrections> {
+        self.corrections
             .read()
             .unwrap_or_else(PoisonError::into_inner)
     }
@@ -70,7 +74,7 @@ impl ForeignClocks {
     }
 
     /// Connect read its clock no sooner than the event's commit and no later than it was in Kafka (or received, whichever
-    /// came first). `commit` is on PostgreSQL's clock, `appended` on the broker's; `fix` is how both are known now.
+    /// came first). `commit` and `appended` were brought to our clock by `fix`.
     pub fn bound_connect(
         &self,
         fix: &Corrections,
@@ -79,9 +83,8 @@ impl ForeignClocks {
         appended: Option<Stamp>,
         received: Stamp,
     ) {
-        let not_before = fix.postgres.to_ours(commit) - fix.postgres_bound;
-        let appended =
-            appended.map(|at| fix.broker.to_ours(at) + HALF_MILLISECOND + fix.broker_bound);
+        let not_before = commit - fix.postgres_bound;
+        let appended = appended.map(|at| at + HALF_MILLISECOND + fix.broker_bound);
         let not_after = appended.map_or(received, |at| at.min(received));
         // Debezium's clock has microseconds.
         self.causality()
@@ -119,6 +122,7 @@ mod tests {
             let reading = commit + ms(3) + ms(250);
             let appended = commit + ms(5) + ms(1_000);
             let fix = clocks.corrections();
+            let appended = fix.broker.to_ours(appended);
             clocks.bound_connect(&fix, reading, commit, Some(appended), commit + ms(90));
         }
         let found = clocks.take_connect().unwrap();

@@ -275,14 +275,33 @@ impl Joiner {
 
     /// What an event says of Connect's clock, given its commit time on PostgreSQL's.
     pub fn bound_connect(&self, commit: Stamp, written: &Written) {
-        self.bound_connect_by(&self.clocks.corrections(), commit, written);
+        let fix = self.clocks.read();
+        let commit = fix.postgres.to_ours(commit);
+        self.bound_connect_by(&fix, commit, self.recorded(&fix, written), written);
     }
 
-    fn bound_connect_by(&self, fix: &Corrections, commit: Stamp, written: &Written) {
+    /// The same, of a commit and a record's time on our clock.
+    fn bound_connect_by(
+        &self,
+        fix: &Corrections,
+        commit: Stamp,
+        recorded: Option<Stamp>,
+        written: &Written,
+    ) {
         let Some(reading) = written.td else { return };
-        let appended = written.t2.filter(|_| self.in_kafka == InKafka::ByBroker);
+        let appended = recorded.filter(|_| self.in_kafka == InKafka::ByBroker);
         self.clocks
             .bound_connect(fix, reading, commit, appended, written.t3);
+    }
+
+    /// The record's time on our clock, where the record says it.
+    fn recorded(&self, fix: &Corrections, written: &Written) -> Option<Stamp> {
+        let clock = match self.in_kafka {
+            InKafka::ByBroker => &fix.broker,
+            InKafka::ByConnect => &fix.connect,
+            InKafka::ByProducer | InKafka::Never => return None,
+        };
+        written.t2.map(|t2| clock.to_ours(t2))
     }
 
     /// The counts so far.
@@ -342,31 +361,29 @@ impl Joiner {
         if self.is_observed && pending.captured.is_none() {
             return None;
         }
-        let fix = self.clocks.corrections();
+        let fix = self.clocks.read();
         let captured = pending.captured.unwrap_or_else(|| unseen(&written, &fix));
         tally.joined += 1;
         if captured.differs_from(&written) {
             tally.lsn_mismatches += 1;
             tracing::warn!(%id, ours = captured.lsn, theirs = written.source_lsn, "positions differ between our reader and the envelope");
         }
+        let (tc, recorded) = (
+            fix.postgres.to_ours(captured.tc),
+            self.recorded(&fix, &written),
+        );
         if self.is_observed {
-            self.bound_connect_by(&fix, captured.tc, &written);
+            self.bound_connect_by(&fix, tc, recorded, &written);
         }
         let stamps = Stamps {
             ts: sent.ts,
             t0: sent.t0,
             ta,
-            tc: fix.postgres.to_ours(captured.tc),
+            tc,
             t1: captured.t1,
             td: written.td.map(|td| fix.connect.to_ours(td)),
-            t2: match self.in_kafka {
-                InKafka::ByBroker => written.t2.map(|t2| fix.broker.to_ours(t2)),
-                InKafka::ByConnect => written.t2.map(|t2| fix.connect.to_ours(t2)),
-                InKafka::ByProducer => pending.delivered,
-                InKafka::Never => None,
-            }
             // Without Kafka in between the record is "in Kafka" when our reader has it: a hop of no length.
-            .unwrap_or(captured.t1),
+            t2: recorded.or(pending.delivered).unwrap_or(captured.t1),
             t3: written.t3,
             t4: written.t4,
             t5: written.t5,

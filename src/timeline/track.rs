@@ -40,6 +40,9 @@ impl Line {
     pub fn to_ours(&self, foreign: Stamp) -> Stamp {
         // When it was is known but for the drift since the line's own time; what that moves the offset by is nothing.
         let near = foreign - Nanos(whole(self.offset));
+        if self.drift == 0.0 {
+            return near;
+        }
         foreign - self.offset_at(near)
     }
 
