@@ -130,7 +130,7 @@ impl Records {
             stopping: Arc::clone(&stopping),
             clock,
             early: RecordBatch::default(),
-            usual_bytes: 0,
+            usual: (0, 0),
         };
         let thread = std::thread::Builder::new()
             .name("kafka-receiver".to_owned())
@@ -247,8 +247,8 @@ struct Receiver {
     clock: Clock,
     /// What came in while everything was paused: of a partition that was assigned meanwhile.
     early: RecordBatch,
-    /// Bytes of the batch before: the next may well be as large.
-    usual_bytes: usize,
+    /// Records of the batch before, and their bytes: the next may well be as large.
+    usual: (usize, usize),
 }
 
 impl Receiver {
@@ -265,7 +265,7 @@ impl Receiver {
     fn gather(&mut self) -> RecordBatch {
         let mut batch = std::mem::take(&mut self.early);
         if batch.is_empty() {
-            batch = RecordBatch::with_room_for(self.usual_bytes);
+            batch = RecordBatch::with_room_for(self.usual.0, self.usual.1);
         }
         let mut wait = if batch.is_empty() {
             POLL
@@ -276,7 +276,7 @@ impl Receiver {
             wait = Duration::ZERO;
         }
         if !batch.is_empty() {
-            self.usual_bytes = batch.bytes();
+            self.usual = (batch.len(), batch.bytes());
         }
         self.without_revoked(batch)
     }

@@ -37,12 +37,12 @@ struct Entry {
 }
 
 impl RecordBatch {
-    /// An empty batch with room for so many bytes of values.
+    /// An empty batch with room for so many records, and bytes of values.
     #[must_use]
-    pub fn with_room_for(bytes: usize) -> Self {
+    pub fn with_room_for(records: usize, bytes: usize) -> Self {
         Self {
             values: Vec::with_capacity(bytes),
-            records: Vec::new(),
+            records: Vec::with_capacity(records),
         }
     }
 

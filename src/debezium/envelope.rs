@@ -347,6 +347,7 @@ impl<'a> Values<'a> {
     }
 
     /// Reads the value of a field.
+    #[inline]
     pub(super) fn read_field(
         &mut self,
         field: Field,
@@ -355,10 +356,10 @@ impl<'a> Values<'a> {
     ) -> Result<(), Flaw> {
         match field {
             Field::Text(field) => *self.text(field) = Some(text(json, field.name())?),
-            Field::TsNs => self.ts_ns = or_null(json, |json| number(json, "ts_ns"))?,
-            Field::TsMs => self.ts_ms = or_null(json, |json| number(json, "ts_ms"))?,
-            Field::Lsn => self.source().lsn = or_null(json, |json| number(json, "lsn"))?,
-            Field::TxId => self.source().tx_id = or_null(json, |json| number(json, "txId"))?,
+            Field::TsNs => self.ts_ns = number_or_null(json, "ts_ns")?,
+            Field::TsMs => self.ts_ms = number_or_null(json, "ts_ms")?,
+            Field::Lsn => self.source().lsn = number_or_null(json, "lsn")?,
+            Field::TxId => self.source().tx_id = number_or_null(json, "txId")?,
             Field::Id => self.row().id = Some(EventId(uuid(json, "id")?)),
             Field::Seq => self.row().seq = Some(number(json, "seq")?),
             Field::AggregateId => self.row().aggregate_id = Some(uuid(json, "aggregate_id")?),
@@ -465,12 +466,29 @@ fn number<T: std::str::FromStr + TryFrom<u64>>(
     json: &mut Reader<'_>,
     field: &'static str,
 ) -> Result<T, Flaw> {
+    json.peek()?;
+    if let Some(number) = json.short_unsigned() {
+        return Ok(number);
+    }
+    any_number(json, field)
+}
+
+fn number_or_null<T: std::str::FromStr + TryFrom<u64>>(
+    json: &mut Reader<'_>,
+    field: &'static str,
+) -> Result<Option<T>, Flaw> {
+    json.peek()?;
+    if let Some(number) = json.short_unsigned() {
+        return Ok(Some(number));
+    }
+    or_null(json, |json| any_number(json, field))
+}
+
+#[cold]
+fn any_number<T: std::str::FromStr>(json: &mut Reader<'_>, field: &'static str) -> Result<T, Flaw> {
     if !matches!(json.peek()?, b'-' | b'0'..=b'9') {
         json.skip()?;
         return Err(wrong(field, "no number".to_owned()));
-    }
-    if let Some(number) = json.short_unsigned() {
-        return Ok(number);
     }
     let number = json.number()?;
     let parsed = number.text.parse();
