@@ -265,7 +265,8 @@ impl Receiver {
     fn gather(&mut self) -> RecordBatch {
         let mut batch = std::mem::take(&mut self.early);
         if batch.is_empty() {
-            batch = RecordBatch::with_room_for(self.usual.0, self.usual.1);
+            let (records, bytes) = self.usual;
+            batch = RecordBatch::with_room_for(records, bytes);
         }
         let mut wait = if batch.is_empty() {
             POLL
