@@ -4,6 +4,7 @@ mod connect;
 mod connector;
 mod envelope;
 mod shape;
+mod values;
 
 pub use connect::{ConnectClient, ConnectError, ConnectorStatus};
 pub use connector::{ConnectorParams, ConnectorProfile, LOW_LATENCY, connector_config, redacted};

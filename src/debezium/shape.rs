@@ -9,7 +9,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::envelope::{Field, ReadPayload, TextField, Values};
+use super::values::{Field, ReadPayload, TextField, Values};
 use crate::json::Reader;
 
 /// A value and where it stands; no field where it is passed over.
