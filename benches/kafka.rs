@@ -44,7 +44,7 @@ struct Options {
     #[arg(long, default_value_t = 1_000_000)]
     events: usize,
     /// Times that the contenders take their turns.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// A setting of the consumer's over its own, such as fetch.message.max.bytes=262144.
     #[arg(long = "fetch", value_name = "NAME=VALUE", value_parser = setting)]
@@ -115,49 +115,85 @@ fn main() {
                 }
             }
         }
-        let rates: Vec<f64> = contenders
-            .iter()
-            .zip(&drains)
-            .map(|((name, _), drains)| print(name, drains, options.events))
-            .collect();
-        ratios.push((rates[1] / rates[0], rates[2] / rates[0], rates[2]));
+        for ((name, _), drains) in contenders.iter().zip(&drains) {
+            print(name, drains, options.events);
+        }
+        let [bare, one, two] = &drains;
+        ratios.push(Ratios {
+            one_worker: Spread::of(ratios_of(one, bare)),
+            two_workers: Spread::of(ratios_of(two, bare)),
+            two_workers_rate: Spread::of(two.iter().map(|drain| drain.per_s)).median,
+        });
         stack.delete_topics(&[&topic]);
     }
     bench.flatness(options.events);
-    let ([one, two], &[first, second]) = (["1", "2"], &ratios[..]) else {
+    let ([one, two], [first, second]) = (["1", "2"], &ratios[..]) else {
         unreachable!("two topics");
     };
+    println!("\neach round's own ratios: median (least to most)");
     println!(
-        "\nkafka partitions={one} workers_1_to_bare={:.2} workers_2_to_bare={:.2}",
-        first.0, first.1
+        "kafka partitions={one} workers_1_to_bare={:.2} workers_2_to_bare={:.2}",
+        first.one_worker, first.two_workers
     );
     println!(
         "kafka partitions={two} workers_1_to_bare={:.2} workers_2_to_bare={:.2} to_one_partition={:.2}",
-        second.0,
-        second.1,
-        second.2 / first.2
+        second.one_worker,
+        second.two_workers,
+        second.two_workers_rate / first.two_workers_rate
     );
 }
 
-/// Prints a line; the median rate.
-fn print(name: &str, drains: &[Drain], events: usize) -> f64 {
-    let of = |value: fn(&Drain) -> f64| {
-        let mut values: Vec<f64> = drains.iter().map(value).collect();
+/// Of one topic: the consumer beside rdkafka alone.
+struct Ratios {
+    one_worker: Spread,
+    two_workers: Spread,
+    /// Events a second.
+    two_workers_rate: f64,
+}
+
+/// Of one value a round.
+struct Spread {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Spread {
+    fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
-        (
-            values[values.len() / 2],
-            values[0],
-            values[values.len() - 1],
-        )
-    };
-    let (median, least, most) = of(|drain| drain.per_s);
+        Self {
+            median: values[values.len() / 2],
+            least: values[0],
+            most: values[values.len() - 1],
+        }
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let digits = f.precision().unwrap_or(0);
+        let (median, least, most) = (self.median, self.least, self.most);
+        write!(f, "{median:.digits$} ({least:.digits$} to {most:.digits$})")
+    }
+}
+
+/// The two of a round drain within seconds of each other: what the machine does meanwhile is much the same for both.
+fn ratios_of(ours: &[Drain], peers: &[Drain]) -> impl Iterator<Item = f64> {
+    let pairs = ours.iter().zip(peers);
+    pairs.map(|(ours, peer)| ours.per_s / peer.per_s)
+}
+
+fn print(name: &str, drains: &[Drain], events: usize) {
+    let of = |value: fn(&Drain) -> f64| Spread::of(drains.iter().map(value));
+    let rate = of(|drain| drain.per_s);
     println!(
-        "{name:<28} {median:>9.0} {:>21} {:>14.2} {:>9.1}",
-        format!("({least:.0} to {most:.0})"),
-        of(|drain| drain.cpu).0 / events as f64 * 1e6,
-        of(|drain| drain.memory as f64).0 / 1e6
+        "{name:<28} {:>9.0} {:>21} {:>14.2} {:>9.1}",
+        rate.median,
+        format!("({:.0} to {:.0})", rate.least, rate.most),
+        of(|drain| drain.cpu).median / events as f64 * 1e6,
+        of(|drain| drain.memory as f64).median / 1e6
     );
-    median
 }
 
 struct Bench<'a> {

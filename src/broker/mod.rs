@@ -6,6 +6,7 @@ mod admin;
 mod backlog;
 mod clock;
 mod membership;
+mod messages;
 mod publisher;
 mod records;
 

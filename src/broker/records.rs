@@ -4,7 +4,7 @@
 //! queue to the writer is short and bounded; what does not fit stays in Kafka, and where it does not fit for long the
 //! partitions are paused, so that the member goes on answering its group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -12,15 +12,16 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaResult;
-use rdkafka::message::{Message, Timestamp};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::backlog::Backlog;
 use super::membership::{Membership, Rebalances};
+use super::messages::{Messages, Received};
 use super::{BrokerError, bootstrap_of};
-use crate::consumer::{Record, RecordBatch, RecordSource};
-use crate::timeline::{Clock, Nanos, Stamp};
+use crate::consumer::{RecordBatch, RecordSource};
+use crate::timeline::{Clock, Stamp};
 
 /// Batches between the receiving thread and the consumer.
 const QUEUE: usize = 4;
@@ -129,8 +130,7 @@ impl Records {
             queue: sender,
             stopping: Arc::clone(&stopping),
             clock,
-            early: RecordBatch::default(),
-            usual: (0, 0),
+            early: VecDeque::new(),
         };
         let thread = std::thread::Builder::new()
             .name("kafka-receiver".to_owned())
@@ -245,71 +245,57 @@ struct Receiver {
     queue: mpsc::Sender<RecordBatch>,
     stopping: Arc<AtomicBool>,
     clock: Clock,
-    /// What came in while everything was paused: of a partition that was assigned meanwhile.
-    early: RecordBatch,
-    /// Records of the batch before, and their bytes: the next may well be as large.
-    usual: (usize, usize),
+    /// What came in while everything was paused: of partitions that were assigned meanwhile.
+    early: VecDeque<RecordBatch>,
 }
 
 impl Receiver {
     fn run(mut self) {
         while !self.stopping.load(Ordering::Relaxed) {
-            let batch = self.gather();
+            let mut batch = match self.early.pop_front() {
+                Some(batch) => batch,
+                None => self.gather(BATCH),
+            };
+            self.remove_revoked(&mut batch);
             if !batch.is_empty() && !self.hand_over(batch) {
                 break;
             }
         }
     }
 
-    /// What is there, once something is.
-    fn gather(&mut self) -> RecordBatch {
-        let mut batch = std::mem::take(&mut self.early);
-        if batch.is_empty() {
-            let (records, bytes) = self.usual;
-            batch = RecordBatch::with_room_for(records, bytes);
-        }
-        let mut wait = if batch.is_empty() {
-            POLL
-        } else {
-            Duration::ZERO
-        };
-        while batch.len() < BATCH && batch.bytes() < BATCH_BYTES && self.receive(wait, &mut batch) {
-            wait = Duration::ZERO;
-        }
-        if !batch.is_empty() {
-            self.usual = (batch.len(), batch.bytes());
-        }
-        self.without_revoked(batch)
+    /// What is there, once something is: at most so many records. None where nothing comes for a while.
+    fn gather(&self, most: usize) -> RecordBatch {
+        let messages = Messages::new(Arc::clone(&self.consumer), |consumer| {
+            let mut received = Received::new();
+            let (mut wait, mut bytes) = (POLL, 0);
+            while received.len() < most
+                && bytes < BATCH_BYTES
+                && let Some((message, at)) = self.receive(consumer, wait)
+            {
+                bytes += message.payload().map_or(0, <[u8]>::len);
+                received.push((message, at));
+                wait = Duration::ZERO;
+            }
+            received
+        });
+        RecordBatch::keeping(messages)
     }
 
-    /// Adds a record if one comes in time.
-    fn receive(&self, wait: Duration, batch: &mut RecordBatch) -> bool {
-        let message = match self.consumer.poll(wait) {
-            None => return false,
-            Some(Ok(message)) => message,
-            Some(Err(error)) => {
+    /// A message if one comes in time.
+    fn receive<'c>(
+        &self,
+        consumer: &'c BaseConsumer<Membership>,
+        wait: Duration,
+    ) -> Option<(BorrowedMessage<'c>, Stamp)> {
+        match consumer.poll(wait)? {
+            Ok(message) => Some((message, self.clock.now())),
+            Err(error) => {
                 // librdkafka reconnects by itself; the pause keeps a broker that is down from filling the log.
                 tracing::warn!(%error, "Kafka consumer");
                 std::thread::sleep(wait);
-                return false;
+                None
             }
-        };
-        let received = self.clock.now();
-        let appended = match message.timestamp() {
-            Timestamp::NotAvailable => None,
-            // The middle of its millisecond.
-            Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => {
-                Some(Stamp(ms * 1_000_000) + Nanos(500_000))
-            }
-        };
-        batch.push(Record {
-            value: message.payload(),
-            partition: message.partition(),
-            offset: message.offset(),
-            appended,
-            received,
-        });
-        true
+        }
     }
 
     /// Puts a batch into the queue, once there is room. False when nobody takes any more.
@@ -332,7 +318,7 @@ impl Receiver {
             } else {
                 paused = true;
                 self.answer_the_group();
-                batch = self.without_revoked(batch);
+                self.remove_revoked(&mut batch);
             }
         }
         if paused && let Err(error) = self.for_all_partitions(BaseConsumer::resume) {
@@ -342,12 +328,10 @@ impl Receiver {
     }
 
     /// What has moved away before it was handed over is not ours to write.
-    fn without_revoked(&self, batch: RecordBatch) -> RecordBatch {
+    fn remove_revoked(&mut self, batch: &mut RecordBatch) {
         let revoked = self.consumer.context().take_revoked();
-        if revoked.is_empty() {
-            batch
-        } else {
-            batch.filter(|record| !revoked.contains(&record.partition))
+        for batch in self.early.iter_mut().chain([batch]) {
+            batch.remove_partitions(&revoked);
         }
     }
 
@@ -357,9 +341,10 @@ impl Receiver {
         if let Err(error) = self.for_all_partitions(BaseConsumer::pause) {
             tracing::warn!(%error, "partitions could not be paused");
         }
-        let mut early = std::mem::take(&mut self.early);
-        self.receive(POLL, &mut early);
-        self.early = early;
+        let early = self.gather(1);
+        if !early.is_empty() {
+            self.early.push_back(early);
+        }
     }
 
     fn for_all_partitions(

@@ -19,7 +19,7 @@ use crate::timeline::Written;
 
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub use decode::{Decoded, Decoder, Facts, Rejected};
-pub use records::{Record, RecordBatch};
+pub use records::{Kept, Record, RecordBatch};
 pub use stage::{Stage, StageConfig, StageEnd, StageError};
 
 /// Where records come from.

@@ -10,7 +10,9 @@ use crate::timeline::{CapturePath, ForeignClocks, InKafka, Joined};
 
 /// There are none.
 #[derive(Debug, thiserror::Error)]
-#[error("this build sends no traces; for one that does: cargo build --release --features otlp")]
+#[error(
+    "this build has no feature otlp and sends no traces; for one that does: cargo build --release"
+)]
 pub struct TracesError;
 
 /// What there is none of.

@@ -1,6 +1,7 @@
 //! Foreign clocks as they are known at this moment, shared by whoever corrects stamps and whoever measures.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::{ClockBounds, ClockOffset, Line, Nanos, OffsetEstimator, Stamp};
 
@@ -39,7 +40,17 @@ impl Corrections {
 #[derive(Debug, Default)]
 pub struct ForeignClocks {
     corrections: RwLock<Corrections>,
+    /// How often they have changed.
+    changes: AtomicU64,
     causality: Mutex<OffsetEstimator>,
+}
+
+/// Corrections as they were when somebody looked last, kept at hand.
+#[derive(Debug, Default)]
+pub(super) struct AtHand {
+    corrections: Corrections,
+    /// How often they had changed by then.
+    changes: u64,
 }
 
 impl ForeignClocks {
@@ -48,6 +59,7 @@ impl ForeignClocks {
     pub fn new(corrections: Corrections) -> Self {
         Self {
             corrections: RwLock::new(corrections),
+            changes: AtomicU64::new(1),
             causality: Mutex::default(),
         }
     }
@@ -55,22 +67,29 @@ impl ForeignClocks {
     /// As they are known now.
     #[must_use]
     pub fn corrections(&self) -> Corrections {
-        *self.read()
+        let known = self.corrections.read();
+        *known.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same; nobody can learn anything new while these are held.
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Corrections> {
-        self.corrections
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The same, by what is at hand: they seldom change.
+    #[inline]
+    pub(super) fn refresh<'h>(&self, at_hand: &'h mut AtHand) -> &'h Corrections {
+        let changes = self.changes.load(Ordering::Acquire);
+        if changes != at_hand.changes {
+            *at_hand = AtHand {
+                corrections: self.corrections(),
+                changes,
+            };
+        }
+        &at_hand.corrections
     }
 
     /// What is known from now on.
     pub fn correct(&self, corrections: Corrections) {
-        *self
-            .corrections
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = corrections;
+        let known = self.corrections.write();
+        *known.unwrap_or_else(PoisonError::into_inner) = corrections;
+        // Whoever sees this sees what was written before.
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     /// Connect read its clock no sooner than the event's commit and no later than it was in Kafka (or received, whichever
@@ -107,6 +126,22 @@ impl ForeignClocks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_at_hand_is_what_is_known_now() {
+        let (clocks, mut at_hand) = (ForeignClocks::default(), AtHand::default());
+        assert_eq!(*clocks.refresh(&mut at_hand), Corrections::default());
+        for ahead in [5, 7] {
+            let corrections = Corrections {
+                broker: Line::constant(Nanos(ahead)),
+                ..Corrections::default()
+            };
+            clocks.correct(corrections);
+            assert_eq!(*clocks.refresh(&mut at_hand), corrections);
+            let begun_with = ForeignClocks::new(corrections);
+            assert_eq!(*begun_with.refresh(&mut AtHand::default()), corrections);
+        }
+    }
 
     #[test]
     fn events_bound_a_clock_that_cannot_be_asked() {

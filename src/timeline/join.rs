@@ -9,6 +9,7 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::foreign::AtHand;
 use super::{Corrections, ForeignClocks, InKafka, Stamp, Stamps};
 use crate::event::{EventId, EventType};
 
@@ -162,6 +163,7 @@ struct Shard {
     received: Seen,
     written: Seen,
     tally: Tally,
+    clocks: AtHand,
 }
 
 /// The meeting point of an event's stamps. Shared by every thread that makes one.
@@ -275,7 +277,7 @@ impl Joiner {
 
     /// What an event says of Connect's clock, given its commit time on PostgreSQL's.
     pub fn bound_connect(&self, commit: Stamp, written: &Written) {
-        let fix = self.clocks.read();
+        let fix = self.clocks.corrections();
         let commit = fix.postgres.to_ours(commit);
         self.bound_connect_by(&fix, commit, self.recorded(&fix, written), written);
     }
@@ -328,7 +330,12 @@ impl Joiner {
         seq: u64,
         change: impl FnOnce(&mut Pending),
     ) -> Option<Joined> {
-        let Shard { pending, tally, .. } = &mut *shard;
+        let Shard {
+            pending,
+            tally,
+            clocks,
+            ..
+        } = &mut *shard;
         let mut entry = match pending.entry(id) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(entry) => {
@@ -338,7 +345,7 @@ impl Joiner {
             }
         };
         change(entry.get_mut());
-        let event = self.complete(id, seq, entry.get(), tally)?;
+        let event = self.complete(id, seq, entry.get(), tally, clocks)?;
         entry.remove();
         if pending.is_empty() && pending.capacity() > 1024 {
             pending.shrink_to(1024);
@@ -353,6 +360,7 @@ impl Joiner {
         seq: u64,
         pending: &Pending,
         tally: &mut Tally,
+        clocks: &mut AtHand,
     ) -> Option<Joined> {
         let (sent, ta, written) = (pending.sent?, pending.ta?, pending.written?);
         if self.in_kafka == InKafka::ByProducer && pending.delivered.is_none() {
@@ -361,8 +369,8 @@ impl Joiner {
         if self.is_observed && pending.captured.is_none() {
             return None;
         }
-        let fix = self.clocks.read();
-        let captured = pending.captured.unwrap_or_else(|| unseen(&written, &fix));
+        let fix = self.clocks.refresh(clocks);
+        let captured = pending.captured.unwrap_or_else(|| unseen(&written, fix));
         tally.joined += 1;
         if captured.differs_from(&written) {
             tally.lsn_mismatches += 1;
@@ -370,10 +378,10 @@ impl Joiner {
         }
         let (tc, recorded) = (
             fix.postgres.to_ours(captured.tc),
-            self.recorded(&fix, &written),
+            self.recorded(fix, &written),
         );
         if self.is_observed {
-            self.bound_connect_by(&fix, tc, recorded, &written);
+            self.bound_connect_by(fix, tc, recorded, &written);
         }
         let stamps = Stamps {
             ts: sent.ts,

@@ -1,0 +1,51 @@
+//! Messages that stay in librdkafka's memory, where its connection has put them, for as long as somebody reads them.
+
+use std::sync::Arc;
+
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::message::{BorrowedMessage, Message, Timestamp};
+use self_cell::self_cell;
+
+use super::membership::Membership;
+use crate::consumer::{Kept, Record};
+use crate::timeline::{Nanos, Stamp};
+
+/// Messages of a consumer, each with the time it was handed over at.
+pub(super) type Received<'c> = Vec<(BorrowedMessage<'c>, Stamp)>;
+
+self_cell!(
+    /// Messages, and the consumer that their memory belongs to: it cannot go before them.
+    pub(super) struct Messages {
+        owner: Arc<BaseConsumer<Membership>>,
+        #[covariant]
+        dependent: Received,
+    }
+);
+
+impl Kept for Messages {
+    fn count(&self) -> usize {
+        self.borrow_dependent().len()
+    }
+
+    fn record(&self, index: usize) -> Record<'_> {
+        let (message, received) = &self.borrow_dependent()[index];
+        let appended = match message.timestamp() {
+            Timestamp::NotAvailable => None,
+            // The middle of its millisecond.
+            Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => {
+                Some(Stamp(ms * 1_000_000) + Nanos(500_000))
+            }
+        };
+        Record {
+            value: message.payload(),
+            partition: message.partition(),
+            offset: message.offset(),
+            appended,
+            received: *received,
+        }
+    }
+
+    fn value(&self, index: usize) -> Option<&[u8]> {
+        self.borrow_dependent()[index].0.payload()
+    }
+}
