@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::values::{Field, ReadPayload, TextField, Values};
-use crate::json::Reader;
+use crate::json::{Expected, Reader};
 
 /// A value and where it stands; no field where it is passed over.
 type Placed = (Option<Field>, Range<usize>);
@@ -72,9 +72,9 @@ struct Known {
 struct Slot {
     field: Option<Field>,
     /// The text before it.
-    before: Range<usize>,
-    /// Where the value itself ends, if it is a text that stands for itself: it may well be the same again.
-    same: Option<(TextField, usize)>,
+    before: Expected,
+    /// The same with the value, if that is a text that stands for itself: it may well be the same again.
+    same: Option<(TextField, Expected)>,
 }
 
 /// The shape of a table's events; at first of none.
@@ -85,8 +85,8 @@ pub(super) struct Shape {
     /// All of its values.
     values: Vec<Known>,
     slots: Vec<Slot>,
-    /// Where the text behind the last of them begins.
-    end: usize,
+    /// The text behind the last of them.
+    end: Option<Expected>,
 }
 
 impl Shape {
@@ -96,32 +96,30 @@ impl Shape {
         text: &'a str,
         payload: &mut impl ReadPayload<'a>,
     ) -> Option<Values<'a>> {
-        if self.slots.is_empty() {
-            return None;
-        }
+        let end = self.end.as_ref()?;
         let mut json = Reader::new(text);
         let mut values = Values::default();
-        let familiar = self.text.as_bytes();
         for Slot {
             field,
             before,
             same,
         } in &self.slots
         {
-            if let Some((field, end)) = *same
-                && json.exactly(&familiar[before.start..end]).is_ok()
+            if let Some((field, with_value)) = same
+                && json.expected(with_value).is_ok()
             {
-                let quoted = &text[json.at() - (end - before.end)..json.at()];
-                *values.text(field) = Some(Cow::Borrowed(&quoted[1..quoted.len() - 1]));
+                let value = with_value.len() - before.len();
+                let quoted = &text[json.at() - value..json.at()];
+                *values.text(*field) = Some(Cow::Borrowed(&quoted[1..quoted.len() - 1]));
                 continue;
             }
-            json.exactly(&familiar[before.clone()]).ok()?;
+            json.expected(before).ok()?;
             match field {
                 Some(field) => values.read_field(*field, &mut json, payload).ok()?,
                 None => json.skip().ok()?,
             }
         }
-        json.exactly(&familiar[self.end..]).ok()?;
+        json.expected(end).ok()?;
         json.end().ok()?;
         Some(values)
     }
@@ -142,22 +140,24 @@ impl Shape {
         self.values = trace.values.iter().enumerate().map(known).collect();
         text.clone_into(&mut self.text);
         self.slots.clear();
-        self.end = 0;
+        let mut end = 0;
+        let expected = |range: Range<usize>| Expected::new(text[range].as_bytes());
         let read = self.values.iter().filter(|value| value.is_read);
         for Known { field, place, .. } in read.filter(|_| trace.is_kept) {
             let same = match field {
                 Some(Field::Text(field)) if !text[place.clone()].contains('\\') => {
-                    Some((*field, place.end))
+                    Some((*field, expected(end..place.end)))
                 }
                 _ => None,
             };
             self.slots.push(Slot {
                 field: *field,
-                before: self.end..place.start,
+                before: expected(end..place.start),
                 same,
             });
-            self.end = place.end;
+            end = place.end;
         }
+        self.end = (!self.slots.is_empty()).then(|| expected(end..text.len()));
     }
 }
 

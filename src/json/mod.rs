@@ -3,10 +3,12 @@
 //! serde_json is what everything else reads with, and the measure in the tests. Here it would find every key by comparing
 //! it with a list, and resolve escapes in a buffer that grows anew with every document.
 
+mod expected;
 mod reader;
 mod spelling;
 mod text;
 
+pub(crate) use expected::Expected;
 pub(crate) use reader::{NotJson, Number, Reader};
 #[cfg(test)]
 pub(crate) use spelling::Plain;

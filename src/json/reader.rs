@@ -6,8 +6,11 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
+use super::expected::Expected;
 use super::spelling::{Escaped, Mark, Plain, Spelling, simple_escape};
-use super::text::{LoneSurrogate, TextBuffer, copy_plain, decimal, digits, plain_bytes, resolve};
+use super::text::{
+    LoneSurrogate, TextBuffer, append_plain, copy_plain, decimal, digits, plain_bytes, resolve,
+};
 
 /// Deepest nesting that is passed over, as in serde_json.
 const DEEPEST_SKIPPED: usize = 128;
@@ -97,20 +100,23 @@ impl<'j, S: Spelling> Reader<'j, S> {
         self.expect(b':')
     }
 
-    /// The string that stands here, its escapes resolved: `write` gets it in parts. Whether it has any.
+    /// The string that stands here, its escapes resolved, behind what `to` holds. Whether it has any.
     #[inline]
-    pub fn resolved(&mut self, mut write: impl FnMut(&[u8])) -> Result<bool, NotJson> {
+    pub fn resolved(&mut self, to: &mut Vec<u8>) -> Result<bool, NotJson> {
         self.quote()?;
         let mut has_escapes = false;
         loop {
-            let (run, escapes) = self.plain_run()?;
-            write(run);
-            if !escapes {
-                return Ok(has_escapes);
+            self.advance(append_plain(self.rest, to));
+            // What has no mark does not end, or has a control character in it.
+            match S::mark(self.rest).ok_or(NotJson)? {
+                Mark::Quote => {
+                    self.advance(S::QUOTE.len());
+                    return Ok(has_escapes);
+                }
+                Mark::Escape => has_escapes = true,
             }
-            has_escapes = true;
             let (character, length) = S::escape(self.rest).ok_or(NotJson)?;
-            write(character.encode_utf8(&mut [0; 4]).as_bytes());
+            to.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
             self.advance(length);
         }
     }
@@ -161,15 +167,24 @@ impl<'j, S: Spelling> Reader<'j, S> {
 
     /// A part of a text that stands here as well. It must end between tokens.
     #[inline]
-    pub fn exactly(&mut self, part: &[u8]) -> Result<(), NotJson> {
-        self.rest = self.rest.strip_prefix(part).ok_or(NotJson)?;
+    pub fn expected(&mut self, part: &Expected) -> Result<(), NotJson> {
+        if !part.begins(self.rest) {
+            return Err(NotJson);
+        }
+        self.advance(part.len());
+        Ok(())
+    }
+
+    #[inline]
+    fn exactly(&mut self, part: &str) -> Result<(), NotJson> {
+        self.rest = self.rest.strip_prefix(part.as_bytes()).ok_or(NotJson)?;
         Ok(())
     }
 
     /// `true`, `false` or `null`.
     #[inline]
     pub fn literal(&mut self, word: &str) -> Result<(), NotJson> {
-        self.exactly(word.as_bytes())
+        self.exactly(word)
     }
 
     /// Passes over so many bytes, which are there.
@@ -197,7 +212,7 @@ impl<'j, S: Spelling> Reader<'j, S> {
     /// Passes the quote that a string begins with.
     #[inline]
     fn quote(&mut self) -> Result<(), NotJson> {
-        self.exactly(S::QUOTE.as_bytes())
+        self.exactly(S::QUOTE)
     }
 
     /// Passes over plain bytes, and the quote behind them; or up to an escape, then true.

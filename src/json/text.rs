@@ -56,7 +56,7 @@ impl TextBuffer {
     }
 }
 
-const WORD: usize = size_of::<u64>();
+pub(super) const WORD: usize = size_of::<u64>();
 const ONES: u64 = u64::MAX / 0xff;
 const HIGH_BITS: u64 = ONES << 7;
 
@@ -79,6 +79,23 @@ pub(super) fn copy_plain(from: &[u8], to: &mut [u8]) -> usize {
         at += 1;
     }
     at
+}
+
+/// The same behind what `to` holds.
+#[inline]
+pub(super) fn append_plain(from: &[u8], to: &mut Vec<u8>) -> usize {
+    let (words, tail) = from.as_chunks::<WORD>();
+    let begin = to.len();
+    for word in words {
+        to.extend_from_slice(word);
+        let before = plain_bytes_in(*word);
+        if before < WORD {
+            to.truncate(to.len() - WORD + before);
+            return to.len() - begin;
+        }
+    }
+    to.extend(tail.iter().take_while(|byte| is_plain(byte)));
+    to.len() - begin
 }
 
 /// How many bytes there are before the first that is a quote, a backslash or a control character.

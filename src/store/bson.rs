@@ -23,6 +23,25 @@ const UUID_SUBTYPE: u8 = 0x04;
 #[must_use]
 pub(super) struct Open(usize);
 
+/// So many bytes of a head are written at once, whether they count or not.
+const SHORT_HEAD: usize = 32;
+
+/// What is before an element's value, kind and name, to be written again and again.
+#[derive(Debug)]
+pub(super) struct Head {
+    bytes: Box<[u8]>,
+    first: [u8; SHORT_HEAD],
+}
+
+impl Head {
+    pub fn new(bytes: &[u8]) -> Self {
+        Self {
+            bytes: bytes.into(),
+            first: std::array::from_fn(|at| bytes.get(at).copied().unwrap_or(0)),
+        }
+    }
+}
+
 /// A buffer of BSON. Field names must hold no NUL byte: those given by callers are checked by them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct BsonBuffer {
@@ -76,7 +95,8 @@ impl BsonBuffer {
         self.patch(open.0, &length.to_le_bytes());
     }
 
-    #[inline]
+    // These are inlined whatever they cost: a name that is known where they are called is no copy of unknown length then.
+    #[inline(always)]
     pub fn element(&mut self, kind: u8, name: &str) {
         debug_assert!(!name.contains('\0'));
         self.bytes.push(kind);
@@ -95,7 +115,7 @@ impl BsonBuffer {
         self.bytes[at] = kind;
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn name(&mut self, name: &str) {
         self.bytes.extend_from_slice(name.as_bytes());
         self.bytes.push(0);
@@ -137,7 +157,25 @@ impl BsonBuffer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// What is before an element's value.
     #[inline]
+    pub fn head(&mut self, head: &Head) {
+        let end = self.bytes.len() + head.bytes.len();
+        if head.bytes.len() <= SHORT_HEAD {
+            self.bytes.extend_from_slice(&head.first);
+            self.bytes.truncate(end);
+        } else {
+            self.bytes.extend_from_slice(&head.bytes);
+        }
+    }
+
+    /// For whoever writes behind the rest.
+    #[inline]
+    pub fn tail(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    #[inline(always)]
     pub fn string(&mut self, name: &str, text: &str) {
         self.element(kind::STRING, name);
         let string = self.begin_string();
@@ -150,24 +188,24 @@ impl BsonBuffer {
         self.bytes.push(u8::from(value));
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn int64(&mut self, name: &str, value: i64) {
         self.element(kind::INT64, name);
         self.raw(&value.to_le_bytes());
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn date_time(&mut self, name: &str, unix_ms: i64) {
         self.element(kind::DATE_TIME, name);
         self.raw(&unix_ms.to_le_bytes());
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn null(&mut self, name: &str) {
         self.element(kind::NULL, name);
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn uuid(&mut self, name: &str, id: Uuid) {
         self.element(kind::BINARY, name);
         self.raw(&16_i32.to_le_bytes());

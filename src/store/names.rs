@@ -7,7 +7,8 @@
 
 use std::marker::PhantomData;
 
-use crate::json::{Reader, Spelling};
+use super::bson::Head;
+use crate::json::{Expected, Reader, Spelling};
 
 /// Members that are tried in one place. Where more of them come, a name is likely to be a value itself.
 const MOST_IN_A_PLACE: usize = 8;
@@ -42,9 +43,9 @@ pub(super) struct Names<S> {
 #[derive(Debug)]
 struct Known {
     /// All that is before its value, from the brace or the end of the value before.
-    json: Box<[u8]>,
+    json: Expected,
     /// All that is before its value in BSON: a byte for the kind, and the name.
-    bson: Box<[u8]>,
+    bson: Head,
     is_occurred_at: bool,
     first_in: Option<Member>,
     behind: Option<Member>,
@@ -74,16 +75,16 @@ impl<S: Spelling> Names<S> {
     /// Reads a member that is known in this place, up to its value, and what it is in BSON. Of any other the reader stays
     /// where it is: at the brace or the end of the value before.
     #[inline]
-    pub fn read(&self, place: Place, json: &mut Reader<'_, S>) -> Option<(Named, &[u8])> {
+    pub fn read(&self, place: Place, json: &mut Reader<'_, S>) -> Option<(Named, &Head)> {
         let mut next = self.first(place);
         while let Some(member) = next {
             let known = &self.members[member.0];
-            if json.exactly(&known.json).is_ok() {
+            if json.expected(&known.json).is_ok() {
                 let named = Named {
                     member: next,
                     is_occurred_at: known.is_occurred_at,
                 };
-                return Some((named, &*known.bson));
+                return Some((named, &known.bson));
             }
             next = known.beside;
         }
@@ -108,8 +109,8 @@ impl<S: Spelling> Names<S> {
         }
         let new = Some(Member(self.members.len()));
         self.members.push(Known {
-            json: json.as_bytes().into(),
-            bson: bson.into(),
+            json: Expected::new(json.as_bytes()),
+            bson: Head::new(bson),
             is_occurred_at,
             first_in: None,
             behind: None,

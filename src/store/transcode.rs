@@ -158,7 +158,7 @@ impl<S: Spelling> Transcoder<'_, '_, S> {
     fn member(&mut self, place: Option<Place>, is_first: bool) -> Result<Option<Named>, Stop> {
         let known = place.and_then(|place| self.names.read(place, self.json));
         if let Some((named, head)) = known {
-            self.buffer.raw(head);
+            self.buffer.head(head);
             return Ok(Some(named));
         }
         self.new_member(place, is_first)
@@ -176,7 +176,7 @@ impl<S: Spelling> Transcoder<'_, '_, S> {
         }
         let head = self.buffer.begin_element();
         self.json.peek()?;
-        let has_escapes = self.json.resolved(|part| self.buffer.raw(part))?;
+        let has_escapes = self.json.resolved(self.buffer.tail())?;
         let name = &self.buffer.bytes()[head + 1..];
         if has_escapes && name.contains(&0) {
             return Err(Stop::NulInName);
@@ -199,7 +199,7 @@ impl<S: Spelling> Transcoder<'_, '_, S> {
     fn string(&mut self, is_occurred_at: bool) -> Result<u8, Stop> {
         let string = self.buffer.begin_string();
         let begin = self.buffer.len();
-        self.json.resolved(|part| self.buffer.raw(part))?;
+        self.json.resolved(self.buffer.tail())?;
         if is_occurred_at {
             let text = std::str::from_utf8(&self.buffer.bytes()[begin..]).ok();
             let us = text.and_then(|text| unix_micros(text).ok());
