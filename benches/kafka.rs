@@ -14,6 +14,8 @@
 mod inputs;
 #[path = "inputs/sinks.rs"]
 mod sinks;
+#[path = "inputs/spread.rs"]
+mod spread;
 #[path = "../tests/on_a_stack/stack.rs"]
 #[allow(dead_code)]
 mod stack;
@@ -34,6 +36,7 @@ use rdkafka::message::Message;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use sinks::{Counted, Nowhere};
+use spread::Spread;
 use stack::TestStack;
 use tokio_util::sync::CancellationToken;
 
@@ -97,8 +100,8 @@ fn main() {
             options.rounds
         );
         println!(
-            "{:<28} {:>9} {:>21} {:>14} {:>9}",
-            "", "events/s", "", "CPU s/M events", "peak MB"
+            "{:<28} {:>31} {:>14} {:>9}",
+            "", "events/s", "CPU s/M events", "peak MB"
         );
         let contenders = [
             ("rdkafka alone", Contender::Bare),
@@ -151,33 +154,6 @@ struct Ratios {
     two_workers_rate: f64,
 }
 
-/// Of one value a round.
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(values: impl IntoIterator<Item = f64>) -> Self {
-        let mut values: Vec<f64> = values.into_iter().collect();
-        values.sort_by(f64::total_cmp);
-        Self {
-            median: values[values.len() / 2],
-            least: values[0],
-            most: values[values.len() - 1],
-        }
-    }
-}
-
-impl std::fmt::Display for Spread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let digits = f.precision().unwrap_or(0);
-        let (median, least, most) = (self.median, self.least, self.most);
-        write!(f, "{median:.digits$} ({least:.digits$} to {most:.digits$})")
-    }
-}
-
 /// The two of a round drain within seconds of each other: what the machine does meanwhile is much the same for both.
 fn ratios_of(ours: &[Drain], peers: &[Drain]) -> impl Iterator<Item = f64> {
     let pairs = ours.iter().zip(peers);
@@ -186,11 +162,9 @@ fn ratios_of(ours: &[Drain], peers: &[Drain]) -> impl Iterator<Item = f64> {
 
 fn print(name: &str, drains: &[Drain], events: usize) {
     let of = |value: fn(&Drain) -> f64| Spread::of(drains.iter().map(value));
-    let rate = of(|drain| drain.per_s);
     println!(
-        "{name:<28} {:>9.0} {:>21} {:>14.2} {:>9.1}",
-        rate.median,
-        format!("({:.0} to {:.0})", rate.least, rate.most),
+        "{name:<28} {:>31} {:>14.2} {:>9.1}",
+        of(|drain| drain.per_s),
         of(|drain| drain.cpu).median / events as f64 * 1e6,
         of(|drain| drain.memory as f64).median / 1e6
     );

@@ -12,6 +12,8 @@
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss)]
 
 mod inputs;
+#[path = "inputs/spread.rs"]
+mod spread;
 #[path = "../tests/on_a_stack/stack.rs"]
 #[allow(dead_code)]
 mod stack;
@@ -26,6 +28,7 @@ use cdc_bench::event::{EventId, Generator, OutboxRow};
 use cdc_bench::load::{Limit, LoadObserver, LoadPlan, LoadSummary, Rate, run_load};
 use cdc_bench::timeline::{Clock, Stamp};
 use clap::Parser;
+use spread::Spread;
 use stack::TestStack;
 use tokio_util::sync::CancellationToken;
 
@@ -213,33 +216,6 @@ impl Bench<'_> {
         let tps = said.lines().find_map(|line| line.strip_prefix("tps = "));
         let number = tps.and_then(|rest| rest.split(' ').next());
         number.unwrap().parse().unwrap()
-    }
-}
-
-/// A median, and what it lies between.
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
-}
-
-impl Spread {
-    fn of(mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        Self {
-            median: values[values.len() / 2],
-            least: values[0],
-            most: values[values.len() - 1],
-        }
-    }
-}
-
-impl std::fmt::Display for Spread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(&format!(
-            "{:.0} ({:.0} to {:.0})",
-            self.median, self.least, self.most
-        ))
     }
 }
 

@@ -14,6 +14,8 @@
 mod inputs;
 #[path = "inputs/sinks.rs"]
 mod sinks;
+#[path = "inputs/spread.rs"]
+mod spread;
 #[path = "../tests/on_a_stack/stack.rs"]
 #[allow(dead_code)]
 mod stack;
@@ -33,6 +35,7 @@ use clap::Parser;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::options::{Acknowledgment, ClientOptions, ReplaceOneModel, WriteConcern, WriteModel};
 use sinks::Counted;
+use spread::Spread;
 use stack::TestStack;
 use tokio_util::sync::CancellationToken;
 
@@ -268,15 +271,10 @@ impl Bench {
                 });
             }
         }
-        let medians = contenders.iter().zip(rates).map(|((name, ..), mut rates)| {
-            rates.sort_by(f64::total_cmp);
-            let median = rates[rates.len() / 2];
-            println!(
-                "{name:<52} {median:>8.0} ({:.0} to {:.0})",
-                rates[0],
-                rates[rates.len() - 1]
-            );
-            median
+        let medians = contenders.iter().zip(rates).map(|((name, ..), rates)| {
+            let rate = Spread::of(rates);
+            println!("{name:<52} {rate:>25}");
+            rate.median
         });
         let medians: Vec<f64> = medians.collect();
         println!(

@@ -11,22 +11,29 @@ const SHORT: usize = 4 * WORD;
 pub(crate) struct Expected {
     bytes: Box<[u8]>,
     /// The first of them, a word each.
-    first: [u64; SHORT / WORD],
+    first: Words,
     /// Which bits of those words count.
-    counts: [u64; SHORT / WORD],
+    counts: Words,
+}
+
+type Words = [u64; SHORT / WORD];
+
+#[inline]
+fn words(bytes: &[u8; SHORT]) -> Words {
+    let (words, _) = bytes.as_chunks::<WORD>();
+    std::array::from_fn(|at| u64::from_le_bytes(words[at]))
 }
 
 impl Expected {
     pub fn new(bytes: &[u8]) -> Self {
-        let word_at = |from: &dyn Fn(usize) -> u8, index: usize| {
-            u64::from_le_bytes(std::array::from_fn(|byte| from(index * WORD + byte)))
-        };
-        let byte = |at: usize| bytes.get(at).copied().unwrap_or(0);
-        let counts = |at: usize| if at < bytes.len() { u8::MAX } else { 0 };
+        let short = bytes.len().min(SHORT);
+        let (mut first, mut counts) = ([0; SHORT], [0; SHORT]);
+        first[..short].copy_from_slice(&bytes[..short]);
+        counts[..short].fill(u8::MAX);
         Self {
             bytes: bytes.into(),
-            first: std::array::from_fn(|index| word_at(&byte, index)),
-            counts: std::array::from_fn(|index| word_at(&counts, index)),
+            first: words(&first),
+            counts: words(&counts),
         }
     }
 
@@ -40,13 +47,9 @@ impl Expected {
         let Some(ahead) = text.first_chunk::<SHORT>() else {
             return text.starts_with(&self.bytes);
         };
-        let (words, _) = ahead.as_chunks::<WORD>();
-        let expected = self.first.iter().zip(&self.counts);
-        let differences = words
-            .iter()
-            .zip(expected)
-            .map(|(word, (first, counts))| (u64::from_le_bytes(*word) ^ first) & counts);
-        differences.fold(0, |all, bits| all | bits) == 0
+        let ahead = words(ahead);
+        let differ = |at: usize| (ahead[at] ^ self.first[at]) & self.counts[at];
+        (0..ahead.len()).fold(0, |all, at| all | differ(at)) == 0
             && (self.bytes.len() <= SHORT || text.starts_with(&self.bytes))
     }
 }

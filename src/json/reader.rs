@@ -8,9 +8,7 @@ use std::marker::PhantomData;
 
 use super::expected::Expected;
 use super::spelling::{Escaped, Mark, Plain, Spelling, simple_escape};
-use super::text::{
-    LoneSurrogate, TextBuffer, append_plain, copy_plain, decimal, digits, plain_bytes, resolve,
-};
+use super::text::{LoneSurrogate, TextBuffer, append_plain, decimal, digits, plain_bytes, resolve};
 
 /// Deepest nesting that is passed over, as in serde_json.
 const DEEPEST_SKIPPED: usize = 128;
@@ -175,16 +173,11 @@ impl<'j, S: Spelling> Reader<'j, S> {
         Ok(())
     }
 
+    /// What is spelled in one way only: `true`, `false`, `null`, a quote.
     #[inline]
-    fn exactly(&mut self, part: &str) -> Result<(), NotJson> {
-        self.rest = self.rest.strip_prefix(part.as_bytes()).ok_or(NotJson)?;
+    pub fn literal(&mut self, spelling: &str) -> Result<(), NotJson> {
+        self.rest = self.rest.strip_prefix(spelling.as_bytes()).ok_or(NotJson)?;
         Ok(())
-    }
-
-    /// `true`, `false` or `null`.
-    #[inline]
-    pub fn literal(&mut self, word: &str) -> Result<(), NotJson> {
-        self.exactly(word)
     }
 
     /// Passes over so many bytes, which are there.
@@ -212,7 +205,7 @@ impl<'j, S: Spelling> Reader<'j, S> {
     /// Passes the quote that a string begins with.
     #[inline]
     fn quote(&mut self) -> Result<(), NotJson> {
-        self.exactly(S::QUOTE)
+        self.literal(S::QUOTE)
     }
 
     /// Passes over plain bytes, and the quote behind them; or up to an escape, then true.
@@ -321,27 +314,7 @@ impl<'j> Reader<'j> {
 
     /// A string, its escapes resolved, in a buffer.
     pub fn resolved_into(&mut self, buffer: &mut TextBuffer) -> Result<(), NotJson> {
-        self.quote()?;
-        // An escape is never shorter than what it stands for.
-        let to = buffer.room(self.rest.len());
-        let mut written = 0;
-        loop {
-            let run = copy_plain(self.rest, &mut to[written..]);
-            self.advance(run);
-            written += run;
-            match self.rest.first() {
-                Some(b'"') => break,
-                Some(b'\\') => {}
-                // It does not end, or has a control character in it.
-                _ => return Err(NotJson),
-            }
-            let (character, length) = Plain::escape(self.rest).ok_or(NotJson)?;
-            written += character.encode_utf8(&mut to[written..]).len();
-            self.advance(length);
-        }
-        self.advance(Plain::QUOTE.len());
-        buffer.filled(written);
-        Ok(())
+        self.resolved(buffer.begin()).map(drop)
     }
 
     /// Passes over a value, whatever it is.

@@ -28,31 +28,21 @@ pub(super) fn resolve(raw: &str) -> Result<String, LoneSurrogate> {
 /// Room for one text, used again from text to text.
 #[derive(Debug, Clone, Default)]
 pub struct TextBuffer {
-    /// As long as the longest text needed.
     bytes: Vec<u8>,
-    len: usize,
 }
 
 impl TextBuffer {
     /// The text that was read into it last.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        simdutf8::basic::from_utf8(&self.bytes[..self.len])
+        simdutf8::basic::from_utf8(&self.bytes)
             .expect("parts of a text between its escapes, and whole characters")
     }
 
-    /// Room for so many bytes.
-    pub(super) fn room(&mut self, bytes: usize) -> &mut [u8] {
-        if self.bytes.len() < bytes {
-            self.bytes.resize(bytes, 0);
-        }
-        self.len = 0;
+    /// Forgets the text that is in it, for another to be written.
+    pub(super) fn begin(&mut self) -> &mut Vec<u8> {
+        self.bytes.clear();
         &mut self.bytes
-    }
-
-    /// So many of them are the text.
-    pub(super) fn filled(&mut self, len: usize) {
-        self.len = len;
     }
 }
 
@@ -60,28 +50,8 @@ pub(super) const WORD: usize = size_of::<u64>();
 const ONES: u64 = u64::MAX / 0xff;
 const HIGH_BITS: u64 = ONES << 7;
 
-/// Copies bytes up to the first that is a quote, a backslash or a control character; how many. Runs between escapes are
-/// short: a word at a time, written before it is known how much of it counts.
-#[inline]
-pub(super) fn copy_plain(from: &[u8], to: &mut [u8]) -> usize {
-    let (words, tail) = from.as_chunks::<WORD>();
-    let mut at = 0;
-    for word in words {
-        to[at..at + WORD].copy_from_slice(word);
-        let before = plain_bytes_in(*word);
-        at += before;
-        if before < WORD {
-            return at;
-        }
-    }
-    for byte in tail.iter().take_while(|byte| is_plain(byte)) {
-        to[at] = *byte;
-        at += 1;
-    }
-    at
-}
-
-/// The same behind what `to` holds.
+/// Copies bytes up to the first that is a quote, a backslash or a control character behind what `to` holds; how many. Runs
+/// between escapes are short: a word at a time, written before it is known how much of it counts.
 #[inline]
 pub(super) fn append_plain(from: &[u8], to: &mut Vec<u8>) -> usize {
     let (words, tail) = from.as_chunks::<WORD>();
@@ -229,7 +199,7 @@ mod tests {
         reader.end().map_err(|e| e.to_string())?;
         // What an earlier text has left in the buffer must not show.
         let mut buffer = TextBuffer::default();
-        buffer.room(40).fill(b'\\');
+        buffer.begin().extend_from_slice(&[b'\\'; 40]);
         let read = read(&mut buffer);
         let text = text.map_err(|e| e.to_string());
         assert_eq!(read.is_ok(), text.is_ok(), "{json}");

@@ -157,6 +157,7 @@ mod tests {
             r#"\""#,
             "ü",
             r"\u0061",
+            "longer_than_what_is_compared_and_written_at_once",
         ]);
         let leaf = prop::sample::select(vec![
             "1",
