@@ -88,6 +88,15 @@ impl Way {
 fn joining(c: &mut Criterion) {
     let mut group = c.benchmark_group("following an event");
     group.throughput(Throughput::Elements(1));
+    // How quick the machine is at the moment: a third of all of it, and not ours.
+    group.bench_function("its six readings of the clock alone", |b| {
+        let clock = Clock::start();
+        b.iter(|| {
+            for _ in 0..6 {
+                black_box(clock.now());
+            }
+        });
+    });
     group.bench_function("stamps and joining", |b| {
         let mut way = Way::new();
         b.iter(|| black_box(way.step()));

@@ -20,7 +20,7 @@ use super::traces_args::TracesArgs;
 use super::watched::{Watched, stack_of};
 use crate::config::Settings;
 use crate::pipeline::{
-    Endpoint, Failure, Metrics, RunRequest, exit, keep_report, run as run_pipeline,
+    Endpoint, Failure, Metrics, RunRequest, WarmUp, exit, keep_report, run as run_pipeline,
 };
 use crate::report::{PathReport, Report, Verdict, page, render, write_whole};
 use crate::stack::Progress;
@@ -42,9 +42,10 @@ pub(super) struct Args {
     /// Rounds of --interleave: each path gets --events in this many parts [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000), requires = "interleave")]
     rounds: Option<u32>,
-    /// Events before the measured ones, not counted
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    warmup: u64,
+    /// Events before the measured ones, not counted; "auto": 500, and on until the JVMs of a local stack have compiled
+    /// what there is to compile (two minutes at most)
+    #[arg(long, value_name = "N|auto", default_value = "auto")]
+    warmup: WarmUp,
     #[command(flatten)]
     connector: AnyConnectorArgs,
     /// Longest time without an event coming through before the drain gives up

@@ -16,7 +16,7 @@ use super::screen_args::ScreenArgs;
 use super::watched::{Watched, stack_of};
 use crate::config::Settings;
 use crate::load::{Limit, Rate};
-use crate::pipeline::{Failure, RunRequest, SweepRequest, exit, sweep};
+use crate::pipeline::{Failure, RunRequest, SweepRequest, WarmUp, exit, sweep};
 use crate::report::{SweepReport, render_sweep, sweep_page};
 
 #[derive(Debug, clap::Args)]
@@ -88,7 +88,7 @@ pub(super) async fn run(
             rate: Rate::MAX,
             insert_batch: args.inserter.insert_batch(),
             connections: args.inserter.connections(),
-            warmup: args.warmup,
+            warmup: WarmUp::of(args.warmup),
             seed: args.inserter.seed,
             paths: args.capture.paths(),
             rounds: None,

@@ -14,7 +14,9 @@ use super::watched::{Watched, stack_of};
 use crate::analysis::Targets;
 use crate::config::Settings;
 use crate::load::{Limit, Rate};
-use crate::pipeline::{ConnectorRequest, Failure, Preference, RunRequest, TuneRequest, tune};
+use crate::pipeline::{
+    ConnectorRequest, Failure, Preference, RunRequest, TuneRequest, WarmUp, tune,
+};
 use crate::report::render_tune;
 use crate::timeline::CapturePath;
 
@@ -79,7 +81,7 @@ pub(super) async fn run(
             rate: args.rate,
             insert_batch: args.inserter.insert_batch(),
             connections: args.inserter.connections(),
-            warmup: args.warmup,
+            warmup: WarmUp::of(args.warmup),
             seed: args.inserter.seed,
             paths: vec![CapturePath::Debezium],
             rounds: None,

@@ -1,20 +1,21 @@
-//! What went on beside the events of a leg: the machine's load, PostgreSQL's checkpoints, how far slots were behind.
+//! What went on beside the events of a leg: the machine's load, what JVMs compiled, PostgreSQL's checkpoints, how far slots
+//! were behind.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
 
-use super::checkpoints;
+use super::proc::TICK;
+use super::{checkpoints, compilers};
 use crate::analysis::Checkpoints;
-
-/// Unit of `/proc/stat`, as of `/proc/PID/stat`.
-const TICK: Duration = Duration::from_millis(10);
+use crate::stack::Stack;
 
 /// Counters as they stand.
 pub(super) struct Reading {
     taken: Instant,
     machine: Option<Machine>,
+    compilers: Option<compilers::Reading>,
     checkpoints: Option<Checkpoints>,
 }
 
@@ -31,16 +32,19 @@ pub(super) struct Circumstances {
     /// How long it was.
     pub(super) span: Duration,
     machine: Option<Machine>,
+    /// Processor time of the JVMs' compilers, where they are ours to look into.
+    compilers: Option<Duration>,
     /// `None` where the server does not tell.
     pub(super) checkpoints: Option<Checkpoints>,
 }
 
 impl Reading {
-    pub(super) async fn take(postgres: &Client) -> Self {
+    pub(super) async fn take(stack: &Stack, postgres: &Client) -> Self {
         let stat = std::fs::read_to_string("/proc/stat").ok();
         Self {
             taken: Instant::now(),
             machine: stat.as_deref().and_then(machine),
+            compilers: compilers::Reading::take(stack),
             checkpoints: checkpoints::counters(postgres).await,
         }
     }
@@ -48,12 +52,14 @@ impl Reading {
     pub(super) fn since(&self, earlier: &Self) -> Circumstances {
         let machine = self.machine.zip(earlier.machine);
         let checkpoints = self.checkpoints.zip(earlier.checkpoints);
+        let compilers = self.compilers.as_ref().zip(earlier.compilers.as_ref());
         Circumstances {
             span: self.taken - earlier.taken,
             machine: machine.map(|(now, then)| Machine {
                 busy: now.busy.saturating_sub(then.busy),
                 idle: now.idle.saturating_sub(then.idle),
             }),
+            compilers: compilers.map(|(now, then)| now.since(then)),
             checkpoints: checkpoints.map(|(now, then)| Checkpoints {
                 count: now.count.saturating_sub(then.count),
                 took: now.took.saturating_sub(then.took),
@@ -71,6 +77,9 @@ impl Circumstances {
             sum.busy += more.busy;
             sum.idle += more.idle;
         }
+        if let Some(more) = other.compilers {
+            *self.compilers.get_or_insert_default() += more;
+        }
         if let Some(more) = other.checkpoints {
             let sum = self.checkpoints.get_or_insert_default();
             sum.count += more.count;
@@ -83,6 +92,14 @@ impl Circumstances {
         let machine = self.machine?;
         let all = (machine.busy + machine.idle).as_secs_f64();
         (all > 0.0).then(|| machine.busy.as_secs_f64() / all)
+    }
+
+    /// Processors that the JVMs' compilers kept busy.
+    pub(super) fn compiling_cores(&self) -> Option<f64> {
+        let span = self.span.as_secs_f64();
+        self.compilers
+            .filter(|_| span > 0.0)
+            .map(|used| used.as_secs_f64() / span)
     }
 }
 

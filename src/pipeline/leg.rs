@@ -63,6 +63,8 @@ pub(super) struct Path {
 pub(super) struct LegOutcome {
     pub(super) paths: Vec<PathOutcome>,
     pub(super) load: LoadSummary,
+    /// Events before the measured ones.
+    pub(super) warmup_events: u64,
     /// Processor time of what the paths share.
     pub(super) shared: Used,
     /// What went on beside the events.
@@ -210,19 +212,20 @@ impl Course<'_> {
         };
         phases.probe(&told).await?;
         self.progress.end(step, "every path has caught up");
-        phases.warm_up().await?;
+        let warmup_events = phases.warm_up().await?;
         if leg.settles_connect {
             self.clocks.settle_connect().await;
         }
         let before = self.marks(&phases.paths).await?;
         let postgres = &self.servers.postgres;
-        let began = circumstances::Reading::take(postgres).await;
+        let began = circumstances::Reading::take(self.stack, postgres).await;
         let idle = cpu::Reading::take(self.stack, postgres).await;
         let load = phases.load().await?;
         let lags = slot_lags(postgres).await;
         let drained = phases.drain().await?;
         let worked = cpu::Reading::take(self.stack, postgres).await;
-        let circumstances = circumstances::Reading::take(postgres).await.since(&began);
+        let circumstances = circumstances::Reading::take(self.stack, postgres).await;
+        let circumstances = circumstances.since(&began);
         let after = self.marks(&phases.paths).await?;
         let (mut own, mut shared) = worked.since(&idle, &phases.paths);
         if let [alone] = &mut own[..] {
@@ -255,6 +258,7 @@ impl Course<'_> {
         Ok(LegOutcome {
             paths: outcomes,
             load,
+            warmup_events,
             shared,
             circumstances,
             checkpoints: Vec::new(),

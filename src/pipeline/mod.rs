@@ -6,6 +6,7 @@ mod checkpoints;
 mod circumstances;
 mod clean_up;
 mod clocks;
+mod compilers;
 mod connector;
 mod consume;
 mod cpu;
@@ -24,6 +25,7 @@ mod metrics;
 mod observer;
 mod phases;
 mod prepare;
+mod proc;
 mod receipts;
 mod relay;
 mod route;
@@ -59,6 +61,7 @@ pub use stages::{ConsumeRequest, Consumed, GenerateRequest, Generated, consume, 
 pub use sweep::{SweepRequest, sweep};
 pub use traces::{Exported, Exporter, Traces, TracesError};
 pub use tune::{Preference, TuneRequest, tune};
+pub use warm::{ParseWarmUpError, WarmUp};
 
 /// What is behind a lock is whole also where another thread panicked with it.
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

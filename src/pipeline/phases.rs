@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use super::gauge::Eye;
 use super::leg::{Course, Leg, Path};
 use super::lookout::Sight;
-use super::observer::{MeasuredLoad, PathObserver, ProbeLoad, WarmupLoad};
-use super::{Failure, LoadState, exit};
+use super::observer::{MeasuredLoad, PathObserver, ProbeLoad};
+use super::{Failure, LoadState};
 use crate::event::{Generator, OutboxRow};
 use crate::live::{LoadFigures, Phase};
 use crate::load::{Limit, LoadPlan, LoadSummary, Rate, run_load};
@@ -17,10 +17,8 @@ use crate::load::{Limit, LoadPlan, LoadSummary, Rate, run_load};
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
 /// Between two readiness probes.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
-/// Events a second of a warm-up, at least.
-const LEAST_WARMING: u32 = 100;
 /// How often the state of the load is looked at.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// What every phase works with.
 pub(super) struct Phases<'a> {
@@ -36,11 +34,11 @@ const UNREAD_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Seeds of the events that are not measured, so that they differ from those that are.
 const PROBE_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
-const WARMUP_SEED: u64 = 0xbf58_476d_1ce4_e5b9;
+pub(super) const WARMUP_SEED: u64 = 0xbf58_476d_1ce4_e5b9;
 
 impl<'a> Phases<'a> {
     /// A load of this leg.
-    fn plan<I>(&self, run_id: &str, rows: I, limit: Limit) -> LoadPlan<'a, I> {
+    pub(super) fn plan<I>(&self, run_id: &str, rows: I, limit: Limit) -> LoadPlan<'a, I> {
         let request = self.course.request;
         LoadPlan {
             endpoint: &self.course.servers.endpoints.postgres,
@@ -53,7 +51,7 @@ impl<'a> Phases<'a> {
         }
     }
 
-    fn generator(&self, salt: u64) -> Generator {
+    pub(super) fn generator(&self, salt: u64) -> Generator {
         Generator::new(self.course.request.seed ^ salt, jiff::Timestamp::now())
     }
 
@@ -62,19 +60,19 @@ impl<'a> Phases<'a> {
     }
 
     /// The smallest of a number over all paths: how far the last of them has got.
-    fn least(&self, of: impl Fn(&PathObserver) -> u64) -> u64 {
+    pub(super) fn least(&self, of: impl Fn(&PathObserver) -> u64) -> u64 {
         self.observers()
             .map(|observer| of(observer))
             .min()
             .unwrap_or(0)
     }
 
-    fn sum(&self, of: impl Fn(&PathObserver) -> u64) -> u64 {
+    pub(super) fn sum(&self, of: impl Fn(&PathObserver) -> u64) -> u64 {
         self.observers().map(|observer| of(observer)).sum()
     }
 
     /// The reason if somebody the run depends on has given up.
-    async fn check(&mut self) -> Result<(), Failure> {
+    pub(super) async fn check(&mut self) -> Result<(), Failure> {
         if let Some(reason) = self.course.stack.given_up() {
             return Err(Failure::server(anyhow::anyhow!(reason)));
         }
@@ -134,75 +132,6 @@ impl<'a> Phases<'a> {
                     crate::event::SCHEMA,
                     crate::event::TABLE
                 )));
-            }
-        }
-    }
-
-    /// Events that are not measured: every cache, connection and code path gets warm, and what they leave is drained.
-    pub(super) async fn warm_up(&mut self) -> Result<(), Failure> {
-        let course = self.course;
-        let request = course.request;
-        if request.warmup == 0 {
-            return Ok(());
-        }
-        tracing::info!(step = "warm-up", "begins");
-        let load = Arc::new(WarmupLoad::default());
-        // What is not measured need not take as long as what is.
-        let pace = match request.rate.per_second() {
-            Some(rate) if rate < f64::from(LEAST_WARMING) => Rate::whole(LEAST_WARMING).into(),
-            _ => course.pace(),
-        };
-        let sent = run_load(
-            LoadPlan {
-                pace,
-                ..self.plan(
-                    &self.leg.names.warmup,
-                    self.generator(WARMUP_SEED),
-                    Limit::Events(request.warmup),
-                )
-            },
-            course.clock,
-            Arc::clone(&load) as Arc<_>,
-            course.cancel.clone(),
-        );
-        tokio::pin!(sent);
-        let mut eye = Eye::new();
-        let mut is_sent = false;
-        let mut patience = Patience::new();
-        loop {
-            tokio::select! {
-                summary = &mut sent, if !is_sent => {
-                    summary?;
-                    is_sent = true;
-                }
-                () = tokio::time::sleep(TICK) => {}
-            }
-            self.check().await?;
-            let written = self.least(|path| path.warmup_written.load(Ordering::Relaxed));
-            let acknowledged = load.acknowledged.load(Ordering::Relaxed);
-            let errors = self.sum(|path| path.dead_letters.load(Ordering::Relaxed));
-            self.tell(
-                Phase::WarmUp,
-                Some(request.warmup),
-                (acknowledged, written, errors),
-                &mut eye,
-            );
-            let through = |path: &PathObserver| {
-                path.warmup_written.load(Ordering::Relaxed)
-                    + path.dead_letters.load(Ordering::Relaxed)
-            };
-            if is_sent && self.least(through) >= acknowledged {
-                course.progress.load_over();
-                return Ok(());
-            }
-            if patience.quiet_for(self.sum(through)) > request.drain_timeout && is_sent {
-                return Err(Failure::new(
-                    exit::DATA,
-                    anyhow::anyhow!(
-                        "only {written} of {acknowledged} warm-up events reached the store, and none for {} s",
-                        request.drain_timeout.as_secs()
-                    ),
-                ));
             }
         }
     }
@@ -288,7 +217,7 @@ impl<'a> Phases<'a> {
     }
 
     /// Tells whoever watches how the run stands.
-    fn tell(
+    pub(super) fn tell(
         &self,
         phase: Phase,
         target: Option<u64>,
@@ -388,20 +317,20 @@ impl RateMeter {
 }
 
 /// How long a count has not moved.
-struct Patience {
+pub(super) struct Patience {
     last: Option<u64>,
     since: Instant,
 }
 
 impl Patience {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             last: None,
             since: Instant::now(),
         }
     }
 
-    fn quiet_for(&mut self, count: u64) -> Duration {
+    pub(super) fn quiet_for(&mut self, count: u64) -> Duration {
         if self.last != Some(count) {
             self.last = Some(count);
             self.since = Instant::now();

@@ -18,6 +18,7 @@ use super::observer::RunNames;
 use super::route::Route;
 use super::setup::{SourceNeeds, prepare_source};
 use super::summary::{self, Facts, PathFacts};
+use super::warm::WarmUp;
 use super::{
     ConnectorRequest, Failure, Kind, Metrics, RunProgress, Servers, Traces, clean_up, exit,
 };
@@ -45,7 +46,7 @@ pub struct RunRequest {
     /// Connections of the load generator.
     pub connections: usize,
     /// Events before the measured ones.
-    pub warmup: u64,
+    pub warmup: WarmUp,
     /// Seed of the events.
     pub seed: u64,
     /// The capture paths, the first of which the objectives are for. None comes twice.
@@ -266,6 +267,7 @@ async fn measured(
         started_at,
         surroundings,
         load: followed.load,
+        warmup_events: followed.warmup_events,
         shared: followed.shared,
         circumstances: followed.circumstances,
         checkpoints: followed.checkpoints,
@@ -281,6 +283,8 @@ struct Followed {
     /// In the request's order.
     paths: Vec<PathOutcome>,
     load: LoadSummary,
+    /// Events before the measured ones, of the leg that had most.
+    warmup_events: u64,
     /// Processor time of what paths at work at once have shared.
     shared: Used,
     circumstances: Circumstances,
@@ -294,6 +298,7 @@ async fn follow(course: &Course<'_>) -> Result<Followed, Failure> {
     let count = legs.len();
     let mut outcomes: Vec<PathOutcome> = Vec::new();
     let (mut load, mut shared) = (LoadSummary::default(), Used::new());
+    let mut warmup_events = 0;
     let mut circumstances = Circumstances::default();
     let mut checkpoints = Vec::new();
     let mut before: Vec<Route> = Vec::new();
@@ -321,6 +326,7 @@ async fn follow(course: &Course<'_>) -> Result<Followed, Failure> {
         progress.end(&step, &routes.join("; "));
         let outcome = course.go(&leg, paths).await?;
         load.add(&outcome.load);
+        warmup_events = outcome.warmup_events.max(warmup_events);
         add_used(&mut shared, outcome.shared);
         circumstances.add(&outcome.circumstances);
         checkpoints.extend(outcome.checkpoints);
@@ -340,6 +346,7 @@ async fn follow(course: &Course<'_>) -> Result<Followed, Failure> {
     Ok(Followed {
         paths: outcomes,
         load,
+        warmup_events,
         shared,
         circumstances,
         checkpoints,

@@ -33,6 +33,7 @@ pub(super) struct Facts<'a> {
     pub(super) started_at: jiff::Timestamp,
     pub(super) surroundings: Surroundings,
     pub(super) load: LoadSummary,
+    pub(super) warmup_events: u64,
     pub(super) shared: Used,
     pub(super) circumstances: Circumstances,
     /// PostgreSQL's, from the first leg's set-up on.
@@ -97,7 +98,7 @@ pub(super) fn report(facts: Facts<'_>) -> Report {
             interleaved: request.rounds.is_some(),
             stack: facts.stack.to_string(),
             events: first.counts.inserted,
-            warmup_events: request.warmup,
+            warmup_events: facts.warmup_events,
             rate_per_s: request.rate.per_second(),
             insert_batch: to_u64(request.insert_batch),
             connections: to_u64(request.connections),
@@ -253,6 +254,7 @@ fn diagnosis(
         rate_per_s: facts.request.rate.per_second(),
         throughput_per_s: path.recording.throughput().average_per_s,
         host_busy: circumstances.busy(),
+        compiling_cores: circumstances.compiling_cores(),
         our_cores: ours.map(|used| used.as_secs_f64() / circumstances.span.as_secs_f64().max(1e-3)),
         cores: environment.host.cores,
     };

@@ -83,7 +83,7 @@ pub async fn sweep(
             Limit::Events(count) => format!("{count} events"),
             Limit::Duration(span) => format!("{} s", span.as_secs()),
         },
-        warmup_events: request.step.warmup,
+        warmup_events: request.step.warmup.events,
         insert_batch: request.step.insert_batch,
         connections: request.step.connections,
         seed: request.step.seed,

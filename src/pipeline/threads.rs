@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::proc::{Place, tasks};
+
 /// What a thread does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
@@ -66,13 +68,9 @@ pub(super) fn present() -> BTreeSet<u32> {
 
 /// Every thread of this process with its name; none where the system does not tell.
 fn all() -> Vec<(u32, String)> {
-    let entries = std::fs::read_dir("/proc/self/task").into_iter().flatten();
-    let thread = |entry: std::fs::DirEntry| {
-        let id = entry.file_name().to_str()?.parse().ok()?;
-        let name = std::fs::read_to_string(entry.path().join("comm")).ok()?;
-        Some((id, name.trim_end().to_owned()))
-    };
-    entries.flatten().filter_map(thread).collect()
+    tasks(Place::Own)
+        .filter_map(|task| Some((task.id, task.name()?)))
+        .collect()
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -38,6 +38,8 @@ pub struct Conditions {
     pub throughput_per_s: f64,
     /// Processor time of the whole machine that was not idle, 0 to 1.
     pub host_busy: Option<f64>,
+    /// Processors that the compilers of local JVMs kept busy.
+    pub compiling_cores: Option<f64>,
     /// Processors that our own process kept busy.
     pub our_cores: Option<f64>,
     /// Processors there are.

@@ -22,7 +22,7 @@ use super::watched::Watched;
 use crate::analysis::Targets;
 use crate::config::{RunId, Settings};
 use crate::load::LoadProfile;
-use crate::pipeline::{Failure, RunRequest, exit, keep_report, run_on};
+use crate::pipeline::{Failure, RunRequest, WarmUp, exit, keep_report, run_on};
 use crate::report::{
     ActReport, DEMO_SCHEMA, DemoReport, Report, ResultFolder, Stored, Verdict, demo_page, page,
     render_demo,
@@ -199,7 +199,7 @@ impl Stage<'_> {
             rate: act.rate,
             insert_batch: 1,
             connections: 4,
-            warmup: WARM_UP,
+            warmup: WarmUp::of(WARM_UP),
             seed: 42,
             paths: self.args.capture.clone().paths(),
             rounds: None,

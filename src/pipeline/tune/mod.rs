@@ -110,7 +110,7 @@ impl TuneRequest {
                 "tuning needs a rate below saturation, such as --rate 167: at \"max\" latency is that of the backlog"
             ))
         })?;
-        Ok(Pace::new(rate, self.run.warmup))
+        Ok(Pace::new(rate, self.run.warmup.events))
     }
 }
 
