@@ -68,7 +68,11 @@ mod tests {
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let compiler = std::thread::Builder::new().name("C2 CompilerThread0".to_owned());
-            let work = || while !over.load(Ordering::Relaxed) {};
+            let work = || {
+                while !over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            };
             compiler.spawn_scoped(scope, work).unwrap();
             // It has its name a moment after it has begun.
             let before = std::iter::repeat_with(own).find_map(|reading| reading);

@@ -65,6 +65,14 @@ impl ClassArchive {
         }
     }
 
+    /// The same for a JVM that is to leave none.
+    pub fn if_kept(self) -> Self {
+        match self {
+            Self::New(_) => Self::Unused,
+            archive => archive,
+        }
+    }
+
     /// What the JVM is to leave.
     pub fn into_new(self) -> Option<NewArchive> {
         match self {

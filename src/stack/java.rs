@@ -110,11 +110,8 @@ pub(super) fn server(
 
 /// The arguments of a tool that goes with a server of Kafka's, and may use what that has left.
 pub(super) fn tool(plan: &Plan<'_>, server: &str, main: &str, own: &[&str]) -> Vec<String> {
-    let archive = match class_archive(plan, server) {
-        // It has not loaded what the server will.
-        ClassArchive::New(_) => ClassArchive::Unused,
-        archive => archive,
-    };
+    // It has not loaded what the server will.
+    let archive = class_archive(plan, server).if_kept();
     args(plan, &TOOL, &archive, main, own)
 }
 
@@ -142,12 +139,13 @@ fn args(
 
 /// The classes that an earlier JVM of a server has left, or this one will.
 fn class_archive(plan: &Plan<'_>, server: &str) -> ClassArchive {
+    let Some(jvm) = &plan.java.sharing else {
+        return ClassArchive::Unused;
+    };
+    let archive = ClassArchive::of(server, jvm, &plan.artifacts.kafka, plan.cache, plan.folder);
     // What is set for it, such as another time of day, would be in the archive.
     let is_usual = !plan.options.server_env.iter().any(|(of, ..)| of == server);
-    let jvm = plan.java.sharing.as_ref().filter(|_| is_usual);
-    jvm.map_or(ClassArchive::Unused, |jvm| {
-        ClassArchive::of(server, jvm, &plan.artifacts.kafka, plan.cache, plan.folder)
-    })
+    if is_usual { archive } else { archive.if_kept() }
 }
 
 #[cfg(test)]

@@ -51,11 +51,11 @@ enum Machine {
 }
 
 /// Where the tests run.
-#[derive(Default)]
 struct Stacks {
     /// Those that no test uses at present: as many are started as there are tests at a time.
     free: Mutex<Vec<TestStack>>,
     machine: RwLock<()>,
+    up: fn() -> TestStack,
 }
 
 impl Stacks {
@@ -63,7 +63,7 @@ impl Stacks {
         let _shared = (machine == Machine::Shared).then(|| self.machine.read().unwrap());
         let _alone = (machine == Machine::Alone).then(|| self.machine.write().unwrap());
         let free = self.free.lock().unwrap().pop();
-        let stack = free.unwrap_or_else(TestStack::up);
+        let stack = free.unwrap_or_else(self.up);
         stack.forget_documents();
         let outcome = std::panic::catch_unwind(|| test(&stack)).map_err(|cause| {
             // So that the next one does not trip over what this one left.
@@ -103,7 +103,17 @@ fn main() {
         traces::TESTS,
     ]
     .concat();
-    let stacks = Arc::new(Stacks::default());
+    // What is measured is measured on servers as they come.
+    let are_long = args.ignored || args.include_ignored;
+    let stacks = Arc::new(Stacks {
+        free: Mutex::default(),
+        machine: RwLock::default(),
+        up: if are_long {
+            TestStack::up
+        } else {
+            TestStack::with_quick_jvms
+        },
+    });
     let trial = |(name, test): Test, machine: Machine| {
         let stacks = Arc::clone(&stacks);
         Trial::test(name, move || stacks.run(test, machine))
