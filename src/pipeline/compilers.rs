@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::proc::{Place, tasks};
+use super::proc::tasks;
 use crate::stack::Stack;
 
 /// HotSpot's threads that compile, as the kernel cuts their names.
@@ -27,10 +27,9 @@ impl Reading {
     }
 
     fn of(processes: impl Iterator<Item = u32>) -> Option<Self> {
-        let compiles = |name: &str| NAMES.iter().any(|known| name.starts_with(known));
         let threads: BTreeMap<_, _> = processes
-            .flat_map(|pid| tasks(Place::Of(pid)))
-            .filter(|task| task.name().is_some_and(|name| compiles(&name)))
+            .flat_map(tasks)
+            .filter(|task| task.name().is_some_and(|name| NAMES.contains(&&*name)))
             .filter_map(|task| Some((task.id, task.used()?)))
             .collect();
         (!threads.is_empty()).then(|| Self {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use super::leg::Path;
-use super::proc::{Place, process, tasks, tree};
+use super::proc::{process, tasks, tree};
 use super::threads::Role;
 use crate::stack::Stack;
 use crate::timeline::CapturePath;
@@ -36,7 +36,7 @@ impl Reading {
     /// Reads it now. Of servers that are not ours nothing is known.
     pub(super) async fn take(stack: &Stack, postgres: &Client) -> Self {
         let mut reading = Self {
-            threads: used_by_threads(Place::Own),
+            threads: used_by_threads(std::process::id()),
             ours: process(std::process::id()).map(|own| own.used),
             ..Self::default()
         };
@@ -134,13 +134,13 @@ async fn slots(postgres: &Client) -> BTreeMap<String, u32> {
 }
 
 /// Each thread of a process.
-fn used_by_threads(place: Place) -> BTreeMap<u32, Duration> {
-    tasks(place)
+fn used_by_threads(pid: u32) -> BTreeMap<u32, Duration> {
+    tasks(pid)
         .filter_map(|task| Some((task.id, task.used()?)))
         .collect()
 }
 
 /// A process of one thread.
 fn single(pid: u32) -> Option<Duration> {
-    used_by_threads(Place::Of(pid)).remove(&pid)
+    used_by_threads(pid).remove(&pid)
 }

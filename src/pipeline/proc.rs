@@ -6,13 +6,6 @@ use std::time::Duration;
 /// Unit of `/proc/stat` and `/proc/PID/stat`: 100 a second on every architecture but Alpha and Itanium.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
-/// Whose threads.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Place {
-    Own,
-    Of(u32),
-}
-
 /// A thread.
 #[derive(Debug)]
 pub(super) struct Task {
@@ -39,17 +32,16 @@ impl Task {
 }
 
 /// The threads of a process; none where the system does not tell.
-pub(super) fn tasks(place: Place) -> impl Iterator<Item = Task> {
-    let folder = match place {
-        Place::Own => "/proc/self/task".to_owned(),
-        Place::Of(pid) => format!("/proc/{pid}/task"),
-    };
+pub(super) fn tasks(pid: u32) -> impl Iterator<Item = Task> {
     let task = |entry: std::fs::DirEntry| {
         let id = entry.file_name().to_str()?.parse().ok()?;
         let folder = entry.path();
         Some(Task { id, folder })
     };
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let entries = std::fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
     entries.filter_map(task)
 }
 
@@ -115,7 +107,7 @@ mod tests {
     #[test]
     fn work_shows_in_the_thread_that_does_it() {
         let id = u32::try_from(nix::unistd::gettid().as_raw()).unwrap();
-        let used = || tasks(Place::Own).find(|task| task.id == id)?.used();
+        let used = || tasks(std::process::id()).find(|task| task.id == id)?.used();
         let before = used().unwrap();
         let mut sum = 0_u64;
         while used().unwrap() < before + Duration::from_millis(20) {

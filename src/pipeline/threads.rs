@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::proc::{Place, tasks};
+use super::proc::tasks;
 
 /// What a thread does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,7 +68,7 @@ pub(super) fn present() -> BTreeSet<u32> {
 
 /// Every thread of this process with its name; none where the system does not tell.
 fn all() -> Vec<(u32, String)> {
-    tasks(Place::Own)
+    tasks(std::process::id())
         .filter_map(|task| Some((task.id, task.name()?)))
         .collect()
 }

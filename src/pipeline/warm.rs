@@ -91,8 +91,8 @@ impl Default for Warming {
     }
 }
 
-/// Whether JVMs that keep so many cores busy with compiling get faster yet. Not known is no.
-fn is_young(compiling: Option<f64>) -> bool {
+/// Whether JVMs whose compilers keep so many cores busy get faster yet. Not known is no.
+fn still_compile(compiling: Option<f64>) -> bool {
     compiling.is_some_and(|cores| cores >= SETTLED)
 }
 
@@ -113,18 +113,20 @@ impl Phases<'_> {
         };
         let mut warming = Warming::default();
         let mut compiling = self.warm_up_by(events, pace, &mut warming).await?;
-        if settles && is_young(compiling) {
+        course.progress.load_over();
+        if settles && still_compile(compiling) {
             let step = "settling";
             course.progress.begin(step);
             let began = Instant::now();
-            while is_young(compiling) && began.elapsed() < SETTLING_LIMIT {
+            while still_compile(compiling) && began.elapsed() < SETTLING_LIMIT {
                 let cores = compiling.unwrap_or_default();
                 let detail = format!("the JVMs keep {cores:.1} cores busy with compiling");
                 course.progress.update(step, &detail);
                 let pace = Rate::whole(SETTLING_RATE).into();
                 compiling = self.warm_up_by(SETTLING_PART, pace, &mut warming).await?;
             }
-            let end = if is_young(compiling) {
+            course.progress.load_over();
+            let end = if still_compile(compiling) {
                 "the JVMs still compile: what is measured first is slower than it will be"
             } else {
                 "the JVMs have compiled what there is"
@@ -132,7 +134,6 @@ impl Phases<'_> {
             let detail = format!("{} events before the measured ones, {end}", warming.events);
             course.progress.end(step, &detail);
         }
-        course.progress.load_over();
         Ok(warming.events)
     }
 
@@ -179,7 +180,8 @@ impl Phases<'_> {
             course.cancel.clone(),
         );
         tokio::pin!(sent);
-        let target = (!request.warmup.settles).then_some(events);
+        // How many come after the first part is not known.
+        let target = (*done == 0).then_some(events);
         let mut is_sent = false;
         let mut patience = Patience::new();
         loop {
@@ -233,7 +235,10 @@ pub(super) async fn warm(
         id: RunId::generate(),
         limit: Limit::Events(events * WARM_UPS),
         rate,
-        warmup: WarmUp::AUTO,
+        warmup: WarmUp {
+            settles: true,
+            ..template.warmup
+        },
         folder,
         ..template.clone()
     };
@@ -263,8 +268,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_not_waited_for() {
-        assert!(is_young(Some(0.4)));
-        assert!(!is_young(Some(0.05)));
-        assert!(!is_young(None));
+        assert!(still_compile(Some(0.4)));
+        assert!(!still_compile(Some(0.05)));
+        assert!(!still_compile(None));
     }
 }

@@ -4,8 +4,8 @@ use super::{Evidence, Finding, Severity};
 
 /// Beyond this, whoever is ready to work waits.
 const SATURATED: f64 = 0.9;
-/// More cores than this are seldom kept compiling by JVMs that have been up for some minutes.
-const YOUNG: f64 = 0.15;
+/// More cores than this are not kept compiling by JVMs that have settled, but for moments.
+const STILL_COMPILING: f64 = 0.15;
 
 pub(super) fn findings(evidence: Evidence<'_>) -> Vec<Finding> {
     [saturated(evidence), compiling(evidence)]
@@ -34,14 +34,14 @@ fn saturated(evidence: Evidence<'_>) -> Option<Finding> {
 /// JVMs that were just started take cores for what will be over soon.
 fn compiling(evidence: Evidence<'_>) -> Option<Finding> {
     let busy = evidence.conditions.compiling_cores?;
-    if busy < YOUNG {
+    if busy < STILL_COMPILING {
         return None;
     }
     Some(Finding::new(
         None,
         Severity::Warning,
         format!(
-            "Kafka's and Connect's JVMs kept {busy:.1} cores busy with compiling while events were under way: they are young, and get faster yet"
+            "Kafka's and Connect's JVMs kept {busy:.2} cores busy with compiling while events were under way: they were started not long ago, and get faster yet"
         ),
         "leave the warm-up to go on until they have settled (--warmup auto), or run against a stack that has been up for longer (cdc-bench stack up)",
     ))
@@ -66,7 +66,7 @@ mod tests {
     fn jvms_that_still_compile_are_named() {
         let mut run = Run::quick();
         run.conditions.compiling_cores = Some(0.84);
-        assert!(run.says("0.8 cores busy with compiling"));
+        assert!(run.says("0.84 cores busy with compiling"));
         run.conditions.compiling_cores = Some(0.05);
         assert!(!run.says("compiling"));
     }
