@@ -84,6 +84,11 @@ impl Hop {
         self as usize
     }
 
+    /// A bit of its own, by position.
+    fn bit(self) -> u16 {
+        1 << self.index()
+    }
+
     /// The hop's sub-hops, in order.
     #[must_use]
     pub fn parts(self) -> &'static [Self] {
@@ -122,15 +127,19 @@ pub struct Stamps {
     pub t5: Stamp,
 }
 
-/// The spans of one event, by [`Hop::index`]; `None` where a stamp is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hops([Option<Nanos>; Hop::ALL.len()]);
+/// The spans of one event, by [`Hop::index`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hops {
+    spans: [Nanos; Hop::ALL.len()],
+    /// A bit a hop: is its span known? Zero stands where it is not.
+    known: u16,
+}
 
 impl Hops {
-    /// The span of one hop.
+    /// The span of one hop; `None` where a stamp is missing.
     #[must_use]
     pub fn get(&self, hop: Hop) -> Option<Nanos> {
-        self.0[hop.index()]
+        (self.known & hop.bit() != 0).then(|| self.spans[hop.index()])
     }
 
     /// Every hop that has a span, in the order of [`Hop::ALL`].
@@ -139,27 +148,33 @@ impl Hops {
             .into_iter()
             .filter_map(|hop| Some((hop, self.get(hop)?)))
     }
+
+    fn set(&mut self, hop: Hop, span: Nanos) {
+        self.spans[hop.index()] = span;
+        self.known |= hop.bit();
+    }
 }
 
 impl Stamps {
     /// The hops between these stamps. The four of [`Hop::PIPELINE`] add up to the total exactly.
     #[must_use]
     pub fn hops(&self) -> Hops {
-        let mut spans = [None; Hop::ALL.len()];
-        let mut set = |hop: Hop, span: Option<Nanos>| spans[hop.index()] = span;
-        set(Hop::Capture, Some(self.t1 - self.t0));
-        set(Hop::KafkaDelivery, Some(self.t2 - self.t1));
-        set(Hop::ConsumerLag, Some(self.t3 - self.t2));
-        set(Hop::Processing, Some(self.t5 - self.t3));
-        set(Hop::Total, Some(self.t5 - self.t0));
-        set(Hop::Commit, Some(self.ta - self.t0));
-        set(Hop::WalDelivery, Some(self.t1 - self.ta));
-        set(Hop::Debezium, self.td.map(|td| td - self.t1));
-        set(Hop::Produce, self.td.map(|td| self.t2 - td));
-        set(Hop::Transform, Some(self.t4 - self.t3));
-        set(Hop::Write, Some(self.t5 - self.t4));
-        set(Hop::ScheduleLag, Some(self.t0 - self.ts));
-        Hops(spans)
+        let mut hops = Hops::default();
+        hops.set(Hop::Capture, self.t1 - self.t0);
+        hops.set(Hop::KafkaDelivery, self.t2 - self.t1);
+        hops.set(Hop::ConsumerLag, self.t3 - self.t2);
+        hops.set(Hop::Processing, self.t5 - self.t3);
+        hops.set(Hop::Total, self.t5 - self.t0);
+        hops.set(Hop::Commit, self.ta - self.t0);
+        hops.set(Hop::WalDelivery, self.t1 - self.ta);
+        if let Some(td) = self.td {
+            hops.set(Hop::Debezium, td - self.t1);
+            hops.set(Hop::Produce, self.t2 - td);
+        }
+        hops.set(Hop::Transform, self.t4 - self.t3);
+        hops.set(Hop::Write, self.t5 - self.t4);
+        hops.set(Hop::ScheduleLag, self.t0 - self.ts);
+        hops
     }
 }
 
@@ -181,15 +196,15 @@ impl<'de> Deserialize<'de> for Hops {
             }
 
             fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Hops, A::Error> {
-                let mut spans = [None; Hop::ALL.len()];
+                let mut hops = Hops::default();
                 while let Some((name, span)) =
                     map.next_entry::<std::borrow::Cow<'de, str>, Nanos>()?
                 {
                     if let Some(hop) = Hop::ALL.into_iter().find(|hop| hop.as_str() == name) {
-                        spans[hop.index()] = Some(span);
+                        hops.set(hop, span);
                     }
                 }
-                Ok(Hops(spans))
+                Ok(hops)
             }
         }
         deserializer.deserialize_map(Spans)

@@ -345,12 +345,14 @@ impl Joiner {
             }
         };
         change(entry.get_mut());
-        let event = self.complete(id, seq, entry.get(), tally, clocks)?;
-        entry.remove();
-        if pending.is_empty() && pending.capacity() > 1024 {
-            pending.shrink_to(1024);
+        let event = self.complete(id, seq, entry.get(), tally, clocks);
+        if event.is_some() {
+            entry.remove();
+            if pending.is_empty() && pending.capacity() > 1024 {
+                pending.shrink_to(1024);
+            }
         }
-        Some(event)
+        event
     }
 
     /// The event when nothing of it is missing.
