@@ -88,7 +88,7 @@ try 0 0 'cdc-bench doctor'
 say 'Servers that stay, so that runs begin at once. (Without them each run starts its own.)'
 try 0 0 'cdc-bench stack up'
 say 'The main job, a thousand events at 33 a second. While it runs the terminal shows its dashboard; this is what stays.'
-try 23 7 'cdc-bench run --profile stress'
+try 24 7 'cdc-bench run --profile stress'
 tuned=$(newest)
 say 'The same with Debezium as it comes.'
 try 0 11 'cdc-bench run --profile stress --connector-profile stock'

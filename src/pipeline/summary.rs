@@ -99,6 +99,7 @@ pub(super) fn report(facts: Facts<'_>) -> Report {
             stack: facts.stack.to_string(),
             events: first.counts.inserted,
             warmup_events: facts.warmup_events,
+            warmup_settles: request.warmup.settles,
             rate_per_s: request.rate.per_second(),
             insert_batch: to_u64(request.insert_batch),
             connections: to_u64(request.connections),

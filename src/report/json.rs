@@ -96,6 +96,9 @@ pub struct RunInfo {
     pub events: u64,
     /// Events before them, not counted.
     pub warmup_events: u64,
+    /// Whether they went on until the servers had settled, or the time for that was over; else they are what was asked for.
+    #[serde(default)]
+    pub warmup_settles: bool,
     /// Scheduled rate; `null` for as fast as it goes.
     pub rate_per_s: Option<f64>,
     /// Rows a transaction.

@@ -20,13 +20,15 @@ pub struct Unlike {
 }
 
 /// What is each result's own, or says how it went and not how it was made.
-const OWN: [&str; 22] = [
+const OWN: [&str; 23] = [
     "run.id",
     "run.started_at",
     "run.finished_at",
     "run.duration_s",
     "run.seed",
     "run.events",
+    // Said by `run.warmup_events`.
+    "run.warmup_settles",
     "program.cpu_s",
     "program.peak_memory_mib",
     "kafka.topic",
@@ -84,6 +86,10 @@ fn facts(report: &Report) -> BTreeMap<String, String> {
         flatten(name, &value.unwrap_or_default(), &mut facts);
     }
     facts.insert("run.steered".to_owned(), steered(report));
+    if report.run.warmup_settles {
+        // How many it took is how it went.
+        facts.insert("run.warmup_events".to_owned(), "auto".to_owned());
+    }
     facts
 }
 
@@ -198,6 +204,29 @@ mod tests {
             (found[0].first.as_str(), found[0].other.as_str()),
             ("1", "(default)")
         );
+    }
+
+    #[test]
+    fn warm_ups_until_the_servers_had_settled_are_alike_however_long_they_took() {
+        let report = |settles, events| {
+            let mut report = sample::report();
+            report.run.warmup_settles = settles;
+            report.run.warmup_events = events;
+            report
+        };
+        assert_eq!(unlike(&report(true, 4_100), &report(true, 1_700)), []);
+        let found = unlike(&report(true, 500), &report(false, 500));
+        assert_eq!(
+            (
+                found[0].what.as_str(),
+                found[0].first.as_str(),
+                found[0].other.as_str()
+            ),
+            ("run.warmup_events", "auto", "500")
+        );
+        let found = unlike(&report(false, 500), &report(false, 20));
+        assert_eq!(found[0].what, "run.warmup_events");
+        assert_eq!(found.len(), 1);
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub(super) fn report() -> Report {
             stack: "local".to_owned(),
             events: 10_000,
             warmup_events: 500,
+            warmup_settles: false,
             rate_per_s: Some(167.0),
             insert_batch: 1,
             connections: 8,

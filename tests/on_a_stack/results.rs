@@ -127,7 +127,8 @@ fn comparisons(stack: &TestStack) {
     assert_eq!(faster.code, 0, "{}", faster.err);
     assert!(faster.out.contains("faster: total p50 -"), "{}", faster.out);
 
-    let run = ["--events", "150", "--rate", "300", "--capture", "both"];
+    let mut run = vec!["--events", "150", "--rate", "300", "--capture", "both"];
+    run.extend(["--warmup", "auto"]);
     let second = ended(small_run(stack.kept(), results.path(), &run)).json();
     let second = second["run"]["id"].as_str().unwrap();
     compare(&[first, second]).refused(
@@ -135,6 +136,7 @@ fn comparisons(stack: &TestStack) {
         &[
             "connector.poll.interval.ms: (default) and 1",
             "run.rate_per_s: 60.0 and 300.0",
+            "run.warmup_events: 20 and auto",
             "--varied",
         ],
     );
@@ -145,6 +147,8 @@ fn comparisons(stack: &TestStack) {
         "connector",
         "--varied",
         "run.rate_per_s",
+        "--varied",
+        "run.warmup_events",
     ]);
     assert_eq!(meant.code, 0, "{}", meant.err);
     assert!(
