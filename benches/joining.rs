@@ -1,5 +1,6 @@
-//! What following an event costs: its stamps taken, joined, and recorded in every histogram of its path; and what the
-//! dashboard's meter costs: per event, and per snapshot of how the path stands.
+//! What following an event costs: its stamps taken, joined, and recorded in every histogram of its path; what the recorder's
+//! thread takes an event, which counts it and writes its line while the run goes on; and what the dashboard's meter
+//! costs: per event, and per snapshot of how the path stands.
 //!
 //! Input: events one after the other, 64 of them under way at a time, each with a stamp of every kind on Debezium's path.
 //! The meter's are 5,000 a second, with spans from a quarter of a millisecond to a tenth of a second a hop.
@@ -10,10 +11,12 @@
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Instant;
 
 use cdc_bench::analysis::{PathStatistics, ThroughputMeter};
 use cdc_bench::event::{EventId, EventType};
 use cdc_bench::live::PathMeter;
+use cdc_bench::report::{Recorder, ResultFolder};
 use cdc_bench::timeline::{
     CapturePath, Captured, Clock, ForeignClocks, InKafka, Joined, Joiner, Nanos, Stamp, Stamps,
     Written,
@@ -116,6 +119,29 @@ fn joining(c: &mut Criterion) {
     group.finish();
 }
 
+/// A result's files, filled as fast as its thread can: no event waits for it before 16,384 of them do.
+fn writing(c: &mut Criterion) {
+    let mut group = c.benchmark_group("the recorder's thread");
+    group.throughput(Throughput::Elements(1));
+    let events = joined();
+    group.bench_function("an event counted and written", |b| {
+        b.iter_custom(|times| {
+            let results = tempfile::tempdir().unwrap();
+            let folder = ResultFolder::create(results.path(), "run").unwrap();
+            let recorder = Recorder::start(&folder, &[CapturePath::Debezium], |_, _| {}).unwrap();
+            let handle = recorder.handle(CapturePath::Debezium, 0);
+            let began = Instant::now();
+            for (_, event) in (0..times).zip(events.iter().cycle()) {
+                handle.record(*event);
+            }
+            drop(handle);
+            black_box(recorder.finish().unwrap());
+            began.elapsed()
+        });
+    });
+    group.finish();
+}
+
 /// Events a second that the meter takes in.
 const RATE: i64 = 5_000;
 
@@ -193,5 +219,5 @@ fn metering(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, joining, metering);
+criterion_group!(benches, joining, writing, metering);
 criterion_main!(benches);
