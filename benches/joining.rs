@@ -1,9 +1,9 @@
-//! What following an event costs: its stamps taken, joined, and recorded in every histogram of its path; what the recorder's
-//! thread takes an event, which counts it and writes its line while the run goes on; and what the dashboard's meter
+//! What following an event costs: its stamps taken, joined, and recorded in every histogram of its path; what it costs the
+//! recorder's thread, which counts it and writes its line while the run goes on; and what the dashboard's meter
 //! costs: per event, and per snapshot of how the path stands.
 //!
 //! Input: events one after the other, 64 of them under way at a time, each with a stamp of every kind on Debezium's path.
-//! The meter's are 5,000 a second, with spans from a quarter of a millisecond to a tenth of a second a hop.
+//! The recorder's and the meter's are 5,000 a second, with spans from a quarter of a millisecond to a tenth of a second a hop.
 
 // Helpers of benches are no public interface.
 #![allow(missing_docs, clippy::unwrap_used)]
@@ -119,30 +119,7 @@ fn joining(c: &mut Criterion) {
     group.finish();
 }
 
-/// A result's files, filled as fast as its thread can: no event waits for it before 16,384 of them do.
-fn writing(c: &mut Criterion) {
-    let mut group = c.benchmark_group("the recorder's thread");
-    group.throughput(Throughput::Elements(1));
-    let events = joined();
-    group.bench_function("an event counted and written", |b| {
-        b.iter_custom(|times| {
-            let results = tempfile::tempdir().unwrap();
-            let folder = ResultFolder::create(results.path(), "run").unwrap();
-            let recorder = Recorder::start(&folder, &[CapturePath::Debezium], |_, _| {}).unwrap();
-            let handle = recorder.handle(CapturePath::Debezium, 0);
-            let began = Instant::now();
-            for (_, event) in (0..times).zip(events.iter().cycle()) {
-                handle.record(*event);
-            }
-            drop(handle);
-            black_box(recorder.finish().unwrap());
-            began.elapsed()
-        });
-    });
-    group.finish();
-}
-
-/// Events a second that the meter takes in.
+/// Events a second that the recorder and the meter take in.
 const RATE: i64 = 5_000;
 
 /// Events of 20 seconds, in the order in which they are whole: each hop mostly short, now and then much longer.
@@ -190,6 +167,29 @@ fn joined() -> Vec<Joined> {
     let mut events: Vec<_> = (0..20 * RATE).map(event).collect();
     events.sort_by_key(|event| event.stamps.t5);
     events
+}
+
+/// A result's files, filled as fast as its thread can: no event waits for it before 16,384 of them do.
+fn writing(c: &mut Criterion) {
+    let mut group = c.benchmark_group("the recorder's thread");
+    group.throughput(Throughput::Elements(1));
+    let events = joined();
+    group.bench_function("an event counted and written", |b| {
+        b.iter_custom(|times| {
+            let results = tempfile::tempdir().unwrap();
+            let folder = ResultFolder::create(results.path(), "run").unwrap();
+            let recorder = Recorder::start(&folder, &[CapturePath::Debezium], |_, _| {}).unwrap();
+            let handle = recorder.handle(CapturePath::Debezium, 0);
+            let began = Instant::now();
+            for (_, event) in (0..times).zip(events.iter().cycle()) {
+                handle.record(*event);
+            }
+            drop(handle);
+            black_box(recorder.finish().unwrap());
+            began.elapsed()
+        });
+    });
+    group.finish();
 }
 
 fn metering(c: &mut Criterion) {

@@ -96,7 +96,7 @@ pub struct RunInfo {
     pub events: u64,
     /// Events before them, not counted.
     pub warmup_events: u64,
-    /// Whether they went on until the servers had settled, or the time for that was over; else they are what was asked for.
+    /// Whether how many was left to the run (`--warmup auto`: until the servers have settled, where that can be seen).
     #[serde(default)]
     pub warmup_settles: bool,
     /// Scheduled rate; `null` for as fast as it goes.

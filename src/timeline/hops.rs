@@ -253,6 +253,13 @@ mod tests {
         written["sharding"] = 7.into();
         let read: Hops = serde_json::from_value(written).unwrap();
         assert_eq!(read, stamps.hops());
+        // Without Td nothing is known of what lies on either side of it: that is not a span of zero.
+        let without: Vec<_> = Hop::ALL
+            .into_iter()
+            .filter(|&hop| read.get(hop).is_none())
+            .collect();
+        assert_eq!(without, [Hop::Debezium, Hop::Produce]);
+        assert_eq!(read.iter().count(), Hop::ALL.len() - 2);
     }
 
     #[test]
