@@ -13,11 +13,11 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cdc_bench::analysis::{PathStatistics, ThroughputMeter};
-use cdc_bench::event::{EventId, EventType};
 use cdc_bench::live::PathMeter;
-use cdc_bench::report::{Recorder, ResultFolder};
-use cdc_bench::timeline::{
+use cdc_bench_model::analysis::{PathStatistics, ThroughputMeter};
+use cdc_bench_model::event::{EventId, EventType};
+use cdc_bench_model::report::{Recorder, ResultFolder};
+use cdc_bench_model::timeline::{
     CapturePath, Captured, Clock, ForeignClocks, InKafka, Joined, Joiner, Nanos, Stamp, Stamps,
     Written,
 };

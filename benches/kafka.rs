@@ -27,8 +27,8 @@ use std::time::{Duration, Instant};
 
 use cdc_bench::broker::{Records, RecordsConfig, fetch_settings};
 use cdc_bench::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageConfig};
-use cdc_bench::event::Generator;
-use cdc_bench::timeline::Clock;
+use cdc_bench_model::event::Generator;
+use cdc_bench_model::timeline::Clock;
 use clap::Parser;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};

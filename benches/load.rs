@@ -22,11 +22,11 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cdc_bench::analysis::SignedHistogram;
-use cdc_bench::config::PostgresEndpoint;
-use cdc_bench::event::{EventId, Generator, OutboxRow};
 use cdc_bench::load::{Limit, LoadObserver, LoadPlan, LoadSummary, Rate, run_load};
-use cdc_bench::timeline::{Clock, Stamp};
+use cdc_bench_model::analysis::SignedHistogram;
+use cdc_bench_model::event::{EventId, Generator, OutboxRow};
+use cdc_bench_model::timeline::{Clock, Stamp};
+use cdc_bench_stack::PostgresEndpoint;
 use clap::Parser;
 use spread::Spread;
 use stack::TestStack;
@@ -62,7 +62,7 @@ fn main() {
             database: stack.env["POSTGRES_DB"].clone(),
             user: stack.env["POSTGRES_USER"].clone(),
             password: stack.env["POSTGRES_PASSWORD"].clone().into(),
-            tls: cdc_bench::wal::TlsConfig::disabled(),
+            tls: pgcdc::TlsConfig::disabled(),
         },
         stack: &stack,
         options,

@@ -26,15 +26,15 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cdc_bench::analysis::SignedHistogram;
 use cdc_bench::consumer::{
     DeadLetters, Decoder, Record, RecordBatch, RecordSource, Stage, StageConfig,
 };
 use cdc_bench::debezium::Envelope;
-use cdc_bench::event::{EventId, EventType};
 use cdc_bench::json::TextBuffer;
 use cdc_bench::store::{DocumentParts, Documents, Payload};
-use cdc_bench::timeline::{
+use cdc_bench_model::analysis::SignedHistogram;
+use cdc_bench_model::event::{EventId, EventType};
+use cdc_bench_model::timeline::{
     CapturePath, Captured, Clock, Corrections, ForeignClocks, Joiner, Written,
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
@@ -159,7 +159,7 @@ fn transform(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn parts(row: &cdc_bench::event::OutboxRow) -> DocumentParts<'_> {
+fn parts(row: &cdc_bench_model::event::OutboxRow) -> DocumentParts<'_> {
     DocumentParts {
         id: row.id,
         run_id: RUN,

@@ -24,13 +24,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cdc_bench::config::StoreEndpoint;
 use cdc_bench::consumer::{
     DeadLetters, Decoder, Record, RecordBatch, RecordSource, Stage, StageConfig,
 };
-use cdc_bench::event::Generator;
 use cdc_bench::store::{COLLECTION, Documents, MongoStore, Store};
-use cdc_bench::timeline::Clock;
+use cdc_bench_model::event::Generator;
+use cdc_bench_model::timeline::Clock;
+use cdc_bench_stack::StoreEndpoint;
 use clap::Parser;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::options::{Acknowledgment, ClientOptions, ReplaceOneModel, WriteConcern, WriteModel};

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use cdc_bench::event::{EventType, Generator, OutboxRow};
+use cdc_bench_model::event::{EventType, Generator, OutboxRow};
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -8,11 +8,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use cdc_bench::analysis::SignedHistogram;
 use cdc_bench::consumer::{DeadLetter, StageObserver};
-use cdc_bench::event::{EventId, EventType};
 use cdc_bench::store::{BulkOutcome, Documents, Store, StoreError};
-use cdc_bench::timeline::Written;
+use cdc_bench_model::analysis::SignedHistogram;
+use cdc_bench_model::event::{EventId, EventType};
+use cdc_bench_model::timeline::Written;
 
 /// A store that takes everything at once and keeps nothing.
 pub struct Nowhere;

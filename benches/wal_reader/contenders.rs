@@ -5,12 +5,11 @@ use std::ops::ControlFlow;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use cdc_bench::timeline::Clock;
-use cdc_bench::wal::envelope::{EnvelopeConfig, Envelopes};
-use cdc_bench::wal::pgoutput::Value;
-use cdc_bench::wal::{Event, Lsn, Reader, ReaderConfig, Slot, SlotName};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use pgcdc::pgoutput::Value;
+use pgcdc::{Event, Lsn, Reader, ReaderConfig, Slot, SlotName, SteadyClock, TimeSource};
+use pgcdc_debezium::{EnvelopeConfig, Envelopes};
 use pgwire_replication::{ReplicationClient, ReplicationEvent};
 
 use super::usage::{Drain, Process, measured};
@@ -68,7 +67,7 @@ impl Bench<'_> {
                     .open("/dev/null")
                     .unwrap();
                 let mut lines = Vec::with_capacity(1 << 17);
-                let clock = Clock::start();
+                let clock = SteadyClock::start();
                 measured(|| {
                     self.ours(slot, end, false, move |event| {
                         if let Event::Change(change) = event {
@@ -103,7 +102,7 @@ impl Bench<'_> {
         config.describe = true;
         let (done, last) = std::sync::mpsc::channel();
         self.stack.block_on(async {
-            let reader = Reader::spawn(config, Clock::start(), move |event| {
+            let reader = Reader::spawn(config, move |event| {
                 work(&event);
                 let reached = match event {
                     Event::Commit(commit) => commit.end_lsn,

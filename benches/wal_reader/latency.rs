@@ -4,9 +4,10 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cdc_bench::timeline::Clock;
-use cdc_bench::wal::pgoutput::{Message, Value, decode};
-use cdc_bench::wal::{Event, Reader, ReaderConfig, Slot, SlotName};
+use cdc_bench::pipeline::ReaderClock;
+use cdc_bench_model::timeline::Clock;
+use pgcdc::pgoutput::{Message, Value, decode};
+use pgcdc::{Event, Reader, ReaderConfig, Slot, SlotName};
 use pgwire_replication::{ReplicationClient, ReplicationEvent};
 
 use super::stack::{self, TestStack};
@@ -37,8 +38,9 @@ impl Bench<'_> {
         let seen = Arc::clone(&arrived);
         let slot = SlotName::new("bench_paced").unwrap();
         let reader = ours.then(|| {
-            let config = ReaderConfig::new(server(stack), Slot::Temporary(slot), ["bench"]);
-            let spawned = Reader::spawn(config, clock, move |event| {
+            let mut config = ReaderConfig::new(server(stack), Slot::Temporary(slot), ["bench"]);
+            config.time_source = Arc::new(ReaderClock(clock));
+            let spawned = Reader::spawn(config, move |event| {
                 if let Event::Change(change) = event {
                     let id = change.get("id").unwrap().unwrap();
                     seen.lock().unwrap().push((id, change.received.0));

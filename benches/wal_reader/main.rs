@@ -24,9 +24,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cdc_bench::wal::{Event, Lsn, Server};
 use clap::Parser;
 use contenders::{Contender, pg_recvlogical};
+use pgcdc::{Event, Lsn, Server};
 use pgwire_replication::ReplicationConfig;
 use stack::TestStack;
 use usage::{Drain, measured};

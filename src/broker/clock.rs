@@ -7,7 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use super::{BrokerError, bootstrap_of};
-use crate::timeline::{Clock, ClockOffset, Nanos, OffsetEstimator, Stamp};
+use cdc_bench_model::timeline::{Clock, ClockOffset, Nanos, OffsetEstimator, Stamp};
 
 /// One that travels longer than this says nothing the others do not.
 const TIMEOUT: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance as Change};
 
-use crate::timeline::{Clock, Stamp};
+use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// Longest wait for the records of a partition that moves away. What is not written by then is delivered again to its
 /// next owner.

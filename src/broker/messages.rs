@@ -8,7 +8,7 @@ use self_cell::self_cell;
 
 use super::membership::Membership;
 use crate::consumer::{Kept, Record};
-use crate::timeline::{Nanos, Stamp};
+use cdc_bench_model::timeline::{Nanos, Stamp};
 
 /// Messages of a consumer, each with the time it was handed over at.
 pub(super) type Received<'c> = Vec<(BorrowedMessage<'c>, Stamp)>;

@@ -10,7 +10,7 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
 use super::{BrokerError, bootstrap_of};
-use crate::timeline::{Clock, Stamp};
+use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// Pause when librdkafka's queue is full.
 const FULL_PAUSE: Duration = Duration::from_micros(500);

@@ -21,7 +21,7 @@ use super::membership::{Membership, Rebalances};
 use super::messages::{Messages, Received};
 use super::{BrokerError, bootstrap_of};
 use crate::consumer::{RecordBatch, RecordSource};
-use crate::timeline::{Clock, Stamp};
+use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// Batches between the receiving thread and the consumer.
 const QUEUE: usize = 4;

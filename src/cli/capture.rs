@@ -10,15 +10,15 @@ use tokio_util::sync::CancellationToken;
 use super::output::tell;
 use super::progress::Terminal;
 use crate::broker::Admin;
-use crate::config::Settings;
 use crate::pipeline::{CAPTURE_STEP, Destination, Failure, LineFormat, RelayRequest, exit, relay};
-use crate::stack::{self, Progress};
-use crate::wal::envelope::{Decimals, EnvelopeConfig};
-use crate::wal::{
+use crate::settings::Settings;
+use cdc_bench_stack::Progress;
+use pgcdc::{
     FileCheckpoint, Lsn, Origins, ReaderConfig, ReaderError, ReaderStats, Server, Slot, SlotName,
     SnapshotConfig, TableName, current_lsn, drop_publication, ensure_publication, list_slots,
     published_tables,
 };
+use pgcdc_debezium::{Decimals, EnvelopeConfig};
 
 /// First part of the name of the publication that is made for a capture that names none.
 const PUBLICATION: &str = "cdc_bench_capture";
@@ -168,7 +168,7 @@ pub(super) async fn run(
             "--format flat is for lines: records in Kafka are Debezium's events"
         )));
     }
-    let servers = stack::at_hand(settings)?;
+    let servers = cdc_bench_stack::at_hand(&settings.servers())?;
     let server = servers.postgres()?.server();
     let kafka = match args.output {
         Output::Stdout => None,

@@ -1,6 +1,6 @@
 //! By which ways the events go: the same flag wherever capture paths are measured.
 
-use crate::timeline::CapturePath;
+use cdc_bench_model::timeline::CapturePath;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct CaptureArgs {

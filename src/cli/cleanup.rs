@@ -6,9 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::{print_json, print_line};
 use super::progress::Terminal;
-use crate::config::Settings;
 use crate::pipeline::{Failure, Servers, remove_everything};
-use crate::stack::Progress;
+use crate::settings::Settings;
+use cdc_bench_stack::Progress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

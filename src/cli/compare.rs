@@ -7,11 +7,11 @@ use super::output::{print, print_json};
 use super::progress::Terminal;
 use super::results_args::ResultsArgs;
 use crate::pipeline::{Failure, exit};
-use crate::report::{
+use cdc_bench_model::report::{
     Compared, ComparisonRequest, RUN_NOISE, Side, Stored, compare_results, comparison_page,
     render_comparison, write_whole,
 };
-use crate::stack::Progress;
+use cdc_bench_stack::Progress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

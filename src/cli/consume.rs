@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::{print_json, print_line};
 use super::progress::Terminal;
-use crate::config::{RunId, Settings};
 use crate::pipeline::{ConsumeRequest, Failure, consume, exit};
-use crate::stack;
+use crate::settings::Settings;
+use cdc_bench_model::RunId;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -37,7 +37,7 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let given = stack::at_hand(settings)?;
+    let given = cdc_bench_stack::at_hand(&settings.servers())?;
     let request = ConsumeRequest {
         max: args.max,
         idle: args.idle_timeout.map(Duration::from_secs),
@@ -49,7 +49,7 @@ pub(super) async fn run(
     if args.json {
         print_json(&done)?;
     } else {
-        let ms = |us: i64| crate::timeline::Nanos::from_micros(us).as_millis_f64();
+        let ms = |us: i64| cdc_bench_model::timeline::Nanos::from_micros(us).as_millis_f64();
         print_line(format_args!(
             "topic {}, group {}: {} consumed, {} written, {:.0}/s, {} dead letters; transform p50 {:.2} ms, p99 {:.2} ms; write p50 {:.2} ms, p99 {:.2} ms",
             done.topic,

@@ -6,9 +6,9 @@ use console::style;
 
 use super::output::{Output, print_json};
 use super::progress::Terminal;
-use crate::config::Settings;
 use crate::pipeline::{Failure, examine, exit};
-use crate::stack::{Progress, Standing};
+use crate::settings::Settings;
+use cdc_bench_stack::{Progress, Standing};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 use super::load_args::LoadArgs;
 use super::output::{Output, print_json, print_line};
 use super::progress::Terminal;
-use crate::config::{RunId, Settings};
-use crate::event::Generator;
 use crate::load::Limit;
 use crate::pipeline::{Failure, GenerateRequest, exit, generate};
-use crate::stack;
+use crate::settings::Settings;
+use cdc_bench_model::RunId;
+use cdc_bench_model::event::Generator;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -46,13 +46,13 @@ pub(super) async fn run(
         connections: args.load.inserter.connections(),
         seed: args.load.inserter.seed,
     };
-    let postgres = stack::at_hand(settings)?.postgres()?;
+    let postgres = cdc_bench_stack::at_hand(&settings.servers())?.postgres()?;
     let done = generate(request, &postgres, progress, cancel).await?;
     progress.clear();
     if args.json {
         print_json(&done)?;
     } else {
-        let ms = |us: i64| crate::timeline::Nanos::from_micros(us).as_millis_f64();
+        let ms = |us: i64| cdc_bench_model::timeline::Nanos::from_micros(us).as_millis_f64();
         print_line(format_args!(
             "run {}: {} events inserted, {:.0}/s, {} errors; commit p50 {:.2} ms, p99 {:.2} ms; schedule lag p99 {:.2} ms",
             done.run_id,

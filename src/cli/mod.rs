@@ -11,6 +11,7 @@ mod connector_args;
 mod consume;
 mod demo;
 mod doctor;
+mod endpoint_args;
 mod generate;
 mod interrupt;
 mod load_args;
@@ -27,6 +28,7 @@ mod setup;
 mod shell;
 mod stack;
 mod sweep;
+mod tls_args;
 mod traces_args;
 mod tune;
 mod verify;
@@ -37,8 +39,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
-use crate::config::EndpointArgs;
 use crate::pipeline::Failure;
+use endpoint_args::EndpointArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -256,7 +258,7 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     // What is set wins over the file.
-    if let Err(error) = crate::config::load_env_file() {
+    if let Err(error) = endpoint_args::load_env_file() {
         output::tell(format_args!("error: {error}"));
         return ExitCode::from(2);
     }

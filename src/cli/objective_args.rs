@@ -1,6 +1,6 @@
 //! What has to be reached: the same flags wherever objectives are judged.
 
-use crate::analysis::Targets;
+use cdc_bench_model::analysis::Targets;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ObjectiveArgs {

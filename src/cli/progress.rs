@@ -13,8 +13,8 @@ use super::logging;
 use super::output::tell;
 use crate::live::Snapshot;
 use crate::pipeline::{LoadState, RunProgress};
-use crate::stack::{Download, Progress, STOPPING};
-use crate::timeline::Nanos;
+use cdc_bench_model::timeline::Nanos;
+use cdc_bench_stack::{Download, Progress, STOPPING};
 
 /// Where there is no terminal, a line now and then.
 const PLAIN_EVERY: Duration = Duration::from_secs(1);

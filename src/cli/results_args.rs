@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::logging;
-use crate::config::RunId;
 use crate::pipeline::Failure;
-use crate::report::ResultFolder;
+use cdc_bench_model::RunId;
+use cdc_bench_model::report::ResultFolder;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ResultsArgs {

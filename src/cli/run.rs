@@ -18,12 +18,12 @@ use super::results_args::{ResultsArgs, without_result};
 use super::screen_args::ScreenArgs;
 use super::traces_args::TracesArgs;
 use super::watched::{Watched, stack_of};
-use crate::config::Settings;
 use crate::pipeline::{
     Endpoint, Failure, Metrics, RunRequest, WarmUp, exit, keep_report, run as run_pipeline,
 };
-use crate::report::{PathReport, Report, Verdict, page, render, write_whole};
-use crate::stack::Progress;
+use crate::settings::Settings;
+use cdc_bench_model::report::{PathReport, Report, Verdict, page, render, write_whole};
+use cdc_bench_stack::Progress;
 
 /// Events a second to exceed, where nothing else is asked.
 const MIN_THROUGHPUT: f64 = 100.0;

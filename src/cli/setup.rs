@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 use super::connector_args::ConnectorArgs;
 use super::output::{print, print_json};
 use super::progress::Terminal;
-use crate::config::Settings;
 use crate::pipeline::{Failure, Servers, set_up};
-use crate::stack::Progress;
+use crate::settings::Settings;
+use cdc_bench_stack::Progress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::connector_args::key_value;
 use super::output::{Output, print_json, print_line};
 use super::progress::Terminal;
-use crate::analysis::times;
 use crate::pipeline::{Failure, exit};
-use crate::stack::{self, Cache, KeptStack, LocalOptions, Progress, ServerStatus, StackError};
+use cdc_bench_model::analysis::times;
+use cdc_bench_stack::{Cache, KeptStack, LocalOptions, Progress, ServerStatus, StackError};
 
 /// How often a log is looked at that is followed.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
@@ -120,7 +120,7 @@ pub(super) async fn run(
         Action::Down => {
             match KeptStack::find(&cache) {
                 Some(kept) => {
-                    progress.begin(stack::STOPPING);
+                    progress.begin(cdc_bench_stack::STOPPING);
                     let down = tokio::task::spawn_blocking(move || kept.down()).await;
                     progress.clear();
                     down.map_err(Failure::server)??;
@@ -133,11 +133,11 @@ pub(super) async fn run(
         Action::Status { json } => status(&cache, progress, json).await,
         Action::Logs(args) => logs(&cache, &args, cancel).await,
         Action::Fetch { debezium: false } => {
-            stack::fetch(&cache, progress, cancel).await?;
+            cdc_bench_stack::fetch(&cache, progress, cancel).await?;
             Ok(ExitCode::SUCCESS)
         }
         Action::Fetch { debezium: true } => {
-            let plugins = stack::fetch_debezium(&cache, progress, cancel).await?;
+            let plugins = cdc_bench_stack::fetch_debezium(&cache, progress, cancel).await?;
             progress.clear();
             print_line(plugins.display())?;
             Ok(ExitCode::SUCCESS)
@@ -172,9 +172,9 @@ async fn up(
             }
             progress.say("Ctrl-C stops it");
         };
-        stack::keep(cache, &options, progress, cancel, ready).await?;
+        cdc_bench_stack::keep(cache, &options, progress, cancel, ready).await?;
     } else {
-        let kept = stack::up(cache, &options, progress, cancel).await?;
+        let kept = cdc_bench_stack::up(cache, &options, progress, cancel).await?;
         progress.clear();
         describe(&kept)?;
     }

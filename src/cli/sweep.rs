@@ -14,10 +14,10 @@ use super::progress::Terminal;
 use super::results_args::{ResultsArgs, without_result};
 use super::screen_args::ScreenArgs;
 use super::watched::{Watched, stack_of};
-use crate::config::Settings;
 use crate::load::{Limit, Rate};
 use crate::pipeline::{Failure, RunRequest, SweepRequest, WarmUp, exit, sweep};
-use crate::report::{SweepReport, render_sweep, sweep_page};
+use crate::settings::Settings;
+use cdc_bench_model::report::{SweepReport, render_sweep, sweep_page};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

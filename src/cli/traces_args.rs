@@ -1,8 +1,8 @@
 //! Where events' traces go, and of how many of them.
 
-use crate::config::RunId;
 use crate::load::Rate;
 use crate::pipeline::{Exporter, Failure, Traces};
+use cdc_bench_model::RunId;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct TracesArgs {

@@ -11,14 +11,14 @@ use super::progress::Terminal;
 use super::results_args::{ResultsArgs, without_result};
 use super::screen_args::ScreenArgs;
 use super::watched::{Watched, stack_of};
-use crate::analysis::Targets;
-use crate::config::Settings;
 use crate::load::{Limit, Rate};
 use crate::pipeline::{
     ConnectorRequest, Failure, Preference, RunRequest, TuneRequest, WarmUp, tune,
 };
-use crate::report::render_tune;
-use crate::timeline::CapturePath;
+use crate::settings::Settings;
+use cdc_bench_model::analysis::Targets;
+use cdc_bench_model::report::render_tune;
+use cdc_bench_model::timeline::CapturePath;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

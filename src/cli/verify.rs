@@ -7,10 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::{print, print_json};
 use super::progress::Terminal;
-use crate::config::{RunId, Settings};
 use crate::pipeline::{Failure, exit, setup::connect_postgres};
-use crate::stack::{self, Progress};
+use crate::settings::Settings;
 use crate::store::{MongoStore, Scope, Verification, VerifyError, verify};
+use cdc_bench_model::RunId;
+use cdc_bench_stack::Progress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -28,7 +29,7 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let given = stack::at_hand(settings)?;
+    let given = cdc_bench_stack::at_hand(&settings.servers())?;
     let step = "verification";
     progress.begin(step);
     progress.update(step, "connecting to the servers");

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::progress::Terminal;
-use crate::config::{RunId, Settings};
 use crate::dashboard::{self, Reins, Screen};
 use crate::live::{Board, Figures, Phase, Post};
 use crate::load::{Pace, Rate};
 use crate::pipeline::{Failure, LoadState, RunProgress};
-use crate::report::{Report, ResultFolder, Verdict};
-use crate::stack::{Download, Progress, StackKind};
+use crate::settings::Settings;
+use cdc_bench_model::RunId;
+use cdc_bench_model::report::{Report, ResultFolder, Verdict};
+use cdc_bench_stack::{Download, Progress, StackKind};
 
 /// Cells of a download's bar.
 const BAR: usize = 20;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::event::EventId;
+use cdc_bench_model::event::EventId;
 
 /// A record that could not be written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use uuid::Uuid;
 
 use crate::debezium::EnvelopeReader;
-use crate::event::{EventId, EventType};
 use crate::store::{DocumentParts, Documents, PayloadBuffer};
-use crate::timeline::Stamp;
+use cdc_bench_model::event::{EventId, EventType};
+use cdc_bench_model::timeline::Stamp;
 
 /// A record decoded: the event besides its document.
 #[derive(Debug, Clone)]

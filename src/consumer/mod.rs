@@ -14,8 +14,8 @@ mod write;
 
 use std::future::Future;
 
-use crate::event::{EventId, EventType};
-use crate::timeline::Written;
+use cdc_bench_model::event::{EventId, EventType};
+use cdc_bench_model::timeline::Written;
 
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub use decode::{Decoded, Decoder, Facts, Rejected};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::timeline::Stamp;
+use cdc_bench_model::timeline::Stamp;
 
 /// One record, stamped; its value is borrowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,7 +25,7 @@ use super::{
     DeadLetter, DeadLetters, Decoder, Record, RecordBatch, RecordSource, Rejected, StageObserver,
 };
 use crate::store::{Refusal, Store, StoreError};
-use crate::timeline::{Clock, Written};
+use cdc_bench_model::timeline::{Clock, Written};
 
 /// Fewer records than this are decoded on the spot: to hand them to a worker would take longer.
 const WORTH_A_WORKER: usize = 32;

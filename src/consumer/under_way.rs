@@ -91,7 +91,7 @@ impl UnderWay {
 mod tests {
     use super::*;
     use crate::consumer::Record;
-    use crate::timeline::Stamp;
+    use cdc_bench_model::timeline::Stamp;
 
     fn batch(offsets: &[(i32, i64)]) -> Arc<RecordBatch> {
         let mut batch = RecordBatch::default();

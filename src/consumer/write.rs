@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::StageError;
 use super::lane::Share;
 use crate::store::{BulkOutcome, Store};
-use crate::timeline::{Clock, Stamp};
+use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// First and longest pause before a write is tried again.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));

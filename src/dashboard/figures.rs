@@ -1,6 +1,6 @@
 //! How figures are written: three digits say enough, and a number does not jump about while it changes.
 
-use crate::timeline::Nanos;
+use cdc_bench_model::timeline::Nanos;
 
 /// A span for a figure that stands alone: its number and its unit.
 pub(super) fn span(us: i64) -> (String, &'static str) {

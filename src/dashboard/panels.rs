@@ -9,9 +9,9 @@ use ratatui::widgets::Widget;
 use super::figures;
 use super::path::{draw_spark, flow, framed, lags, throughput_line};
 use super::theme::Theme;
-use crate::analysis::Objective;
 use crate::live::{Passed, PathState, Second, ServerState, Snapshot, TypeCount};
-use crate::timeline::Stamp;
+use cdc_bench_model::analysis::Objective;
+use cdc_bench_model::timeline::Stamp;
 
 /// Writes lines into a frame, as many as fit.
 fn write(

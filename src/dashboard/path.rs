@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, BorderType, Sparkline, SparklineBar, Widget};
 use super::theme::Theme;
 use super::{digits, figures, pipeline};
 use crate::live::{PathState, Second, Snapshot, TotalState};
-use crate::timeline::CapturePath;
+use cdc_bench_model::timeline::CapturePath;
 
 /// Lines of latency, throughput and lags below a pipeline, without the sparkline.
 const SUMMARY: u16 = 5;

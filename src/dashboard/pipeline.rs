@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use super::theme::Theme;
 use super::{digits, figures};
 use crate::live::{HopState, PathState};
-use crate::timeline::{CapturePath, Hop};
+use cdc_bench_model::timeline::{CapturePath, Hop};
 
 /// Narrower than this, the stages stand one below the other.
 pub(super) const ROW: u16 = 72;

@@ -6,13 +6,13 @@ use ratatui::backend::TestBackend;
 use ratatui::style::Color;
 
 use super::{Panel, Theme, View, draw};
-use crate::analysis::{HopStatistics, Measured, Targets, Throughput};
-use crate::event::EventType;
 use crate::live::{
     Figures, HopState, LoadFigures, Passed, PathState, Phase, Rates, SCHEMA, Second, ServerState,
     Snapshot, TotalState, TypeCount,
 };
-use crate::timeline::{CapturePath, Hop, Nanos, Stamp};
+use cdc_bench_model::analysis::{HopStatistics, Measured, Targets, Throughput};
+use cdc_bench_model::event::EventType;
+use cdc_bench_model::timeline::{CapturePath, Hop, Nanos, Stamp};
 
 const STEERING: View = View {
     panel: Panel::Overview,
@@ -55,7 +55,7 @@ fn running(paths: &[CapturePath]) -> Snapshot {
     }
 }
 
-fn objectives(p50: i64, p95: i64, p99: i64) -> Vec<crate::analysis::Objective> {
+fn objectives(p50: i64, p95: i64, p99: i64) -> Vec<cdc_bench_model::analysis::Objective> {
     let total = HopStatistics {
         count: 4_213,
         min: 2_100,

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::answers::{Expanded, Offsets, Plugin, Refusal, Root};
 use crate::cause::innermost;
-use crate::event::{SCHEMA, TABLE};
+use cdc_bench_model::event::{SCHEMA, TABLE};
 
 pub use self::answers::ConnectorStatus;
 pub use self::error::ConnectError;

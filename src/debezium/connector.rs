@@ -5,8 +5,8 @@ use std::fmt;
 
 use secrecy::ExposeSecret;
 
-use crate::config::{Address, PostgresEndpoint};
-use crate::event::{SCHEMA, TABLE};
+use cdc_bench_model::event::{SCHEMA, TABLE};
+use cdc_bench_stack::{Address, PostgresEndpoint};
 
 /// Which settings a connector of ours gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -149,7 +149,7 @@ mod tests {
             database: "d".into(),
             user: "u".into(),
             password: "tiger".to_owned().into(),
-            tls: crate::wal::TlsConfig::disabled(),
+            tls: pgcdc::TlsConfig::disabled(),
         };
         connector_config(&ConnectorParams {
             name: "n",
@@ -185,7 +185,7 @@ mod tests {
             database: "d".into(),
             user: "u".into(),
             password: "tiger".to_owned().into(),
-            tls: crate::wal::TlsConfig::disabled(),
+            tls: pgcdc::TlsConfig::disabled(),
         };
         let address = Address {
             host: "postgres".into(),

@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::shape::{Shape, Trace};
 use super::values::{Flaw, ReadPayload, Values};
-use crate::event::EventId;
 use crate::json::{NotJson, Reader, TextBuffer};
-use crate::timeline::Stamp;
+use cdc_bench_model::event::EventId;
+use cdc_bench_model::timeline::Stamp;
 
 /// A change event of the outbox table.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,8 +7,8 @@ use uuid::fmt::Hyphenated;
 
 use super::envelope::{Envelope, Kind, OutboxAfter, Source};
 use super::shape::Trace;
-use crate::event::{EventId, USUAL_BYTES, unix_micros, usual_micros};
 use crate::json::{NotJson, Reader};
+use cdc_bench_model::event::{EventId, USUAL_BYTES, unix_micros, usual_micros};
 
 /// What stops the reading. It is seldom, and small: every value on its way up is moved about with room for it.
 pub(super) enum Flaw {

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use super::{HopState, Passed, PathState, Rates, Second, TotalState, TypeCount};
-use crate::analysis::{HopStatistics, SignedHistogram, Throughput, ThroughputMeter};
-use crate::event::EventType;
-use crate::timeline::{CapturePath, Hop, Joined, Nanos, Stamp};
+use cdc_bench_model::analysis::{HopStatistics, SignedHistogram, Throughput, ThroughputMeter};
+use cdc_bench_model::event::EventType;
+use cdc_bench_model::timeline::{CapturePath, Hop, Joined, Nanos, Stamp};
 
 /// Half of the span that is "of late".
 const HALF: Nanos = Nanos::from_millis(5_000);
@@ -221,8 +221,8 @@ fn second_of(stamp: Stamp) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::EventId;
-    use crate::timeline::{Captured, Stamps};
+    use cdc_bench_model::event::EventId;
+    use cdc_bench_model::timeline::{Captured, Stamps};
 
     /// An event of 4 ms sent at this millisecond, 2 of them in Kafka.
     fn event(ms: i64) -> Joined {

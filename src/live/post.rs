@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use super::{Board, Snapshot};
-use crate::report::{RecorderError, ResultFolder};
+use cdc_bench_model::report::{RecorderError, ResultFolder};
 
 const NAME: &str = "live.json";
 /// How often it is written.

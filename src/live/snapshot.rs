@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::Objective;
-use crate::event::EventType;
-use crate::timeline::{CapturePath, Hop, Stamp};
+use cdc_bench_model::analysis::Objective;
+use cdc_bench_model::event::EventType;
+use cdc_bench_model::timeline::{CapturePath, Hop, Stamp};
 
 /// The schema of a snapshot. Fields are added freely; none is renamed without a new number.
 pub const SCHEMA: &str = "cdc-bench/live/1";

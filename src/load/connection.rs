@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::copy::{COPY_ROWS, commit_copy};
 use super::inserter::LoadError;
-use crate::config::{ConnectError, PostgresEndpoint};
-use crate::event::OutboxRow;
+use cdc_bench_model::event::OutboxRow;
+use cdc_bench_stack::{ConnectError, PostgresEndpoint};
 
 /// What the server shows of our sessions.
 const NAME: &str = "cdc-bench-load";

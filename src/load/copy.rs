@@ -9,7 +9,7 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 
 use super::connection::column_seq;
-use crate::event::OutboxRow;
+use cdc_bench_model::event::OutboxRow;
 
 pub(super) const COPY_ROWS: &str = "COPY activity.event_outbox \
     (run_id, id, seq, event_type, aggregate_type, aggregate_id, payload) FROM STDIN (FORMAT binary)";

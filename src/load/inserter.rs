@@ -19,9 +19,9 @@ use super::line::{Line, Outcome};
 use super::pace::Pace;
 use super::pacer::{Course, Pacer, Transaction};
 
-use crate::config::PostgresEndpoint;
-use crate::event::{EventId, OutboxRow};
-use crate::timeline::{Clock, Nanos, Stamp};
+use cdc_bench_model::event::{EventId, OutboxRow};
+use cdc_bench_model::timeline::{Clock, Nanos, Stamp};
+use cdc_bench_stack::PostgresEndpoint;
 
 /// Transactions under way on one connection.
 const PIPELINE: usize = 8;
@@ -371,7 +371,7 @@ mod tests {
             database: "activity_db".to_owned(),
             user: "u".to_owned(),
             password: "hidden".to_owned().into(),
-            tls: crate::wal::TlsConfig::disabled(),
+            tls: pgcdc::TlsConfig::disabled(),
         };
         let Err(error) = Connection::open(&endpoint, 1).await else {
             panic!("connected to nobody");

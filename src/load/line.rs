@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, InsertError};
 use super::inserter::LoadError;
-use crate::config::PostgresEndpoint;
-use crate::event::OutboxRow;
+use cdc_bench_model::event::OutboxRow;
+use cdc_bench_stack::PostgresEndpoint;
 
 /// Longest time spent on getting a lost connection back.
 const RECONNECT_LIMIT: Duration = Duration::from_secs(30);

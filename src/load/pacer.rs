@@ -11,8 +11,8 @@ use async_channel::Sender;
 use super::Limit;
 use super::pace::{Change, Pace, Steering};
 use super::rate::{Rate, Schedule};
-use crate::event::OutboxRow;
-use crate::timeline::{Clock, Nanos, Stamp};
+use cdc_bench_model::event::OutboxRow;
+use cdc_bench_model::timeline::{Clock, Nanos, Stamp};
 
 /// Longest sleep in one go; after it the thread looks whether the load was stopped.
 const NAP: Duration = Duration::from_millis(50);
@@ -184,9 +184,9 @@ fn sharpen_sleep() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Generator;
     use crate::load::Rate;
-    use crate::timeline::Nanos;
+    use cdc_bench_model::event::Generator;
+    use cdc_bench_model::timeline::Nanos;
 
     fn pacer(
         course: Course,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use crate::timeline::{Nanos, Stamp};
+use cdc_bench_model::timeline::{Nanos, Stamp};
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
 /// Rates are kept in events per million seconds, so that six decimals are exact.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
-use crate::analysis::Checkpoints;
-use crate::timeline::{Nanos, Stamp};
+use cdc_bench_model::analysis::Checkpoints;
+use cdc_bench_model::timeline::{Nanos, Stamp};
 
 /// PostgreSQL 17 moved the counters to a view of their own. Asked for by version: every question that fails stands in
 /// the server's log.

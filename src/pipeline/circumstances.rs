@@ -8,8 +8,8 @@ use tokio_postgres::Client;
 
 use super::proc::TICK;
 use super::{checkpoints, compilers};
-use crate::analysis::Checkpoints;
-use crate::stack::Stack;
+use cdc_bench_model::analysis::Checkpoints;
+use cdc_bench_stack::Stack;
 
 /// Counters as they stand.
 pub(super) struct Reading {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use super::route::Route;
 use super::setup::drop_slot;
 use super::{Failure, Kind, Ledger, Servers};
-use crate::config::RunId;
-use crate::event::{SCHEMA, TABLE};
-use crate::stack::Progress;
-use crate::timeline::CapturePath;
+use cdc_bench_model::RunId;
+use cdc_bench_model::event::{SCHEMA, TABLE};
+use cdc_bench_model::timeline::CapturePath;
+use cdc_bench_stack::Progress;
 
 /// Longest wait for a slot's user to let go of it.
 const SLOT_LIMIT: Duration = Duration::from_secs(20);

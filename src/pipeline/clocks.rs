@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::setup::connect_postgres;
 use super::{Failure, Servers};
 use crate::broker::BrokerClock;
-use crate::report::ClockReport;
-use crate::timeline::{
+use cdc_bench_model::report::ClockReport;
+use cdc_bench_model::timeline::{
     Clock, ClockBounds, ClockOffset, ClockTrack, Corrections, ForeignClocks, Line, Nanos,
     OffsetEstimator, Stamp,
 };

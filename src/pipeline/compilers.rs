@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::proc::tasks;
-use crate::stack::Stack;
+use cdc_bench_stack::Stack;
 
 /// HotSpot's threads that compile, as the kernel cuts their names.
 const NAMES: [&str; 2] = ["C1 CompilerThre", "C2 CompilerThre"];

@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::route::{ensure_topic, slot_name};
 use super::{Failure, Kind, RunRequest, Servers};
-use crate::config::RunId;
 use crate::debezium::{
     ConnectClient, ConnectorParams, ConnectorProfile, connector_config, redacted,
 };
-use crate::event::{SCHEMA, TABLE};
-use crate::report::ConnectorReport;
-use crate::timeline::CapturePath;
+use cdc_bench_model::RunId;
+use cdc_bench_model::event::{SCHEMA, TABLE};
+use cdc_bench_model::report::ConnectorReport;
+use cdc_bench_model::timeline::CapturePath;
 
 /// Longest wait for a connector to run.
 const RUNNING_LIMIT: Duration = Duration::from_secs(60);

@@ -3,8 +3,8 @@
 use std::num::NonZero;
 use std::time::Duration;
 
-use crate::config::Settings;
 use crate::consumer::{RecordBatch, RecordSource, StageConfig};
+use crate::settings::Settings;
 
 /// Longest time the store may be away before a consumer gives up.
 const STORE_OUTAGE: Duration = Duration::from_secs(120);

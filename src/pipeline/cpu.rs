@@ -11,8 +11,8 @@ use tokio_postgres::Client;
 use super::leg::Path;
 use super::proc::{process, tasks, tree};
 use super::threads::Role;
-use crate::stack::Stack;
-use crate::timeline::CapturePath;
+use cdc_bench_model::timeline::CapturePath;
+use cdc_bench_stack::Stack;
 
 /// Processor time by what used it.
 pub(super) type Used = BTreeMap<String, Duration>;

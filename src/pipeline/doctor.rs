@@ -2,15 +2,16 @@
 
 use super::setup::{SourceNeeds, check_source, connect_postgres};
 use crate::broker::Admin;
-use crate::config::{Endpoints, PostgresEndpoint, Settings, StoreEndpoint};
 use crate::debezium::ConnectClient;
-use crate::stack::{self, Part};
+use crate::settings::Settings;
 use crate::store::MongoStore;
+use cdc_bench_stack::Part;
+use cdc_bench_stack::{Endpoints, PostgresEndpoint, StoreEndpoint};
 
 /// Looks at the servers that a command would use: the user's, or what a stack of ours is made of.
 pub async fn examine(settings: &Settings) -> Vec<Part> {
     match settings.endpoints() {
-        Ok(None) => stack::inspect(settings.stack).await,
+        Ok(None) => cdc_bench_stack::inspect(settings.stack).await,
         Ok(Some(endpoints)) => external(&endpoints).await,
         Err(error) => vec![Part::bad(
             "endpoints",

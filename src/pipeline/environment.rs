@@ -6,11 +6,11 @@ use tokio_postgres::Client;
 
 use super::Servers;
 use super::route::{KafkaRoute, Route};
-use crate::report::{
+use crate::store::StoreIdentity;
+use cdc_bench_model::report::{
     DebeziumReport, Environment, KafkaReport, PostgresReport, StoreReport, host, program,
 };
-use crate::stack::Stack;
-use crate::store::StoreIdentity;
+use cdc_bench_stack::Stack;
 
 /// PostgreSQL's settings that decide how long a commit and its decoding take.
 const POSTGRES_SETTINGS: [&str; 9] = [

@@ -97,7 +97,7 @@ from_server_error!(
     crate::load::LoadError,
     crate::store::StoreError,
     crate::consumer::StageError,
-    crate::wal::ReaderError,
+    pgcdc::ReaderError,
     crate::pipeline::setup::SetupError,
     tokio_postgres::Error
 );
@@ -111,8 +111,8 @@ impl From<crate::debezium::ConnectError> for Failure {
     }
 }
 
-impl From<crate::stack::StackError> for Failure {
-    fn from(error: crate::stack::StackError) -> Self {
+impl From<cdc_bench_stack::StackError> for Failure {
+    fn from(error: cdc_bench_stack::StackError) -> Self {
         Self {
             code: error.exit_code(),
             error: error.into(),
@@ -120,14 +120,14 @@ impl From<crate::stack::StackError> for Failure {
     }
 }
 
-impl From<crate::report::RecorderError> for Failure {
-    fn from(error: crate::report::RecorderError) -> Self {
+impl From<cdc_bench_model::report::RecorderError> for Failure {
+    fn from(error: cdc_bench_model::report::RecorderError) -> Self {
         Self::usage(error)
     }
 }
 
-impl From<crate::config::ConfigError> for Failure {
-    fn from(error: crate::config::ConfigError) -> Self {
+impl From<cdc_bench_stack::MissingEndpoint> for Failure {
+    fn from(error: cdc_bench_stack::MissingEndpoint) -> Self {
         Self::usage(error)
     }
 }

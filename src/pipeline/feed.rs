@@ -7,20 +7,21 @@ use std::sync::Arc;
 use rdkafka::ClientConfig;
 
 use super::observer::PathObserver;
+use super::outbox_table::OutboxTable;
+use super::reader_clock::{ReaderClock, stamp, unix_nanos};
 use super::receipts::{Receipts, Whole};
 use super::route::{Route, topic_prefix};
 use super::threads::{OwnThreads, Role};
 use super::{Failure, Servers};
 use crate::broker::Publisher;
-use crate::config::RunId;
 use crate::consumer::{Record, RecordBatch, RecordSource};
-use crate::event::EventId;
-use crate::timeline::{Captured, Clock, Stamp};
-use crate::wal::envelope::{EnvelopeConfig, EnvelopeError, Envelopes};
-use crate::wal::{
-    Acknowledge, Change, Event, OutboxTable, Reader, ReaderConfig, ReaderError, ReaderHandle, Slot,
-    SlotName,
+use cdc_bench_model::RunId;
+use cdc_bench_model::event::EventId;
+use cdc_bench_model::timeline::{Captured, Clock, Stamp};
+use pgcdc::{
+    Acknowledge, Change, Event, Reader, ReaderConfig, ReaderError, ReaderHandle, Slot, SlotName,
 };
+use pgcdc_debezium::{EnvelopeConfig, EnvelopeError, Envelopes};
 
 /// Records between our reader and the consumer in the same process, as many as between Kafka's receiver and its writer.
 const QUEUE: usize = 1_000;
@@ -38,7 +39,9 @@ pub(super) struct Beginning<'a> {
 impl Beginning<'_> {
     fn reader(&self, slot: Slot) -> ReaderConfig {
         let server = self.servers.endpoints.postgres.server();
-        ReaderConfig::new(server, slot, [&self.route.publication])
+        let mut config = ReaderConfig::new(server, slot, [&self.route.publication]);
+        config.time_source = Arc::new(ReaderClock(self.clock));
+        config
     }
 
     /// A reader whose rows have to arrive: its slot outlives a broken connection, and is acknowledged by receipts.
@@ -80,7 +83,7 @@ impl Beginning<'_> {
             }
             ControlFlow::Continue(())
         };
-        Ok(Reader::spawn(self.reader(slot), self.clock, handler).await?)
+        Ok(Reader::spawn(self.reader(slot), handler).await?)
     }
 
     /// Publishes every change as Debezium's event.
@@ -116,7 +119,7 @@ impl Beginning<'_> {
             },
         };
         let handler = move |event: Event<'_>| feed.event(event);
-        let reader = Reader::spawn(self.delivering()?, self.clock, handler).await?;
+        let reader = Reader::spawn(self.delivering()?, handler).await?;
         receipts.go_to(reader.acknowledger());
         Ok((reader, publisher))
     }
@@ -145,7 +148,7 @@ impl Beginning<'_> {
             },
         };
         let handler = move |event: Event<'_>| feed.event(event);
-        let reader = Reader::spawn(self.delivering()?, self.clock, handler).await?;
+        let reader = Reader::spawn(self.delivering()?, handler).await?;
         receipts.go_to(reader.acknowledger());
         Ok((reader, ChannelSource { records, receipts }))
     }
@@ -169,8 +172,8 @@ impl Rows {
         match self.outbox.read(change) {
             Ok(Some(row)) => {
                 let captured = Captured {
-                    tc: change.transaction.commit_time,
-                    t1: change.received,
+                    tc: stamp(change.transaction.commit_time),
+                    t1: stamp(change.received),
                     lsn: change.lsn.0,
                     commit_lsn: change.transaction.commit_lsn.0,
                     xid: change.transaction.xid.0,
@@ -239,20 +242,21 @@ impl<E: std::fmt::Display, F: FnMut(Passed<'_>) -> Result<(), E>> Feed<F> {
         let (number, pass_on) = (&mut self.number, &mut self.pass_on);
         let mut flow = ControlFlow::Continue(());
         let written: Result<(), EnvelopeError> =
-            self.envelopes.write(change, self.clock.now(), |record| {
-                *number += 1;
-                let passed = Passed {
-                    number: *number,
-                    event,
-                    key: record.key,
-                    value: record.value,
-                };
-                // The consumer is gone, or the producer has failed and says so itself: the run is about to end.
-                if let Err(error) = pass_on(passed) {
-                    tracing::debug!(%error, "a record was not passed on");
-                    flow = ControlFlow::Break(());
-                }
-            });
+            self.envelopes
+                .write(change, unix_nanos(self.clock.now()), |record| {
+                    *number += 1;
+                    let passed = Passed {
+                        number: *number,
+                        event,
+                        key: record.key,
+                        value: record.value,
+                    };
+                    // The consumer is gone, or the producer has failed and says so itself: the run is about to end.
+                    if let Err(error) = pass_on(passed) {
+                        tracing::debug!(%error, "a record was not passed on");
+                        flow = ControlFlow::Break(());
+                    }
+                });
         if let Err(error) = written {
             // The stream is asked for in text format.
             tracing::error!(%error, lsn = %change.lsn, "a change could not be written");

@@ -14,8 +14,8 @@ use super::threads::{self, OwnThreads, Role};
 use super::{Failure, RunRequest, Servers, exit};
 use crate::broker::{Backlog, Publisher, Rebalances, Records, RecordsConfig, fetch_settings};
 use crate::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageEnd, StageError};
-use crate::timeline::{CapturePath, Clock};
-use crate::wal::ReaderHandle;
+use cdc_bench_model::timeline::{CapturePath, Clock};
+use pgcdc::ReaderHandle;
 
 /// The reader and the consumer of one path.
 pub(super) struct Followers {

@@ -7,9 +7,9 @@ use super::leg::Path;
 use super::lookout::Sight;
 use super::phases::RateMeter;
 use super::{RunRequest, lock};
-use crate::analysis::{Measured, Objective};
 use crate::live::{Figures, LoadFigures, PathMeter, PathState, Phase};
-use crate::timeline::{CapturePath, Joined, Nanos, Stamp};
+use cdc_bench_model::analysis::{Measured, Objective};
+use cdc_bench_model::timeline::{CapturePath, Joined, Nanos, Stamp};
 
 /// A meter for each path of a run, the first of which the objectives are for.
 pub(super) struct Meters(Arc<[Mutex<PathMeter>]>);

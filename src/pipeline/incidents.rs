@@ -5,8 +5,8 @@ use super::checkpoints::Checkpoint;
 use super::summary::Facts;
 use crate::broker::Rebalance;
 use crate::load::{Change, Steering};
-use crate::report::{CHECKPOINT, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE};
-use crate::timeline::{CapturePath, Nanos, Stamp};
+use cdc_bench_model::report::{CHECKPOINT, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE};
+use cdc_bench_model::timeline::{CapturePath, Nanos, Stamp};
 
 /// All of them, in order.
 pub(super) fn of(facts: &Facts<'_>) -> Vec<Incident> {

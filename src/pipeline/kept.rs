@@ -1,7 +1,7 @@
 //! A report into its folder, and back, so that what is read off a run is what a later command finds.
 
 use super::Failure;
-use crate::report::{Report, ResultFolder, Stored};
+use cdc_bench_model::report::{Report, ResultFolder, Stored};
 
 /// Writes `report.json`.
 ///

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use crate::config::RunId;
+use cdc_bench_model::RunId;
 
 const SCHEMA_SQL: &str = include_str!("../../sql/ledger.sql");
 

@@ -19,9 +19,9 @@ use super::route::Route;
 use super::{Failure, RunProgress, RunRequest, Servers};
 use crate::broker::Rebalance;
 use crate::load::{Limit, LoadSummary, Pace};
-use crate::report::Recorder;
-use crate::stack::Stack;
-use crate::timeline::{CapturePath, Clock, Joiner, Tally};
+use cdc_bench_model::report::Recorder;
+use cdc_bench_model::timeline::{CapturePath, Clock, Joiner, Tally};
+use cdc_bench_stack::Stack;
 
 /// What every leg of a run works with.
 #[derive(Clone, Copy)]

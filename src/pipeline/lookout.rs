@@ -11,8 +11,8 @@ use super::metrics::Metrics;
 use super::{Servers, lock};
 use crate::broker::Backlog;
 use crate::live::{PathState, ServerState};
-use crate::stack::Stack;
-use crate::timeline::{CapturePath, Clock};
+use cdc_bench_model::timeline::{CapturePath, Clock};
+use cdc_bench_stack::Stack;
 
 /// How often they are asked, each by a client that the run has anyway.
 const EVERY: Duration = Duration::from_secs(1);

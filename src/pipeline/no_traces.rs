@@ -4,9 +4,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::RunId;
 use crate::load::Rate;
-use crate::timeline::{CapturePath, ForeignClocks, InKafka, Joined};
+use cdc_bench_model::RunId;
+use cdc_bench_model::timeline::{CapturePath, ForeignClocks, InKafka, Joined};
 
 /// There are none.
 #[derive(Debug, thiserror::Error)]

@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::lock;
 use super::metrics::HopMetrics;
 use super::traces::PathTraces;
-use crate::config::RunId;
 use crate::consumer::{DeadLetter, StageObserver};
-use crate::event::{EventId, EventType, OutboxRow};
 use crate::load::LoadObserver;
-use crate::report::RecorderHandle;
-use crate::timeline::{CapturePath, Captured, Joined, Joiner, Stamp, Written};
+use cdc_bench_model::RunId;
+use cdc_bench_model::event::{EventId, EventType, OutboxRow};
+use cdc_bench_model::report::RecorderHandle;
+use cdc_bench_model::timeline::{CapturePath, Captured, Joined, Joiner, Stamp, Written};
 
 /// The `run_id` columns of one load: its readiness probe, its warm-up and its measured events.
 #[derive(Debug, Clone)]

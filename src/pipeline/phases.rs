@@ -9,9 +9,9 @@ use super::leg::{Course, Leg, Path};
 use super::lookout::Sight;
 use super::observer::{MeasuredLoad, PathObserver, ProbeLoad};
 use super::{Failure, LoadState};
-use crate::event::{Generator, OutboxRow};
 use crate::live::{LoadFigures, Phase};
 use crate::load::{Limit, LoadPlan, LoadSummary, Rate, run_load};
+use cdc_bench_model::event::{Generator, OutboxRow};
 
 /// Longest wait for the first event to come through a connector that is RUNNING.
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
@@ -129,8 +129,8 @@ impl<'a> Phases<'a> {
                     "no event came through within {} s although rows were inserted ({}): is the topic fed by a connector that captures {}.{}?",
                     PROBE_LIMIT.as_secs(),
                     waiting.join(", "),
-                    crate::event::SCHEMA,
-                    crate::event::TABLE
+                    cdc_bench_model::event::SCHEMA,
+                    cdc_bench_model::event::TABLE
                 )));
             }
         }

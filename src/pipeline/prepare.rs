@@ -9,10 +9,10 @@ use super::route::{ensure_collection, ensure_topic};
 use super::setup::{PUBLICATION, SourceNeeds, existing_slots, prepare_source};
 use super::{ConnectorRequest, Failure, Servers};
 use crate::debezium::ConnectorProfile;
-use crate::event::{SCHEMA, TABLE};
-use crate::stack::Progress;
 use crate::store::COLLECTION;
-use crate::wal::{ReaderError, SlotName};
+use cdc_bench_model::event::{SCHEMA, TABLE};
+use cdc_bench_stack::Progress;
+use pgcdc::{ReaderError, SlotName};
 
 /// The slot that waits for a reader of ours.
 const READER_SLOT: &str = "cdc_bench_reader";

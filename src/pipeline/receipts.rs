@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use crate::wal::{Acknowledger, Lsn, TableName};
+use pgcdc::{Acknowledger, Lsn, TableName};
 
 /// What is whole with a record.
 #[derive(Debug, Clone, PartialEq, Eq)]

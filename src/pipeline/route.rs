@@ -5,12 +5,12 @@ use tokio_util::sync::CancellationToken;
 use super::connector;
 use super::{Failure, Kind, RunRequest, Servers};
 use crate::broker::BrokerError;
-use crate::config::RunId;
-use crate::event::{SCHEMA, TABLE};
-use crate::report::ConnectorReport;
-use crate::stack::Stack;
 use crate::store::{COLLECTION, MongoStore};
-use crate::timeline::CapturePath;
+use cdc_bench_model::RunId;
+use cdc_bench_model::event::{SCHEMA, TABLE};
+use cdc_bench_model::report::ConnectorReport;
+use cdc_bench_model::timeline::CapturePath;
+use cdc_bench_stack::Stack;
 
 /// One path's way through the servers.
 #[derive(Debug, Clone)]

@@ -22,13 +22,14 @@ use super::warm::WarmUp;
 use super::{
     ConnectorRequest, Failure, Kind, Metrics, RunProgress, Servers, Traces, clean_up, exit,
 };
-use crate::analysis::Targets;
-use crate::config::{RunId, Settings};
 use crate::load::{Limit, LoadSummary, Rate};
-use crate::report::{Recorder, Report, ResultFolder};
-use crate::stack::Stack;
+use crate::settings::Settings;
 use crate::store::{Scope, verify};
-use crate::timeline::{CapturePath, Clock};
+use cdc_bench_model::RunId;
+use cdc_bench_model::analysis::Targets;
+use cdc_bench_model::report::{Recorder, Report, ResultFolder};
+use cdc_bench_model::timeline::{CapturePath, Clock};
+use cdc_bench_stack::Stack;
 
 /// What a run is asked to do.
 #[derive(Debug, Clone)]
@@ -133,7 +134,7 @@ pub async fn run(
     progress: &dyn RunProgress,
     cancel: CancellationToken,
 ) -> Result<Report, Failure> {
-    let stack = Stack::bring_up(&request.settings, progress, &cancel).await?;
+    let stack = Stack::bring_up(&request.settings.servers(), progress, &cancel).await?;
     let outcome = run_on(&request, &stack, progress, &cancel).await;
     if outcome
         .as_ref()

@@ -6,10 +6,10 @@ use tokio_postgres::Client;
 use super::setup::connect_postgres;
 use super::{Failure, Ledger};
 use crate::broker::Admin;
-use crate::config::{Endpoints, Settings};
 use crate::debezium::ConnectClient;
-use crate::stack;
+use crate::settings::Settings;
 use crate::store::MongoStore;
+use cdc_bench_stack::Endpoints;
 
 /// The servers of a pipeline.
 pub struct Servers {
@@ -35,7 +35,7 @@ impl Servers {
     /// # Errors
     /// When there are none, or as [`Servers::connect`].
     pub async fn at_hand(settings: &Settings) -> Result<Self, Failure> {
-        Self::connect(&stack::at_hand(settings)?.all()?).await
+        Self::connect(&cdc_bench_stack::at_hand(&settings.servers())?.all()?).await
     }
 
     /// Connects to all of them at once, and makes sure that the store can be written to.

@@ -9,9 +9,10 @@ use tokio_postgres::error::SqlState;
 use super::ledger::create;
 use super::{Kind, Ledger};
 use crate::cause::innermost;
-use crate::config::{ConnectError, PostgresEndpoint, RunId};
-use crate::event::{SCHEMA, TABLE};
-use crate::wal::SlotName;
+use cdc_bench_model::RunId;
+use cdc_bench_model::event::{SCHEMA, TABLE};
+use cdc_bench_stack::{ConnectError, PostgresEndpoint};
+use pgcdc::SlotName;
 
 const OUTBOX_SQL: &str = include_str!("../../sql/outbox.sql");
 

@@ -10,14 +10,16 @@ use tokio_util::sync::CancellationToken;
 use super::consume::{Bounded, stage_config};
 use super::phases::RateMeter;
 use super::{Failure, LoadState, RunProgress, exit, lock};
-use crate::analysis::{HopStatistics, SignedHistogram};
 use crate::broker::{Admin, BrokerError, Records, RecordsConfig, fetch_settings};
-use crate::config::{GivenEndpoints, PostgresEndpoint, RunId, Settings};
 use crate::consumer::{DeadLetter, DeadLetters, Stage, StageObserver};
-use crate::event::{EventId, EventType, Generator, OutboxRow};
 use crate::load::{Limit, LoadObserver, LoadPlan, LoadSummary, Rate, run_load};
+use crate::settings::Settings;
 use crate::store::MongoStore;
-use crate::timeline::{Clock, Nanos, Stamp, Written};
+use cdc_bench_model::RunId;
+use cdc_bench_model::analysis::{HopStatistics, SignedHistogram};
+use cdc_bench_model::event::{EventId, EventType, Generator, OutboxRow};
+use cdc_bench_model::timeline::{Clock, Nanos, Stamp, Written};
+use cdc_bench_stack::{GivenEndpoints, PostgresEndpoint};
 
 /// How often whoever watches hears of it.
 const TICK: Duration = Duration::from_millis(100);

@@ -11,18 +11,18 @@ use super::cpu::Used;
 use super::environment::Surroundings;
 use super::incidents;
 use super::leg::PathOutcome;
-use crate::analysis::{
+use crate::broker::fetch_settings;
+use crate::load::{Change, LoadSummary};
+use cdc_bench_model::analysis::{
     Conditions, Diagnosis, Finding, HopStatistics, Measured as Reached, PathStatistics, Severity,
     diagnose, times as in_words, violations,
 };
-use crate::broker::fetch_settings;
-use crate::load::{Change, LoadSummary};
-use crate::report::{
+use cdc_bench_model::report::{
     Counts, Environment, EventsByType, PathNames, PathRecording, PathReport, Report, RoundReport,
     RunInfo, SCHEMA, Verdict, Verification, seconds_between,
 };
-use crate::stack::StackKind;
-use crate::timeline::{CapturePath, Hop, Nanos, Stamp};
+use cdc_bench_model::timeline::{CapturePath, Hop, Nanos, Stamp};
+use cdc_bench_stack::StackKind;
 
 /// Everything a run has gathered.
 pub(super) struct Facts<'a> {

@@ -6,14 +6,14 @@ use super::kept::keep_report;
 use super::warm::warm;
 use super::within::Within;
 use super::{Failure, RunProgress, RunRequest, run_on};
-use crate::analysis::Pace;
-use crate::config::RunId;
 use crate::load::{Limit, Rate};
-use crate::report::{
+use cdc_bench_model::RunId;
+use cdc_bench_model::analysis::Pace;
+use cdc_bench_model::report::{
     PathSweep, ResultFolder, SWEEP_SCHEMA, Step, Stored, StoredError, SweepReport, page,
 };
-use crate::stack::Stack;
-use crate::timeline::CapturePath;
+use cdc_bench_model::timeline::CapturePath;
+use cdc_bench_stack::Stack;
 
 /// What a sweep is asked to do.
 #[derive(Debug, Clone)]
@@ -71,7 +71,7 @@ pub async fn sweep(
     cancel: &CancellationToken,
 ) -> Result<(SweepReport, Option<Failure>), Failure> {
     let started_at = jiff::Timestamp::now();
-    let stack = Stack::bring_up(&request.step.settings, progress, cancel).await?;
+    let stack = Stack::bring_up(&request.step.settings.servers(), progress, cancel).await?;
     let stack = stack.for_several_runs();
     let mut report = SweepReport {
         schema: SWEEP_SCHEMA,

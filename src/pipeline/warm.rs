@@ -12,11 +12,11 @@ use super::observer::{PathObserver, WarmupLoad};
 use super::phases::{Patience, Phases, TICK, WARMUP_SEED};
 use super::within::Within;
 use super::{Failure, RunProgress, RunRequest, compilers, exit, run_on};
-use crate::config::RunId;
 use crate::live::Phase;
 use crate::load::{Limit, LoadPlan, Pace, Rate, run_load};
-use crate::report::ResultFolder;
-use crate::stack::Stack;
+use cdc_bench_model::RunId;
+use cdc_bench_model::report::ResultFolder;
+use cdc_bench_stack::Stack;
 
 /// As many events as this many warm-ups of a run.
 const WARM_UPS: u64 = 5;

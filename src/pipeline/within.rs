@@ -2,7 +2,7 @@
 
 use super::{LoadState, RunProgress};
 use crate::live::Figures;
-use crate::stack::{Download, Progress};
+use cdc_bench_stack::{Download, Progress};
 
 /// Passes on what a run says, beneath a step.
 pub(super) struct Within<'a> {

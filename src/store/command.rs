@@ -122,8 +122,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::event::EventId;
     use crate::store::{DocumentParts, Payload};
+    use cdc_bench_model::event::EventId;
 
     fn documents(payloads: &[&str]) -> Documents {
         let mut documents = Documents::default();

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Payload;
 use super::bson::{BsonBuffer, kind};
 use super::transcode::{DEEPEST, Stop, floor_millis};
-use crate::event::EventId;
+use cdc_bench_model::event::EventId;
 
 /// The largest document MongoDB takes, in bytes.
 pub(super) const LARGEST_BYTES: usize = 16 * 1024 * 1024;

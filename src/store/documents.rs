@@ -116,8 +116,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::event::EventId;
     use crate::store::Payload;
+    use cdc_bench_model::event::EventId;
 
     fn parts(n: u128, payload_json: &str) -> DocumentParts<'_> {
         DocumentParts {

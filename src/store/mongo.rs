@@ -13,7 +13,7 @@ use super::bson::BsonBuffer;
 use super::command::{WriteConcernChoice, fitting, update_command};
 use super::error::is_transient_code;
 use super::{BulkOutcome, Documents, Refusal, Store, StoreError};
-use crate::config::StoreEndpoint;
+use cdc_bench_stack::StoreEndpoint;
 
 /// The collection that the documents are in, unless told otherwise.
 pub const COLLECTION: &str = "events";

@@ -2,8 +2,8 @@
 
 use super::bson::{BsonBuffer, kind};
 use super::names::{Named, Names, Place};
-use crate::event::unix_micros;
 use crate::json::{NotJson, Number, Reader, Spelling};
+use cdc_bench_model::event::unix_micros;
 
 /// Deepest nesting of a payload. MongoDB takes 100 levels in all; the document and its `data` are two of them.
 pub(super) const DEEPEST: usize = 98;

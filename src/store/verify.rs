@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::difference::{FieldDifference, differences};
 use super::{DocumentError, DocumentParts, MongoStore, Payload, StoreError, document_id};
-use crate::event::EventId;
+use cdc_bench_model::event::EventId;
 
 /// Ids and documents listed of each kind of finding; all are counted.
 const MOST_LISTED: usize = 20;

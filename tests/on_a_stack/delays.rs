@@ -114,7 +114,7 @@ fn run(stack: &TestStack, results: &Path, link: Link, delay_ms: u64, events: u64
             let (name, way) = match link {
                 // Its acknowledgement alone would hold up nobody but the load.
                 Link::Insert => ("cdc-bench-load", Way::ToServer),
-                _ => ("cdc-bench-reader", Way::FromServer),
+                _ => ("pgcdc", Way::FromServer),
             };
             let slow = SlowLink::before(postgres, Which::Application(name), way, delay);
             command.env("POSTGRES_PORT", slow.port.to_string());

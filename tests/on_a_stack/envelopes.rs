@@ -5,9 +5,11 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use cdc_bench::timeline::Clock;
-use cdc_bench::wal::envelope::{Decimals, EnvelopeConfig, Envelopes, Record};
-use cdc_bench::wal::{Event, Reader, ReaderConfig, ReaderHandle, Slot, SlotName, SnapshotConfig};
+use pgcdc::{
+    Event, Reader, ReaderConfig, ReaderHandle, Slot, SlotName, SnapshotConfig, SteadyClock,
+    TimeSource,
+};
+use pgcdc_debezium::{Decimals, EnvelopeConfig, Envelopes, Record};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::{Value, json};
@@ -189,8 +191,8 @@ impl Ours {
         let records = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&records);
         let mut envelopes = Envelopes::new(envelopes);
-        let clock = Clock::start();
-        let reader = stack.block_on(Reader::spawn(config, clock, move |event| {
+        let clock = SteadyClock::start();
+        let reader = stack.block_on(Reader::spawn(config, move |event| {
             let json = |bytes: Option<&[u8]>| {
                 bytes.map_or(Value::Null, |bytes| {
                     serde_json::from_slice(bytes)

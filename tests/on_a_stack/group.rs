@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cdc_bench::broker::{Records, RecordsConfig};
-use cdc_bench::event::{EventId, Generator, OutboxRow};
-use cdc_bench::timeline::Clock;
+use cdc_bench_model::event::{EventId, Generator, OutboxRow};
+use cdc_bench_model::timeline::Clock;
 use futures_util::TryStreamExt;
 use mongodb::Collection;
 use mongodb::bson::{Document, doc};

@@ -4,9 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cdc_bench::timeline::Clock;
-use cdc_bench::wal::pgoutput::{OldTuple, Value};
-use cdc_bench::wal::{
+use pgcdc::pgoutput::{OldTuple, Value};
+use pgcdc::{
     Acknowledge, Event, FileCheckpoint, Lsn, Origins, Reader, ReaderConfig, ReaderError,
     ReaderHandle, Server, Slot, SlotName, drop_slot, list_slots,
 };
@@ -66,9 +65,8 @@ pub fn describe(event: &Event<'_>) -> String {
         Value::Text(text) => text.to_owned(),
         Value::Binary(bytes) => format!("{bytes:?}"),
     };
-    let row = |row: &cdc_bench::wal::pgoutput::Tuple<'_>| {
-        row.iter().map(value).collect::<Vec<_>>().join(",")
-    };
+    let row =
+        |row: &pgcdc::pgoutput::Tuple<'_>| row.iter().map(value).collect::<Vec<_>>().join(",");
     match event {
         Event::Begin(_) => "begin".to_owned(),
         Event::Idle(lsn) => format!("idle at {lsn}"),
@@ -113,7 +111,7 @@ impl Reading {
     pub fn start(stack: &TestStack, config: ReaderConfig) -> Result<Self, ReaderError> {
         let events = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&events);
-        let reader = stack.block_on(Reader::spawn(config, Clock::start(), move |event| {
+        let reader = stack.block_on(Reader::spawn(config, move |event| {
             if !matches!(event, Event::Idle(_)) {
                 seen.lock().unwrap().push(describe(&event));
             }
@@ -346,7 +344,7 @@ fn binary(stack: &TestStack) {
     config.binary = true;
     let seen = Arc::new(Mutex::new(None));
     let kept = Arc::clone(&seen);
-    let reader = stack.block_on(Reader::spawn(config, Clock::start(), move |event| {
+    let reader = stack.block_on(Reader::spawn(config, move |event| {
         if let Event::Change(change) = event {
             *kept.lock().unwrap() = Some((
                 change.get::<i64>("id").unwrap(),
@@ -392,7 +390,7 @@ fn acknowledged_by_hand(stack: &TestStack) {
     let ends = Arc::new(Mutex::new(Vec::<Lsn>::new()));
     let seen = Arc::clone(&ends);
     let reader = stack
-        .block_on(Reader::spawn(config(), Clock::start(), move |event| {
+        .block_on(Reader::spawn(config(), move |event| {
             if let Event::Commit(commit) = event {
                 seen.lock().unwrap().push(commit.end_lsn);
             }

@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cdc_bench::timeline::Clock;
-use cdc_bench::wal::{
+use nix::sys::signal::Signal;
+use pgcdc::{
     Acknowledge, Event, Kind, Reader, ReaderConfig, ReaderError, Server, Slot, SlotName, list_slots,
 };
-use nix::sys::signal::Signal;
 
 use super::Test;
 use super::proxy::Proxy;
@@ -450,7 +449,7 @@ fn table_made_anew(stack: &TestStack) {
     config.describe = true;
     let rows = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&rows);
-    let reader = stack.block_on(Reader::spawn(config, Clock::start(), move |event| {
+    let reader = stack.block_on(Reader::spawn(config, move |event| {
         if let Event::Change(change) = event {
             let relation = change.relation;
             let key = relation.primary_key[0];

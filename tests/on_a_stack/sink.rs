@@ -7,8 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use cdc_bench::timeline::Clock;
-use cdc_bench::wal::{Event, Lsn, Reader, ReaderConfig, Server};
+use pgcdc::{Event, Lsn, Reader, ReaderConfig, Server};
 
 use super::reader::permanent;
 use super::stack::TestStack;
@@ -69,9 +68,7 @@ pub fn be_one_if_asked() {
     });
 }
 
-async fn read_into(
-    path: &Path,
-) -> Result<cdc_bench::wal::ReaderHandle, cdc_bench::wal::ReaderError> {
+async fn read_into(path: &Path) -> Result<pgcdc::ReaderHandle, pgcdc::ReaderError> {
     let variable = |name: &str| std::env::var(name).unwrap();
     let server = Server::new(
         variable("POSTGRES_HOST"),
@@ -84,7 +81,7 @@ async fn read_into(
     let mut config = ReaderConfig::new(server, permanent(), ["p"]);
     config.start_after = sink.position;
     config.status_interval = Duration::from_millis(20);
-    Reader::spawn(config, Clock::start(), move |event| {
+    Reader::spawn(config, move |event| {
         match event {
             Event::Change(change) => {
                 let id: u64 = change.get::<&str>("id").unwrap().unwrap().parse().unwrap();

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cdc_bench::timeline::Clock;
-use cdc_bench::wal::pgoutput::{OldTuple, Tuple, Value};
-use cdc_bench::wal::{
+use pgcdc::pgoutput::{OldTuple, Tuple, Value};
+use pgcdc::{
     Acknowledge, Change, Event, FileCheckpoint, Operation, Reader, ReaderConfig, ReaderError,
     ReaderHandle, Slot, SlotName, SnapshotConfig, SnapshotRow, list_slots,
 };
@@ -107,7 +106,7 @@ fn permanent() -> Slot {
 
 fn follow(stack: &TestStack, config: ReaderConfig, sink: &Arc<Mutex<Sink>>) -> ReaderHandle {
     let sink = Arc::clone(sink);
-    let reader = Reader::spawn(config, Clock::start(), move |event| {
+    let reader = Reader::spawn(config, move |event| {
         sink.lock().unwrap().event(&event);
         ControlFlow::Continue(())
     });
@@ -182,7 +181,7 @@ fn while_rows_change(stack: &TestStack) {
         more_are_written(3);
         let (seen, within) = (Arc::clone(&sink), Arc::clone(&written));
         let mut waits = true;
-        let reader = Reader::spawn(config(stack, temporary()), Clock::start(), move |event| {
+        let reader = Reader::spawn(config(stack, temporary()), move |event| {
             let mut sink = seen.lock().unwrap();
             sink.event(&event);
             if waits && sink.places.len() > 100 {
@@ -226,7 +225,7 @@ fn while_rows_change(stack: &TestStack) {
 fn copied(stack: &TestStack, config: ReaderConfig) -> BTreeSet<String> {
     let events = Arc::new(Mutex::new(BTreeSet::new()));
     let seen = Arc::clone(&events);
-    let reader = Reader::spawn(config, Clock::start(), move |event| {
+    let reader = Reader::spawn(config, move |event| {
         if matches!(event, Event::Idle(_)) {
             return ControlFlow::Continue(());
         }
@@ -303,7 +302,7 @@ fn taken_up_again(stack: &TestStack) {
         ..with_file()
     };
     let (copied, tables) = std::sync::mpsc::channel();
-    let reader = Reader::spawn(first, Clock::start(), move |event| {
+    let reader = Reader::spawn(first, move |event| {
         let mut sink = seen.lock().unwrap();
         sink.event(&event);
         if let Event::Copied(table) = event {
@@ -354,7 +353,7 @@ fn cut(stack: &TestStack) {
     stack.sql(TABLES);
     let sink = Arc::new(Mutex::new(Sink::default()));
     let seen = Arc::clone(&sink);
-    let reader = Reader::spawn(config(stack, temporary()), Clock::start(), move |event| {
+    let reader = Reader::spawn(config(stack, temporary()), move |event| {
         let mut sink = seen.lock().unwrap();
         sink.event(&event);
         if sink.copied.len() < 4 && sink.places.len() > 1_000 {
@@ -365,7 +364,7 @@ fn cut(stack: &TestStack) {
     });
     let reader = stack.block_on(reader).unwrap();
     until("some rows", || sink.lock().unwrap().places.len() > 1_500);
-    let cut = stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'cdc-bench-snapshot'");
+    let cut = stack.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pgcdc-snapshot'");
     assert!(!cut.is_empty());
     stack.sql("DELETE FROM a WHERE id <= 500");
     until_equal(stack, &reader, &sink, &["a", "b"]);
@@ -384,7 +383,7 @@ fn refused(stack: &TestStack) {
     stack.sql(NOTHING);
     stack.sql(TABLES);
     let fails = |config: ReaderConfig| {
-        let reader = Reader::spawn(config, Clock::start(), |_| ControlFlow::Continue(()));
+        let reader = Reader::spawn(config, |_| ControlFlow::Continue(()));
         match stack.block_on(reader) {
             Err(error) => error,
             Ok(reader) => {

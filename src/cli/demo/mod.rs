@@ -19,17 +19,18 @@ use super::progress::Terminal;
 use super::results_args::{ResultsArgs, without_result};
 use super::screen_args::ScreenArgs;
 use super::watched::Watched;
-use crate::analysis::Targets;
-use crate::config::{RunId, Settings};
 use crate::load::LoadProfile;
 use crate::pipeline::{Failure, RunRequest, WarmUp, exit, keep_report, run_on};
-use crate::report::{
+use crate::settings::Settings;
+use act::Act;
+use cdc_bench_model::RunId;
+use cdc_bench_model::analysis::Targets;
+use cdc_bench_model::report::{
     ActReport, DEMO_SCHEMA, DemoReport, Report, ResultFolder, Stored, Verdict, demo_page, page,
     render_demo,
 };
-use crate::stack::{Stack, StackKind};
-use crate::timeline::{Hop, Nanos};
-use act::Act;
+use cdc_bench_model::timeline::{Hop, Nanos};
+use cdc_bench_stack::{Stack, StackKind};
 use narrator::{Narrator, ToldEvent};
 
 /// Events before each act, so that it does not begin cold.
@@ -110,7 +111,7 @@ pub(super) async fn run(
         )));
     }
     let (id, folder) = args.results.begin()?;
-    let stack = Stack::bring_up(&settings, terminal, &cancel).await;
+    let stack = Stack::bring_up(&settings.servers(), terminal, &cancel).await;
     let stack = stack.map_err(|error| without_result(&folder, error.into()))?;
     let stack = stack.for_several_runs();
     let stage = Stage {

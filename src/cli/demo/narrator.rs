@@ -8,12 +8,12 @@ use jiff::tz::TimeZone;
 use super::act::Act;
 use crate::cli::progress::Terminal;
 use crate::cli::watched::Watched;
-use crate::event::EventType;
 use crate::live::{Figures, Phase};
 use crate::load::Pace;
 use crate::pipeline::{LoadState, RunProgress};
-use crate::stack::{Download, Progress, Stack};
-use crate::timeline::{Hop, Nanos, Stamp};
+use cdc_bench_model::event::EventType;
+use cdc_bench_model::timeline::{Hop, Nanos, Stamp};
+use cdc_bench_stack::{Download, Progress, Stack};
 
 /// Listens to an act's run, and passes on what it hears.
 pub(super) struct Narrator<'a> {

@@ -9,10 +9,10 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::*;
-use crate::event::{EventId, EventType};
 use crate::json::TextBuffer;
 use crate::store::{BulkOutcome, Documents, document_id};
-use crate::timeline::Stamp;
+use cdc_bench_model::event::{EventId, EventType};
+use cdc_bench_model::timeline::Stamp;
 
 const PARTITIONS: i32 = 3;
 

@@ -25,9 +25,9 @@ use prometheus::{
 };
 
 use super::observer::PathObserver;
-use crate::config::RunId;
 use crate::load::Rate;
-use crate::timeline::{CapturePath, Hop, Hops, Tally};
+use cdc_bench_model::RunId;
+use cdc_bench_model::timeline::{CapturePath, Hop, Hops, Tally};
 
 pub use endpoint::{Endpoint, EndpointError};
 
@@ -253,7 +253,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::timeline::{Stamp, Stamps};
+    use cdc_bench_model::timeline::{Stamp, Stamps};
 
     /// Metrics by the names that are in a text.
     fn names(text: &str) -> BTreeSet<String> {

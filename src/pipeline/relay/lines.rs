@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use super::Shared;
 use crate::pipeline::Failure;
+use crate::pipeline::reader_clock::unix_nanos;
 use crate::pipeline::receipts::Whole;
-use crate::timeline::Clock;
-use crate::wal::envelope::{EnvelopeConfig, EnvelopeError, Envelopes, Record, write_flat};
-use crate::wal::{Change, Commit};
+use cdc_bench_model::timeline::Clock;
+use pgcdc::{Change, Commit};
+use pgcdc_debezium::{EnvelopeConfig, EnvelopeError, Envelopes, Record, write_flat};
 
 /// Bytes that go to the writer at once, of a transaction that is larger.
 const CHUNK: usize = 64 * 1_024;
@@ -75,15 +76,17 @@ impl Form {
     ) -> Result<(), EnvelopeError> {
         match self {
             Self::Flat => write_flat(out, change).map(|()| out.push(b'\n')),
-            Self::Debezium(envelopes) => envelopes.write(change, clock.now(), |record| {
-                if let Some(value) = record.value {
-                    out.extend_from_slice(value);
-                    out.push(b'\n');
-                }
-            }),
+            Self::Debezium(envelopes) => {
+                envelopes.write(change, unix_nanos(clock.now()), |record| {
+                    if let Some(value) = record.value {
+                        out.extend_from_slice(value);
+                        out.push(b'\n');
+                    }
+                })
+            }
             Self::Records(envelopes) => {
                 let topic = envelopes.topic(change.relation);
-                envelopes.write(change, clock.now(), |record| {
+                envelopes.write(change, unix_nanos(clock.now()), |record| {
                     write_record(out, &topic, record)
                 })
             }

@@ -14,14 +14,15 @@ use rdkafka::ClientConfig;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
+use super::reader_clock::ReaderClock;
 use super::receipts::Whole;
-use crate::stack::Progress;
-use crate::timeline::Clock;
-use crate::wal::envelope::{EnvelopeConfig, EnvelopeError};
-use crate::wal::{
+use cdc_bench_model::timeline::Clock;
+use cdc_bench_stack::Progress;
+use pgcdc::{
     Acknowledge, Acknowledger, Change, Commit, Event, Lsn, PlannedTable, Reader, ReaderConfig,
     ReaderError, ReaderStats,
 };
+use pgcdc_debezium::{EnvelopeConfig, EnvelopeError};
 
 pub use lines::LineFormat;
 
@@ -63,6 +64,7 @@ pub async fn relay(
     request.reader.acknowledge = Acknowledge::ByHand;
     request.reader.describe = true;
     let clock = Clock::start();
+    request.reader.time_source = Arc::new(ReaderClock(clock));
     let shared = Arc::new(Shared::default());
     let (outlet, end) = match request.to {
         Destination::Lines(format, out) => {
@@ -80,7 +82,7 @@ pub async fn relay(
         max: request.max,
         shared: Arc::clone(&shared),
     };
-    let spawned = Reader::spawn(request.reader, clock, move |event| handler.event(event));
+    let spawned = Reader::spawn(request.reader, move |event| handler.event(event));
     let reader = tokio::select! {
         () = cancel.cancelled() => return Err(Failure::interrupted()),
         reader = spawned => reader?,

@@ -8,10 +8,11 @@ use rdkafka::ClientConfig;
 
 use crate::broker::{BrokerError, Publisher};
 use crate::pipeline::Failure;
+use crate::pipeline::reader_clock::unix_nanos;
 use crate::pipeline::receipts::{Receipts, Whole};
-use crate::timeline::Clock;
-use crate::wal::envelope::{EnvelopeConfig, EnvelopeError, Envelopes, Record};
-use crate::wal::{Acknowledger, Change, Commit};
+use cdc_bench_model::timeline::Clock;
+use pgcdc::{Acknowledger, Change, Commit};
+use pgcdc_debezium::{EnvelopeConfig, EnvelopeError, Envelopes, Record};
 
 /// The handler's side.
 pub(super) struct Records {
@@ -75,12 +76,13 @@ impl Records {
             .entry(relation.oid)
             .or_insert_with(|| self.envelopes.topic(relation));
         let (out, mut flow) = (&mut self.out, ControlFlow::Continue(()));
-        self.envelopes.write(change, self.clock.now(), |record| {
-            // The publisher keeps the reason.
-            if flow.is_continue() && out.send(topic, record).is_err() {
-                flow = ControlFlow::Break(());
-            }
-        })?;
+        self.envelopes
+            .write(change, unix_nanos(self.clock.now()), |record| {
+                // The publisher keeps the reason.
+                if flow.is_continue() && out.send(topic, record).is_err() {
+                    flow = ControlFlow::Break(());
+                }
+            })?;
         Ok(flow)
     }
 

@@ -30,9 +30,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::config::RunId;
 use crate::load::Rate;
-use crate::timeline::{CapturePath, ClockBounds, ForeignClocks, InKafka, Joined};
+use cdc_bench_model::RunId;
+use cdc_bench_model::timeline::{CapturePath, ClockBounds, ForeignClocks, InKafka, Joined};
 use collector::Collector;
 pub use collector::TracesError;
 use sampling::Sampling;

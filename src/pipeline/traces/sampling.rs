@@ -1,7 +1,7 @@
 //! Which events leave a trace.
 
-use crate::event::EventId;
 use crate::load::Rate;
+use cdc_bench_model::event::EventId;
 
 /// Traces a second at the most, unless more is asked for.
 const PER_SECOND: f64 = 100.0;
@@ -45,7 +45,7 @@ impl Sampling {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Generator;
+    use cdc_bench_model::event::Generator;
 
     fn taken(sampling: Sampling) -> Vec<EventId> {
         let events = Generator::new(7, jiff::Timestamp::UNIX_EPOCH);

@@ -8,8 +8,8 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 
 use super::Branch;
-use crate::timeline::{Hop, InKafka, Stamp};
-use crate::wal::Lsn;
+use cdc_bench_model::timeline::{Hop, InKafka, Stamp};
+use pgcdc::Lsn;
 
 /// As traces call this program.
 const NAME: &str = "cdc-bench";

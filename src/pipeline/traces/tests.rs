@@ -6,8 +6,8 @@ use wiremock::matchers::{header, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
-use crate::event::{EventId, EventType};
-use crate::timeline::{Captured, Hop, Nanos, Stamp, Stamps};
+use cdc_bench_model::event::{EventId, EventType};
+use cdc_bench_model::timeline::{Captured, Hop, Nanos, Stamp, Stamps};
 
 /// An event of 20 ms that Debezium handed on before our reader had its row.
 fn branch(path: CapturePath) -> Branch {

@@ -17,16 +17,17 @@ use super::kept::keep_report;
 use super::warm::warm;
 use super::within::Within;
 use super::{ConnectorRequest, Failure, RunProgress, RunRequest, run_on};
-use crate::analysis::Cost;
-use crate::config::{RunId, Settings};
 use crate::debezium::ConnectorProfile;
 use crate::load::Limit;
-use crate::report::{
+use crate::settings::Settings;
+use cdc_bench_model::RunId;
+use cdc_bench_model::analysis::Cost;
+use cdc_bench_model::report::{
     ComparisonRequest, Configuration, Connector, HeadToHead, Measured, Recommended, ResultFolder,
     Side, Stored, TUNE_SCHEMA, Trial, TuneReport, compare_results,
 };
-use crate::stack::Stack;
-use crate::timeline::CapturePath;
+use cdc_bench_model::timeline::CapturePath;
+use cdc_bench_stack::Stack;
 
 /// The defaults, in the table and in folders' names.
 const STOCK: &str = "stock";
@@ -146,7 +147,7 @@ pub async fn tune(
             least.as_secs() + 1
         ))
     })?;
-    let stack = Stack::bring_up(&request.run.settings, progress, cancel).await?;
+    let stack = Stack::bring_up(&request.run.settings.servers(), progress, cancel).await?;
     let stack = stack.for_several_runs();
     let configurations = space::configurations(plan.rounds[0].0, request.run.seed, request.weaker);
     if configurations.len() < request.candidates {
@@ -426,7 +427,7 @@ impl Tuning<'_> {
             candidate: side(recommended),
             varied: VARIED.map(str::to_owned).to_vec(),
             force: false,
-            run_noise: crate::report::RUN_NOISE,
+            run_noise: cdc_bench_model::report::RUN_NOISE,
         })
         .map_err(Failure::usage)?;
         self.progress

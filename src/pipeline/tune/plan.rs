@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::analysis::{Cost, best};
+use cdc_bench_model::analysis::{Cost, best};
 
 /// What a run takes besides its events, until the first one tells: connector, topic, verification, clean-up.
 const FIRST_GUESS: Duration = Duration::from_secs(6);

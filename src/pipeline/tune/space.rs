@@ -7,7 +7,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
 use crate::debezium::LOW_LATENCY;
-use crate::report::Configuration;
+use cdc_bench_model::report::Configuration;
 
 /// Whose setting it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

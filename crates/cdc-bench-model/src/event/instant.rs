@@ -1,0 +1,141 @@
+//! Times as events carry them: RFC 3339 texts in UTC.
+
+/// Bytes of the usual spelling with all the digits that there can be.
+pub const USUAL_BYTES: usize = "2026-11-24T02:11:33.123456Z".len();
+
+/// Microseconds since the Unix epoch. The one spelling that PostgreSQL, Debezium and the generator use is read by hand,
+/// for there are two of them in every event; jiff reads every other.
+///
+/// # Errors
+/// jiff's, where it is no time.
+pub fn unix_micros(text: &str) -> Result<i64, jiff::Error> {
+    match usual_micros(text.as_bytes()) {
+        Some(us) => Ok(us),
+        None => text.parse().map(jiff::Timestamp::as_microsecond),
+    }
+}
+
+/// The same of the usual spelling alone: `2026-11-24T02:11:33.123456Z`, with or without a fraction of up to six digits, from
+/// 1970 to 9998.
+#[inline]
+pub fn usual_micros(text: &[u8]) -> Option<i64> {
+    let (seconds, fraction) = text.strip_suffix(b"Z")?.split_first_chunk()?;
+    let micros = match fraction {
+        [] => 0,
+        [b'.', fraction @ ..] if (1..=6).contains(&fraction.len()) => {
+            let scale = 10_i64.pow(u32::try_from(6 - fraction.len()).ok()?);
+            digits(fraction)? * scale
+        }
+        _ => return None,
+    };
+    Some(whole_seconds(seconds)? * 1_000_000 + micros)
+}
+
+/// Seconds since the Unix epoch.
+#[inline]
+fn whole_seconds(text: &[u8; 19]) -> Option<i64> {
+    let mut are_digits = true;
+    let mut digit = |at: usize| {
+        let digit = text[at].wrapping_sub(b'0');
+        are_digits &= digit < 10;
+        i64::from(digit)
+    };
+    let mut two = |at: usize| digit(at) * 10 + digit(at + 1);
+    let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8));
+    let (hour, minute, second) = (two(11), two(14), two(17));
+    let marks = [text[4], text[7], text[10], text[13], text[16]];
+    if !are_digits || marks != *b"--T::" {
+        return None;
+    }
+    // 29 February, a leap second, and the last year that there is are jiff's to judge.
+    let last_day = match month {
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    if !(1970..=9998).contains(&year)
+        || !(1..=12).contains(&month)
+        || !(1..=last_day).contains(&day)
+        || hour > 23
+        || minute > 59
+        || second > 59
+    {
+        return None;
+    }
+    let time = (hour * 60 + minute) * 60 + second;
+    Some(days_since_1970(year, month, day) * 86_400 + time)
+}
+
+fn digits(text: &[u8]) -> Option<i64> {
+    text.iter().try_fold(0, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        (digit < 10).then(|| number * 10 + i64::from(digit))
+    })
+}
+
+/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`. Years begin in March, so
+/// that the day which comes and goes is their last.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let month = (month + 9) % 12;
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_usual_spelling_is_read_by_hand() {
+        for text in [
+            "1970-01-01T00:00:00Z",
+            "2026-11-24T02:11:33.123456Z",
+            "2000-02-28T23:59:59.1Z",
+            "2026-04-30T12:00:00Z",
+            "9998-12-31T23:59:59.999999Z",
+        ] {
+            let jiff: Timestamp = text.parse().unwrap();
+            assert_eq!(
+                usual_micros(text.as_bytes()),
+                Some(jiff.as_microsecond()),
+                "{text}"
+            );
+        }
+        for text in [
+            "1969-12-31T23:59:59Z",
+            "9999-12-31T23:59:59Z",
+            "2028-02-29T00:00:00Z",
+            "2026-04-31T00:00:00Z",
+            "2026-12-32T00:00:00Z",
+            "2026-11-24T02:11:33+01:00",
+            "2026-11-24T02:11:33.1234567Z",
+            "2026-11-24 02:11:33Z",
+            "2026-11-24T02:11:60Z",
+            "2026-11-24T02:11:33.Z",
+            "+026-11-24T02:11:33Z",
+        ] {
+            assert_eq!(usual_micros(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_time_is_what_jiff_says(
+            us in -10_000_000_000_000_000..250_000_000_000_000_000_i64,
+            digits in prop::sample::select(vec![1_i64, 1_000, 1_000_000]),
+        ) {
+            let time = Timestamp::from_microsecond(us - us.rem_euclid(digits)).unwrap();
+            prop_assert_eq!(unix_micros(&time.to_string()).unwrap(), time.as_microsecond());
+        }
+
+        #[test]
+        fn any_text_is_read_as_jiff_reads_it(text in "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,8})?(Z|z|\\+00:00)?") {
+            let jiff = text.parse::<Timestamp>().map(Timestamp::as_microsecond);
+            prop_assert_eq!(unix_micros(&text).ok(), jiff.ok());
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The document store: MongoDB's own, or SecantusDB in a venv, made by `pip` from pinned requirements.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::jars::size_of;
+use super::{APT, REQUIREMENTS, on_path, remove, version};
+use crate::StackError;
+use crate::cache::Cache;
+use crate::client::{Voice, watch};
+use crate::download::Downloads;
+
+/// The document store's program.
+#[derive(Debug, Clone)]
+pub(crate) enum StoreProgram {
+    /// MongoDB's own, found on PATH.
+    Mongod(PathBuf),
+    /// SecantusDB's, in a venv of its own.
+    Secantus(PathBuf),
+}
+
+/// SecantusDB's program in its venv.
+const SECANTUS: &str = "bin/secantusd-py";
+/// Its share of the download.
+const PART: &str = "document store";
+/// What its packages come to, bytes; a little more or less, by platform and Python.
+const LIKELY_BYTES: u64 = 25_000_000;
+/// Made last in a venv.
+const WHOLE: &str = ".whole";
+
+/// Named by its content: another list of requirements is another venv.
+fn venv_of(cache: &Cache) -> PathBuf {
+    let tag: String = Sha256::digest(REQUIREMENTS)
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    cache.path(&format!("secantusdb-{}-{tag}", version::secantusdb()))
+}
+
+/// A `mongod` on PATH, or a venv that is whole.
+pub(crate) fn store_at_hand(cache: &Cache) -> Option<StoreProgram> {
+    if let Some(mongod) = on_path("mongod") {
+        return Some(StoreProgram::Mongod(mongod));
+    }
+    let venv = venv_of(cache);
+    let program = venv.join(SECANTUS);
+    (venv.join(WHOLE).exists() && program.exists()).then_some(StoreProgram::Secantus(program))
+}
+
+/// A `mongod` on PATH; else SecantusDB in a venv.
+pub(super) fn provide_store(
+    cache: &Cache,
+    downloads: &Downloads<'_>,
+    stop: &CancellationToken,
+) -> Result<StoreProgram, StackError> {
+    if let Some(store) = store_at_hand(cache) {
+        return Ok(store);
+    }
+    let venv = venv_of(cache);
+    let program = venv.join(SECANTUS);
+    downloads.expect(PART, LIKELY_BYTES);
+    remove(&venv)?;
+    let missing = || StackError::MissingPrerequisite {
+        what: "Python 3.11 or later with venv".to_owned(),
+        advice: APT.to_owned(),
+    };
+    let mut make = Command::new("python3");
+    make.args(["-m", "venv"]).arg(&venv);
+    if !watch(make, Voice::Stdout, missing, stop, |_| {})? {
+        remove(&venv)?;
+        return Err(missing());
+    }
+    let list = cache.path("requirements.txt");
+    std::fs::write(&list, REQUIREMENTS).map_err(StackError::io("write", &list))?;
+    let mut install = Command::new(venv.join("bin/python"));
+    install
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--require-hashes",
+            "--only-binary=:all:",
+            "-r",
+        ])
+        .arg(&list);
+    let mut last = String::new();
+    let mut fetched = 0;
+    let installed = watch(install, Voice::Stdout, missing, stop, |line| {
+        if let Some(bytes) = fetched_bytes(line) {
+            fetched += bytes;
+            downloads.reached(PART, fetched);
+        } else if line.starts_with("Installing collected packages") {
+            downloads.whole(PART);
+            downloads.say("installing the document store");
+        }
+        line.clone_into(&mut last);
+    })?;
+    if !installed {
+        remove(&venv)?;
+        return Err(StackError::Artifact {
+            artifact: "pip".to_owned(),
+            reason: format!("could not install SecantusDB: {last}"),
+        });
+    }
+    let whole = venv.join(WHOLE);
+    std::fs::write(&whole, "").map_err(StackError::io("write", &whole))?;
+    Ok(StoreProgram::Secantus(program))
+}
+
+/// The size of a package that pip has fetched, of the bar that it ends with: "━━━━ 16.9/16.9 MB 43.2 MB/s eta 0:00:00".
+fn fetched_bytes(line: &str) -> Option<u64> {
+    let (_, figures) = line.rsplit_once('━')?;
+    let (figures, _) = figures.trim_start().split_once("B ")?;
+    let (fetched, of) = figures.split_once('/')?;
+    let is_whole = of.split(' ').next() == Some(fetched);
+    is_whole.then(|| size_of(&format!("{of}B")))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pip_says_what_it_has_fetched() {
+        let bar = "     ━━━━━━━━━━━━━ 16.9/16.9 MB 43.2 MB/s eta 0:00:00";
+        assert_eq!(fetched_bytes(bar), Some(16_900_000));
+        let colours = "   ━━━━━━━━ 360.5/360.5 kB 5.6 MB/s 0:00:00";
+        assert_eq!(fetched_bytes(colours), Some(360_500));
+        let half = "     ━━━━━━ 1/16.9 MB 43.2 MB/s eta 0:00:01";
+        assert_eq!(fetched_bytes(half), None);
+        assert_eq!(fetched_bytes("Collecting numpy==2.4.6"), None);
+        assert_eq!(
+            fetched_bytes("  Downloading numpy-2.4.6.whl (16.9 MB)"),
+            None
+        );
+    }
+}

@@ -1,0 +1,314 @@
+//! A stack in containers: `docker-compose.yml`, brought up by the user's own `docker compose` as a project of its own,
+//! on free loopback ports, and removed with its run.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::artifacts;
+use super::cache::{Cache, write_private};
+use super::client::{Teller, Voice, in_background, watch};
+use super::instance::Instance;
+use super::local::{Ports, READY_LIMIT, endpoints, password};
+use super::{Progress, StackError, servers};
+use crate::endpoints::{Address, Endpoints};
+
+const FILE: &str = include_str!("../../../docker-compose.yml");
+/// The file's name in the folder of its instance, by which the folder is known to belong to a project.
+const FILE_NAME: &str = "docker-compose.yml";
+const STEP: &str = "containers";
+/// Last lines of what docker says that go into an error.
+const TAIL_LINES: usize = 5;
+
+/// A project that is up.
+#[derive(Debug)]
+pub(super) struct ComposeStack {
+    pub(super) endpoints: Endpoints,
+    project: Project,
+    /// Last: its folder goes when the containers are gone.
+    instance: Instance,
+}
+
+/// The containers of one stack; removed when dropped.
+#[derive(Debug)]
+struct Project {
+    name: String,
+    is_down: bool,
+}
+
+impl ComposeStack {
+    /// Fetches Debezium's jars where they are missing, and brings the containers up.
+    pub(super) async fn start(
+        cache: &Cache,
+        progress: &dyn Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Self, StackError> {
+        check()?;
+        let plugins = artifacts::provide_debezium(cache, progress, cancel).await?;
+        let instance = Instance::fresh(cache)?;
+        let file = instance.folder().join(FILE_NAME);
+        write_private(&file, FILE.as_bytes())?;
+        let ports = Ports::free()?;
+        let (postgres_password, store_password) = (password(), password());
+        let mut endpoints = endpoints(ports, &postgres_password, &store_password);
+        endpoints.postgres_for_connect = Some(Address {
+            host: "postgres".to_owned(),
+            port: 5432,
+        });
+        let project = Project {
+            name: project_of(instance.folder()),
+            is_down: false,
+        };
+        progress.begin(STEP);
+        let mut up = docker(&project.name);
+        up.arg("--file").arg(&file);
+        up.args(["up", "--detach", "--wait", "--quiet-pull"]);
+        up.env("POSTGRES_PORT", ports.postgres.to_string())
+            .env("KAFKA_PORT", ports.kafka.to_string())
+            .env("CONNECT_PORT", ports.connect.to_string())
+            .env("MONGODB_PORT", ports.store.to_string())
+            .env("POSTGRES_PASSWORD", &postgres_password)
+            .env("MONGODB_PASSWORD", &store_password)
+            .env("DEBEZIUM_PLUGINS", plugins);
+        run(up, progress, cancel).await?;
+        until_ready(&endpoints, progress, cancel).await?;
+        progress.end(STEP, &format!("project {}", project.name));
+        Ok(Self {
+            endpoints,
+            project,
+            instance,
+        })
+    }
+
+    /// Removes the containers and what they hold.
+    pub(super) fn stop(self) -> Result<(), StackError> {
+        let Self {
+            mut project,
+            instance,
+            ..
+        } = self;
+        project.down()?;
+        drop(instance);
+        Ok(())
+    }
+}
+
+impl Project {
+    fn down(&mut self) -> Result<(), StackError> {
+        self.is_down = true;
+        down(&self.name)
+    }
+}
+
+impl Drop for Project {
+    fn drop(&mut self) {
+        if !self.is_down
+            && let Err(error) = self.down()
+        {
+            tracing::warn!(
+                %error,
+                "containers are left; \"docker compose --project-name {} down --volumes\" removes them",
+                self.name
+            );
+        }
+    }
+}
+
+/// Removes the containers of a run that was killed; true when the folder may go. Another stack's folder has none.
+pub(super) fn sweep(folder: &Path) -> bool {
+    if !folder.join(FILE_NAME).exists() {
+        return true;
+    }
+    let name = project_of(folder);
+    down(&name)
+        .inspect_err(|error| {
+            tracing::warn!(%error, "the containers of a run that was killed, project {name}, are left");
+        })
+        .is_ok()
+}
+
+/// The project's name: its folder's.
+fn project_of(folder: &Path) -> String {
+    let id = folder.file_name().unwrap_or_default();
+    format!("cdc-bench-{}", id.to_string_lossy())
+}
+
+fn docker(project: &str) -> Command {
+    let mut command = Command::new("docker");
+    command.args(["compose", "--project-name", project]);
+    command
+}
+
+fn missing() -> StackError {
+    StackError::MissingPrerequisite {
+        what: "Docker (docker)".to_owned(),
+        advice:
+            "install Docker Engine with its Compose plugin, or use --stack local, which needs none"
+                .to_owned(),
+    }
+}
+
+/// Docker as it is found: its Compose plugin's version, and the program.
+pub(super) fn check() -> Result<(String, PathBuf), StackError> {
+    let path = artifacts::on_path("docker").ok_or_else(missing)?;
+    let asked = Command::new(&path)
+        .args(["compose", "version", "--short"])
+        .output();
+    match asked {
+        Ok(output) if output.status.success() => Ok((
+            String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+            path,
+        )),
+        _ => Err(StackError::MissingPrerequisite {
+            what: format!("Docker's Compose plugin ({} compose)", path.display()),
+            advice: "on Debian, from Docker's packages: apt-get install docker-compose-plugin; or use --stack local, which needs none".to_owned(),
+        }),
+    }
+}
+
+async fn run(
+    command: Command,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<(), StackError> {
+    let stop = cancel.clone();
+    let work = move |teller: &Teller| {
+        let mut said = Vec::new();
+        let done = watch(command, Voice::Stderr, missing, &stop, |line| {
+            let line = line.trim();
+            if !line.is_empty() {
+                said.push(line.to_owned());
+                teller.say(line);
+            }
+        })?;
+        if done {
+            return Ok(());
+        }
+        let tail = &said[said.len().saturating_sub(TAIL_LINES)..];
+        Err(StackError::Compose(tail.join("; ")))
+    };
+    in_background(progress, STEP, work).await
+}
+
+/// As docker sees them the containers are well; as we see them they have to answer, each as what it is.
+async fn until_ready(
+    endpoints: &Endpoints,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<(), StackError> {
+    let began = Instant::now();
+    loop {
+        let answers = tokio::select! {
+            () = cancel.cancelled() => return Err(StackError::Cancelled),
+            answers = servers::answers(endpoints, Duration::from_secs(10)) => answers,
+        };
+        let silent = answers
+            .into_iter()
+            .find_map(|(name, answer)| Some((name, answer.err()?)));
+        let Some((name, reason)) = silent else {
+            return Ok(());
+        };
+        progress.update(STEP, &format!("waiting for {name}"));
+        if began.elapsed() > READY_LIMIT {
+            return Err(StackError::Compose(format!(
+                "{name} was not ready within {} s: {reason}",
+                READY_LIMIT.as_secs()
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn down(project: &str) -> Result<(), StackError> {
+    let failed = |reason: String| StackError::Compose(format!("removing {project}: {reason}"));
+    let output = docker(project)
+        .args(["down", "--volumes", "--remove-orphans", "--timeout", "2"])
+        .output()
+        .map_err(|e| failed(e.to_string()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(failed(
+        said.trim()
+            .lines()
+            .next_back()
+            .unwrap_or_default()
+            .to_owned(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_yaml_ng::Value;
+
+    use super::*;
+    use crate::artifacts::version;
+
+    fn file() -> Value {
+        serde_yaml_ng::from_str(FILE).unwrap()
+    }
+
+    #[test]
+    fn its_images_are_of_the_versions_that_a_local_stack_has() {
+        let file = file();
+        let image = |service: &str| {
+            file["services"][service]["image"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(image("kafka"), format!("apache/kafka:{}", version::kafka()));
+        assert_eq!(image("connect"), image("kafka"));
+        // The artifact counts packagings of a release in a third number.
+        let postgres = version::postgres().rsplit_once('.').unwrap().0;
+        assert_eq!(image("postgres"), format!("postgres:{postgres}"));
+        let (_, store) = file["services"]["store"]["image"]
+            .as_str()
+            .and_then(|image| image.split_once(':'))
+            .unwrap();
+        assert_eq!(store.split('.').count(), 3, "pinned to a patch release");
+    }
+
+    #[test]
+    fn its_servers_have_the_settings_that_a_local_stack_has() {
+        let file = file();
+        let postgres: Vec<_> = file["services"]["postgres"]["command"]
+            .as_sequence()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        for (name, value) in servers::postgres::SETTINGS {
+            let setting = format!("{name}={value}");
+            assert!(postgres.contains(&&*setting), "{setting}");
+        }
+        for (name, value) in servers::kafka::SETTINGS {
+            let variable = format!("KAFKA_{}", name.to_uppercase().replace('.', "_"));
+            let set = &file["services"]["kafka"]["environment"][&*variable];
+            assert_eq!(set.as_str(), Some(value), "{variable}");
+        }
+        let connect = file["configs"]["connect"]["content"].as_str().unwrap();
+        for (name, value) in servers::connect::SETTINGS {
+            let setting = format!("{name}={value}");
+            assert!(connect.lines().any(|line| line == setting), "{setting}");
+        }
+    }
+
+    #[test]
+    fn its_ports_are_published_on_loopback_alone() {
+        let file = file();
+        for (name, service) in file["services"].as_mapping().unwrap() {
+            let ports = service["ports"].as_sequence().unwrap();
+            assert!(
+                ports
+                    .iter()
+                    .all(|port| port.as_str().unwrap().starts_with("127.0.0.1:")),
+                "{name:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Where the servers are, and the credentials to reach them.
+
+mod postgres;
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use pgcdc::{Server, TlsConfig};
+
+pub use postgres::ConnectError;
+
+/// A PostgreSQL server and database.
+#[derive(Debug, Clone)]
+pub struct PostgresEndpoint {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Database name.
+    pub database: String,
+    /// User; it needs `REPLICATION` and the right to create in the database.
+    pub user: String,
+    /// Its password.
+    pub password: SecretString,
+    /// Whether and how connections are encrypted.
+    pub tls: TlsConfig,
+}
+
+impl PostgresEndpoint {
+    /// What our reader connects with.
+    #[must_use]
+    pub fn server(&self) -> Server {
+        Server {
+            tls: self.tls.clone(),
+            ..Server::new(
+                &self.host,
+                self.port,
+                &self.user,
+                self.password.clone(),
+                &self.database,
+            )
+        }
+    }
+
+    /// What `tokio-postgres` connects with.
+    #[must_use]
+    pub fn client_config(&self) -> tokio_postgres::Config {
+        let mut config = tokio_postgres::Config::new();
+        config
+            .host(&self.host)
+            .port(self.port)
+            .dbname(&self.database)
+            .user(&self.user)
+            .password(self.password.expose_secret())
+            .application_name("cdc-bench")
+            // The socket is encrypted already, where it is to be.
+            .ssl_mode(tokio_postgres::config::SslMode::Disable)
+            .connect_timeout(std::time::Duration::from_secs(10));
+        config
+    }
+}
+
+impl fmt::Display for PostgresEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}@{}:{}/{}",
+            self.user, self.host, self.port, self.database
+        )
+    }
+}
+
+/// A MongoDB-protocol server and database.
+#[derive(Debug, Clone)]
+pub struct StoreEndpoint {
+    /// Connection string; it may hold a password.
+    pub uri: SecretString,
+    /// Database of the read model.
+    pub database: String,
+}
+
+/// Where the four servers are.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    /// The source.
+    pub postgres: PostgresEndpoint,
+    /// The source as Connect reaches it, where that is another way than ours.
+    pub postgres_for_connect: Option<Address>,
+    /// Kafka.
+    pub kafka: KafkaEndpoint,
+    /// Kafka Connect's REST address without a trailing slash; without it the topic is taken to be fed.
+    pub connect: Option<String>,
+    /// The read model.
+    pub store: StoreEndpoint,
+}
+
+impl Endpoints {
+    /// Whether PostgreSQL, Kafka and Connect are all reached by loopback: then they have this host's clock, but for
+    /// tunnels.
+    #[must_use]
+    pub fn are_on_loopback(&self) -> bool {
+        let is_loopback = |host: &str| {
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            host == "localhost" || host == "::1" || host.starts_with("127.")
+        };
+        // HOST:PORT, and what may stand before and behind it.
+        let host_of = |address: &str| {
+            let address = address.split_once("://").map_or(address, |(_, rest)| rest);
+            let address = address.split('/').next().unwrap_or_default();
+            address
+                .rsplit_once(':')
+                .map_or(address, |(host, _)| host)
+                .to_owned()
+        };
+        let mut addresses = self
+            .kafka
+            .bootstrap
+            .split(',')
+            .chain(self.connect.as_deref());
+        self.connect.is_some()
+            && is_loopback(&self.postgres.host)
+            && addresses.all(|address| is_loopback(&host_of(address.trim())))
+    }
+}
+
+/// A host and a TCP port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+/// A Kafka cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KafkaEndpoint {
+    /// Bootstrap servers, comma-separated.
+    pub bootstrap: String,
+}
+
+impl KafkaEndpoint {
+    /// What every client of it begins with.
+    #[must_use]
+    pub fn client_config(&self) -> rdkafka::ClientConfig {
+        let mut config = rdkafka::ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap)
+            .set("client.id", "cdc-bench")
+            // A broker that is back is found within a second; librdkafka would wait for up to ten.
+            .set("reconnect.backoff.max.ms", "1000");
+        config
+    }
+}
+
+/// A server that is needed and not given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable} is not set: set it in the environment or in .env, or use --stack local")]
+pub struct MissingEndpoint {
+    variable: &'static str,
+}
+
+/// Endpoints as far as they are known: a stage that runs alone needs its own servers and no others.
+#[derive(Debug, Clone, Default)]
+pub struct GivenEndpoints {
+    /// The source.
+    pub postgres: Option<PostgresEndpoint>,
+    /// The variable for want of which there is no `postgres`.
+    pub postgres_lacks: &'static str,
+    /// Kafka.
+    pub kafka: Option<KafkaEndpoint>,
+    /// Kafka Connect's REST address without a trailing slash.
+    pub connect: Option<String>,
+    /// The read model.
+    pub store: Option<StoreEndpoint>,
+}
+
+fn need<T: Clone>(part: Option<&T>, variable: &'static str) -> Result<T, MissingEndpoint> {
+    part.cloned().ok_or(MissingEndpoint { variable })
+}
+
+impl GivenEndpoints {
+    /// The source.
+    ///
+    /// # Errors
+    /// When it is not given.
+    pub fn postgres(&self) -> Result<PostgresEndpoint, MissingEndpoint> {
+        need(self.postgres.as_ref(), self.postgres_lacks)
+    }
+
+    /// Kafka.
+    ///
+    /// # Errors
+    /// When it is not given.
+    pub fn kafka(&self) -> Result<KafkaEndpoint, MissingEndpoint> {
+        need(self.kafka.as_ref(), "KAFKA_BOOTSTRAP_SERVERS")
+    }
+
+    /// The read model.
+    ///
+    /// # Errors
+    /// When it is not given.
+    pub fn store(&self) -> Result<StoreEndpoint, MissingEndpoint> {
+        need(self.store.as_ref(), "MONGODB_URI")
+    }
+
+    /// All four; Connect may be unknown.
+    ///
+    /// # Errors
+    /// When one is not given.
+    pub fn all(&self) -> Result<Endpoints, MissingEndpoint> {
+        Ok(Endpoints {
+            postgres: self.postgres()?,
+            postgres_for_connect: None,
+            kafka: self.kafka()?,
+            connect: self.connect.clone(),
+            store: self.store()?,
+        })
+    }
+}
+
+impl From<Endpoints> for GivenEndpoints {
+    fn from(endpoints: Endpoints) -> Self {
+        Self {
+            postgres: Some(endpoints.postgres),
+            postgres_lacks: "",
+            kafka: Some(endpoints.kafka),
+            connect: endpoints.connect,
+            store: Some(endpoints.store),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoints(postgres: &str, kafka: &str, connect: Option<&str>) -> Endpoints {
+        Endpoints {
+            postgres: PostgresEndpoint {
+                host: postgres.to_owned(),
+                port: 5432,
+                database: "d".to_owned(),
+                user: "u".to_owned(),
+                password: "hidden".to_owned().into(),
+                tls: TlsConfig::disabled(),
+            },
+            postgres_for_connect: None,
+            kafka: KafkaEndpoint {
+                bootstrap: kafka.to_owned(),
+            },
+            connect: connect.map(str::to_owned),
+            store: StoreEndpoint {
+                uri: "mongodb://db".to_owned().into(),
+                database: "d".to_owned(),
+            },
+        }
+    }
+
+    #[test]
+    fn servers_on_loopback_share_this_hosts_clock() {
+        let connect = Some("http://localhost:8083");
+        for (postgres, kafka, connect, expected) in [
+            ("127.0.0.1", "127.0.0.1:9092,localhost:9093", connect, true),
+            ("::1", "[::1]:9092", Some("http://[::1]:8083/"), true),
+            ("db", "localhost:9092", connect, false),
+            ("localhost", "localhost:9092,kafka:9092", connect, false),
+            (
+                "localhost",
+                "localhost:9092",
+                Some("https://connect:8083"),
+                false,
+            ),
+            // Somebody feeds the topic, somewhere.
+            ("localhost", "localhost:9092", None, false),
+        ] {
+            let endpoints = endpoints(postgres, kafka, connect);
+            assert_eq!(endpoints.are_on_loopback(), expected, "{endpoints:?}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Why servers are not to be had.
+
+use std::path::PathBuf;
+
+/// Why servers are not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// A program the local stack is made with is not there.
+    #[error("{what} is missing: {advice}")]
+    MissingPrerequisite {
+        /// Such as `Java 17 or later`.
+        what: String,
+        /// What to type.
+        advice: String,
+    },
+    /// An artifact cannot be had, or is not what it must be.
+    #[error("{artifact}: {reason}")]
+    Artifact {
+        /// File or set of files.
+        artifact: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A server ended, or did not get ready.
+    #[error("{server} did not start: {reason}{}", tail(.log))]
+    ServerFailed {
+        /// Which.
+        server: String,
+        /// What happened.
+        reason: String,
+        /// Last lines of its log.
+        log: String,
+    },
+    /// The stack that was asked for is not there.
+    #[error("{0}")]
+    NotUp(String),
+    /// The supervisor of a stack did not get it up.
+    #[error("{words}")]
+    Supervisor {
+        /// What it ended with.
+        code: u8,
+        /// What it said.
+        words: String,
+    },
+    /// Docker is missing, or said no.
+    #[error("docker compose: {0}")]
+    Compose(String),
+    /// A file or folder cannot be used.
+    #[error("cannot {action} {path}: {reason}")]
+    Io {
+        /// Such as `make`.
+        action: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// The system's words.
+        reason: String,
+    },
+    /// An endpoint that must be given is not.
+    #[error("{0}")]
+    Usage(String),
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+impl StackError {
+    /// What the process ends with.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Cancelled => 130,
+            Self::Usage(_) => 2,
+            Self::Supervisor { code, .. } => *code,
+            _ => 3,
+        }
+    }
+
+    pub(super) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |error| Self::Io {
+            action,
+            path,
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl From<crate::endpoints::MissingEndpoint> for StackError {
+    fn from(error: crate::endpoints::MissingEndpoint) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+fn tail(log: &str) -> String {
+    if log.is_empty() {
+        String::new()
+    } else {
+        format!("; the end of its log:\n{log}")
+    }
+}

@@ -1,0 +1,100 @@
+//! Kafka Connect with Debezium.
+
+use std::time::Duration;
+
+use super::text;
+use crate::StackError;
+use crate::artifacts::version;
+use crate::child::Child;
+use crate::endpoints::Endpoints;
+use crate::java;
+use crate::local::{CONNECT, Plan, configure, until_ready};
+
+/// Longest wait for one answer.
+const TIMEOUT: Duration = Duration::from_secs(15);
+const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
+
+/// Kafka Connect's, as a distributed worker.
+pub(crate) const SETTINGS: [(&str, &str); 16] = [
+    ("group.id", "connect"),
+    (
+        "key.converter",
+        "org.apache.kafka.connect.json.JsonConverter",
+    ),
+    (
+        "value.converter",
+        "org.apache.kafka.connect.json.JsonConverter",
+    ),
+    ("key.converter.schemas.enable", "false"),
+    ("value.converter.schemas.enable", "false"),
+    ("config.storage.topic", "_connect_configs"),
+    ("config.storage.replication.factor", "1"),
+    ("offset.storage.topic", "_connect_offsets"),
+    ("offset.storage.replication.factor", "1"),
+    ("offset.storage.partitions", "1"),
+    ("status.storage.topic", "_connect_status"),
+    ("status.storage.replication.factor", "1"),
+    ("status.storage.partitions", "1"),
+    ("offset.flush.interval.ms", "1000"),
+    ("plugin.discovery", "service_load"),
+    ("connector.client.config.override.policy", "All"),
+];
+
+/// Kafka Connect in distributed mode with Debezium in its plugin path.
+pub(crate) async fn start(plan: &Plan<'_>) -> Result<Child, StackError> {
+    let config = plan.folder.join("connect.properties");
+    let here = [
+        ("bootstrap.servers", &*plan.endpoints.kafka.bootstrap),
+        (
+            "listeners",
+            &format!("http://127.0.0.1:{}", plan.ports.connect),
+        ),
+        ("rest.advertised.host.name", "127.0.0.1"),
+        ("rest.advertised.port", &plan.ports.connect.to_string()),
+        ("plugin.path", &text(&plan.artifacts.plugins)),
+    ];
+    configure(&config, &[&here[..], &SETTINGS].concat())?;
+    let version = format!("{} with Debezium {}", version::kafka(), version::debezium());
+    let mut child = Child::start(java::server(
+        plan,
+        "connect",
+        &version,
+        plan.ports.connect,
+        "org.apache.kafka.connect.cli.ConnectDistributed",
+        &config,
+    ))?;
+    until_ready(&mut child, plan.cancel, || ready(plan.endpoints)).await?;
+    plan.is_ready(CONNECT);
+    Ok(child)
+}
+
+/// Whether Connect lists Debezium's connector among its plugins.
+pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
+    let url = endpoints.connect.as_deref().unwrap_or_default();
+    // A proxy that serves the internet has no way to a worker on loopback.
+    let http = reqwest::Client::builder().no_proxy().build();
+    let request = http.map_err(words)?.get(format!("{url}/connector-plugins"));
+    let answer = request.timeout(TIMEOUT).send().await.map_err(words)?;
+    let plugins: Vec<Plugin> = answer
+        .error_for_status()
+        .map_err(words)?
+        .json()
+        .await
+        .map_err(words)?;
+    if plugins.iter().any(|plugin| plugin.class == CONNECTOR_CLASS) {
+        Ok(())
+    } else {
+        Err(format!("{url} does not list {CONNECTOR_CLASS} yet"))
+    }
+}
+
+/// One of the plugins that `GET /connector-plugins` lists.
+#[derive(serde::Deserialize)]
+struct Plugin {
+    class: String,
+}
+
+#[allow(clippy::needless_pass_by_value)] // as map_err hands it on
+fn words(error: reqwest::Error) -> String {
+    error.to_string()
+}

@@ -1,0 +1,89 @@
+//! The broker.
+
+use std::time::Duration;
+
+use super::{once, text};
+use crate::StackError;
+use crate::artifacts::version;
+use crate::child::Child;
+use crate::endpoints::Endpoints;
+use crate::java;
+use crate::local::{KAFKA, Plan, configure, until_ready};
+
+/// The broker's.
+pub(crate) const SETTINGS: [(&str, &str); 15] = [
+    ("process.roles", "broker,controller"),
+    ("node.id", "1"),
+    ("controller.listener.names", "CONTROLLER"),
+    ("num.partitions", "1"),
+    ("offsets.topic.replication.factor", "1"),
+    ("offsets.topic.num.partitions", "1"),
+    ("transaction.state.log.replication.factor", "1"),
+    ("transaction.state.log.min.isr", "1"),
+    ("transaction.state.log.num.partitions", "1"),
+    ("share.coordinator.state.topic.replication.factor", "1"),
+    ("share.coordinator.state.topic.min.isr", "1"),
+    ("group.initial.rebalance.delay.ms", "0"),
+    // A broker that crashed is let in again when the session of its former self is over.
+    ("broker.session.timeout.ms", "4000"),
+    ("broker.heartbeat.interval.ms", "1000"),
+    ("auto.create.topics.enable", "false"),
+];
+
+const CLUSTER_ID: &str = "Y2RjLWJlbmNoLWxvY2FsMQ";
+
+/// Kafka as one node that is broker and controller.
+pub(crate) async fn start(plan: &Plan<'_>) -> Result<Child, StackError> {
+    let config = plan.folder.join("kafka.properties");
+    let (broker, controller) = (
+        format!("127.0.0.1:{}", plan.ports.kafka),
+        format!("127.0.0.1:{}", plan.ports.controller),
+    );
+    let here = [
+        ("controller.quorum.voters", &*format!("1@{controller}")),
+        (
+            "listeners",
+            &format!("PLAINTEXT://{broker},CONTROLLER://{controller}"),
+        ),
+        ("advertised.listeners", &format!("PLAINTEXT://{broker}")),
+        ("log.dirs", &text(&plan.folder.join("kafka"))),
+    ];
+    configure(&config, &[&here[..], &SETTINGS].concat())?;
+    let format = ["format", "-t", CLUSTER_ID, "-c", &text(&config)];
+    let format = java::tool(plan, "kafka", "kafka.tools.StorageTool", &format);
+    once(plan, "kafka", &plan.java.path, &format, false).await?;
+    let server = java::server(
+        plan,
+        "kafka",
+        version::kafka(),
+        plan.ports.kafka,
+        "kafka.Kafka",
+        &config,
+    );
+    let mut child = Child::start(server)?;
+    until_ready(&mut child, plan.cancel, || ready(plan.endpoints)).await?;
+    plan.is_ready(KAFKA);
+    Ok(child)
+}
+
+/// Answers a metadata request with a broker in it.
+pub(super) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    // Before the port is open, librdkafka would only find that out more slowly.
+    tokio::net::TcpStream::connect(&*endpoints.kafka.bootstrap)
+        .await
+        .map_err(|e| e.to_string())?;
+    let config = endpoints.kafka.client_config();
+    let asked = tokio::task::spawn_blocking(move || {
+        let consumer: BaseConsumer = config.create().map_err(|e| e.to_string())?;
+        let metadata = consumer
+            .fetch_metadata(None, Duration::from_secs(5))
+            .map_err(|e| e.to_string())?;
+        if metadata.brokers().is_empty() {
+            Err("no broker has joined".to_owned())
+        } else {
+            Ok(())
+        }
+    });
+    asked.await.map_err(|e| e.to_string())?
+}

@@ -1,0 +1,121 @@
+//! PostgreSQL.
+
+use nix::sys::signal::Signal;
+use secrecy::ExposeSecret;
+
+use super::{once, text};
+use crate::StackError;
+use crate::artifacts::version;
+use crate::cache::{NOBODY, is_root, make_dir, write_private};
+use crate::child::Child;
+use crate::endpoints::PostgresEndpoint;
+use crate::local::{POSTGRES, Plan, spec, until_ready};
+
+/// PostgreSQL's settings, wherever it listens.
+pub(crate) const SETTINGS: [(&str, &str); 4] = [
+    ("wal_level", "logical"),
+    ("max_replication_slots", "20"),
+    ("max_wal_senders", "20"),
+    ("max_connections", "100"),
+];
+
+/// PostgreSQL with `wal_level = logical`; a commit is flushed to disk as it comes (that is what gets measured).
+pub(crate) async fn start(plan: &Plan<'_>) -> Result<Child, StackError> {
+    let bin = &plan.artifacts.postgres_bin;
+    let home = plan.folder.join("postgres");
+    make_dir(&home, 0o700)?;
+    let password_file = home.join("password");
+    write_private(
+        &password_file,
+        plan.endpoints.postgres.password.expose_secret().as_bytes(),
+    )?;
+    if is_root() {
+        for path in [&home, &password_file] {
+            std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY))
+                .map_err(StackError::io("hand over", path))?;
+        }
+    }
+    let data = home.join("data");
+    let mut init: Vec<String> = [
+        "-U",
+        "postgres",
+        "-A",
+        "scram-sha-256",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "--no-sync",
+        "--no-instructions",
+        "-D",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    init.extend([text(&data), format!("--pwfile={}", text(&password_file))]);
+    once(plan, "postgres", &bin.join("initdb"), &init, true).await?;
+    std::fs::remove_file(&password_file).map_err(StackError::io("remove", &password_file))?;
+    let port = plan.ports.postgres.to_string();
+    let here = [
+        ("listen_addresses", "127.0.0.1"),
+        ("port", &port),
+        ("unix_socket_directories", ""),
+    ];
+    let mut args = vec!["-D".to_owned(), text(&data)];
+    args.extend(
+        here.iter()
+            .chain(&SETTINGS)
+            .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]),
+    );
+    // Later ones win.
+    args.extend(
+        plan.options
+            .postgres_settings
+            .iter()
+            .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]),
+    );
+    let mut server = spec(
+        plan,
+        "postgres",
+        version::postgres(),
+        plan.ports.postgres,
+        bin.join("postgres"),
+        args,
+    );
+    server.never_root = true;
+    // Fast shutdown: sessions are ended, not waited for.
+    server.stop_signal = Signal::SIGINT as i32;
+    server.folder = data;
+    let mut child = Child::start(server)?;
+    until_ready(&mut child, plan.cancel, || ready(&plan.endpoints.postgres)).await?;
+    plan.is_ready(POSTGRES);
+    Ok(child)
+}
+
+/// Answers a query in its own database, which is made when it is not there.
+pub(super) async fn ready(endpoint: &PostgresEndpoint) -> Result<(), String> {
+    let query = async |database: &str, sql: &str| {
+        let (client, connection) = endpoint
+            .client_config()
+            .dbname(database)
+            .connect(tokio_postgres::NoTls)
+            .await?;
+        let driver = tokio::spawn(connection);
+        let answer = client.batch_execute(sql).await;
+        drop(client);
+        // Whatever ended the connection, the answer says it.
+        let _ = driver.await;
+        answer
+    };
+    match query(&endpoint.database, "SELECT 1").await {
+        Err(error)
+            if error.code() == Some(&tokio_postgres::error::SqlState::INVALID_CATALOG_NAME) =>
+        {
+            query(
+                "postgres",
+                &format!("CREATE DATABASE {}", endpoint.database),
+            )
+            .await
+            .map_err(|e| e.to_string())
+        }
+        answer => answer.map_err(|e| e.to_string()),
+    }
+}

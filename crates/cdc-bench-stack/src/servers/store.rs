@@ -1,0 +1,156 @@
+//! The document store: SecantusDB, or MongoDB itself where it is installed.
+
+use std::path::Path;
+use std::time::Duration;
+
+use mongodb::bson::doc;
+use mongodb::options::ClientOptions;
+use secrecy::ExposeSecret;
+
+use super::text;
+use crate::StackError;
+use crate::artifacts::{StoreProgram, version};
+use crate::cache::{make_dir, write_private};
+use crate::child::Child;
+use crate::endpoints::Endpoints;
+use crate::local::{self, Plan, STORE, spec, until_ready};
+
+/// The document store, with one user.
+pub(crate) async fn start(plan: &Plan<'_>, password: &str) -> Result<Child, StackError> {
+    let child = match &plan.artifacts.store {
+        StoreProgram::Secantus(program) => secantus(plan, program, password).await?,
+        StoreProgram::Mongod(program) => mongod(plan, program, password).await?,
+    };
+    plan.is_ready(STORE);
+    Ok(child)
+}
+
+/// SecantusDB takes its users from a first start without authentication; it listens on a loopback port nobody knows.
+async fn secantus(plan: &Plan<'_>, program: &Path, password: &str) -> Result<Child, StackError> {
+    let data = plan.folder.join("store");
+    make_dir(&data, 0o700)?;
+    let data = text(&data);
+    let args = |auth: &[&str]| {
+        let mut args = [
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &plan.ports.store.to_string(),
+            "--storage-path",
+            &data,
+            "--sync-on-commit",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        args.extend(auth.iter().map(|flag| (*flag).to_owned()));
+        args
+    };
+    let server = |args| {
+        spec(
+            plan,
+            "store",
+            &format!("SecantusDB {}", version::secantusdb()),
+            plan.ports.store,
+            program,
+            args,
+        )
+    };
+    let mut open = Child::start(server(args(&[])))?;
+    until_ready(&mut open, plan.cancel, || {
+        make_user(plan.ports.store, password)
+    })
+    .await?;
+    // The user is on disk (--sync-on-commit); an orderly end would take seconds.
+    open.kill();
+    let mut child = Child::start(server(args(&["--auth"])))?;
+    until_ready(&mut child, plan.cancel, || ready(plan.endpoints)).await?;
+    Ok(child)
+}
+
+/// MongoDB itself, as a replica set of one, its user made through the localhost exception.
+async fn mongod(plan: &Plan<'_>, program: &Path, password: &str) -> Result<Child, StackError> {
+    let data = plan.folder.join("store");
+    make_dir(&data, 0o700)?;
+    let key = plan.folder.join("store.key");
+    write_private(&key, local::password().as_bytes())?;
+    let port = plan.ports.store.to_string();
+    let mut args = [
+        "--bind_ip",
+        "127.0.0.1",
+        "--replSet",
+        "cdc",
+        "--auth",
+        "--nounixsocket",
+        "--port",
+        &port,
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    args.extend([
+        "--dbpath".to_owned(),
+        text(&data),
+        "--keyFile".to_owned(),
+        text(&key),
+    ]);
+    let mut child = Child::start(spec(
+        plan,
+        "store",
+        "MongoDB",
+        plan.ports.store,
+        program,
+        args,
+    ))?;
+    until_ready(&mut child, plan.cancel, || initiate(plan.ports.store)).await?;
+    until_ready(&mut child, plan.cancel, || {
+        make_user(plan.ports.store, password)
+    })
+    .await?;
+    until_ready(&mut child, plan.cancel, || ready(plan.endpoints)).await?;
+    Ok(child)
+}
+
+async fn admin(port: u16) -> Result<mongodb::Database, String> {
+    let uri =
+        format!("mongodb://127.0.0.1:{port}/?directConnection=true&serverSelectionTimeoutMS=2000");
+    let options = ClientOptions::parse(uri).await.map_err(|e| e.to_string())?;
+    Ok(mongodb::Client::with_options(options)
+        .map_err(|e| e.to_string())?
+        .database("admin"))
+}
+
+async fn initiate(port: u16) -> Result<(), String> {
+    let config =
+        doc! { "_id": "cdc", "members": [{ "_id": 0, "host": format!("127.0.0.1:{port}") }] };
+    match admin(port)
+        .await?
+        .run_command(doc! { "replSetInitiate": config })
+        .await
+    {
+        Err(error) if !error.to_string().contains("already initialized") => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+async fn make_user(port: u16, password: &str) -> Result<(), String> {
+    let user = doc! { "createUser": "cdc_bench", "pwd": password, "roles": ["root"] };
+    match admin(port).await?.run_command(user).await {
+        Err(error) if !error.to_string().contains("already exists") => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// Answers a ping to its user.
+pub(super) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
+    let mut options = ClientOptions::parse(endpoints.store.uri.expose_secret())
+        .await
+        .map_err(|e| e.to_string())?;
+    options.server_selection_timeout = Some(Duration::from_secs(2));
+    let client = mongodb::Client::with_options(options).map_err(|e| e.to_string())?;
+    // A ping asks for no rights; listing the database's collections does.
+    client
+        .database(&endpoints.store.database)
+        .list_collection_names()
+        .await
+        .map(drop)
+        .map_err(|e| e.to_string())
+}

@@ -1,0 +1,222 @@
+//! Changes as events, of any values in columns of any types.
+
+use std::sync::Arc;
+
+use pgcdc::pgoutput::{OldTuple, TupleBuffer, Value};
+use pgcdc::{
+    Change, Column, Kind, Lsn, Operation, Relation, ReplicaIdentity, Transaction, UnixNanos, Xid,
+};
+use pgcdc_debezium::{Decimals, EnvelopeConfig, Envelopes, write_flat};
+use serde_json::value::RawValue;
+
+use super::most_memory;
+
+/// Every kind of value, arrays aside.
+const KINDS: [Kind; 18] = [
+    Kind::Bool,
+    Kind::Integer,
+    Kind::Float,
+    Kind::Numeric,
+    Kind::Money,
+    Kind::Text,
+    Kind::Uuid,
+    Kind::Bytea,
+    Kind::Date,
+    Kind::Time,
+    Kind::TimeTz,
+    Kind::Timestamp,
+    Kind::TimestampTz,
+    Kind::Interval,
+    Kind::Bits,
+    Kind::Hstore,
+    Kind::Point,
+    Kind::Other,
+];
+/// `json`, which plain events hold as it is, and `text`.
+const OIDS: [u32; 2] = [114, 25];
+const OPERATIONS: [Operation; 4] = [
+    Operation::Insert,
+    Operation::Update,
+    Operation::Delete,
+    Operation::Truncate {
+        cascade: false,
+        restart_identity: false,
+    },
+];
+const DECIMALS: [Decimals; 3] = [Decimals::Precise, Decimals::Double, Decimals::Text];
+
+/// Memory of the events around the values: a delete and a create, keys, and what stands for what was not sent, which for
+/// bits is as long as their column.
+const FRAME: usize = 256 * 1_024;
+/// The most that a byte of a value may cost: six in JSON when it has to be escaped, in the event, its key and the copies
+/// that this test keeps, in buffers that grow by twice.
+const MEMORY_PER_BYTE: usize = 6 * 4 * 3;
+
+/// Every event that is written is one JSON document on one line, in memory that its values account for.
+///
+/// # Panics
+/// When that does not hold.
+pub fn holds(bytes: &[u8]) {
+    let mut input = Input(bytes);
+    let operation = input.one_of(&OPERATIONS);
+    let decimals = input.one_of(&DECIMALS);
+    let shape = input.byte();
+    let mut columns = Vec::new();
+    let (mut new, mut old) = (Vec::new(), Vec::new());
+    while !input.0.is_empty() && columns.len() < 8 {
+        columns.push(input.column());
+        new.push(input.value());
+        // Most columns of an old row are what they were.
+        old.push(if shape & 4 == 0 {
+            new[new.len() - 1].clone()
+        } else {
+            input.value()
+        });
+    }
+    let primary_key = (0..columns.len())
+        .filter(|&index| columns[index].key)
+        .collect();
+    let relation = Arc::new(Relation {
+        oid: 1,
+        schema: "s".to_owned(),
+        name: "t\"".to_owned(),
+        replica_identity: ReplicaIdentity::Full,
+        primary_key,
+        columns,
+    });
+    let transaction = Transaction {
+        xid: Xid(7),
+        commit_lsn: Lsn(8),
+        commit_time: UnixNanos(i64::from(shape) - 100),
+        previous: (shape & 8 != 0).then_some(Lsn(1)),
+        origin: (shape & 16 != 0).then(|| "o\"\n".to_owned()),
+    };
+    let after: TupleBuffer = new.iter().map(Owned::borrow).collect();
+    let before: TupleBuffer = old.iter().map(Owned::borrow).collect();
+    let change = Change {
+        relation: &relation,
+        operation,
+        new: (shape & 1 == 0).then(|| after.tuple()),
+        old: match shape >> 6 {
+            0 => None,
+            1 => Some(OldTuple::Key(before.tuple())),
+            _ => Some(OldTuple::Full(before.tuple())),
+        },
+        transaction: &transaction,
+        lsn: Lsn(5),
+        index: 0,
+        received: UnixNanos(0),
+    };
+    let mut config = EnvelopeConfig::new("n", "d");
+    config.decimals = decimals;
+    let mut records = Vec::new();
+    let memory = most_memory(|| {
+        // One that cannot be written says why, and that is all.
+        let _ = Envelopes::new(config).write(&change, UnixNanos(9), |record| {
+            records.extend(record.key.map(<[u8]>::to_vec));
+            records.extend(record.value.map(<[u8]>::to_vec));
+        });
+    });
+    records.iter().for_each(|json| is_one_document(json));
+    let mut line = b"before".to_vec();
+    let flat = most_memory(|| match write_flat(&mut line, &change) {
+        Ok(()) => {}
+        Err(_) => assert_eq!(line, b"before"),
+    });
+    if line != b"before" {
+        is_one_document(&line[6..]);
+    }
+    let held: usize = [&new, &old].into_iter().flatten().map(Owned::len).sum();
+    let most = FRAME + held * MEMORY_PER_BYTE;
+    assert!(
+        memory.max(flat) <= most,
+        "{memory} and {flat} bytes of memory for values of {held}"
+    );
+}
+
+fn is_one_document(json: &[u8]) {
+    let shown = String::from_utf8_lossy(json);
+    assert!(!json.contains(&b'\n'), "more than one line: {shown}");
+    if let Err(error) = serde_json::from_slice::<&RawValue>(json) {
+        panic!("{error}: {shown}");
+    }
+}
+
+/// A value that the fuzzer made.
+#[derive(Clone)]
+enum Owned {
+    Null,
+    Unchanged,
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+impl Owned {
+    fn len(&self) -> usize {
+        match self {
+            Self::Null | Self::Unchanged => 0,
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    fn borrow(&self) -> Value<'_> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Unchanged => Value::Unchanged,
+            Self::Text(text) => Value::Text(text),
+            Self::Binary(bytes) => Value::Binary(bytes),
+        }
+    }
+}
+
+/// What is left of the fuzzer's bytes. Past their end everything is zero.
+struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    fn byte(&mut self) -> u8 {
+        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        self.0 = rest;
+        *first
+    }
+
+    fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[usize::from(self.byte()) % choices.len()].clone()
+    }
+
+    /// Up to the next byte that no text holds.
+    fn text(&mut self) -> &'a [u8] {
+        let end = self.0.iter().position(|&byte| byte == 0xff);
+        let (text, rest) = self.0.split_at(end.unwrap_or(self.0.len()));
+        self.0 = rest.get(1..).unwrap_or_default();
+        text
+    }
+
+    fn column(&mut self) -> Column {
+        let flags = self.byte();
+        let kind = self.one_of(&KINDS);
+        let modifier = i32::from(i16::from_be_bytes([self.byte(), self.byte()]));
+        Column {
+            name: "c\\".to_owned(),
+            type_oid: OIDS[usize::from(flags & 1)],
+            type_modifier: modifier,
+            kind: if flags & 2 == 0 {
+                kind
+            } else {
+                Kind::Array(Arc::new(kind))
+            },
+            key: flags & 4 != 0,
+            not_null: (flags & 8 != 0).then_some(flags & 16 != 0),
+            default: (flags & 32 != 0).then(|| String::from_utf8_lossy(self.text()).into_owned()),
+        }
+    }
+
+    fn value(&mut self) -> Owned {
+        match self.byte() {
+            b'n' => Owned::Null,
+            b'u' => Owned::Unchanged,
+            b'b' => Owned::Binary(self.text().to_vec()),
+            _ => Owned::Text(String::from_utf8_lossy(self.text()).into_owned()),
+        }
+    }
+}

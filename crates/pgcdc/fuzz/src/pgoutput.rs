@@ -1,0 +1,32 @@
+//! The decoder.
+
+use std::hint::black_box;
+
+use pgcdc::pgoutput::{Message, OldTuple, Tuple, Value, decode};
+
+use super::most_memory;
+
+#[path = "../../src/pgoutput/encode.rs"]
+mod encode;
+
+/// Decodes without a panic, in no more memory than the message itself takes; and what was decoded is what encoding it
+/// gives.
+///
+/// # Panics
+/// When that does not hold.
+pub fn holds(bytes: &[u8]) {
+    let memory = most_memory(|| drop(black_box(decode(bytes))));
+    assert!(
+        memory <= bytes.len(),
+        "{memory} bytes of memory for a message of {}",
+        bytes.len()
+    );
+    match decode(bytes) {
+        Ok(message) => {
+            let again = encode::encode(&message);
+            assert_eq!(again.len(), bytes.len());
+            assert_eq!(decode(&again), Ok(message));
+        }
+        Err(error) => assert!(error.offset <= bytes.len(), "{error}"),
+    }
+}

@@ -1,0 +1,74 @@
+//! Columns as values of Rust's types.
+
+use std::fmt::Debug;
+use std::hint::black_box;
+
+use pgcdc::pgoutput::Value;
+use pgcdc::{Column, FromValue, Kind, Lsn, SlotName};
+use uuid::Uuid;
+
+use super::most_memory;
+
+/// Memory that an error's words take, whatever the value.
+const WORDS: usize = 1_024;
+
+/// Every type takes any value, or says what it is instead; no more memory than the value has goes into it.
+///
+/// # Panics
+/// When that does not hold.
+pub fn holds(bytes: &[u8]) {
+    each(Value::Binary(bytes));
+    let text = String::from_utf8_lossy(bytes);
+    each(Value::Text(&text));
+    if let Ok(lsn) = text.parse::<Lsn>() {
+        assert_eq!(lsn.to_string().parse(), Ok(lsn));
+    }
+    if let Ok(name) = SlotName::new(&text) {
+        assert_eq!(name.as_str(), text);
+    }
+}
+
+fn each(value: Value<'_>) {
+    one::<&str>(value);
+    one::<String>(value);
+    one::<bool>(value);
+    one::<i16>(value);
+    one::<i32>(value);
+    one::<i64>(value);
+    one::<u32>(value);
+    one::<f32>(value);
+    one::<f64>(value);
+    one::<Uuid>(value);
+    one::<Vec<u8>>(value);
+    // What memory a document takes is serde_json's affair.
+    drop(black_box(serde_json::Value::of(value, &column())));
+}
+
+fn one<'a, T: FromValue<'a> + Debug>(value: Value<'a>) {
+    let column = column();
+    let length = match value {
+        Value::Text(text) => text.len(),
+        Value::Binary(bytes) => bytes.len(),
+        Value::Null | Value::Unchanged => 0,
+    };
+    let memory = most_memory(|| match T::of(value, &column) {
+        Ok(found) => assert!(found.is_some(), "a value that is not null became null"),
+        Err(error) => drop(black_box(error)),
+    });
+    assert!(
+        memory <= length + WORDS,
+        "{memory} bytes of memory for a value of {length}"
+    );
+}
+
+fn column() -> Column {
+    Column {
+        name: "c".to_owned(),
+        type_oid: 25,
+        type_modifier: -1,
+        kind: Kind::Text,
+        key: false,
+        not_null: None,
+        default: None,
+    }
+}

@@ -1,0 +1,206 @@
+//! Which tables publications publish, and with which columns and rows.
+
+use std::collections::BTreeMap;
+
+use super::session::Session;
+use crate::catalogue::{Catalogue, CatalogueColumn};
+use crate::pgoutput::{ColumnMessage, ColumnsBuffer, RelationMessage};
+use crate::{ReaderConfig, ReaderError, TableName};
+
+/// A published table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Published {
+    pub(super) name: TableName,
+    oid: u32,
+    replica_identity: u8,
+    columns: ColumnsBuffer,
+    /// What the catalogue says of the columns, where it was asked.
+    pub(super) catalogue: Option<Vec<CatalogueColumn>>,
+    /// A partitioned table's rows are in its partitions, an inheritance parent's own are its own.
+    is_partitioned: bool,
+    /// Conditions of which a published row meets one; empty when every row is published.
+    filters: Vec<String>,
+    pub(super) estimated_rows: Option<u64>,
+}
+
+/// The tables of the configured publications, by name.
+pub(crate) async fn published(
+    config: &ReaderConfig,
+    catalogue: &mut Catalogue,
+) -> Result<Vec<Published>, ReaderError> {
+    let session = Session::open(&config.server).await?;
+    let literals: Vec<_> = config
+        .publications
+        .iter()
+        .map(|name| literal(name))
+        .collect();
+    // By way of JSON: a server before PostgreSQL 15 has neither column lists nor filters.
+    let question = format!(
+        "SELECT p.schemaname, p.tablename, c.oid, c.relreplident, c.relkind = 'p', c.reltuples::bigint, \
+           to_jsonb(p)->>'rowfilter', \
+           (SELECT jsonb_agg(jsonb_build_array(a.attname, a.atttypid::bigint, a.atttypmod, \
+              CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false ELSE coalesce(a.attnum = ANY (i.indkey), false) END) ORDER BY a.attnum) \
+            FROM pg_attribute a LEFT JOIN pg_index i ON i.indrelid = c.oid \
+              AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END \
+            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+              AND coalesce(to_jsonb(p)->'attnames' ? a.attname::text, a.attgenerated = '')) \
+         FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname \
+           JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename \
+         WHERE p.pubname IN ({}) ORDER BY 1, 2",
+        literals.join(", ")
+    );
+    let mut tables = BTreeMap::<TableName, Published>::new();
+    for row in session.ask(&question).await? {
+        let malformed = || ReaderError::Copy {
+            source_of_rows: config.server.address(),
+            reason: format!("the catalogue's answer is not as expected: {row:?}"),
+        };
+        let (table, filter) = table(&row).ok_or_else(malformed)?;
+        let known = tables.entry(table.name.clone()).or_insert_with(|| {
+            let mut fresh = table;
+            fresh.filters.extend(filter.clone());
+            fresh
+        });
+        match filter {
+            // One publication publishes every row.
+            None => known.filters.clear(),
+            Some(filter) if known.filters.is_empty() || known.filters.contains(&filter) => {}
+            Some(filter) => known.filters.push(filter),
+        }
+    }
+    let mut tables: Vec<_> = tables.into_values().collect();
+    if config.describe {
+        for table in &mut tables {
+            let columns = catalogue.columns(&config.server, table.oid).await;
+            let columns = columns.map_err(|error| {
+                ReaderError::of(&error, &config.server.address(), &config.server.user)
+            })?;
+            table.catalogue = Some(columns);
+        }
+    }
+    Ok(tables)
+}
+
+/// A row of the catalogue's answer: the table without its filter, and the filter.
+fn table(row: &[Option<String>]) -> Option<(Published, Option<String>)> {
+    let text = |index: usize| row.get(index)?.as_deref();
+    let columns: Option<Vec<(String, u32, i32, bool)>> = match text(7) {
+        Some(json) => serde_json::from_str(json).ok(),
+        None => Some(Vec::new()),
+    };
+    let columns = columns?;
+    let columns = columns
+        .iter()
+        .map(|(name, type_oid, type_modifier, key)| ColumnMessage {
+            key: *key,
+            name,
+            type_oid: *type_oid,
+            type_modifier: *type_modifier,
+        });
+    let table = Published {
+        name: TableName::new(text(0)?, text(1)?),
+        oid: text(2)?.parse().ok()?,
+        replica_identity: *text(3)?.as_bytes().first()?,
+        columns: columns.collect(),
+        catalogue: None,
+        is_partitioned: text(4)? == "t",
+        filters: Vec::new(),
+        // -1 stands for a table that was never looked at.
+        estimated_rows: text(5)?.parse().ok(),
+    };
+    Some((table, text(6).map(str::to_owned)))
+}
+
+impl Published {
+    /// The table as the stream would describe it.
+    pub(crate) fn description(&self) -> RelationMessage<'_> {
+        RelationMessage {
+            oid: self.oid,
+            schema: &self.name.schema,
+            name: &self.name.name,
+            replica_identity: self.replica_identity,
+            columns: self.columns.columns(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &TableName {
+        &self.name
+    }
+
+    /// The statement that copies it.
+    pub(super) fn statement(&self, binary: bool) -> String {
+        let columns = self.columns.columns().iter();
+        let columns: Vec<_> = columns.map(|column| quoted(column.name)).collect();
+        let mut statement = format!(
+            "COPY (SELECT {} FROM {}{}.{}",
+            columns.join(", "),
+            if self.is_partitioned { "" } else { "ONLY " },
+            quoted(&self.name.schema),
+            quoted(&self.name.name)
+        );
+        if !self.filters.is_empty() {
+            let filters: Vec<_> = self
+                .filters
+                .iter()
+                .map(|filter| format!("({filter})"))
+                .collect();
+            statement += &format!(" WHERE {}", filters.join(" OR "));
+        }
+        statement += ") TO STDOUT";
+        if binary {
+            statement += " (FORMAT binary)";
+        }
+        statement
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(filter: Option<&str>) -> Vec<Option<String>> {
+        let columns = r#"[["id", 23, -1, true], ["a \"b\"", 25, -1, false]]"#;
+        ["public", "or\"ders", "17000", "d", "f", "-1"]
+            .map(|text| Some(text.to_owned()))
+            .into_iter()
+            .chain([filter.map(str::to_owned), Some(columns.to_owned())])
+            .collect()
+    }
+
+    #[test]
+    fn a_table_is_copied_with_its_published_columns_and_rows() {
+        let (mut table, filter) = table(&row(Some("(id > 5)"))).unwrap();
+        assert_eq!(filter.as_deref(), Some("(id > 5)"));
+        assert_eq!(table.estimated_rows, None);
+        let all = "COPY (SELECT \"id\", \"a \"\"b\"\"\" FROM ONLY \"public\".\"or\"\"ders\"";
+        assert_eq!(table.statement(false), format!("{all}) TO STDOUT"));
+        table.filters = vec!["(id > 5)".to_owned(), "(id < 2)".to_owned()];
+        assert_eq!(
+            table.statement(true),
+            format!("{all} WHERE ((id > 5)) OR ((id < 2))) TO STDOUT (FORMAT binary)")
+        );
+        let columns = table.description().columns.iter();
+        assert_eq!(
+            columns.map(|column| column.key).collect::<Vec<_>>(),
+            [true, false]
+        );
+    }
+
+    #[test]
+    fn an_answer_that_is_not_as_expected_is_no_table() {
+        for index in 0..6 {
+            let mut row = row(None);
+            row[index] = None;
+            assert_eq!(table(&row), None, "{index}");
+        }
+        assert_eq!(table(&[]), None);
+    }
+}

@@ -1,0 +1,204 @@
+//! Where the servers are, and what else is the same for every command. Strings stop here.
+
+use cdc_bench_stack::{GivenEndpoints, KafkaEndpoint, PostgresEndpoint, StackKind, StoreEndpoint};
+
+use super::tls_args::TlsArgs;
+use crate::settings::Settings;
+
+/// Where the servers come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum StackArg {
+    /// Started by us, stopped with the run
+    Local,
+    /// The same in containers, by docker compose
+    Compose,
+    /// The user's own
+    External,
+}
+
+impl From<StackArg> for StackKind {
+    fn from(arg: StackArg) -> Self {
+        match arg {
+            StackArg::Local => Self::Local,
+            StackArg::Compose => Self::Compose,
+            StackArg::External => Self::External,
+        }
+    }
+}
+
+/// Why `.env` was not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EnvFileError(String);
+
+/// Reads `.env` in the working directory, for variables that are not set.
+///
+/// # Errors
+/// When it is there and cannot be read. The text of a line is not repeated: it may hold a password.
+pub fn load_env_file() -> Result<(), EnvFileError> {
+    match dotenvy::dotenv() {
+        Err(dotenvy::Error::LineParse(_, at)) => Err(EnvFileError(format!(
+            "a line of .env is malformed at character {at}"
+        ))),
+        Err(dotenvy::Error::Io(error)) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(EnvFileError(format!(".env: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Endpoints and what else is the same for every command.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(
+    next_help_heading = "External servers (PostgreSQL's password: POSTGRES_PASSWORD; the store: MONGODB_URI)"
+)]
+pub struct EndpointArgs {
+    /// Where the servers come from; without it external if any endpoint is given, else local
+    #[arg(long, global = true, value_enum)]
+    stack: Option<StackArg>,
+    /// PostgreSQL's host
+    #[arg(long, global = true, env = "POSTGRES_HOST", value_name = "HOST")]
+    postgres_host: Option<String>,
+    /// PostgreSQL's port [default: 5432]
+    #[arg(long, global = true, env = "POSTGRES_PORT", value_name = "PORT")]
+    postgres_port: Option<u16>,
+    /// Database of the outbox [default: activity_db]
+    #[arg(long, global = true, env = "POSTGRES_DB", value_name = "NAME")]
+    postgres_db: Option<String>,
+    /// Role with REPLICATION and CREATE [default: postgres]
+    #[arg(long, global = true, env = "POSTGRES_USER", value_name = "ROLE")]
+    postgres_user: Option<String>,
+    #[command(flatten)]
+    tls: TlsArgs,
+    /// Kafka's bootstrap servers
+    #[arg(
+        long,
+        global = true,
+        env = "KAFKA_BOOTSTRAP_SERVERS",
+        value_name = "HOST:PORT,..."
+    )]
+    kafka_bootstrap_servers: Option<String>,
+    /// Topic of the outbox [default: postgres.activity.event_outbox]
+    #[arg(long, global = true, env = "KAFKA_TOPIC", value_name = "TOPIC")]
+    kafka_topic: Option<String>,
+    /// Consumer group [default: event-processor-group and the run id]
+    #[arg(long, global = true, env = "KAFKA_GROUP_ID", value_name = "GROUP")]
+    kafka_group_id: Option<String>,
+    /// Kafka Connect's address
+    #[arg(long, global = true, env = "CONNECT_URL", value_name = "URL")]
+    connect_url: Option<String>,
+    /// Database of the read model
+    #[arg(
+        long,
+        global = true,
+        env = "MONGODB_DATABASE",
+        value_name = "NAME",
+        default_value = "activity_read"
+    )]
+    mongodb_database: String,
+    /// Most documents in one store write
+    #[arg(long, global = true, env = "BATCH_SIZE", value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    batch_size: u32,
+    /// Store writes that are in flight at the same time: one is answered while the next is on its way. More of them are
+    /// smaller ones, which a store pays for
+    #[arg(long, global = true, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    writes_in_flight: u16,
+    /// How our consumer fetches, over what it sets itself: fetch.*, queued.*, max.partition.fetch.bytes (repeatable)
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = fetch_setting)]
+    consumer_config: Vec<(String, String)>,
+}
+
+/// `KEY=VALUE` of a setting that decides how records are fetched. What decides which of them, and what becomes of them, is
+/// not the user's.
+fn fetch_setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+    let fetches = key.starts_with("fetch.")
+        || key.starts_with("queued.")
+        || key == "max.partition.fetch.bytes";
+    if fetches {
+        Ok((key.to_owned(), value.to_owned()))
+    } else {
+        Err(format!(
+            "{key:?} does not decide how records are fetched: only fetch.*, queued.* and max.partition.fetch.bytes can be set"
+        ))
+    }
+}
+
+impl EndpointArgs {
+    /// Tells what was given from what was not. Whether it is enough is for each command to say.
+    #[must_use]
+    pub fn resolve(self) -> Settings {
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let uri = variable("MONGODB_URI");
+        let any = self.postgres_host.is_some()
+            || self.kafka_bootstrap_servers.is_some()
+            || self.connect_url.is_some()
+            || uri.is_some();
+        let stack = self.stack.map(StackKind::from);
+        let stack = stack.unwrap_or(if any {
+            StackKind::External
+        } else {
+            StackKind::Local
+        });
+        let given = (stack == StackKind::External).then(|| {
+            let password = variable("POSTGRES_PASSWORD");
+            let postgres_lacks = if self.postgres_host.is_none() {
+                "POSTGRES_HOST"
+            } else {
+                "POSTGRES_PASSWORD"
+            };
+            let (port, database, user) = (self.postgres_port, self.postgres_db, self.postgres_user);
+            let tls = self.tls.resolve();
+            GivenEndpoints {
+                postgres: self.postgres_host.zip(password).map(|(host, password)| {
+                    PostgresEndpoint {
+                        host,
+                        port: port.unwrap_or(5432),
+                        database: database.unwrap_or_else(|| "activity_db".to_owned()),
+                        user: user.unwrap_or_else(|| "postgres".to_owned()),
+                        password: password.into(),
+                        tls,
+                    }
+                }),
+                postgres_lacks,
+                kafka: self
+                    .kafka_bootstrap_servers
+                    .map(|bootstrap| KafkaEndpoint { bootstrap }),
+                connect: self.connect_url,
+                store: uri.map(|uri| StoreEndpoint {
+                    uri: uri.into(),
+                    database: self.mongodb_database,
+                }),
+            }
+        });
+        Settings {
+            given,
+            stack,
+            topic_is_given: self.kafka_topic.is_some(),
+            topic: self
+                .kafka_topic
+                .unwrap_or_else(|| "postgres.activity.event_outbox".to_owned()),
+            group_is_given: self.kafka_group_id.is_some(),
+            group: self
+                .kafka_group_id
+                .unwrap_or_else(|| "event-processor-group".to_owned()),
+            batch_size: usize::try_from(self.batch_size).unwrap_or(usize::MAX),
+            writes_in_flight: self.writes_in_flight.into(),
+            fetch: self.consumer_config.into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_how_the_consumer_fetches_is_the_users() {
+        let set = fetch_setting("fetch.min.bytes=1024").unwrap();
+        assert_eq!(set, ("fetch.min.bytes".to_owned(), "1024".to_owned()));
+        for refused in ["enable.auto.commit=false", "group.id=x", "fetch.min.bytes"] {
+            assert!(fetch_setting(refused).is_err(), "{refused}");
+        }
+    }
+}
