@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::output::tell;
 use super::progress::Terminal;
 use crate::broker::Admin;
-use crate::pipeline::{CAPTURE_STEP, Destination, Failure, LineFormat, RelayRequest, exit, relay};
+use crate::pipeline::{
+    CAPTURE_STEP, CaptureRequest, Destination, Failure, LineFormat, exit, run_capture,
+};
 use crate::settings::Settings;
 use cdc_bench_stack::Progress;
 use pgcdc::{
@@ -274,7 +276,7 @@ async fn capture(
             Destination::Lines(format, Box::new(out))
         }
     };
-    let request = RelayRequest {
+    let request = CaptureRequest {
         reader,
         to,
         until: match args.until {
@@ -284,7 +286,7 @@ async fn capture(
         },
         max: args.max,
     };
-    relay(request, progress, cancel).await
+    run_capture(request, progress, cancel).await
 }
 
 /// Makes the topics that are not there.

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::{print, print_json};
 use super::progress::Terminal;
-use crate::pipeline::{Failure, exit, setup::connect_postgres};
+use crate::pipeline::{Failure, connect_postgres, exit};
 use crate::settings::Settings;
 use crate::store::{MongoStore, Scope, Verification, VerifyError, verify};
 use cdc_bench_model::RunId;

@@ -98,7 +98,6 @@ from_server_error!(
     crate::store::StoreError,
     crate::consumer::StageError,
     pgcdc::ReaderError,
-    crate::pipeline::setup::SetupError,
     tokio_postgres::Error
 );
 

@@ -1,0 +1,89 @@
+//! Takes what the reader reads, on the reader's thread.
+
+use super::outlet::Outlet;
+use super::state::CaptureState;
+use crate::pipeline::run::ack_tracker::AckUnit;
+use pgcdc::{Change, Event, Lsn, PlannedTable};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// The reader's handler.
+pub(super) struct Handler {
+    pub(super) outlet: Outlet,
+    pub(super) until: Option<Lsn>,
+    pub(super) max: Option<u64>,
+    pub(super) state: Arc<CaptureState>,
+}
+
+impl Handler {
+    pub(super) fn event(&mut self, event: Event<'_>) -> ControlFlow<()> {
+        match event {
+            Event::Begin(transaction) => {
+                // In this order: whoever has said stop then sees that a transaction is at hand, or we see that they did.
+                self.state.is_within.store(true, Ordering::SeqCst);
+                let is_over = self.state.stopping.load(Ordering::SeqCst)
+                    || self.until.is_some_and(|lsn| transaction.commit_lsn >= lsn);
+                if is_over {
+                    self.state.is_within.store(false, Ordering::SeqCst);
+                    return self.finish();
+                }
+                ControlFlow::Continue(())
+            }
+            Event::Message(_) => ControlFlow::Continue(()),
+            Event::Change(change) => self.change(&change),
+            Event::Snapshot(plan) => {
+                let estimate = |table: &PlannedTable| table.estimated_rows.unwrap_or(0);
+                let rows = plan.tables.iter().map(estimate).sum();
+                self.state.rows_to_copy.store(rows, Ordering::Relaxed);
+                let tables = plan.tables.len();
+                self.state.tables_to_copy.store(tables, Ordering::Relaxed);
+                ControlFlow::Continue(())
+            }
+            Event::Copied(table) => {
+                let left = &self.state.tables_to_copy;
+                left.store(table.left, Ordering::Relaxed);
+                let name = table.relation.table_name();
+                self.outlet.whole(AckUnit::Copy(name, table.point))
+            }
+            Event::Commit(commit) => {
+                self.outlet.commit(&commit)?;
+                self.outlet.whole(AckUnit::Transaction(commit.end_lsn))?;
+                self.state.is_within.store(false, Ordering::SeqCst);
+                self.reached(commit.end_lsn)
+            }
+            Event::Idle(lsn) => self.reached(lsn),
+        }
+    }
+
+    pub(super) fn change(&mut self, change: &Change<'_>) -> ControlFlow<()> {
+        match self.outlet.change(change) {
+            Ok(flow) => flow?,
+            Err(refusal) => {
+                // The first one ends the capture.
+                let _ = self.state.refusal.set(refusal);
+                return ControlFlow::Break(());
+            }
+        }
+        let changes = self.state.changes.fetch_add(1, Ordering::Relaxed) + 1;
+        let at = change.transaction.commit_time.0;
+        self.state.commit_time.store(at, Ordering::Relaxed);
+        if self.max.is_some_and(|max| changes >= max) {
+            return self.finish();
+        }
+        ControlFlow::Continue(())
+    }
+
+    pub(super) fn reached(&mut self, lsn: Lsn) -> ControlFlow<()> {
+        if self.until.is_some_and(|until| lsn >= until) {
+            return self.finish();
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Everything out and acknowledged, so that the reader's last word to the server has it.
+    pub(super) fn finish(&mut self) -> ControlFlow<()> {
+        self.outlet.flush()?;
+        ControlFlow::Break(())
+    }
+}

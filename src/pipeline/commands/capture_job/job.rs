@@ -1,0 +1,119 @@
+//! `capture`: what our reader reads, passed on as lines or as records into Kafka. A transaction, or a table's initial copy, is
+//! acknowledged once everything of it is where it should be.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use cdc_bench_model::timeline::Clock;
+use cdc_bench_stack::Progress;
+use pgcdc::{Acknowledge, Lsn, Reader, ReaderConfig, ReaderError, ReaderStats};
+use pgcdc_debezium::EnvelopeConfig;
+use rdkafka::ClientConfig;
+use tokio_util::sync::CancellationToken;
+
+use super::handler::Handler;
+use super::lines::{LineFormat, LineOutlet};
+use super::outlet::{Outlet, OutletEnd};
+use super::records::RecordOutlet;
+use super::state::CaptureState;
+use crate::pipeline::failure::Failure;
+use crate::pipeline::run::reader_clock::ReaderClock;
+
+/// Where changes go.
+pub enum Destination {
+    /// Lines.
+    Lines(LineFormat, Box<dyn Write + Send>),
+    /// Kafka: Debezium's events, in a topic a table.
+    Kafka(EnvelopeConfig, ClientConfig),
+}
+
+/// What is captured, to where, and for how long.
+pub struct CaptureRequest {
+    /// What is read. Acknowledgment is ours to do.
+    pub reader: ReaderConfig,
+    /// Where it goes.
+    pub to: Destination,
+    /// Stop behind this position.
+    pub until: Option<Lsn>,
+    /// Stop after so many changes.
+    pub max: Option<u64>,
+}
+
+/// The step that tells how far a capture is; its caller begins it where that is to be seen.
+pub const CAPTURE_STEP: &str = "capture";
+
+/// Captures until there is a reason to stop: the request's, the user's, or that nobody reads the lines any more.
+///
+/// # Errors
+/// When the reader fails, or what it reads cannot be passed on.
+pub async fn run_capture(
+    mut request: CaptureRequest,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<ReaderStats, Failure> {
+    request.reader.acknowledge = Acknowledge::ByHand;
+    request.reader.describe = true;
+    let clock = Clock::start();
+    request.reader.time_source = Arc::new(ReaderClock(clock));
+    let state = Arc::new(CaptureState::default());
+    let (outlet, end) = match request.to {
+        Destination::Lines(format, out) => {
+            let (lines, end) = LineOutlet::start(format, out, clock, &state)?;
+            (Outlet::Lines(lines), OutletEnd::Lines(end))
+        }
+        Destination::Kafka(envelopes, kafka) => {
+            let (records, end) = RecordOutlet::start(envelopes, &kafka, clock)?;
+            (Outlet::Kafka(records), OutletEnd::Kafka(end))
+        }
+    };
+    let mut handler = Handler {
+        outlet,
+        until: request.until,
+        max: request.max,
+        state: Arc::clone(&state),
+    };
+    let spawned = Reader::spawn(request.reader, move |event| handler.event(event));
+    let reader = tokio::select! {
+        () = cancel.cancelled() => return Err(Failure::interrupted()),
+        reader = spawned => reader?,
+    };
+    end.go_to(reader.acknowledger(), &state);
+    let mut shown = (Instant::now(), 0);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => break,
+            () = reader.ended() => break,
+            () = tokio::time::sleep(Duration::from_secs(1)) => {
+                let changes = state.changes.load(Ordering::Relaxed);
+                let rate = rate(changes - shown.1, shown.0.elapsed());
+                shown = (Instant::now(), changes);
+                progress.update(CAPTURE_STEP, &state.describe(changes, rate, &clock));
+            }
+        }
+    }
+    // AckUnit transactions: the one at hand is passed on to its end, and no other begins.
+    state.stopping.store(true, Ordering::SeqCst);
+    while state.is_within.load(Ordering::SeqCst) && !reader.is_over() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let ended = tokio::task::spawn_blocking(move || {
+        end.flush();
+        let ended = reader.stop();
+        (ended, end.finish())
+    });
+    let (ended, passed_on) = ended
+        .await
+        .map_err(|e| Failure::server(ReaderError::Thread(e.to_string())))?;
+    if let Some(refusal) = state.refusal.get() {
+        return Err(Failure::server(refusal.clone()));
+    }
+    passed_on?;
+    Ok(ended?)
+}
+
+#[allow(clippy::cast_precision_loss)]
+fn rate(count: u64, elapsed: Duration) -> f64 {
+    count as f64 / elapsed.as_secs_f64().max(1e-9)
+}

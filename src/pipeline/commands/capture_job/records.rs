@@ -1,0 +1,141 @@
+//! Changes as records in Kafka: Debezium's events, in a topic a table, keyed as Debezium keys them.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use cdc_bench_model::timeline::Clock;
+use pgcdc::{Acknowledger, Change, Commit};
+use pgcdc_debezium::{EnvelopeConfig, EnvelopeError, Envelopes, Record};
+use rdkafka::ClientConfig;
+
+use crate::broker::{BrokerError, Publisher};
+use crate::pipeline::failure::Failure;
+use crate::pipeline::run::ack_tracker::{AckTracker, AckUnit};
+use crate::pipeline::run::reader_clock::unix_nanos;
+
+/// The handler's side.
+pub(super) struct RecordOutlet {
+    envelopes: Envelopes,
+    /// By the table's OID.
+    topics: HashMap<u32, String>,
+    out: Out,
+    clock: Clock,
+}
+
+/// Where records go, and how many went.
+struct Out {
+    publisher: Arc<Publisher<u64>>,
+    acks: Arc<AckTracker>,
+    number: u64,
+}
+
+/// The side of whoever waits.
+pub(super) struct RecordOutletEnd {
+    publisher: Arc<Publisher<u64>>,
+    acks: Arc<AckTracker>,
+}
+
+impl RecordOutlet {
+    pub(super) fn start(
+        envelopes: EnvelopeConfig,
+        kafka: &ClientConfig,
+        clock: Clock,
+    ) -> Result<(Self, RecordOutletEnd), Failure> {
+        let acks = Arc::new(AckTracker::default());
+        let arrived = Arc::clone(&acks);
+        let delivered = Box::new(move |number, _| arrived.arrived(number));
+        let publisher = Arc::new(Publisher::new(kafka, clock, delivered)?);
+        let end = RecordOutletEnd {
+            publisher: Arc::clone(&publisher),
+            acks: Arc::clone(&acks),
+        };
+        let records = Self {
+            envelopes: Envelopes::new(envelopes),
+            topics: HashMap::new(),
+            out: Out {
+                publisher,
+                acks,
+                number: 0,
+            },
+            clock,
+        };
+        Ok((records, end))
+    }
+
+    pub(super) fn change(&mut self, change: &Change<'_>) -> Result<ControlFlow<()>, EnvelopeError> {
+        let transactions = self.envelopes.transaction_topic();
+        if let Some(begin) = self.envelopes.begin(change)
+            && self.out.send(&transactions, begin).is_err()
+        {
+            return Ok(ControlFlow::Break(()));
+        }
+        let relation = change.relation;
+        let topic = self
+            .topics
+            .entry(relation.oid)
+            .or_insert_with(|| self.envelopes.topic(relation));
+        let (out, mut flow) = (&mut self.out, ControlFlow::Continue(()));
+        self.envelopes
+            .write(change, unix_nanos(self.clock.now()), |record| {
+                // The publisher keeps the reason.
+                if flow.is_continue() && out.send(topic, record).is_err() {
+                    flow = ControlFlow::Break(());
+                }
+            })?;
+        Ok(flow)
+    }
+
+    pub(super) fn commit(&mut self, commit: &Commit<'_>) -> ControlFlow<()> {
+        let topic = self.envelopes.transaction_topic();
+        match self.envelopes.end(commit) {
+            Some(end) if self.out.send(&topic, end).is_err() => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Something is whole with the last record that was sent.
+    pub(super) fn whole(&mut self, whole: AckUnit) {
+        self.out.acks.expect(self.out.number, whole);
+    }
+
+    pub(super) fn flush(&self) {
+        self.out.flush();
+    }
+}
+
+impl Out {
+    fn send(&mut self, topic: &str, record: Record<'_>) -> Result<(), BrokerError> {
+        self.number += 1;
+        self.publisher
+            .send(topic, record.key, record.value, self.number)
+    }
+
+    fn flush(&self) {
+        flush(&self.publisher);
+    }
+}
+
+/// What is not delivered in time is not acknowledged, and comes again.
+fn flush(publisher: &Publisher<u64>) {
+    if let Err(error) = publisher.flush() {
+        tracing::warn!(%error, "not every record is delivered");
+    }
+}
+
+impl RecordOutletEnd {
+    pub(super) fn go_to(&self, acknowledger: Acknowledger) {
+        self.acks.go_to(acknowledger);
+    }
+
+    pub(super) fn flush(&self) {
+        flush(&self.publisher);
+    }
+
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        match self.publisher.failure() {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! `doctor`: what each part resolves to, and what to do where something is missing.
+
+use cdc_bench_stack::{Endpoints, Part, PostgresEndpoint, StoreEndpoint};
+
+use crate::broker::Admin;
+use crate::debezium::ConnectClient;
+use crate::pipeline::provision::source::{SourceNeeds, check_source, connect_postgres};
+use crate::settings::Settings;
+use crate::store::MongoStore;
+
+/// Looks at the servers that a command would use: the user's, or what a stack of ours is made of.
+pub async fn examine(settings: &Settings) -> Vec<Part> {
+    match settings.endpoints() {
+        Ok(None) => cdc_bench_stack::inspect(settings.stack).await,
+        Ok(Some(endpoints)) => external(&endpoints).await,
+        Err(error) => vec![Part::bad(
+            "endpoints",
+            error.to_string(),
+            "see \"cdc-bench run --help\"",
+        )],
+    }
+}
+
+async fn external(endpoints: &Endpoints) -> Vec<Part> {
+    let (postgres, kafka, connect, store) = tokio::join!(
+        postgres(&endpoints.postgres),
+        kafka(endpoints),
+        connect(endpoints.connect.as_deref()),
+        store(&endpoints.store),
+    );
+    vec![postgres, kafka, connect, store]
+}
+
+/// An error of ours says what to do after its last semicolon.
+fn refused(name: &str, error: &dyn std::error::Error) -> Part {
+    let text = error.to_string();
+    match text.rsplit_once("; ") {
+        Some((what, advice)) => Part::bad(name, what, advice),
+        None => Part::bad(name, text, format!("see {name}'s own log")),
+    }
+}
+
+async fn postgres(endpoint: &PostgresEndpoint) -> Part {
+    let name = "PostgreSQL";
+    let client = match connect_postgres(endpoint).await {
+        Ok(client) => client,
+        Err(error) => return refused(name, &error),
+    };
+    let needs = SourceNeeds {
+        run_id: None,
+        slots: 2,
+        permanent_slot: None,
+    };
+    if let Err(error) = check_source(&client, &needs).await {
+        return refused(name, &error);
+    }
+    let version = client
+        .query_one("SELECT current_setting('server_version')", &[])
+        .await
+        .map(|row| row.get::<_, String>(0));
+    match version {
+        Ok(version) => Part::good(
+            name,
+            format!("{version}, {endpoint}: wal_level logical, slots free, rights suffice"),
+        ),
+        Err(error) => refused(name, &error),
+    }
+}
+
+async fn kafka(endpoints: &Endpoints) -> Part {
+    let name = "Kafka";
+    match Admin::connect(&endpoints.kafka.client_config()).await {
+        Ok(_) => Part::good(name, format!("answers at {}", endpoints.kafka.bootstrap)),
+        Err(error) => refused(name, &error),
+    }
+}
+
+async fn connect(url: Option<&str>) -> Part {
+    let name = "Kafka Connect";
+    let Some(url) = url else {
+        return Part::bad(
+            name,
+            "no address: the topic is taken to be fed",
+            "set CONNECT_URL, so that a connector can be found or made",
+        );
+    };
+    let found = async {
+        let client = ConnectClient::new(url)?;
+        client.require_debezium().await?;
+        let (version, debezium) = (client.version().await?, client.debezium_version().await?);
+        Ok::<_, crate::debezium::ConnectError>(format!(
+            "{version} with Debezium {}, {url}",
+            debezium.unwrap_or_default()
+        ))
+    };
+    match found.await {
+        Ok(found) => Part::good(name, found),
+        Err(error) => refused(name, &error),
+    }
+}
+
+async fn store(endpoint: &StoreEndpoint) -> Part {
+    let name = "store";
+    let found = async {
+        let store = MongoStore::connect(endpoint).await?;
+        store.check_writable().await?;
+        let identity = store.identity().await?;
+        Ok::<_, crate::store::StoreError>(format!(
+            "{} {}, {}, takes writes at majority and journal",
+            identity.name,
+            identity.version,
+            store.server()
+        ))
+    };
+    match found.await {
+        Ok(found) => Part::good(name, found),
+        Err(error) => refused(name, &error),
+    }
+}

@@ -1,0 +1,10 @@
+//! What the commands do: each makes runs, or borrows parts of one.
+
+pub(crate) mod capture_job;
+pub(crate) mod doctor;
+pub(crate) mod run;
+pub(crate) mod setup;
+pub(crate) mod single_stage;
+pub(crate) mod sweep;
+pub(crate) mod tune;
+pub(crate) mod warm_up;

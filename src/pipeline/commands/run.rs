@@ -1,0 +1,176 @@
+//! The main job: bring up, set up, warm up, load, follow, drain, verify, report, clean up.
+
+use crate::pipeline::run::trials::run_trials;
+use cdc_bench_model::report::{Recorder, Report};
+use cdc_bench_model::timeline::Clock;
+use cdc_bench_stack::Stack;
+use tokio_util::sync::CancellationToken;
+
+use crate::pipeline::failure::{Failure, exit};
+use crate::pipeline::outcome::environment::read_environment;
+use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
+use crate::pipeline::outcome::summary;
+use crate::pipeline::progress::RunProgress;
+use crate::pipeline::provision::clean_up;
+use crate::pipeline::provision::resource_registry::ResourceKind;
+use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::source::{SourceNeeds, prepare_source};
+use crate::pipeline::request::RunRequest;
+use crate::pipeline::run::clocks::Clocks;
+use crate::pipeline::run::context::RunContext;
+use crate::pipeline::run::live_metrics::LiveMetrics;
+use crate::store::{Scope, verify};
+
+/// Does it all. Whatever happens, what the run made on servers is removed and what it started is stopped.
+///
+/// # Errors
+/// When the run has no result; a result that misses its objectives is one.
+pub async fn run(
+    request: RunRequest,
+    progress: &dyn RunProgress,
+    cancel: CancellationToken,
+) -> Result<Report, Failure> {
+    let stack = Stack::bring_up(&request.settings.servers(), progress, &cancel).await?;
+    let outcome = run_on(&request, &stack, progress, &cancel).await;
+    if outcome
+        .as_ref()
+        .is_err_and(|failure| !failure.is_interrupt())
+        && let Some(dir) = stack.log_dir()
+    {
+        tracing::info!(logs = %dir.display(), "logs of the servers");
+    }
+    stack.stop(progress);
+    outcome
+}
+
+/// The same on servers that are up, and stay so. What goes away with them is left on them.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_on(
+    request: &RunRequest,
+    stack: &Stack,
+    progress: &dyn RunProgress,
+    cancel: &CancellationToken,
+) -> Result<Report, Failure> {
+    let started_at = jiff::Timestamp::now();
+    progress.begin("set-up");
+    progress.update("set-up", "connecting to the servers");
+    let servers = tokio::select! {
+        () = cancel.cancelled() => return Err(Failure::interrupted()),
+        servers = Servers::connect(stack.endpoints()) => servers?,
+    };
+    let outcome = tokio::select! {
+        () = cancel.cancelled() => Err(Failure::interrupted()),
+        outcome = measured(request, stack, &servers, started_at, progress, cancel) => outcome,
+    };
+    progress.load_over();
+    // Servers of our own go away with everything on them.
+    if stack.exclusive() {
+        return outcome;
+    }
+    progress.begin("clean-up");
+    let removed = clean_up::remove_run(&servers, &request.id, progress).await;
+    match (&outcome, removed) {
+        (_, Ok(removed)) => {
+            tracing::info!(%removed, "clean-up");
+            progress.end("clean-up", &removed.in_short());
+        }
+        (Ok(_), Err(failure)) => return Err(failure),
+        (Err(_), Err(failure)) => {
+            tracing::error!(%failure, "clean-up failed; \"cdc-bench cleanup\" tries again")
+        }
+    }
+    outcome
+}
+
+async fn measured(
+    request: &RunRequest,
+    stack: &Stack,
+    servers: &Servers,
+    started_at: jiff::Timestamp,
+    progress: &dyn RunProgress,
+    cancel: &CancellationToken,
+) -> Result<Report, Failure> {
+    let clock = Clock::start();
+    progress.update("set-up", "tables and publication");
+    let needs = SourceNeeds {
+        run_id: Some(request.id.clone()),
+        slots: request.slots(),
+        permanent_slot: None,
+    };
+    let source = prepare_source(&servers.postgres, &servers.registry, &needs).await?;
+    progress.update("set-up", "measuring clocks");
+    let probe_topic = format!("cdc_bench_clock_{}", request.id);
+    servers
+        .registry
+        .record(ResourceKind::Topic, &probe_topic, Some(&request.id))
+        .await?;
+    servers.kafka.create_topic(&probe_topic).await?;
+    let clocks = Clocks::start(servers, &probe_topic, stack.has_one_clock(), clock).await?;
+    let live_metrics = LiveMetrics::new(&request.paths);
+    let recorder = Recorder::start(&request.folder, &request.paths, live_metrics.listener())?;
+    let context = RunContext {
+        request,
+        stack,
+        servers,
+        publication: &source.publication,
+        clocks: &clocks,
+        recorder: &recorder,
+        live_metrics: &live_metrics,
+        clock,
+        progress,
+        cancel,
+    };
+    let followed = run_trials(&context).await?;
+    let finished = clock.now();
+
+    progress.begin("verification");
+    progress.update("verification", "measuring clocks");
+    let clocks = clocks.stop().await?;
+    progress.update("verification", "closing the recordings");
+    let recordings = tokio::task::spawn_blocking(move || recorder.finish()).await;
+    let recordings = recordings.map_err(|panicked| Failure::new(exit::USAGE, panicked))??;
+    let mut paths = Vec::new();
+    for (outcome, recording) in followed.paths.into_iter().zip(recordings) {
+        let scope = Scope::Run(request.names_of(recording.path).measured);
+        let store = &outcome.route.store;
+        let compared = |count: u64| {
+            let detail = format!("{count} events compared");
+            progress.update("verification", &detail);
+        };
+        let verified = verify(&servers.postgres, store, scope, &compared, cancel.clone()).await;
+        let verification = verified.map_err(|error| {
+            Failure::new(exit::DATA, error).context("comparing PostgreSQL with the store")
+        })?;
+        paths.push(PathFacts {
+            outcome,
+            recording,
+            verification,
+        });
+    }
+    let matches: Vec<_> = paths
+        .iter()
+        .map(|path| path.verification.match_percent.to_string())
+        .collect();
+    progress.end("verification", &format!("{} % match", matches.join(", ")));
+
+    let routes = paths.iter().map(|path| &path.outcome.route);
+    let environment = read_environment(servers, routes, stack).await;
+    Ok(summary::report(RunFacts {
+        request,
+        paths,
+        stack: stack.kind(),
+        started_at,
+        environment,
+        load: followed.load,
+        warmup_events: followed.warmup_events,
+        shared: followed.shared,
+        resource_usage: followed.resource_usage,
+        checkpoints: followed.checkpoints,
+        finished,
+        server_restarts: stack.restarts(started_at),
+        steered: progress.pace().map_or_else(Vec::new, |pace| pace.changes()),
+        clocks,
+    }))
+}

@@ -1,0 +1,165 @@
+//! `setup`: makes what a pipeline needs on servers that are there already, for good, until `cleanup`.
+
+use std::fmt;
+
+use cdc_bench_model::event::{SCHEMA, TABLE};
+use cdc_bench_stack::Progress;
+use pgcdc::{ReaderError, SlotName};
+use tokio_util::sync::CancellationToken;
+
+use crate::debezium::ConnectorProfile;
+use crate::pipeline::failure::Failure;
+use crate::pipeline::provision::collection::ensure_collection;
+use crate::pipeline::provision::connector::make_connector;
+use crate::pipeline::provision::names::{ConnectorNames, permanent_names};
+use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::source::{
+    PUBLICATION, SourceNeeds, existing_slots, prepare_source,
+};
+use crate::pipeline::provision::topic::ensure_topic;
+use crate::pipeline::request::ConnectorRequest;
+use crate::store::COLLECTION;
+
+/// The slot that waits for a reader of ours.
+const READER_SLOT: &str = "cdc_bench_reader";
+
+/// What is there after a set-up.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct SetUp {
+    /// The outbox.
+    pub table: String,
+    /// Its publication.
+    pub publication: String,
+    /// The slot for a reader of ours. It holds back WAL until somebody reads it or `cleanup` drops it.
+    pub slot: String,
+    /// The topic, and whether its timestamps are the broker's.
+    pub topic: String,
+    /// LogAppendTime or not.
+    pub log_append_time: bool,
+    /// The connector that feeds the topic; `None` without an address of Connect.
+    pub connector: Option<String>,
+    /// Whether that connector was there already and is somebody else's.
+    pub connector_is_foreign: bool,
+    /// The collection, with its indexes.
+    pub collection: String,
+}
+
+impl fmt::Display for SetUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "table        {}", self.table)?;
+        writeln!(f, "publication  {}", self.publication)?;
+        writeln!(
+            f,
+            "slot         {} (holds back WAL until it is read, or dropped by \"cdc-bench cleanup\")",
+            self.slot
+        )?;
+        let kind = if self.log_append_time {
+            "LogAppendTime"
+        } else {
+            "CreateTime: kafka_delivery and consumer_lag will rest on Connect's clock"
+        };
+        writeln!(f, "topic        {} ({kind})", self.topic)?;
+        match &self.connector {
+            Some(name) if self.connector_is_foreign => {
+                writeln!(f, "connector    {name} (was there already, left as it is)")?;
+            }
+            Some(name) => writeln!(f, "connector    {name} (RUNNING)")?,
+            None => writeln!(f, "connector    none: CONNECT_URL is not given")?,
+        }
+        writeln!(f, "collection   {}", self.collection)
+    }
+}
+
+/// Makes it all, and leaves alone what is there. The step `set-up` has begun.
+///
+/// # Errors
+/// The first thing that a server refuses; what was made until then is in the registry, for `cleanup`.
+pub async fn set_up(
+    servers: &Servers,
+    topic: &str,
+    capture: &ConnectorRequest,
+    progress: &dyn Progress,
+    cancel: &CancellationToken,
+) -> Result<SetUp, Failure> {
+    let step = "set-up";
+    progress.update(step, "tables, publication, slot");
+    let slot = SlotName::new(READER_SLOT).map_err(ReaderError::from)?;
+    let names = permanent_names(topic);
+    let wanted: Vec<&str> = std::iter::once(READER_SLOT)
+        .chain(
+            names
+                .as_ref()
+                .filter(|_| servers.connect.is_some())
+                .map(|n| &*n.slot),
+        )
+        .collect();
+    let there = existing_slots(&servers.postgres, &wanted).await?;
+    let needs = SourceNeeds {
+        run_id: None,
+        slots: i64::try_from(wanted.len()).unwrap_or(0) - there,
+        permanent_slot: Some(slot),
+    };
+    prepare_source(&servers.postgres, &servers.registry, &needs).await?;
+    progress.update(step, "store indexes");
+    ensure_collection(servers, &servers.store).await?;
+    progress.update(step, &format!("topic {topic}"));
+    ensure_topic(servers, topic, None).await?;
+    let state = servers.kafka.topic(topic).await?;
+    let (mut connector, mut foreign) = (None, false);
+    if let Some(connect) = &servers.connect {
+        progress.update(step, "connector, until it is RUNNING");
+        let found = connect.find_by_topic(topic).await?;
+        match (found, names) {
+            (Some((name, _)), Some(ours)) if name == ours.connector => {
+                register(servers, &ours, capture, cancel).await?;
+                connector = Some(name);
+            }
+            (Some((name, _)), _) => {
+                connector = Some(name);
+                foreign = true;
+            }
+            (None, Some(ours)) => {
+                register(servers, &ours, capture, cancel).await?;
+                connector = Some(ours.connector);
+            }
+            (None, None) => {
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "Debezium cannot feed topic \"{topic}\": its topics are named PREFIX.{SCHEMA}.{TABLE}; choose such a name (KAFKA_TOPIC)"
+                )));
+            }
+        }
+    }
+    progress.end(step, "done");
+    Ok(SetUp {
+        table: format!("{SCHEMA}.{TABLE}"),
+        publication: PUBLICATION.to_owned(),
+        slot: READER_SLOT.to_owned(),
+        topic: topic.to_owned(),
+        log_append_time: state
+            .and_then(|state| state.log_append_time)
+            .unwrap_or(false),
+        connector,
+        connector_is_foreign: foreign,
+        collection: format!("{}.{COLLECTION}", servers.endpoints.store.database),
+    })
+}
+
+async fn register(
+    servers: &Servers,
+    names: &ConnectorNames,
+    capture: &ConnectorRequest,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let profile = capture.profile.unwrap_or(ConnectorProfile::LowLatency);
+    make_connector(
+        servers,
+        names,
+        PUBLICATION,
+        profile,
+        &capture.overrides,
+        None,
+        cancel,
+    )
+    .await
+    .map(drop)
+}

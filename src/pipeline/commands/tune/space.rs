@@ -1,0 +1,226 @@
+//! What tuning tries: the settings, their defaults, and configurations drawn from them.
+
+use rand::seq::IndexedRandom;
+use std::collections::BTreeMap;
+
+use cdc_bench_model::report::Configuration;
+use rand::rngs::Xoshiro256PlusPlus;
+use rand::{RngExt, SeedableRng};
+
+use crate::debezium::LOW_LATENCY;
+
+/// Whose setting it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Connector,
+    Consumer,
+    Store,
+}
+
+/// A setting: its default, and what else is tried.
+struct Setting {
+    of: Of,
+    name: &'static str,
+    default: &'static str,
+    others: &'static [&'static str],
+}
+
+const fn setting(
+    of: Of,
+    name: &'static str,
+    default: &'static str,
+    others: &'static [&'static str],
+) -> Setting {
+    Setting {
+        of,
+        name,
+        default,
+        others,
+    }
+}
+
+/// Defaults are those of Debezium 3, of Kafka 4's producer within Connect, and of our own consumer.
+const SPACE: [Setting; 10] = [
+    setting(
+        Of::Connector,
+        "poll.interval.ms",
+        "500",
+        &["1", "5", "10", "50", "100"],
+    ),
+    setting(
+        Of::Connector,
+        "max.batch.size",
+        "2048",
+        &["256", "1024", "8192"],
+    ),
+    setting(
+        Of::Connector,
+        "max.queue.size",
+        "8192",
+        &["2048", "16384", "32768"],
+    ),
+    setting(
+        Of::Connector,
+        "producer.override.linger.ms",
+        "5",
+        &["0", "1", "10", "20"],
+    ),
+    setting(
+        Of::Connector,
+        "producer.override.batch.size",
+        "16384",
+        &["65536", "262144"],
+    ),
+    setting(
+        Of::Connector,
+        "producer.override.compression.type",
+        "none",
+        &["lz4", "snappy", "zstd"],
+    ),
+    setting(Of::Consumer, "fetch.min.bytes", "1", &["1024", "16384"]),
+    setting(
+        Of::Consumer,
+        "fetch.wait.max.ms",
+        "500",
+        &["5", "20", "100"],
+    ),
+    setting(Of::Store, "batch_size", "100", &["20", "500", "1000"]),
+    setting(Of::Store, "writes_in_flight", "2", &["1", "4", "8"]),
+];
+/// What the broker has acknowledged, but not copied yet, is lost with it.
+const ACKS: Setting = setting(Of::Connector, "producer.override.acks", "all", &["1"]);
+
+/// Draws so often for one that is new before there is taken to be none.
+const DRAWS: usize = 1_000;
+
+/// `count` configurations by name, none twice: Debezium as it comes, our `low-latency` profile, and others drawn at
+/// random. In each of these about half of the settings are the defaults.
+pub(super) fn configurations(
+    count: usize,
+    seed: u64,
+    weaker: bool,
+) -> Vec<(String, Configuration)> {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut drawn = vec![
+        ("stock".to_owned(), Configuration::default()),
+        ("low-latency".to_owned(), low_latency()),
+    ];
+    for _ in 0..DRAWS {
+        if drawn.len() >= count {
+            break;
+        }
+        let one = draw(&mut rng, weaker);
+        if is_accepted(&one) && drawn.iter().all(|(_, known)| *known != one) {
+            drawn.push((format!("random-{}", drawn.len() - 1), one));
+        }
+    }
+    drawn.truncate(count);
+    drawn
+}
+
+fn low_latency() -> Configuration {
+    let settings = LOW_LATENCY.iter();
+    Configuration {
+        connector: settings
+            .map(|(name, value, _)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        ..Configuration::default()
+    }
+}
+
+fn draw(rng: &mut Xoshiro256PlusPlus, weaker: bool) -> Configuration {
+    let mut one = Configuration::default();
+    for setting in SPACE.iter().chain(weaker.then_some(&ACKS)) {
+        if rng.random_bool(0.5) {
+            continue;
+        }
+        if let Some(value) = setting.others.choose(rng) {
+            let settings: &mut BTreeMap<_, _> = match setting.of {
+                Of::Connector => &mut one.connector,
+                Of::Consumer => &mut one.consumer,
+                Of::Store => &mut one.store,
+            };
+            settings.insert(setting.name.to_owned(), (*value).to_owned());
+        }
+    }
+    one
+}
+
+/// Debezium refuses a queue that does not hold more than a batch.
+fn is_accepted(one: &Configuration) -> bool {
+    number(one, "max.queue.size") > number(one, "max.batch.size")
+}
+
+/// The value of a setting that is a number.
+pub(super) fn number(one: &Configuration, name: &str) -> Option<u64> {
+    let all = [&one.connector, &one.consumer, &one.store];
+    let set = all.into_iter().find_map(|settings| settings.get(name));
+    let default = || Some(SPACE.iter().find(|setting| setting.name == name)?.default);
+    set.map(String::as_str).or_else(default)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_draws_the_same_and_nothing_twice() {
+        let drawn = configurations(40, 7, false);
+        assert_eq!(drawn, configurations(40, 7, false));
+        assert_ne!(drawn, configurations(40, 8, false));
+        let mut all: Vec<_> = drawn.iter().map(|(_, one)| one.clone()).collect();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 40);
+        assert_eq!(drawn[0].0, "stock");
+        assert_eq!(drawn[0].1, Configuration::default());
+        assert_eq!(drawn[1].1.connector["poll.interval.ms"], "1");
+    }
+
+    #[test]
+    fn every_value_of_every_setting_comes_up_and_no_default_is_written_down() {
+        let drawn = configurations(300, 1, true);
+        for setting in SPACE.iter().chain([&ACKS]) {
+            let values: Vec<_> = drawn
+                .iter()
+                .filter_map(|(_, one)| {
+                    let all = [&one.connector, &one.consumer, &one.store];
+                    all.into_iter()
+                        .find_map(|settings| settings.get(setting.name))
+                })
+                .collect();
+            for other in setting.others {
+                assert!(
+                    values.iter().any(|value| value == other),
+                    "{} {other}",
+                    setting.name
+                );
+            }
+            // But for the profile, which says what it wants.
+            assert!(
+                values.iter().all(|value| *value != setting.default),
+                "{}",
+                setting.name
+            );
+        }
+    }
+
+    #[test]
+    fn a_queue_holds_more_than_a_batch() {
+        for (name, one) in configurations(300, 3, false) {
+            assert!(is_accepted(&one), "{name}: {one}");
+        }
+    }
+
+    #[test]
+    fn acks_are_weakened_only_where_that_is_asked_for() {
+        let has_acks = |weaker| {
+            let drawn = configurations(60, 5, weaker);
+            drawn
+                .iter()
+                .any(|(_, one)| one.connector.contains_key(ACKS.name))
+        };
+        assert!(!has_acks(false));
+        assert!(has_acks(true));
+    }
+}

@@ -1,0 +1,49 @@
+//! A run of which nothing is kept, before the runs of a sweep or a tuning.
+
+use cdc_bench_model::RunId;
+use cdc_bench_model::report::ResultFolder;
+use cdc_bench_stack::Stack;
+use tokio_util::sync::CancellationToken;
+
+use crate::load::{Limit, Rate};
+use crate::pipeline::commands::run::run_on;
+use crate::pipeline::failure::Failure;
+use crate::pipeline::progress::{NestedProgress, RunProgress};
+use crate::pipeline::request::{RunRequest, WarmUp};
+
+/// As many events as this many warm-ups of a run.
+const WARM_UPS: u64 = 5;
+
+/// One run of all paths of which nothing is kept; none where runs have no warm-up.
+pub(crate) async fn warm(
+    template: &RunRequest,
+    rate: Rate,
+    stack: &Stack,
+    progress: &dyn RunProgress,
+    cancel: &CancellationToken,
+) -> Result<(), Failure> {
+    let events = template.warmup.events;
+    if events == 0 {
+        return Ok(());
+    }
+    let folder = ResultFolder::create(template.folder.path(), "warm-up")?;
+    let run = RunRequest {
+        id: RunId::generate(),
+        limit: Limit::Events(events * WARM_UPS),
+        rate,
+        warmup: WarmUp {
+            settles: true,
+            ..template.warmup
+        },
+        folder,
+        ..template.clone()
+    };
+    let step = "warming the servers up";
+    let inner = NestedProgress::enter(progress, step);
+    let outcome = run_on(&run, stack, &inner, cancel).await;
+    // Its files tell nothing, whether or not they go.
+    let _ = std::fs::remove_dir_all(run.folder.path());
+    outcome?;
+    progress.end(step, "one run that does not count");
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! Events' ways as traces, for Jaeger, Tempo and whoever else takes OTLP.
+//!
+//! A trace is an event: its id is the event's id without the hyphens, so that either leads to the other. Each capture path
+//! that the event takes is a branch of it with a root of its own, `event via PATH`, and below that
+//!
+//! | span | from | until | the report's hop |
+//! | --- | --- | --- | --- |
+//! | `insert` | T0 | Ta | `commit` |
+//! | `capture` | Ta | T1 | `wal_delivery` |
+//! | `publish`, where there is Kafka | T1 | T2 | `kafka_delivery` |
+//! | `consume` | T2 | T3 | `consumer_lag` |
+//! | `write` | T3 | T5 | `processing` |
+//!
+//! so they add up to the root. Marks within them: `committed` (Tc), `handed on by Debezium` (Td), `write issued` (T4).
+//!
+//! Which events are taken is a matter of their ids alone. They wait in a bounded queue for a task that sends them; what
+//! finds no place there, and what the receiver does not take, is counted and let go: no event waits for its trace.
+
+mod branch;
+mod collector;
+mod sampling;
+mod spans;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use branch::Branch;
+use cdc_bench_model::RunId;
+use cdc_bench_model::timeline::{CapturePath, ForeignClocks, InKafka, Joined};
+use collector::Collector;
+use sampling::Sampling;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::load::Rate;
+
+pub use collector::TracesError;
+
+/// Traces that wait to be sent.
+const QUEUE: usize = 8_192;
+/// Traces in one request.
+const BATCH: usize = 256;
+/// From one sending to the next.
+const EVERY: Duration = Duration::from_millis(250);
+/// How long the end of a run waits for the last of them.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Branches so far.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Of the events that were to be traced.
+    wanted: AtomicU64,
+    /// Taken by the receiver.
+    taken: AtomicU64,
+}
+
+/// Where a run's events leave their traces.
+#[derive(Debug)]
+pub struct Traces {
+    queue: Sender<Branch>,
+    sampling: Sampling,
+    counts: Arc<Counts>,
+}
+
+impl Traces {
+    /// Where the events of one path leave theirs.
+    pub(crate) fn of_path(
+        &self,
+        path: CapturePath,
+        in_kafka: InKafka,
+        clocks: &Arc<ForeignClocks>,
+    ) -> PathTraces {
+        PathTraces {
+            path,
+            in_kafka,
+            clocks: Arc::clone(clocks),
+            queue: self.queue.clone(),
+            sampling: self.sampling,
+            counts: Arc::clone(&self.counts),
+        }
+    }
+}
+
+/// The same for one path.
+#[derive(Debug)]
+pub(crate) struct PathTraces {
+    path: CapturePath,
+    in_kafka: InKafka,
+    clocks: Arc<ForeignClocks>,
+    queue: Sender<Branch>,
+    sampling: Sampling,
+    counts: Arc<Counts>,
+}
+
+impl PathTraces {
+    /// An event is in the store. Never waits.
+    pub(crate) fn record(&self, event: &Joined) {
+        if !self.sampling.takes(event.id) {
+            return;
+        }
+        self.counts.wanted.fetch_add(1, Ordering::Relaxed);
+        // One that finds no place is wanted and not taken.
+        let _ = self.queue.try_send(Branch {
+            event: *event,
+            path: self.path,
+            in_kafka: self.in_kafka,
+            bounds: self.clocks.corrections().bounds(),
+        });
+    }
+}
+
+/// Sends a run's traces in the background.
+#[derive(Debug)]
+pub struct Exporter {
+    counts: Arc<Counts>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Exporter {
+    /// Begins to send to the receiver at `address`: of this share of the events, or of so many that a load of this rate
+    /// gives some 100 traces a second. Whether it is there shows with the first of them.
+    ///
+    /// # Errors
+    /// When that is no HTTP address.
+    pub fn start(
+        address: &str,
+        share: Option<f64>,
+        rate: Rate,
+        run: &RunId,
+    ) -> Result<(Traces, Self), TracesError> {
+        let collector = Collector::at(address)?;
+        let sampling = share.map_or_else(|| Sampling::at(rate), Sampling::of);
+        let (queue, waiting) = channel(QUEUE);
+        let counts = Arc::new(Counts::default());
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(send(
+            waiting,
+            (collector, run.to_string()),
+            Arc::clone(&counts),
+            stop.clone(),
+        ));
+        let traces = Traces {
+            queue,
+            sampling,
+            counts: Arc::clone(&counts),
+        };
+        Ok((traces, Self { counts, stop, task }))
+    }
+
+    /// Sends what is left, but does not wait long for it, and says how many were taken.
+    pub async fn finish(mut self) -> Exported {
+        self.stop.cancel();
+        if timeout(PATIENCE, &mut self.task).await.is_err() {
+            self.task.abort();
+        }
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Exported {
+            wanted: read(&self.counts.wanted),
+            taken: read(&self.counts.taken),
+        }
+    }
+}
+
+/// What has come of a run's traces. An event counts once for each of its paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exported {
+    wanted: u64,
+    taken: u64,
+}
+
+impl fmt::Display for Exported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} sent", self.taken)?;
+        match self.wanted - self.taken {
+            0 => Ok(()),
+            dropped => write!(f, ", {dropped} dropped: the receiver did not take them"),
+        }
+    }
+}
+
+async fn send(
+    mut waiting: Receiver<Branch>,
+    (collector, run): (Collector, String),
+    counts: Arc<Counts>,
+    stop: CancellationToken,
+) {
+    let mut due = interval(EVERY);
+    due.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut has_warned = false;
+    loop {
+        let is_last = tokio::select! {
+            () = stop.cancelled() => true,
+            _ = due.tick() => false,
+        };
+        loop {
+            let batch: Vec<_> = std::iter::from_fn(|| waiting.try_recv().ok())
+                .take(BATCH)
+                .collect();
+            if batch.is_empty() {
+                break;
+            }
+            let number = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+            match collector.take(spans::request(&batch, &run)).await {
+                Ok(()) => {
+                    counts.taken.fetch_add(number, Ordering::Relaxed);
+                }
+                Err(error) if has_warned => tracing::debug!(%error, number, "traces dropped"),
+                Err(error) => {
+                    has_warned = true;
+                    tracing::warn!(%error, "traces are dropped; the run goes on without them");
+                }
+            }
+        }
+        if is_last {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

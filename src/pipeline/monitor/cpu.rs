@@ -1,0 +1,155 @@
+//! Processor time of servers of ours and of our own threads, out of /proc: what each path costs.
+//!
+//! What works for one path alone is told apart: the walsender of its slot, Connect, its reader, its Kafka threads. What
+//! all paths of a trial share can be told for the trial alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use cdc_bench_model::timeline::CapturePath;
+use cdc_bench_stack::Stack;
+use tokio_postgres::Client;
+
+use crate::pipeline::monitor::processes::{process, tasks, tree};
+use crate::pipeline::monitor::threads::{OwnThreads, Role};
+
+/// Processor time by what used it.
+pub(crate) type Used = BTreeMap<String, Duration>;
+
+/// What works for one capture path alone.
+pub(crate) struct PathProcesses {
+    pub(crate) path: CapturePath,
+    /// Slot of what captures, where it is known.
+    pub(crate) slot: Option<String>,
+    /// Slot of our reader where it only observes.
+    pub(crate) observer_slot: Option<String>,
+    /// Threads of ours.
+    pub(crate) threads: OwnThreads,
+}
+
+/// Processor time used so far, since the start of each process and thread.
+#[derive(Debug, Default)]
+pub(crate) struct CpuSample {
+    /// By server.
+    servers: Used,
+    /// By server process.
+    walsenders: BTreeMap<u32, Duration>,
+    /// The walsender of each slot.
+    slots: BTreeMap<String, u32>,
+    /// By thread of ours.
+    threads: BTreeMap<u32, Duration>,
+    /// Us, with threads that have ended.
+    ours: Option<Duration>,
+}
+
+impl CpuSample {
+    /// Reads it now. Of servers that are not ours nothing is known.
+    pub(crate) async fn take(stack: &Stack, postgres: &Client) -> Self {
+        let mut reading = Self {
+            threads: used_by_threads(std::process::id()),
+            ours: process(std::process::id()).map(|own| own.used),
+            ..Self::default()
+        };
+        let servers = stack.processes();
+        if servers.is_empty() {
+            return reading;
+        }
+        reading.slots = slots(postgres).await;
+        for pid in reading.slots.values() {
+            reading.walsenders.extend(Some(*pid).zip(single(*pid)));
+        }
+        for (name, pid) in servers {
+            if let Some(used) = tree(pid) {
+                reading.servers.insert(name, used);
+            }
+        }
+        reading
+    }
+
+    /// What each path's own parts have used since an earlier reading, in the paths' order, and what all of them share.
+    pub(crate) fn since(&self, earlier: &Self, paths: &[PathProcesses]) -> (Vec<Used>, Used) {
+        let mut shared = Used::new();
+        let mut add = |name: &str, used: Option<Duration>| {
+            shared.extend(used.map(|used| (name.to_owned(), used)));
+        };
+        for (name, now) in &self.servers {
+            let used = earlier
+                .servers
+                .get(name)
+                .map(|then| now.saturating_sub(*then));
+            add(name, used);
+        }
+        let ours = self.ours.zip(earlier.ours);
+        add(
+            "cdc-bench",
+            ours.map(|(now, then)| now.saturating_sub(then)),
+        );
+        let mut own: Vec<_> = paths.iter().map(|path| self.own(earlier, path)).collect();
+        // Connect has nothing else to do.
+        let mut paths = paths.iter();
+        if let Some(debezium) = paths.position(|path| path.path == CapturePath::Debezium)
+            && let Some(used) = shared.remove("connect")
+        {
+            own[debezium].insert("connect".to_owned(), used);
+        }
+        (own, shared)
+    }
+
+    fn own(&self, earlier: &Self, path: &PathProcesses) -> Used {
+        let mut used = Used::new();
+        let walsender = |slot: &Option<String>| {
+            let pid = self.slots.get(slot.as_ref()?)?;
+            let now = self.walsenders.get(pid)?;
+            let then = earlier.walsenders.get(pid).copied();
+            Some(now.saturating_sub(then.unwrap_or_default()))
+        };
+        for (name, slot) in [
+            ("walsender", &path.slot),
+            ("observer_walsender", &path.observer_slot),
+        ] {
+            used.extend(walsender(slot).map(|used| (name.to_owned(), used)));
+        }
+        for (role, threads) in path.threads.by_role() {
+            let name = match role {
+                Role::Reader if path.path == CapturePath::Debezium => "observer_reader",
+                Role::Reader => "reader",
+                Role::Producer => "producer",
+                Role::Receiver => "receiver",
+            };
+            used.insert(name.to_owned(), self.of(earlier, &threads));
+        }
+        used
+    }
+
+    fn of(&self, earlier: &Self, threads: &BTreeSet<u32>) -> Duration {
+        let used = threads.iter().filter_map(|id| {
+            let then = earlier.threads.get(id).copied().unwrap_or_default();
+            Some(self.threads.get(id)?.saturating_sub(then))
+        });
+        used.sum()
+    }
+}
+
+/// Which process serves which slot.
+async fn slots(postgres: &Client) -> BTreeMap<String, u32> {
+    let question =
+        "SELECT slot_name::text, active_pid FROM pg_replication_slots WHERE active_pid IS NOT NULL";
+    let rows = postgres.query(question, &[]).await.unwrap_or_else(|error| {
+        tracing::debug!(%error, "the slots' processes are not known");
+        Vec::new()
+    });
+    let pid = |row: &tokio_postgres::Row| u32::try_from(row.get::<_, i32>(1)).unwrap_or(0);
+    rows.iter().map(|row| (row.get(0), pid(row))).collect()
+}
+
+/// Each thread of a process.
+fn used_by_threads(pid: u32) -> BTreeMap<u32, Duration> {
+    tasks(pid)
+        .filter_map(|task| Some((task.id, task.used()?)))
+        .collect()
+}
+
+/// A process of one thread.
+fn single(pid: u32) -> Option<Duration> {
+    used_by_threads(pid).remove(&pid)
+}

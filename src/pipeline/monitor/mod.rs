@@ -1,0 +1,11 @@
+//! What is seen of servers and of this process while events are under way.
+
+pub(crate) mod connector_watch;
+pub(crate) mod cpu;
+pub(crate) mod jvm;
+pub(crate) mod postgres_checkpoints;
+pub(crate) mod processes;
+pub(crate) mod resource_usage;
+pub(crate) mod server_monitor;
+pub(crate) mod slot_lag;
+pub(crate) mod threads;

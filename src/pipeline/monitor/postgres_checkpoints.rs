@@ -1,0 +1,107 @@
+//! PostgreSQL's checkpoints: its counters, and what they say when they move.
+
+use std::time::Duration;
+
+use cdc_bench_model::analysis::Checkpoints;
+use cdc_bench_model::timeline::{Nanos, Stamp};
+use tokio_postgres::Client;
+
+/// PostgreSQL 17 moved the counters to a view of their own. Asked for by version: every question that fails stands in
+/// the server's log.
+const VERSION: &str = "SELECT current_setting('server_version_num')::int";
+const SINCE_17: &str =
+    "SELECT num_timed + num_requested, (write_time + sync_time)::float8 FROM pg_stat_checkpointer";
+const BEFORE_17: &str = "SELECT checkpoints_timed + checkpoints_req, (checkpoint_write_time + checkpoint_sync_time)::float8 FROM pg_stat_bgwriter";
+
+/// The counters as they stand; `None` where the server does not tell.
+pub(crate) async fn counters(postgres: &Client) -> Option<Checkpoints> {
+    let version: i32 = postgres.query_one(VERSION, &[]).await.ok()?.get(0);
+    let question = if version < 170_000 {
+        BEFORE_17
+    } else {
+        SINCE_17
+    };
+    let row = postgres.query_one(question, &[]).await.ok()?;
+    let took: f64 = row.get(1);
+    Some(Checkpoints {
+        count: u64::try_from(row.get::<_, i64>(0)).unwrap_or(0),
+        took: Duration::from_secs_f64(took.max(0.0) / 1e3),
+    })
+}
+
+/// A checkpoint that was seen in the counters, as nearly as they are looked at often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PostgresCheckpoint {
+    pub(crate) began: Stamp,
+    /// Its writing and syncing; `None` while it is under way.
+    pub(crate) took: Option<Duration>,
+}
+
+/// Reads checkpoints off the counters. One is counted when it begins, which shows at once where it spreads its writes;
+/// its time is added when it is over.
+#[derive(Debug, Default)]
+pub(crate) struct CheckpointWatch {
+    last: Option<Checkpoints>,
+    seen: Vec<PostgresCheckpoint>,
+}
+
+impl CheckpointWatch {
+    /// The counters stood so at this time.
+    pub(crate) fn look(&mut self, at: Stamp, now: Checkpoints) {
+        let Some(last) = self.last.replace(now) else {
+            return;
+        };
+        let took = now.took.saturating_sub(last.took);
+        let took = (!took.is_zero()).then_some(took);
+        if now.count > last.count {
+            // Of several at once, the sum.
+            let began = took.map_or(at, |took| at - Nanos::from(took));
+            self.seen.push(PostgresCheckpoint { began, took });
+        } else if let (Some(under_way), Some(took)) = (self.seen.last_mut(), took) {
+            under_way.took.get_or_insert(took);
+        }
+    }
+
+    pub(crate) fn seen(&self) -> &[PostgresCheckpoint] {
+        &self.seen
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Stamp {
+        Stamp(seconds * 1_000_000_000)
+    }
+
+    fn counters(count: u64, took_ms: u64) -> Checkpoints {
+        let took = Duration::from_millis(took_ms);
+        Checkpoints { count, took }
+    }
+
+    #[test]
+    fn a_checkpoint_is_told_with_its_length_when_it_is_over() {
+        let mut watch = CheckpointWatch::default();
+        watch.look(at(1), counters(7, 500));
+        watch.look(at(2), counters(7, 500));
+        assert_eq!(watch.seen(), [], "what was before is not the run's");
+        // Over between two looks.
+        watch.look(at(3), counters(8, 750));
+        let quick = PostgresCheckpoint {
+            began: Stamp(2_750_000_000),
+            took: Some(Duration::from_millis(250)),
+        };
+        assert_eq!(watch.seen(), [quick]);
+        // One that takes its time.
+        watch.look(at(4), counters(9, 750));
+        assert_eq!(watch.seen()[1].took, None);
+        watch.look(at(5), counters(9, 750));
+        watch.look(at(9), counters(9, 5_750));
+        let slow = PostgresCheckpoint {
+            began: at(4),
+            took: Some(Duration::from_secs(5)),
+        };
+        assert_eq!(watch.seen(), [quick, slow]);
+    }
+}

@@ -1,0 +1,203 @@
+//! Asks the servers how they are while events are under way: whether they answer, and what they hold back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cdc_bench_model::timeline::{CapturePath, Clock};
+use cdc_bench_stack::Stack;
+
+use crate::broker::Backlog;
+use crate::live::{PathState, ServerState};
+use crate::pipeline::export::metrics::Metrics;
+use crate::pipeline::lock::lock;
+use crate::pipeline::monitor::postgres_checkpoints;
+use crate::pipeline::monitor::postgres_checkpoints::{CheckpointWatch, PostgresCheckpoint};
+use crate::pipeline::monitor::slot_lag::asked_slot_lags;
+use crate::pipeline::provision::servers::Servers;
+
+/// How often they are asked, each by a client that the run has anyway.
+const EVERY: Duration = Duration::from_secs(1);
+/// Longest wait for an answer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Looks at the servers of a trial.
+pub(crate) struct ServerMonitor<'a> {
+    servers: &'a Servers,
+    stack: &'a Stack,
+    since: jiff::Timestamp,
+    paths: Vec<MonitoredPath>,
+    seen: Arc<Mutex<ServerStatus>>,
+    clock: Clock,
+    checkpoints: Mutex<CheckpointWatch>,
+    metrics: Option<&'a Metrics>,
+}
+
+/// What is asked about a path.
+pub(crate) struct MonitoredPath {
+    pub(crate) path: CapturePath,
+    /// Replication slot, where it is known.
+    pub(crate) slot: Option<String>,
+    /// How far the consumer is behind; `None` without Kafka.
+    pub(crate) backlog: Option<Backlog>,
+    /// Name of the connector, where there is one.
+    pub(crate) connector: Option<String>,
+}
+
+/// What the servers said last.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ServerStatus {
+    pub(crate) servers: Vec<ServerState>,
+    /// By path: what the slot holds back, in bytes, and how many records the consumer is behind.
+    lags: BTreeMap<CapturePath, (Option<u64>, Option<u64>)>,
+}
+
+impl ServerStatus {
+    /// What each path's slot holds back, in bytes.
+    fn slot_lags(&self) -> impl Iterator<Item = (CapturePath, u64)> + '_ {
+        let lags = self.lags.iter();
+        lags.filter_map(|(path, (slot, _))| Some((*path, (*slot)?)))
+    }
+
+    /// Adds what is known of a path.
+    pub(crate) fn complete(&self, state: &mut PathState) {
+        if let Some((slot, records)) = self.lags.get(&state.path) {
+            state.slot_lag_bytes = *slot;
+            state.group_lag_records = *records;
+        }
+    }
+}
+
+impl<'a> ServerMonitor<'a> {
+    /// Over these paths; the metrics, where there are any, hear of the slots.
+    pub(crate) fn over(
+        (servers, stack): (&'a Servers, &'a Stack),
+        paths: Vec<MonitoredPath>,
+        clock: Clock,
+        metrics: Option<&'a Metrics>,
+    ) -> Self {
+        Self {
+            servers,
+            stack,
+            since: jiff::Timestamp::now(),
+            paths,
+            seen: Arc::default(),
+            clock,
+            checkpoints: Mutex::default(),
+            metrics,
+        }
+    }
+
+    /// Where what is seen can be read.
+    pub(crate) fn seen(&self) -> Arc<Mutex<ServerStatus>> {
+        Arc::clone(&self.seen)
+    }
+
+    /// PostgreSQL's checkpoints so far, as far as it tells of them.
+    pub(crate) fn checkpoints(&self) -> Vec<PostgresCheckpoint> {
+        lock(&self.checkpoints).seen().to_vec()
+    }
+
+    /// Does the work, and looks on until it is done.
+    pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = work => done,
+            never = self.look() => match never {},
+        }
+    }
+
+    async fn look(&self) -> std::convert::Infallible {
+        let mut turns = tokio::time::interval(EVERY);
+        turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            turns.tick().await;
+            let status = self.ask().await;
+            if let Some(metrics) = self.metrics {
+                metrics.slot_lags(status.slot_lags());
+            }
+            *lock(&self.seen) = status;
+        }
+    }
+
+    async fn ask(&self) -> ServerStatus {
+        let (slots, (), kafka, connect, store) = tokio::join!(
+            answer(asked_slot_lags(&self.servers.postgres)),
+            self.look_for_checkpoints(),
+            answer(self.backlogs()),
+            answer(self.connectors()),
+            answer(self.servers.store.identity()),
+        );
+        let lags = self.paths.iter().zip(kafka.as_deref().unwrap_or_default());
+        let lags = lags.map(|(path, records)| {
+            let slots = slots.as_ref().ok();
+            let slot = path
+                .slot
+                .as_ref()
+                .and_then(|slot| slots?.get(slot).copied());
+            (path.path, (slot, *records))
+        });
+        let lags = lags.collect();
+        let mut servers = vec![("postgres", slots.err())];
+        if self.paths.iter().any(|path| path.backlog.is_some()) {
+            servers.push(("kafka", kafka.err()));
+        }
+        if self.paths.iter().any(|path| path.connector.is_some()) {
+            servers.push(("connect", connect.err()));
+        }
+        let product = store.as_ref().ok().map(|identity| identity.name.clone());
+        servers.push(("store", store.err()));
+        let restarts = self.stack.restarts(self.since);
+        let servers = servers.into_iter().map(|(name, trouble)| ServerState {
+            name: name.to_owned(),
+            product: (name == "store").then(|| product.clone()).flatten(),
+            trouble,
+            restarts: restarts.iter().map(|(of, _)| u64::from(of == name)).sum(),
+        });
+        ServerStatus {
+            servers: servers.collect(),
+            lags,
+        }
+    }
+
+    async fn look_for_checkpoints(&self) {
+        let asked = postgres_checkpoints::counters(&self.servers.postgres);
+        if let Ok(Some(counters)) = tokio::time::timeout(PATIENCE, asked).await {
+            lock(&self.checkpoints).look(self.clock.now(), counters);
+        }
+    }
+
+    /// In the order of the paths.
+    async fn backlogs(&self) -> Result<Vec<Option<u64>>, crate::broker::BrokerError> {
+        let mut records = Vec::new();
+        for path in &self.paths {
+            records.push(match &path.backlog {
+                Some(backlog) => backlog.records().await?,
+                None => None,
+            });
+        }
+        Ok(records)
+    }
+
+    async fn connectors(&self) -> Result<(), String> {
+        let Some(connect) = &self.servers.connect else {
+            return Ok(());
+        };
+        for name in self.paths.iter().filter_map(|path| path.connector.as_ref()) {
+            let status = connect.status(name).await.map_err(|e| e.to_string())?;
+            if let Some(failure) = status.failure() {
+                return Err(failure);
+            }
+            if !status.is_running() {
+                return Err(format!("connector {name} is not running"));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn answer<T, E: ToString>(asked: impl Future<Output = Result<T, E>>) -> Result<T, String> {
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+    }
+}

@@ -1,0 +1,15 @@
+//! A report into its folder, and back, so that what is read off a run is what a later command finds.
+
+use cdc_bench_model::report::{Report, ResultFolder, Stored};
+
+use crate::pipeline::failure::Failure;
+
+/// Writes `report.json`.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn keep_report(report: &Report, folder: &ResultFolder) -> Result<Stored, Failure> {
+    let json = serde_json::to_vec_pretty(report).map_err(Failure::usage)?;
+    folder.write("report.json", &json)?;
+    Stored::read(&folder.file("report.json")).map_err(Failure::usage)
+}

@@ -1,0 +1,185 @@
+//! Debezium's connector: one that is there, used as it is, or one of our own.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cdc_bench_model::RunId;
+use cdc_bench_model::event::{SCHEMA, TABLE};
+use cdc_bench_model::report::ConnectorReport;
+use tokio_util::sync::CancellationToken;
+
+use crate::debezium::{ConnectorParams, ConnectorProfile, connector_config, redacted};
+use crate::pipeline::failure::Failure;
+use crate::pipeline::provision::names::ConnectorNames;
+use crate::pipeline::provision::resource_registry::ResourceKind;
+use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::topic::ensure_topic;
+use crate::pipeline::request::RunRequest;
+
+/// Longest wait for a connector to run.
+const RUNNING_LIMIT: Duration = Duration::from_secs(60);
+
+/// A connector, and what it feeds.
+#[derive(Debug, Clone)]
+pub(crate) struct ProvidedConnector {
+    pub(crate) topic: String,
+    /// Its replication slot, where it is known.
+    pub(crate) slot: Option<String>,
+    /// The connector, secrets hidden; `None` when the topic is fed by something we do not know.
+    pub(crate) connector: Option<ConnectorReport>,
+    /// Whether it is ours, to watch and restart, and to remove.
+    pub(crate) ours: bool,
+}
+
+/// Finds the connector or makes one; it is RUNNING when this returns, and its topic is there.
+pub(crate) async fn provide(
+    servers: &Servers,
+    request: &RunRequest,
+    round: u32,
+    exclusive: bool,
+    publication: &str,
+    cancel: &CancellationToken,
+) -> Result<ProvidedConnector, Failure> {
+    Ok(match existing(servers, request).await? {
+        ExistingConnector::Connector(topic, connector) => ProvidedConnector {
+            topic,
+            slot: connector.config.get("slot.name").cloned(),
+            connector: Some(connector),
+            ours: false,
+        },
+        ExistingConnector::Unknown => ProvidedConnector {
+            topic: request.settings.topic.clone(),
+            slot: None,
+            connector: None,
+            ours: false,
+        },
+        ExistingConnector::None => {
+            let names = ConnectorNames::of(request, round, exclusive);
+            ensure_topic(servers, &names.topic, Some(&request.id)).await?;
+            let profile = request
+                .connector
+                .profile
+                .unwrap_or(ConnectorProfile::LowLatency);
+            let connector = make_connector(
+                servers,
+                &names,
+                publication,
+                profile,
+                &request.connector.overrides,
+                Some(&request.id),
+                cancel,
+            )
+            .await?;
+            ProvidedConnector {
+                topic: names.topic,
+                slot: Some(names.slot),
+                connector: Some(connector),
+                ours: true,
+            }
+        }
+    })
+}
+
+enum ExistingConnector {
+    /// Found or named, with the topic it feeds.
+    Connector(String, ConnectorReport),
+    /// There may be one, but no address to ask.
+    Unknown,
+    /// None.
+    None,
+}
+
+/// The connector that is there already.
+async fn existing(servers: &Servers, request: &RunRequest) -> Result<ExistingConnector, Failure> {
+    let Some(connect) = &servers.connect else {
+        if request.connector.describes_ours() {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "a connector of our own needs CONNECT_URL (--connect-url)"
+            )));
+        }
+        return Ok(ExistingConnector::Unknown);
+    };
+    let report = |name: String, config: BTreeMap<String, String>| ConnectorReport {
+        name,
+        profile: None,
+        config: redacted(&config),
+    };
+    if let Some(name) = &request.connector.connector {
+        let config = connect.config(name).await?;
+        let topic = if request.settings.topic_is_given {
+            request.settings.topic.clone()
+        } else {
+            topic_of(&config, &request.settings.topic)
+        };
+        return Ok(ExistingConnector::Connector(
+            topic,
+            report(name.clone(), config),
+        ));
+    }
+    if request.connector.describes_ours() {
+        return Ok(ExistingConnector::None);
+    }
+    Ok(
+        match connect.find_by_topic(&request.settings.topic).await? {
+            // One that another run has made goes away with it.
+            Some((name, config)) if !name.starts_with(ConnectorNames::PREFIX) => {
+                ExistingConnector::Connector(request.settings.topic.clone(), report(name, config))
+            }
+            _ => ExistingConnector::None,
+        },
+    )
+}
+
+/// The outbox topic a connector feeds.
+fn topic_of(config: &BTreeMap<String, String>, default: &str) -> String {
+    config.get("topic.prefix").map_or_else(
+        || default.to_owned(),
+        |prefix| format!("{prefix}.{SCHEMA}.{TABLE}"),
+    )
+}
+
+/// Registers a connector and waits until it runs.
+pub(crate) async fn make_connector(
+    servers: &Servers,
+    names: &ConnectorNames,
+    publication: &str,
+    profile: ConnectorProfile,
+    overrides: &[(String, String)],
+    run: Option<&RunId>,
+    cancel: &CancellationToken,
+) -> Result<ConnectorReport, Failure> {
+    let connect = servers.connect.as_ref().ok_or_else(|| {
+        Failure::usage(anyhow::anyhow!(
+            "a connector needs CONNECT_URL (--connect-url)"
+        ))
+    })?;
+    connect.require_debezium().await?;
+    let params = ConnectorParams {
+        name: &names.connector,
+        postgres: &servers.endpoints.postgres,
+        address: servers.endpoints.postgres_for_connect.as_ref(),
+        topic_prefix: &names.topic_prefix,
+        slot: &names.slot,
+        publication,
+        profile,
+        overrides,
+    };
+    let config = connector_config(&params);
+    servers
+        .registry
+        .record(ResourceKind::Slot, &names.slot, run)
+        .await?;
+    servers
+        .registry
+        .record(ResourceKind::Connector, &names.connector, run)
+        .await?;
+    connect.put_config(&names.connector, &config).await?;
+    connect
+        .wait_running(&names.connector, RUNNING_LIMIT, cancel)
+        .await?;
+    Ok(ConnectorReport {
+        name: names.connector.clone(),
+        profile: Some(profile.to_string()),
+        config: redacted(&config),
+    })
+}

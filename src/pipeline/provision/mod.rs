@@ -1,0 +1,11 @@
+//! What a run needs on servers: found or made, named, registered, and removed again.
+
+pub(crate) mod clean_up;
+pub(crate) mod collection;
+pub(crate) mod connector;
+pub(crate) mod names;
+pub(crate) mod resource_registry;
+pub(crate) mod route;
+pub(crate) mod servers;
+pub(crate) mod source;
+pub(crate) mod topic;

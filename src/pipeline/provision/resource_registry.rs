@@ -1,0 +1,205 @@
+//! The registry: what was made on the servers, written down before it is made, in the source database itself.
+
+use std::fmt;
+use std::str::FromStr;
+
+use cdc_bench_model::RunId;
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+const SCHEMA_SQL: &str = include_str!("../../../sql/resource_registry.sql");
+
+/// A kind of thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ResourceKind {
+    /// A schema in the source database.
+    Schema,
+    /// A table in it.
+    Table,
+    /// A publication.
+    Publication,
+    /// A replication slot.
+    Slot,
+    /// A connector on Kafka Connect.
+    Connector,
+    /// A Kafka topic.
+    Topic,
+    /// A Kafka consumer group.
+    Group,
+    /// A collection of the store.
+    Collection,
+}
+
+impl ResourceKind {
+    const ALL: [Self; 8] = [
+        Self::Schema,
+        Self::Table,
+        Self::Publication,
+        Self::Slot,
+        Self::Connector,
+        Self::Topic,
+        Self::Group,
+        Self::Collection,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Schema => "schema",
+            Self::Table => "table",
+            Self::Publication => "publication",
+            Self::Slot => "slot",
+            Self::Connector => "connector",
+            Self::Topic => "topic",
+            Self::Group => "group",
+            Self::Collection => "collection",
+        }
+    }
+}
+
+impl fmt::Display for ResourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ResourceKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| format!("the ledger holds a {text:?}, which this version does not know"))
+    }
+}
+
+/// A thing that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryEntry {
+    /// What it is.
+    pub kind: ResourceKind,
+    /// Its name.
+    pub name: String,
+    /// The run that made it; `None` for what `setup` made, or what outlives its run.
+    pub run_id: Option<String>,
+}
+
+/// The registry of one source database.
+pub struct ResourceRegistry(Client);
+
+impl ResourceRegistry {
+    /// The registry of the database that this client is connected to. It is made with its first entry.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self(client)
+    }
+
+    /// Writes down what is about to be made. What stands there already stays as it is; false then.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn record(
+        &self,
+        kind: ResourceKind,
+        name: &str,
+        run: Option<&RunId>,
+    ) -> Result<bool, tokio_postgres::Error> {
+        let statement = "INSERT INTO cdc_bench.ledger (kind, name, run_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+        let (kind, run) = (kind.as_str(), run.map(RunId::as_str));
+        let insert = async || self.0.execute(statement, &[&kind, &name, &run]).await;
+        let rows = match insert().await {
+            Err(error) if is_missing(&error) => {
+                create(&self.0, SCHEMA_SQL).await?;
+                insert().await?
+            }
+            outcome => outcome?,
+        };
+        Ok(rows > 0)
+    }
+
+    /// Strikes out what is gone.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn forget(
+        &self,
+        kind: ResourceKind,
+        name: &str,
+    ) -> Result<(), tokio_postgres::Error> {
+        self.0
+            .execute(
+                "DELETE FROM cdc_bench.ledger WHERE kind = $1 AND name = $2",
+                &[&kind.as_str(), &name],
+            )
+            .await
+            .map(drop)
+    }
+
+    /// Everything in it, oldest first.
+    ///
+    /// # Errors
+    /// When the database refuses. Kinds that this version does not know are left out, and left alone.
+    pub async fn entries(&self) -> Result<Vec<RegistryEntry>, tokio_postgres::Error> {
+        let question = "SELECT kind, name, run_id FROM cdc_bench.ledger ORDER BY made_at";
+        let rows = match self.0.query(question, &[]).await {
+            Err(error) if is_missing(&error) => Vec::new(),
+            outcome => outcome?,
+        };
+        let entry = |row: &tokio_postgres::Row| {
+            let kind: String = row.get(0);
+            let kind = kind
+                .parse()
+                .inspect_err(|reason: &String| tracing::warn!(reason, "left alone"))
+                .ok()?;
+            Some(RegistryEntry {
+                kind,
+                name: row.get(1),
+                run_id: row.get(2),
+            })
+        };
+        Ok(rows.iter().filter_map(entry).collect())
+    }
+
+    /// Removes the registry itself when nothing is in it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn drop_if_empty(&self) -> Result<(), tokio_postgres::Error> {
+        let question = "SELECT NOT EXISTS (SELECT FROM cdc_bench.ledger)";
+        let empty = match self.0.query_one(question, &[]).await {
+            Err(error) if is_missing(&error) => false,
+            outcome => outcome?.get(0),
+        };
+        if empty {
+            self.0
+                .batch_execute("DROP TABLE cdc_bench.ledger; DROP SCHEMA cdc_bench")
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// A name as an SQL identifier.
+    #[must_use]
+    pub fn quote(name: &str) -> String {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+}
+
+/// Whether there is no registry yet.
+fn is_missing(error: &tokio_postgres::Error) -> bool {
+    error.code() == Some(&SqlState::UNDEFINED_TABLE)
+}
+
+/// Runs `CREATE ... IF NOT EXISTS`. Two at once may both find nothing and both make it: the second then fails on a
+/// catalogue's unique index, and finds it there when it looks again.
+pub(crate) async fn create(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
+    match client.batch_execute(sql).await {
+        Err(error)
+            if error.code() == Some(&SqlState::UNIQUE_VIOLATION)
+                || error.code() == Some(&SqlState::DUPLICATE_TABLE) =>
+        {
+            client.batch_execute(sql).await
+        }
+        outcome => outcome,
+    }
+}

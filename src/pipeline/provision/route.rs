@@ -1,0 +1,180 @@
+//! The route of a capture path: what it is called on the servers, made ready there.
+
+use cdc_bench_model::RunId;
+use cdc_bench_model::event::{SCHEMA, TABLE};
+use cdc_bench_model::report::ConnectorReport;
+use cdc_bench_model::timeline::CapturePath;
+use cdc_bench_stack::Stack;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::BrokerError;
+use crate::pipeline::failure::Failure;
+use crate::pipeline::provision::collection::ensure_collection;
+use crate::pipeline::provision::connector;
+use crate::pipeline::provision::names::{slot_name, topic_prefix};
+use crate::pipeline::provision::resource_registry::ResourceKind;
+use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::topic::ensure_topic;
+use crate::pipeline::request::RunRequest;
+use crate::store::{COLLECTION, MongoStore};
+
+/// One path's way through the servers.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    pub(crate) path: CapturePath,
+    /// Publication of the outbox.
+    pub(crate) publication: String,
+    /// The slot of what captures, where it is known.
+    pub(crate) slot: Option<String>,
+    /// The slot of our reader where it looks on. It is temporary: gone with its connection, whatever happens to us, so that
+    /// it can never fill a disk.
+    pub(crate) observer_slot: Option<String>,
+    /// `None` where no Kafka is in between.
+    pub(crate) kafka: Option<KafkaRoute>,
+    /// The connector, secrets hidden, where the path has one that is known.
+    pub(crate) connector: Option<ConnectorReport>,
+    /// Whether that is ours.
+    pub(crate) connector_is_ours: bool,
+    /// The store, at the path's own collection.
+    pub(crate) store: MongoStore,
+}
+
+/// A path's part of Kafka.
+#[derive(Debug, Clone)]
+pub(crate) struct KafkaRoute {
+    pub(crate) topic: String,
+    pub(crate) partitions: i32,
+    /// Whether the topic's timestamps are the broker's.
+    pub(crate) log_append_time: bool,
+    pub(crate) group: String,
+}
+
+impl Route {
+    /// Makes topic, group, collection and connector of a path ready. The source is ready already.
+    pub(crate) async fn prepare(
+        path: CapturePath,
+        round: u32,
+        (servers, request, stack): (&Servers, &RunRequest, &Stack),
+        publication: &str,
+        detail: &(dyn Fn(&str) + Sync),
+        cancel: &CancellationToken,
+    ) -> Result<Self, Failure> {
+        let id = &request.id;
+        detail("store indexes");
+        let store = servers.store.with_collection(&collection(request, path));
+        ensure_collection(servers, &store).await?;
+        let mut route = Self {
+            path,
+            publication: publication.to_owned(),
+            slot: None,
+            observer_slot: None,
+            kafka: None,
+            connector: None,
+            connector_is_ours: false,
+            store,
+        };
+        match path {
+            CapturePath::Debezium => {
+                detail("connector, until it is RUNNING");
+                let exclusive = stack.exclusive();
+                let found =
+                    connector::provide(servers, request, round, exclusive, publication, cancel)
+                        .await?;
+                route.kafka = Some(kafka(servers, request, path, &found.topic).await?);
+                route.slot = found.slot;
+                route.observer_slot = Some(format!("cdc_bench_reader_{}", id.as_identifier()));
+                route.connector = found.connector;
+                route.connector_is_ours = found.ours;
+            }
+            CapturePath::Wal => {
+                let topic = format!("{}.{SCHEMA}.{TABLE}", topic_prefix(path, id));
+                detail(&format!("topic {topic}"));
+                ensure_topic(servers, &topic, Some(id)).await?;
+                route.kafka = Some(kafka(servers, request, path, &topic).await?);
+                route.slot = Some(own_slot(servers, path, id, round).await?);
+            }
+            CapturePath::Embedded => {
+                route.slot = Some(own_slot(servers, path, id, round).await?);
+            }
+        }
+        Ok(route)
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let to = match &self.kafka {
+            Some(kafka) => format!("topic {}", kafka.topic),
+            None => "the consumer".to_owned(),
+        };
+        match (self.path, &self.connector) {
+            (CapturePath::Debezium, Some(connector)) => {
+                format!("connector {} -> {to}", connector.name)
+            }
+            (CapturePath::Debezium, None) => {
+                format!("{to} (fed by what is not known: no CONNECT_URL)")
+            }
+            (CapturePath::Wal | CapturePath::Embedded, _) => format!("our reader -> {to}"),
+        }
+    }
+}
+
+/// The slot of a reader of ours that is no observer. The reader makes it, and it outlives a connection that breaks.
+async fn own_slot(
+    servers: &Servers,
+    path: CapturePath,
+    run: &RunId,
+    round: u32,
+) -> Result<String, Failure> {
+    let slot = slot_name(path, run, round);
+    servers
+        .registry
+        .record(ResourceKind::Slot, &slot, Some(run))
+        .await?;
+    Ok(slot)
+}
+
+async fn kafka(
+    servers: &Servers,
+    request: &RunRequest,
+    path: CapturePath,
+    topic: &str,
+) -> Result<KafkaRoute, Failure> {
+    let settings = &request.settings;
+    // The first path has the name that the user knows.
+    let suffix = if request.paths.first() == Some(&path) {
+        String::new()
+    } else {
+        format!("-{path}")
+    };
+    let group = if settings.group_is_given {
+        format!("{}{suffix}", settings.group)
+    } else {
+        // A group of its own, so that no other run or consumer takes a part of the events.
+        format!("{}-{}{suffix}", settings.group, request.id)
+    };
+    if !settings.group_is_given || !suffix.is_empty() {
+        servers
+            .registry
+            .record(ResourceKind::Group, &group, Some(&request.id))
+            .await?;
+    }
+    let state = servers.kafka.topic(topic).await?;
+    let state = state.ok_or_else(|| BrokerError::NoTopic {
+        topic: topic.to_owned(),
+        bootstrap: servers.endpoints.kafka.bootstrap.clone(),
+    })?;
+    Ok(KafkaRoute {
+        topic: topic.to_owned(),
+        partitions: state.partitions,
+        log_append_time: state.log_append_time.unwrap_or(false),
+        group,
+    })
+}
+
+/// The first path writes where every other command looks; each of the others has a collection beside it.
+fn collection(request: &RunRequest, path: CapturePath) -> String {
+    if request.paths.first() == Some(&path) {
+        COLLECTION.to_owned()
+    } else {
+        format!("{COLLECTION}_{path}")
+    }
+}

@@ -1,0 +1,82 @@
+//! Clients of the four servers, each known to answer.
+
+use cdc_bench_stack::Endpoints;
+use rdkafka::ClientConfig;
+use tokio_postgres::Client;
+
+use crate::broker::Admin;
+use crate::debezium::ConnectClient;
+use crate::pipeline::failure::Failure;
+use crate::pipeline::provision::resource_registry::ResourceRegistry;
+use crate::pipeline::provision::source::connect_postgres;
+use crate::settings::Settings;
+use crate::store::MongoStore;
+
+/// The servers of a pipeline.
+pub struct Servers {
+    /// Where they are.
+    pub endpoints: Endpoints,
+    /// The source.
+    pub postgres: Client,
+    /// What was made on all of them.
+    pub registry: ResourceRegistry,
+    /// Kafka's topics and groups.
+    pub kafka: Admin,
+    /// What every Kafka client begins with.
+    pub kafka_config: ClientConfig,
+    /// Connect, where its address is known.
+    pub connect: Option<ConnectClient>,
+    /// The read model.
+    pub store: MongoStore,
+}
+
+impl Servers {
+    /// Those that are there already: the user's, or the stack that is kept.
+    ///
+    /// # Errors
+    /// When there are none, or as [`Servers::connect`].
+    pub async fn at_hand(settings: &Settings) -> Result<Self, Failure> {
+        Self::connect(&cdc_bench_stack::at_hand(&settings.servers())?.all()?).await
+    }
+
+    /// Connects to all of them at once, and makes sure that the store can be written to.
+    ///
+    /// # Errors
+    /// The first server that does not answer or refuses, in the pipeline's order.
+    pub async fn connect(endpoints: &Endpoints) -> Result<Self, Failure> {
+        let kafka_config = endpoints.kafka.client_config();
+        let connect = endpoints
+            .connect
+            .as_deref()
+            .map(ConnectClient::new)
+            .transpose()?;
+        let (postgres, kafka, connected, store) = tokio::join!(
+            connect_postgres(&endpoints.postgres),
+            Admin::connect(&kafka_config),
+            async {
+                match &connect {
+                    Some(client) => client.version().await.map(drop),
+                    None => Ok(()),
+                }
+            },
+            async {
+                let store = MongoStore::connect(&endpoints.store).await?;
+                store.check_writable().await?;
+                Ok::<_, crate::store::StoreError>(store)
+            }
+        );
+        let postgres = postgres?;
+        let (kafka, ()) = (kafka?, connected?);
+        let store = store?;
+        let registry_client = connect_postgres(&endpoints.postgres).await?;
+        Ok(Self {
+            endpoints: endpoints.clone(),
+            postgres,
+            registry: ResourceRegistry::new(registry_client),
+            kafka,
+            kafka_config,
+            connect,
+            store,
+        })
+    }
+}

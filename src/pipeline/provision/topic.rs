@@ -1,0 +1,30 @@
+//! Topics of our own.
+
+use cdc_bench_model::RunId;
+
+use crate::pipeline::failure::Failure;
+use crate::pipeline::provision::resource_registry::ResourceKind;
+use crate::pipeline::provision::servers::Servers;
+
+/// Makes the topic where there is none, and keeps in the registry that we did.
+pub(crate) async fn ensure_topic(
+    servers: &Servers,
+    topic: &str,
+    run: Option<&RunId>,
+) -> Result<(), Failure> {
+    if servers.kafka.topic(topic).await?.is_some() {
+        return Ok(());
+    }
+    servers
+        .registry
+        .record(ResourceKind::Topic, topic, run)
+        .await?;
+    match servers.kafka.create_topic(topic).await {
+        Ok(true) => Ok(()),
+        made => {
+            // Refused, or somebody else was quicker: it is not ours to remove.
+            servers.registry.forget(ResourceKind::Topic, topic).await?;
+            made.map(drop).map_err(Failure::from)
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! A run: its trials, what works in them, and the stamps that come of it.
+
+pub(crate) mod ack_tracker;
+pub(crate) mod clocks;
+pub(crate) mod context;
+pub(crate) mod live_metrics;
+pub(crate) mod observer;
+pub(crate) mod outbox_table;
+pub(crate) mod phases;
+pub(crate) mod progress_tracker;
+pub(crate) mod reader_clock;
+pub(crate) mod stage_setup;
+pub(crate) mod trial;
+pub(crate) mod trial_outcome;
+pub(crate) mod trials;
+pub(crate) mod wal_sinks;
+pub(crate) mod warm_up;
+pub(crate) mod workers;

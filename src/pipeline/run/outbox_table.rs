@@ -1,0 +1,124 @@
+//! The outbox table as our reader sees it: which event a row is, without copying anything.
+
+use std::sync::Arc;
+
+use cdc_bench_model::event::{EventId, SCHEMA, TABLE};
+use pgcdc::pgoutput::{Tuple, Value};
+use pgcdc::{Change, Operation, Relation};
+use uuid::Uuid;
+
+/// Which event a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxKey<'a> {
+    /// Primary key.
+    pub id: EventId,
+    /// The run that made it.
+    pub run_id: &'a str,
+    /// Its position in that run.
+    pub seq: u64,
+}
+
+/// A row of the outbox that is no event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OutboxError {
+    /// The table lacks a column, or the publication leaves it out.
+    #[error("{SCHEMA}.{TABLE} as published has no column \"{0}\"")]
+    MissingColumn(&'static str),
+    /// A value is not what it must be.
+    #[error("column \"{column}\" of {SCHEMA}.{TABLE} holds {found}, not {expected}")]
+    Value {
+        /// Which.
+        column: &'static str,
+        /// What it holds.
+        found: String,
+        /// What it should.
+        expected: &'static str,
+    },
+}
+
+/// Reads inserts into the outbox. OutboxColumns are looked up once a description of the table.
+#[derive(Debug, Default)]
+pub struct OutboxTable {
+    described: Option<(Arc<Relation>, OutboxColumns)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct OutboxColumns {
+    id: usize,
+    run_id: usize,
+    seq: usize,
+}
+
+impl OutboxTable {
+    /// The event a change inserts; `None` for every other change.
+    ///
+    /// # Errors
+    /// When the row is no event.
+    pub fn read<'a>(
+        &mut self,
+        change: &'a Change<'_>,
+    ) -> Result<Option<OutboxKey<'a>>, OutboxError> {
+        let relation = change.relation;
+        if relation.name != TABLE
+            || relation.schema != SCHEMA
+            || change.operation != Operation::Insert
+        {
+            return Ok(None);
+        }
+        let Some(row) = &change.new else {
+            return Ok(None);
+        };
+        let columns = self.columns(relation)?;
+        let id = text(row, columns.id, "id")?;
+        let id = Uuid::try_parse(id).map_err(|_| wrong("id", id, "a UUID"))?;
+        let seq = text(row, columns.seq, "seq")?;
+        let seq = seq
+            .parse()
+            .map_err(|_| wrong("seq", seq, "a number from 0"))?;
+        Ok(Some(OutboxKey {
+            id: EventId(id),
+            run_id: text(row, columns.run_id, "run_id")?,
+            seq,
+        }))
+    }
+
+    fn columns(&mut self, relation: &Arc<Relation>) -> Result<OutboxColumns, OutboxError> {
+        if let Some((known, columns)) = &self.described
+            && Arc::ptr_eq(known, relation)
+        {
+            return Ok(*columns);
+        }
+        let find = |name| {
+            relation
+                .column(name)
+                .ok_or(OutboxError::MissingColumn(name))
+        };
+        let columns = OutboxColumns {
+            id: find("id")?,
+            run_id: find("run_id")?,
+            seq: find("seq")?,
+        };
+        self.described = Some((Arc::clone(relation), columns));
+        Ok(columns)
+    }
+}
+
+fn wrong(column: &'static str, found: &str, expected: &'static str) -> OutboxError {
+    OutboxError::Value {
+        column,
+        found: format!("{found:?}"),
+        expected,
+    }
+}
+
+fn text<'a>(row: &Tuple<'a>, index: usize, column: &'static str) -> Result<&'a str, OutboxError> {
+    match row.get(index) {
+        Some(Value::Text(text)) => Ok(text),
+        Some(other) => Err(OutboxError::Value {
+            column,
+            found: format!("{other:?}"),
+            expected: "text",
+        }),
+        None => Err(OutboxError::MissingColumn(column)),
+    }
+}

@@ -1,0 +1,301 @@
+//! The phases of a trial: probe, warm-up, load, drain. Each ends when all of its paths are through.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use cdc_bench_model::event::{Generator, OutboxRow};
+
+use crate::live::{LoadFigures, Phase};
+use crate::load::{Limit, LoadPlan, LoadSummary, Rate, run_load};
+use crate::pipeline::failure::Failure;
+use crate::pipeline::lock::lock;
+use crate::pipeline::monitor::server_monitor::ServerStatus;
+use crate::pipeline::progress::LoadState;
+use crate::pipeline::run::context::{ActivePath, RunContext, Trial};
+use crate::pipeline::run::observer::{MeasuredLoad, PathObserver, ProbeLoad};
+use crate::pipeline::run::progress_tracker::{ProgressTracker, StallTimer};
+
+/// Longest wait for the first event to come through a connector that is RUNNING.
+const PROBE_LIMIT: Duration = Duration::from_secs(60);
+/// Between two readiness probes.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// How often the state of the load is looked at.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// What every phase works with.
+pub(crate) struct Phases<'a> {
+    pub(crate) context: RunContext<'a>,
+    pub(crate) trial: &'a Trial,
+    pub(crate) paths: Vec<ActivePath>,
+    /// What the servers say of themselves.
+    pub(crate) seen: Arc<Mutex<ServerStatus>>,
+}
+
+/// How long a drain waits on when what is missing may be among the records that could not be read.
+const UNREAD_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Seeds of the events that are not measured, so that they differ from those that are.
+const PROBE_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const WARMUP_SEED: u64 = 0xbf58_476d_1ce4_e5b9;
+
+impl<'a> Phases<'a> {
+    /// A load of this trial.
+    pub(crate) fn plan<I>(&self, run_id: &str, rows: I, limit: Limit) -> LoadPlan<'a, I> {
+        let request = self.context.request;
+        LoadPlan {
+            endpoint: &self.context.servers.endpoints.postgres,
+            run_id: run_id.to_owned(),
+            rows,
+            pace: self.context.pace(),
+            limit,
+            insert_batch: request.insert_batch,
+            connections: request.connections,
+        }
+    }
+
+    pub(crate) fn generator(&self, salt: u64) -> Generator {
+        Generator::new(self.context.request.seed ^ salt, jiff::Timestamp::now())
+    }
+
+    fn observers(&self) -> impl Iterator<Item = &Arc<PathObserver>> {
+        self.paths.iter().map(|path| &path.observer)
+    }
+
+    /// The smallest of a number over all paths: how far the last of them has got.
+    pub(crate) fn least(&self, of: impl Fn(&PathObserver) -> u64) -> u64 {
+        self.observers()
+            .map(|observer| of(observer))
+            .min()
+            .unwrap_or(0)
+    }
+
+    pub(crate) fn sum(&self, of: impl Fn(&PathObserver) -> u64) -> u64 {
+        self.observers().map(|observer| of(observer)).sum()
+    }
+
+    /// The reason if somebody the run depends on has given up.
+    pub(crate) async fn check(&mut self) -> Result<(), Failure> {
+        if let Some(reason) = self.context.stack.given_up() {
+            return Err(Failure::server(anyhow::anyhow!(reason)));
+        }
+        if let Some(error) = self.context.recorder.failure() {
+            return Err(error.into());
+        }
+        for path in &mut self.paths {
+            let checked = path.workers.check().await;
+            checked
+                .map_err(|failure| failure.context(format!("capture path {}", path.route.path)))?;
+        }
+        Ok(())
+    }
+
+    /// Inserts one row after another until one has come through on every path: only then is a connector known to have
+    /// caught up. `told` hears how many rows that took so far.
+    pub(crate) async fn probe(&mut self, told: &(dyn Fn(u64) + Sync)) -> Result<(), Failure> {
+        let began = Instant::now();
+        let mut count = 0;
+        let mut rows = self.generator(PROBE_SEED);
+        let context = self.context;
+        loop {
+            let row: Option<OutboxRow> = rows.next();
+            let one = LoadPlan {
+                pace: Rate::MAX.into(),
+                insert_batch: 1,
+                connections: 1,
+                ..self.plan(&self.trial.names.probe, row.into_iter(), Limit::Events(1))
+            };
+            run_load(
+                one,
+                context.clock,
+                Arc::new(ProbeLoad),
+                context.cancel.clone(),
+            )
+            .await?;
+            let sent = Instant::now();
+            count += 1;
+            told(count);
+            while sent.elapsed() < PROBE_EVERY {
+                self.check().await?;
+                if self.least(|path| path.probes_written.load(Ordering::Relaxed)) > 0 {
+                    return Ok(());
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            if began.elapsed() > PROBE_LIMIT {
+                let waiting = self
+                    .paths
+                    .iter()
+                    .filter(|path| path.observer.probes_written.load(Ordering::Relaxed) == 0);
+                let waiting: Vec<_> = waiting.map(|path| path.route.describe()).collect();
+                return Err(Failure::server(anyhow::anyhow!(
+                    "no event came through within {} s although rows were inserted ({}): is the topic fed by a connector that captures {}.{}?",
+                    PROBE_LIMIT.as_secs(),
+                    waiting.join(", "),
+                    cdc_bench_model::event::SCHEMA,
+                    cdc_bench_model::event::TABLE
+                )));
+            }
+        }
+    }
+
+    /// The measured events, on their schedule.
+    pub(crate) async fn load(&mut self) -> Result<LoadSummary, Failure> {
+        tracing::info!(step = "load", "begins");
+        let context = self.context;
+        // Whoever does not begin at the first event leaves out those that others have had.
+        let done = usize::try_from(self.trial.done).unwrap_or(usize::MAX);
+        let rows = self.generator(0).skip(done);
+        let load = run_load(
+            self.plan(&self.trial.names.measured, rows, self.trial.limit),
+            context.clock,
+            Arc::new(MeasuredLoad(self.observers().cloned().collect())),
+            context.cancel.clone(),
+        );
+        tokio::pin!(load);
+        let mut progress_tracker = ProgressTracker::new();
+        loop {
+            tokio::select! {
+                summary = &mut load => return Ok(summary?),
+                () = tokio::time::sleep(TICK) => {}
+            }
+            self.check().await?;
+            self.tell_measured(Phase::Load, &mut progress_tracker);
+        }
+    }
+
+    /// Waits until every event is through on every path, or none has come for as long as the drain may wait. True for
+    /// each path of which all are through.
+    pub(crate) async fn drain(&mut self) -> Result<Vec<bool>, Failure> {
+        tracing::info!(step = "drain", "begins");
+        let context = self.context;
+        let limit = context.request.drain_timeout;
+        let mut progress_tracker = ProgressTracker::new();
+        let mut told = Instant::now();
+        let mut patience: Vec<_> = self.paths.iter().map(|_| StallTimer::new()).collect();
+        loop {
+            self.check().await?;
+            let standing = self.observers().zip(&mut patience);
+            let standing: Vec<_> = standing
+                .map(|(path, patience)| DrainState::of(path, patience, limit))
+                .collect();
+            if standing.iter().all(|path| *path != DrainState::UnderWay) {
+                for (path, _) in self
+                    .paths
+                    .iter()
+                    .zip(&standing)
+                    .filter(|(_, standing)| **standing == DrainState::Stuck)
+                {
+                    let tally = path.observer.joiner.tally();
+                    tracing::error!(
+                        path = %path.route.path,
+                        inserted = tally.inserted,
+                        written = tally.written,
+                        "no event came through for {} s; the drain ends",
+                        limit.as_secs()
+                    );
+                }
+                let is_through = |path: &DrainState| *path == DrainState::Through;
+                return Ok(standing.iter().map(is_through).collect());
+            }
+            if told.elapsed() >= TICK {
+                told = Instant::now();
+                self.tell_measured(Phase::Drain, &mut progress_tracker);
+            }
+            tokio::time::sleep(TICK / 4).await;
+        }
+    }
+
+    /// Of the path that is furthest behind.
+    fn tell_measured(&self, phase: Phase, progress_tracker: &mut ProgressTracker) {
+        let target = match self.trial.limit {
+            Limit::Events(count) => Some(count),
+            Limit::Duration(_) => None,
+        };
+        let inserted = self.least(|path| path.joiner.tally().inserted);
+        let written = self.least(|path| path.joiner.tally().written);
+        let refused = self.least(|path| path.joiner.tally().insert_errors);
+        let errors = refused + self.sum(|path| path.dead_letters.load(Ordering::Relaxed));
+        self.tell(phase, target, (inserted, written, errors), progress_tracker);
+    }
+
+    /// Tells whoever watches how the run stands.
+    pub(crate) fn tell(
+        &self,
+        phase: Phase,
+        target: Option<u64>,
+        (inserted, written, errors): (u64, u64, u64),
+        progress_tracker: &mut ProgressTracker,
+    ) {
+        let context = &self.context;
+        let total = context.live_metrics.total();
+        context.progress.load(&LoadState {
+            phase: phase.as_str(),
+            target,
+            inserted,
+            written,
+            written_per_s: progress_tracker.rate(written),
+            p50: total.map(|(p50, _)| p50),
+            p99: total.map(|(_, p99)| p99),
+            errors,
+        });
+        let pace = context.pace();
+        let load = LoadFigures {
+            target,
+            rate_per_s: pace.rate().per_second(),
+            is_paused: pace.is_paused(),
+            inserted,
+            written,
+            errors,
+            quiet_s: progress_tracker.quiet_s(written, inserted.saturating_sub(written + errors)),
+        };
+        let seen = lock(&self.seen).clone();
+        let tallies = self.paths.iter().map(|path| {
+            let tally = path.observer.joiner.tally();
+            (path.route.path, tally)
+        });
+        let tallies: Vec<_> = tallies.collect();
+        let now = context.clock.now();
+        let figures =
+            context
+                .live_metrics
+                .figures(phase, load, context.request, (&tallies, &seen), now);
+        context.progress.figures(figures);
+    }
+}
+
+/// Where a path stands in the drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum DrainState {
+    UnderWay,
+    Through,
+    /// Nothing has come through for as long as the drain may wait.
+    Stuck,
+}
+
+impl DrainState {
+    fn of(observer: &PathObserver, patience: &mut StallTimer, limit: Duration) -> Self {
+        let tally = observer.joiner.tally();
+        let ours = observer.abandoned.load(Ordering::Relaxed);
+        let dead_letters = observer.dead_letters.load(Ordering::Relaxed);
+        let captured = tally.captured >= tally.inserted || !observer.joiner.is_observed();
+        if captured && tally.written + ours >= tally.inserted {
+            // A delivery report may come after the document.
+            let joined = tally.joined + ours >= tally.inserted;
+            if joined || patience.quiet_for(tally.joined) > UNREAD_PATIENCE {
+                return Self::Through;
+            }
+            return Self::UnderWay;
+        }
+        let quiet = patience.quiet_for(tally.written + dead_letters + tally.captured);
+        // A record that could not be read may have been ours, or anybody's.
+        if captured && tally.written + dead_letters >= tally.inserted && quiet > UNREAD_PATIENCE {
+            return Self::Through;
+        }
+        if quiet > limit {
+            Self::Stuck
+        } else {
+            Self::UnderWay
+        }
+    }
+}

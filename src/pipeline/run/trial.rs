@@ -1,0 +1,222 @@
+//! A trial of a run: some paths follow the same events from set-up to drain. A run is one trial of all its paths, or, where
+//! they take turns, many trials of one path each.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cdc_bench_model::timeline::{CapturePath, Joiner};
+
+use crate::broker::Rebalance;
+use crate::load::Pace;
+use crate::pipeline::failure::Failure;
+use crate::pipeline::monitor::cpu::CpuSample;
+use crate::pipeline::monitor::resource_usage::UsageSample;
+use crate::pipeline::monitor::server_monitor::ServerMonitor;
+use crate::pipeline::monitor::slot_lag::slot_lags;
+use crate::pipeline::provision::route::Route;
+use crate::pipeline::run::context::{ActivePath, RunContext, Trial};
+use crate::pipeline::run::observer::PathObserver;
+use crate::pipeline::run::phases::Phases;
+use crate::pipeline::run::trial_outcome::{PathOutcome, TrialOutcome, add_used};
+use crate::pipeline::run::workers::Workers;
+
+impl RunContext<'_> {
+    /// How fast every load goes.
+    pub(crate) fn pace(&self) -> Pace {
+        let steered = self.progress.pace();
+        steered.unwrap_or_else(|| self.request.rate.into())
+    }
+
+    /// Makes the paths ready and starts whoever follows them.
+    pub(crate) async fn begin(
+        &self,
+        trial: &Trial,
+        detail: &(dyn Fn(&str) + Sync),
+    ) -> Result<Vec<ActivePath>, Failure> {
+        let (servers, request) = (self.servers, self.request);
+        let mut paths = Vec::new();
+        for &path in &trial.paths {
+            let context = (servers, request, self.stack);
+            let route = Route::prepare(
+                path,
+                trial.round,
+                context,
+                self.publication,
+                detail,
+                self.cancel,
+            )
+            .await?;
+            detail("starting reader and consumer");
+            let recorder = self.recorder.handle(path, trial.round);
+            let kafka = route.kafka.as_ref();
+            let log_append_time = kafka.is_some_and(|kafka| kafka.log_append_time);
+            let in_kafka = path.in_kafka(log_append_time);
+            let foreign = &self.clocks.foreign;
+            let joiner = Joiner::new(in_kafka, Arc::clone(foreign));
+            let is_observed = path != CapturePath::Debezium || request.observer;
+            let joiner = if is_observed {
+                joiner
+            } else {
+                joiner.unobserved()
+            };
+            let observer = PathObserver::new(
+                path,
+                trial.names.clone(),
+                joiner,
+                recorder,
+                request.transform_delay,
+            );
+            let metrics = request.metrics.as_ref();
+            let traces = request.traces.as_ref();
+            let observer = observer
+                .metered(metrics.map(|metrics| metrics.of_path(path)))
+                .traced(traces.map(|traces| traces.of_path(path, in_kafka, foreign)));
+            let observer = Arc::new(observer);
+            if let Some(metrics) = metrics {
+                let observer = Arc::clone(&observer);
+                metrics.follow(path, move || observer.counts());
+            }
+            let workers = Workers::start(request, servers, &route, &observer, self.clock).await?;
+            paths.push(ActivePath {
+                route,
+                observer,
+                workers,
+            });
+        }
+        Ok(paths)
+    }
+
+    /// Sends the events and waits until they are through.
+    pub(crate) async fn go(
+        &self,
+        trial: &Trial,
+        paths: Vec<ActivePath>,
+    ) -> Result<TrialOutcome, Failure> {
+        let metrics = self.request.metrics.as_deref();
+        let monitored = paths.iter().map(ActivePath::monitored).collect();
+        let monitor =
+            ServerMonitor::over((self.servers, self.stack), monitored, self.clock, metrics);
+        let phases = Phases {
+            context: *self,
+            trial,
+            paths,
+            seen: monitor.seen(),
+        };
+        let mut outcome = monitor.during(self.follow(trial, phases)).await;
+        if let Ok(outcome) = &mut outcome {
+            outcome.checkpoints = monitor.checkpoints();
+        }
+        if let Some(metrics) = metrics {
+            metrics.unfollow();
+        }
+        outcome
+    }
+
+    async fn follow(&self, trial: &Trial, mut phases: Phases<'_>) -> Result<TrialOutcome, Failure> {
+        let step = "first event through";
+        self.progress.begin(step);
+        let told = |sent: u64| {
+            let detail = format!("{sent} sent, none through on every path yet");
+            self.progress.update(step, &detail);
+        };
+        phases.probe(&told).await?;
+        self.progress.end(step, "every path has caught up");
+        let warmup_events = phases.warm_up().await?;
+        if trial.settles_connect {
+            self.clocks.settle_connect().await;
+        }
+        let before = self.marks(&phases.paths).await?;
+        let postgres = &self.servers.postgres;
+        let began = UsageSample::take(self.stack, postgres).await;
+        let idle = CpuSample::take(self.stack, postgres).await;
+        let load = phases.load().await?;
+        let lags = slot_lags(postgres).await;
+        let drained = phases.drain().await?;
+        let worked = CpuSample::take(self.stack, postgres).await;
+        let resource_usage = UsageSample::take(self.stack, postgres).await;
+        let resource_usage = resource_usage.since(&began);
+        let after = self.marks(&phases.paths).await?;
+        let processes: Vec<_> = phases.paths.iter().map(ActivePath::processes).collect();
+        let (mut own, mut shared) = worked.since(&idle, &processes);
+        if let [alone] = &mut own[..] {
+            add_used(alone, std::mem::take(&mut shared));
+        }
+        let mut outcomes = Vec::new();
+        let marks = before.into_iter().zip(after);
+        let measured = drained.into_iter().zip(own).zip(marks);
+        for (path, ((drained, used), (before, mut after))) in phases.paths.into_iter().zip(measured)
+        {
+            let observer = path.observer;
+            let foreign = after.foreign - before.foreign;
+            let in_snapshot = self.is_in_snapshot(&path.route).await;
+            let connector_restarts = path.workers.stop(&observer).await?;
+            let slot = path.route.slot.as_ref();
+            let path_lag = slot.and_then(|slot| lags.get(slot).copied());
+            outcomes.push(PathOutcome {
+                route: path.route,
+                tally: observer.joiner.tally(),
+                in_kafka: (after.appended - before.appended).saturating_sub(foreign),
+                dead_letters: observer.dead_letters.load(Ordering::Relaxed),
+                connector_restarts,
+                drained,
+                used,
+                rebalances: after.rebalances.split_off(before.rebalances.len()),
+                slot_lag: path_lag,
+                in_snapshot,
+            });
+        }
+        Ok(TrialOutcome {
+            paths: outcomes,
+            load,
+            warmup_events,
+            shared,
+            resource_usage,
+            checkpoints: Vec::new(),
+        })
+    }
+
+    /// What Connect does not tell is not so.
+    async fn is_in_snapshot(&self, route: &Route) -> bool {
+        let (Some(connect), Some(connector)) = (&self.servers.connect, &route.connector) else {
+            return false;
+        };
+        let asked = connect.is_in_snapshot(&connector.name).await;
+        asked.unwrap_or_else(|error| {
+            tracing::debug!(%error, "whether there is a snapshot is not known");
+            false
+        })
+    }
+
+    /// How far each path's topic and counters are.
+    async fn marks(&self, paths: &[ActivePath]) -> Result<Vec<PathMark>, Failure> {
+        let mut marks = Vec::new();
+        for path in paths {
+            let appended = match &path.route.kafka {
+                Some(kafka) => {
+                    let ends = self
+                        .servers
+                        .kafka
+                        .end_offsets(&kafka.topic, kafka.partitions);
+                    ends.await?
+                }
+                None => 0,
+            };
+            marks.push(PathMark {
+                appended,
+                foreign: path.observer.foreign.load(Ordering::Relaxed),
+                rebalances: path.workers.rebalances.so_far(),
+            });
+        }
+        Ok(marks)
+    }
+}
+
+/// Where a path stands.
+struct PathMark {
+    /// Records ever appended to its topic.
+    appended: u64,
+    /// Records of others among them that came by.
+    foreign: u64,
+    /// Those of its consumer's group.
+    rebalances: Vec<Rebalance>,
+}

@@ -1,0 +1,165 @@
+//! The trials of a run: one of all its capture paths, or, where they take turns, one of each path in every round.
+
+use cdc_bench_model::timeline::CapturePath;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+
+use crate::load::{Limit, LoadSummary};
+use crate::pipeline::failure::Failure;
+use crate::pipeline::monitor::cpu::Used;
+use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
+use crate::pipeline::monitor::resource_usage::ResourceUsage;
+use crate::pipeline::provision::clean_up;
+use crate::pipeline::provision::route::Route;
+use crate::pipeline::request::{RunNames, RunRequest};
+use crate::pipeline::run::context::{RunContext, Trial};
+use crate::pipeline::run::trial_outcome::{PathOutcome, add_used};
+
+impl RunRequest {
+    /// The trials: one of all paths, or each path alone in every round, in an order that the seed shuffles.
+    pub(crate) fn trials(&self) -> Vec<Trial> {
+        let Some(rounds) = self.rounds else {
+            return vec![Trial {
+                round: 0,
+                paths: self.paths.clone(),
+                names: RunNames::of(&self.id),
+                limit: self.limit,
+                done: 0,
+                settles_connect: self.paths.contains(&CapturePath::Debezium),
+            }];
+        };
+        let mut rng = rand::rngs::Xoshiro256PlusPlus::seed_from_u64(self.seed);
+        let mut trials = Vec::new();
+        for round in 0..rounds {
+            let mut paths = self.paths.clone();
+            paths.shuffle(&mut rng);
+            trials.extend(paths.into_iter().map(|path| Trial {
+                round,
+                paths: vec![path],
+                names: RunNames::of_path(&self.id, path),
+                limit: part_of(self.limit, round, rounds),
+                done: 0,
+                settles_connect: round == 0 && path == CapturePath::Debezium,
+            }));
+        }
+        trials
+    }
+
+    /// Slots and senders that must be free at once.
+    pub(crate) fn slots(&self) -> i64 {
+        let of = |path: &CapturePath| match path {
+            // The connector's and the observer's.
+            CapturePath::Debezium => 2,
+            CapturePath::Wal | CapturePath::Embedded => 1,
+        };
+        let slots = self.paths.iter().map(of);
+        match self.rounds {
+            Some(_) => slots.max().unwrap_or(0),
+            None => slots.sum(),
+        }
+    }
+}
+
+/// What all trials together came to.
+pub(crate) struct TrialsOutcome {
+    /// In the request's order.
+    pub(crate) paths: Vec<PathOutcome>,
+    pub(crate) load: LoadSummary,
+    /// Events before the measured ones, of the trial that had most.
+    pub(crate) warmup_events: u64,
+    /// Processor time of what paths at work at once have shared.
+    pub(crate) shared: Used,
+    pub(crate) resource_usage: ResourceUsage,
+    pub(crate) checkpoints: Vec<PostgresCheckpoint>,
+}
+
+/// Goes trial by trial. The first has been begun as `set-up`.
+pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome, Failure> {
+    let (request, progress) = (context.request, context.progress);
+    let trials = request.trials();
+    let count = trials.len();
+    let mut outcomes: Vec<PathOutcome> = Vec::new();
+    let (mut load, mut shared) = (LoadSummary::default(), Used::new());
+    let mut warmup_events = 0;
+    let mut resource_usage = ResourceUsage::default();
+    let mut checkpoints = Vec::new();
+    let mut before: Vec<Route> = Vec::new();
+    for (number, mut trial) in (1..).zip(trials) {
+        let step = match number {
+            1 => "set-up".to_owned(),
+            number => format!("turn {number} of {count}"),
+        };
+        if number > 1 {
+            progress.begin(&step);
+            progress.update(&step, "removing what the turn before has captured with");
+        }
+        for route in before.drain(..) {
+            clean_up::remove_capture(context.servers, &route).await?;
+        }
+        let of = |path: &CapturePath| {
+            let known = outcomes.iter().find(|known| known.route.path == *path);
+            known.map_or(0, |known| known.tally.sent)
+        };
+        trial.done = trial.paths.iter().map(of).max().unwrap_or(0);
+        let paths = context
+            .begin(&trial, &|detail| progress.update(&step, detail))
+            .await?;
+        let routes: Vec<_> = paths.iter().map(|path| path.route.describe()).collect();
+        progress.end(&step, &routes.join("; "));
+        let outcome = context.go(&trial, paths).await?;
+        load.add(&outcome.load);
+        warmup_events = outcome.warmup_events.max(warmup_events);
+        add_used(&mut shared, outcome.shared);
+        resource_usage.add(&outcome.resource_usage);
+        checkpoints.extend(outcome.checkpoints);
+        for path in outcome.paths {
+            before.push(path.route.clone());
+            match outcomes
+                .iter_mut()
+                .find(|known| known.route.path == path.route.path)
+            {
+                Some(known) => known.add(path),
+                None => outcomes.push(path),
+            }
+        }
+    }
+    let position = |path: &PathOutcome| request.paths.iter().position(|p| *p == path.route.path);
+    outcomes.sort_by_key(position);
+    Ok(TrialsOutcome {
+        paths: outcomes,
+        load,
+        warmup_events,
+        shared,
+        resource_usage,
+        checkpoints,
+    })
+}
+
+/// One round's part of a load.
+fn part_of(limit: Limit, round: u32, rounds: u32) -> Limit {
+    match limit {
+        Limit::Events(count) => {
+            let (rounds, round) = (u64::from(rounds), u64::from(round));
+            Limit::Events(count / rounds + u64::from(round < count % rounds))
+        }
+        Limit::Duration(span) => Limit::Duration(span / rounds),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_load_are_the_whole() {
+        let events = |round| match part_of(Limit::Events(10), round, 4) {
+            Limit::Events(count) => count,
+            Limit::Duration(_) => 0,
+        };
+        assert_eq!([0, 1, 2, 3].map(events), [3, 3, 2, 2]);
+        let span = part_of(Limit::Duration(Duration::from_secs(10)), 3, 4);
+        assert_eq!(span, Limit::Duration(Duration::from_millis(2_500)));
+    }
+}

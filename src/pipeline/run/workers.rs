@@ -1,0 +1,226 @@
+//! Those who follow the events of a path: our reader, the consumer, and the eye on the connector.
+
+use std::sync::Arc;
+
+use cdc_bench_model::timeline::{CapturePath, Clock};
+use pgcdc::ReaderHandle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::broker::{Backlog, Publisher, Rebalances, Records, RecordsConfig, fetch_settings};
+use crate::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageEnd, StageError};
+use crate::pipeline::failure::{Failure, exit};
+use crate::pipeline::monitor::connector_watch::ConnectorWatch;
+use crate::pipeline::monitor::threads;
+use crate::pipeline::monitor::threads::{OwnThreads, Role};
+use crate::pipeline::provision::route::{KafkaRoute, Route};
+use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::request::RunRequest;
+use crate::pipeline::run::observer::PathObserver;
+use crate::pipeline::run::stage_setup::stage_config;
+use crate::pipeline::run::wal_sinks::{ChannelSource, SentRecord, WalSinks};
+
+/// The reader and the consumer of one path.
+pub(crate) struct Workers {
+    /// `None` where nobody looks on.
+    reader: Option<ReaderHandle>,
+    publisher: Option<Arc<Publisher<SentRecord>>>,
+    stage: JoinHandle<(WorkerSource, Result<StageEnd, StageError>)>,
+    /// Stops the consumer when dropped.
+    stop_stage: DropGuard,
+    connector_watch: ConnectorWatch,
+    /// Which threads of ours work for this path alone.
+    pub(crate) threads: OwnThreads,
+    /// The times that partitions were handed out to the consumer.
+    pub(crate) rebalances: Rebalances,
+    /// How far the consumer is behind its topic; `None` without Kafka.
+    pub(crate) backlog: Option<Backlog>,
+}
+
+/// Where the consumer of a path takes its records from.
+enum WorkerSource {
+    Kafka(Records),
+    Channel(ChannelSource),
+}
+
+impl RecordSource for WorkerSource {
+    async fn recv(&mut self) -> Option<RecordBatch> {
+        match self {
+            Self::Kafka(source) => source.recv().await,
+            Self::Channel(source) => source.recv().await,
+        }
+    }
+
+    fn written(&mut self, partition: i32, offset: i64) {
+        match self {
+            Self::Kafka(source) => source.written(partition, offset),
+            Self::Channel(source) => source.written(partition, offset),
+        }
+    }
+}
+
+impl Workers {
+    /// Starts our reader and the consumer.
+    pub(crate) async fn start(
+        request: &RunRequest,
+        servers: &Servers,
+        route: &Route,
+        observer: &Arc<PathObserver>,
+        clock: Clock,
+    ) -> Result<Self, Failure> {
+        let threads = OwnThreads::default();
+        let beginning = WalSinks {
+            servers,
+            route,
+            run: &request.id,
+            observer,
+            threads: &threads,
+            clock,
+        };
+        let mut publisher = None;
+        let mut rebalances = Rebalances::default();
+        let mut backlog = None;
+        // The consumer first: nothing that is published may come before its beginning.
+        let (reader, source) = match &route.kafka {
+            Some(kafka) => {
+                let records = receive(request, servers, kafka, &threads, clock).await?;
+                rebalances = records.rebalances();
+                backlog = Some(records.backlog());
+                let reader = match route.path {
+                    CapturePath::Wal => {
+                        let before = threads::present();
+                        let (reader, ours) = beginning
+                            .publish(&servers.kafka_config, &kafka.topic)
+                            .await?;
+                        threads.adopt(Role::Producer, &before);
+                        publisher = Some(ours);
+                        Some(reader)
+                    }
+                    _ if request.observer => Some(beginning.look_on().await?),
+                    _ => None,
+                };
+                (reader, WorkerSource::Kafka(records))
+            }
+            None => {
+                let (reader, channel) = beginning.embed().await?;
+                (Some(reader), WorkerSource::Channel(channel))
+            }
+        };
+        let dead_letters = DeadLetters::at(request.folder.file("dead-letters.jsonl"));
+        let topic = route.kafka.as_ref().map_or("", |kafka| &kafka.topic);
+        let stage = Stage::new(
+            source,
+            route.store.clone(),
+            Arc::clone(observer) as Arc<_>,
+            dead_letters,
+            stage_config(topic, &request.settings),
+            clock,
+        );
+        let stop_stage = CancellationToken::new();
+        let stage = tokio::spawn(stage.run(stop_stage.clone()));
+        let connector_watch =
+            ConnectorWatch::start(servers, route.connector.as_ref(), route.connector_is_ours);
+        Ok(Self {
+            reader,
+            publisher,
+            stage,
+            stop_stage: stop_stage.drop_guard(),
+            connector_watch,
+            threads,
+            rebalances,
+            backlog,
+        })
+    }
+
+    /// The reason if one of them has given up.
+    pub(crate) async fn check(&mut self) -> Result<(), Failure> {
+        if let Some(error) = self.publisher.as_ref().and_then(|ours| ours.failure()) {
+            return Err(Failure::from(error).context("our producer stopped"));
+        }
+        if let Some(error) = self.reader.as_ref().and_then(ReaderHandle::error) {
+            return Err(Failure::from(error).context("our WAL reader stopped"));
+        }
+        if self.stage.is_finished() {
+            let (_, end) = (&mut self.stage).await.map_err(|panicked| {
+                Failure::new(exit::DATA, panicked).context("the consumer stopped")
+            })?;
+            return match end {
+                Err(error) => Err(Failure::from(error).context("the consumer stopped")),
+                Ok(_) => Err(Failure::new(
+                    exit::DATA,
+                    anyhow::anyhow!("the consumer ended before the events did"),
+                )),
+            };
+        }
+        Ok(())
+    }
+
+    /// Stops reader and consumer; when the connector was restarted.
+    pub(crate) async fn stop(
+        self,
+        observer: &PathObserver,
+    ) -> Result<Vec<jiff::Timestamp>, Failure> {
+        let Self {
+            reader,
+            publisher,
+            stage,
+            stop_stage,
+            connector_watch,
+            ..
+        } = self;
+        drop(stop_stage);
+        match stage.await {
+            Ok((source, end)) => {
+                // A reader that waits for room in the channel goes on when there is nobody behind it any more.
+                if let WorkerSource::Kafka(source) = source {
+                    source.close().await;
+                }
+                end.map_err(|error| Failure::from(error).context("the consumer stopped"))?;
+            }
+            Err(panicked) => {
+                return Err(Failure::new(exit::DATA, panicked).context("the consumer stopped"));
+            }
+        }
+        let restarts = connector_watch.stop().await;
+        let stopped = tokio::task::spawn_blocking(move || {
+            let stats = reader.map(ReaderHandle::stop);
+            (stats, publisher.map(|ours| ours.flush()))
+        });
+        match stopped.await {
+            Ok((stats, flushed)) => {
+                match stats {
+                    Some(Ok(stats)) => tracing::info!(?stats, "WAL reader stopped"),
+                    None => {}
+                    Some(Err(error)) => {
+                        tracing::warn!(%error, "our WAL reader did not stop cleanly")
+                    }
+                }
+                if let Some(Err(error)) = flushed {
+                    tracing::warn!(%error, "our producer did not stop cleanly");
+                }
+            }
+            Err(panicked) => tracing::warn!(%panicked, "our WAL reader did not stop cleanly"),
+        }
+        observer.close();
+        Ok(restarts)
+    }
+}
+
+async fn receive(
+    request: &RunRequest,
+    servers: &Servers,
+    kafka: &KafkaRoute,
+    threads: &OwnThreads,
+    clock: Clock,
+) -> Result<Records, Failure> {
+    let config = RecordsConfig {
+        topic: kafka.topic.clone(),
+        group: kafka.group.clone(),
+        from_end: true,
+        fetch: fetch_settings(&request.settings.fetch),
+    };
+    let before = threads::present();
+    let records = Records::subscribe(&servers.kafka_config, config, clock).await?;
+    threads.adopt(Role::Receiver, &before);
+    Ok(records)
+}
