@@ -254,6 +254,12 @@ enum Command {
     Man(shell::ManArgs),
 }
 
+/// The grammar of the command line: every command, flag and default.
+#[must_use]
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// Parses the arguments, does what they ask, and says how it went.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -33,6 +33,7 @@ pub(super) enum Wish {
     Pause,
     Faster,
     Slower,
+    Begin,
     Quit,
 }
 
@@ -54,6 +55,7 @@ impl View {
             KeyCode::Left if paths > 1 => self.path = previous(self.path, paths),
             KeyCode::Char(' ' | 'p') if self.steers => return Some(Wish::Pause),
             KeyCode::Char('+' | '=') | KeyCode::Up if self.steers => return Some(Wish::Faster),
+            KeyCode::Char('b') if self.steers => return Some(Wish::Begin),
             KeyCode::Char('-' | '_') | KeyCode::Down if self.steers => return Some(Wish::Slower),
             _ => {}
         }
@@ -109,6 +111,7 @@ mod tests {
         // Who only looks on steers nothing.
         press(KeyCode::Char(' '));
         press(KeyCode::Char('+'));
+        press(KeyCode::Char('b'));
     }
 
     #[test]
@@ -122,6 +125,7 @@ mod tests {
         assert_eq!(press(KeyCode::Char(' '), plain), Some(Wish::Pause));
         assert_eq!(press(KeyCode::Char('+'), plain), Some(Wish::Faster));
         assert_eq!(press(KeyCode::Char('-'), plain), Some(Wish::Slower));
+        assert_eq!(press(KeyCode::Char('b'), plain), Some(Wish::Begin));
         assert_eq!(press(KeyCode::Char('q'), plain), Some(Wish::Quit));
         let control_c = press(KeyCode::Char('c'), KeyModifiers::CONTROL);
         assert_eq!(control_c, Some(Wish::Quit));

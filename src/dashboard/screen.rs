@@ -173,6 +173,7 @@ impl Drawn {
             (Wish::Quit, _) => (self.reins.quit)(),
             (Wish::Pause, Some(pace)) => pace.toggle_pause(),
             (Wish::Faster, Some(pace)) => pace.set_rate(pace.rate().step_up()),
+            (Wish::Begin, Some(pace)) => pace.begin_now(),
             (Wish::Slower, Some(pace)) => pace.set_rate(pace.rate().step_down()),
             (_, None) => {}
         }

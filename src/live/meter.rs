@@ -44,6 +44,12 @@ impl PathMeter {
         }
     }
 
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> CapturePath {
+        self.path
+    }
+
     /// Adds an event that came through.
     pub fn record(&mut self, event: &Joined) {
         let (stamps, hops) = (&event.stamps, event.stamps.hops());

@@ -126,7 +126,7 @@ pub struct PathState {
     pub written: u64,
     /// Events a second into the store.
     pub throughput: Rates,
-    /// Every hop over the last 5 to 10 seconds.
+    /// Every hop over the last 5 to 10 seconds; in [`Phase::WarmUp`] of warm-up events, which are not measured.
     pub hops: Vec<HopState>,
     /// The whole way, since the first measured event.
     pub total: Option<TotalState>,

@@ -16,6 +16,8 @@ pub struct Pace(Arc<Mutex<State>>);
 struct State {
     rate: Rate,
     is_paused: bool,
+    /// How often a warm-up was told to end.
+    begun: u64,
     changes: Vec<Change>,
 }
 
@@ -44,6 +46,8 @@ pub enum Steering {
         /// The rate from then on.
         to: Rate,
     },
+    /// The warm-up ended before the servers had settled.
+    WarmUpCut,
 }
 
 impl From<Rate> for Pace {
@@ -52,6 +56,7 @@ impl From<Rate> for Pace {
         Self(Arc::new(Mutex::new(State {
             rate,
             is_paused: false,
+            begun: 0,
             changes: Vec::new(),
         })))
     }
@@ -91,6 +96,22 @@ impl Pace {
         }
         state.rate = to;
         state.note(Steering::Rate { from, to });
+    }
+
+    /// Ends the warm-up that is under way: the measured events begin.
+    pub fn begin_now(&self) {
+        self.lock().begun += 1;
+    }
+
+    /// How often [`begin_now`](Self::begin_now) was called. A warm-up ends when it grows.
+    #[must_use]
+    pub fn begun(&self) -> u64 {
+        self.lock().begun
+    }
+
+    /// A warm-up was cut short.
+    pub fn note_warm_up_cut(&self) {
+        self.lock().note(Steering::WarmUpCut);
     }
 
     /// All changes so far, in order.

@@ -98,6 +98,8 @@ impl Course {
                     *end = *end + (at - since);
                 }
             }
+            // The measured load begins behind it.
+            Steering::WarmUpCut => {}
             Steering::Rate { to, .. } => {
                 let now = self.paused_at.unwrap_or(at);
                 self.schedule = self

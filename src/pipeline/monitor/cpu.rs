@@ -10,7 +10,7 @@ use cdc_bench_model::timeline::CapturePath;
 use cdc_bench_stack::Stack;
 use tokio_postgres::Client;
 
-use crate::pipeline::monitor::processes::{process, tasks, tree};
+use crate::pipeline::monitor::processes::{process, process_tree, threads};
 use crate::pipeline::monitor::threads::{OwnThreads, Role};
 
 /// Processor time by what used it.
@@ -47,7 +47,7 @@ impl CpuSample {
     pub(crate) async fn take(stack: &Stack, postgres: &Client) -> Self {
         let mut reading = Self {
             threads: used_by_threads(std::process::id()),
-            ours: process(std::process::id()).map(|own| own.used),
+            ours: process(std::process::id()),
             ..Self::default()
         };
         let servers = stack.processes();
@@ -59,7 +59,7 @@ impl CpuSample {
             reading.walsenders.extend(Some(*pid).zip(single(*pid)));
         }
         for (name, pid) in servers {
-            if let Some(used) = tree(pid) {
+            if let Some(used) = process_tree(pid) {
                 reading.servers.insert(name, used);
             }
         }
@@ -144,8 +144,8 @@ async fn slots(postgres: &Client) -> BTreeMap<String, u32> {
 
 /// Each thread of a process.
 fn used_by_threads(pid: u32) -> BTreeMap<u32, Duration> {
-    tasks(pid)
-        .filter_map(|task| Some((task.id, task.used()?)))
+    threads(pid)
+        .map(|thread| (thread.id, thread.used))
         .collect()
 }
 

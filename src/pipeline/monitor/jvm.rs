@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use cdc_bench_stack::Stack;
 
-use crate::pipeline::monitor::processes::tasks;
+use crate::pipeline::monitor::processes::threads;
 
 /// HotSpot's threads that compile, as the kernel cuts their names.
 const NAMES: [&str; 2] = ["C1 CompilerThre", "C2 CompilerThre"];
@@ -29,9 +29,9 @@ impl CompilerSample {
 
     fn of(processes: impl Iterator<Item = u32>) -> Option<Self> {
         let threads: BTreeMap<_, _> = processes
-            .flat_map(tasks)
-            .filter(|task| task.name().is_some_and(|name| NAMES.contains(&&*name)))
-            .filter_map(|task| Some((task.id, task.used()?)))
+            .flat_map(threads)
+            .filter(|thread| NAMES.contains(&&*thread.name))
+            .map(|thread| (thread.id, thread.used))
             .collect();
         (!threads.is_empty()).then(|| Self {
             taken: Instant::now(),

@@ -7,22 +7,15 @@ use cdc_bench_model::analysis::Checkpoints;
 use cdc_bench_stack::Stack;
 use tokio_postgres::Client;
 
-use crate::pipeline::monitor::processes::TICK;
+use crate::pipeline::monitor::processes::{MachineTime, machine};
 use crate::pipeline::monitor::{jvm, postgres_checkpoints};
 
 /// Counters as they stand.
 pub(crate) struct UsageSample {
     taken: Instant,
-    machine: Option<Machine>,
+    machine: Option<MachineTime>,
     jvm: Option<jvm::CompilerSample>,
     checkpoints: Option<Checkpoints>,
-}
-
-/// Processor time of all cores together.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Machine {
-    busy: Duration,
-    idle: Duration,
 }
 
 /// What went on between two readings; sums where there are several.
@@ -30,7 +23,7 @@ struct Machine {
 pub(crate) struct ResourceUsage {
     /// How long it was.
     pub(crate) span: Duration,
-    machine: Option<Machine>,
+    machine: Option<MachineTime>,
     /// Processor time of the JVMs' jvm, where they are ours to look into.
     jvm: Option<Duration>,
     /// `None` where the server does not tell.
@@ -39,10 +32,9 @@ pub(crate) struct ResourceUsage {
 
 impl UsageSample {
     pub(crate) async fn take(stack: &Stack, postgres: &Client) -> Self {
-        let stat = std::fs::read_to_string("/proc/stat").ok();
         Self {
             taken: Instant::now(),
-            machine: stat.as_deref().and_then(machine),
+            machine: machine(),
             jvm: jvm::CompilerSample::take(stack),
             checkpoints: postgres_checkpoints::counters(postgres).await,
         }
@@ -54,7 +46,7 @@ impl UsageSample {
         let jvm = self.jvm.as_ref().zip(earlier.jvm.as_ref());
         ResourceUsage {
             span: self.taken - earlier.taken,
-            machine: machine.map(|(now, then)| Machine {
+            machine: machine.map(|(now, then)| MachineTime {
                 busy: now.busy.saturating_sub(then.busy),
                 idle: now.idle.saturating_sub(then.idle),
             }),
@@ -102,38 +94,16 @@ impl ResourceUsage {
     }
 }
 
-/// The first line of proc(5)'s `stat`: user, nice, system, idle, iowait, irq, softirq, steal.
-fn machine(stat: &str) -> Option<Machine> {
-    let line = stat.lines().next()?.strip_prefix("cpu ")?;
-    let fields: Vec<u32> = line
-        .split_whitespace()
-        .map_while(|field| field.parse().ok())
-        .collect();
-    let sum = |places: &[usize]| {
-        let ticks: u32 = places.iter().filter_map(|place| fields.get(*place)).sum();
-        TICK * ticks
-    };
-    Some(Machine {
-        busy: sum(&[0, 1, 2, 5, 6, 7]),
-        idle: sum(&[3, 4]),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn waiting_for_a_disk_is_idle_and_steal_is_not() {
-        let stat = "cpu  100 10 40 800 50 5 5 40 0 0\ncpu0 1 2 3\n";
-        let read = machine(stat).unwrap();
-        assert_eq!(read.busy, Duration::from_secs(2));
-        assert_eq!(read.idle, Duration::from_millis(8_500));
-        assert_eq!(machine("intr 5"), None);
+    fn a_machine_that_idles_half_the_time_is_half_busy() {
         let half = ResourceUsage {
-            machine: Some(Machine {
-                busy: TICK,
-                idle: TICK,
+            machine: Some(MachineTime {
+                busy: Duration::from_millis(10),
+                idle: Duration::from_millis(10),
             }),
             ..ResourceUsage::default()
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::pipeline::monitor::processes::tasks;
+use crate::pipeline::monitor::processes;
 
 /// What a thread does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,8 +68,8 @@ pub(crate) fn present() -> BTreeSet<u32> {
 
 /// Every thread of this process with its name; none where the system does not tell.
 fn all() -> Vec<(u32, String)> {
-    tasks(std::process::id())
-        .filter_map(|task| Some((task.id, task.name()?)))
+    processes::threads(std::process::id())
+        .map(|thread| (thread.id, thread.name))
         .collect()
 }
 

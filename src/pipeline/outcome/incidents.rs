@@ -1,7 +1,9 @@
 //! What happened in a run and shows in its latencies: servers that came back, what was done to the load, rebalances,
 //! checkpoints.
 
-use cdc_bench_model::report::{CHECKPOINT, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE};
+use cdc_bench_model::report::{
+    CHECKPOINT, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE, WARM_UP_CUT,
+};
 use cdc_bench_model::timeline::{CapturePath, Nanos, Stamp};
 
 use crate::broker::Rebalance;
@@ -117,6 +119,10 @@ pub(crate) fn steered(changes: &[Change]) -> Vec<Incident> {
             let what = format!("the load's rate was changed from {from} to {to} events a second");
             Some(moment(change.happened, RATE_CHANGED, what))
         }
+        Steering::WarmUpCut => {
+            let what = "the warm-up was ended by hand, before the servers had settled";
+            Some(moment(change.happened, WARM_UP_CUT, what.to_owned()))
+        }
     };
     changes.iter().enumerate().filter_map(of).collect()
 }
@@ -133,6 +139,7 @@ mod tests {
         pace.toggle_pause();
         pace.set_rate(Rate::whole(200));
         pace.toggle_pause();
+        pace.note_warm_up_cut();
         let incidents = steered(&pace.changes());
         let said: Vec<_> = incidents
             .iter()
@@ -146,6 +153,10 @@ mod tests {
             ),
             // It was, to the end.
             ("load_paused", "the load was paused"),
+            (
+                "warm_up_cut",
+                "the warm-up was ended by hand, before the servers had settled",
+            ),
         ];
         assert_eq!(said, expected);
     }

@@ -12,23 +12,51 @@ use crate::pipeline::monitor::server_monitor::ServerStatus;
 use crate::pipeline::request::RunRequest;
 
 /// A meter for each path of a run, the first of which the objectives are for.
-pub(crate) struct LiveMetrics(Arc<[Mutex<PathMeter>]>);
+type Meters = Arc<[Mutex<PathMeter>]>;
+
+/// The meters of a run's paths.
+pub(crate) struct LiveMetrics {
+    /// Of measured events.
+    measured: Meters,
+    /// Of the events before them.
+    warm_up: Meters,
+}
 
 impl LiveMetrics {
     pub(crate) fn new(paths: &[CapturePath]) -> Self {
-        let live_metrics = paths.iter().map(|path| Mutex::new(PathMeter::new(*path)));
-        Self(live_metrics.collect())
+        let meters = || {
+            let meters = paths.iter().map(|path| Mutex::new(PathMeter::new(*path)));
+            meters.collect()
+        };
+        Self {
+            measured: meters(),
+            warm_up: meters(),
+        }
     }
 
-    /// Takes in every event, given the position of its path.
+    /// Takes in every measured event, given the position of its path.
     pub(crate) fn listener(&self) -> impl FnMut(usize, &Joined) + Send + 'static {
-        let live_metrics = Arc::clone(&self.0);
-        move |path, event| lock(&live_metrics[path]).record(event)
+        let meters = Arc::clone(&self.measured);
+        move |path, event| lock(&meters[path]).record(event)
+    }
+
+    /// Takes in every warm-up event of a path.
+    pub(crate) fn warm_up_listener(
+        &self,
+        path: CapturePath,
+    ) -> impl Fn(&Joined) + Send + Sync + 'static {
+        let meters = Arc::clone(&self.warm_up);
+        let position = meters.iter().position(|meter| lock(meter).path() == path);
+        move |event| {
+            if let Some(meter) = position.and_then(|position| meters.get(position)) {
+                lock(meter).record(event);
+            }
+        }
     }
 
     /// Median and 99th percentile of the first path's total.
     pub(crate) fn total(&self) -> Option<(Nanos, Nanos)> {
-        self.0.first().and_then(|meter| lock(meter).total())
+        self.measured.first().and_then(|meter| lock(meter).total())
     }
 
     /// How the run stands.
@@ -40,8 +68,11 @@ impl LiveMetrics {
         (tallies, status): (&[(CapturePath, Tally)], &ServerStatus),
         now: Stamp,
     ) -> Figures {
-        let state = |meter: &Mutex<PathMeter>| {
+        let state = |(meter, warm_up): (&Mutex<PathMeter>, &Mutex<PathMeter>)| {
             let mut state = lock(meter).state(now);
+            if phase == Phase::WarmUp {
+                state.hops = lock(warm_up).state(now).hops;
+            }
             if let Some((_, tally)) = tallies.iter().find(|(path, _)| *path == state.path) {
                 count(&mut state, tally);
             }
@@ -52,14 +83,19 @@ impl LiveMetrics {
             objectives: self.objectives(&load, request),
             phase,
             load,
-            paths: self.0.iter().map(state).collect(),
+            paths: self
+                .measured
+                .iter()
+                .zip(&*self.warm_up)
+                .map(state)
+                .collect(),
             servers: status.servers.clone(),
         }
     }
 
     #[allow(clippy::cast_precision_loss)] // event counts far below 2^53
     fn objectives(&self, load: &LoadFigures, request: &RunRequest) -> Vec<Objective> {
-        let Some(first) = self.0.first() else {
+        let Some(first) = self.measured.first() else {
             return Vec::new();
         };
         let (total, throughput) = lock(first).reached();

@@ -16,9 +16,42 @@ use crate::pipeline::export::traces::PathTraces;
 use crate::pipeline::lock::lock;
 use crate::pipeline::request::RunNames;
 
+/// A row of the outbox whose stamps are followed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FollowedEvent {
+    id: EventId,
+    seq: u64,
+    /// Or one of the warm-up.
+    is_measured: bool,
+}
+
+/// The stamps of a path's warm-up events: joined as those of measured ones, shown while they come, and recorded nowhere.
+pub(crate) struct WarmUpStamps {
+    joiner: Joiner,
+    show: Box<dyn Fn(&Joined) + Send + Sync>,
+}
+
+impl WarmUpStamps {
+    /// With a joiner of their own; what is joined is shown by `show`.
+    pub(crate) fn new(joiner: Joiner, show: impl Fn(&Joined) + Send + Sync + 'static) -> Self {
+        Self {
+            joiner,
+            show: Box::new(show),
+        }
+    }
+
+    fn show(&self, joined: Option<Joined>) {
+        if let Some(event) = joined {
+            (self.show)(&event);
+        }
+    }
+}
+
 /// The meeting point of one path's events.
 pub(crate) struct PathObserver {
     path: CapturePath,
+    /// Stamps of warm-up events, which are shown and not recorded.
+    warm_up: WarmUpStamps,
     /// How long every event is held up in the consumer.
     transform_delay: Option<Duration>,
     pub(crate) names: RunNames,
@@ -45,6 +78,7 @@ impl PathObserver {
         path: CapturePath,
         names: RunNames,
         joiner: Joiner,
+        warm_up: WarmUpStamps,
         recorder: RecorderHandle,
         transform_delay: Option<Duration>,
     ) -> Self {
@@ -53,6 +87,7 @@ impl PathObserver {
             transform_delay,
             names,
             joiner,
+            warm_up,
             recorder: Mutex::new(Some(recorder)),
             unmeasured: Mutex::default(),
             metrics: None,
@@ -83,20 +118,43 @@ impl PathObserver {
         Self { traces, ..self }
     }
 
-    /// Our reader has a row of the outbox. True when it is a measured event.
-    pub(crate) fn captured(&self, run_id: &str, id: EventId, seq: u64, captured: Captured) -> bool {
-        let is_measured = run_id == self.names.measured;
-        if is_measured {
+    /// Our reader has a row of the outbox; which event it is, where its stamps are followed.
+    pub(crate) fn captured(
+        &self,
+        run_id: &str,
+        id: EventId,
+        seq: u64,
+        captured: Captured,
+    ) -> Option<FollowedEvent> {
+        let followed = |is_measured| FollowedEvent {
+            id,
+            seq,
+            is_measured,
+        };
+        if run_id == self.names.measured {
             self.finish(self.joiner.captured(id, seq, captured));
-        } else if self.path == CapturePath::Debezium && self.names.is_before(run_id) {
+            return Some(followed(true));
+        }
+        if self.path == CapturePath::Debezium && self.names.is_before(run_id) {
             lock(&self.unmeasured).insert(id, captured.tc);
         }
-        is_measured
+        if run_id == self.names.warmup {
+            let joined = self.warm_up.joiner.captured(id, seq, captured);
+            self.warm_up.show(joined);
+            return Some(followed(false));
+        }
+        None
     }
 
-    /// Our producer has heard that a measured event is in Kafka.
-    pub(crate) fn delivered(&self, id: EventId, seq: u64, t2: Stamp) {
-        self.finish(self.joiner.delivered(id, seq, t2));
+    /// Our producer has heard that an event is in Kafka.
+    pub(crate) fn delivered(&self, event: FollowedEvent, t2: Stamp) {
+        let FollowedEvent { id, seq, .. } = event;
+        if event.is_measured {
+            self.finish(self.joiner.delivered(id, seq, t2));
+        } else {
+            self.warm_up
+                .show(self.warm_up.joiner.delivered(id, seq, t2));
+        }
     }
 
     fn finish(&self, joined: Option<Joined>) {
@@ -135,6 +193,8 @@ impl StageObserver for PathObserver {
         }
         if run_id == self.names.measured {
             self.joiner.consumed(seq);
+        } else if run_id == self.names.warmup {
+            self.warm_up.joiner.consumed(seq);
         }
     }
 
@@ -152,6 +212,8 @@ impl StageObserver for PathObserver {
             self.joiner.bound_connect(commit, &written);
         }
         if run_id == self.names.warmup {
+            self.warm_up
+                .show(self.warm_up.joiner.written(id, seq, written));
             self.warmup_written.fetch_add(1, Ordering::Relaxed);
         } else {
             self.probes_written.fetch_add(1, Ordering::Relaxed);
@@ -190,21 +252,46 @@ impl LoadObserver for MeasuredLoad {
     }
 }
 
-/// The load generator's view for the events before them.
-#[derive(Default)]
+/// The load generator's view for the events before them: their stamps are shown, and they count for nothing.
 pub(crate) struct WarmupLoad {
     pub(crate) acknowledged: AtomicU64,
+    paths: Vec<Arc<PathObserver>>,
+}
+
+impl WarmupLoad {
+    /// Of events that go over all of these paths.
+    pub(crate) fn over(paths: Vec<Arc<PathObserver>>) -> Self {
+        Self {
+            acknowledged: AtomicU64::new(0),
+            paths,
+        }
+    }
+
+    fn stamps(&self) -> impl Iterator<Item = &WarmUpStamps> {
+        self.paths.iter().map(|path| &path.warm_up)
+    }
 }
 
 impl LoadObserver for WarmupLoad {
-    fn sending(&self, _: &OutboxRow, _: Stamp, _: Stamp) {}
+    fn sending(&self, row: &OutboxRow, ts: Stamp, t0: Stamp) {
+        for stamps in self.stamps() {
+            let joiner = &stamps.joiner;
+            joiner.sending(row.id, row.seq, row.event_type, ts, t0);
+        }
+    }
 
-    fn acknowledged(&self, _: EventId, _: u64, _: Stamp) {
+    fn acknowledged(&self, id: EventId, seq: u64, ta: Stamp) {
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        for stamps in self.stamps() {
+            stamps.show(stamps.joiner.acknowledged(id, seq, ta));
+        }
     }
 
     fn failed(&self, id: EventId, seq: u64, reason: &str) {
         tracing::error!(%id, seq, reason, "INSERT of the warm-up refused");
+        for stamps in self.stamps() {
+            stamps.joiner.insert_failed(id, seq);
+        }
     }
 }
 

@@ -58,7 +58,7 @@ impl<'a> Phases<'a> {
         Generator::new(self.context.request.seed ^ salt, jiff::Timestamp::now())
     }
 
-    fn observers(&self) -> impl Iterator<Item = &Arc<PathObserver>> {
+    pub(crate) fn observers(&self) -> impl Iterator<Item = &Arc<PathObserver>> {
         self.paths.iter().map(|path| &path.observer)
     }
 

@@ -15,7 +15,7 @@ use crate::pipeline::monitor::server_monitor::ServerMonitor;
 use crate::pipeline::monitor::slot_lag::slot_lags;
 use crate::pipeline::provision::route::Route;
 use crate::pipeline::run::context::{ActivePath, RunContext, Trial};
-use crate::pipeline::run::observer::PathObserver;
+use crate::pipeline::run::observer::{PathObserver, WarmUpStamps};
 use crate::pipeline::run::phases::Phases;
 use crate::pipeline::run::trial_outcome::{PathOutcome, TrialOutcome, add_used};
 use crate::pipeline::run::workers::Workers;
@@ -52,17 +52,21 @@ impl RunContext<'_> {
             let log_append_time = kafka.is_some_and(|kafka| kafka.log_append_time);
             let in_kafka = path.in_kafka(log_append_time);
             let foreign = &self.clocks.foreign;
-            let joiner = Joiner::new(in_kafka, Arc::clone(foreign));
             let is_observed = path != CapturePath::Debezium || request.observer;
-            let joiner = if is_observed {
-                joiner
-            } else {
-                joiner.unobserved()
+            let joiner = || {
+                let joiner = Joiner::new(in_kafka, Arc::clone(foreign));
+                if is_observed {
+                    joiner
+                } else {
+                    joiner.unobserved()
+                }
             };
+            let warm_up = WarmUpStamps::new(joiner(), self.live_metrics.warm_up_listener(path));
             let observer = PathObserver::new(
                 path,
                 trial.names.clone(),
-                joiner,
+                joiner(),
+                warm_up,
                 recorder,
                 request.transform_delay,
             );

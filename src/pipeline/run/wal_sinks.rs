@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use cdc_bench_model::RunId;
-use cdc_bench_model::event::EventId;
 use cdc_bench_model::timeline::{Captured, Clock, Stamp};
 use pgcdc::{
     Acknowledge, Change, Event, Reader, ReaderConfig, ReaderError, ReaderHandle, Slot, SlotName,
@@ -21,7 +20,7 @@ use crate::pipeline::provision::names::topic_prefix;
 use crate::pipeline::provision::route::Route;
 use crate::pipeline::provision::servers::Servers;
 use crate::pipeline::run::ack_tracker::{AckTracker, AckUnit};
-use crate::pipeline::run::observer::PathObserver;
+use crate::pipeline::run::observer::{FollowedEvent, PathObserver};
 use crate::pipeline::run::outbox_table::OutboxTable;
 use crate::pipeline::run::reader_clock::{ReaderClock, stamp, unix_nanos};
 
@@ -97,8 +96,8 @@ impl WalSinks<'_> {
         let acks = Arc::new(AckTracker::default());
         let (observer, arrived) = (Arc::clone(self.observer), Arc::clone(&acks));
         let delivered = Box::new(move |sent: SentRecord, t2: Stamp| {
-            if let Some((id, seq)) = sent.event {
-                observer.delivered(id, seq, t2);
+            if let Some(event) = sent.event {
+                observer.delivered(event, t2);
             }
             arrived.arrived(sent.number);
         });
@@ -165,8 +164,8 @@ struct OutboxRows {
 }
 
 impl OutboxRows {
-    /// Stamps a row; which event it is, where it is one that is measured.
-    fn note(&mut self, change: &Change<'_>) -> Option<(EventId, u64)> {
+    /// Stamps a row; which event it is, where its stamps are followed.
+    fn note(&mut self, change: &Change<'_>) -> Option<FollowedEvent> {
         if !self.is_known {
             self.is_known = true;
             self.threads.enter(Role::Reader);
@@ -182,7 +181,6 @@ impl OutboxRows {
                 };
                 self.observer
                     .captured(row.run_id, row.id, row.seq, captured)
-                    .then_some((row.id, row.seq))
             }
             Ok(None) => None,
             Err(error) => {
@@ -198,14 +196,14 @@ impl OutboxRows {
 pub(crate) struct SentRecord {
     /// How manyth record it is.
     number: u64,
-    /// The measured event in it.
-    event: Option<(EventId, u64)>,
+    /// The event in it, where its stamps are followed.
+    event: Option<FollowedEvent>,
 }
 
 /// A record on its way out of the feed.
 struct OutgoingRecord<'a> {
     number: u64,
-    event: Option<(EventId, u64)>,
+    event: Option<FollowedEvent>,
     key: Option<&'a [u8]>,
     value: Option<&'a [u8]>,
 }

@@ -15,6 +15,8 @@ use crate::pipeline::run::progress_tracker::{ProgressTracker, StallTimer};
 
 /// Events a second of a warm-up, at least.
 const LEAST_RATE: u32 = 100;
+/// Events of the first sample: where the JVMs compile next to nothing meanwhile, they have settled before.
+const FIRST_SAMPLE: u64 = 200;
 /// Events a second for JVMs to settle by.
 const SETTLING_RATE: u32 = 200;
 /// Events of one part of that. The next begins when it is through, so that a slow store is not left with a queue.
@@ -32,12 +34,38 @@ struct WarmUpProgress {
     progress_tracker: ProgressTracker,
 }
 
-impl Default for WarmUpProgress {
-    fn default() -> Self {
+impl WarmUpProgress {
+    fn over(paths: Vec<Arc<PathObserver>>) -> Self {
         Self {
             events: 0,
-            load: Arc::default(),
+            load: Arc::new(WarmupLoad::over(paths)),
             progress_tracker: ProgressTracker::new(),
+        }
+    }
+}
+
+/// Whether whoever watches has asked for the measured events.
+struct WarmUpCut {
+    steering: Option<Pace>,
+    /// How often it had been asked for before this warm-up.
+    before: u64,
+}
+
+impl WarmUpCut {
+    fn of(steering: Option<Pace>) -> Self {
+        let before = steering.as_ref().map_or(0, Pace::begun);
+        Self { steering, before }
+    }
+
+    fn is_asked_for(&self) -> bool {
+        let begun = self.steering.as_ref().map_or(0, Pace::begun);
+        begun > self.before
+    }
+
+    /// The report tells of it.
+    fn note(&self) {
+        if let Some(steering) = &self.steering {
+            steering.note_warm_up_cut();
         }
     }
 }
@@ -57,27 +85,43 @@ impl Phases<'_> {
             return Ok(0);
         }
         tracing::info!(step = "warm-up", "begins");
-        // What is not measured need not take as long as what is.
-        let pace = match context.request.rate.per_second() {
-            Some(rate) if rate < f64::from(LEAST_RATE) => Rate::whole(LEAST_RATE).into(),
-            _ => context.pace(),
+        let pace = self.warm_up_pace();
+        let mut warming = WarmUpProgress::over(self.observers().cloned().collect());
+        let cut = WarmUpCut::of(context.progress.pace());
+        // Servers that have run before need no more than a first sample.
+        let sample = if settles {
+            events.min(FIRST_SAMPLE)
+        } else {
+            events
         };
-        let mut warming = WarmUpProgress::default();
-        let mut compiling = self.warm_up_by(events, pace, &mut warming).await?;
+        let mut compiling = self.warm_up_by(sample, pace, &cut, &mut warming).await?;
+        let is_settled = compiling.is_some() && !still_compile(compiling);
+        if warming.events < events && !is_settled && !cut.is_asked_for() {
+            let rest = events - warming.events;
+            let pace = self.warm_up_pace();
+            compiling = self.warm_up_by(rest, pace, &cut, &mut warming).await?;
+        }
         context.progress.load_over();
-        if settles && still_compile(compiling) {
+        if settles && still_compile(compiling) && !cut.is_asked_for() {
             let step = "settling";
             context.progress.begin(step);
             let began = Instant::now();
-            while still_compile(compiling) && began.elapsed() < SETTLING_LIMIT {
+            while still_compile(compiling)
+                && began.elapsed() < SETTLING_LIMIT
+                && !cut.is_asked_for()
+            {
                 let cores = compiling.unwrap_or_default();
                 let detail = format!("the JVMs keep {cores:.1} cores busy with compiling");
                 context.progress.update(step, &detail);
                 let pace = Rate::whole(SETTLING_RATE).into();
-                compiling = self.warm_up_by(SETTLING_PART, pace, &mut warming).await?;
+                compiling = self
+                    .warm_up_by(SETTLING_PART, pace, &cut, &mut warming)
+                    .await?;
             }
             context.progress.load_over();
-            let end = if still_compile(compiling) {
+            let end = if cut.is_asked_for() {
+                "ended by hand: what is measured first is slower than it will be"
+            } else if still_compile(compiling) {
                 "the JVMs still compile: what is measured first is slower than it will be"
             } else {
                 "the JVMs have compiled what there is"
@@ -85,7 +129,18 @@ impl Phases<'_> {
             let detail = format!("{} events before the measured ones, {end}", warming.events);
             context.progress.end(step, &detail);
         }
+        if cut.is_asked_for() {
+            cut.note();
+        }
         Ok(warming.events)
+    }
+
+    /// What is not measured need not take as long as what is.
+    fn warm_up_pace(&self) -> Pace {
+        match self.context.request.rate.per_second() {
+            Some(rate) if rate < f64::from(LEAST_RATE) => Rate::whole(LEAST_RATE).into(),
+            _ => self.context.pace(),
+        }
     }
 
     /// So many of them. Processors that JVMs kept busy with compiling meanwhile, where that can be seen.
@@ -93,25 +148,26 @@ impl Phases<'_> {
         &mut self,
         events: u64,
         pace: Pace,
+        cut: &WarmUpCut,
         warming: &mut WarmUpProgress,
     ) -> Result<Option<f64>, Failure> {
         let stack = self.context.stack;
         let before = CompilerSample::take(stack);
-        self.send_unmeasured(events, pace, warming).await?;
-        warming.events += events;
+        warming.events += self.send_unmeasured(events, pace, cut, warming).await?;
         let now = CompilerSample::take(stack);
         Ok(before
             .zip(now)
             .map(|(before, now)| now.cores_since(&before)))
     }
 
-    /// Sends so many of them, and waits until they are through.
+    /// Sends so many of them, fewer where the warm-up is cut, and waits until they are through. How many they were.
     async fn send_unmeasured(
         &mut self,
         events: u64,
         pace: Pace,
+        cut: &WarmUpCut,
         warming: &mut WarmUpProgress,
-    ) -> Result<(), Failure> {
+    ) -> Result<u64, Failure> {
         let context = self.context;
         let request = context.request;
         let WarmUpProgress {
@@ -121,6 +177,8 @@ impl Phases<'_> {
         } = warming;
         let rows = self.generator(WARMUP_SEED);
         let rows = rows.skip(usize::try_from(*done).unwrap_or(usize::MAX));
+        let stop = context.cancel.child_token();
+        let before = load.acknowledged.load(Ordering::Relaxed);
         let sent = run_load(
             LoadPlan {
                 pace,
@@ -128,7 +186,7 @@ impl Phases<'_> {
             },
             context.clock,
             Arc::clone(load) as Arc<_>,
-            context.cancel.clone(),
+            stop.clone(),
         );
         tokio::pin!(sent);
         // How many come after the first part is not known.
@@ -144,6 +202,9 @@ impl Phases<'_> {
                 () = tokio::time::sleep(TICK) => {}
             }
             self.check().await?;
+            if cut.is_asked_for() {
+                stop.cancel();
+            }
             let written = self.least(|path| path.warmup_written.load(Ordering::Relaxed));
             let acknowledged = load.acknowledged.load(Ordering::Relaxed);
             let errors = self.sum(|path| path.dead_letters.load(Ordering::Relaxed));
@@ -154,7 +215,7 @@ impl Phases<'_> {
                     + path.dead_letters.load(Ordering::Relaxed)
             };
             if is_sent && self.least(through) >= acknowledged {
-                return Ok(());
+                return Ok(acknowledged - before);
             }
             if patience.quiet_for(self.sum(through)) > request.drain_timeout && is_sent {
                 return Err(Failure::new(

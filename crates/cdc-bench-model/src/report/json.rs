@@ -416,12 +416,14 @@ pub const CHECKPOINT: &str = "checkpoint";
 pub const LOAD_PAUSED: &str = "load_paused";
 /// [`Incident::kind`] of a load whose rate somebody changed.
 pub const RATE_CHANGED: &str = "rate_changed";
+/// [`Incident::kind`] of a warm-up that somebody ended before the servers had settled.
+pub const WARM_UP_CUT: &str = "warm_up_cut";
 
 impl Incident {
     /// Whether it was somebody at the keys, and not a server.
     #[must_use]
     pub fn is_steering(&self) -> bool {
-        [LOAD_PAUSED, RATE_CHANGED].contains(&self.kind.as_str())
+        [LOAD_PAUSED, RATE_CHANGED, WARM_UP_CUT].contains(&self.kind.as_str())
     }
 }
 

@@ -37,7 +37,7 @@ pub use json::{
     CHECKPOINT, ClockReport, ConnectorReport, Counts, DebeziumReport, Environment, EventsByType,
     Host, Incident, KafkaReport, LOAD_PAUSED, PathNames, PathReport, PostgresReport, Program,
     RATE_CHANGED, REBALANCE, Report, RoundReport, RunInfo, SCHEMA, StoreReport, Verdict,
-    Verification, host, program,
+    Verification, WARM_UP_CUT, host, program,
 };
 pub use junit::junit;
 pub use likeness::{Unlike, unlike};

@@ -3,7 +3,7 @@
 use super::plot::{Axis, Figure, Plot, Size, Spread, Words, number};
 use crate::analysis::{OverTime, PathDigest, SignedHistogram, Travelled};
 use crate::report::figures::ms;
-use crate::report::{CHECKPOINT, LOAD_PAUSED, RATE_CHANGED, REBALANCE};
+use crate::report::{CHECKPOINT, LOAD_PAUSED, RATE_CHANGED, REBALANCE, WARM_UP_CUT};
 use crate::timeline::{Hop, Nanos, Stamp};
 
 /// Something that happened, at a time of the run.
@@ -35,7 +35,7 @@ impl Sort {
         match kind {
             CHECKPOINT => Self::Checkpoint,
             REBALANCE => Self::Rebalance,
-            LOAD_PAUSED | RATE_CHANGED => Self::Load,
+            LOAD_PAUSED | RATE_CHANGED | WARM_UP_CUT => Self::Load,
             _ => Self::Fault,
         }
     }
