@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the first ten minutes with cdc-bench into README.md, between the two marker comments: commands and what came
+# Writes the first ten minutes with cdc-bench into docs/tutorial.md, between the two marker comments: commands and what came
 # back, as a terminal shows it when each is over, really run in an empty folder on a stack of its own.
 #
 #   docs/transcript.sh
@@ -85,40 +85,40 @@ say 'What can it do?'
 try 8 0 'cdc-bench --help'
 say 'What is there, and what is missing?'
 try 0 0 'cdc-bench doctor'
-say 'Servers that stay, so that runs begin at once. (Without them each run starts its own.)'
+say 'Start servers that stay, so that runs begin at once. (Without them each run starts its own.)'
 try 0 0 'cdc-bench stack up'
-say 'The main job, a thousand events at 33 a second. While it runs the terminal shows its dashboard; this is what stays.'
+say 'The main job, a thousand events at 33 a second. The terminal shows a dashboard during the run; this is what remains.'
 try 24 7 'cdc-bench run --profile stress'
 tuned=$(newest)
-say 'The same with Debezium as it comes.'
+say "The same with Debezium's defaults."
 try 0 11 'cdc-bench run --profile stress --connector-profile stock'
 say 'Is that slower, or is it chance?'
 try 6 13 "cdc-bench compare $tuned latest --varied connector"
 say 'The last result for a pull request. (-f html is a page with plots; the run has made one.)'
 try 6 0 'cdc-bench report latest -f markdown'
-say 'A slip of the fingers.'
+say 'A mistyped flag.'
 try 0 0 'cdc-bench run --evnts 5000'
-say 'What is up; what runs have left there; and down with it.'
+say 'Which servers are up, what the runs have left on them, and the end of the stack.'
 try 2 0 'cdc-bench stack status'
 try 0 0 'cdc-bench cleanup'
 try 0 0 'cdc-bench stack down'
 
-python3 - "$here/../README.md" "$work" <<'PYTHON'
+python3 - "$here/tutorial.md" "$work" <<'PYTHON'
 import os
 import re
 import sys
 
-readme, work = sys.argv[1:]
+tutorial, work = sys.argv[1:]
 text = open(f"{work}/transcript", encoding="utf-8").read().strip()
 # Folders of this machine, by what they are.
 text = text.replace(f"{work}/here/", "").replace(f"{work}/state", "…").replace(work, "FOLDER")
 text = text.replace(os.path.expanduser("~") + "/", "~/").replace("/var/cache/", "~/.cache/")
 begin, end = "<!-- docs/transcript.sh writes from here -->", "<!-- to here -->"
-page = open(readme, encoding="utf-8").read()
+page = open(tutorial, encoding="utf-8").read()
 if begin not in page or end not in page:
-    sys.exit(f"README.md has no markers: {begin} ... {end}")
+    sys.exit(f"{tutorial} has no markers: {begin} ... {end}")
 section = f"{begin}\n```console\n{text}\n```\n{end}"
 page = re.sub(re.escape(begin) + ".*?" + re.escape(end), lambda _: section, page, flags=re.S)
-open(readme, "w", encoding="utf-8").write(page)
+open(tutorial, "w", encoding="utf-8").write(page)
 PYTHON
-echo "$here/../README.md"
+echo "$here/tutorial.md"
