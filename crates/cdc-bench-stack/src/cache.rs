@@ -1,15 +1,12 @@
 //! The cache folder: artifacts fetched once, instances of stacks, the stack that is kept.
 
 use std::fs::File;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 
-use super::StackError;
-
-/// The user PostgreSQL runs as when we are root: it refuses to be root itself.
-pub(super) const NOBODY: u32 = 65_534;
+use crate::error::StackError;
+use crate::user::{is_root, reachable_by_others};
 
 /// The cache folder, and beside or in it the folder where stacks live.
 #[derive(Debug, Clone)]
@@ -56,7 +53,7 @@ impl Cache {
     }
 
     #[cfg(test)]
-    pub(super) fn at(path: &Path) -> Self {
+    pub(crate) fn at(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
             stacks: path.join("stacks"),
@@ -91,7 +88,7 @@ impl Cache {
     }
 
     /// A lock file in it, opened and not yet locked.
-    pub(super) fn lock_file(&self, name: &str) -> Result<File, StackError> {
+    pub(crate) fn lock_file(&self, name: &str) -> Result<File, StackError> {
         let path = self.path(name);
         File::options()
             .create(true)
@@ -100,45 +97,4 @@ impl Cache {
             .open(&path)
             .map_err(StackError::io("open", path))
     }
-}
-
-/// Whether we are root.
-pub(super) fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
-
-/// Every folder on the way must let others through.
-fn reachable_by_others(path: &Path) -> Result<(), StackError> {
-    for folder in path.ancestors() {
-        let meta = std::fs::metadata(folder).map_err(StackError::io("look at", folder))?;
-        if meta.mode() & 0o001 == 0 && meta.uid() != NOBODY {
-            return Err(StackError::Usage(format!(
-                "{} lets no other user through, but PostgreSQL, which refuses to run as root, must reach {}; set CDC_BENCH_CACHE_DIR to a folder such as /var/cache/cdc-bench",
-                folder.display(),
-                path.display()
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// Makes a folder that only we can look into, or that others can pass.
-pub(super) fn make_dir(path: &Path, mode: u32) -> Result<(), StackError> {
-    std::fs::create_dir_all(path).map_err(StackError::io("make", path))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .map_err(StackError::io("set permissions of", path))
-}
-
-/// Writes a file that only we can read.
-pub(super) fn write_private(path: &Path, content: &[u8]) -> Result<(), StackError> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let file = File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path);
-    file.and_then(|mut file| file.write_all(content))
-        .map_err(StackError::io("write", path))
 }

@@ -2,74 +2,9 @@
 
 mod postgres;
 
-use std::fmt;
+use secrecy::SecretString;
 
-use secrecy::{ExposeSecret, SecretString};
-
-use pgcdc::{Server, TlsConfig};
-
-pub use postgres::ConnectError;
-
-/// A PostgreSQL server and database.
-#[derive(Debug, Clone)]
-pub struct PostgresEndpoint {
-    /// Host name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// Database name.
-    pub database: String,
-    /// User; it needs `REPLICATION` and the right to create in the database.
-    pub user: String,
-    /// Its password.
-    pub password: SecretString,
-    /// Whether and how connections are encrypted.
-    pub tls: TlsConfig,
-}
-
-impl PostgresEndpoint {
-    /// What our reader connects with.
-    #[must_use]
-    pub fn server(&self) -> Server {
-        Server {
-            tls: self.tls.clone(),
-            ..Server::new(
-                &self.host,
-                self.port,
-                &self.user,
-                self.password.clone(),
-                &self.database,
-            )
-        }
-    }
-
-    /// What `tokio-postgres` connects with.
-    #[must_use]
-    pub fn client_config(&self) -> tokio_postgres::Config {
-        let mut config = tokio_postgres::Config::new();
-        config
-            .host(&self.host)
-            .port(self.port)
-            .dbname(&self.database)
-            .user(&self.user)
-            .password(self.password.expose_secret())
-            .application_name("cdc-bench")
-            // The socket is encrypted already, where it is to be.
-            .ssl_mode(tokio_postgres::config::SslMode::Disable)
-            .connect_timeout(std::time::Duration::from_secs(10));
-        config
-    }
-}
-
-impl fmt::Display for PostgresEndpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}@{}:{}/{}",
-            self.user, self.host, self.port, self.database
-        )
-    }
-}
+pub use postgres::{PostgresConnectError, PostgresEndpoint};
 
 /// A MongoDB-protocol server and database.
 #[derive(Debug, Clone)]
@@ -86,7 +21,7 @@ pub struct Endpoints {
     /// The source.
     pub postgres: PostgresEndpoint,
     /// The source as Connect reaches it, where that is another way than ours.
-    pub postgres_for_connect: Option<Address>,
+    pub postgres_for_connect: Option<HostPort>,
     /// Kafka.
     pub kafka: KafkaEndpoint,
     /// Kafka Connect's REST address without a trailing slash; without it the topic is taken to be fed.
@@ -126,7 +61,7 @@ impl Endpoints {
 
 /// A host and a TCP port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
+pub struct HostPort {
     /// Name or address.
     pub host: String,
     /// TCP port.
@@ -234,6 +169,8 @@ impl From<Endpoints> for GivenEndpoints {
 
 #[cfg(test)]
 mod tests {
+    use pgcdc::TlsConfig;
+
     use super::*;
 
     fn endpoints(postgres: &str, kafka: &str, connect: Option<&str>) -> Endpoints {

@@ -35,12 +35,12 @@ pub enum StackError {
     #[error("{0}")]
     NotUp(String),
     /// The supervisor of a stack did not get it up.
-    #[error("{words}")]
+    #[error("{message}")]
     Supervisor {
         /// What it ended with.
         code: u8,
         /// What it said.
-        words: String,
+        message: String,
     },
     /// Docker is missing, or said no.
     #[error("docker compose: {0}")]
@@ -75,7 +75,7 @@ impl StackError {
         }
     }
 
-    pub(super) fn io(
+    pub(crate) fn io(
         action: &'static str,
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(std::io::Error) -> Self {

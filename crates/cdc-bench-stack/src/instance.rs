@@ -5,8 +5,10 @@ use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::cache::{Cache, make_dir};
-use super::{StackError, compose};
+use crate::cache::Cache;
+use crate::docker;
+use crate::error::StackError;
+use crate::files::make_dir;
 
 /// The lock file. It holds the owner's process id.
 const LOCK: &str = "lock";
@@ -15,7 +17,7 @@ const REMOVAL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A folder that is ours alone; removed when dropped.
 #[derive(Debug)]
-pub(super) struct Instance {
+pub(crate) struct Instance {
     folder: PathBuf,
     /// Held for as long as the stack lives.
     _lock: File,
@@ -23,12 +25,12 @@ pub(super) struct Instance {
 
 impl Instance {
     /// A folder of its own, for a stack that ends with its run.
-    pub(super) fn fresh(cache: &Cache) -> Result<Self, StackError> {
+    pub(crate) fn fresh(cache: &Cache) -> Result<Self, StackError> {
         Self::named(cache, &uuid::Uuid::now_v7().simple().to_string())
     }
 
     /// The folder of this name; an error when its stack is alive.
-    pub(super) fn named(cache: &Cache, name: &str) -> Result<Self, StackError> {
+    pub(crate) fn named(cache: &Cache, name: &str) -> Result<Self, StackError> {
         let parent = cache.stacks();
         make_dir(&parent, 0o755)?;
         let making = parent.join("making.lock");
@@ -57,7 +59,7 @@ impl Instance {
         })
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 }
@@ -89,7 +91,7 @@ fn remove(folder: &Path) -> std::io::Result<()> {
 }
 
 /// The process that owns the folder, if it is alive.
-pub(super) fn owner(folder: &Path) -> Option<u32> {
+pub(crate) fn owner(folder: &Path) -> Option<u32> {
     let path = folder.join(LOCK);
     let lock = File::options().read(true).open(&path).ok()?;
     if lock.try_lock_shared().is_ok() {
@@ -115,7 +117,7 @@ fn sweep(parent: &Path) {
         };
         if lock.try_lock().is_ok() {
             tracing::debug!(folder = %folder.path().display(), "removing what a stack left behind");
-            if compose::sweep(&folder.path()) {
+            if docker::sweep(&folder.path()) {
                 let _ = remove(&folder.path());
             }
         }

@@ -2,23 +2,26 @@
 
 use std::path::{Path, PathBuf};
 
-use super::jars::sums;
-use super::{remove, version};
-use crate::StackError;
+use super::manifest::{sums, version};
+use crate::background::ProgressReporter;
 use crate::cache::Cache;
-use crate::client::Teller;
+use crate::error::StackError;
+use crate::files::remove;
 
-pub(super) fn postgres_folder(cache: &Cache) -> PathBuf {
+pub(crate) fn postgres_folder(cache: &Cache) -> PathBuf {
     cache.path(&format!("postgresql-{}", version::postgres()))
 }
 
 /// Unpacks PostgreSQL once. Called with the artifacts' lock held.
-pub(super) fn unpack_postgres(cache: &Cache, teller: &Teller) -> Result<(), StackError> {
+pub(crate) fn unpack_postgres(
+    cache: &Cache,
+    reporter: &ProgressReporter,
+) -> Result<(), StackError> {
     let folder = postgres_folder(cache);
     if folder.join("bin/postgres").exists() {
         return Ok(());
     }
-    teller.say("unpacking PostgreSQL");
+    reporter.detail("unpacking PostgreSQL");
     let fresh = cache.path(".unpack-postgresql");
     remove(&fresh)?;
     let sums = sums("postgres")?;

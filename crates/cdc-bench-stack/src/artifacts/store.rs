@@ -6,12 +6,13 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::jars::size_of;
-use super::{APT, REQUIREMENTS, on_path, remove, version};
-use crate::StackError;
+use super::download::Downloads;
+use super::manifest::{APT, REQUIREMENTS, version};
+use super::maven::size_of;
 use crate::cache::Cache;
-use crate::client::{Voice, watch};
-use crate::download::Downloads;
+use crate::error::StackError;
+use crate::files::{on_path, remove};
+use crate::processes::{OutputStream, watch};
 
 /// The document store's program.
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ const PART: &str = "document store";
 /// What its packages come to, bytes; a little more or less, by platform and Python.
 const LIKELY_BYTES: u64 = 25_000_000;
 /// Made last in a venv.
-const WHOLE: &str = ".whole";
+const COMPLETE: &str = ".whole";
 
 /// Named by its content: another list of requirements is another venv.
 fn venv_of(cache: &Cache) -> PathBuf {
@@ -42,22 +43,22 @@ fn venv_of(cache: &Cache) -> PathBuf {
 }
 
 /// A `mongod` on PATH, or a venv that is whole.
-pub(crate) fn store_at_hand(cache: &Cache) -> Option<StoreProgram> {
+pub(crate) fn installed_store(cache: &Cache) -> Option<StoreProgram> {
     if let Some(mongod) = on_path("mongod") {
         return Some(StoreProgram::Mongod(mongod));
     }
     let venv = venv_of(cache);
     let program = venv.join(SECANTUS);
-    (venv.join(WHOLE).exists() && program.exists()).then_some(StoreProgram::Secantus(program))
+    (venv.join(COMPLETE).exists() && program.exists()).then_some(StoreProgram::Secantus(program))
 }
 
 /// A `mongod` on PATH; else SecantusDB in a venv.
-pub(super) fn provide_store(
+pub(crate) fn provide_store(
     cache: &Cache,
     downloads: &Downloads<'_>,
     stop: &CancellationToken,
 ) -> Result<StoreProgram, StackError> {
-    if let Some(store) = store_at_hand(cache) {
+    if let Some(store) = installed_store(cache) {
         return Ok(store);
     }
     let venv = venv_of(cache);
@@ -70,7 +71,7 @@ pub(super) fn provide_store(
     };
     let mut make = Command::new("python3");
     make.args(["-m", "venv"]).arg(&venv);
-    if !watch(make, Voice::Stdout, missing, stop, |_| {})? {
+    if !watch(make, OutputStream::Stdout, missing, stop, |_| {})? {
         remove(&venv)?;
         return Err(missing());
     }
@@ -91,13 +92,13 @@ pub(super) fn provide_store(
         .arg(&list);
     let mut last = String::new();
     let mut fetched = 0;
-    let installed = watch(install, Voice::Stdout, missing, stop, |line| {
+    let installed = watch(install, OutputStream::Stdout, missing, stop, |line| {
         if let Some(bytes) = fetched_bytes(line) {
             fetched += bytes;
             downloads.reached(PART, fetched);
         } else if line.starts_with("Installing collected packages") {
             downloads.whole(PART);
-            downloads.say("installing the document store");
+            downloads.detail("installing the document store");
         }
         line.clone_into(&mut last);
     })?;
@@ -108,8 +109,8 @@ pub(super) fn provide_store(
             reason: format!("could not install SecantusDB: {last}"),
         });
     }
-    let whole = venv.join(WHOLE);
-    std::fs::write(&whole, "").map_err(StackError::io("write", &whole))?;
+    let complete = venv.join(COMPLETE);
+    std::fs::write(&complete, "").map_err(StackError::io("write", &complete))?;
     Ok(StoreProgram::Secantus(program))
 }
 

@@ -1,20 +1,82 @@
-//! A connection to PostgreSQL, encrypted as its endpoint says.
+//! A PostgreSQL server and database, and connections to it, encrypted as its endpoint says.
 
+use std::fmt;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
-use super::PostgresEndpoint;
-use pgcdc::SslMode;
+use pgcdc::{Server, SslMode, TlsConfig};
+use secrecy::{ExposeSecret, SecretString};
+
+/// A PostgreSQL server and database.
+#[derive(Debug, Clone)]
+pub struct PostgresEndpoint {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Database name.
+    pub database: String,
+    /// User; it needs `REPLICATION` and the right to create in the database.
+    pub user: String,
+    /// Its password.
+    pub password: SecretString,
+    /// Whether and how connections are encrypted.
+    pub tls: TlsConfig,
+}
+
+impl PostgresEndpoint {
+    /// What our reader connects with.
+    #[must_use]
+    pub fn server(&self) -> Server {
+        Server {
+            tls: self.tls.clone(),
+            ..Server::new(
+                &self.host,
+                self.port,
+                &self.user,
+                self.password.clone(),
+                &self.database,
+            )
+        }
+    }
+
+    /// What `tokio-postgres` connects with.
+    #[must_use]
+    pub fn client_config(&self) -> tokio_postgres::Config {
+        let mut config = tokio_postgres::Config::new();
+        config
+            .host(&self.host)
+            .port(self.port)
+            .dbname(&self.database)
+            .user(&self.user)
+            .password(self.password.expose_secret())
+            .application_name("cdc-bench")
+            // The socket is encrypted already, where it is to be.
+            .ssl_mode(tokio_postgres::config::SslMode::Disable)
+            .connect_timeout(std::time::Duration::from_secs(10));
+        config
+    }
+}
+
+impl fmt::Display for PostgresEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}@{}:{}/{}",
+            self.user, self.host, self.port, self.database
+        )
+    }
+}
 
 /// Longest wait for a socket, and for TLS on it.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
+pub enum PostgresConnectError {
     /// The server refused, or went away.
     #[error(transparent)]
     Postgres(#[from] tokio_postgres::Error),
@@ -28,7 +90,7 @@ impl PostgresEndpoint {
     ///
     /// # Errors
     /// When nobody answers, TLS is not to be had as it is asked for, or the server refuses.
-    pub async fn connect(&self) -> Result<(Client, JoinHandle<()>), ConnectError> {
+    pub async fn connect(&self) -> Result<(Client, JoinHandle<()>), PostgresConnectError> {
         self.connect_as("cdc-bench").await
     }
 
@@ -36,7 +98,10 @@ impl PostgresEndpoint {
     ///
     /// # Errors
     /// As [`PostgresEndpoint::connect`].
-    pub async fn connect_as(&self, name: &str) -> Result<(Client, JoinHandle<()>), ConnectError> {
+    pub async fn connect_as(
+        &self,
+        name: &str,
+    ) -> Result<(Client, JoinHandle<()>), PostgresConnectError> {
         let mut config = self.client_config();
         config.application_name(name);
         if self.tls.mode == SslMode::Disable {
@@ -46,8 +111,10 @@ impl PostgresEndpoint {
         let server = self.server();
         let socket = tokio::time::timeout(LIMIT, server.socket())
             .await
-            .map_err(|_| ConnectError::Socket(format!("no answer within {} s", LIMIT.as_secs())))?
-            .map_err(|error| ConnectError::Socket(error.to_string()))?;
+            .map_err(|_| {
+                PostgresConnectError::Socket(format!("no answer within {} s", LIMIT.as_secs()))
+            })?
+            .map_err(|error| PostgresConnectError::Socket(error.to_string()))?;
         let (client, connection) = config.connect_raw(socket, NoTls).await?;
         Ok((client, drive(connection)))
     }

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 
-use super::cache::Cache;
+use crate::cache::Cache;
 
 /// What a JVM may take to write one, on a busy machine.
-pub(super) const WRITE_LIMIT: Duration = Duration::from_secs(12);
+pub(crate) const WRITE_LIMIT: Duration = Duration::from_secs(12);
 
 /// Where a server's archive is, or will be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ClassArchive {
+pub(crate) enum ClassArchive {
     /// There is none, and none will be.
     Unused,
     /// An earlier JVM's.
@@ -29,7 +29,7 @@ pub(super) enum ClassArchive {
 
 /// An archive that a JVM writes when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NewArchive {
+pub(crate) struct NewArchive {
     /// Where.
     written: PathBuf,
     /// Where the next one looks for it.
@@ -66,7 +66,7 @@ impl ClassArchive {
     }
 
     /// The same for a JVM that is to leave none.
-    pub fn if_kept(self) -> Self {
+    pub fn if_existing(self) -> Self {
         match self {
             Self::New(_) => Self::Unused,
             archive => archive,
