@@ -9,7 +9,7 @@ use super::{Failure, Kind, Ledger, Servers};
 use cdc_bench_model::RunId;
 use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_model::timeline::CapturePath;
-use cdc_bench_stack::Progress;
+use cdc_bench_stack::StepProgress;
 
 /// Longest wait for a slot's user to let go of it.
 const SLOT_LIMIT: Duration = Duration::from_secs(20);
@@ -76,7 +76,7 @@ impl fmt::Display for Removal {
 pub async fn remove_run(
     servers: &Servers,
     run: &RunId,
-    progress: &dyn Progress,
+    progress: &dyn StepProgress,
 ) -> Result<Removal, Failure> {
     remove(servers, progress, |of| of == Some(run.as_str())).await
 }
@@ -87,7 +87,7 @@ pub async fn remove_run(
 /// When a server refuses; what is left stays in the ledger.
 pub async fn remove_everything(
     servers: &Servers,
-    progress: &dyn Progress,
+    progress: &dyn StepProgress,
 ) -> Result<Removal, Failure> {
     let removal = remove(servers, progress, |_| true).await?;
     servers.ledger.drop_if_empty().await?;
@@ -115,7 +115,7 @@ pub(super) async fn remove_capture(servers: &Servers, route: &Route) -> Result<(
 
 async fn remove(
     servers: &Servers,
-    progress: &dyn Progress,
+    progress: &dyn StepProgress,
     mine: impl Fn(Option<&str>) -> bool,
 ) -> Result<Removal, Failure> {
     let entries = servers.ledger.entries().await?;

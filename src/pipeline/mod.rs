@@ -46,7 +46,7 @@ mod within;
 use crate::live::Figures;
 use crate::load::Pace;
 use cdc_bench_model::timeline::Nanos;
-use cdc_bench_stack::Progress;
+use cdc_bench_stack::StepProgress;
 
 pub use clean_up::{Removal, remove_everything, remove_run};
 pub use connector::ConnectorRequest;
@@ -96,7 +96,7 @@ pub struct LoadState {
 }
 
 /// Hears how a run goes on.
-pub trait RunProgress: Progress {
+pub trait RunProgress: StepProgress {
     /// Several times a second while events are under way.
     fn load(&self, state: &LoadState);
 

@@ -11,7 +11,7 @@ use super::{ConnectorRequest, Failure, Servers};
 use crate::debezium::ConnectorProfile;
 use crate::store::COLLECTION;
 use cdc_bench_model::event::{SCHEMA, TABLE};
-use cdc_bench_stack::Progress;
+use cdc_bench_stack::StepProgress;
 use pgcdc::{ReaderError, SlotName};
 
 /// The slot that waits for a reader of ours.
@@ -72,7 +72,7 @@ pub async fn set_up(
     servers: &Servers,
     topic: &str,
     capture: &ConnectorRequest,
-    progress: &dyn Progress,
+    progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<SetUp, Failure> {
     let step = "set-up";

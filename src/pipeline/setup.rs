@@ -11,7 +11,7 @@ use super::{Kind, Ledger};
 use crate::cause::innermost;
 use cdc_bench_model::RunId;
 use cdc_bench_model::event::{SCHEMA, TABLE};
-use cdc_bench_stack::{ConnectError, PostgresEndpoint};
+use cdc_bench_stack::{PostgresConnectError, PostgresEndpoint};
 use pgcdc::SlotName;
 
 const OUTBOX_SQL: &str = include_str!("../../sql/outbox.sql");
@@ -163,8 +163,8 @@ pub async fn connect_postgres(endpoint: &PostgresEndpoint) -> Result<Client, Set
     let server = endpoint.to_string();
     let connected = endpoint.connect().await;
     let (client, _) = connected.map_err(|error| match error {
-        ConnectError::Socket(reason) => SetupError::Unreachable { server, reason },
-        ConnectError::Postgres(error) => {
+        PostgresConnectError::Socket(reason) => SetupError::Unreachable { server, reason },
+        PostgresConnectError::Postgres(error) => {
             let reason = words(&error);
             match error.code() {
                 Some(code)

@@ -2,7 +2,7 @@
 
 use super::{LoadState, RunProgress};
 use crate::live::Figures;
-use cdc_bench_stack::{Download, Progress};
+use cdc_bench_stack::{Download, StepProgress};
 
 /// Passes on what a run says, beneath a step.
 pub(super) struct Within<'a> {
@@ -19,7 +19,7 @@ impl<'a> Within<'a> {
     }
 }
 
-impl Progress for Within<'_> {
+impl StepProgress for Within<'_> {
     fn begin(&self, step: &str) {
         self.outer.update(self.step, step);
     }

@@ -17,7 +17,7 @@ use super::Failure;
 use super::reader_clock::ReaderClock;
 use super::receipts::Whole;
 use cdc_bench_model::timeline::Clock;
-use cdc_bench_stack::Progress;
+use cdc_bench_stack::StepProgress;
 use pgcdc::{
     Acknowledge, Acknowledger, Change, Commit, Event, Lsn, PlannedTable, Reader, ReaderConfig,
     ReaderError, ReaderStats,
@@ -58,7 +58,7 @@ pub const CAPTURE_STEP: &str = "capture";
 /// When the reader fails, or what it reads cannot be passed on.
 pub async fn relay(
     mut request: RelayRequest,
-    progress: &dyn Progress,
+    progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<ReaderStats, Failure> {
     request.reader.acknowledge = Acknowledge::ByHand;
