@@ -9,7 +9,7 @@ use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::foreign::AtHand;
+use super::foreign_clocks::CorrectionsCache;
 use super::{Corrections, ForeignClocks, InKafka, Stamp, Stamps};
 use crate::event::{EventId, EventType};
 
@@ -163,7 +163,7 @@ struct Shard {
     received: Seen,
     written: Seen,
     tally: Tally,
-    clocks: AtHand,
+    clocks: CorrectionsCache,
 }
 
 /// The meeting point of an event's stamps. Shared by every thread that makes one.
@@ -362,7 +362,7 @@ impl Joiner {
         seq: u64,
         pending: &Pending,
         tally: &mut Tally,
-        clocks: &mut AtHand,
+        clocks: &mut CorrectionsCache,
     ) -> Option<Joined> {
         let (sent, ta, written) = (pending.sent?, pending.ta?, pending.written?);
         if self.in_kafka == InKafka::ByProducer && pending.delivered.is_none() {

@@ -12,7 +12,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::sample::Sample;
-use super::{Pairing, QUANTILES, Terms};
+use super::terms::{Pairing, QUANTILES, Terms};
 use crate::timeline::Hop;
 
 /// Enough for a standard error that is itself within some 3 %.

@@ -5,7 +5,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::timeline::{Hops, Stamp, Stamps};
+use crate::timeline::{Hop, Hops, Stamp, Stamps};
 
 /// What a pipeline is like.
 #[derive(Clone, Copy)]

@@ -1,6 +1,8 @@
 //! Debezium: its poll loop, its queue, its snapshot, its task.
 
-use super::{Evidence, Finding, Severity, ms, times};
+use super::evidence::Evidence;
+use super::finding::{Finding, Severity};
+use super::wording::{ms, times};
 use crate::timeline::Hop;
 
 /// `poll.interval.ms`, `max.batch.size` and `max.queue.size` when the configuration has none.

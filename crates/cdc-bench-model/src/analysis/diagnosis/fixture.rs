@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Conditions, Diagnosis, diagnose};
+use super::conditions::Conditions;
+use super::diagnose::{Diagnosis, diagnose};
 use crate::analysis::PathStatistics;
 use crate::event::{EventId, EventType};
 use crate::timeline::{CapturePath, Captured, Hop, Joined, Nanos, Stamp, Stamps};

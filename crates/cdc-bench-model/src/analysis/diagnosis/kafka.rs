@@ -1,7 +1,9 @@
 //! Connect's producer and the topic.
 
 use super::capture::poll_interval_ms;
-use super::{Evidence, Finding, Severity, ms};
+use super::evidence::Evidence;
+use super::finding::{Finding, Severity};
+use super::wording::ms;
 use crate::timeline::{CapturePath, Hop};
 
 /// The producer's `linger.ms` when the configuration has none (Kafka 4).

@@ -1,6 +1,8 @@
 //! PostgreSQL: the commit, its checkpoints, the slot.
 
-use super::{Evidence, Finding, Severity, ms};
+use super::evidence::Evidence;
+use super::finding::{Finding, Severity};
+use super::wording::ms;
 use crate::timeline::Hop;
 
 /// WAL that a slot which keeps up is never behind by.

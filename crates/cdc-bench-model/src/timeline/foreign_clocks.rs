@@ -3,10 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::{ClockBounds, ClockOffset, Line, Nanos, OffsetEstimator, Stamp};
-
-/// Half of the millisecond that a record's timestamp stands for.
-pub const HALF_MILLISECOND: Nanos = Nanos(500_000);
+use super::{ClockBounds, ClockOffset, HALF_MILLISECOND, Line, Nanos, OffsetEstimator, Stamp};
 
 /// Lines by which foreign stamps are brought to our clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -47,7 +44,7 @@ pub struct ForeignClocks {
 
 /// Corrections as they were when somebody looked last, kept at hand.
 #[derive(Debug, Default)]
-pub(super) struct AtHand {
+pub(super) struct CorrectionsCache {
     corrections: Corrections,
     /// How often they had changed by then.
     changes: u64,
@@ -73,15 +70,15 @@ impl ForeignClocks {
 
     /// The same, by what is at hand: they seldom change.
     #[inline]
-    pub(super) fn refresh<'h>(&self, at_hand: &'h mut AtHand) -> &'h Corrections {
+    pub(super) fn refresh<'h>(&self, cache: &'h mut CorrectionsCache) -> &'h Corrections {
         let changes = self.changes.load(Ordering::Acquire);
-        if changes != at_hand.changes {
-            *at_hand = AtHand {
+        if changes != cache.changes {
+            *cache = CorrectionsCache {
                 corrections: self.corrections(),
                 changes,
             };
         }
-        &at_hand.corrections
+        &cache.corrections
     }
 
     /// What is known from now on.
@@ -129,17 +126,20 @@ mod tests {
 
     #[test]
     fn what_is_at_hand_is_what_is_known_now() {
-        let (clocks, mut at_hand) = (ForeignClocks::default(), AtHand::default());
-        assert_eq!(*clocks.refresh(&mut at_hand), Corrections::default());
+        let (clocks, mut cache) = (ForeignClocks::default(), CorrectionsCache::default());
+        assert_eq!(*clocks.refresh(&mut cache), Corrections::default());
         for ahead in [5, 7] {
             let corrections = Corrections {
                 broker: Line::constant(Nanos(ahead)),
                 ..Corrections::default()
             };
             clocks.correct(corrections);
-            assert_eq!(*clocks.refresh(&mut at_hand), corrections);
+            assert_eq!(*clocks.refresh(&mut cache), corrections);
             let begun_with = ForeignClocks::new(corrections);
-            assert_eq!(*begun_with.refresh(&mut AtHand::default()), corrections);
+            assert_eq!(
+                *begun_with.refresh(&mut CorrectionsCache::default()),
+                corrections
+            );
         }
     }
 
