@@ -1,6 +1,7 @@
 //! The folder of a result.
 
 use std::fs::File;
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use crate::timeline::{Nanos, Stamp};
@@ -112,6 +113,28 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RecorderError> {
 pub fn seconds_between(from: Stamp, to: Stamp) -> f64 {
     let span: Nanos = to - from;
     (span.0 as f64 / 1e6).round() / 1e3
+}
+
+/// A file of a result that is being written.
+pub(super) struct Sink {
+    pub(super) file: BufWriter<File>,
+    pub(super) path: PathBuf,
+}
+
+impl Sink {
+    pub(super) fn open(folder: &ResultFolder, name: &str) -> Result<Self, RecorderError> {
+        Ok(Self {
+            file: BufWriter::new(folder.create_file(name)?),
+            path: folder.file(name),
+        })
+    }
+
+    pub(super) fn failed(path: &Path, reason: impl ToString) -> RecorderError {
+        RecorderError::Write {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
 }
 
 #[cfg(test)]

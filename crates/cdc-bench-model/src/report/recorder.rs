@@ -1,87 +1,23 @@
 //! The recorder: fills the folder of a result while the run goes on, and counts what it writes.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogWriter, IntervalLogWriterBuilder, Tag};
 
-use super::{EventLine, RecorderError, ResultFolder};
-use crate::analysis::{PathStatistics, Throughput, ThroughputMeter};
-use crate::timeline::{CapturePath, Hop, Joined};
+use super::folder::Sink;
+use super::interval_log::IntervalLog;
+use super::{EventLine, PathRecording, RecorderError, ResultFolder};
+use crate::timeline::{CapturePath, Joined};
 
 /// Events between the pipeline and the recorder. What does not fit makes the pipeline wait, so it is ample.
 const QUEUE: usize = 16_384;
 /// Length of an interval of `latency.hlog`.
 const INTERVAL: Duration = Duration::from_secs(1);
-
-/// What the recorder has made of the events of one path.
-#[derive(Debug)]
-pub struct PathRecording {
-    /// Which path.
-    pub path: CapturePath,
-    /// Its rounds, by their numbers. A run that is not cut into rounds is round 0.
-    pub rounds: Vec<RoundRecording>,
-    /// Inserted and joined events by type, in the order of [`crate::event::EventType::ALL`].
-    pub by_type: [u64; 3],
-}
-
-/// One round of a path.
-#[derive(Debug, Clone)]
-pub struct RoundRecording {
-    /// Quantiles.
-    pub statistics: PathStatistics,
-    /// Rates.
-    pub throughput: ThroughputMeter,
-}
-
-impl PathRecording {
-    /// Of no event yet.
-    #[must_use]
-    pub fn new(path: CapturePath) -> Self {
-        Self {
-            path,
-            rounds: Vec::new(),
-            by_type: [0; 3],
-        }
-    }
-
-    /// Quantiles over all rounds.
-    #[must_use]
-    pub fn statistics(&self) -> PathStatistics {
-        let mut sum = PathStatistics::new(self.path);
-        self.rounds
-            .iter()
-            .for_each(|round| sum.add(&round.statistics));
-        sum
-    }
-
-    /// Rates over all rounds, without the time between them.
-    #[must_use]
-    pub fn throughput(&self) -> Throughput {
-        ThroughputMeter::over(self.rounds.iter().map(|round| &round.throughput))
-    }
-
-    fn record(&mut self, round: u32, event: &Joined) {
-        let round = usize::try_from(round).unwrap_or(usize::MAX);
-        while self.rounds.len() <= round {
-            self.rounds.push(RoundRecording {
-                statistics: PathStatistics::new(self.path),
-                throughput: ThroughputMeter::default(),
-            });
-        }
-        let into = &mut self.rounds[round];
-        into.statistics.record(event);
-        into.throughput.record(event.stamps.t0, event.stamps.t5);
-        self.by_type[event.event_type.index()] += 1;
-    }
-}
 
 /// Takes finished events from every thread and writes them down on one of its own.
 pub struct Recorder {
@@ -204,27 +140,6 @@ impl Recorder {
     }
 }
 
-struct Sink {
-    file: BufWriter<File>,
-    path: PathBuf,
-}
-
-impl Sink {
-    fn open(folder: &ResultFolder, name: &str) -> Result<Self, RecorderError> {
-        Ok(Self {
-            file: BufWriter::new(folder.create_file(name)?),
-            path: folder.file(name),
-        })
-    }
-
-    fn failed(path: &Path, reason: impl ToString) -> RecorderError {
-        RecorderError::Write {
-            path: path.to_owned(),
-            reason: reason.to_string(),
-        }
-    }
-}
-
 fn record_all(
     entries: &Receiver<Entry>,
     mut lines: Sink,
@@ -285,82 +200,11 @@ fn record_all(
     Ok(recordings)
 }
 
-/// The interval log of one path.
-struct IntervalLog<'a> {
-    writer: IntervalLogWriter<'a, 'a, BufWriter<File>, V2DeflateSerializer>,
-    path: PathBuf,
-    interval: Interval,
-}
-
-impl<'a> IntervalLog<'a> {
-    fn begin(
-        sink: &'a mut Sink,
-        serializer: &'a mut V2DeflateSerializer,
-    ) -> Result<Self, RecorderError> {
-        let path = sink.path.clone();
-        let writer = IntervalLogWriterBuilder::new()
-            .with_base_time(SystemTime::now())
-            .add_comment("cdc-bench: one histogram a second and hop, values in microseconds")
-            .begin_log_with(&mut sink.file, serializer)
-            .map_err(|e| Sink::failed(&path, format!("{e:?}")))?;
-        Ok(Self {
-            writer,
-            path,
-            interval: Interval::default(),
-        })
-    }
-
-    fn write(&mut self, start: Duration, length: Duration) -> Result<(), RecorderError> {
-        for (hop, histogram) in self.interval.take() {
-            let tag = Tag::new(hop.as_str()).expect("hop names hold no comma, space or line break");
-            self.writer
-                .write_histogram(&histogram, start, length, Some(tag))
-                .map_err(|e| Sink::failed(&self.path, format!("{e:?}")))?;
-        }
-        Ok(())
-    }
-}
-
-/// The histograms of one second, in microseconds.
-#[derive(Default)]
-struct Interval(Vec<(Hop, Histogram<u64>)>);
-
-impl Interval {
-    fn record(&mut self, event: &Joined) {
-        let hops = event.stamps.hops();
-        for hop in Hop::PIPELINE.into_iter().chain([Hop::Total]) {
-            let Some(span) = hops.get(hop) else { continue };
-            let place = self
-                .0
-                .iter()
-                .position(|(known, _)| *known == hop)
-                .unwrap_or_else(|| {
-                    self.0.push((
-                        hop,
-                        Histogram::new(3)
-                            .expect("3 significant digits are within HdrHistogram's 0 to 5"),
-                    ));
-                    self.0.len() - 1
-                });
-            // The log has no place for negative values: they stand as 0 here, and as they are in events.jsonl.
-            let value = u64::try_from(span.round_micros()).unwrap_or(0);
-            self.0[place]
-                .1
-                .record(value)
-                .expect("an auto-resizing histogram takes every value up to 2^63");
-        }
-    }
-
-    fn take(&mut self) -> Vec<(Hop, Histogram<u64>)> {
-        std::mem::take(&mut self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::{EventId, EventType};
-    use crate::timeline::{Captured, Nanos, Stamp, Stamps};
+    use crate::timeline::{Captured, Hop, Nanos, Stamp, Stamps};
 
     fn event(n: i64) -> Joined {
         let at = |us: i64| Stamp(1_000_000_000 + n * 1_000_000 + us * 1_000);

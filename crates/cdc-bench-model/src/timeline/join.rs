@@ -10,61 +10,11 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::foreign_clocks::CorrectionsCache;
-use super::{Corrections, ForeignClocks, InKafka, Stamp, Stamps};
+use super::{Captured, Corrections, ForeignClocks, InKafka, Joined, Stamp, Stamps, Tally, Written};
 use crate::event::{EventId, EventType};
 
 /// Locks that the events of a run are spread over: one event falls to the next.
 const SHARDS: u64 = 16;
-
-/// What our reader says of an event: where its row stands in the WAL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Captured {
-    /// Commit timestamp on PostgreSQL's clock, as it stands in the WAL.
-    pub tc: Stamp,
-    /// When the decoded row was there.
-    pub t1: Stamp,
-    /// Position of the row.
-    pub lsn: u64,
-    /// Position of its commit.
-    pub commit_lsn: u64,
-    /// Its transaction.
-    pub xid: u32,
-}
-
-/// What the consumer says of an event once the store has acknowledged it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
-    /// When Debezium handed it on, on Connect's clock.
-    pub td: Option<Stamp>,
-    /// The record's timestamp in Kafka: the middle of its millisecond, on the broker's clock. `None` when no Kafka was in
-    /// between. It is T2 where the broker is the one to say so ([`InKafka::ByBroker`]).
-    pub t2: Option<Stamp>,
-    /// Received.
-    pub t3: Stamp,
-    /// Write issued.
-    pub t4: Stamp,
-    /// Write acknowledged.
-    pub t5: Stamp,
-    /// Position of the row according to the envelope.
-    pub source_lsn: Option<u64>,
-    /// Its transaction according to the envelope.
-    pub source_xid: Option<u64>,
-}
-
-/// An event with all its stamps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Joined {
-    /// Which event.
-    pub id: EventId,
-    /// Its position in the run.
-    pub seq: u64,
-    /// What kind.
-    pub event_type: EventType,
-    /// Where its row stands in the WAL, by our reader.
-    pub captured: Captured,
-    /// Its stamps, all on our clock.
-    pub stamps: Stamps,
-}
 
 #[derive(Debug, Clone, Copy)]
 struct Sent {
@@ -106,52 +56,6 @@ impl Seen {
         let fresh = self.0[word] & (1 << bit) == 0;
         self.0[word] |= 1 << bit;
         fresh
-    }
-}
-
-/// How many events have been seen at each place. Each event counts once at each, however often it came by.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Handed to PostgreSQL.
-    pub sent: u64,
-    /// Commit acknowledged.
-    pub inserted: u64,
-    /// Refused by PostgreSQL.
-    pub insert_errors: u64,
-    /// Seen in the WAL by our reader.
-    pub captured: u64,
-    /// Received and decoded by the consumer.
-    pub consumed: u64,
-    /// Acknowledged by the store.
-    pub written: u64,
-    /// Received again after it had been received before.
-    pub duplicates: u64,
-    /// All stamps in.
-    pub joined: u64,
-    /// Our reader and the envelope disagree on position or transaction.
-    pub lsn_mismatches: u64,
-}
-
-impl Captured {
-    /// Whether our reader and the envelope disagree on position or transaction.
-    fn differs_from(&self, envelope: &Written) -> bool {
-        let differs = |theirs: Option<u64>, ours: u64| theirs.is_some_and(|theirs| theirs != ours);
-        differs(envelope.source_lsn, self.lsn) || differs(envelope.source_xid, u64::from(self.xid))
-    }
-}
-
-impl Tally {
-    /// Adds the counts of other events.
-    pub fn add(&mut self, other: &Self) {
-        self.sent += other.sent;
-        self.inserted += other.inserted;
-        self.insert_errors += other.insert_errors;
-        self.captured += other.captured;
-        self.consumed += other.consumed;
-        self.written += other.written;
-        self.duplicates += other.duplicates;
-        self.joined += other.joined;
-        self.lsn_mismatches += other.lsn_mismatches;
     }
 }
 

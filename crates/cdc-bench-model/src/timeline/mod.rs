@@ -6,8 +6,10 @@ mod foreign_clocks;
 mod hops;
 mod in_kafka;
 mod join;
+mod joined;
 mod offset;
 
+mod tally;
 mod track;
 
 pub use capture_path::{CapturePath, UnknownPath};
@@ -15,6 +17,8 @@ pub use clock::{Clock, Nanos, Stamp};
 pub use foreign_clocks::{Corrections, ForeignClocks};
 pub use hops::{Hop, Hops, Stamps};
 pub use in_kafka::{ClockBounds, HALF_MILLISECOND, InKafka};
-pub use join::{Captured, Joined, Joiner, Tally, Written};
+pub use join::Joiner;
+pub use joined::{Captured, Joined, Written};
 pub use offset::{ClockOffset, OffsetEstimator};
+pub use tally::Tally;
 pub use track::{ClockTrack, Line};

@@ -4,8 +4,8 @@ mod text;
 
 use serde::Serialize;
 
+use super::comparability::{Unlike, unlike};
 use super::figures::{ms, signed_ms};
-use super::likeness::{Unlike, unlike};
 use super::{Stored, StoredError};
 use crate::analysis::{
     Call, Comparison, Difference, Outcome, Pairing, QUANTILES, Sample, Terms, compare,

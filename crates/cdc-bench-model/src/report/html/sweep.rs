@@ -3,7 +3,8 @@
 use askama::Template;
 
 use super::PageError;
-use super::plot::{Axis, Figure, Plot, Size, Spread, Words, number};
+use super::axis::{Axis, Spread, number};
+use super::plot::{Figure, Plot, Size, Words};
 use crate::analysis::HopStatistics;
 use crate::report::figures::ms;
 use crate::report::sweep::{PathSweep, Step, SweepReport, cells, conclusions, verdict};

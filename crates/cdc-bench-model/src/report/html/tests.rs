@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::report::{Incident, sample};
+use crate::report::{Report, Stored};
 
 /// A folder with a report and `events` events, a stall in the middle of them.
 fn folder(report: &Report, events: i64) -> (tempfile::TempDir, Stored) {
