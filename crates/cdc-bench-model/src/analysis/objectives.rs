@@ -36,7 +36,7 @@ impl Default for Targets {
 
 /// What a run reached.
 #[derive(Debug, Clone, Copy)]
-pub struct Measured<'a> {
+pub struct RunFigures<'a> {
     /// The total hop; `None` when no event came through.
     pub total: Option<&'a HopStatistics>,
     /// Events per second.
@@ -73,7 +73,7 @@ impl Targets {
     /// Holds a run against the targets.
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // microseconds far below 2^53
-    pub fn judge(&self, measured: &Measured<'_>) -> Vec<Objective> {
+    pub fn judge(&self, measured: &RunFigures<'_>) -> Vec<Objective> {
         let quantile = |pick: fn(&HopStatistics) -> i64| {
             measured
                 .total
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn each_objective_is_judged_on_its_own() {
         let t = total(29_999, 100_000, 150_000);
-        let measured = Measured {
+        let measured = RunFigures {
             total: Some(&t),
             throughput: Throughput {
                 average_per_s: 100.0,
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_not_met() {
-        let measured = Measured {
+        let measured = RunFigures {
             total: None,
             throughput: Throughput::default(),
             success_percent: 0.0,

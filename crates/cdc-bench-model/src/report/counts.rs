@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// At the top of a report, places (`inserted` to `written`) are the first path's; troubles (all others) are those of all
 /// paths together, so that none of them can be overlooked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub struct EventCounts {
     /// Commit acknowledged.
     pub inserted: u64,
     /// Seen in the WAL by our reader.

@@ -116,12 +116,12 @@ pub fn seconds_between(from: Stamp, to: Stamp) -> f64 {
 }
 
 /// A file of a result that is being written.
-pub(super) struct Sink {
+pub(super) struct OutputFile {
     pub(super) file: BufWriter<File>,
     pub(super) path: PathBuf,
 }
 
-impl Sink {
+impl OutputFile {
     pub(super) fn open(folder: &ResultFolder, name: &str) -> Result<Self, RecorderError> {
         Ok(Self {
             file: BufWriter::new(folder.create_file(name)?),

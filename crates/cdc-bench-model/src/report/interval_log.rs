@@ -10,19 +10,19 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriter, IntervalLogWriterBuilder, Tag};
 
 use super::RecorderError;
-use super::folder::Sink;
+use super::folder::OutputFile;
 use crate::timeline::{Hop, Joined};
 
 /// The interval log of one path.
 pub(super) struct IntervalLog<'a> {
     writer: IntervalLogWriter<'a, 'a, BufWriter<File>, V2DeflateSerializer>,
     path: PathBuf,
-    pub(super) interval: Interval,
+    pub(super) interval: IntervalHistograms,
 }
 
 impl<'a> IntervalLog<'a> {
     pub(super) fn begin(
-        sink: &'a mut Sink,
+        sink: &'a mut OutputFile,
         serializer: &'a mut V2DeflateSerializer,
     ) -> Result<Self, RecorderError> {
         let path = sink.path.clone();
@@ -30,11 +30,11 @@ impl<'a> IntervalLog<'a> {
             .with_base_time(SystemTime::now())
             .add_comment("cdc-bench: one histogram a second and hop, values in microseconds")
             .begin_log_with(&mut sink.file, serializer)
-            .map_err(|e| Sink::failed(&path, format!("{e:?}")))?;
+            .map_err(|e| OutputFile::failed(&path, format!("{e:?}")))?;
         Ok(Self {
             writer,
             path,
-            interval: Interval::default(),
+            interval: IntervalHistograms::default(),
         })
     }
 
@@ -43,7 +43,7 @@ impl<'a> IntervalLog<'a> {
             let tag = Tag::new(hop.as_str()).expect("hop names hold no comma, space or line break");
             self.writer
                 .write_histogram(&histogram, start, length, Some(tag))
-                .map_err(|e| Sink::failed(&self.path, format!("{e:?}")))?;
+                .map_err(|e| OutputFile::failed(&self.path, format!("{e:?}")))?;
         }
         Ok(())
     }
@@ -51,9 +51,9 @@ impl<'a> IntervalLog<'a> {
 
 /// The histograms of one second, in microseconds.
 #[derive(Default)]
-pub(super) struct Interval(Vec<(Hop, Histogram<u64>)>);
+pub(super) struct IntervalHistograms(Vec<(Hop, Histogram<u64>)>);
 
-impl Interval {
+impl IntervalHistograms {
     pub(super) fn record(&mut self, event: &Joined) {
         let hops = event.stamps.hops();
         for hop in Hop::PIPELINE.into_iter().chain([Hop::Total]) {

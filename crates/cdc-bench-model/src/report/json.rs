@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, Environment, EventsByType, Incident, PathReport, Verification};
+use super::{Environment, EventCounts, EventsByType, Incident, PathReport, Verification};
 use crate::analysis::{Diagnosis, Finding, Objective, Throughput};
 use crate::timeline::CapturePath;
 
@@ -22,7 +22,7 @@ pub struct Report {
     /// What was measured, and on what.
     pub environment: Environment,
     /// Events at each place.
-    pub counts: Counts,
+    pub counts: EventCounts,
     /// Inserted events by type.
     pub events_by_type: EventsByType,
     /// Events a second into the store.

@@ -35,8 +35,8 @@ pub use comparison::{
 pub use csv::csv;
 pub use demo::{ActReport, DEMO_SCHEMA, DemoReport, render_demo};
 
-pub use comparability::{Unlike, unlike};
-pub use counts::{Counts, EventsByType, Verification};
+pub use comparability::{ConditionDifference, condition_differences};
+pub use counts::{EventCounts, EventsByType, Verification};
 pub use environment::{
     ConnectorReport, DebeziumReport, Environment, Host, KafkaReport, PostgresReport, Program,
     StoreReport, host, program,
@@ -56,6 +56,6 @@ pub use stored::{Events, LATEST, Stored, StoredError, StoredEvent};
 pub use sweep::{KneeReport, PathSweep, SCHEMA as SWEEP_SCHEMA, Step, SweepReport, render_sweep};
 pub use terminal::render;
 pub use tune::{
-    Configuration, Connector, HeadToHead, Measured, Recommended, SCHEMA as TUNE_SCHEMA, Trial,
-    TuneReport, render_tune,
+    Configuration, HeadToHead, Recommended, RecommendedConnector, SCHEMA as TUNE_SCHEMA, TrialRun,
+    TuneReport, TuneTrial, render_tune,
 };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counts, Verification};
+use super::{EventCounts, Verification};
 use crate::analysis::{Diagnosis, HopStatistics, Throughput, Violation};
 
 /// One capture path.
@@ -19,7 +19,7 @@ pub struct PathReport {
     pub until_captured: Option<HopStatistics>,
     /// Events at each place of this path.
     #[serde(default)]
-    pub counts: Counts,
+    pub counts: EventCounts,
     /// Events a second into its collection.
     #[serde(default)]
     pub throughput: Throughput,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::serialization::V2DeflateSerializer;
 
-use super::folder::Sink;
+use super::folder::OutputFile;
 use super::interval_log::IntervalLog;
 use super::{EventLine, PathRecording, RecorderError, ResultFolder};
 use crate::timeline::{CapturePath, Joined};
@@ -21,13 +21,13 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Takes finished events from every thread and writes them down on one of its own.
 pub struct Recorder {
-    sender: Option<SyncSender<Entry>>,
+    sender: Option<SyncSender<RecorderEntry>>,
     paths: Vec<CapturePath>,
     thread: Option<JoinHandle<Result<Vec<PathRecording>, RecorderError>>>,
     failure: Arc<Mutex<Option<RecorderError>>>,
 }
 
-struct Entry {
+struct RecorderEntry {
     /// Position of its path.
     path: usize,
     round: u32,
@@ -37,7 +37,7 @@ struct Entry {
 /// A way into the recorder, for the events of one path in one round.
 #[derive(Clone)]
 pub struct RecorderHandle {
-    sender: SyncSender<Entry>,
+    sender: SyncSender<RecorderEntry>,
     path: usize,
     round: u32,
 }
@@ -47,7 +47,7 @@ impl RecorderHandle {
     pub fn record(&self, event: Joined) {
         let (path, round) = (self.path, self.round);
         // A recorder that gave up has said why; the run is about to end.
-        let _ = self.sender.send(Entry { path, round, event });
+        let _ = self.sender.send(RecorderEntry { path, round, event });
     }
 }
 
@@ -62,14 +62,14 @@ impl Recorder {
         paths: &[CapturePath],
         listener: impl FnMut(usize, &Joined) + Send + 'static,
     ) -> Result<Self, RecorderError> {
-        let lines = Sink::open(folder, "events.jsonl")?;
+        let lines = OutputFile::open(folder, "events.jsonl")?;
         let mut logs = Vec::new();
         for (position, &path) in paths.iter().enumerate() {
             let name = match position {
                 0 => "latency.hlog".to_owned(),
                 _ => format!("latency-{path}.hlog"),
             };
-            logs.push((path, Sink::open(folder, &name)?));
+            logs.push((path, OutputFile::open(folder, &name)?));
         }
         let (sender, receiver) = sync_channel(QUEUE);
         let failure = Arc::new(Mutex::new(None));
@@ -141,9 +141,9 @@ impl Recorder {
 }
 
 fn record_all(
-    entries: &Receiver<Entry>,
-    mut lines: Sink,
-    mut sinks: Vec<(CapturePath, Sink)>,
+    entries: &Receiver<RecorderEntry>,
+    mut lines: OutputFile,
+    mut sinks: Vec<(CapturePath, OutputFile)>,
     mut listener: impl FnMut(usize, &Joined),
 ) -> Result<Vec<PathRecording>, RecorderError> {
     let mut recordings: Vec<_> = sinks
@@ -162,17 +162,17 @@ fn record_all(
             INTERVAL.saturating_sub(started.elapsed().saturating_sub(interval_start)),
         );
         match received {
-            Ok(Entry { path, round, event }) => {
+            Ok(RecorderEntry { path, round, event }) => {
                 recordings[path].record(round, &event);
                 logs[path].interval.record(&event);
                 listener(path, &event);
                 let line = EventLine::new(&event, recordings[path].path, round);
                 serde_json::to_writer(&mut lines.file, &line)
-                    .map_err(|e| Sink::failed(&lines.path, e))?;
+                    .map_err(|e| OutputFile::failed(&lines.path, e))?;
                 lines
                     .file
                     .write_all(b"\n")
-                    .map_err(|e| Sink::failed(&lines.path, e))?;
+                    .map_err(|e| OutputFile::failed(&lines.path, e))?;
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
@@ -187,7 +187,7 @@ fn record_all(
             lines
                 .file
                 .flush()
-                .map_err(|e| Sink::failed(&lines.path, e))?;
+                .map_err(|e| OutputFile::failed(&lines.path, e))?;
         }
         if over {
             break;
@@ -195,7 +195,9 @@ fn record_all(
     }
     drop(logs);
     for (_, sink) in &mut sinks {
-        sink.file.flush().map_err(|e| Sink::failed(&sink.path, e))?;
+        sink.file
+            .flush()
+            .map_err(|e| OutputFile::failed(&sink.path, e))?;
     }
     Ok(recordings)
 }

@@ -3,21 +3,23 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::{ClockBounds, ClockOffset, HALF_MILLISECOND, Line, Nanos, OffsetEstimator, Stamp};
+use super::{
+    ClockBounds, ClockOffset, HALF_MILLISECOND, Nanos, OffsetEstimator, OffsetLine, Stamp,
+};
 
 /// Lines by which foreign stamps are brought to our clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Corrections {
     /// PostgreSQL's.
-    pub postgres: Line,
+    pub postgres: OffsetLine,
     /// How far PostgreSQL's may be off.
     pub postgres_bound: Nanos,
     /// The broker's.
-    pub broker: Line,
+    pub broker: OffsetLine,
     /// How far the broker's may be off.
     pub broker_bound: Nanos,
     /// Connect's.
-    pub connect: Line,
+    pub connect: OffsetLine,
     /// How far Connect's may be off; `None` where nothing is known of it.
     pub connect_bound: Option<Nanos>,
 }
@@ -130,7 +132,7 @@ mod tests {
         assert_eq!(*clocks.refresh(&mut cache), Corrections::default());
         for ahead in [5, 7] {
             let corrections = Corrections {
-                broker: Line::constant(Nanos(ahead)),
+                broker: OffsetLine::constant(Nanos(ahead)),
                 ..Corrections::default()
             };
             clocks.correct(corrections);
@@ -147,7 +149,7 @@ mod tests {
     fn events_bound_a_clock_that_cannot_be_asked() {
         let ms = Nanos::from_millis;
         let clocks = ForeignClocks::new(Corrections {
-            broker: Line::constant(ms(1_000)),
+            broker: OffsetLine::constant(ms(1_000)),
             broker_bound: Nanos(0),
             ..Corrections::default()
         });

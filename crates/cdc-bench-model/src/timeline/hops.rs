@@ -187,8 +187,8 @@ impl Serialize for Hops {
 /// Hops this version does not know are left out: a newer one may measure more.
 impl<'de> Deserialize<'de> for Hops {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Spans;
-        impl<'de> serde::de::Visitor<'de> for Spans {
+        struct HopsVisitor;
+        impl<'de> serde::de::Visitor<'de> for HopsVisitor {
             type Value = Hops;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -207,7 +207,7 @@ impl<'de> Deserialize<'de> for Hops {
                 Ok(hops)
             }
         }
-        deserializer.deserialize_map(Spans)
+        deserializer.deserialize_map(HopsVisitor)
     }
 }
 

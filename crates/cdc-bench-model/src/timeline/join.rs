@@ -10,14 +10,16 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::foreign_clocks::CorrectionsCache;
-use super::{Captured, Corrections, ForeignClocks, InKafka, Joined, Stamp, Stamps, Tally, Written};
+use super::{
+    Captured, ConsumerStamps, Corrections, ForeignClocks, InKafka, Joined, Stamp, Stamps, Tally,
+};
 use crate::event::{EventId, EventType};
 
 /// Locks that the events of a run are spread over: one event falls to the next.
 const SHARDS: u64 = 16;
 
 #[derive(Debug, Clone, Copy)]
-struct Sent {
+struct InsertStamps {
     event_type: EventType,
     ts: Stamp,
     t0: Stamp,
@@ -25,12 +27,12 @@ struct Sent {
 
 #[derive(Debug, Default)]
 struct Pending {
-    sent: Option<Sent>,
+    sent: Option<InsertStamps>,
     ta: Option<Stamp>,
     captured: Option<Captured>,
     /// T2 by our own producer.
     delivered: Option<Stamp>,
-    written: Option<Written>,
+    written: Option<ConsumerStamps>,
 }
 
 /// Most events of a shard that are told apart, so that a bad number in a record cannot take all memory.
@@ -38,9 +40,9 @@ const MOST_EVENTS: u64 = (1 << 33) / SHARDS;
 
 /// One bit an event: has it been seen here before?
 #[derive(Debug, Default)]
-struct Seen(Vec<u64>);
+struct SeenSet(Vec<u64>);
 
-impl Seen {
+impl SeenSet {
     /// Marks an event by its position among those of its shard; false when it was marked already.
     fn mark(&mut self, place: u64) -> bool {
         if place >= MOST_EVENTS {
@@ -62,10 +64,10 @@ impl Seen {
 /// The events of the run that fall to one lock: those under way, where each has been, and the counts.
 #[derive(Debug, Default)]
 struct Shard {
-    pending: HashMap<EventId, Pending, BuildHasherDefault<RandomPart>>,
-    captured: Seen,
-    received: Seen,
-    written: Seen,
+    pending: HashMap<EventId, Pending, BuildHasherDefault<IdHasher>>,
+    captured: SeenSet,
+    received: SeenSet,
+    written: SeenSet,
     tally: Tally,
     clocks: CorrectionsCache,
 }
@@ -114,7 +116,7 @@ impl Joiner {
         let pending = pending.entry(id).or_default();
         // A retry after a lost connection keeps the first T0: that is when the application wanted it written.
         if pending.sent.is_none() {
-            pending.sent = Some(Sent { event_type, ts, t0 });
+            pending.sent = Some(InsertStamps { event_type, ts, t0 });
             tally.sent += 1;
         }
     }
@@ -170,7 +172,7 @@ impl Joiner {
     }
 
     /// The store has acknowledged the document. Only the first acknowledgement counts.
-    pub fn written(&self, id: EventId, seq: u64, written: Written) -> Option<Joined> {
+    pub fn written(&self, id: EventId, seq: u64, written: ConsumerStamps) -> Option<Joined> {
         let mut shard = self.lock_shard(seq);
         if !shard.written.mark(seq / SHARDS) {
             return None;
@@ -180,7 +182,7 @@ impl Joiner {
     }
 
     /// What an event says of Connect's clock, given its commit time on PostgreSQL's.
-    pub fn bound_connect(&self, commit: Stamp, written: &Written) {
+    pub fn bound_connect(&self, commit: Stamp, written: &ConsumerStamps) {
         let fix = self.clocks.corrections();
         let commit = fix.postgres.to_ours(commit);
         self.bound_connect_by(&fix, commit, self.recorded(&fix, written), written);
@@ -192,7 +194,7 @@ impl Joiner {
         fix: &Corrections,
         commit: Stamp,
         recorded: Option<Stamp>,
-        written: &Written,
+        written: &ConsumerStamps,
     ) {
         let Some(reading) = written.td else { return };
         let appended = recorded.filter(|_| self.in_kafka == InKafka::ByBroker);
@@ -201,7 +203,7 @@ impl Joiner {
     }
 
     /// The record's time on our clock, where the record says it.
-    fn recorded(&self, fix: &Corrections, written: &Written) -> Option<Stamp> {
+    fn recorded(&self, fix: &Corrections, written: &ConsumerStamps) -> Option<Stamp> {
         let clock = match self.in_kafka {
             InKafka::ByBroker => &fix.broker,
             InKafka::ByConnect => &fix.connect,
@@ -313,7 +315,7 @@ impl Joiner {
 }
 
 /// What is known of a row that our reader has not seen: what the record says of it.
-fn unseen(written: &Written, fix: &Corrections) -> Captured {
+fn unseen(written: &ConsumerStamps, fix: &Corrections) -> Captured {
     Captured {
         tc: written.t3,
         t1: written.t2.map_or(written.t3, |t2| fix.broker.to_ours(t2)),
@@ -328,9 +330,9 @@ fn unseen(written: &Written, fix: &Corrections) -> Captured {
 
 /// Hashes an event by the random part of its id: what is random already needs no more than to be spread.
 #[derive(Debug, Default)]
-struct RandomPart(u64);
+struct IdHasher(u64);
 
-impl Hasher for RandomPart {
+impl Hasher for IdHasher {
     fn write(&mut self, bytes: &[u8]) {
         // The last eight bytes of a UUIDv7; a length that comes before them does no harm.
         if let Some(tail) = bytes.last_chunk() {
@@ -354,7 +356,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::{Line, Nanos};
+    use crate::timeline::{Nanos, OffsetLine};
     use uuid::Uuid;
 
     fn id(n: u128) -> EventId {
@@ -371,8 +373,8 @@ mod tests {
         }
     }
 
-    fn written(lsn: u64) -> Written {
-        Written {
+    fn written(lsn: u64) -> ConsumerStamps {
+        ConsumerStamps {
             td: Some(Stamp(125)),
             t2: Some(Stamp(140)),
             t3: Stamp(150),
@@ -396,7 +398,7 @@ mod tests {
         ];
         for order in [[0, 1, 2, 3], [0, 2, 3, 1], [0, 3, 2, 1]] {
             let clocks = ForeignClocks::new(Corrections {
-                broker: Line::constant(Nanos(10)),
+                broker: OffsetLine::constant(Nanos(10)),
                 ..Corrections::default()
             });
             let joiner = Joiner::new(InKafka::ByBroker, Arc::new(clocks));

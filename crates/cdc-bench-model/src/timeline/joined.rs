@@ -20,7 +20,7 @@ pub struct Captured {
 
 /// What the consumer says of an event once the store has acknowledged it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
+pub struct ConsumerStamps {
     /// When Debezium handed it on, on Connect's clock.
     pub td: Option<Stamp>,
     /// The record's timestamp in Kafka: the middle of its millisecond, on the broker's clock. `None` when no Kafka was in
@@ -55,7 +55,7 @@ pub struct Joined {
 
 impl Captured {
     /// Whether our reader and the envelope disagree on position or transaction.
-    pub(super) fn differs_from(&self, envelope: &Written) -> bool {
+    pub(super) fn differs_from(&self, envelope: &ConsumerStamps) -> bool {
         let differs = |theirs: Option<u64>, ours: u64| theirs.is_some_and(|theirs| theirs != ours);
         differs(envelope.source_lsn, self.lsn) || differs(envelope.source_xid, u64::from(self.xid))
     }

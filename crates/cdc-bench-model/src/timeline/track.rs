@@ -9,7 +9,7 @@ use super::{ClockOffset, Nanos, Stamp};
 
 /// The offset of a foreign clock over time.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Line {
+pub struct OffsetLine {
     /// A time on our clock.
     at: i64,
     /// What the foreign clock shows more than ours at that time, nanoseconds.
@@ -18,7 +18,7 @@ pub struct Line {
     drift: f64,
 }
 
-impl Line {
+impl OffsetLine {
     /// The same offset at all times.
     #[must_use]
     pub fn constant(offset: Nanos) -> Self {
@@ -71,7 +71,7 @@ fn whole(nanos: f64) -> i64 {
 
 /// At one time the offset was in here.
 #[derive(Debug, Clone, Copy)]
-struct Interval {
+struct OffsetInterval {
     at: i64,
     low: f64,
     high: f64,
@@ -80,16 +80,16 @@ struct Interval {
 /// What was measured of one foreign clock, and what was made of it.
 #[derive(Debug, Clone, Default)]
 pub struct ClockTrack {
-    measured: Vec<Interval>,
+    measured: Vec<OffsetInterval>,
     /// Lines by which stamps were corrected, each from a time on until the next.
-    used: Vec<(i64, Line)>,
+    used: Vec<(i64, OffsetLine)>,
 }
 
 impl ClockTrack {
     /// Adds a measurement. They come in the order of their times.
     pub fn observe(&mut self, at: Stamp, offset: ClockOffset) {
         let (middle, half) = (as_f64(offset.offset.0), as_f64(offset.error_bound.0));
-        self.measured.push(Interval {
+        self.measured.push(OffsetInterval {
             at: at.0,
             low: middle - half,
             high: middle + half,
@@ -97,7 +97,7 @@ impl ClockTrack {
     }
 
     /// Stamps are corrected by this line from now on.
-    pub fn use_line(&mut self, from: Stamp, line: Line) {
+    pub fn use_line(&mut self, from: Stamp, line: OffsetLine) {
         self.used.push((from.0, line));
     }
 
@@ -122,7 +122,7 @@ impl ClockTrack {
     /// The best line by what is known: a constant where one fits, for a slope between measurements this near to each other
     /// is mostly noise; else the middle of all lines that do; else, where none does, the last measurement alone.
     #[must_use]
-    pub fn line(&self) -> Option<Line> {
+    pub fn line(&self) -> Option<OffsetLine> {
         let last = self.measured.last()?;
         let low = self.measured.iter().map(|i| i.low).fold(f64::MIN, f64::max);
         let high = self
@@ -130,7 +130,7 @@ impl ClockTrack {
             .iter()
             .map(|i| i.high)
             .fold(f64::MAX, f64::min);
-        let constant = |offset| Line {
+        let constant = |offset| OffsetLine {
             at: last.at,
             offset,
             drift: 0.0,
@@ -139,13 +139,13 @@ impl ClockTrack {
             return Some(constant(f64::midpoint(low, high)));
         }
         let lines = self.possible();
-        let by_drift = |a: &&Line, b: &&Line| a.drift.total_cmp(&b.drift);
+        let by_drift = |a: &&OffsetLine, b: &&OffsetLine| a.drift.total_cmp(&b.drift);
         let ends = lines
             .iter()
             .min_by(by_drift)
             .zip(lines.iter().max_by(by_drift));
         Some(match ends {
-            Some((least, most)) => Line {
+            Some((least, most)) => OffsetLine {
                 at: last.at,
                 offset: f64::midpoint(least.value(last.at), most.value(last.at)),
                 drift: f64::midpoint(least.drift, most.drift),
@@ -196,7 +196,7 @@ impl ClockTrack {
     }
 
     /// The least and the greatest offset at a time, of all that may be true; `lines` are the corners of these.
-    fn extremes(&self, lines: &[Line], at: i64) -> Option<(f64, f64)> {
+    fn extremes(&self, lines: &[OffsetLine], at: i64) -> Option<(f64, f64)> {
         let mut span = None;
         let mut include = |low: f64, high: f64| {
             let (l, h) = span.unwrap_or((low, high));
@@ -222,7 +222,7 @@ impl ClockTrack {
 
     /// The corners of the set of lines that go through every interval: where two intervals' ends are met. None for a
     /// single measurement, or when no line does.
-    fn possible(&self) -> Vec<Line> {
+    fn possible(&self) -> Vec<OffsetLine> {
         let mut lines = Vec::new();
         for (n, first) in self.measured.iter().enumerate() {
             for second in self.measured[n + 1..].iter().filter(|i| i.at > first.at) {
@@ -232,7 +232,7 @@ impl ClockTrack {
                     (first.high, second.low),
                     (first.high, second.high),
                 ] {
-                    let line = Line {
+                    let line = OffsetLine {
                         at: first.at,
                         offset: start,
                         drift: (end - start) / as_f64(second.at - first.at),
@@ -247,8 +247,8 @@ impl ClockTrack {
     }
 }
 
-impl Interval {
-    fn is_met_by(&self, line: &Line) -> bool {
+impl OffsetInterval {
+    fn is_met_by(&self, line: &OffsetLine) -> bool {
         // A corner lies on two intervals' ends, but for what rounding leaves: far below a nanosecond.
         let value = line.value(self.at);
         (self.low - 0.5..=self.high + 0.5).contains(&value)
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_reading_comes_back_to_our_clock() {
-        let line = Line {
+        let line = OffsetLine {
             at: 10 * SECOND,
             offset: 3.6e12,
             drift: 1e-4,

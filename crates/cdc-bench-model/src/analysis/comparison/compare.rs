@@ -3,7 +3,7 @@
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use super::bootstrap::{Replicates, replicate};
-use super::difference::{Call, Comparison, Difference, Effect, Outcome};
+use super::difference::{Comparison, Difference, DifferenceVerdict, Effect, Outcome};
 use super::sample::{self, COMPARED, Sample};
 use super::terms::{Pairing, QUANTILES, Terms};
 use crate::timeline::Hop;
@@ -115,13 +115,13 @@ fn difference(
         (baseline > 0).then(|| (difference as f64 / baseline as f64 * 1000.0).round() / 10.0);
     let matters = difference.abs() as f64 >= LEAST * baseline.abs() as f64;
     let call = if difference == 0 || !matters || (low <= 0 && high >= 0) {
-        Call::NoDifferenceShown
+        DifferenceVerdict::NoDifferenceShown
     } else if clock_error.is_none_or(|error| low - error <= 0 && high + error >= 0) {
-        Call::WithinClockError
+        DifferenceVerdict::WithinClockError
     } else if difference < 0 {
-        Call::Faster
+        DifferenceVerdict::Faster
     } else {
-        Call::Slower
+        DifferenceVerdict::Slower
     };
     Difference {
         hop,
@@ -140,12 +140,12 @@ fn difference(
 /// The total's, where something is said of it; else what is said of hops.
 fn outcome(differences: &[Difference]) -> Outcome {
     let among = |total: bool| {
-        let of = |call: Call| {
+        let of = |call: DifferenceVerdict| {
             differences
                 .iter()
                 .any(|d| (d.hop == Hop::Total) == total && d.call == call)
         };
-        match (of(Call::Faster), of(Call::Slower)) {
+        match (of(DifferenceVerdict::Faster), of(DifferenceVerdict::Slower)) {
             (true, true) => Outcome::Mixed,
             (true, false) => Outcome::Faster,
             (false, true) => Outcome::Slower,

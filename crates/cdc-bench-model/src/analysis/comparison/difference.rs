@@ -8,7 +8,7 @@ use crate::timeline::Hop;
 /// What is said of a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Call {
+pub enum DifferenceVerdict {
     /// The candidate is faster.
     Faster,
     /// The candidate is slower.
@@ -41,7 +41,7 @@ pub struct Difference {
     /// How far the difference may be off besides, by the clocks of both sides; `null` where one is not known.
     pub clock_error: Option<i64>,
     /// What is said of it.
-    pub call: Call,
+    pub call: DifferenceVerdict,
 }
 
 /// How far two distributions lie apart as a whole.
@@ -100,16 +100,21 @@ impl Comparison {
 
     /// Those of which something is said.
     pub fn called(&self) -> impl Iterator<Item = &Difference> {
-        self.differences
-            .iter()
-            .filter(|d| matches!(d.call, Call::Faster | Call::Slower))
+        self.differences.iter().filter(|d| {
+            matches!(
+                d.call,
+                DifferenceVerdict::Faster | DifferenceVerdict::Slower
+            )
+        })
     }
 
     /// Where the total is shown to be slower by `percent` or more.
     #[must_use]
     pub fn regression(&self, percent: f64) -> Option<&Difference> {
         self.called().find(|d| {
-            d.hop == Hop::Total && d.call == Call::Slower && d.percent.is_some_and(|p| p >= percent)
+            d.hop == Hop::Total
+                && d.call == DifferenceVerdict::Slower
+                && d.percent.is_some_and(|p| p >= percent)
         })
     }
 }

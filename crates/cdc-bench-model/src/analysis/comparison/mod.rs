@@ -17,7 +17,7 @@ mod sample;
 mod terms;
 
 pub use compare::compare;
-pub use difference::{Call, Comparison, Difference, Effect, Outcome};
+pub use difference::{Comparison, Difference, DifferenceVerdict, Effect, Outcome};
 pub use sample::{COMPARED, Sample};
 pub use terms::{Pairing, QUANTILES, Terms};
 

@@ -23,21 +23,21 @@ const DRAWN: usize = 20_000;
 
 /// An event: when it was sent, and its spans in nanoseconds in the order of [`COMPARED`].
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct SampledEvent {
     t0: Stamp,
     spans: [Option<i64>; COMPARED.len()],
 }
 
 #[derive(Debug, Clone)]
 struct Round {
-    events: Vec<Seen>,
+    events: Vec<SampledEvent>,
     /// Every how many-th event is kept.
     stride: usize,
     count: usize,
 }
 
 impl Round {
-    fn record(&mut self, event: Seen) {
+    fn record(&mut self, event: SampledEvent) {
         if self.count.is_multiple_of(self.stride) {
             self.events.push(event);
         }
@@ -77,7 +77,7 @@ impl Sample {
                 stride: 1,
                 count: 0,
             })
-            .record(Seen { t0, spans });
+            .record(SampledEvent { t0, spans });
     }
 
     /// How many rounds there are.

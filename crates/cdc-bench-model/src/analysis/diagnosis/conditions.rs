@@ -15,7 +15,7 @@ pub struct Conditions {
     /// PostgreSQL's settings.
     pub postgres: BTreeMap<String, String>,
     /// Checkpoints of PostgreSQL while events were under way.
-    pub checkpoints: Option<Checkpoints>,
+    pub checkpoints: Option<CheckpointActivity>,
     /// Bytes of WAL that the path's slot was behind when the load ended.
     pub slot_lag_bytes: Option<u64>,
     /// Whether the topic's timestamps are the broker's (LogAppendTime).
@@ -48,7 +48,7 @@ pub struct Conditions {
 
 /// What PostgreSQL's checkpointer did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Checkpoints {
+pub struct CheckpointActivity {
     /// Begun by the clock or by the amount of WAL.
     pub count: u64,
     /// Spent writing and syncing.

@@ -19,7 +19,7 @@ mod source;
 mod store;
 mod wording;
 
-pub use conditions::{Checkpoints, Conditions};
+pub use conditions::{CheckpointActivity, Conditions};
 pub use diagnose::{Diagnosis, diagnose};
 pub use finding::{Finding, Severity};
 pub use wording::times;

@@ -2,7 +2,7 @@
 
 /// How values lie on an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Spread {
+pub(super) enum Scale {
     Linear,
     /// What is at or below zero has no place: it is drawn at the axis' lower end.
     Logarithmic,
@@ -11,7 +11,7 @@ pub(super) enum Spread {
 /// From values to places.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Axis {
-    spread: Spread,
+    spread: Scale,
     low: f64,
     high: f64,
     from: f64,
@@ -20,10 +20,10 @@ pub(super) struct Axis {
 
 impl Axis {
     /// An axis for values from `low` to `high`. An empty or backward one is made a unit long.
-    pub(super) fn new(spread: Spread, low: f64, high: f64) -> Self {
+    pub(super) fn new(spread: Scale, low: f64, high: f64) -> Self {
         let low = match spread {
-            Spread::Linear => low,
-            Spread::Logarithmic => low.max(1e-6),
+            Scale::Linear => low,
+            Scale::Logarithmic => low.max(1e-6),
         };
         let high = if high > low { high } else { low + 1.0 };
         Self {
@@ -43,8 +43,8 @@ impl Axis {
     pub(super) fn place(&self, value: f64) -> f64 {
         let value = value.clamp(self.low, self.high);
         let share = match self.spread {
-            Spread::Linear => (value - self.low) / (self.high - self.low),
-            Spread::Logarithmic => (value / self.low).ln() / (self.high / self.low).ln(),
+            Scale::Linear => (value - self.low) / (self.high - self.low),
+            Scale::Logarithmic => (value / self.low).ln() / (self.high / self.low).ln(),
         };
         self.from + share * (self.to - self.from)
     }
@@ -52,8 +52,8 @@ impl Axis {
     /// Round values on it, `most` or a few less.
     pub(super) fn ticks(&self, most: usize) -> Vec<f64> {
         match self.spread {
-            Spread::Linear => self.linear_ticks(most),
-            Spread::Logarithmic => self.log_ticks(most),
+            Scale::Linear => self.linear_ticks(most),
+            Scale::Logarithmic => self.log_ticks(most),
         }
     }
 
@@ -102,7 +102,7 @@ mod tests {
     proptest! {
         #[test]
         fn places_lie_on_the_axis_and_keep_their_order(low in 0.001f64..10.0, span in 0.001f64..1e5, a in -10.0f64..1e6, b in -10.0f64..1e6) {
-            for spread in [Spread::Linear, Spread::Logarithmic] {
+            for spread in [Scale::Linear, Scale::Logarithmic] {
                 let axis = Axis::new(spread, low, low + span).onto(40.0, 900.0);
                 let (a, b) = (axis.place(a.min(b)), axis.place(a.max(b)));
                 prop_assert!((40.0..=900.0001).contains(&a) && a <= b + 1e-9, "{a} {b}");
@@ -111,12 +111,12 @@ mod tests {
 
         #[test]
         fn ticks_lie_within_and_are_not_too_many(low in 0.001f64..10.0, span in 0.01f64..1e5, most in 2usize..12) {
-            for (spread, low) in [(Spread::Linear, 0.0), (Spread::Logarithmic, low)] {
+            for (spread, low) in [(Scale::Linear, 0.0), (Scale::Logarithmic, low)] {
                 let axis = Axis::new(spread, low, low + span);
                 let ticks = axis.ticks(most);
                 let slack = (low + span) * 0.002;
                 prop_assert!(ticks.iter().all(|t| (low - slack..=low + span + slack).contains(t)), "{ticks:?}");
-                if spread == Spread::Linear {
+                if spread == Scale::Linear {
                     prop_assert!(!ticks.is_empty() && ticks.len() <= most + 1, "{ticks:?}");
                 }
             }
@@ -125,9 +125,9 @@ mod tests {
 
     #[test]
     fn ticks_are_round() {
-        let linear = Axis::new(Spread::Linear, 0.0, 61.0).ticks(7);
+        let linear = Axis::new(Scale::Linear, 0.0, 61.0).ticks(7);
         assert_eq!(linear, [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0]);
-        let log = Axis::new(Spread::Logarithmic, 0.5, 120.0).ticks(4);
+        let log = Axis::new(Scale::Logarithmic, 0.5, 120.0).ticks(4);
         assert_eq!(log.len(), 3, "decades alone: {log:?}");
         assert_eq!(number(0.1 + 0.2), "0.3");
         assert_eq!(number(100.0), "100");

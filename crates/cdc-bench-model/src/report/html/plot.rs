@@ -14,7 +14,7 @@ pub(super) struct Figure {
 
 /// What is said of a plot to who cannot see it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Words<'a> {
+pub(super) struct FigureText<'a> {
     /// Unique on the page.
     pub(super) id: &'a str,
     pub(super) title: &'a str,
@@ -42,8 +42,8 @@ const NARROW: f64 = 360.0;
 
 impl Figure {
     /// Draws both.
-    pub(super) fn new(words: Words<'_>, height: f64, draw: impl Fn(Size) -> Plot) -> Self {
-        let at = |suffix: &str, size: Size| draw(size).finish(words, suffix);
+    pub(super) fn new(text: FigureText<'_>, height: f64, draw: impl Fn(Size) -> Plot) -> Self {
+        let at = |suffix: &str, size: Size| draw(size).finish(text, suffix);
         Self {
             wide: at(
                 "wide",
@@ -315,12 +315,12 @@ impl Plot {
         }
     }
 
-    fn finish(self, words: Words<'_>, suffix: &str) -> String {
-        let Words {
+    fn finish(self, text: FigureText<'_>, suffix: &str) -> String {
+        let FigureText {
             id,
             title,
             description,
-        } = words;
+        } = text;
         format!(
             r#"<svg role="img" class="plot {suffix}" viewBox="0 0 {} {}" aria-labelledby="{id}-{suffix}-t {id}-{suffix}-d"><title id="{id}-{suffix}-t">{}</title><desc id="{id}-{suffix}-d">{}</desc>{}</svg>"#,
             self.size.width,
@@ -343,7 +343,7 @@ pub(super) fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::html::axis::Spread;
+    use crate::report::html::axis::Scale;
 
     #[test]
     fn names_at_line_ends_do_not_meet() {
@@ -352,7 +352,7 @@ mod tests {
             height: 200.0,
             ticks: 5,
         };
-        let axis = Axis::new(Spread::Linear, 0.0, 1.0);
+        let axis = Axis::new(Scale::Linear, 0.0, 1.0);
         let mut plot = Plot::new(size, 80.0, axis, axis);
         plot.names((0..6).map(|n| (0.0, "", n.to_string())).collect());
         let places: Vec<f64> = plot

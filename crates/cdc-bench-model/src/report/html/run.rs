@@ -3,11 +3,11 @@
 use askama::Template;
 
 use super::PageError;
-use super::pictures::{self, Distribution, Mark, Sort, Waterfall};
-use super::plot::{Figure, Words};
-use crate::analysis::{Digest, Finding, HopStatistics, PathDigest, Severity, Travelled};
+use super::pictures::{self, Distribution, IncidentKind, IncidentMark, Waterfall};
+use super::plot::{Figure, FigureText};
+use crate::analysis::{Digest, DigestedEvent, Finding, HopStatistics, PathDigest, Severity};
 use crate::report::figures::{self, ms};
-use crate::report::side_by_side::{self, Line};
+use crate::report::side_by_side::{self, SideBySideRow};
 use crate::report::{PathReport, Report, Stored, Verdict};
 use crate::timeline::{Hop, Stamp};
 
@@ -21,7 +21,7 @@ pub fn page(stored: &Stored) -> Result<String, PageError> {
     let has_events = events.is_some();
     for event in events.into_iter().flatten() {
         let event = event?;
-        let travelled = Travelled {
+        let travelled = DigestedEvent {
             id: event.id,
             event_type: event.event_type,
             t0: event.stamps.t0,
@@ -30,12 +30,12 @@ pub fn page(stored: &Stored) -> Result<String, PageError> {
         };
         digest.record(&event.path, travelled);
     }
-    Ok(Page::of(&stored.report, &digest, has_events).render()?)
+    Ok(RunPage::of(&stored.report, &digest, has_events).render()?)
 }
 
 #[derive(Template)]
 #[template(path = "report.html")]
-struct Page<'a> {
+struct RunPage<'a> {
     report: &'a Report,
     passed: bool,
     headline: String,
@@ -97,10 +97,10 @@ struct ClockView<'a> {
 struct PathSection<'a> {
     name: &'a str,
     /// Stages between which the hops lie; the first has no hop before it.
-    first_stage: Stage,
-    way: Vec<(HopCard, Stage)>,
-    total: Option<Row>,
-    rows: Vec<Row>,
+    first_stage: PathStage,
+    way: Vec<(HopCard, PathStage)>,
+    total: Option<HopRow>,
+    rows: Vec<HopRow>,
     latency: Option<Figure>,
     percentiles: Option<Figure>,
     histograms: Vec<(&'static str, &'static str, Figure)>,
@@ -109,7 +109,7 @@ struct PathSection<'a> {
     report: &'a PathReport,
 }
 
-struct Stage {
+struct PathStage {
     name: String,
     does: &'static str,
 }
@@ -126,7 +126,7 @@ struct HopCard {
 }
 
 /// A line of a table of hops.
-struct Row {
+struct HopRow {
     name: &'static str,
     class: &'static str,
     span: &'static str,
@@ -143,11 +143,11 @@ struct SideBySide<'a> {
     names: Vec<&'a str>,
     /// Which two are divided.
     ratios: Vec<String>,
-    lines: Vec<Line>,
+    lines: Vec<SideBySideRow>,
     throughput: Vec<String>,
 }
 
-impl<'a> Page<'a> {
+impl<'a> RunPage<'a> {
     fn of(report: &'a Report, digest: &Digest, has_events: bool) -> Self {
         let env = &report.environment;
         let origin = digest.origin();
@@ -259,7 +259,7 @@ fn goals(report: &Report) -> String {
 }
 
 /// Where the incidents lie on the time axis.
-fn marks(report: &Report, origin: Option<Stamp>) -> Vec<Mark> {
+fn marks(report: &Report, origin: Option<Stamp>) -> Vec<IncidentMark> {
     let Some(origin) = origin else {
         return Vec::new();
     };
@@ -271,11 +271,11 @@ fn marks(report: &Report, origin: Option<Stamp>) -> Vec<Mark> {
         .incidents
         .iter()
         .enumerate()
-        .map(|(n, incident)| Mark {
+        .map(|(n, incident)| IncidentMark {
             at_s: since(incident.at),
             took_s: incident.took.map(|us| us as f64 / 1e6),
             number: n + 1,
-            sort: Sort::of(&incident.kind),
+            sort: IncidentKind::of(&incident.kind),
         })
         .collect()
 }
@@ -309,7 +309,7 @@ fn path_section<'a>(
     path: &'a PathReport,
     digest: Option<&PathDigest>,
     origin: Option<Stamp>,
-    marks: &[Mark],
+    marks: &[IncidentMark],
 ) -> PathSection<'a> {
     let get = |hop: Hop| path.hops.get(hop.as_str());
     let sum: i64 = Hop::PIPELINE
@@ -327,7 +327,7 @@ fn path_section<'a>(
     }
     rows.extend(get(Hop::Total).map(|s| row(Hop::Total, "total", s, 0)));
     if let Some(s) = &path.total_from_schedule {
-        rows.push(Row {
+        rows.push(HopRow {
             name: "from schedule",
             span: "the total as seen by who waits from the scheduled time",
             ..row(Hop::Total, "part", s, 0)
@@ -353,7 +353,7 @@ fn path_section<'a>(
     let id = |what: &str| format!("{what}-{n}");
     PathSection {
         name,
-        first_stage: Stage {
+        first_stage: PathStage {
             name: "PostgreSQL".to_owned(),
             does: "INSERT sent",
         },
@@ -391,7 +391,7 @@ fn slowest(path: &PathReport) -> Option<Hop> {
         .max_by_key(|hop| path.hops.get(hop.as_str()).map(|s| s.p50))
 }
 
-fn stage_after(hop: Hop, report: &Report) -> Stage {
+fn stage_after(hop: Hop, report: &Report) -> PathStage {
     let (name, does) = match hop {
         Hop::Capture => ("WAL", "row decoded"),
         Hop::KafkaDelivery => ("Kafka", "record in the log"),
@@ -401,14 +401,14 @@ fn stage_after(hop: Hop, report: &Report) -> Stage {
             "document acknowledged",
         ),
     };
-    Stage {
+    PathStage {
         name: name.to_owned(),
         does,
     }
 }
 
-fn row(hop: Hop, class: &'static str, s: &HopStatistics, sum: i64) -> Row {
-    Row {
+fn row(hop: Hop, class: &'static str, s: &HopStatistics, sum: i64) -> HopRow {
+    HopRow {
         name: hop.as_str(),
         class,
         span: figures::span(hop),
@@ -440,12 +440,12 @@ fn percentiles(id: &str, digest: &PathDigest) -> Option<Figure> {
             })
         })
         .collect();
-    let words = Words {
+    let text = FigureText {
         id,
         title: "Latency by percentile",
         description: "For each hop and the total, the time that a share of the events stayed below, from 0 % to the slowest event; both axes are logarithmic, each nine of the percentile has the same room. The table of hops has the figures.",
     };
-    pictures::percentiles(words, 360.0, &distributions)
+    pictures::percentiles(text, 360.0, &distributions)
 }
 
 /// Quantiles of each span for every path, and how many times each of the others the first takes.

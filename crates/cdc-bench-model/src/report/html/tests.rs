@@ -75,13 +75,13 @@ fn plots_have_words_tables_have_captions_and_ids_are_unique() {
     // Latency, throughput and percentiles at two sizes, five histograms; for each path.
     assert_eq!(plots.len(), 2 * (3 * 2 + 5));
     for plot in plots {
-        let words = |tag: &str| {
+        let text = |tag: &str| {
             plot.children()
                 .find(|n| n.tag_name().name() == tag)
                 .and_then(|n| n.text())
                 .map_or(0, str::len)
         };
-        assert!(words("title") > 5 && words("desc") > 40);
+        assert!(text("title") > 5 && text("desc") > 40);
         assert_eq!(plot.attribute("role"), Some("img"));
         assert!(plot.descendants().all(|n| {
             n.attribute("d")

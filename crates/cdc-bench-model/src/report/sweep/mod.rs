@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::figures::{self, ms};
 use super::{Environment, PathReport, Report};
-use crate::analysis::{HopStatistics, Objective, Pace, knee};
+use crate::analysis::{AchievedRate, HopStatistics, Objective, knee};
 use crate::timeline::{CapturePath, Hop};
 
 pub use text::render_sweep;
@@ -197,7 +197,7 @@ pub struct Step {
 impl Step {
     /// Reads a step off its run.
     #[must_use]
-    pub fn of(report: &Report, path: CapturePath, folder: String, pace: &Pace) -> Self {
+    pub fn of(report: &Report, path: CapturePath, folder: String, pace: &AchievedRate) -> Self {
         let nothing = PathReport::default();
         let of_path = report.paths.get(path.as_str()).unwrap_or(&nothing);
         let hop = |hop: Hop| of_path.hops.get(hop.as_str()).copied();

@@ -2,8 +2,8 @@
 
 use crate::analysis::SignedHistogram;
 use crate::report::figures::ms;
-use crate::report::html::axis::{Axis, Spread, number};
-use crate::report::html::plot::{Figure, Plot, Size, Words};
+use crate::report::html::axis::{Axis, Scale, number};
+use crate::report::html::plot::{Figure, FigureText, Plot, Size};
 use crate::timeline::Hop;
 
 /// How the spans of one hop are distributed.
@@ -35,7 +35,7 @@ pub(in crate::report::html) fn histogram(
     }
     let most = bins.iter().copied().max().unwrap_or(1).max(below);
     let (p50, p99) = (spans.quantile(0.5), spans.quantile(0.99));
-    let words = Words {
+    let text = FigureText {
         id,
         title: &format!("Histogram of {}", hop.as_str()),
         description: &format!(
@@ -54,15 +54,15 @@ pub(in crate::report::html) fn histogram(
         ),
     };
     bins[0] += below;
-    Some(Figure::new(words, 190.0, |size| {
+    Some(Figure::new(text, 190.0, |size| {
         // Several stand beside each other: the small one is for every screen.
         let size = Size {
             width: 360.0,
             ticks: 6,
             ..size
         };
-        let x = Axis::new(Spread::Logarithmic, low, high);
-        let y = Axis::new(Spread::Linear, 0.0, most as f64 * 1.04);
+        let x = Axis::new(Scale::Logarithmic, low, high);
+        let y = Axis::new(Scale::Linear, 0.0, most as f64 * 1.04);
         let mut plot = Plot::new(size, 14.0, x, y);
         plot.vertical("events");
         let ticks: Vec<_> = x

@@ -5,19 +5,19 @@ use crate::report::{CHECKPOINT, LOAD_PAUSED, RATE_CHANGED, REBALANCE};
 
 /// Something that happened, at a time of the run.
 #[derive(Debug, Clone)]
-pub(in crate::report::html) struct Mark {
+pub(in crate::report::html) struct IncidentMark {
     /// Seconds since the first INSERT.
     pub(in crate::report::html) at_s: f64,
     /// How long it went on.
     pub(in crate::report::html) took_s: Option<f64>,
     /// Its number in the list beneath the plot.
     pub(in crate::report::html) number: usize,
-    pub(in crate::report::html) sort: Sort,
+    pub(in crate::report::html) sort: IncidentKind,
 }
 
 /// What sort of thing happened: a line of its own, and a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::report::html) enum Sort {
+pub(in crate::report::html) enum IncidentKind {
     /// Somebody was away.
     Fault,
     /// The load was steered.
@@ -26,7 +26,7 @@ pub(in crate::report::html) enum Sort {
     Checkpoint,
 }
 
-impl Sort {
+impl IncidentKind {
     /// Of an incident of this kind.
     pub(in crate::report::html) fn of(kind: &str) -> Self {
         match kind {
@@ -49,7 +49,7 @@ impl Sort {
 }
 
 /// What is said of the marks to who cannot see them.
-pub(super) fn marked(marks: &[Mark]) -> String {
+pub(super) fn marked(marks: &[IncidentMark]) -> String {
     if marks.is_empty() {
         return String::new();
     }
@@ -69,7 +69,7 @@ pub(super) fn marked(marks: &[Mark]) -> String {
 
 /// Marks with a number each, and the word beside it where there is room; of marks too close for that, the numbers from
 /// the first to the last.
-pub(super) fn draw_marks(plot: &mut Plot, marks: &[Mark]) {
+pub(super) fn draw_marks(plot: &mut Plot, marks: &[IncidentMark]) {
     for mark in marks {
         let class = format!("incident {}", mark.sort.as_str());
         if let Some(took) = mark.took_s {
@@ -79,7 +79,9 @@ pub(super) fn draw_marks(plot: &mut Plot, marks: &[Mark]) {
     }
     let mut marks: Vec<_> = marks.iter().collect();
     marks.sort_by(|a, b| a.at_s.total_cmp(&b.at_s));
-    let near = |a: &&Mark, b: &&Mark| plot.x.place(b.at_s) - plot.x.place(a.at_s) < NUMBER_WIDTH;
+    let near = |a: &&IncidentMark, b: &&IncidentMark| {
+        plot.x.place(b.at_s) - plot.x.place(a.at_s) < NUMBER_WIDTH
+    };
     let groups: Vec<_> = marks.chunk_by(near).collect();
     let mut labels = Vec::new();
     for (n, group) in groups.iter().enumerate() {

@@ -8,7 +8,7 @@ mod rounds;
 mod waterfall;
 
 pub(super) use histogram::histogram;
-pub(super) use marks::{Mark, Sort};
+pub(super) use marks::{IncidentKind, IncidentMark};
 pub(super) use over_time::{latency_over_time, throughput};
 pub(super) use percentiles::{Distribution, percentiles};
 pub(super) use rounds::rounds;

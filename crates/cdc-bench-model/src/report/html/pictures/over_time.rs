@@ -1,10 +1,10 @@
 //! Latency and throughput over the time of a run.
 
-use super::marks::{Mark, draw_marks, marked};
+use super::marks::{IncidentMark, draw_marks, marked};
 use crate::analysis::{OverTime, PathDigest};
 use crate::report::figures::ms;
-use crate::report::html::axis::{Axis, Spread, number};
-use crate::report::html::plot::{Figure, Plot, Words};
+use crate::report::html::axis::{Axis, Scale, number};
+use crate::report::html::plot::{Figure, FigureText, Plot};
 use crate::timeline::{Hop, Nanos};
 
 fn millis(us: u64) -> f64 {
@@ -18,7 +18,7 @@ fn time_axis(plot: &mut Plot, length_s: f64, most: usize) {
     } else {
         (1.0, "seconds since the first INSERT")
     };
-    let ticks: Vec<_> = Axis::new(Spread::Linear, 0.0, length_s / unit)
+    let ticks: Vec<_> = Axis::new(Scale::Linear, 0.0, length_s / unit)
         .ticks(most)
         .into_iter()
         .map(|tick| (tick * unit, number(tick)))
@@ -34,7 +34,7 @@ fn length_s(series: &OverTime) -> f64 {
 pub(in crate::report::html) fn latency_over_time(
     id: &str,
     path: &PathDigest,
-    marks: &[Mark],
+    marks: &[IncidentMark],
 ) -> Option<Figure> {
     let series = path.over_time();
     let periods = series.periods();
@@ -65,7 +65,7 @@ pub(in crate::report::html) fn latency_over_time(
             .collect()
     };
     let total = path.hop(Hop::Total)?.statistics(Some(Nanos(0)));
-    let words = Words {
+    let text = FigureText {
         id,
         title: "Latency over time",
         description: &format!(
@@ -79,9 +79,9 @@ pub(in crate::report::html) fn latency_over_time(
             marked(marks)
         ),
     };
-    Some(Figure::new(words, 340.0, |size| {
-        let x = Axis::new(Spread::Linear, 0.0, length_s(&series));
-        let y = Axis::new(Spread::Logarithmic, low * 0.8, high * 1.2);
+    Some(Figure::new(text, 340.0, |size| {
+        let x = Axis::new(Scale::Linear, 0.0, length_s(&series));
+        let y = Axis::new(Scale::Logarithmic, low * 0.8, high * 1.2);
         let mut plot = Plot::new(size, 40.0, x, y);
         plot.vertical("ms");
         time_axis(&mut plot, length_s(&series), size.ticks);
@@ -111,7 +111,7 @@ pub(in crate::report::html) fn throughput(
     id: &str,
     path: &PathDigest,
     average_per_s: f64,
-    marks: &[Mark],
+    marks: &[IncidentMark],
 ) -> Option<Figure> {
     let series = path.over_time();
     let length = series.length().as_millis_f64() / 1e3;
@@ -132,7 +132,7 @@ pub(in crate::report::html) fn throughput(
         .iter()
         .map(|point| point.map(|(x, y)| (x, 0.0, y)))
         .collect();
-    let words = Words {
+    let text = FigureText {
         id,
         title: "Throughput over time",
         description: &format!(
@@ -141,9 +141,9 @@ pub(in crate::report::html) fn throughput(
             marked(marks)
         ),
     };
-    Some(Figure::new(words, 240.0, |size| {
-        let x = Axis::new(Spread::Linear, 0.0, length_s(&series));
-        let y = Axis::new(Spread::Linear, 0.0, high * 1.15);
+    Some(Figure::new(text, 240.0, |size| {
+        let x = Axis::new(Scale::Linear, 0.0, length_s(&series));
+        let y = Axis::new(Scale::Linear, 0.0, high * 1.15);
         let mut plot = Plot::new(size, 64.0, x, y);
         plot.vertical("events/s");
         time_axis(&mut plot, length_s(&series), size.ticks);

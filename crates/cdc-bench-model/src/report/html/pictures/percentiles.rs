@@ -1,8 +1,8 @@
 //! Distributions by percentile.
 
 use crate::analysis::SignedHistogram;
-use crate::report::html::axis::{Axis, Spread};
-use crate::report::html::plot::{Figure, Plot, Size, Words};
+use crate::report::html::axis::{Axis, Scale};
+use crate::report::html::plot::{Figure, FigureText, Plot, Size};
 
 /// The quantiles that are drawn of a distribution of `count` values: evenly on the logarithm of what is left above.
 fn quantiles(count: u64) -> Vec<f64> {
@@ -24,7 +24,7 @@ pub(in crate::report::html) struct Distribution<'a> {
 /// Distributions as HdrHistogram plots them: what share of the events was faster, up to the last one, on an axis where
 /// each nine has the same room.
 pub(in crate::report::html) fn percentiles(
-    words: Words<'_>,
+    text: FigureText<'_>,
     height: f64,
     distributions: &[Distribution<'_>],
 ) -> Option<Figure> {
@@ -52,9 +52,9 @@ pub(in crate::report::html) fn percentiles(
         .unwrap_or(0) as f64
         * 8.4
         + 12.0;
-    Some(Figure::new(words, height, |size| {
-        let x = Axis::new(Spread::Logarithmic, 1.0, (most as f64).max(10.0));
-        let y = Axis::new(Spread::Logarithmic, low * 0.9, high * 1.2);
+    Some(Figure::new(text, height, |size| {
+        let x = Axis::new(Scale::Logarithmic, 1.0, (most as f64).max(10.0));
+        let y = Axis::new(Scale::Logarithmic, low * 0.9, high * 1.2);
         let mut plot = Plot::new(size, right, x, y);
         plot.vertical("ms");
         plot.horizontal(&percentile_ticks(size, most), "% of the events were faster");

@@ -1,7 +1,7 @@
 //! The medians of the rounds of both sides of a comparison.
 
-use crate::report::html::axis::{Axis, Spread, number};
-use crate::report::html::plot::{Figure, Plot, Words};
+use crate::report::html::axis::{Axis, Scale, number};
+use crate::report::html::plot::{Figure, FigureText, Plot};
 
 /// The median of each round, of both sides of a comparison; `None` where neither has several.
 pub(in crate::report::html) fn rounds(
@@ -27,7 +27,7 @@ pub(in crate::report::html) fn rounds(
         .flatten()
         .map(|(_, y)| *y)
         .reduce(f64::max)?;
-    let words = Words {
+    let text = FigureText {
         id,
         title: "The total's median by round",
         description: &format!(
@@ -37,9 +37,9 @@ pub(in crate::report::html) fn rounds(
             number((high * 100.0).round() / 100.0)
         ),
     };
-    Some(Figure::new(words, 260.0, |size| {
-        let x = Axis::new(Spread::Linear, 0.5, most as f64 + 0.5);
-        let y = Axis::new(Spread::Linear, 0.0, high * 1.15);
+    Some(Figure::new(text, 260.0, |size| {
+        let x = Axis::new(Scale::Linear, 0.5, most as f64 + 0.5);
+        let y = Axis::new(Scale::Linear, 0.0, high * 1.15);
         let mut plot = Plot::new(size, 84.0, x, y);
         plot.vertical("ms");
         let step = most.div_ceil(size.ticks);

@@ -1,6 +1,6 @@
 //! The slowest events, each as a bar of its hops.
 
-use crate::analysis::{PathDigest, Travelled};
+use crate::analysis::{DigestedEvent, PathDigest};
 use crate::report::figures::ms;
 use crate::timeline::{Hop, Stamp};
 
@@ -27,7 +27,7 @@ pub(in crate::report::html) fn waterfall(path: &PathDigest, origin: Stamp) -> Ve
         .collect()
 }
 
-fn one_way(event: &Travelled, origin: Stamp, longest: i64) -> Waterfall {
+fn one_way(event: &DigestedEvent, origin: Stamp, longest: i64) -> Waterfall {
     let percent = |span: i64| span as f64 / longest as f64 * 100.0;
     let mut spans = Vec::new();
     let mut says = Vec::new();

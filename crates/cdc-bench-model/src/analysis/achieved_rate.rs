@@ -17,11 +17,11 @@ const OWN_WAY: i64 = 10;
 
 /// When each event of a run was sent, and when it was in the store.
 #[derive(Debug, Clone, Default)]
-pub struct Pace {
+pub struct AchievedRate {
     events: Vec<(Stamp, Stamp)>,
 }
 
-impl Pace {
+impl AchievedRate {
     /// Adds an event.
     pub fn record(&mut self, t0: Stamp, t5: Stamp) {
         self.events.push((t0, t5));
@@ -95,8 +95,8 @@ mod tests {
     const MS: i64 = 1_000_000;
 
     /// Ten seconds at a hundred a second; event `n` takes `way(n)` milliseconds.
-    fn pace(way: impl Fn(i64) -> i64) -> Pace {
-        let mut pace = Pace::default();
+    fn pace(way: impl Fn(i64) -> i64) -> AchievedRate {
+        let mut pace = AchievedRate::default();
         for n in 0..1_000 {
             let t0 = n * 10 * MS;
             pace.record(Stamp(t0), Stamp(t0 + way(n) * MS));
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn one_event_has_no_pace() {
-        let mut one = Pace::default();
+        let mut one = AchievedRate::default();
         assert_eq!((one.sent_per_s(), one.achieved_per_s()), (None, None));
         one.record(Stamp(0), Stamp(5));
         assert_eq!((one.sent_per_s(), one.achieved_per_s()), (None, None));
