@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 
-use cdc_bench_model::analysis::Checkpoints;
+use cdc_bench_model::analysis::CheckpointActivity;
 use cdc_bench_model::timeline::{Nanos, Stamp};
 
 /// PostgreSQL 17 moved the counters to a view of their own. Asked for by version: every question that fails stands in
@@ -15,7 +15,7 @@ const SINCE_17: &str =
 const BEFORE_17: &str = "SELECT checkpoints_timed + checkpoints_req, (checkpoint_write_time + checkpoint_sync_time)::float8 FROM pg_stat_bgwriter";
 
 /// The counters as they stand; `None` where the server does not tell.
-pub(super) async fn counters(postgres: &Client) -> Option<Checkpoints> {
+pub(super) async fn counters(postgres: &Client) -> Option<CheckpointActivity> {
     let version: i32 = postgres.query_one(VERSION, &[]).await.ok()?.get(0);
     let question = if version < 170_000 {
         BEFORE_17
@@ -24,7 +24,7 @@ pub(super) async fn counters(postgres: &Client) -> Option<Checkpoints> {
     };
     let row = postgres.query_one(question, &[]).await.ok()?;
     let took: f64 = row.get(1);
-    Some(Checkpoints {
+    Some(CheckpointActivity {
         count: u64::try_from(row.get::<_, i64>(0)).unwrap_or(0),
         took: Duration::from_secs_f64(took.max(0.0) / 1e3),
     })
@@ -42,13 +42,13 @@ pub(super) struct Checkpoint {
 /// its time is added when it is over.
 #[derive(Debug, Default)]
 pub(super) struct CheckpointWatch {
-    last: Option<Checkpoints>,
+    last: Option<CheckpointActivity>,
     seen: Vec<Checkpoint>,
 }
 
 impl CheckpointWatch {
     /// The counters stood so at this time.
-    pub(super) fn look(&mut self, at: Stamp, now: Checkpoints) {
+    pub(super) fn look(&mut self, at: Stamp, now: CheckpointActivity) {
         let Some(last) = self.last.replace(now) else {
             return;
         };
@@ -76,9 +76,9 @@ mod tests {
         Stamp(seconds * 1_000_000_000)
     }
 
-    fn counters(count: u64, took_ms: u64) -> Checkpoints {
+    fn counters(count: u64, took_ms: u64) -> CheckpointActivity {
         let took = Duration::from_millis(took_ms);
-        Checkpoints { count, took }
+        CheckpointActivity { count, took }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 
 use super::proc::TICK;
 use super::{checkpoints, compilers};
-use cdc_bench_model::analysis::Checkpoints;
+use cdc_bench_model::analysis::CheckpointActivity;
 use cdc_bench_stack::Stack;
 
 /// Counters as they stand.
@@ -16,7 +16,7 @@ pub(super) struct Reading {
     taken: Instant,
     machine: Option<Machine>,
     compilers: Option<compilers::Reading>,
-    checkpoints: Option<Checkpoints>,
+    checkpoints: Option<CheckpointActivity>,
 }
 
 /// Processor time of all cores together.
@@ -35,7 +35,7 @@ pub(super) struct Circumstances {
     /// Processor time of the JVMs' compilers, where they are ours to look into.
     compilers: Option<Duration>,
     /// `None` where the server does not tell.
-    pub(super) checkpoints: Option<Checkpoints>,
+    pub(super) checkpoints: Option<CheckpointActivity>,
 }
 
 impl Reading {
@@ -60,7 +60,7 @@ impl Reading {
                 idle: now.idle.saturating_sub(then.idle),
             }),
             compilers: compilers.map(|(now, then)| now.since(then)),
-            checkpoints: checkpoints.map(|(now, then)| Checkpoints {
+            checkpoints: checkpoints.map(|(now, then)| CheckpointActivity {
                 count: now.count.saturating_sub(then.count),
                 took: now.took.saturating_sub(then.took),
             }),

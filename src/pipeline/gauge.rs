@@ -8,7 +8,7 @@ use super::lookout::Sight;
 use super::phases::RateMeter;
 use super::{RunRequest, lock};
 use crate::live::{Figures, LoadFigures, PathMeter, PathState, Phase};
-use cdc_bench_model::analysis::{Measured, Objective};
+use cdc_bench_model::analysis::{Objective, RunFigures};
 use cdc_bench_model::timeline::{CapturePath, Joined, Nanos, Stamp};
 
 /// A meter for each path of a run, the first of which the objectives are for.
@@ -64,7 +64,7 @@ impl Meters {
         };
         let (total, throughput) = lock(first).reached();
         let processed = load.written + load.errors;
-        let reached = Measured {
+        let reached = RunFigures {
             total: total.as_ref(),
             throughput,
             success_percent: load.written as f64 / processed.max(1) as f64 * 100.0,

@@ -13,7 +13,7 @@ use crate::load::LoadObserver;
 use cdc_bench_model::RunId;
 use cdc_bench_model::event::{EventId, EventType, OutboxRow};
 use cdc_bench_model::report::RecorderHandle;
-use cdc_bench_model::timeline::{CapturePath, Captured, Joined, Joiner, Stamp, Written};
+use cdc_bench_model::timeline::{CapturePath, Captured, ConsumerStamps, Joined, Joiner, Stamp};
 
 /// The `run_id` columns of one load: its readiness probe, its warm-up and its measured events.
 #[derive(Debug, Clone)]
@@ -162,7 +162,14 @@ impl StageObserver for PathObserver {
         }
     }
 
-    fn written(&self, run_id: &str, id: EventId, _: EventType, seq: u64, mut written: Written) {
+    fn written(
+        &self,
+        run_id: &str,
+        id: EventId,
+        _: EventType,
+        seq: u64,
+        mut written: ConsumerStamps,
+    ) {
         if self.path != CapturePath::Debezium {
             // On our paths the envelope's time is when our reader made it: T1.
             written.td = None;
