@@ -5,16 +5,16 @@ use tokio::sync::mpsc;
 use crate::error::StackError;
 use crate::progress::{Download, StepProgress};
 
-/// What blocking work has to say.
+/// A progress report of blocking work.
 #[derive(Debug, PartialEq)]
 pub(crate) enum ProgressUpdate {
-    /// A detail of its step.
+    /// A detail to show with the step.
     Detail(String),
-    /// How far its download is.
+    /// Progress of the download.
     Download(Download),
 }
 
-/// Where blocking work says how it goes on. What finds the queue full is not worth waiting for.
+/// Sends progress reports from blocking work. A report that finds the queue full is dropped.
 pub(crate) struct ProgressReporter(mpsc::Sender<ProgressUpdate>);
 
 impl ProgressReporter {
@@ -25,18 +25,18 @@ impl ProgressReporter {
 
     /// A detail of the step.
     pub(crate) fn detail(&self, detail: &str) {
-        // Nobody may listen any more.
+        // The receiver may be gone, or the queue full; either is fine.
         let _ = self.0.try_send(ProgressUpdate::Detail(detail.to_owned()));
     }
 
     /// How far the download is.
     pub(crate) fn download(&self, download: Download) {
-        // The same.
+        // As above.
         let _ = self.0.try_send(ProgressUpdate::Download(download));
     }
 }
 
-/// Blocking work in a thread of its own. What it tells is shown with its step.
+/// Runs blocking work on its own thread and passes its reports to the observer.
 pub(crate) async fn in_background<T: Send + 'static>(
     progress: &dyn StepProgress,
     step: &'static str,

@@ -1,4 +1,4 @@
-//! The cache folder: artifacts fetched once, instances of stacks, the stack that is kept.
+//! The cache folder: fetched artifacts, folders of running stacks, the kept stack.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use etcetera::BaseStrategy;
 use crate::error::StackError;
 use crate::user::{is_root, reachable_by_others};
 
-/// The cache folder, and beside or in it the folder where stacks live.
+/// The cache folder, and the folder that holds the folders of stacks.
 #[derive(Debug, Clone)]
 pub struct Cache {
     path: PathBuf,
@@ -19,8 +19,7 @@ impl Cache {
     /// `CDC_BENCH_CACHE_DIR`, or the system's place for caches. Root's is `/var/cache/cdc-bench`: PostgreSQL, which then
     /// runs as another user, must be able to reach its binaries.
     ///
-    /// # Errors
-    /// When it cannot be made, or not be reached by PostgreSQL's user.
+    /// # Errors When it cannot be created, or PostgreSQL's user cannot reach it.
     pub fn open() -> Result<Self, StackError> {
         let path = Self::locate()?;
         std::fs::create_dir_all(&path).map_err(StackError::io("make the cache folder", &path))?;
@@ -34,8 +33,8 @@ impl Cache {
         Ok(Self { path, stacks })
     }
 
-    /// `CDC_BENCH_STATE_DIR`, or a folder in the cache. With it, a cache that somebody else has filled can be used
-    /// though it cannot be written to.
+    /// `CDC_BENCH_STATE_DIR`, or a folder in the cache. Setting it makes a read-only cache that another user has filled
+    /// usable.
     fn locate_stacks(cache: &Path) -> Result<PathBuf, StackError> {
         let Some(path) = std::env::var_os("CDC_BENCH_STATE_DIR").filter(|path| !path.is_empty())
         else {
@@ -75,19 +74,19 @@ impl Cache {
         Ok(base.cache_dir().join("cdc-bench"))
     }
 
-    /// A path in it.
+    /// A path in the cache folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Where stacks live.
+    /// The folder that holds the folders of stacks.
     #[must_use]
     pub fn stacks(&self) -> PathBuf {
         self.stacks.clone()
     }
 
-    /// A lock file in it, opened and not yet locked.
+    /// A lock file in the cache folder, open but not locked.
     pub(crate) fn lock_file(&self, name: &str) -> Result<File, StackError> {
         let path = self.path(name);
         File::options()

@@ -1,5 +1,5 @@
-//! A stack in containers: `docker-compose.yml`, brought up by the user's own `docker compose` as a project of its own,
-//! on free loopback ports, and removed with its run.
+//! A stack in containers: `docker-compose.yml`, started by the user's `docker compose` as a separate project on free
+//! loopback ports, and removed after the run.
 
 use std::process::Command;
 use std::time::Duration;
@@ -21,20 +21,20 @@ use crate::servers::{self, Ports, READY_LIMIT, endpoints, password};
 
 const FILE: &str = include_str!("../../../docker-compose.yml");
 const STEP: &str = "containers";
-/// Last lines of what docker says that go into an error.
+/// Lines at the end of docker's output that an error quotes.
 const TAIL_LINES: usize = 5;
 
-/// A project that is up.
+/// A running Compose project.
 #[derive(Debug)]
 pub(crate) struct ComposeStack {
     pub(crate) endpoints: Endpoints,
     project: Project,
-    /// Last: its folder goes when the containers are gone.
+    /// Last field: the folder is removed on drop, after the containers.
     instance: Instance,
 }
 
 impl ComposeStack {
-    /// Fetches Debezium's jars where they are missing, and brings the containers up.
+    /// Fetches Debezium's jars if they are missing, and starts the containers.
     pub(crate) async fn start(
         cache: &Cache,
         progress: &dyn StepProgress,
@@ -77,7 +77,7 @@ impl ComposeStack {
         })
     }
 
-    /// Removes the containers and what they hold.
+    /// Removes the containers and their volumes.
     pub(crate) fn stop(self) -> Result<(), StackError> {
         let Self {
             mut project,
@@ -120,7 +120,8 @@ async fn run(
     in_background(progress, STEP, work).await
 }
 
-/// As docker sees them the containers are well; as we see them they have to answer, each as what it is.
+/// Waits until each server answers its own protocol. Docker's health checks run inside the containers and do not cover
+/// that.
 async fn until_ready(
     endpoints: &Endpoints,
     progress: &dyn StepProgress,

@@ -15,7 +15,7 @@ pub(crate) fn missing() -> StackError {
     }
 }
 
-/// Docker as it is found: its Compose plugin's version, and the program.
+/// Checks that Docker and its Compose plugin are installed. Returns the plugin's version and the path of `docker`.
 pub(crate) fn check() -> Result<(String, PathBuf), StackError> {
     let path = on_path("docker").ok_or_else(missing)?;
     let asked = Command::new(&path)
@@ -33,7 +33,7 @@ pub(crate) fn check() -> Result<(String, PathBuf), StackError> {
     }
 }
 
-/// The file's name in the folder of its instance, by which the folder is known to belong to a project.
+/// Name of the compose file in an instance's folder. A folder with this file belongs to a Compose project.
 pub(crate) const FILE_NAME: &str = "docker-compose.yml";
 
 /// The containers of one stack; removed when dropped.
@@ -64,7 +64,8 @@ impl Drop for Project {
     }
 }
 
-/// Removes the containers of a run that was killed; true when the folder may go. Another stack's folder has none.
+/// Removes the containers of a run that was killed; true when the folder can be removed. The folder of a local stack
+/// has no containers.
 pub(crate) fn sweep(folder: &Path) -> bool {
     if !folder.join(FILE_NAME).exists() {
         return true;
@@ -77,7 +78,7 @@ pub(crate) fn sweep(folder: &Path) -> bool {
         .is_ok()
 }
 
-/// The project's name: its folder's.
+/// The project's name, made of the name of its folder.
 pub(crate) fn project_of(folder: &Path) -> String {
     let id = folder.file_name().unwrap_or_default();
     format!("cdc-bench-{}", id.to_string_lossy())

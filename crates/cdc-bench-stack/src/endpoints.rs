@@ -20,26 +20,27 @@ pub struct StoreEndpoint {
 pub struct Endpoints {
     /// The source.
     pub postgres: PostgresEndpoint,
-    /// The source as Connect reaches it, where that is another way than ours.
+    /// PostgreSQL's address as Connect reaches it, if it differs from ours.
     pub postgres_for_connect: Option<HostPort>,
     /// Kafka.
     pub kafka: KafkaEndpoint,
-    /// Kafka Connect's REST address without a trailing slash; without it the topic is taken to be fed.
+    /// Kafka Connect's REST address without a trailing slash; without it the topic is assumed to be fed by somebody
+    /// else.
     pub connect: Option<String>,
     /// The read model.
     pub store: StoreEndpoint,
 }
 
 impl Endpoints {
-    /// Whether PostgreSQL, Kafka and Connect are all reached by loopback: then they have this host's clock, but for
-    /// tunnels.
+    /// Whether PostgreSQL, Kafka and Connect are all reached by loopback. They then have this host's clock, unless a
+    /// tunnel is in between.
     #[must_use]
     pub fn are_on_loopback(&self) -> bool {
         let is_loopback = |host: &str| {
             let host = host.trim_start_matches('[').trim_end_matches(']');
             host == "localhost" || host == "::1" || host.starts_with("127.")
         };
-        // HOST:PORT, and what may stand before and behind it.
+        // HOST:PORT, optionally with a scheme before it and a path after it.
         let host_of = |address: &str| {
             let address = address.split_once("://").map_or(address, |(_, rest)| rest);
             let address = address.split('/').next().unwrap_or_default();
@@ -76,32 +77,32 @@ pub struct KafkaEndpoint {
 }
 
 impl KafkaEndpoint {
-    /// What every client of it begins with.
+    /// The configuration shared by all our clients.
     #[must_use]
     pub fn client_config(&self) -> rdkafka::ClientConfig {
         let mut config = rdkafka::ClientConfig::new();
         config
             .set("bootstrap.servers", &self.bootstrap)
             .set("client.id", "cdc-bench")
-            // A broker that is back is found within a second; librdkafka would wait for up to ten.
+            // Reconnect to a restarted broker within a second; librdkafka's default is up to ten.
             .set("reconnect.backoff.max.ms", "1000");
         config
     }
 }
 
-/// A server that is needed and not given.
+/// A required endpoint that is not set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable} is not set: set it in the environment or in .env, or use --stack local")]
 pub struct MissingEndpoint {
     variable: &'static str,
 }
 
-/// Endpoints as far as they are known: a stage that runs alone needs its own servers and no others.
+/// The endpoints that are set. A command that runs one stage needs only its own servers.
 #[derive(Debug, Clone, Default)]
 pub struct GivenEndpoints {
     /// The source.
     pub postgres: Option<PostgresEndpoint>,
-    /// The variable for want of which there is no `postgres`.
+    /// The variable whose absence leaves `postgres` unset.
     pub postgres_lacks: &'static str,
     /// Kafka.
     pub kafka: Option<KafkaEndpoint>,

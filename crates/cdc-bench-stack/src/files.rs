@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use crate::error::StackError;
 
-/// Makes a folder that only we can look into, or that others can pass.
+/// Creates a folder with these permissions.
 pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<(), StackError> {
     std::fs::create_dir_all(path).map_err(StackError::io("make", path))?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
         .map_err(StackError::io("set permissions of", path))
 }
 
-/// Writes a file that only we can read.
+/// Writes a file that only our user can read.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<(), StackError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
@@ -37,7 +37,7 @@ pub(crate) fn remove(folder: &Path) -> Result<(), StackError> {
     }
 }
 
-/// A program on PATH.
+/// Finds a program on PATH.
 pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let executable = |path: &PathBuf| {
         path.metadata()

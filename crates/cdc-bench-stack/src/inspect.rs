@@ -1,4 +1,4 @@
-//! What a stack of ours is made of, as it is found on this machine.
+//! The components of a local or Compose stack, as found on this machine (`doctor`).
 
 use std::process::Command;
 
@@ -11,28 +11,28 @@ use crate::kept::KeptStack;
 use crate::kind::StackKind;
 use crate::servers::Java;
 
-/// How one part stands.
+/// State of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ComponentState {
     /// It can be used.
     Good,
-    /// It is not there yet, and is fetched or made when it is needed.
+    /// Not there yet; fetched or made when it is needed.
     Later,
-    /// It is missing or refuses, and something has to be done.
+    /// Missing or unusable; the user has to act.
     Bad,
 }
 
-/// One part of what a command stands on.
+/// Something that a command needs: a program, a server, a set of files.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Component {
     /// Which.
     pub name: String,
-    /// How it stands.
+    /// Its state.
     pub standing: ComponentState,
-    /// What it resolved to: version, and where from.
+    /// What was found: version and origin.
     pub found: String,
-    /// What to type, where something is to be done.
+    /// What the user can do, if anything.
     pub advice: Option<String>,
 }
 

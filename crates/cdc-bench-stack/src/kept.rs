@@ -1,4 +1,4 @@
-//! The stack that is kept for later runs: a supervisor process of ours owns its servers, in the foreground or detached.
+//! The kept stack, for several runs: a supervisor process owns its servers, in the foreground or detached.
 //!
 //! The supervisor holds the lock of the stack's folder for as long as it lives, and the kernel ends the servers with it:
 //! a kept stack is either there with all its servers or not at all.

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum StackKind {
     /// Started by us, stopped with the run.
     Local,
-    /// The same in containers, by docker compose.
+    /// Started by us in containers, by docker compose, stopped with the run.
     Compose,
     /// The user's own.
     External,

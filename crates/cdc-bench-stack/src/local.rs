@@ -1,7 +1,7 @@
 //! A local stack: PostgreSQL, Kafka, Connect with Debezium and a document store as our children, on free loopback ports.
 //!
 //! Everything listens on 127.0.0.1 alone. PostgreSQL and the store ask for a generated password; Kafka and Connect have
-//! none and are guarded by loopback alone.
+//! none and are protected only by being on loopback.
 
 use std::path::Path;
 use std::sync::Mutex;
@@ -18,9 +18,9 @@ use crate::processes::Supervision;
 use crate::progress::StepProgress;
 use crate::servers::{self, Java, LocalOptions, Ports, SERVERS, StartPlan, endpoints, password};
 
-/// Longest wait for one to end before it is killed. Its data is about to be deleted.
+/// Longest wait for a server to end before it is killed. Short, because its data is deleted next.
 const STOP_PATIENCE: Duration = Duration::from_millis(1_500);
-/// How often a start is tried when a port was taken in between.
+/// Attempts to start when another process takes a chosen port first.
 const ATTEMPTS: usize = 3;
 
 /// A running local stack.
@@ -28,24 +28,24 @@ const ATTEMPTS: usize = 3;
 pub(crate) struct LocalStack {
     pub(crate) endpoints: Endpoints,
     pub(crate) supervision: Supervision,
-    /// Last: its folder goes when nobody writes there any more.
+    /// Last field: the folder is removed on drop, after the servers have stopped writing to it.
     instance: Instance,
 }
 
-/// Where a stack lives.
+/// How long a stack runs, which decides its folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StackLifetime {
-    /// In a folder that goes with its run.
+    /// One run: its folder is removed with it.
     OneRun,
-    /// In the folder of the stack that is kept for later runs.
+    /// Kept for later runs, in a folder of a fixed name.
     Kept,
 }
 
-/// The kept stack's folder.
+/// Name of the kept stack's folder.
 pub(crate) const KEPT: &str = "kept";
 
 impl LocalStack {
-    /// Fetches what is missing and starts the servers.
+    /// Fetches missing artifacts and starts the servers.
     pub(crate) async fn start(
         cache: &Cache,
         place: StackLifetime,
@@ -108,7 +108,8 @@ impl LocalStack {
         };
         progress.begin("servers");
         progress.update("servers", &format!("waiting for {}", SERVERS.join(", ")));
-        // At once where they do not need each other; Connect needs the broker. In this task and no other: see `Child::start`.
+        // Independent servers start concurrently; Connect waits for the broker. All in this task, because the kernel
+        // ends a child with the thread that started it (see `Child::start`).
         let (postgres, (kafka, connect), store) = tokio::join!(
             servers::postgres::start(&plan),
             async {
@@ -143,7 +144,7 @@ impl LocalStack {
         Ok(stack)
     }
 
-    /// The servers, in a line.
+    /// Name, version and address of each server, on one line.
     pub(crate) fn describe(&self) -> String {
         let servers: Vec<_> = self
             .supervision

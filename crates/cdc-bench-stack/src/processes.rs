@@ -1,4 +1,5 @@
-//! Processes: servers as children that are kept running, and other people's clients that run to their end.
+//! Processes: servers as supervised child processes, and external command-line clients (mvn, pip, docker) that run to
+//! completion.
 
 mod child;
 mod class_archive;

@@ -1,42 +1,42 @@
-//! What a start reports while it goes on: its steps, and the progress of a download.
+//! Progress of long operations: their steps, and how far a download is.
 
 use std::fmt;
 
-/// The step in which servers of ours are stopped.
+/// Name of the step that stops servers started by us.
 pub const STOPPING: &str = "stopping servers";
 
-/// Hears of steps that take a while.
+/// Observer of long operations: it is told of each step, for display.
 pub trait StepProgress: Send + Sync {
     /// A step begins.
     fn begin(&self, step: &str);
-    /// It goes on.
+    /// A step reports a detail.
     fn update(&self, step: &str, detail: &str);
-    /// It fetches something, and is so far.
+    /// A step reports its download.
     fn download(&self, step: &str, download: &Download);
-    /// It is done.
+    /// A step ends.
     fn end(&self, step: &str, detail: &str);
 }
 
 /// How far a download is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Download {
-    /// Bytes that are here.
+    /// Bytes fetched.
     pub done: u64,
-    /// Bytes of everything.
+    /// Bytes to fetch in total.
     pub total: u64,
-    /// Bytes a second over the last seconds; `None` before that is known.
+    /// Bytes per second over the last seconds; `None` until it is known.
     pub per_s: Option<f64>,
 }
 
 impl Download {
-    /// The part that is here, 0 to 1.
+    /// The fetched share, 0 to 1.
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // bytes far below 2^53
     pub fn part(&self) -> f64 {
         (self.done as f64 / self.total.max(1) as f64).min(1.0)
     }
 
-    /// A bar of so many cells.
+    /// A progress bar of `cells` characters.
     #[must_use]
     #[allow(
         clippy::cast_precision_loss,
@@ -48,7 +48,7 @@ impl Download {
         format!("{}{}", "━".repeat(full), "─".repeat(cells - full))
     }
 
-    /// How long the rest takes at this speed.
+    /// Remaining seconds at this speed.
     #[allow(clippy::cast_precision_loss)] // bytes far below 2^53
     fn left_s(&self) -> Option<f64> {
         let per_s = self.per_s.filter(|per_s| *per_s >= 1.0)?;
@@ -63,7 +63,7 @@ impl fmt::Display for Download {
         let (done, total) = (mb(self.done as f64), mb(self.total as f64));
         write!(f, "{done:.1} of {total:.1} MB")?;
         if self.done == 0 {
-            // Maven gets its own plugin first, pip its environment.
+            // Maven fetches its own plugin first, and pip sets up its environment.
             return write!(f, ", mvn and pip make ready");
         }
         if let (Some(per_s), Some(left)) = (self.per_s, self.left_s()) {

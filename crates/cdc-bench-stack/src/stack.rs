@@ -1,4 +1,4 @@
-//! The servers of one run, wherever they come from.
+//! The servers of one run, whatever their origin.
 
 use std::path::Path;
 
@@ -16,12 +16,12 @@ use crate::processes::{ServerStatus, kill_group};
 use crate::progress::{STOPPING, StepProgress};
 use crate::servers::LocalOptions;
 
-/// Which servers to bring up or to find.
+/// Which servers to start or to use.
 #[derive(Debug, Clone)]
 pub struct StackRequest {
     /// Where they come from.
     pub kind: StackKind,
-    /// The user's, as far as they were given; `None`: servers of ours.
+    /// The user's endpoints, as far as given; `None` means servers started by us.
     pub given: Option<GivenEndpoints>,
 }
 
@@ -30,7 +30,7 @@ pub struct StackRequest {
 pub struct Stack {
     endpoints: Endpoints,
     origin: Origin,
-    /// Whether several runs follow each other on them.
+    /// Whether several runs use them one after the other.
     several_runs: bool,
 }
 
@@ -47,10 +47,9 @@ enum Origin {
 }
 
 impl Stack {
-    /// The user's servers; else the stack that is kept; else one that is started now, and stopped with the run.
+    /// Uses the user's servers; else the kept stack; else starts a stack that is stopped with the run.
     ///
-    /// # Errors
-    /// When one is not to be had. What was started is stopped.
+    /// # Errors When a server is missing or does not start. Servers started so far are stopped.
     pub async fn bring_up(
         request: &StackRequest,
         progress: &dyn StepProgress,
@@ -95,7 +94,7 @@ impl Stack {
         })
     }
 
-    /// Which kind they are.
+    /// The kind of stack.
     #[must_use]
     pub fn kind(&self) -> StackKind {
         match self.origin {
@@ -111,7 +110,7 @@ impl Stack {
         &self.endpoints
     }
 
-    /// The same for several runs, one after the other: each has names of its own and cleans up behind itself.
+    /// The same for several consecutive runs: each uses names of its own and cleans up after itself.
     #[must_use]
     pub fn for_several_runs(self) -> Self {
         Self {
@@ -120,13 +119,13 @@ impl Stack {
         }
     }
 
-    /// Whether one run alone uses them, and all that is on them goes away with it.
+    /// Whether only this run uses them and they are deleted with it.
     #[must_use]
     pub fn exclusive(&self) -> bool {
         !self.several_runs && matches!(self.origin, Origin::OneRun(_) | Origin::Compose(_))
     }
 
-    /// Kafka's version, where we chose it.
+    /// Kafka's version, where we chose it; `None` for the user's servers.
     #[must_use]
     pub fn kafka_version(&self) -> Option<&str> {
         match &self.origin {
@@ -136,7 +135,7 @@ impl Stack {
         }
     }
 
-    /// The servers' logs, where they are ours and stay.
+    /// The folder of the servers' logs, for the kept stack.
     #[must_use]
     pub fn log_dir(&self) -> Option<&Path> {
         match &self.origin {
@@ -145,7 +144,7 @@ impl Stack {
         }
     }
 
-    /// A server of ours that keeps ending by itself, with the end of its log.
+    /// The server that supervision has given up, with the end of its log.
     #[must_use]
     pub fn given_up(&self) -> Option<String> {
         match &self.origin {
@@ -154,7 +153,7 @@ impl Stack {
         }
     }
 
-    /// The servers' processes by name, where they are ours and not in containers.
+    /// Name and process id of each server that runs as our child.
     #[must_use]
     pub fn processes(&self) -> Vec<(String, u32)> {
         let servers = match &self.origin {
@@ -168,9 +167,9 @@ impl Stack {
             .collect()
     }
 
-    /// Whether PostgreSQL and Connect are taken to keep one clock, that of the kernel they run on: the user's where all
-    /// are reached by loopback, and ours where nothing is loaded into them that could show them another (as libfaketime
-    /// does).
+    /// Whether PostgreSQL and Connect can be assumed to share one clock, that of this host's kernel: the user's servers
+    /// if all are reached by loopback, ours if no library is preloaded into them that could fake the time (such as
+    /// libfaketime).
     #[must_use]
     pub fn has_one_clock(&self) -> bool {
         match self.origin {
@@ -185,7 +184,7 @@ impl Stack {
         }
     }
 
-    /// Servers of ours that ended by themselves and were started again after `since`, and when.
+    /// Restarts by supervision after `since`: server and time.
     #[must_use]
     pub fn restarts(&self, since: jiff::Timestamp) -> Vec<(String, jiff::Timestamp)> {
         let servers = match &self.origin {
@@ -205,7 +204,8 @@ impl Stack {
             .collect()
     }
 
-    /// Kills a server of ours as a crash would; whoever supervises it starts it again. False where it is not ours to kill.
+    /// Kills a server with SIGKILL to simulate a crash; its supervision restarts it. Returns false if it is not our
+    /// child.
     #[must_use]
     pub fn crash(&self, name: &str) -> bool {
         let servers = match &self.origin {
@@ -241,7 +241,7 @@ impl Stack {
     }
 }
 
-/// Whether nothing is preloaded into a process; false where that cannot be told.
+/// Whether no library is preloaded into a process (`LD_PRELOAD`); false if that cannot be read.
 fn uses_kernel_clock(pid: u32) -> bool {
     let environment = std::fs::read(format!("/proc/{pid}/environ"));
     environment.is_ok_and(|variables| {
@@ -250,7 +250,7 @@ fn uses_kernel_clock(pid: u32) -> bool {
     })
 }
 
-/// Where servers are that are there already: the user's, or the stack that is kept.
+/// Endpoints of servers that already run: the user's, or the kept stack's.
 ///
 /// # Errors
 /// When there are none.

@@ -7,15 +7,15 @@ use std::process::Command;
 
 use crate::error::StackError;
 
-/// The user PostgreSQL runs as when we are root: it refuses to be root itself.
+/// The user id PostgreSQL runs as when we are root.
 pub(crate) const NOBODY: u32 = 65_534;
 
-/// Whether we are root.
+/// Whether our effective user is root.
 pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Every folder on the way must let others through.
+/// Checks that every folder on the path is searchable by other users.
 pub(crate) fn reachable_by_others(path: &Path) -> Result<(), StackError> {
     for folder in path.ancestors() {
         let meta = std::fs::metadata(folder).map_err(StackError::io("look at", folder))?;
@@ -30,7 +30,7 @@ pub(crate) fn reachable_by_others(path: &Path) -> Result<(), StackError> {
     Ok(())
 }
 
-/// Drops root for a program that refuses it.
+/// Runs the command as `nobody` if we are root and it must not be.
 pub(crate) fn drop_root(command: &mut Command, never_root: bool) {
     if never_root && is_root() {
         command.uid(NOBODY).gid(NOBODY);

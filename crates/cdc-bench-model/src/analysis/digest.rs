@@ -1,4 +1,4 @@
-//! What a picture of a run needs of its events, gathered in one pass over them: memory follows the picture, not the run.
+//! The data for the plots of a run, collected in one pass over its events. Memory depends on the plots, not on the run.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -10,7 +10,7 @@ use crate::timeline::{Hop, Hops, Nanos, Stamp};
 /// How many of the slowest events are kept whole.
 const SLOWEST: usize = 20;
 
-/// An event with its way, as far as a picture needs it.
+/// An event with its hops, as far as plots need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DigestedEvent {
     /// Which event.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{HopStatistics, Throughput};
 
-/// What is asked of a run. Each has a default and a flag.
+/// The targets of a run. Each has a default and a flag.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Targets {
     /// Median of the total, ms, to stay below.
@@ -34,7 +34,7 @@ impl Default for Targets {
     }
 }
 
-/// What a run reached.
+/// The figures of a run that objectives are about.
 #[derive(Debug, Clone, Copy)]
 pub struct RunFigures<'a> {
     /// The total hop; `None` when no event came through.
@@ -47,7 +47,7 @@ pub struct RunFigures<'a> {
     pub match_percent: Option<f64>,
 }
 
-/// One objective and how it went.
+/// One objective and its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Objective {
     /// Such as `p95_ms`.
@@ -70,7 +70,7 @@ impl Objective {
 }
 
 impl Targets {
-    /// Holds a run against the targets.
+    /// Compares the figures of a run with the targets.
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // microseconds far below 2^53
     pub fn judge(&self, measured: &RunFigures<'_>) -> Vec<Objective> {

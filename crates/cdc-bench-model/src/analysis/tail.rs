@@ -1,4 +1,4 @@
-//! The slowest events, kept whole: where their time went may be elsewhere than at the median.
+//! The slowest events with all their hops: their slowest hop may differ from that at the median.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -4,7 +4,7 @@
 pub const USUAL_BYTES: usize = "2026-11-24T02:11:33.123456Z".len();
 
 /// Microseconds since the Unix epoch. The one spelling that PostgreSQL, Debezium and the generator use is read by hand,
-/// for there are two of them in every event; jiff reads every other.
+/// because there are two of them in every event; jiff reads every other.
 ///
 /// # Errors
 /// jiff's, where it is no time.

@@ -1,5 +1,5 @@
-//! What two results differ in besides their latencies: their difference says something of the one thing that was varied
-//! only where nothing else was.
+//! Comparability of two results: the conditions in which they differ. Their latencies can be compared only if nothing
+//! but the varied condition differs.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Report;
 
-/// Something that is not the same in two results.
+/// A condition that differs between two results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ConditionDifference {
     /// Its name, such as `run.rate_per_s` or `connector.poll.interval.ms`.
@@ -19,7 +19,7 @@ pub struct ConditionDifference {
     pub other: String,
 }
 
-/// What is each result's own, or says how it went and not how it was made.
+/// Facts that differ between any two runs, or that are outcomes and not conditions.
 const OWN: [&str; 23] = [
     "run.id",
     "run.started_at",
@@ -47,8 +47,9 @@ const OWN: [&str; 23] = [
     "connector.heartbeat.action.query",
 ];
 
-/// What `other` differs in from `first`, by name. Fields that only one of them has are left out, because an older version
-/// did not know them; but a setting of the connector that only one has was the default in the other.
+/// The conditions in which `other` differs from `first`, by name. Fields that only one of them has are left out,
+/// because an older version did not know them; but a setting of the connector that only one has was the default in the
+/// other.
 #[must_use]
 pub fn condition_differences(first: &Report, other: &Report) -> Vec<ConditionDifference> {
     let (first, other) = (facts(first), facts(other));
@@ -74,7 +75,7 @@ pub fn condition_differences(first: &Report, other: &Report) -> Vec<ConditionDif
         .collect()
 }
 
-/// Everything that is told of how a result was made, by dotted name.
+/// The conditions of a run, by dotted name.
 fn facts(report: &Report) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
     let parts = [
@@ -82,18 +83,18 @@ fn facts(report: &Report) -> BTreeMap<String, String> {
         ("", serde_json::to_value(&report.environment)),
     ];
     for (name, value) in parts {
-        // What was read from JSON goes back into it.
+        // Serialization cannot fail: the report was read from JSON.
         flatten(name, &value.unwrap_or_default(), &mut facts);
     }
     facts.insert("run.steered".to_owned(), steered(report));
     if report.run.warmup_settles {
-        // How many it took is how it went.
+        // The number of warm-up events is then an outcome.
         facts.insert("run.warmup_events".to_owned(), "auto".to_owned());
     }
     facts
 }
 
-/// What was done to the load by hand while it went on, and when: no other run is like one that was steered.
+/// Manual changes of the load during the run, with their times: such a run is comparable to no other.
 fn steered(report: &Report) -> String {
     let by_hand = report
         .incidents

@@ -112,7 +112,7 @@ pub struct StoreReport {
     pub database: String,
 }
 
-/// This machine, as far as it tells.
+/// Describes this machine, as far as the system reports it.
 #[must_use]
 pub fn host() -> Host {
     let field = |file: &str, key: &str| {
@@ -132,7 +132,7 @@ pub fn host() -> Host {
     }
 }
 
-/// What this process has used so far.
+/// Resources this process has used so far.
 #[must_use]
 pub fn program() -> Program {
     use nix::sys::resource::{UsageWho, getrusage};

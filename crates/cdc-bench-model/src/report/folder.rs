@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::timeline::{Nanos, Stamp};
 
-/// Why a result cannot be kept.
+/// Why a result cannot be written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RecorderError {
     /// The folder cannot be made.
@@ -14,7 +14,7 @@ pub enum RecorderError {
     Folder {
         /// Which.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error message.
         reason: String,
     },
     /// A file in it cannot be written.
@@ -24,7 +24,7 @@ pub enum RecorderError {
     Write {
         /// Which.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error message.
         reason: String,
     },
 }
@@ -79,7 +79,7 @@ impl ResultFolder {
         write_whole(&self.file(name), content)
     }
 
-    /// Removes it, where a run ended before it had a result and nothing but an empty shell is in it.
+    /// Removes the folder if a run ended without a result and it holds only empty files.
     pub fn discard_if_empty(&self) {
         let files = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
         for file in files {
@@ -91,7 +91,7 @@ impl ResultFolder {
     }
 }
 
-/// Writes a file so that a reader sees the old one or the new one, never half of one.
+/// Writes a file atomically: a reader sees the old or the new content.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RecorderError> {
     let failed = |e: std::io::Error| RecorderError::Write {
         path: path.to_owned(),

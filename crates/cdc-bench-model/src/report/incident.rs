@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Something that happened in the run and shows in its latencies.
+/// An event in the run that affects its latencies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
     /// When it began, or was seen: RFC 3339, UTC. A checkpoint's beginning is known to a second, the interval at which the
@@ -29,7 +29,7 @@ pub const LOAD_PAUSED: &str = "load_paused";
 pub const RATE_CHANGED: &str = "rate_changed";
 
 impl Incident {
-    /// Whether it was somebody at the keys, and not a server.
+    /// Whether the user changed the load, as opposed to a fault of a server.
     #[must_use]
     pub fn is_steering(&self) -> bool {
         [LOAD_PAUSED, RATE_CHANGED].contains(&self.kind.as_str())

@@ -70,7 +70,7 @@ impl IntervalHistograms {
                     ));
                     self.0.len() - 1
                 });
-            // The log has no place for negative values: they stand as 0 here, and as they are in events.jsonl.
+            // The format has no negative values: they are logged as 0 here; events.jsonl has the real ones.
             let value = u64::try_from(span.round_micros()).unwrap_or(0);
             self.0[place]
                 .1

@@ -12,7 +12,7 @@ use crate::timeline::CapturePath;
 /// The schema's name and number.
 pub const SCHEMA: &str = "cdc-bench/report/1";
 
-/// A whole result.
+/// A result.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// [`SCHEMA`].
@@ -35,12 +35,12 @@ pub struct Report {
     pub shared_cpu_s_per_million: BTreeMap<String, f64>,
     /// Foreign clocks.
     pub clocks: Vec<ClockReport>,
-    /// What happened while events were under way, in order.
+    /// Incidents while events were in flight, in order of time.
     #[serde(default)]
     pub incidents: Vec<Incident>,
     /// The slowest hop, and what was found.
     pub diagnosis: Diagnosis,
-    /// What was asked, and what was reached.
+    /// The objectives, with targets and measured values.
     pub objectives: Vec<Objective>,
     /// The stores compared; `null` when they were not.
     pub verification: Option<Verification>,
@@ -126,9 +126,9 @@ fn one() -> u32 {
 pub struct ClockReport {
     /// `postgres`, `kafka` or `connect`.
     pub server: String,
-    /// What it shows more than ours, at the start of the run.
+    /// Foreign clock minus ours, at the start of the run.
     pub offset: i64,
-    /// How far any stamp of the run may be off that was corrected by the measurements until then.
+    /// Error bound of every stamp of the run that was corrected by this clock.
     pub error_bound: i64,
     /// How much the offset changed to the end of the run, by the line through its measurements; `null` when it was
     /// measured once.
@@ -149,6 +149,6 @@ pub struct ClockReport {
 pub enum Verdict {
     /// All objectives met, nothing lost, nothing differing.
     Pass,
-    /// Not so.
+    /// An objective missed, or data lost or differing.
     Fail,
 }

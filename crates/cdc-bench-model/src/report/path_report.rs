@@ -27,8 +27,8 @@ pub struct PathReport {
     #[serde(default)]
     pub verification: Option<Verification>,
     /// Processor time of what worked for this path alone, seconds a million events: `walsender`, `connect`, `reader`,
-    /// `producer`, `receiver`; `observer_walsender` and `observer_reader` for looking on; servers and `cdc-bench` as a
-    /// whole where no other path was at work.
+    /// `producer`, `receiver`; `observer_walsender` and `observer_reader` for the observing reader; servers and
+    /// `cdc-bench` as a whole where no other path was at work.
     #[serde(default)]
     pub cpu_s_per_million: BTreeMap<String, f64>,
     /// Hops with spans below zero, and what explains them.
@@ -37,7 +37,7 @@ pub struct PathReport {
     /// Its slowest hop, and what was found.
     #[serde(default)]
     pub diagnosis: Option<Diagnosis>,
-    /// What it was called on the servers.
+    /// Its names on the servers.
     #[serde(default)]
     pub names: PathNames,
     /// Its rounds, where the paths took turns.
@@ -46,15 +46,15 @@ pub struct PathReport {
 }
 
 impl PathReport {
-    /// Whether every event arrived, and as it was.
+    /// Whether every event arrived unchanged.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         let is_match = |v: &Verification| v.missing + v.extra + v.differing == 0;
         self.counts.lost == 0 && self.verification.as_ref().is_none_or(is_match)
     }
 
-    /// What it costs to bring events this way: processor time of all servers and of us, less our reader where it only
-    /// looks on, seconds a million events. `None` where other paths were at work too, or servers are not ours.
+    /// Processor time of all servers and of us for this path, without our reader where it only observes; seconds per
+    /// million events. `None` where other paths were at work too, or servers are not ours.
     #[must_use]
     pub fn cpu_cost(&self) -> Option<f64> {
         // Parts of PostgreSQL, and of us.
@@ -73,7 +73,7 @@ impl PathReport {
     }
 }
 
-/// What a path was called on the servers.
+/// Names of a path on the servers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PathNames {
     /// Value of the measured rows' `run_id` column.

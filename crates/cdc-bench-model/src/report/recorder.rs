@@ -1,4 +1,4 @@
-//! The recorder: fills the folder of a result while the run goes on, and counts what it writes.
+//! The recorder: writes the events of a run to the folder of its result, and collects their statistics.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,12 +14,12 @@ use super::interval_log::IntervalLog;
 use super::{EventLine, PathRecording, RecorderError, ResultFolder};
 use crate::timeline::{CapturePath, Joined};
 
-/// Events between the pipeline and the recorder. What does not fit makes the pipeline wait, so it is ample.
+/// Capacity of the queue, in events. A full queue blocks the pipeline, so it is large.
 const QUEUE: usize = 16_384;
 /// Length of an interval of `latency.hlog`.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Takes finished events from every thread and writes them down on one of its own.
+/// Receives finished events from all threads and writes them on its own thread.
 pub struct Recorder {
     sender: Option<SyncSender<RecorderEntry>>,
     paths: Vec<CapturePath>,
@@ -34,7 +34,7 @@ struct RecorderEntry {
     event: Joined,
 }
 
-/// A way into the recorder, for the events of one path in one round.
+/// A handle for the events of one path in one round.
 #[derive(Clone)]
 pub struct RecorderHandle {
     sender: SyncSender<RecorderEntry>,
@@ -43,17 +43,17 @@ pub struct RecorderHandle {
 }
 
 impl RecorderHandle {
-    /// Hands an event over; waits when the recorder is behind.
+    /// Sends an event; blocks while the queue is full.
     pub fn record(&self, event: Joined) {
         let (path, round) = (self.path, self.round);
-        // A recorder that gave up has said why; the run is about to end.
+        // A recorder that has failed reports it by `failure`; the run is about to end.
         let _ = self.sender.send(RecorderEntry { path, round, event });
     }
 }
 
 impl Recorder {
-    /// Opens `events.jsonl` and the interval logs in `folder`: `latency.hlog` for the first path, `latency-PATH.hlog` for
-    /// the others. `listener` hears of each event, with the position of its path, on the recorder's thread.
+    /// Opens `events.jsonl` and the interval logs in `folder`: `latency.hlog` for the first path, `latency-PATH.hlog`
+    /// for the others. `listener` is called for each event, with the position of its path, on the recorder's thread.
     ///
     /// # Errors
     /// When a file cannot be made.
@@ -97,7 +97,7 @@ impl Recorder {
         })
     }
 
-    /// A way in for the events of a path in a round.
+    /// A handle for the events of a path in a round.
     ///
     /// # Panics
     /// When the recorder was not started for that path.
@@ -113,7 +113,7 @@ impl Recorder {
         }
     }
 
-    /// Why it gave up, if it did.
+    /// The error that stopped it, if any.
     #[must_use]
     pub fn failure(&self) -> Option<RecorderError> {
         self.failure
@@ -122,10 +122,10 @@ impl Recorder {
             .clone()
     }
 
-    /// Writes what is left; every handle must be gone. The paths come in the order they were given in.
+    /// Writes the remaining events; every handle must be dropped before. The paths come in the order they were given
+    /// in.
     ///
-    /// # Errors
-    /// What kept it from writing.
+    /// # Errors When a file cannot be written.
     pub fn finish(mut self) -> Result<Vec<PathRecording>, RecorderError> {
         self.sender = None;
         let Some(thread) = self.thread.take() else {
@@ -183,7 +183,7 @@ fn record_all(
                 log.write(interval_start, length)?;
             }
             interval_start = started.elapsed();
-            // What is written stays readable when the run is cut off.
+            // Flushed, so that the file is readable if the run is killed.
             lines
                 .file
                 .flush()

@@ -3,7 +3,7 @@
 use crate::analysis::{PathStatistics, Throughput, ThroughputMeter};
 use crate::timeline::{CapturePath, Joined};
 
-/// What the recorder has made of the events of one path.
+/// Statistics of the events of one path.
 #[derive(Debug)]
 pub struct PathRecording {
     /// Which path.
@@ -24,7 +24,7 @@ pub struct RoundRecording {
 }
 
 impl PathRecording {
-    /// Of no event yet.
+    /// Without events.
     #[must_use]
     pub fn new(path: CapturePath) -> Self {
         Self {

@@ -1,5 +1,5 @@
-//! Several capture paths beside each other: the same quantiles, the ratio of the first to each of the others, and what
-//! each costs.
+//! Several capture paths side by side: the same quantiles, the ratio of the first path to each other one, and their
+//! costs.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ const COLUMN: usize = 11;
 /// Width of the two columns before them.
 const LABEL: usize = 24;
 
-/// A line of it: a span at a quantile.
+/// A row of the comparison: a span at a quantile.
 #[derive(Debug)]
 pub(super) struct SideBySideRow {
     /// What is measured.

@@ -208,7 +208,7 @@ pub struct StoredEvent {
     pub hops: Hops,
 }
 
-/// The ends of an event's way.
+/// The first and the last stamp of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct EventEnds {
     /// INSERT sent.

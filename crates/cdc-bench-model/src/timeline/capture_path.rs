@@ -1,4 +1,4 @@
-//! The ways an event can take from PostgreSQL to the consumer.
+//! The capture paths: how an event gets from PostgreSQL to the consumer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -44,10 +44,11 @@ impl CapturePath {
         }
     }
 
-    /// Hops whose ends are two witnesses and not cause and effect: either may be first.
+    /// Hops whose two ends are independent observations, not cause and effect: either may come first.
     ///
-    /// The row may reach our reader before its INSERT is acknowledged. On Debezium's path our reader causes nothing of what
-    /// follows; on ours the consumer may have a record before its acknowledgement is back at the producer.
+    /// The row may reach our reader before its INSERT is acknowledged. On Debezium's path our reader causes nothing of
+    /// what follows; on the `wal` path the consumer may have a record before the delivery report is back at our
+    /// producer.
     #[must_use]
     pub fn races(self) -> &'static [Hop] {
         match self {
@@ -64,7 +65,7 @@ impl fmt::Display for CapturePath {
     }
 }
 
-/// A word that names no capture path.
+/// A name that is not a capture path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no capture path: there are debezium, wal and embedded")]
 pub struct UnknownPath(pub String);

@@ -1,4 +1,4 @@
-//! Foreign clocks as they are known at this moment, shared by whoever corrects stamps and whoever measures.
+//! The current corrections of foreign clocks, shared by the code that measures them and the code that corrects stamps.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
@@ -7,25 +7,25 @@ use super::{
     ClockBounds, ClockOffset, HALF_MILLISECOND, Nanos, OffsetEstimator, OffsetLine, Stamp,
 };
 
-/// Lines by which foreign stamps are brought to our clock.
+/// The offsets that bring foreign stamps to our clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Corrections {
     /// PostgreSQL's.
     pub postgres: OffsetLine,
-    /// How far PostgreSQL's may be off.
+    /// Error bound of PostgreSQL's.
     pub postgres_bound: Nanos,
     /// The broker's.
     pub broker: OffsetLine,
-    /// How far the broker's may be off.
+    /// Error bound of the broker's.
     pub broker_bound: Nanos,
     /// Connect's.
     pub connect: OffsetLine,
-    /// How far Connect's may be off; `None` where nothing is known of it.
+    /// Error bound of Connect's; `None` if nothing is known of that clock.
     pub connect_bound: Option<Nanos>,
 }
 
 impl Corrections {
-    /// How far stamps that are corrected by these may be off, as far as is known now.
+    /// Error bounds of stamps corrected by these, as known now.
     #[must_use]
     pub fn bounds(&self) -> ClockBounds {
         ClockBounds {
@@ -35,7 +35,7 @@ impl Corrections {
     }
 }
 
-/// The corrections of a run, and what its events say of Connect's clock, which nobody can ask.
+/// The corrections of a run, and the bounds that its events put on Connect's clock, which cannot be queried.
 #[derive(Debug, Default)]
 pub struct ForeignClocks {
     corrections: RwLock<Corrections>,
@@ -44,16 +44,16 @@ pub struct ForeignClocks {
     causality: Mutex<OffsetEstimator>,
 }
 
-/// Corrections as they were when somebody looked last, kept at hand.
+/// A copy of the corrections as of their last change, so that most reads take no lock.
 #[derive(Debug, Default)]
 pub(super) struct CorrectionsCache {
     corrections: Corrections,
-    /// How often they had changed by then.
+    /// The change count of this copy.
     changes: u64,
 }
 
 impl ForeignClocks {
-    /// With these to begin with.
+    /// Starts with these corrections.
     #[must_use]
     pub fn new(corrections: Corrections) -> Self {
         Self {
@@ -63,14 +63,14 @@ impl ForeignClocks {
         }
     }
 
-    /// As they are known now.
+    /// The current corrections.
     #[must_use]
     pub fn corrections(&self) -> Corrections {
         let known = self.corrections.read();
         *known.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same, by what is at hand: they seldom change.
+    /// The same from a cache, which is refreshed only after a change.
     #[inline]
     pub(super) fn refresh<'h>(&self, cache: &'h mut CorrectionsCache) -> &'h Corrections {
         let changes = self.changes.load(Ordering::Acquire);
@@ -83,11 +83,11 @@ impl ForeignClocks {
         &cache.corrections
     }
 
-    /// What is known from now on.
+    /// Replaces the corrections.
     pub fn correct(&self, corrections: Corrections) {
         let known = self.corrections.write();
         *known.unwrap_or_else(PoisonError::into_inner) = corrections;
-        // Whoever sees this sees what was written before.
+        // Release: a thread that sees the new count sees the new corrections.
         self.changes.fetch_add(1, Ordering::Release);
     }
 
@@ -109,7 +109,7 @@ impl ForeignClocks {
             .observe(not_before, not_after, reading, Nanos::from_micros(1));
     }
 
-    /// What events have said of Connect's clock since this was asked last.
+    /// The offset of Connect's clock by the events since the last call.
     #[must_use]
     pub fn take_connect(&self) -> Option<ClockOffset> {
         std::mem::take(&mut *self.causality()).estimate()

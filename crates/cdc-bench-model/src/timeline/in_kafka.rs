@@ -2,38 +2,38 @@
 
 use super::{Hop, Nanos};
 
-/// Half of the millisecond that a record's timestamp stands for.
+/// Half of the millisecond that is the resolution of a record's timestamp.
 pub const HALF_MILLISECOND: Nanos = Nanos(500_000);
 
-/// Who says when a record was in Kafka.
+/// The source of T2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InKafka {
     /// The record's timestamp, on the broker's clock (LogAppendTime).
     ByBroker,
     /// The record's timestamp, on the clock of Connect, whose producer set it (CreateTime).
     ByConnect,
-    /// The delivery report of our own producer, on our clock. It comes a little after the fact.
+    /// The delivery report of our own producer, on our clock. It arrives slightly after the append.
     ByProducer,
-    /// There is no Kafka: T2 is T1.
+    /// The path has no Kafka: T2 is T1.
     Never,
 }
 
-/// How far the clocks of others may be off.
+/// Error bounds of foreign clocks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClockBounds {
-    /// The broker's, beside the millisecond that its stamps are.
+    /// The broker's, without the half millisecond of its stamps' resolution.
     pub broker: Nanos,
-    /// Connect's; `None` where nothing is known of it.
+    /// Connect's; `None` if nothing is known of that clock.
     pub connect: Option<Nanos>,
 }
 
 impl InKafka {
-    /// How far the span of a hop may be off; zero where both ends are on our clock, `None` where a clock is unknown.
+    /// Error bound of a hop's span: zero if both ends are on our clock, `None` if a clock is unknown.
     #[must_use]
     pub fn error_bound(self, hop: Hop, clocks: ClockBounds) -> Option<Nanos> {
         let broker = clocks.broker + HALF_MILLISECOND;
         match (hop, self) {
-            // No foreign clock is asked.
+            // No foreign clock is involved.
             (_, Self::ByProducer | Self::Never) => Some(Nanos(0)),
             (Hop::KafkaDelivery | Hop::ConsumerLag, Self::ByBroker) => Some(broker),
             (Hop::KafkaDelivery | Hop::ConsumerLag, Self::ByConnect) => {

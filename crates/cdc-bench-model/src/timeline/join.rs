@@ -1,8 +1,8 @@
-//! Joins the stamps of one event, which reach us from many sides: the load generator, our WAL reader, our producer where
-//! the event goes by it, and the consumer before and after its write.
+//! Joins the stamps of one event. They come from the load generator, our WAL reader, our producer (on the paths that
+//! use it), and the consumer before and after its write.
 //!
-//! What is held is what is under way: an event leaves the moment its last stamp is in, so memory follows the backlog
-//! of the pipeline and not the length of the run.
+//! Only events in flight are held: an event is removed when its last stamp is in, so memory is proportional to the
+//! backlog of the pipeline, not to the length of the run.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::event::{EventId, EventType};
 
-/// Locks that the events of a run are spread over: one event falls to the next.
+/// Shards, each with its own lock; events are assigned to them in turn.
 const SHARDS: u64 = 16;
 
 #[derive(Debug, Clone, Copy)]
@@ -30,20 +30,20 @@ struct Pending {
     sent: Option<InsertStamps>,
     ta: Option<Stamp>,
     captured: Option<Captured>,
-    /// T2 by our own producer.
+    /// T2, from the delivery report of our producer.
     delivered: Option<Stamp>,
     written: Option<ConsumerStamps>,
 }
 
-/// Most events of a shard that are told apart, so that a bad number in a record cannot take all memory.
+/// Most events of a shard that are tracked, so that a wrong sequence number in a record cannot exhaust memory.
 const MOST_EVENTS: u64 = (1 << 33) / SHARDS;
 
-/// One bit an event: has it been seen here before?
+/// A set of events, one bit each.
 #[derive(Debug, Default)]
 struct SeenSet(Vec<u64>);
 
 impl SeenSet {
-    /// Marks an event by its position among those of its shard; false when it was marked already.
+    /// Adds an event by its position within its shard; false if it is in the set already.
     fn mark(&mut self, place: u64) -> bool {
         if place >= MOST_EVENTS {
             return true;
@@ -61,7 +61,7 @@ impl SeenSet {
     }
 }
 
-/// The events of the run that fall to one lock: those under way, where each has been, and the counts.
+/// The events of one shard: those in flight, the places each has been seen at, and the counts.
 #[derive(Debug, Default)]
 struct Shard {
     pending: HashMap<EventId, Pending, BuildHasherDefault<IdHasher>>,
@@ -72,18 +72,18 @@ struct Shard {
     clocks: CorrectionsCache,
 }
 
-/// The meeting point of an event's stamps. Shared by every thread that makes one.
+/// Collects the stamps of every event until it is complete. Shared by all threads that take stamps.
 #[derive(Debug)]
 pub struct Joiner {
     shards: Box<[Mutex<Shard>]>,
     in_kafka: InKafka,
-    /// Whether our reader sees the rows.
+    /// Whether our WAL reader observes the rows.
     is_observed: bool,
     clocks: Arc<ForeignClocks>,
 }
 
 impl Joiner {
-    /// An empty one.
+    /// A joiner without events.
     #[must_use]
     pub fn new(in_kafka: InKafka, clocks: Arc<ForeignClocks>) -> Self {
         Self {
@@ -94,7 +94,8 @@ impl Joiner {
         }
     }
 
-    /// The same where our reader does not look on: T1 is taken to be T2, so that `capture` holds the whole way to Kafka.
+    /// The same without our WAL reader as an observer: T1 is set to T2, so that `capture` covers everything up to
+    /// Kafka.
     #[must_use]
     pub fn unobserved(self) -> Self {
         Self {
@@ -103,7 +104,7 @@ impl Joiner {
         }
     }
 
-    /// Whether our reader sees the rows.
+    /// Whether our WAL reader observes the rows.
     #[must_use]
     pub fn is_observed(&self) -> bool {
         self.is_observed
@@ -114,7 +115,7 @@ impl Joiner {
         let mut shard = self.lock_shard(seq);
         let Shard { pending, tally, .. } = &mut *shard;
         let pending = pending.entry(id).or_default();
-        // A retry after a lost connection keeps the first T0: that is when the application wanted it written.
+        // A retry after a lost connection keeps the first T0: the latency an application sees includes the retry.
         if pending.sent.is_none() {
             pending.sent = Some(InsertStamps { event_type, ts, t0 });
             tally.sent += 1;
@@ -128,16 +129,16 @@ impl Joiner {
         self.update(shard, id, seq, |pending| pending.ta = Some(ta))
     }
 
-    /// The INSERT was refused; the event will not come.
+    /// The INSERT was refused: the event is removed.
     pub fn insert_failed(&self, id: EventId, seq: u64) {
         let mut shard = self.lock_shard(seq);
         shard.tally.insert_errors += 1;
         shard.pending.remove(&id);
     }
 
-    /// The event will not be written. False when it is not under way.
+    /// The event will not be written (a dead letter). False if it is not in flight.
     pub fn abandon(&self, id: EventId) -> bool {
-        // What is not even an event may lack its position.
+        // A record that cannot be decoded has no sequence number, so all shards are searched.
         let mut shards = self.shards.iter().map(lock);
         shards.any(|mut shard| shard.pending.remove(&id).is_some())
     }
@@ -152,14 +153,14 @@ impl Joiner {
         self.update(shard, id, seq, |pending| pending.captured = Some(captured))
     }
 
-    /// Our producer has heard that the record is in Kafka.
+    /// Our producer has the delivery report of the record.
     pub fn delivered(&self, id: EventId, seq: u64, t2: Stamp) -> Option<Joined> {
         self.update(self.lock_shard(seq), id, seq, |pending| {
             pending.delivered = Some(t2);
         })
     }
 
-    /// The consumer has the record. False when it had it before: a duplicate.
+    /// The consumer has received the record. False if it had received it before (a duplicate).
     pub fn consumed(&self, seq: u64) -> bool {
         let mut shard = self.lock_shard(seq);
         let fresh = shard.received.mark(seq / SHARDS);
@@ -181,14 +182,14 @@ impl Joiner {
         self.update(shard, id, seq, |pending| pending.written = Some(written))
     }
 
-    /// What an event says of Connect's clock, given its commit time on PostgreSQL's.
+    /// Bounds the offset of Connect's clock by one event, given its commit time on PostgreSQL's clock.
     pub fn bound_connect(&self, commit: Stamp, written: &ConsumerStamps) {
         let fix = self.clocks.corrections();
         let commit = fix.postgres.to_ours(commit);
         self.bound_connect_by(&fix, commit, self.recorded(&fix, written), written);
     }
 
-    /// The same, of a commit and a record's time on our clock.
+    /// The same, given the commit time and the record's time on our clock.
     fn bound_connect_by(
         &self,
         fix: &Corrections,
@@ -202,7 +203,7 @@ impl Joiner {
             .bound_connect(fix, reading, commit, appended, written.t3);
     }
 
-    /// The record's time on our clock, where the record says it.
+    /// The record's timestamp on our clock, on paths where T2 is taken from the record.
     fn recorded(&self, fix: &Corrections, written: &ConsumerStamps) -> Option<Stamp> {
         let clock = match self.in_kafka {
             InKafka::ByBroker => &fix.broker,
@@ -222,13 +223,13 @@ impl Joiner {
         sum
     }
 
-    /// The shard that an event falls to, locked.
+    /// The shard of an event, locked.
     fn lock_shard(&self, seq: u64) -> MutexGuard<'_, Shard> {
         let shard = usize::try_from(seq % SHARDS).unwrap_or(0);
         lock(&self.shards[shard])
     }
 
-    /// Changes what is known of an event; the event itself once nothing is missing any more.
+    /// Updates an event in flight; returns the event once all stamps are in.
     fn update(
         &self,
         mut shard: MutexGuard<'_, Shard>,
@@ -245,7 +246,7 @@ impl Joiner {
         let mut entry = match pending.entry(id) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(entry) => {
-                // Nothing is whole that is heard of for the first time.
+                // An event is never complete with its first stamp.
                 change(entry.insert(Pending::default()));
                 return None;
             }
@@ -261,7 +262,7 @@ impl Joiner {
         event
     }
 
-    /// The event when nothing of it is missing.
+    /// The event if all stamps are in.
     fn complete(
         &self,
         id: EventId,
@@ -298,7 +299,7 @@ impl Joiner {
             tc,
             t1: captured.t1,
             td: written.td.map(|td| fix.connect.to_ours(td)),
-            // Without Kafka in between the record is "in Kafka" when our reader has it: a hop of no length.
+            // Without Kafka, T2 is T1, so that the hop `kafka_delivery` is zero.
             t2: recorded.or(pending.delivered).unwrap_or(captured.t1),
             t3: written.t3,
             t4: written.t4,
@@ -314,7 +315,7 @@ impl Joiner {
     }
 }
 
-/// What is known of a row that our reader has not seen: what the record says of it.
+/// Stands in for the reader's stamps, from the record alone, where our reader is not used.
 fn unseen(written: &ConsumerStamps, fix: &Corrections) -> Captured {
     Captured {
         tc: written.t3,
@@ -328,7 +329,7 @@ fn unseen(written: &ConsumerStamps, fix: &Corrections) -> Captured {
     }
 }
 
-/// Hashes an event by the random part of its id: what is random already needs no more than to be spread.
+/// Hashes an event id by the random part of its UUIDv7, which only needs to be spread over the table.
 #[derive(Debug, Default)]
 struct IdHasher(u64);
 
@@ -341,13 +342,13 @@ impl Hasher for IdHasher {
     }
 
     fn finish(&self) -> u64 {
-        // The table takes its place from the low bits, and those of an id are no better than its version's and variant's.
+        // The table uses the low bits of the hash; multiplying and rotating brings the random bits there.
         self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic in one thread must not take the stamps of the others with it.
+    // A panic in one thread must not lose the stamps of the others.
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -3,12 +3,12 @@
 use super::{Stamp, Stamps};
 use crate::event::{EventId, EventType};
 
-/// What our reader says of an event: where its row stands in the WAL.
+/// What our WAL reader reports of an event: the position and time of its row in the WAL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Captured {
-    /// Commit timestamp on PostgreSQL's clock, as it stands in the WAL.
+    /// Commit timestamp from the WAL, on PostgreSQL's clock, uncorrected (Tc).
     pub tc: Stamp,
-    /// When the decoded row was there.
+    /// When our reader had the decoded row (T1).
     pub t1: Stamp,
     /// Position of the row.
     pub lsn: u64,
@@ -18,13 +18,13 @@ pub struct Captured {
     pub xid: u32,
 }
 
-/// What the consumer says of an event once the store has acknowledged it.
+/// What the consumer reports of an event once the store has acknowledged it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConsumerStamps {
-    /// When Debezium handed it on, on Connect's clock.
+    /// When Debezium emitted it, on Connect's clock (Td).
     pub td: Option<Stamp>,
-    /// The record's timestamp in Kafka: the middle of its millisecond, on the broker's clock. `None` when no Kafka was in
-    /// between. It is T2 where the broker is the one to say so ([`InKafka::ByBroker`]).
+    /// The record's timestamp in Kafka: the middle of its millisecond, on the broker's clock. `None` on the path
+    /// without Kafka. It is T2 where T2 is the broker's timestamp ([`InKafka::ByBroker`](super::InKafka::ByBroker)).
     pub t2: Option<Stamp>,
     /// Received.
     pub t3: Stamp,
@@ -47,9 +47,9 @@ pub struct Joined {
     pub seq: u64,
     /// What kind.
     pub event_type: EventType,
-    /// Where its row stands in the WAL, by our reader.
+    /// The reader's stamps and WAL positions.
     pub captured: Captured,
-    /// Its stamps, all on our clock.
+    /// All stamps, on our clock.
     pub stamps: Stamps,
 }
 

@@ -1,9 +1,9 @@
 //! Events counted at each place of a capture path.
 
-/// How many events have been seen at each place. Each event counts once at each, however often it came by.
+/// Number of events seen at each place. An event counts once at each place, however often it is seen there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Handed to PostgreSQL.
+    /// INSERT sent to PostgreSQL.
     pub sent: u64,
     /// Commit acknowledged.
     pub inserted: u64,
@@ -15,7 +15,7 @@ pub struct Tally {
     pub consumed: u64,
     /// Acknowledged by the store.
     pub written: u64,
-    /// Received again after it had been received before.
+    /// Received more than once by the consumer.
     pub duplicates: u64,
     /// All stamps in.
     pub joined: u64,

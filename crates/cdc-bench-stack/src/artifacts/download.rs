@@ -1,4 +1,4 @@
-//! How far a download is: bytes of all that is fetched at once, how fast, and how long the rest takes.
+//! Progress of a download over all sets that are fetched at once: bytes and speed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use crate::background::ProgressReporter;
 use crate::progress::Download;
 
-/// What the speed is taken over.
+/// Time over which the speed is averaged.
 const WINDOW: Duration = Duration::from_secs(3);
-/// How often it is told, at most.
+/// Shortest interval between progress reports.
 const REPORT_EVERY: Duration = Duration::from_millis(50);
-/// Speeds over less than this say nothing.
+/// Shortest time over which a speed is given.
 const LEAST: Duration = Duration::from_millis(500);
 
-/// Everything that is fetched at once, and who hears how far it is.
+/// All downloads of one start, summed into one progress report.
 pub(crate) struct Downloads<'a> {
     reporter: &'a ProgressReporter,
     state: Mutex<DownloadState>,
@@ -41,19 +41,19 @@ impl<'a> Downloads<'a> {
         }
     }
 
-    /// Something else that is waited for.
+    /// Reports a step other than a download.
     pub(crate) fn detail(&self, detail: &str) {
         self.reporter.detail(detail);
     }
 
-    /// So many bytes of a part are to be fetched.
+    /// Sets the size of a part, in bytes.
     pub(crate) fn expect(&self, name: &'static str, total: u64) {
         self.change(true, |state| {
             state.parts.entry(name).or_default().total = total;
         });
     }
 
-    /// So many bytes of a part are here. What has come once does not go again.
+    /// Sets the bytes fetched of a part. It never decreases.
     pub(crate) fn reached(&self, name: &'static str, done: u64) {
         self.change(false, |state| {
             let part = state.parts.entry(name).or_default();
@@ -64,7 +64,7 @@ impl<'a> Downloads<'a> {
         });
     }
 
-    /// A part is here as a whole; what had been on this machine before counts, and not as speed.
+    /// Marks a part as complete. Bytes that were on this machine before count as fetched, but not towards the speed.
     pub(crate) fn whole(&self, name: &'static str) {
         self.change(true, |state| {
             let part = state.parts.entry(name).or_default();
@@ -95,7 +95,7 @@ impl<'a> Downloads<'a> {
 #[derive(Default)]
 struct DownloadRate {
     moved: u64,
-    /// When so many bytes had come, oldest first.
+    /// Times and byte counts, oldest first.
     marks: VecDeque<(Instant, u64)>,
 }
 
@@ -103,7 +103,7 @@ impl DownloadRate {
     fn add(&mut self, now: Instant, bytes: u64) {
         self.moved += bytes;
         self.marks.push_back((now, self.moved));
-        // The newest of those before the window is where it begins.
+        // The window begins at the newest entry before it.
         while self.marks.len() > 2 && now.duration_since(self.marks[1].0) >= WINDOW {
             self.marks.pop_front();
         }

@@ -1,4 +1,4 @@
-//! Jars: fetched by `mvn`, held against their sums.
+//! Sets of jars: fetched by Maven, verified against their SHA-256 sums.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -14,7 +14,7 @@ use crate::cache::Cache;
 use crate::error::StackError;
 use crate::files::remove;
 
-/// What is wrong with a folder of jars; nothing when it holds exactly what it must.
+/// Verifies a folder of jars: the problems, empty if it contains exactly the expected files.
 pub(crate) fn inspect(folder: &Path, sums: &BTreeMap<&str, &str>) -> Vec<String> {
     let present: BTreeSet<String> = std::fs::read_dir(folder)
         .into_iter()
@@ -30,7 +30,7 @@ pub(crate) fn inspect(folder: &Path, sums: &BTreeMap<&str, &str>) -> Vec<String>
             problems.push(format!("{file} does not match its SHA-256"));
         }
     }
-    // Java would load a stranger too.
+    // Java would load an unknown jar too.
     problems.extend(
         present
             .iter()
@@ -59,7 +59,7 @@ fn sha256(path: &Path) -> Option<String> {
     )
 }
 
-/// Where a set lies: Connect isolates plugins by folder, so Debezium's jars have one within the plugin path.
+/// The folder of a set. Connect isolates plugins by folder, so Debezium's jars get a folder within the plugin path.
 pub(crate) fn folder_of(cache: &Cache, set: &str) -> PathBuf {
     cache.path(&if set == "debezium" {
         format!("{PLUGINS}/{set}")
@@ -68,7 +68,7 @@ pub(crate) fn folder_of(cache: &Cache, set: &str) -> PathBuf {
     })
 }
 
-/// True when something had to be fetched.
+/// Verifies a set and fetches it if needed. Returns true if it was fetched.
 pub(crate) fn provide_set(
     cache: &Cache,
     set: &'static str,
@@ -95,7 +95,7 @@ pub(crate) fn provide_set(
     let fresh = cache.path(&format!("artifacts/.fetch-{set}"));
     remove(&fresh)?;
     std::fs::create_dir_all(&fresh).map_err(StackError::io("make", &fresh))?;
-    // Beside the folder, not in it: the folder is to hold its jars and nothing else.
+    // Beside the folder, not in it: the folder must contain only its jars.
     let pom_path = cache.path(&format!("artifacts/.{set}.xml"));
     std::fs::write(&pom_path, pom).map_err(StackError::io("write", &pom_path))?;
     let on_output = |line: &str| {

@@ -19,17 +19,17 @@ pub(super) const POMS: [(&str, &str); 3] = [
         include_str!("../../artifacts/maven/postgres.xml"),
     ),
 ];
-/// Connect's `plugin.path` within the cache.
+/// Connect's `plugin.path`, relative to the cache.
 pub(super) const PLUGINS: &str = "artifacts/plugins";
 
 /// Debezium's name, as it is shown.
 pub(crate) const DEBEZIUM: &str = "Debezium";
 
-/// What to type where something is missing, on Debian.
+/// Advice for missing programs.
 pub(crate) const APT: &str =
     "on Debian: apt-get install openjdk-17-jre-headless maven python3-venv";
 
-/// Versions, out of the poms themselves.
+/// Versions, read from the poms and requirements.
 pub(crate) mod version {
     use super::{POMS, REQUIREMENTS};
 
@@ -87,7 +87,7 @@ pub(crate) fn sizes(set: &str) -> BTreeMap<&'static str, u64> {
         .collect()
 }
 
-/// A list's lines of one set and platform, "what  set/file", as file and what.
+/// The lines of a list (`VALUE  SET/FILE`) for one set and platform, as pairs of file and value.
 fn of_set(
     list: &'static str,
     set: &str,

@@ -10,7 +10,7 @@ use super::manifest::{APT, platform, sizes};
 use crate::error::StackError;
 use crate::processes::{OutputStream, watch};
 
-/// Pinned as the artifacts are: what another version copies may differ.
+/// Pinned like the artifacts: another version of the plugin may copy different files.
 const COPY_GOAL: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies";
 
 pub(super) fn maven(
@@ -20,7 +20,7 @@ pub(super) fn maven(
     stop: &CancellationToken,
 ) -> Result<(), StackError> {
     let mut command = Command::new("mvn");
-    // Not -B: only somebody who may look on is told of bytes.
+    // Not -B (batch mode): Maven then prints no progress.
     command.args(["-C", "-f"]).arg(pom).arg(COPY_GOAL);
     command.arg("-Dstyle.color=never");
     command
@@ -48,14 +48,14 @@ pub(super) fn maven(
     })
 }
 
-/// A set that Maven fetches, as far as Maven says.
+/// Progress of one set, read from Maven's output.
 pub(super) struct MavenProgress {
     pub(super) sizes: BTreeMap<&'static str, u64>,
-    /// Bytes of the set's files that are here.
+    /// Bytes of the set's completed files.
     done: u64,
-    /// Files that are on their way, whether they are the set's or Maven's own.
+    /// Files being downloaded, the set's and those of Maven itself.
     in_progress: BTreeSet<String>,
-    /// Bytes that are here of those.
+    /// Bytes fetched of these.
     in_progress_bytes: u64,
 }
 
@@ -69,7 +69,7 @@ impl MavenProgress {
         }
     }
 
-    /// Takes a line of Maven's.
+    /// Reads a line of Maven's output.
     pub(super) fn read_line(&mut self, line: &str) {
         if let Some(address) = line.strip_prefix("Downloading from ") {
             self.in_progress.insert(file_of(address).to_owned());
@@ -83,8 +83,8 @@ impl MavenProgress {
         }
     }
 
-    /// Bytes of the set that are here. What comes beside a file of Maven's own counts for no more than the set's files
-    /// that are on their way.
+    /// Bytes of the set that are fetched. Maven gives one sum for all files in progress, so it is capped at the sizes
+    /// of the set's files among them.
     pub(super) fn bytes(&self) -> u64 {
         let ours = self
             .in_progress
@@ -100,7 +100,7 @@ fn file_of(address: &str) -> &str {
     address.rsplit('/').next().unwrap_or(address).trim_end()
 }
 
-/// "Progress (2): 196/411 kB | 4.1/41 kB": bytes that are here of all files on their way.
+/// "Progress (2): 196/411 kB | 4.1/41 kB": bytes fetched of all files in progress.
 fn bytes_under_way(line: &str) -> Option<u64> {
     let (_, files) = line.strip_prefix("Progress (")?.split_once("): ")?;
     files.split(" | ").map(size_of).sum()

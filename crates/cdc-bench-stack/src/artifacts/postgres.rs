@@ -1,4 +1,4 @@
-//! PostgreSQL's programs, out of the jar that carries them.
+//! PostgreSQL's programs, unpacked from the jar that contains them.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ pub(crate) fn unpack_postgres(
     std::fs::rename(&fresh, &folder).map_err(StackError::io("put in place", &folder))
 }
 
-/// A jar that holds one `.txz`.
+/// Unpacks a jar that contains one `.txz`.
 fn unpack(jar: &Path, into: &Path) -> Result<(), String> {
     let file = std::fs::File::open(jar).map_err(|e| e.to_string())?;
     let mut jar = zip::ZipArchive::new(file).map_err(|e| e.to_string())?;

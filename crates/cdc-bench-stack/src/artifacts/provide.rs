@@ -1,5 +1,5 @@
 //! The servers' files: fetched by the user's own `mvn` and `pip`, which know their registries, mirrors and proxies, and
-//! checked against sums of ours.
+//! checked against our list of SHA-256 sums.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -29,7 +29,7 @@ pub(crate) struct Artifacts {
     pub(crate) store: StoreProgram,
 }
 
-/// Makes sure that everything is there, and is what it must be; fetches what is not.
+/// Verifies all artifacts and fetches what is missing or wrong.
 pub(crate) async fn provide(
     cache: &Cache,
     progress: &dyn StepProgress,
@@ -37,7 +37,7 @@ pub(crate) async fn provide(
 ) -> Result<Artifacts, StackError> {
     let (here, stop) = (cache.clone(), cancel.clone());
     let store = provided(progress, move |reporter| {
-        // Nothing to write where all is there: a cache may belong to somebody else.
+        // A complete cache is not written to: it may belong to another user.
         if let Some(store) = complete(&here)? {
             return Ok((false, store));
         }
@@ -66,7 +66,7 @@ pub(crate) async fn provide(
     })
 }
 
-/// Makes sure that Debezium's jars are there; Connect's `plugin.path`.
+/// Verifies or fetches Debezium's jars. Returns Connect's `plugin.path`.
 pub(crate) async fn provide_debezium(
     cache: &Cache,
     progress: &dyn StepProgress,
@@ -97,7 +97,7 @@ fn lock(cache: &Cache, reporter: &ProgressReporter) -> Result<std::fs::File, Sta
     Ok(file)
 }
 
-/// Looks, and fetches, in the background; says whether something had to be fetched.
+/// Runs the verification and fetching in the background, as one step.
 async fn provided<T: Send + 'static>(
     progress: &dyn StepProgress,
     work: impl FnOnce(&ProgressReporter) -> Result<(bool, T), StackError> + Send + 'static,
@@ -118,7 +118,7 @@ async fn provided<T: Send + 'static>(
     Ok(outcome)
 }
 
-/// The store's program when every file of every set is there and right.
+/// The store's program, if every file of every set is there and matches its sum.
 fn complete(cache: &Cache) -> Result<Option<StoreProgram>, StackError> {
     let verified = std::thread::scope(|scope| {
         let sets = POMS.map(|(set, _)| {
@@ -132,10 +132,9 @@ fn complete(cache: &Cache) -> Result<Option<StoreProgram>, StackError> {
     Ok(installed_store(cache).filter(|_| unpacked && !verified.contains(&false)))
 }
 
-/// Fetches what is missing, and starts nothing.
+/// Fetches missing artifacts and starts nothing.
 ///
-/// # Errors
-/// When it cannot be had.
+/// # Errors When an artifact cannot be fetched or does not match its sum.
 pub async fn fetch(
     cache: &Cache,
     progress: &dyn StepProgress,
@@ -144,10 +143,9 @@ pub async fn fetch(
     provide(cache, progress, cancel).await.map(drop)
 }
 
-/// Fetches Debezium's jars where they are missing; the folder that Connect's `plugin.path` names.
+/// Fetches Debezium's jars if they are missing. Returns the folder for Connect's `plugin.path`.
 ///
-/// # Errors
-/// When they cannot be had.
+/// # Errors When they cannot be fetched or do not match their sums.
 pub async fn fetch_debezium(
     cache: &Cache,
     progress: &dyn StepProgress,
@@ -156,7 +154,7 @@ pub async fn fetch_debezium(
     provide_debezium(cache, progress, cancel).await
 }
 
-/// How each set stands.
+/// The state of each set.
 pub(crate) fn inspect_all(cache: &Cache) -> Vec<ArtifactSetState> {
     let versions = [version::kafka(), version::debezium(), version::postgres()];
     let names = ["Kafka", DEBEZIUM, "PostgreSQL"];
@@ -175,7 +173,7 @@ pub(crate) fn inspect_all(cache: &Cache) -> Vec<ArtifactSetState> {
     .collect()
 }
 
-/// One set of artifacts.
+/// The state of one set of artifacts.
 #[derive(Debug)]
 pub(crate) struct ArtifactSetState {
     pub(crate) name: &'static str,

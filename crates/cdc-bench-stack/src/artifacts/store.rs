@@ -19,20 +19,20 @@ use crate::processes::{OutputStream, watch};
 pub(crate) enum StoreProgram {
     /// MongoDB's own, found on PATH.
     Mongod(PathBuf),
-    /// SecantusDB's, in a venv of its own.
+    /// SecantusDB's, in its own venv.
     Secantus(PathBuf),
 }
 
 /// SecantusDB's program in its venv.
 const SECANTUS: &str = "bin/secantusd-py";
-/// Its share of the download.
+/// Name of its part of the download.
 const PART: &str = "document store";
-/// What its packages come to, bytes; a little more or less, by platform and Python.
+/// Approximate size of its packages in bytes; depends on the platform and the Python version.
 const LIKELY_BYTES: u64 = 25_000_000;
-/// Made last in a venv.
+/// Marker file, created last in a complete venv.
 const COMPLETE: &str = ".whole";
 
-/// Named by its content: another list of requirements is another venv.
+/// The venv's folder, named by a hash of the requirements, so that changed requirements get a new venv.
 fn venv_of(cache: &Cache) -> PathBuf {
     let tag: String = Sha256::digest(REQUIREMENTS)
         .iter()
@@ -42,7 +42,7 @@ fn venv_of(cache: &Cache) -> PathBuf {
     cache.path(&format!("secantusdb-{}-{tag}", version::secantusdb()))
 }
 
-/// A `mongod` on PATH, or a venv that is whole.
+/// The installed store: a `mongod` on PATH, else a complete venv of SecantusDB.
 pub(crate) fn installed_store(cache: &Cache) -> Option<StoreProgram> {
     if let Some(mongod) = on_path("mongod") {
         return Some(StoreProgram::Mongod(mongod));
@@ -52,7 +52,7 @@ pub(crate) fn installed_store(cache: &Cache) -> Option<StoreProgram> {
     (venv.join(COMPLETE).exists() && program.exists()).then_some(StoreProgram::Secantus(program))
 }
 
-/// A `mongod` on PATH; else SecantusDB in a venv.
+/// The installed store, else SecantusDB freshly installed in a venv.
 pub(crate) fn provide_store(
     cache: &Cache,
     downloads: &Downloads<'_>,
@@ -114,7 +114,8 @@ pub(crate) fn provide_store(
     Ok(StoreProgram::Secantus(program))
 }
 
-/// The size of a package that pip has fetched, of the bar that it ends with: "━━━━ 16.9/16.9 MB 43.2 MB/s eta 0:00:00".
+/// The size of a package that pip has fetched, read from its completed progress bar: "━━━━ 16.9/16.9 MB 43.2 MB/s eta
+/// 0:00:00".
 fn fetched_bytes(line: &str) -> Option<u64> {
     let (_, figures) = line.rsplit_once('━')?;
     let (figures, _) = figures.trim_start().split_once("B ")?;

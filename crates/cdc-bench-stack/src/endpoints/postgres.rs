@@ -28,7 +28,7 @@ pub struct PostgresEndpoint {
 }
 
 impl PostgresEndpoint {
-    /// What our reader connects with.
+    /// Connection parameters for our WAL reader.
     #[must_use]
     pub fn server(&self) -> Server {
         Server {
@@ -43,7 +43,7 @@ impl PostgresEndpoint {
         }
     }
 
-    /// What `tokio-postgres` connects with.
+    /// Connection parameters for `tokio-postgres`.
     #[must_use]
     pub fn client_config(&self) -> tokio_postgres::Config {
         let mut config = tokio_postgres::Config::new();
@@ -54,7 +54,7 @@ impl PostgresEndpoint {
             .user(&self.user)
             .password(self.password.expose_secret())
             .application_name("cdc-bench")
-            // The socket is encrypted already, where it is to be.
+            // TLS, if any, is already established on the socket.
             .ssl_mode(tokio_postgres::config::SslMode::Disable)
             .connect_timeout(std::time::Duration::from_secs(10));
         config
@@ -71,30 +71,29 @@ impl fmt::Display for PostgresEndpoint {
     }
 }
 
-/// Longest wait for a socket, and for TLS on it.
+/// Longest wait for the TCP connection and the TLS handshake.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Why there is no connection.
+/// Why a connection failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PostgresConnectError {
-    /// The server refused, or went away.
+    /// The server refused the connection or closed it.
     #[error(transparent)]
     Postgres(#[from] tokio_postgres::Error),
-    /// There is no socket to it that is encrypted as it is to be.
+    /// No connection with the required TLS settings.
     #[error("{0}")]
     Socket(String),
 }
 
 impl PostgresEndpoint {
-    /// Connects. The task moves the bytes, and ends with the connection.
+    /// Connects. The returned task drives the connection and ends with it.
     ///
-    /// # Errors
-    /// When nobody answers, TLS is not to be had as it is asked for, or the server refuses.
+    /// # Errors When the server does not answer, TLS fails, or the server refuses.
     pub async fn connect(&self) -> Result<(Client, JoinHandle<()>), PostgresConnectError> {
         self.connect_as("cdc-bench").await
     }
 
-    /// The same under a name that the server shows of the session.
+    /// The same with a given `application_name`.
     ///
     /// # Errors
     /// As [`PostgresEndpoint::connect`].
@@ -126,7 +125,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     tokio::spawn(async move {
-        // Whoever asks something of it next hears of it too.
+        // The next query on the client fails with it too.
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection to PostgreSQL ended");
         }

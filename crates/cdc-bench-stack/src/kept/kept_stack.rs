@@ -15,7 +15,7 @@ use crate::local::KEPT;
 use crate::processes::{ServerStatus, pid};
 use crate::servers;
 
-/// Taken by the run that uses the stack.
+/// Lock file, held by the run that uses the stack.
 const IN_USE: &str = "in-use.lock";
 /// Longest wait for a supervisor to end.
 const DOWN_LIMIT: Duration = Duration::from_secs(20);
@@ -28,12 +28,12 @@ pub struct KeptStack {
     pub(super) record: StackRecord,
 }
 
-/// The right of one run to a kept stack; given back when dropped.
+/// Exclusive use of a kept stack by one run; released on drop.
 #[derive(Debug)]
 pub(crate) struct Claim(#[allow(dead_code)] File);
 
 impl KeptStack {
-    /// The one that is up, if there is one.
+    /// The running kept stack, if there is one.
     #[must_use]
     pub fn find(cache: &Cache) -> Option<Self> {
         let folder = cache.stacks().join(KEPT);
@@ -51,13 +51,13 @@ impl KeptStack {
         self.record.endpoints.clone().into()
     }
 
-    /// Its servers, as of now.
+    /// Its servers, as read by [`KeptStack::find`].
     #[must_use]
     pub fn servers(&self) -> &[ServerStatus] {
         &self.record.servers
     }
 
-    /// Its servers as the supervisor has them now.
+    /// Its servers, read again from the record.
     pub(crate) fn servers_now(&self) -> Vec<ServerStatus> {
         StackRecord::read(&self.folder)
             .map_or_else(|| self.record.servers.clone(), |record| record.servers)
@@ -69,7 +69,7 @@ impl KeptStack {
         &self.record.since
     }
 
-    /// Its supervisor's process.
+    /// Process id of its supervisor.
     #[must_use]
     pub fn supervisor(&self) -> u32 {
         self.supervisor
@@ -95,13 +95,13 @@ impl KeptStack {
         &self.record.kafka_version
     }
 
-    /// Whether a run has claimed it.
+    /// Whether a run is using it.
     #[must_use]
     pub fn is_in_use(&self) -> bool {
         self.claim().is_none()
     }
 
-    /// Takes it for a run; `None` when another has it.
+    /// Claims it for a run; `None` if another run has claimed it.
     pub(crate) fn claim(&self) -> Option<Claim> {
         let file = File::options()
             .create(true)
@@ -117,7 +117,7 @@ impl KeptStack {
         servers::answers(&self.endpoints(), Duration::from_secs(5)).await
     }
 
-    /// Ends it: its supervisor stops the servers and removes their data.
+    /// Stops it: its supervisor stops the servers and removes their data.
     ///
     /// # Errors
     /// When it is not gone within 20 s.
@@ -127,7 +127,7 @@ impl KeptStack {
 }
 
 fn stop_supervisor(folder: &Path, supervisor: u32) -> Result<(), StackError> {
-    // It may be gone by now.
+    // The process may have ended already.
     let _ = kill(pid(supervisor), Signal::SIGTERM);
     let began = Instant::now();
     while instance::owner(folder) == Some(supervisor) {
@@ -143,7 +143,7 @@ fn stop_supervisor(folder: &Path, supervisor: u32) -> Result<(), StackError> {
     Ok(())
 }
 
-/// The supervisor's own log; beside the folder, so that it outlives it.
+/// The supervisor's own log; beside the folder, so that it is not removed with it.
 pub(super) fn log_of(folder: &Path) -> PathBuf {
     folder.with_extension("log")
 }

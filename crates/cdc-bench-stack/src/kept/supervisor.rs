@@ -18,10 +18,10 @@ use crate::processes::{detach_from_terminal, pid};
 use crate::progress::{STOPPING, StepProgress};
 use crate::servers::{Java, LocalOptions};
 
-/// How often the supervisor looks whether its servers are the same processes still.
+/// Interval at which the supervisor checks for restarted servers.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Starts a stack, writes down where it is, and supervises it until `cancel`. `ready` hears of it once it is up.
+/// Starts a stack, records its endpoints, and supervises it until `cancel`. Calls `ready` once it is up.
 ///
 /// # Errors
 /// When one is up already, or a server does not start.
@@ -67,17 +67,16 @@ pub async fn run_kept_stack(
     Ok(())
 }
 
-/// Starts a supervisor that goes on without us, and waits until its stack is up.
+/// Starts a detached supervisor process and waits until its stack is up.
 ///
-/// # Errors
-/// When one is being started already, or this one does not get up: with what it said.
+/// # Errors When another one is being started, or this one fails: with its own error message.
 pub async fn start_kept_stack(
     cache: &Cache,
     options: &LocalOptions,
     progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<KeptStack, StackError> {
-    // Here, where it can be shown: of the supervisor there is a log alone.
+    // Fetched here, where progress can be shown; the supervisor only writes a log.
     Java::require(cancel).await?;
     artifacts::provide(cache, progress, cancel).await?;
     let folder = cache.stacks().join(KEPT);
@@ -146,7 +145,7 @@ pub async fn start_kept_stack(
     }
 }
 
-/// What the supervisor said last that was an error; with all that follows it.
+/// The last error in the supervisor's log, with everything after it.
 fn last_error(log: &str) -> String {
     let at = log.rfind("error: ").map_or(0, |at| at + "error: ".len());
     log[at..].trim().to_owned()

@@ -1,4 +1,4 @@
-//! A server as a child process: how it is started, watched and ended.
+//! A server as a child process: start, stop, log.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -13,10 +13,10 @@ use super::class_archive::{NewArchive, WRITE_LIMIT};
 use crate::error::StackError;
 use crate::user::drop_root;
 
-/// Lines of a log that go into an error.
+/// Lines at the end of a log that an error quotes.
 const TAIL_LINES: usize = 15;
 
-/// How a server is started; the same again after a restart. It holds no secret: those are in files only we can read.
+/// How a server is started and restarted. Contains no secret: those are in files that only our user can read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerSpec {
     pub(crate) name: String,
@@ -24,15 +24,15 @@ pub(crate) struct ServerSpec {
     pub(crate) address: String,
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<String>,
-    /// Variables over our own.
+    /// Environment variables added to ours.
     pub(crate) env: Vec<(String, String)>,
     pub(crate) folder: PathBuf,
     pub(crate) log: PathBuf,
-    /// Whether it refuses to be root, and so runs as nobody when we are.
+    /// Whether it refuses to run as root, and so runs as `nobody` when we are root.
     pub(crate) never_root: bool,
-    /// The signal that ends it in order, quickly.
+    /// The signal for a fast orderly shutdown.
     pub(crate) stop_signal: i32,
-    /// What it writes before that end, for the next of its kind.
+    /// The class archive that it writes at an orderly shutdown, for the next start.
     pub(crate) new_archive: Option<NewArchive>,
 }
 
@@ -44,7 +44,8 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts it. Called from a thread that lives as long as the stack: the kernel ends it with that thread.
+    /// Starts the process. Call it from a thread that lives as long as the stack: the kernel kills the child when that
+    /// thread ends.
     pub(crate) fn start(spec: ServerSpec) -> Result<Self, StackError> {
         let log = File::options()
             .create(true)
@@ -61,7 +62,7 @@ impl Child {
             .stdout(log)
             .stderr(errors);
         drop_root(&mut command, spec.never_root);
-        // A group of its own: Ctrl-C at the terminal is for us alone, who then end it in order.
+        // Its own process group, so that Ctrl-C at the terminal reaches only us; we then stop the server in order.
         command.process_group(0);
         end_with_parent(&mut command);
         let process = command.spawn().map_err(|error| StackError::ServerFailed {
@@ -76,7 +77,7 @@ impl Child {
         self.process.id()
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     pub(crate) fn ended(&mut self) -> Option<String> {
         self.process
             .try_wait()
@@ -85,7 +86,7 @@ impl Child {
             .map(|status| status.to_string())
     }
 
-    /// Its failure, with the end of its log.
+    /// An error about this server, with the end of its log.
     pub(crate) fn failure(&self, reason: impl Into<String>) -> StackError {
         StackError::ServerFailed {
             server: self.spec.name.clone(),
@@ -94,14 +95,15 @@ impl Child {
         }
     }
 
-    /// Asks it to end.
+    /// Sends the stop signal.
     pub(crate) fn ask_to_stop(&mut self) {
         let signal = Signal::try_from(self.spec.stop_signal).unwrap_or(Signal::SIGTERM);
         // It may have ended already.
         let _ = kill(pid(self.pid()), signal);
     }
 
-    /// Waits for its end, and ends it the hard way when that takes too long. One that has something to leave has more time.
+    /// Stops the process: the stop signal, then SIGKILL after `patience`. A server that writes a class archive gets
+    /// more time.
     pub(crate) fn stop(mut self, patience: Duration) {
         self.ask_to_stop();
         let new_archive = self.spec.new_archive.take();
@@ -111,18 +113,18 @@ impl Child {
             std::thread::sleep(Duration::from_millis(10));
         }
         let status = self.process.try_wait().ok().flatten();
-        // One that was killed may have left half of it.
+        // A killed JVM may have left an incomplete archive.
         if status.is_some_and(|status| status.code().is_some()) {
             new_archive.iter().for_each(NewArchive::keep);
         }
         self.kill();
     }
 
-    /// Ends it the hard way, with all it has started.
+    /// Kills the process and its process group.
     pub(crate) fn kill(&mut self) {
         if self.ended().is_none() {
             kill_group(self.pid());
-            // Killed: it cannot but end.
+            // SIGKILL has been sent, so this does not block for long.
             let _ = self.process.wait();
         }
     }
@@ -134,7 +136,7 @@ impl Drop for Child {
     }
 }
 
-/// The kernel ends the child when the thread that started it ends, even if that is killed.
+/// Makes the kernel kill the child when the thread that started it ends, even if our process is killed.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 fn end_with_parent(command: &mut Command) {
@@ -151,7 +153,7 @@ fn end_with_parent(command: &mut Command) {
 #[cfg(not(target_os = "linux"))]
 fn end_with_parent(_: &mut Command) {}
 
-/// A session of its own: the terminal's signals and its end do not reach it.
+/// Starts a new session, so that signals of the terminal and its closing do not reach the process.
 #[allow(unsafe_code)]
 pub(crate) fn detach_from_terminal(command: &mut Command) {
     // SAFETY: as above; setsid(2) is a plain system call.
@@ -167,7 +169,7 @@ pub(crate) fn pid(id: u32) -> Pid {
     Pid::from_raw(i32::try_from(id).unwrap_or(i32::MAX))
 }
 
-/// Ends a process and everything in its group.
+/// Kills a process and its process group.
 pub(crate) fn kill_group(id: u32) {
     // Either may be gone already.
     let _ = killpg(pid(id), Signal::SIGKILL);

@@ -1,4 +1,5 @@
-//! Other people's command-line clients (mvn, pip, docker): run to their end, line by line, ended with us.
+//! External command-line clients (mvn, pip, docker): run to completion, output read line by line, killed on
+//! cancellation.
 
 use std::io::{BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -11,17 +12,17 @@ use tokio_util::sync::CancellationToken;
 use super::child::kill_group;
 use crate::error::StackError;
 
-/// Longest time one client may take. Whatever it fetches comes in by then, or never.
+/// Longest time for one client, downloads included.
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// Where a client says what it does.
+/// The output stream on which a client reports its progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutputStream {
     Stdout,
     Stderr,
 }
 
-/// Runs a client; every line that it says is handed on. True when it succeeded. It is ended when asked to stop.
+/// Runs a client and passes each line of its output to `line`. Returns true when it succeeded. It is killed on `stop`.
 pub(crate) fn watch(
     mut command: Command,
     voice: OutputStream,
@@ -62,7 +63,7 @@ pub(crate) fn watch(
         let over = began.elapsed() > LIMIT;
         if over || stop.is_cancelled() {
             kill_group(child.id());
-            // Killed: it cannot but end.
+            // SIGKILL has been sent, so this does not block for long.
             let _ = child.wait();
             return Err(if over {
                 failed(format!("was not done within {} s", LIMIT.as_secs()))
@@ -71,7 +72,7 @@ pub(crate) fn watch(
             });
         }
     };
-    // Whatever it said last.
+    // Lines still in the pipe.
     while let Ok(text) = received.recv_timeout(Duration::from_millis(200)) {
         line(&text);
     }
@@ -80,7 +81,7 @@ pub(crate) fn watch(
     Ok(status.success())
 }
 
-/// Hands on what comes out of a pipe, line by line. What ends in a carriage return is a line too: bars are drawn so.
+/// Forwards the output of a pipe line by line. A carriage return ends a line too, because progress bars use it.
 fn forward_lines(pipe: impl Read, lines: &SyncSender<String>) {
     let mut line = Vec::new();
     let end = std::iter::once(b'\n');

@@ -1,4 +1,4 @@
-//! Keeps the servers of a stack running: one that ends by itself is started again, but not for ever.
+//! Supervision of a stack's servers: a server that ends by itself is restarted, up to a limit.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,21 +8,22 @@ use std::time::{Duration, Instant};
 use super::child::{Child, tail};
 use crate::error::StackError;
 
-/// How often the servers are looked at.
+/// Interval between checks.
 const EVERY: Duration = Duration::from_millis(100);
-/// A server that ends this often within [`WINDOW`] is given up.
+/// After this many restarts within [`WINDOW`] a server is given up.
 const MOST_RESTARTS: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(60);
-/// Before a second start; doubled with each. What a dead server's workers still hold needs a moment to be let go.
+/// Pause before a further restart, doubled each time. Processes of the dead server need a moment to release ports and
+/// shared memory.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A server and how often it had to be started again.
+/// A server and its restarts.
 #[derive(Debug)]
 struct SupervisedServer {
     child: Child,
-    /// Of late: too many are too much.
+    /// Restarts within [`WINDOW`].
     restarts: Vec<Instant>,
-    /// All of them.
+    /// All restarts.
     history: Vec<jiff::Timestamp>,
 }
 
@@ -32,7 +33,7 @@ struct SupervisionState {
     given_up: Option<String>,
 }
 
-/// A server as it is now.
+/// The current state of a server.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ServerStatus {
     /// `postgres`, `kafka`, `connect` or `store`.
@@ -41,19 +42,19 @@ pub struct ServerStatus {
     pub version: String,
     /// Host and port.
     pub address: String,
-    /// Its process.
+    /// Process id.
     pub pid: u32,
-    /// Its log.
+    /// Path of its log.
     pub log: std::path::PathBuf,
-    /// How often it was started again after it had ended by itself.
+    /// Restarts after it had ended by itself.
     pub restarts: u32,
-    /// When that was.
+    /// Times of these restarts.
     #[serde(default)]
     pub restarted_at: Vec<jiff::Timestamp>,
 }
 
-/// Watches servers on a thread of its own. The kernel ends a child with the thread that started it: those started
-/// again here live as long as the supervision does.
+/// Supervises servers on its own thread. The kernel kills a child when the thread that started it ends, so restarted
+/// servers live as long as this thread.
 #[derive(Debug)]
 pub(crate) struct Supervision {
     state: Arc<Mutex<SupervisionState>>,
@@ -93,7 +94,7 @@ impl Supervision {
         })
     }
 
-    /// The servers as they are now.
+    /// The current state of all servers.
     pub(crate) fn servers(&self) -> Vec<ServerStatus> {
         let status = |server: &SupervisedServer| ServerStatus {
             name: server.child.spec.name.clone(),
@@ -107,12 +108,13 @@ impl Supervision {
         lock(&self.state).servers.iter().map(status).collect()
     }
 
-    /// Which server was given up, and why.
+    /// The server that was given up, and why.
     pub(crate) fn given_up(&self) -> Option<String> {
         lock(&self.state).given_up.clone()
     }
 
-    /// Ends the servers, users before used: asked all at once, each has `patience` to end in order, and no longer.
+    /// Stops the servers: all get the stop signal at once, then each is waited for up to `patience`, in reverse order
+    /// of start.
     pub(crate) fn end(mut self, patience: Duration) {
         let mut servers = self.take();
         servers
@@ -124,11 +126,11 @@ impl Supervision {
         }
     }
 
-    /// Stops watching.
+    /// Stops the supervision thread and returns the servers.
     fn take(&mut self) -> Vec<SupervisedServer> {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // Whether it panicked makes no difference to what is left to do.
+            // A panic there changes nothing about the shutdown.
             let _ = thread.join();
         }
         std::mem::take(&mut lock(&self.state).servers)
@@ -137,7 +139,7 @@ impl Supervision {
 
 impl Drop for Supervision {
     fn drop(&mut self) {
-        // Each child ends with its handle.
+        // Dropping a `Child` kills its process.
         drop(self.take());
     }
 }

@@ -14,7 +14,7 @@ use crate::processes::Child;
 const TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
 
-/// Kafka Connect's, as a distributed worker.
+/// Settings of Kafka Connect as a distributed worker, beside its addresses.
 pub(crate) const SETTINGS: [(&str, &str); 16] = [
     ("group.id", "connect"),
     (
@@ -40,7 +40,7 @@ pub(crate) const SETTINGS: [(&str, &str); 16] = [
     ("connector.client.config.override.policy", "All"),
 ];
 
-/// Kafka Connect in distributed mode with Debezium in its plugin path.
+/// Starts Kafka Connect in distributed mode with Debezium in its plugin path.
 pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
     let config = plan.folder.join("connect.properties");
     let here = [
@@ -68,10 +68,10 @@ pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
     Ok(child)
 }
 
-/// Whether Connect lists Debezium's connector among its plugins.
+/// Ready when Connect lists Debezium's connector among its plugins.
 pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
     let url = endpoints.connect.as_deref().unwrap_or_default();
-    // A proxy that serves the internet has no way to a worker on loopback.
+    // No proxy: it cannot reach a worker on loopback.
     let http = reqwest::Client::builder().no_proxy().build();
     let request = http
         .map_err(message)?

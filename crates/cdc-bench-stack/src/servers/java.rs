@@ -12,18 +12,18 @@ use crate::files::on_path;
 /// The oldest that Kafka 4 runs on.
 const OLDEST: u32 = 17;
 
-/// Java as it is found.
+/// The Java installation that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Java {
     pub(crate) path: PathBuf,
     /// Its version.
     pub(crate) major: u32,
-    /// The JVM's build, where it is one that shares classes.
+    /// The JVM's build, if it supports class data sharing.
     pub(super) sharing: Option<String>,
 }
 
 impl Java {
-    /// It must be there, and new enough.
+    /// Finds Java; an error if it is missing or too old.
     pub(crate) async fn require(cancel: &CancellationToken) -> Result<Self, StackError> {
         let missing = |what: String| {
             Err(StackError::MissingPrerequisite {

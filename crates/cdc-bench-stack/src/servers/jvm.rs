@@ -6,10 +6,10 @@ use super::launch::server_spec;
 use super::plan::StartPlan;
 use crate::processes::{ClassArchive, ServerSpec};
 
-/// Small heaps, quick to start, and the optimising compiler left on: this is what gets measured.
+/// Servers: small heaps for a quick start, with the optimising compiler on, because servers are what is measured.
 const SERVER: [&str; 4] = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-Xshare:auto"];
 
-/// What runs once and is done: no optimising.
+/// Tools: they run once, so no optimising compiler.
 const TOOL: [&str; 4] = [
     "-Xmx128m",
     "-XX:+UseSerialGC",
@@ -17,7 +17,7 @@ const TOOL: [&str; 4] = [
     "-Xshare:auto",
 ];
 
-/// To stderr, which is the server's log: what an operator would want to read, and no dumps of configurations.
+/// Logging to stderr, which is the server's log, without dumps of the configuration.
 const LOGGING: [&str; 7] = [
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
@@ -29,7 +29,7 @@ const LOGGING: [&str; 7] = [
     "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSX",
 ];
 
-/// How a server of Kafka's is started, and what it leaves.
+/// The spec of a server of Kafka's distribution, with the class archive it writes.
 pub(crate) fn server(
     plan: &StartPlan<'_>,
     name: &str,
@@ -51,9 +51,9 @@ pub(crate) fn server(
     server_spec
 }
 
-/// The arguments of a tool that goes with a server of Kafka's, and may use what that has left.
+/// The arguments of a tool of Kafka's distribution. It may use the class archive of `server`.
 pub(crate) fn tool(plan: &StartPlan<'_>, server: &str, main: &str, own: &[&str]) -> Vec<String> {
-    // It has not loaded what the server will.
+    // A tool loads other classes than the server, so it writes no archive.
     let archive = class_archive(plan, server).if_existing();
     args(plan, &TOOL, &archive, main, own)
 }
@@ -80,13 +80,13 @@ fn args(
     all
 }
 
-/// The classes that an earlier JVM of a server has left, or this one will.
+/// The class archive of a server.
 fn class_archive(plan: &StartPlan<'_>, server: &str) -> ClassArchive {
     let Some(jvm) = &plan.java.sharing else {
         return ClassArchive::Unused;
     };
     let archive = ClassArchive::of(server, jvm, &plan.artifacts.kafka, plan.cache, plan.folder);
-    // What is set for it, such as another time of day, would be in the archive.
+    // Variables set for the server, such as a faked time, would affect the archive.
     let is_usual = !plan.options.server_env.iter().any(|(of, ..)| of == server);
     if is_usual {
         archive

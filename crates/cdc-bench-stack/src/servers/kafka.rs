@@ -10,7 +10,7 @@ use crate::endpoints::Endpoints;
 use crate::error::StackError;
 use crate::processes::Child;
 
-/// The broker's.
+/// The broker's settings, beside its addresses.
 pub(crate) const SETTINGS: [(&str, &str); 15] = [
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
@@ -24,7 +24,7 @@ pub(crate) const SETTINGS: [(&str, &str); 15] = [
     ("share.coordinator.state.topic.replication.factor", "1"),
     ("share.coordinator.state.topic.min.isr", "1"),
     ("group.initial.rebalance.delay.ms", "0"),
-    // A broker that crashed is let in again when the session of its former self is over.
+    // A crashed broker can register again only after its old session has expired.
     ("broker.session.timeout.ms", "4000"),
     ("broker.heartbeat.interval.ms", "1000"),
     ("auto.create.topics.enable", "false"),
@@ -32,7 +32,7 @@ pub(crate) const SETTINGS: [(&str, &str); 15] = [
 
 const CLUSTER_ID: &str = "Y2RjLWJlbmNoLWxvY2FsMQ";
 
-/// Kafka as one node that is broker and controller.
+/// Starts Kafka as one node that is broker and controller.
 pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
     let config = plan.folder.join("kafka.properties");
     let (broker, controller) = (
@@ -66,10 +66,10 @@ pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
     Ok(child)
 }
 
-/// Answers a metadata request with a broker in it.
+/// Ready when a metadata response lists a broker.
 pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
     use rdkafka::consumer::{BaseConsumer, Consumer};
-    // Before the port is open, librdkafka would only find that out more slowly.
+    // Checked first, because librdkafka detects a closed port more slowly.
     tokio::net::TcpStream::connect(&*endpoints.kafka.bootstrap)
         .await
         .map_err(|e| e.to_string())?;

@@ -14,10 +14,10 @@ use crate::files::write_private;
 use crate::processes::{Child, ServerSpec, tail};
 use crate::user::drop_root;
 
-/// Longest wait for one server.
+/// Longest wait for one server to become ready.
 pub(crate) const READY_LIMIT: Duration = Duration::from_secs(60);
 
-/// Asks again and again until `ready` says yes, the child ends, the user asks to stop, or time is up.
+/// Polls `ready` until it succeeds, the child ends, the start is cancelled, or [`READY_LIMIT`] is over.
 pub(crate) async fn until_ready<F: Future<Output = Result<(), String>>>(
     child: &mut Child,
     cancel: &CancellationToken,
@@ -53,7 +53,7 @@ pub(crate) fn write_config(path: &Path, lines: &[(&str, &str)]) -> Result<(), St
     write_private(path, path_text.as_bytes())
 }
 
-/// A spec with what all of them share.
+/// The spec of a server, with the defaults that all servers share.
 pub(crate) fn server_spec(
     plan: &StartPlan<'_>,
     name: &str,
@@ -83,7 +83,7 @@ pub(crate) fn server_spec(
     }
 }
 
-/// Runs a program of a server's to its end.
+/// Runs a set-up program of a server (such as `initdb`) to completion.
 pub(super) async fn run_to_end(
     plan: &StartPlan<'_>,
     server: &str,

@@ -14,12 +14,12 @@ use crate::endpoints::{Endpoints, KafkaEndpoint, PostgresEndpoint, StoreEndpoint
 use crate::error::StackError;
 use crate::progress::StepProgress;
 
-/// What a user may choose of a local stack.
+/// The user's settings for a local stack.
 #[derive(Debug, Clone, Default)]
 pub struct LocalOptions {
-    /// Settings of PostgreSQL over ours.
+    /// PostgreSQL settings that override ours.
     pub postgres_settings: Vec<(String, String)>,
-    /// Variables of a server's environment: its name, the variable, its value.
+    /// Environment variables for a server: server, variable, value.
     pub server_env: Vec<(String, String, String)>,
 }
 
@@ -34,9 +34,9 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    /// Five that are free now.
+    /// Five free ports.
     pub(crate) fn free() -> Result<Self, StackError> {
-        // Held together, so that none is given twice.
+        // All bound at the same time, so that no port is chosen twice.
         let taken: std::io::Result<Vec<TcpListener>> = (0..5)
             .map(|_| TcpListener::bind(("127.0.0.1", 0)))
             .collect();
@@ -60,7 +60,7 @@ impl Ports {
     }
 }
 
-/// A password nobody has to type.
+/// A random password.
 pub(crate) fn password() -> String {
     let mut rng = rand::rng();
     (0..24)
@@ -68,7 +68,7 @@ pub(crate) fn password() -> String {
         .collect()
 }
 
-/// Where servers of ours are, and how we get in.
+/// The endpoints of a local or Compose stack.
 pub(crate) fn endpoints(ports: Ports, postgres_password: &str, store_password: &str) -> Endpoints {
     Endpoints {
         postgres: PostgresEndpoint {
@@ -96,7 +96,7 @@ pub(crate) fn endpoints(ports: Ports, postgres_password: &str, store_password: &
     }
 }
 
-/// What the start of each server needs to know.
+/// Everything that the start of a server needs.
 pub(crate) struct StartPlan<'a> {
     pub(crate) cache: &'a Cache,
     pub(crate) java: &'a Java,
@@ -119,7 +119,7 @@ pub(crate) const CONNECT: &str = "Connect";
 pub(crate) const STORE: &str = "the store";
 
 impl StartPlan<'_> {
-    /// Says which servers are waited for still.
+    /// Reports a server as ready, and which ones are still waited for.
     pub(crate) fn report_ready(&self, server: &str) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.retain(|name| *name != server);

@@ -12,7 +12,7 @@ use crate::files::{make_dir, write_private};
 use crate::processes::Child;
 use crate::user::{NOBODY, is_root};
 
-/// PostgreSQL's settings, wherever it listens.
+/// PostgreSQL's settings, beside its address.
 pub(crate) const SETTINGS: [(&str, &str); 4] = [
     ("wal_level", "logical"),
     ("max_replication_slots", "20"),
@@ -20,7 +20,8 @@ pub(crate) const SETTINGS: [(&str, &str); 4] = [
     ("max_connections", "100"),
 ];
 
-/// PostgreSQL with `wal_level = logical`; a commit is flushed to disk as it comes (that is what gets measured).
+/// Starts PostgreSQL with `wal_level = logical`. Each commit is flushed to disk, because that is part of what is
+/// measured.
 pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
     let bin = &plan.artifacts.postgres_bin;
     let home = plan.folder.join("postgres");
@@ -94,7 +95,7 @@ pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
     Ok(child)
 }
 
-/// Answers a query in its own database, which is made when it is not there.
+/// Ready when a query in the database succeeds. Creates the database if it does not exist.
 pub(crate) async fn ready(endpoint: &PostgresEndpoint) -> Result<(), String> {
     let query = async |database: &str, sql: &str| {
         let (client, connection) = endpoint
@@ -105,7 +106,7 @@ pub(crate) async fn ready(endpoint: &PostgresEndpoint) -> Result<(), String> {
         let driver = tokio::spawn(connection);
         let answer = client.batch_execute(sql).await;
         drop(client);
-        // Whatever ended the connection, the answer says it.
+        // The answer holds the error of a broken connection.
         let _ = driver.await;
         answer
     };

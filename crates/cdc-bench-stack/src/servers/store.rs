@@ -15,7 +15,7 @@ use crate::error::StackError;
 use crate::files::{make_dir, write_private};
 use crate::processes::Child;
 
-/// The document store, with one user.
+/// Starts the document store with one user.
 pub(crate) async fn start(plan: &StartPlan<'_>, password: &str) -> Result<Child, StackError> {
     let child = match &plan.artifacts.store {
         StoreProgram::Secantus(program) => secantus(plan, program, password).await?,
@@ -25,7 +25,7 @@ pub(crate) async fn start(plan: &StartPlan<'_>, password: &str) -> Result<Child,
     Ok(child)
 }
 
-/// SecantusDB takes its users from a first start without authentication; it listens on a loopback port nobody knows.
+/// SecantusDB's user is created in a first start without authentication, on a loopback port that is not published.
 async fn secantus(
     plan: &StartPlan<'_>,
     program: &Path,
@@ -143,14 +143,14 @@ async fn make_user(port: u16, password: &str) -> Result<(), String> {
     }
 }
 
-/// Answers a ping to its user.
+/// Ready when it lists collections for its user.
 pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
     let mut options = ClientOptions::parse(endpoints.store.uri.expose_secret())
         .await
         .map_err(|e| e.to_string())?;
     options.server_selection_timeout = Some(Duration::from_secs(2));
     let client = mongodb::Client::with_options(options).map_err(|e| e.to_string())?;
-    // A ping asks for no rights; listing the database's collections does.
+    // A ping needs no privileges; listing collections does.
     client
         .database(&endpoints.store.database)
         .list_collection_names()

@@ -24,7 +24,7 @@ const MOST_CORRELATED: f64 = 0.9;
 /// One replicate: by hop and quantile, the baseline's and the candidate's value in microseconds.
 type Replicate = Vec<[[f64; 2]; QUANTILES.len()]>;
 
-/// What was drawn.
+/// The replicates of both sides.
 pub(super) struct Replicates {
     drawn: Vec<Replicate>,
     /// Of each side.
@@ -82,7 +82,7 @@ fn corrected(values: impl Iterator<Item = f64> + Clone, strata: usize) -> Varian
     }
 }
 
-/// Draws.
+/// Draws the replicates.
 pub(super) fn replicate(
     baseline: &Sample,
     candidate: &Sample,

@@ -8,9 +8,9 @@ use super::sample::{self, COMPARED, Sample};
 use super::terms::{Pairing, QUANTILES, Terms};
 use crate::timeline::Hop;
 
-/// How often all intervals of a comparison hold at once.
+/// Confidence with which all intervals of a comparison hold at once.
 const CONFIDENCE: f64 = 0.99;
-/// A smaller part of the baseline is not worth a word, however sure it is.
+/// Smallest share of the baseline that counts as a difference, however certain it is.
 const LEAST: f64 = 0.02;
 
 /// By how much more p95 and p99 differ from a run to the next than medians do: twice, over runs of the same thing.
@@ -137,7 +137,7 @@ fn difference(
     }
 }
 
-/// The total's, where something is said of it; else what is said of hops.
+/// The outcome of the total, if it shows a difference; else that of the hops.
 fn outcome(differences: &[Difference]) -> Outcome {
     let among = |total: bool| {
         let of = |call: DifferenceVerdict| {

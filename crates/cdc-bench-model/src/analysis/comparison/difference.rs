@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::terms::Pairing;
 use crate::timeline::Hop;
 
-/// What is said of a difference.
+/// The verdict on one difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceVerdict {
@@ -40,7 +40,7 @@ pub struct Difference {
     pub percent: Option<f64>,
     /// How far the difference may be off besides, by the clocks of both sides; `null` where one is not known.
     pub clock_error: Option<i64>,
-    /// What is said of it.
+    /// The verdict on it.
     pub call: DifferenceVerdict,
 }
 
@@ -98,7 +98,7 @@ impl Comparison {
             .find(|d| d.hop == hop && d.quantile == quantile)
     }
 
-    /// Those of which something is said.
+    /// The differences with a verdict of faster or slower.
     pub fn called(&self) -> impl Iterator<Item = &Difference> {
         self.differences.iter().filter(|d| {
             matches!(
@@ -108,7 +108,7 @@ impl Comparison {
         })
     }
 
-    /// Where the total is shown to be slower by `percent` or more.
+    /// A quantile of the total that is slower by `percent` or more, if there is one.
     #[must_use]
     pub fn regression(&self, percent: f64) -> Option<&Difference> {
         self.called().find(|d| {

@@ -9,27 +9,27 @@ use super::{Conditions, Finding, capture, clocks, consumer, host, kafka, load, s
 use crate::analysis::{HopStatistics, PathStatistics};
 use crate::timeline::Hop;
 
-/// The slowest hop and what was found.
+/// The slowest hop and the findings.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Diagnosis {
-    /// The pipeline hop with the largest median; `null` when no event came through.
+    /// The pipeline hop with the largest median; `null` when no event reached the store.
     pub slowest_hop: Option<String>,
-    /// Its part of the medians' sum, 0 to 1.
+    /// Its share of the sum of the medians, 0 to 1.
     pub share_of_total: f64,
-    /// The larger of its parts, where it has any.
+    /// Its largest sub-hop, if it has any.
     #[serde(default)]
     pub slowest_part: Option<String>,
     /// The pipeline hop in which the slowest hundredth of the events spent most of its time.
     #[serde(default)]
     pub slowest_hop_p99: Option<String>,
-    /// Its part of their time, 0 to 1.
+    /// Its share of their time, 0 to 1.
     #[serde(default)]
     pub share_of_p99: f64,
     /// Worst first.
     pub findings: Vec<Finding>,
 }
 
-/// Looks at a finished run.
+/// Diagnoses one capture path of a finished run.
 #[must_use]
 pub fn diagnose(
     path: &PathStatistics,
@@ -88,7 +88,7 @@ pub fn diagnose(
     }
 }
 
-/// The largest span and its part of the sum.
+/// The largest span and its share of the sum.
 fn largest(spans: &[(Hop, i64)]) -> Option<(Hop, f64)> {
     let sum: i64 = spans.iter().map(|(_, span)| span).sum();
     let &(hop, span) = spans.iter().max_by_key(|(_, span)| *span)?;

@@ -6,7 +6,7 @@ use super::Conditions;
 use crate::analysis::{HopStatistics, PathStatistics};
 use crate::timeline::Hop;
 
-/// What a rule looks at.
+/// The input of a rule.
 #[derive(Clone, Copy)]
 pub(super) struct Evidence<'a> {
     pub(super) path: &'a PathStatistics,
@@ -21,7 +21,7 @@ impl Evidence<'_> {
         self.hops.get(hop.as_str()).filter(|h| h.count > 0)
     }
 
-    /// A hop whose figures mean something.
+    /// A hop whose median is larger than its error bound.
     pub(super) fn certain(&self, hop: Hop) -> Option<&HopStatistics> {
         self.hop(hop)
             .filter(|h| h.error_bound == Some(0) || !h.is_within_error())
@@ -31,7 +31,7 @@ impl Evidence<'_> {
         self.slowest == hop
     }
 
-    /// Whether a hop is where the time goes, of most events or of the slowest.
+    /// Whether a hop is the slowest one at the median or in the tail.
     pub(super) fn is_slow(&self, hop: Hop) -> bool {
         self.slowest == hop || self.slowest_in_tail == hop
     }

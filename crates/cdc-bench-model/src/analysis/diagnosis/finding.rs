@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::timeline::Hop;
 
-/// How much a finding matters.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
-    /// Good to know.
+    /// Information.
     Info,
     /// Costs time, or makes a figure less certain.
     Warning,
@@ -16,18 +16,18 @@ pub enum Severity {
     Critical,
 }
 
-/// Something the run shows, with what to do about it.
+/// An observation about the run, with advice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// The hop it is about (`null`: the run as a whole).
     pub hop: Option<String>,
-    /// How much it matters.
+    /// Its severity.
     pub severity: Severity,
-    /// What was seen.
+    /// The observation, with its figures.
     pub evidence: String,
     /// What to do.
     pub advice: String,
-    /// How much shorter the median would be with it, microseconds, where that can be told.
+    /// Expected reduction of the median if the advice is followed, microseconds, if it can be estimated.
     #[serde(default)]
     pub expected_gain: Option<i64>,
 }

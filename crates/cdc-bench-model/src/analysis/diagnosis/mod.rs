@@ -1,7 +1,7 @@
-//! Which hop is slow, at the median and in the tail, and why, as far as the run itself can tell.
+//! The slowest hop, at the median and in the tail, and the reasons that the run's own data show.
 //!
-//! Each rule looks at evidence of the run and at settings read from the servers, and says nothing where either is missing.
-//! "Nothing stands out" is an answer.
+//! Each rule uses figures of the run and settings read from the servers, and yields nothing if either is missing. No
+//! finding is a valid result.
 
 mod capture;
 mod clocks;

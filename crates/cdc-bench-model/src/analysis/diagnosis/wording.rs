@@ -2,7 +2,7 @@
 
 use crate::timeline::Nanos;
 
-/// How often, in words.
+/// A count in words, such as "once".
 #[must_use]
 pub fn times(count: u64) -> String {
     match count {

@@ -1,14 +1,14 @@
-//! The axes of plots: from values to places, and round ticks.
+//! Axes of plots: mapping of values to positions, and round ticks.
 
-/// How values lie on an axis.
+/// The scale of an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scale {
     Linear,
-    /// What is at or below zero has no place: it is drawn at the axis' lower end.
+    /// Values at or below zero are drawn at the lower end of the axis.
     Logarithmic,
 }
 
-/// From values to places.
+/// Maps values to positions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Axis {
     spread: Scale,
@@ -39,7 +39,7 @@ impl Axis {
         Self { from, to, ..self }
     }
 
-    /// Where a value lies; values beyond the axis lie at its ends.
+    /// The position of a value; values beyond the axis are placed at its ends.
     pub(super) fn place(&self, value: f64) -> f64 {
         let value = value.clamp(self.low, self.high);
         let share = match self.spread {
@@ -87,7 +87,7 @@ impl Axis {
     }
 }
 
-/// A number without what it does not need.
+/// A number with at most three decimals, without trailing zeros.
 pub(super) fn number(value: f64) -> String {
     let text = format!("{value:.3}");
     let short = text.trim_end_matches('0').trim_end_matches('.');

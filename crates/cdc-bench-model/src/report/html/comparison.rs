@@ -12,8 +12,7 @@ use crate::timeline::Hop;
 
 /// The page of a comparison.
 ///
-/// # Errors
-/// When the template does not take it.
+/// # Errors When the template cannot be rendered.
 pub fn comparison_page(compared: &Compared) -> Result<String, PageError> {
     Ok(ComparisonPage::of(compared).render()?)
 }

@@ -9,8 +9,7 @@ use crate::report::{ActReport, DemoReport, Verdict};
 
 /// The page of a demonstration.
 ///
-/// # Errors
-/// When the template does not take it.
+/// # Errors When the template cannot be rendered.
 pub fn demo_page(demo: &DemoReport) -> Result<String, PageError> {
     let page = DemoPage {
         demo,

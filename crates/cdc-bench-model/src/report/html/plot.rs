@@ -1,5 +1,5 @@
 //! Plots as inline SVG. Colours, fonts and line styles are the page's (`page.css`), by class, so that a plot follows
-//! the reader's light or dark scheme; this module knows places alone.
+//! the reader's light or dark scheme; this module computes positions only.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ pub(super) struct Figure {
     pub(super) narrow: String,
 }
 
-/// What is said of a plot to who cannot see it.
+/// Title and description of a plot, for screen readers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FigureText<'a> {
     /// Unique on the page.
@@ -70,7 +70,7 @@ const LEFT: f64 = 46.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 40.0;
 
-/// A plot under way.
+/// A plot being drawn.
 #[derive(Debug)]
 pub(super) struct Plot {
     size: Size,

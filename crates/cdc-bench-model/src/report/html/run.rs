@@ -11,7 +11,7 @@ use crate::report::side_by_side::{self, SideBySideRow};
 use crate::report::{PathReport, Report, Stored, Verdict};
 use crate::timeline::{Hop, Stamp};
 
-/// The page of a result. Without its events there are no plots, and it says so.
+/// The page of a result. Without `events.jsonl` the page has no plots, and says so.
 ///
 /// # Errors
 /// When the events are there and cannot be read.
@@ -51,7 +51,7 @@ struct RunPage<'a> {
     cpu: Vec<(String, Vec<String>)>,
     shared_cpu: String,
     findings: Vec<FindingView<'a>>,
-    /// Path, its slowest hop, what is said of it.
+    /// Path, its slowest hop, and the text about it.
     slowest: Vec<(&'a str, String, String)>,
     incidents: Vec<IncidentView<'a>>,
     clocks: Vec<ClockView<'a>>,
@@ -138,10 +138,10 @@ struct HopRow {
     share: String,
 }
 
-/// Paths beside each other.
+/// The capture paths compared side by side.
 struct SideBySide<'a> {
     names: Vec<&'a str>,
-    /// Which two are divided.
+    /// The two paths of each ratio.
     ratios: Vec<String>,
     lines: Vec<SideBySideRow>,
     throughput: Vec<String>,
@@ -236,7 +236,7 @@ impl<'a> RunPage<'a> {
     }
 }
 
-/// The result in a sentence.
+/// The result as one sentence.
 fn headline(report: &Report) -> String {
     let first = report.ordered_paths().next();
     let total = first.and_then(|(_, path)| path.hops.get(Hop::Total.as_str()));

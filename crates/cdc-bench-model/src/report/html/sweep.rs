@@ -12,8 +12,7 @@ use crate::timeline::CapturePath;
 
 /// The page of a sweep.
 ///
-/// # Errors
-/// When the template does not take it.
+/// # Errors When the template cannot be rendered.
 pub fn sweep_page(sweep: &SweepReport) -> Result<String, PageError> {
     Ok(SweepPage::of(sweep).render()?)
 }
@@ -116,7 +115,7 @@ struct Curve {
     dots: Vec<Dot>,
     /// At its end, on a wide screen and on a narrow one.
     names: Option<[String; 2]>,
-    /// Where p99 takes off.
+    /// The knee of p99.
     knee_at: Option<f64>,
 }
 
@@ -340,7 +339,7 @@ fn latency(sweep: &SweepReport) -> Option<Figure> {
     })
 }
 
-/// What was reached of what was offered, beside the line of those that are the same.
+/// Achieved rate against offered rate, with the line on which they are equal.
 fn reached(sweep: &SweepReport) -> Option<Figure> {
     let path = |(place, path): (usize, &PathSweep)| {
         let names = [path.path.to_string(), path.path.to_string()];

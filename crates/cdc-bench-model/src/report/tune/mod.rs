@@ -1,4 +1,4 @@
-//! What tuning has tried, what it recommends, and what that gains.
+//! The result of tuning: the configurations tried, the recommended one, and its gain.
 
 mod text;
 
@@ -60,7 +60,7 @@ pub struct Configuration {
     pub store: BTreeMap<String, String>,
 }
 
-/// In a line.
+/// As one line of text.
 impl fmt::Display for Configuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = [&self.connector, &self.consumer, &self.store];
@@ -78,7 +78,7 @@ impl fmt::Display for Configuration {
     }
 }
 
-/// One configuration, and how it did.
+/// One configuration and its runs.
 #[derive(Debug, Clone, Serialize)]
 pub struct TuneTrial {
     /// `stock`, `low-latency`, or a number of its own.
@@ -151,7 +151,7 @@ impl TrialRun {
     }
 }
 
-/// In a line.
+/// As one line of text.
 impl fmt::Display for TrialRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (p50, p99) = (figures::ms(self.p50), figures::ms(self.p99));
@@ -187,7 +187,7 @@ pub struct RecommendedConnector {
 }
 
 impl RecommendedConnector {
-    /// That of a run, with names of its own: the run's are gone with it.
+    /// The configuration of a run with other names, because the run's own names are gone with it.
     #[must_use]
     pub fn to_paste(config: &BTreeMap<String, String>) -> Self {
         let name = "outbox";

@@ -3,7 +3,7 @@
 use crate::report::html::plot::Plot;
 use crate::report::{CHECKPOINT, LOAD_PAUSED, RATE_CHANGED, REBALANCE};
 
-/// Something that happened, at a time of the run.
+/// An incident at a time of the run.
 #[derive(Debug, Clone)]
 pub(in crate::report::html) struct IncidentMark {
     /// Seconds since the first INSERT.
@@ -15,10 +15,10 @@ pub(in crate::report::html) struct IncidentMark {
     pub(in crate::report::html) sort: IncidentKind,
 }
 
-/// What sort of thing happened: a line of its own, and a word.
+/// The kind of an incident; each has a line style and a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::report::html) enum IncidentKind {
-    /// Somebody was away.
+    /// A server or the connector failed.
     Fault,
     /// The load was steered.
     Load,
@@ -48,7 +48,7 @@ impl IncidentKind {
     }
 }
 
-/// What is said of the marks to who cannot see them.
+/// The marks as text, for screen readers.
 pub(super) fn marked(marks: &[IncidentMark]) -> String {
     if marks.is_empty() {
         return String::new();

@@ -16,7 +16,7 @@ fn quantiles(count: u64) -> Vec<f64> {
 /// One distribution of a percentile plot.
 pub(in crate::report::html) struct Distribution<'a> {
     pub(in crate::report::html) name: String,
-    /// Of the page: colour and dashes.
+    /// CSS class: colour and dashes.
     pub(in crate::report::html) class: String,
     pub(in crate::report::html) spans: &'a SignedHistogram,
 }

@@ -4,7 +4,7 @@ use crate::analysis::{DigestedEvent, PathDigest};
 use crate::report::figures::ms;
 use crate::timeline::{Hop, Stamp};
 
-/// One event's way as a bar of hops, as part of the slowest event's length.
+/// The hops of one event as a bar, scaled to the slowest event.
 #[derive(Debug)]
 pub(in crate::report::html) struct Waterfall {
     pub(in crate::report::html) event: String,
