@@ -1,27 +1,27 @@
 //! Where the servers come from: the user's own (`external`), or ours, started and stopped with the run, as processes
 //! (`local`) or in containers (`compose`).
 //!
-//! Each module knows only those above it in this list.
-
-mod error;
-mod kind;
-mod progress;
+//! The modules in layers; each knows only those of the layers above it.
 
 mod endpoints;
+mod kind;
 
-mod background;
+mod error;
+
 mod files;
+mod progress;
 mod user;
 
+mod background;
 mod cache;
+
 mod processes;
 
 mod artifacts;
-
-mod servers;
-
 mod docker;
+
 mod instance;
+mod servers;
 
 mod compose;
 mod local;
