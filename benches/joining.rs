@@ -18,8 +18,8 @@ use cdc_bench_model::analysis::{PathStatistics, ThroughputMeter};
 use cdc_bench_model::event::{EventId, EventType};
 use cdc_bench_model::report::{Recorder, ResultFolder};
 use cdc_bench_model::timeline::{
-    CapturePath, Captured, Clock, ForeignClocks, InKafka, Joined, Joiner, Nanos, Stamp, Stamps,
-    Written,
+    CapturePath, Captured, Clock, ConsumerStamps, ForeignClocks, InKafka, Joined, Joiner, Nanos,
+    Stamp, Stamps,
 };
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use rand::rngs::Xoshiro256PlusPlus;
@@ -75,7 +75,7 @@ impl Way {
         let oldest = self.under_way.pop_front()?;
         joiner.consumed(oldest);
         let t3 = clock.now();
-        let written = Written {
+        let written = ConsumerStamps {
             td: Some(t3 - Nanos::from_micros(900)),
             t2: Some(t3 - Nanos::from_micros(300)),
             t3,

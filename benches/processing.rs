@@ -35,7 +35,7 @@ use cdc_bench::store::{DocumentParts, Documents, Payload};
 use cdc_bench_model::analysis::SignedHistogram;
 use cdc_bench_model::event::{EventId, EventType};
 use cdc_bench_model::timeline::{
-    CapturePath, Captured, Clock, Corrections, ForeignClocks, Joiner, Written,
+    CapturePath, Captured, Clock, ConsumerStamps, Corrections, ForeignClocks, Joiner,
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use inputs::{RUN, SIZES, Size, USUAL};
@@ -314,7 +314,7 @@ fn join(joiner: &Joiner, id: EventId, seq: u64, clock: Clock) -> bool {
     };
     joiner.captured(id, seq, captured);
     joiner.consumed(seq);
-    let written = Written {
+    let written = ConsumerStamps {
         td: Some(now),
         t2: Some(now),
         t3: now,

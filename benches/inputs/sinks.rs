@@ -12,7 +12,7 @@ use cdc_bench::consumer::{DeadLetter, StageObserver};
 use cdc_bench::store::{BulkOutcome, Documents, Store, StoreError};
 use cdc_bench_model::analysis::SignedHistogram;
 use cdc_bench_model::event::{EventId, EventType};
-use cdc_bench_model::timeline::Written;
+use cdc_bench_model::timeline::ConsumerStamps;
 
 /// A store that takes everything at once and keeps nothing.
 pub struct Nowhere;
@@ -60,7 +60,7 @@ impl StageObserver for Counted {
         }
     }
 
-    fn written(&self, _: &str, _: EventId, _: EventType, _: u64, stamps: Written) {
+    fn written(&self, _: &str, _: EventId, _: EventType, _: u64, stamps: ConsumerStamps) {
         self.written.fetch_add(1, Ordering::Relaxed);
         let mut spans = self.spans.lock().unwrap();
         spans.transform.record(stamps.t4 - stamps.t3);

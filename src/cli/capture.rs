@@ -14,7 +14,7 @@ use crate::pipeline::{
     CAPTURE_STEP, CaptureRequest, Destination, Failure, LineFormat, exit, run_capture,
 };
 use crate::settings::Settings;
-use cdc_bench_stack::Progress;
+use cdc_bench_stack::StepProgress;
 use pgcdc::{
     FileCheckpoint, Lsn, Origins, ReaderConfig, ReaderError, ReaderStats, Server, Slot, SlotName,
     SnapshotConfig, TableName, current_lsn, drop_publication, ensure_publication, list_slots,
@@ -170,7 +170,7 @@ pub(super) async fn run(
             "--format flat is for lines: records in Kafka are Debezium's events"
         )));
     }
-    let servers = cdc_bench_stack::at_hand(&settings.servers())?;
+    let servers = cdc_bench_stack::running_endpoints(&settings.servers())?;
     let server = servers.postgres()?.server();
     let kafka = match args.output {
         Output::Stdout => None,

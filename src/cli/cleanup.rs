@@ -8,7 +8,7 @@ use super::output::{print_json, print_line};
 use super::progress::Terminal;
 use crate::pipeline::{Failure, Servers, remove_everything};
 use crate::settings::Settings;
-use cdc_bench_stack::Progress;
+use cdc_bench_stack::StepProgress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

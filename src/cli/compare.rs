@@ -11,7 +11,7 @@ use cdc_bench_model::report::{
     Compared, ComparisonRequest, RUN_NOISE, Side, Stored, compare_results, comparison_page,
     render_comparison, write_whole,
 };
-use cdc_bench_stack::Progress;
+use cdc_bench_stack::StepProgress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -37,7 +37,7 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let given = cdc_bench_stack::at_hand(&settings.servers())?;
+    let given = cdc_bench_stack::running_endpoints(&settings.servers())?;
     let request = ConsumeRequest {
         max: args.max,
         idle: args.idle_timeout.map(Duration::from_secs),

@@ -8,7 +8,7 @@ use super::output::{Output, print_json};
 use super::progress::Terminal;
 use crate::pipeline::{Failure, examine, exit};
 use crate::settings::Settings;
-use cdc_bench_stack::{Progress, Standing};
+use cdc_bench_stack::{ComponentState, StepProgress};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -32,9 +32,9 @@ pub(super) async fn run(
         let width = parts.iter().map(|part| part.name.len()).max().unwrap_or(0);
         for part in &parts {
             let mark = match part.standing {
-                Standing::Good => style("✓").green(),
-                Standing::Later => style("·").dim(),
-                Standing::Bad => style("✗").red(),
+                ComponentState::Good => style("✓").green(),
+                ComponentState::Later => style("·").dim(),
+                ComponentState::Bad => style("✗").red(),
             };
             out.line(format_args!("{mark} {:width$}  {}", part.name, part.found))?;
             if let Some(advice) = &part.advice {
@@ -42,6 +42,8 @@ pub(super) async fn run(
             }
         }
     }
-    let well = parts.iter().all(|part| part.standing != Standing::Bad);
+    let well = parts
+        .iter()
+        .all(|part| part.standing != ComponentState::Bad);
     Ok(ExitCode::from(if well { 0 } else { exit::SERVER }))
 }

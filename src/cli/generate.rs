@@ -46,7 +46,7 @@ pub(super) async fn run(
         connections: args.load.inserter.connections(),
         seed: args.load.inserter.seed,
     };
-    let postgres = cdc_bench_stack::at_hand(&settings.servers())?.postgres()?;
+    let postgres = cdc_bench_stack::running_endpoints(&settings.servers())?.postgres()?;
     let done = generate(request, &postgres, progress, cancel).await?;
     progress.clear();
     if args.json {

@@ -14,7 +14,7 @@ use super::output::tell;
 use crate::live::Snapshot;
 use crate::pipeline::{LoadState, RunProgress};
 use cdc_bench_model::timeline::Nanos;
-use cdc_bench_stack::{Download, Progress, STOPPING};
+use cdc_bench_stack::{Download, STOPPING, StepProgress};
 
 /// Where there is no terminal, a line now and then.
 const PLAIN_EVERY: Duration = Duration::from_secs(1);
@@ -225,7 +225,7 @@ fn waited(state: &ProgressState, to: &mut dyn fmt::Write) {
     }
 }
 
-impl Progress for Terminal {
+impl StepProgress for Terminal {
     fn begin(&self, step: &str) {
         tracing::info!(step, "begins");
         if step == STOPPING {

@@ -8,7 +8,7 @@ use super::progress::Terminal;
 use super::results_args::ResultsArgs;
 use crate::pipeline::Failure;
 use cdc_bench_model::report::{LATEST, Stored, csv, junit, markdown, page, render, write_whole};
-use cdc_bench_stack::Progress;
+use cdc_bench_stack::StepProgress;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {

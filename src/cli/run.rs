@@ -23,7 +23,7 @@ use crate::pipeline::{
 };
 use crate::settings::Settings;
 use cdc_bench_model::report::{PathReport, Report, Verdict, page, render, write_whole};
-use cdc_bench_stack::Progress;
+use cdc_bench_stack::StepProgress;
 
 /// Events a second to exceed, where nothing else is asked.
 const MIN_THROUGHPUT: f64 = 100.0;

@@ -9,7 +9,7 @@ use super::output::{print, print_json};
 use super::progress::Terminal;
 use crate::pipeline::{Failure, Servers, set_up};
 use crate::settings::Settings;
-use cdc_bench_stack::Progress;
+use cdc_bench_stack::StepProgress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

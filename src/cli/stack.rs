@@ -12,7 +12,7 @@ use super::output::{Output, print_json, print_line};
 use super::progress::Terminal;
 use crate::pipeline::{Failure, exit};
 use cdc_bench_model::analysis::times;
-use cdc_bench_stack::{Cache, KeptStack, LocalOptions, Progress, ServerStatus, StackError};
+use cdc_bench_stack::{Cache, KeptStack, LocalOptions, ServerStatus, StackError, StepProgress};
 
 /// How often a log is looked at that is followed.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
@@ -172,9 +172,9 @@ async fn up(
             }
             progress.say("Ctrl-C stops it");
         };
-        cdc_bench_stack::keep(cache, &options, progress, cancel, ready).await?;
+        cdc_bench_stack::run_kept_stack(cache, &options, progress, cancel, ready).await?;
     } else {
-        let kept = cdc_bench_stack::up(cache, &options, progress, cancel).await?;
+        let kept = cdc_bench_stack::start_kept_stack(cache, &options, progress, cancel).await?;
         progress.clear();
         describe(&kept)?;
     }

@@ -11,7 +11,7 @@ use crate::pipeline::{Failure, connect_postgres, exit};
 use crate::settings::Settings;
 use crate::store::{MongoStore, Scope, Verification, VerifyError, verify};
 use cdc_bench_model::RunId;
-use cdc_bench_stack::Progress;
+use cdc_bench_stack::StepProgress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -29,7 +29,7 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let given = cdc_bench_stack::at_hand(&settings.servers())?;
+    let given = cdc_bench_stack::running_endpoints(&settings.servers())?;
     let step = "verification";
     progress.begin(step);
     progress.update(step, "connecting to the servers");

@@ -10,7 +10,7 @@ use crate::pipeline::{Failure, LoadState, RunProgress};
 use crate::settings::Settings;
 use cdc_bench_model::RunId;
 use cdc_bench_model::report::{Report, ResultFolder, Verdict};
-use cdc_bench_stack::{Download, Progress, StackKind};
+use cdc_bench_stack::{Download, StackKind, StepProgress};
 
 /// Cells of a download's bar.
 const BAR: usize = 20;
@@ -133,7 +133,7 @@ fn interrupt() {
     }
 }
 
-impl Progress for Watched<'_> {
+impl StepProgress for Watched<'_> {
     fn begin(&self, step: &str) {
         self.board.at_step(step, "");
         self.terminal.begin(step);

@@ -15,7 +15,7 @@ mod write;
 use std::future::Future;
 
 use cdc_bench_model::event::{EventId, EventType};
-use cdc_bench_model::timeline::Written;
+use cdc_bench_model::timeline::ConsumerStamps;
 
 pub use dead_letters::{DeadLetter, DeadLetters};
 pub use decode::{Decoded, Decoder, Facts, Rejected};
@@ -41,7 +41,14 @@ pub trait StageObserver: Send + Sync {
     fn consumed(&self, run_id: &str, seq: u64);
 
     /// The store has acknowledged it.
-    fn written(&self, run_id: &str, id: EventId, event_type: EventType, seq: u64, stamps: Written);
+    fn written(
+        &self,
+        run_id: &str,
+        id: EventId,
+        event_type: EventType,
+        seq: u64,
+        stamps: ConsumerStamps,
+    );
 
     /// A record was put aside.
     fn dead_letter(&self, letter: &DeadLetter);

@@ -25,7 +25,7 @@ use super::{
     DeadLetter, DeadLetters, Decoder, Record, RecordBatch, RecordSource, Rejected, StageObserver,
 };
 use crate::store::{Refusal, Store, StoreError};
-use cdc_bench_model::timeline::{Clock, Written};
+use cdc_bench_model::timeline::{Clock, ConsumerStamps};
 
 /// Fewer records than this are decoded on the spot: to hand them to a worker would take longer.
 const WORTH_A_WORKER: usize = 32;
@@ -248,7 +248,7 @@ impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
             } else {
                 let record = self.under_way.batch(event.batch).get(event.index);
                 let facts = &event.facts;
-                let stamps = Written {
+                let stamps = ConsumerStamps {
                     td: facts.handed_on,
                     t2: record.appended,
                     t3: record.received,

@@ -10,7 +10,7 @@ use crate::live::{
     Figures, HopState, LoadFigures, Passed, PathState, Phase, Rates, SCHEMA, Second, ServerState,
     Snapshot, TotalState, TypeCount,
 };
-use cdc_bench_model::analysis::{HopStatistics, Measured, Targets, Throughput};
+use cdc_bench_model::analysis::{HopStatistics, RunFigures, Targets, Throughput};
 use cdc_bench_model::event::EventType;
 use cdc_bench_model::timeline::{CapturePath, Hop, Nanos, Stamp};
 
@@ -68,7 +68,7 @@ fn objectives(p50: i64, p95: i64, p99: i64) -> Vec<cdc_bench_model::analysis::Ob
         max: 92_010,
         error_bound: Some(0),
     };
-    Targets::default().judge(&Measured {
+    Targets::default().judge(&RunFigures {
         total: Some(&total),
         throughput: Throughput {
             average_per_s: 166.4,

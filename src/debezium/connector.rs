@@ -6,7 +6,7 @@ use std::fmt;
 use secrecy::ExposeSecret;
 
 use cdc_bench_model::event::{SCHEMA, TABLE};
-use cdc_bench_stack::{Address, PostgresEndpoint};
+use cdc_bench_stack::{HostPort, PostgresEndpoint};
 
 /// Which settings a connector of ours gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -48,7 +48,7 @@ pub struct ConnectorParams<'a> {
     /// The source.
     pub postgres: &'a PostgresEndpoint,
     /// Where Connect reaches it, when not where we do.
-    pub address: Option<&'a Address>,
+    pub address: Option<&'a HostPort>,
     /// First part of its topics' names.
     pub topic_prefix: &'a str,
     /// Its replication slot.
@@ -187,7 +187,7 @@ mod tests {
             password: "tiger".to_owned().into(),
             tls: pgcdc::TlsConfig::disabled(),
         };
-        let address = Address {
+        let address = HostPort {
             host: "postgres".into(),
             port: 5432,
         };

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::copy::{COPY_ROWS, commit_copy};
 use super::inserter::LoadError;
 use cdc_bench_model::event::OutboxRow;
-use cdc_bench_stack::{ConnectError, PostgresEndpoint};
+use cdc_bench_stack::{PostgresConnectError, PostgresEndpoint};
 
 /// What the server shows of our sessions.
 const NAME: &str = "cdc-bench-load";
@@ -107,8 +107,8 @@ impl Connection {
             .connect_as(NAME)
             .await
             .map_err(|error| match error {
-                ConnectError::Postgres(error) => failed(&error),
-                ConnectError::Socket(cause) => LoadError::Connect {
+                PostgresConnectError::Postgres(error) => failed(&error),
+                PostgresConnectError::Socket(cause) => LoadError::Connect {
                     server: endpoint.to_string(),
                     cause,
                     advice: CHECK_ADDRESS,

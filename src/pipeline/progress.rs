@@ -1,7 +1,7 @@
 //! What a run says while it goes on.
 
 use cdc_bench_model::timeline::Nanos;
-use cdc_bench_stack::{Download, Progress};
+use cdc_bench_stack::{Download, StepProgress};
 
 use crate::live::Figures;
 use crate::load::Pace;
@@ -28,7 +28,7 @@ pub struct LoadState {
 }
 
 /// Hears how a run goes on.
-pub trait RunProgress: Progress {
+pub trait RunProgress: StepProgress {
     /// Several times a second while events are under way.
     fn load(&self, state: &LoadState);
 
@@ -62,7 +62,7 @@ impl<'a> NestedProgress<'a> {
     }
 }
 
-impl Progress for NestedProgress<'_> {
+impl StepProgress for NestedProgress<'_> {
     fn begin(&self, step: &str) {
         self.outer.update(self.step, step);
     }

@@ -1,17 +1,14 @@
-//! The cache folder: artifacts fetched once, instances of stacks, the stack that is kept.
+//! The cache folder: fetched artifacts, folders of running stacks, the kept stack.
 
 use std::fs::File;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 
-use super::StackError;
+use crate::error::StackError;
+use crate::user::{is_root, reachable_by_others};
 
-/// The user PostgreSQL runs as when we are root: it refuses to be root itself.
-pub(super) const NOBODY: u32 = 65_534;
-
-/// The cache folder, and beside or in it the folder where stacks live.
+/// The cache folder, and the folder that holds the folders of stacks.
 #[derive(Debug, Clone)]
 pub struct Cache {
     path: PathBuf,
@@ -22,8 +19,7 @@ impl Cache {
     /// `CDC_BENCH_CACHE_DIR`, or the system's place for caches. Root's is `/var/cache/cdc-bench`: PostgreSQL, which then
     /// runs as another user, must be able to reach its binaries.
     ///
-    /// # Errors
-    /// When it cannot be made, or not be reached by PostgreSQL's user.
+    /// # Errors When it cannot be created, or PostgreSQL's user cannot reach it.
     pub fn open() -> Result<Self, StackError> {
         let path = Self::locate()?;
         std::fs::create_dir_all(&path).map_err(StackError::io("make the cache folder", &path))?;
@@ -37,8 +33,8 @@ impl Cache {
         Ok(Self { path, stacks })
     }
 
-    /// `CDC_BENCH_STATE_DIR`, or a folder in the cache. With it, a cache that somebody else has filled can be used
-    /// though it cannot be written to.
+    /// `CDC_BENCH_STATE_DIR`, or a folder in the cache. Setting it makes a read-only cache that another user has filled
+    /// usable.
     fn locate_stacks(cache: &Path) -> Result<PathBuf, StackError> {
         let Some(path) = std::env::var_os("CDC_BENCH_STATE_DIR").filter(|path| !path.is_empty())
         else {
@@ -56,7 +52,7 @@ impl Cache {
     }
 
     #[cfg(test)]
-    pub(super) fn at(path: &Path) -> Self {
+    pub(crate) fn at(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
             stacks: path.join("stacks"),
@@ -78,20 +74,20 @@ impl Cache {
         Ok(base.cache_dir().join("cdc-bench"))
     }
 
-    /// A path in it.
+    /// A path in the cache folder.
     #[must_use]
     pub fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Where stacks live.
+    /// The folder that holds the folders of stacks.
     #[must_use]
     pub fn stacks(&self) -> PathBuf {
         self.stacks.clone()
     }
 
-    /// A lock file in it, opened and not yet locked.
-    pub(super) fn lock_file(&self, name: &str) -> Result<File, StackError> {
+    /// A lock file in the cache folder, open but not locked.
+    pub(crate) fn lock_file(&self, name: &str) -> Result<File, StackError> {
         let path = self.path(name);
         File::options()
             .create(true)
@@ -100,45 +96,4 @@ impl Cache {
             .open(&path)
             .map_err(StackError::io("open", path))
     }
-}
-
-/// Whether we are root.
-pub(super) fn is_root() -> bool {
-    nix::unistd::geteuid().is_root()
-}
-
-/// Every folder on the way must let others through.
-fn reachable_by_others(path: &Path) -> Result<(), StackError> {
-    for folder in path.ancestors() {
-        let meta = std::fs::metadata(folder).map_err(StackError::io("look at", folder))?;
-        if meta.mode() & 0o001 == 0 && meta.uid() != NOBODY {
-            return Err(StackError::Usage(format!(
-                "{} lets no other user through, but PostgreSQL, which refuses to run as root, must reach {}; set CDC_BENCH_CACHE_DIR to a folder such as /var/cache/cdc-bench",
-                folder.display(),
-                path.display()
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// Makes a folder that only we can look into, or that others can pass.
-pub(super) fn make_dir(path: &Path, mode: u32) -> Result<(), StackError> {
-    std::fs::create_dir_all(path).map_err(StackError::io("make", path))?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-        .map_err(StackError::io("set permissions of", path))
-}
-
-/// Writes a file that only we can read.
-pub(super) fn write_private(path: &Path, content: &[u8]) -> Result<(), StackError> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    let file = File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(path);
-    file.and_then(|mut file| file.write_all(content))
-        .map_err(StackError::io("write", path))
 }

@@ -1,52 +1,46 @@
-//! A stack in containers: `docker-compose.yml`, brought up by the user's own `docker compose` as a project of its own,
-//! on free loopback ports, and removed with its run.
+//! A stack in containers: `docker-compose.yml`, started by the user's `docker compose` as a separate project on free
+//! loopback ports, and removed after the run.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::artifacts;
-use super::cache::{Cache, write_private};
-use super::client::{Teller, Voice, in_background, watch};
-use super::instance::Instance;
-use super::local::{Ports, READY_LIMIT, endpoints, password};
-use super::{Progress, StackError, servers};
-use crate::endpoints::{Address, Endpoints};
+use crate::artifacts;
+use crate::background::{ProgressReporter, in_background};
+use crate::cache::Cache;
+use crate::docker::{self, FILE_NAME, Project, docker, project_of};
+use crate::endpoints::{Endpoints, HostPort};
+use crate::error::StackError;
+use crate::files::write_private;
+use crate::instance::Instance;
+use crate::processes::{OutputStream, watch};
+use crate::progress::StepProgress;
+use crate::servers::{self, Ports, READY_LIMIT, endpoints, password};
 
 const FILE: &str = include_str!("../../../docker-compose.yml");
-/// The file's name in the folder of its instance, by which the folder is known to belong to a project.
-const FILE_NAME: &str = "docker-compose.yml";
 const STEP: &str = "containers";
-/// Last lines of what docker says that go into an error.
+/// Lines at the end of docker's output that an error quotes.
 const TAIL_LINES: usize = 5;
 
-/// A project that is up.
+/// A running Compose project.
 #[derive(Debug)]
-pub(super) struct ComposeStack {
-    pub(super) endpoints: Endpoints,
+pub(crate) struct ComposeStack {
+    pub(crate) endpoints: Endpoints,
     project: Project,
-    /// Last: its folder goes when the containers are gone.
+    /// Last field: the folder is removed on drop, after the containers.
     instance: Instance,
 }
 
-/// The containers of one stack; removed when dropped.
-#[derive(Debug)]
-struct Project {
-    name: String,
-    is_down: bool,
-}
-
 impl ComposeStack {
-    /// Fetches Debezium's jars where they are missing, and brings the containers up.
-    pub(super) async fn start(
+    /// Fetches Debezium's jars if they are missing, and starts the containers.
+    pub(crate) async fn start(
         cache: &Cache,
-        progress: &dyn Progress,
+        progress: &dyn StepProgress,
         cancel: &CancellationToken,
     ) -> Result<Self, StackError> {
-        check()?;
+        docker::check()?;
         let plugins = artifacts::provide_debezium(cache, progress, cancel).await?;
         let instance = Instance::fresh(cache)?;
         let file = instance.folder().join(FILE_NAME);
@@ -54,7 +48,7 @@ impl ComposeStack {
         let ports = Ports::free()?;
         let (postgres_password, store_password) = (password(), password());
         let mut endpoints = endpoints(ports, &postgres_password, &store_password);
-        endpoints.postgres_for_connect = Some(Address {
+        endpoints.postgres_for_connect = Some(HostPort {
             host: "postgres".to_owned(),
             port: 5432,
         });
@@ -83,8 +77,8 @@ impl ComposeStack {
         })
     }
 
-    /// Removes the containers and what they hold.
-    pub(super) fn stop(self) -> Result<(), StackError> {
+    /// Removes the containers and their volumes.
+    pub(crate) fn stop(self) -> Result<(), StackError> {
         let Self {
             mut project,
             instance,
@@ -96,107 +90,41 @@ impl ComposeStack {
     }
 }
 
-impl Project {
-    fn down(&mut self) -> Result<(), StackError> {
-        self.is_down = true;
-        down(&self.name)
-    }
-}
-
-impl Drop for Project {
-    fn drop(&mut self) {
-        if !self.is_down
-            && let Err(error) = self.down()
-        {
-            tracing::warn!(
-                %error,
-                "containers are left; \"docker compose --project-name {} down --volumes\" removes them",
-                self.name
-            );
-        }
-    }
-}
-
-/// Removes the containers of a run that was killed; true when the folder may go. Another stack's folder has none.
-pub(super) fn sweep(folder: &Path) -> bool {
-    if !folder.join(FILE_NAME).exists() {
-        return true;
-    }
-    let name = project_of(folder);
-    down(&name)
-        .inspect_err(|error| {
-            tracing::warn!(%error, "the containers of a run that was killed, project {name}, are left");
-        })
-        .is_ok()
-}
-
-/// The project's name: its folder's.
-fn project_of(folder: &Path) -> String {
-    let id = folder.file_name().unwrap_or_default();
-    format!("cdc-bench-{}", id.to_string_lossy())
-}
-
-fn docker(project: &str) -> Command {
-    let mut command = Command::new("docker");
-    command.args(["compose", "--project-name", project]);
-    command
-}
-
-fn missing() -> StackError {
-    StackError::MissingPrerequisite {
-        what: "Docker (docker)".to_owned(),
-        advice:
-            "install Docker Engine with its Compose plugin, or use --stack local, which needs none"
-                .to_owned(),
-    }
-}
-
-/// Docker as it is found: its Compose plugin's version, and the program.
-pub(super) fn check() -> Result<(String, PathBuf), StackError> {
-    let path = artifacts::on_path("docker").ok_or_else(missing)?;
-    let asked = Command::new(&path)
-        .args(["compose", "version", "--short"])
-        .output();
-    match asked {
-        Ok(output) if output.status.success() => Ok((
-            String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-            path,
-        )),
-        _ => Err(StackError::MissingPrerequisite {
-            what: format!("Docker's Compose plugin ({} compose)", path.display()),
-            advice: "on Debian, from Docker's packages: apt-get install docker-compose-plugin; or use --stack local, which needs none".to_owned(),
-        }),
-    }
-}
-
 async fn run(
     command: Command,
-    progress: &dyn Progress,
+    progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<(), StackError> {
     let stop = cancel.clone();
-    let work = move |teller: &Teller| {
-        let mut said = Vec::new();
-        let done = watch(command, Voice::Stderr, missing, &stop, |line| {
-            let line = line.trim();
-            if !line.is_empty() {
-                said.push(line.to_owned());
-                teller.say(line);
-            }
-        })?;
+    let work = move |reporter: &ProgressReporter| {
+        let mut output = Vec::new();
+        let done = watch(
+            command,
+            OutputStream::Stderr,
+            docker::missing,
+            &stop,
+            |line| {
+                let line = line.trim();
+                if !line.is_empty() {
+                    output.push(line.to_owned());
+                    reporter.detail(line);
+                }
+            },
+        )?;
         if done {
             return Ok(());
         }
-        let tail = &said[said.len().saturating_sub(TAIL_LINES)..];
+        let tail = &output[output.len().saturating_sub(TAIL_LINES)..];
         Err(StackError::Compose(tail.join("; ")))
     };
     in_background(progress, STEP, work).await
 }
 
-/// As docker sees them the containers are well; as we see them they have to answer, each as what it is.
+/// Waits until each server answers its own protocol. Docker's health checks run inside the containers and do not cover
+/// that.
 async fn until_ready(
     endpoints: &Endpoints,
-    progress: &dyn Progress,
+    progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<(), StackError> {
     let began = Instant::now();
@@ -220,25 +148,6 @@ async fn until_ready(
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-}
-
-fn down(project: &str) -> Result<(), StackError> {
-    let failed = |reason: String| StackError::Compose(format!("removing {project}: {reason}"));
-    let output = docker(project)
-        .args(["down", "--volumes", "--remove-orphans", "--timeout", "2"])
-        .output()
-        .map_err(|e| failed(e.to_string()))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(failed(
-        said.trim()
-            .lines()
-            .next_back()
-            .unwrap_or_default()
-            .to_owned(),
-    ))
 }
 
 #[cfg(test)]

@@ -2,74 +2,9 @@
 
 mod postgres;
 
-use std::fmt;
+use secrecy::SecretString;
 
-use secrecy::{ExposeSecret, SecretString};
-
-use pgcdc::{Server, TlsConfig};
-
-pub use postgres::ConnectError;
-
-/// A PostgreSQL server and database.
-#[derive(Debug, Clone)]
-pub struct PostgresEndpoint {
-    /// Host name or address.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-    /// Database name.
-    pub database: String,
-    /// User; it needs `REPLICATION` and the right to create in the database.
-    pub user: String,
-    /// Its password.
-    pub password: SecretString,
-    /// Whether and how connections are encrypted.
-    pub tls: TlsConfig,
-}
-
-impl PostgresEndpoint {
-    /// What our reader connects with.
-    #[must_use]
-    pub fn server(&self) -> Server {
-        Server {
-            tls: self.tls.clone(),
-            ..Server::new(
-                &self.host,
-                self.port,
-                &self.user,
-                self.password.clone(),
-                &self.database,
-            )
-        }
-    }
-
-    /// What `tokio-postgres` connects with.
-    #[must_use]
-    pub fn client_config(&self) -> tokio_postgres::Config {
-        let mut config = tokio_postgres::Config::new();
-        config
-            .host(&self.host)
-            .port(self.port)
-            .dbname(&self.database)
-            .user(&self.user)
-            .password(self.password.expose_secret())
-            .application_name("cdc-bench")
-            // The socket is encrypted already, where it is to be.
-            .ssl_mode(tokio_postgres::config::SslMode::Disable)
-            .connect_timeout(std::time::Duration::from_secs(10));
-        config
-    }
-}
-
-impl fmt::Display for PostgresEndpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}@{}:{}/{}",
-            self.user, self.host, self.port, self.database
-        )
-    }
-}
+pub use postgres::{PostgresConnectError, PostgresEndpoint};
 
 /// A MongoDB-protocol server and database.
 #[derive(Debug, Clone)]
@@ -85,26 +20,27 @@ pub struct StoreEndpoint {
 pub struct Endpoints {
     /// The source.
     pub postgres: PostgresEndpoint,
-    /// The source as Connect reaches it, where that is another way than ours.
-    pub postgres_for_connect: Option<Address>,
+    /// PostgreSQL's address as Connect reaches it, if it differs from ours.
+    pub postgres_for_connect: Option<HostPort>,
     /// Kafka.
     pub kafka: KafkaEndpoint,
-    /// Kafka Connect's REST address without a trailing slash; without it the topic is taken to be fed.
+    /// Kafka Connect's REST address without a trailing slash; without it the topic is assumed to be fed by somebody
+    /// else.
     pub connect: Option<String>,
     /// The read model.
     pub store: StoreEndpoint,
 }
 
 impl Endpoints {
-    /// Whether PostgreSQL, Kafka and Connect are all reached by loopback: then they have this host's clock, but for
-    /// tunnels.
+    /// Whether PostgreSQL, Kafka and Connect are all reached by loopback. They then have this host's clock, unless a
+    /// tunnel is in between.
     #[must_use]
     pub fn are_on_loopback(&self) -> bool {
         let is_loopback = |host: &str| {
             let host = host.trim_start_matches('[').trim_end_matches(']');
             host == "localhost" || host == "::1" || host.starts_with("127.")
         };
-        // HOST:PORT, and what may stand before and behind it.
+        // HOST:PORT, optionally with a scheme before it and a path after it.
         let host_of = |address: &str| {
             let address = address.split_once("://").map_or(address, |(_, rest)| rest);
             let address = address.split('/').next().unwrap_or_default();
@@ -126,7 +62,7 @@ impl Endpoints {
 
 /// A host and a TCP port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
+pub struct HostPort {
     /// Name or address.
     pub host: String,
     /// TCP port.
@@ -141,32 +77,32 @@ pub struct KafkaEndpoint {
 }
 
 impl KafkaEndpoint {
-    /// What every client of it begins with.
+    /// The configuration shared by all our clients.
     #[must_use]
     pub fn client_config(&self) -> rdkafka::ClientConfig {
         let mut config = rdkafka::ClientConfig::new();
         config
             .set("bootstrap.servers", &self.bootstrap)
             .set("client.id", "cdc-bench")
-            // A broker that is back is found within a second; librdkafka would wait for up to ten.
+            // Reconnect to a restarted broker within a second; librdkafka's default is up to ten.
             .set("reconnect.backoff.max.ms", "1000");
         config
     }
 }
 
-/// A server that is needed and not given.
+/// A required endpoint that is not set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable} is not set: set it in the environment or in .env, or use --stack local")]
 pub struct MissingEndpoint {
     variable: &'static str,
 }
 
-/// Endpoints as far as they are known: a stage that runs alone needs its own servers and no others.
+/// The endpoints that are set. A command that runs one stage needs only its own servers.
 #[derive(Debug, Clone, Default)]
 pub struct GivenEndpoints {
     /// The source.
     pub postgres: Option<PostgresEndpoint>,
-    /// The variable for want of which there is no `postgres`.
+    /// The variable whose absence leaves `postgres` unset.
     pub postgres_lacks: &'static str,
     /// Kafka.
     pub kafka: Option<KafkaEndpoint>,
@@ -234,6 +170,8 @@ impl From<Endpoints> for GivenEndpoints {
 
 #[cfg(test)]
 mod tests {
+    use pgcdc::TlsConfig;
+
     use super::*;
 
     fn endpoints(postgres: &str, kafka: &str, connect: Option<&str>) -> Endpoints {

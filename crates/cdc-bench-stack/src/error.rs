@@ -1,8 +1,8 @@
-//! Why servers are not to be had.
+//! Why servers cannot be started or used.
 
 use std::path::PathBuf;
 
-/// Why servers are not to be had.
+/// Why servers cannot be started or used.
 #[derive(Debug, thiserror::Error)]
 pub enum StackError {
     /// A program the local stack is made with is not there.
@@ -13,7 +13,7 @@ pub enum StackError {
         /// What to type.
         advice: String,
     },
-    /// An artifact cannot be had, or is not what it must be.
+    /// An artifact cannot be fetched, or does not match its sum.
     #[error("{artifact}: {reason}")]
     Artifact {
         /// File or set of files.
@@ -21,7 +21,7 @@ pub enum StackError {
         /// What is wrong.
         reason: String,
     },
-    /// A server ended, or did not get ready.
+    /// A server ended or did not become ready.
     #[error("{server} did not start: {reason}{}", tail(.log))]
     ServerFailed {
         /// Which.
@@ -31,18 +31,18 @@ pub enum StackError {
         /// Last lines of its log.
         log: String,
     },
-    /// The stack that was asked for is not there.
+    /// The requested stack is not running.
     #[error("{0}")]
     NotUp(String),
-    /// The supervisor of a stack did not get it up.
-    #[error("{words}")]
+    /// The supervisor of a kept stack failed to start it.
+    #[error("{message}")]
     Supervisor {
-        /// What it ended with.
+        /// Its exit code.
         code: u8,
-        /// What it said.
-        words: String,
+        /// Its error message.
+        message: String,
     },
-    /// Docker is missing, or said no.
+    /// `docker compose` failed.
     #[error("docker compose: {0}")]
     Compose(String),
     /// A file or folder cannot be used.
@@ -52,7 +52,7 @@ pub enum StackError {
         action: &'static str,
         /// Which.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error message.
         reason: String,
     },
     /// An endpoint that must be given is not.
@@ -64,7 +64,7 @@ pub enum StackError {
 }
 
 impl StackError {
-    /// What the process ends with.
+    /// The exit code of our process.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -75,7 +75,7 @@ impl StackError {
         }
     }
 
-    pub(super) fn io(
+    pub(crate) fn io(
         action: &'static str,
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(std::io::Error) -> Self {

@@ -1,44 +1,47 @@
-//! What a stack of ours is made of, as it is found on this machine.
+//! The components of a local or Compose stack, as found on this machine (`doctor`).
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use super::artifacts::{self, APT, DEBEZIUM, StoreProgram, version};
-use super::cache::Cache;
-use super::java::Java;
-use super::{KeptStack, StackError, StackKind, compose};
+use crate::artifacts::{self, APT, DEBEZIUM, StoreProgram, version};
+use crate::cache::Cache;
+use crate::docker;
+use crate::error::StackError;
+use crate::files::on_path;
+use crate::kept::KeptStack;
+use crate::kind::StackKind;
+use crate::servers::Java;
 
-/// How one part stands.
+/// State of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Standing {
+pub enum ComponentState {
     /// It can be used.
     Good,
-    /// It is not there yet, and is fetched or made when it is needed.
+    /// Not there yet; fetched or made when it is needed.
     Later,
-    /// It is missing or refuses, and something has to be done.
+    /// Missing or unusable; the user has to act.
     Bad,
 }
 
-/// One part of what a command stands on.
+/// Something that a command needs: a program, a server, a set of files.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Part {
+pub struct Component {
     /// Which.
     pub name: String,
-    /// How it stands.
-    pub standing: Standing,
-    /// What it resolved to: version, and where from.
+    /// Its state.
+    pub standing: ComponentState,
+    /// What was found: version and origin.
     pub found: String,
-    /// What to type, where something is to be done.
+    /// What the user can do, if anything.
     pub advice: Option<String>,
 }
 
-impl Part {
+impl Component {
     /// A part that can be used.
     pub fn good(name: &str, found: impl Into<String>) -> Self {
         Self {
             name: name.to_owned(),
-            standing: Standing::Good,
+            standing: ComponentState::Good,
             found: found.into(),
             advice: None,
         }
@@ -48,7 +51,7 @@ impl Part {
     pub fn bad(name: &str, found: impl Into<String>, advice: impl Into<String>) -> Self {
         Self {
             name: name.to_owned(),
-            standing: Standing::Bad,
+            standing: ComponentState::Bad,
             found: found.into(),
             advice: Some(advice.into()),
         }
@@ -57,7 +60,7 @@ impl Part {
     fn later(name: &str, found: impl Into<String>) -> Self {
         Self {
             name: name.to_owned(),
-            standing: Standing::Later,
+            standing: ComponentState::Later,
             found: found.into(),
             advice: None,
         }
@@ -65,22 +68,26 @@ impl Part {
 }
 
 /// Looks at programs, cache and the stack that is kept.
-pub async fn inspect(kind: StackKind) -> Vec<Part> {
+pub async fn inspect(kind: StackKind) -> Vec<Component> {
     let local = kind != StackKind::Compose;
-    let mut parts = vec![if local { java().await } else { docker() }];
+    let mut parts = vec![if local {
+        java().await
+    } else {
+        compose_plugin()
+    }];
     let cache = Cache::open();
-    let mut at_hand = cache
+    let mut sets = cache
         .as_ref()
         .map(artifacts::inspect_all)
         .unwrap_or_default();
     // In containers, Debezium's jars are all that is ours to fetch.
-    at_hand.retain(|set| local || set.name == DEBEZIUM);
-    let fetched = at_hand.iter().all(|set| set.wrong.is_empty());
+    sets.retain(|set| local || set.name == DEBEZIUM);
+    let fetched = sets.iter().all(|set| set.problems.is_empty());
     parts.push(program(
         "Maven",
         "mvn",
         &["-v"],
-        fetched && !at_hand.is_empty(),
+        fetched && !sets.is_empty(),
         if local {
             "fetches PostgreSQL, Kafka and Debezium"
         } else {
@@ -90,7 +97,7 @@ pub async fn inspect(kind: StackKind) -> Vec<Part> {
     let cache = match cache {
         Ok(cache) => cache,
         Err(error) => {
-            parts.push(Part::bad(
+            parts.push(Component::bad(
                 "cache",
                 error.to_string(),
                 "set CDC_BENCH_CACHE_DIR to a folder that can be written to",
@@ -98,11 +105,14 @@ pub async fn inspect(kind: StackKind) -> Vec<Part> {
             return parts;
         }
     };
-    parts.push(Part::good("cache", cache.path("").display().to_string()));
-    for set in at_hand {
+    parts.push(Component::good(
+        "cache",
+        cache.path("").display().to_string(),
+    ));
+    for set in sets {
         let name = format!("{} {}", set.name, set.version);
-        parts.push(if set.wrong.is_empty() {
-            Part::good(
+        parts.push(if set.problems.is_empty() {
+            Component::good(
                 &name,
                 match set.files {
                     1 => format!("1 file checked, {}", set.folder.display()),
@@ -110,12 +120,15 @@ pub async fn inspect(kind: StackKind) -> Vec<Part> {
                 },
             )
         } else if set.folder.exists() {
-            Part::later(
+            Component::later(
                 &name,
-                format!("{}; fetched again by the next start", set.wrong.join(", ")),
+                format!(
+                    "{}; fetched again by the next start",
+                    set.problems.join(", ")
+                ),
             )
         } else {
-            Part::later(
+            Component::later(
                 &name,
                 "not fetched yet; \"cdc-bench stack fetch\" does it now",
             )
@@ -126,8 +139,8 @@ pub async fn inspect(kind: StackKind) -> Vec<Part> {
     }
     parts.push(store(&cache));
     parts.push(match KeptStack::find(&cache) {
-        Some(kept) => Part::good("kept stack", format!("up since {}", kept.since())),
-        None => Part::later(
+        Some(kept) => Component::good("kept stack", format!("up since {}", kept.since())),
+        None => Component::later(
             "kept stack",
             "none: each run starts its own; \"cdc-bench stack up\" keeps one",
         ),
@@ -135,56 +148,58 @@ pub async fn inspect(kind: StackKind) -> Vec<Part> {
     parts
 }
 
-fn docker() -> Part {
+fn compose_plugin() -> Component {
     let name = "Docker";
-    match compose::check() {
-        Ok((version, path)) => Part::good(name, format!("Compose {version}, {}", path.display())),
-        Err(StackError::MissingPrerequisite { what, advice }) => {
-            Part::bad(name, format!("{what} is missing"), advice)
+    match docker::check() {
+        Ok((version, path)) => {
+            Component::good(name, format!("Compose {version}, {}", path.display()))
         }
-        Err(error) => Part::bad(name, error.to_string(), "see docker's own log"),
+        Err(StackError::MissingPrerequisite { what, advice }) => {
+            Component::bad(name, format!("{what} is missing"), advice)
+        }
+        Err(error) => Component::bad(name, error.to_string(), "see docker's own log"),
     }
 }
 
-async fn java() -> Part {
+async fn java() -> Component {
     match Java::require(&tokio_util::sync::CancellationToken::new()).await {
-        Ok(java) => Part::good("Java", format!("{}, {}", java.major, java.path.display())),
+        Ok(java) => Component::good("Java", format!("{}, {}", java.major, java.path.display())),
         Err(StackError::MissingPrerequisite { what, advice }) => {
-            Part::bad("Java", format!("{what} is missing"), advice)
+            Component::bad("Java", format!("{what} is missing"), advice)
         }
-        Err(error) => Part::bad("Java", error.to_string(), APT),
+        Err(error) => Component::bad("Java", error.to_string(), APT),
     }
 }
 
 /// A program on PATH, with the first line it says of itself. One that has done its work already may be missing.
-fn program(name: &str, command: &str, args: &[&str], done: bool, purpose: &str) -> Part {
-    let Some(path) = artifacts::on_path(command) else {
+fn program(name: &str, command: &str, args: &[&str], done: bool, purpose: &str) -> Component {
+    let Some(path) = on_path(command) else {
         return if done {
-            Part::later(
+            Component::later(
                 name,
                 format!("not there, and not needed: it {purpose}, which is done"),
             )
         } else {
-            Part::bad(name, format!("{command} is missing; it {purpose}"), APT)
+            Component::bad(name, format!("{command} is missing; it {purpose}"), APT)
         };
     };
-    let said = Command::new(&path).args(args).output().ok();
-    let text = said
+    let output = Command::new(&path).args(args).output().ok();
+    let text = output
         .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
         .unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
-    Part::good(
+    Component::good(
         name,
         format!("{}, {}", console::strip_ansi_codes(line), path.display()),
     )
 }
 
-fn store(cache: &Cache) -> Part {
-    match artifacts::store_at_hand(cache) {
+fn store(cache: &Cache) -> Component {
+    match artifacts::installed_store(cache) {
         Some(StoreProgram::Mongod(path)) => {
-            Part::good("store", format!("mongod, {}", path.display()))
+            Component::good("store", format!("mongod, {}", path.display()))
         }
-        Some(StoreProgram::Secantus(path)) => Part::good(
+        Some(StoreProgram::Secantus(path)) => Component::good(
             "store",
             format!(
                 "SecantusDB {} (no mongod on PATH), {}",
@@ -201,22 +216,12 @@ fn store(cache: &Cache) -> Part {
                 "runs SecantusDB, since there is no mongod on PATH",
             );
             match python.standing {
-                Standing::Bad => python,
-                Standing::Good | Standing::Later => Part::later(
+                ComponentState::Bad => python,
+                ComponentState::Good | ComponentState::Later => Component::later(
                     "store",
                     format!("SecantusDB {}, not installed yet", version::secantusdb()),
                 ),
             }
         }
     }
-}
-
-/// One set of artifacts.
-#[derive(Debug)]
-pub(super) struct SetState {
-    pub(super) name: &'static str,
-    pub(super) version: &'static str,
-    pub(super) folder: PathBuf,
-    pub(super) files: usize,
-    pub(super) wrong: Vec<String>,
 }

@@ -1,38 +1,40 @@
-//! The folder of one local stack: locked for as long as its owner lives, swept by the next start once it does not.
+//! The folder of one local stack: locked while its owner lives, removed by the next start after its owner was killed.
 
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::cache::{Cache, make_dir};
-use super::{StackError, compose};
+use crate::cache::Cache;
+use crate::docker;
+use crate::error::StackError;
+use crate::files::make_dir;
 
 /// The lock file. It holds the owner's process id.
 const LOCK: &str = "lock";
 /// Longest time the removal of a folder may take.
 const REMOVAL_PATIENCE: Duration = Duration::from_secs(3);
 
-/// A folder that is ours alone; removed when dropped.
+/// A stack's folder, owned by this process; removed on drop.
 #[derive(Debug)]
-pub(super) struct Instance {
+pub(crate) struct Instance {
     folder: PathBuf,
-    /// Held for as long as the stack lives.
+    /// Held while the stack runs.
     _lock: File,
 }
 
 impl Instance {
-    /// A folder of its own, for a stack that ends with its run.
-    pub(super) fn fresh(cache: &Cache) -> Result<Self, StackError> {
+    /// A folder with a unique name, for a stack that ends with its run.
+    pub(crate) fn fresh(cache: &Cache) -> Result<Self, StackError> {
         Self::named(cache, &uuid::Uuid::now_v7().simple().to_string())
     }
 
-    /// The folder of this name; an error when its stack is alive.
-    pub(super) fn named(cache: &Cache, name: &str) -> Result<Self, StackError> {
+    /// The folder of this name; an error if another process owns it.
+    pub(crate) fn named(cache: &Cache, name: &str) -> Result<Self, StackError> {
         let parent = cache.stacks();
         make_dir(&parent, 0o755)?;
         let making = parent.join("making.lock");
-        // Nobody looks at folders while one is half made.
+        // Held so that no other process sweeps a folder before it is locked.
         let guard = open_lock(&making)?;
         guard.lock().map_err(StackError::io("lock", &making))?;
         sweep(&parent);
@@ -57,7 +59,7 @@ impl Instance {
         })
     }
 
-    pub(super) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 }
@@ -65,14 +67,14 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         let began = Instant::now();
-        // A program that was killed may still be writing its last: then once more. What stays is swept by the next start.
+        // A killed program may still be writing: retry. A folder that remains is removed by the next start.
         while remove(&self.folder).is_err() && began.elapsed() < REMOVAL_PATIENCE {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 }
 
-/// Removes a folder, its lock last: whoever waits for the lock to be free finds nothing.
+/// Removes a folder, its lock file last, so that a process that gets the lock finds an empty folder.
 fn remove(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -89,7 +91,7 @@ fn remove(folder: &Path) -> std::io::Result<()> {
 }
 
 /// The process that owns the folder, if it is alive.
-pub(super) fn owner(folder: &Path) -> Option<u32> {
+pub(crate) fn owner(folder: &Path) -> Option<u32> {
     let path = folder.join(LOCK);
     let lock = File::options().read(true).open(&path).ok()?;
     if lock.try_lock_shared().is_ok() {
@@ -107,7 +109,7 @@ fn open_lock(path: &Path) -> Result<File, StackError> {
         .map_err(StackError::io("open", path))
 }
 
-/// Removes the folders of stacks whose owner is gone. Their servers went with it.
+/// Removes the folders of stacks whose owner has ended. The kernel has ended their servers with it.
 fn sweep(parent: &Path) {
     for folder in std::fs::read_dir(parent).into_iter().flatten().flatten() {
         let Ok(lock) = File::options().write(true).open(folder.path().join(LOCK)) else {
@@ -115,7 +117,7 @@ fn sweep(parent: &Path) {
         };
         if lock.try_lock().is_ok() {
             tracing::debug!(folder = %folder.path().display(), "removing what a stack left behind");
-            if compose::sweep(&folder.path()) {
+            if docker::sweep(&folder.path()) {
                 let _ = remove(&folder.path());
             }
         }

@@ -1,331 +1,47 @@
 //! Where the servers come from: the user's own (`external`), or ours, started and stopped with the run, as processes
 //! (`local`) or in containers (`compose`).
+//!
+//! The modules in layers; each knows only those of the layers above it.
+
+mod endpoints;
+mod kind;
+
+mod error;
+
+mod files;
+mod progress;
+mod user;
+
+mod background;
+mod cache;
+
+mod processes;
 
 mod artifacts;
-mod cache;
-mod child;
-mod classes;
-mod client;
-mod compose;
-mod download;
-mod endpoints;
-mod error;
-mod inspect;
+mod docker;
+
 mod instance;
-mod java;
-mod kept;
-mod local;
 mod servers;
-mod supervision;
 
-use std::fmt;
-use std::path::Path;
+mod compose;
+mod local;
 
-use tokio_util::sync::CancellationToken;
+mod kept;
 
-use compose::ComposeStack;
-use local::{LocalStack, Place};
+mod inspect;
+mod stack;
 
 pub use artifacts::{fetch, fetch_debezium};
 pub use cache::Cache;
-pub use download::Download;
 pub use endpoints::{
-    Address, ConnectError, Endpoints, GivenEndpoints, KafkaEndpoint, MissingEndpoint,
+    Endpoints, GivenEndpoints, HostPort, KafkaEndpoint, MissingEndpoint, PostgresConnectError,
     PostgresEndpoint, StoreEndpoint,
 };
 pub use error::StackError;
-pub use inspect::{Part, Standing, inspect};
-pub use kept::{KeptStack, keep, up};
-pub use local::LocalOptions;
-pub use supervision::ServerStatus;
-
-/// The step in which servers of ours are stopped.
-pub const STOPPING: &str = "stopping servers";
-
-/// Hears of steps that take a while.
-pub trait Progress: Send + Sync {
-    /// A step begins.
-    fn begin(&self, step: &str);
-    /// It goes on.
-    fn update(&self, step: &str, detail: &str);
-    /// It fetches something, and is so far.
-    fn download(&self, step: &str, download: &Download);
-    /// It is done.
-    fn end(&self, step: &str, detail: &str);
-}
-
-/// Where the servers come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StackKind {
-    /// Started by us, stopped with the run.
-    Local,
-    /// The same in containers, by docker compose.
-    Compose,
-    /// The user's own.
-    External,
-}
-
-impl fmt::Display for StackKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Local => "local",
-            Self::Compose => "compose",
-            Self::External => "external",
-        })
-    }
-}
-
-/// Which servers to bring up or to find.
-#[derive(Debug, Clone)]
-pub struct StackRequest {
-    /// Where they come from.
-    pub kind: StackKind,
-    /// The user's, as far as they were given; `None`: servers of ours.
-    pub given: Option<GivenEndpoints>,
-}
-
-/// The servers of a run.
-#[derive(Debug)]
-pub struct Stack {
-    endpoints: Endpoints,
-    origin: Origin,
-    /// Whether several runs follow each other on them.
-    several_runs: bool,
-}
-
-#[derive(Debug)]
-enum Origin {
-    /// The user's.
-    External,
-    /// Ours, for this run alone.
-    OfItsOwn(LocalStack),
-    /// Ours, for this run alone, in containers.
-    Compose(ComposeStack),
-    /// Ours, kept for later runs.
-    Kept(KeptStack, #[allow(dead_code)] kept::Claim),
-}
-
-impl Stack {
-    /// The user's servers; else the stack that is kept; else one that is started now, and stopped with the run.
-    ///
-    /// # Errors
-    /// When one is not to be had. What was started is stopped.
-    pub async fn bring_up(
-        request: &StackRequest,
-        progress: &dyn Progress,
-        cancel: &CancellationToken,
-    ) -> Result<Self, StackError> {
-        if let Some(given) = &request.given {
-            let endpoints = given.all()?;
-            return Ok(Self {
-                endpoints,
-                origin: Origin::External,
-                several_runs: false,
-            });
-        }
-        let cache = Cache::open()?;
-        if request.kind == StackKind::Compose {
-            let stack = ComposeStack::start(&cache, progress, cancel).await?;
-            return Ok(Self {
-                endpoints: stack.endpoints.clone(),
-                origin: Origin::Compose(stack),
-                several_runs: false,
-            });
-        }
-        if let Some(kept) = KeptStack::find(&cache) {
-            if let Some(claim) = kept.claim() {
-                return Ok(Self {
-                    endpoints: kept.endpoints(),
-                    origin: Origin::Kept(kept, claim),
-                    several_runs: false,
-                });
-            }
-            tracing::warn!(
-                "the stack that is kept is in use by another run; starting one for this run"
-            );
-        }
-        let options = LocalOptions::default();
-        let local = LocalStack::start(&cache, Place::OfItsOwn, &options, progress, cancel).await?;
-        Ok(Self {
-            endpoints: local.endpoints.clone(),
-            origin: Origin::OfItsOwn(local),
-            several_runs: false,
-        })
-    }
-
-    /// Which kind they are.
-    #[must_use]
-    pub fn kind(&self) -> StackKind {
-        match self.origin {
-            Origin::External => StackKind::External,
-            Origin::OfItsOwn(_) | Origin::Kept(..) => StackKind::Local,
-            Origin::Compose(_) => StackKind::Compose,
-        }
-    }
-
-    /// Where they are.
-    #[must_use]
-    pub fn endpoints(&self) -> &Endpoints {
-        &self.endpoints
-    }
-
-    /// The same for several runs, one after the other: each has names of its own and cleans up behind itself.
-    #[must_use]
-    pub fn for_several_runs(self) -> Self {
-        Self {
-            several_runs: true,
-            ..self
-        }
-    }
-
-    /// Whether one run alone uses them, and all that is on them goes away with it.
-    #[must_use]
-    pub fn exclusive(&self) -> bool {
-        !self.several_runs && matches!(self.origin, Origin::OfItsOwn(_) | Origin::Compose(_))
-    }
-
-    /// Kafka's version, where we chose it.
-    #[must_use]
-    pub fn kafka_version(&self) -> Option<&str> {
-        match &self.origin {
-            Origin::External => None,
-            Origin::OfItsOwn(_) | Origin::Compose(_) => Some(artifacts::version::kafka()),
-            Origin::Kept(kept, _) => Some(kept.kafka_version()),
-        }
-    }
-
-    /// The servers' logs, where they are ours and stay.
-    #[must_use]
-    pub fn log_dir(&self) -> Option<&Path> {
-        match &self.origin {
-            Origin::Kept(kept, _) => Some(kept.folder()),
-            Origin::External | Origin::OfItsOwn(_) | Origin::Compose(_) => None,
-        }
-    }
-
-    /// A server of ours that keeps ending by itself, with the end of its log.
-    #[must_use]
-    pub fn given_up(&self) -> Option<String> {
-        match &self.origin {
-            Origin::OfItsOwn(local) => local.supervision.given_up(),
-            Origin::External | Origin::Kept(..) | Origin::Compose(_) => None,
-        }
-    }
-
-    /// The servers' processes by name, where they are ours and not in containers.
-    #[must_use]
-    pub fn processes(&self) -> Vec<(String, u32)> {
-        let servers = match &self.origin {
-            Origin::OfItsOwn(local) => local.supervision.servers(),
-            Origin::Kept(kept, _) => kept.servers().to_vec(),
-            Origin::External | Origin::Compose(_) => Vec::new(),
-        };
-        servers
-            .into_iter()
-            .map(|server| (server.name, server.pid))
-            .collect()
-    }
-
-    /// Whether PostgreSQL and Connect are taken to keep one clock, that of the kernel they run on: the user's where all
-    /// are reached by loopback, and ours where nothing is loaded into them that could show them another (as libfaketime
-    /// does).
-    #[must_use]
-    pub fn has_one_clock(&self) -> bool {
-        match self.origin {
-            Origin::External => self.endpoints.are_on_loopback(),
-            Origin::Compose(_) => true,
-            Origin::OfItsOwn(_) | Origin::Kept(..) => {
-                let processes = self.processes().into_iter();
-                let mut both =
-                    processes.filter(|(name, _)| matches!(&**name, "postgres" | "connect"));
-                both.all(|(_, pid)| keeps_the_kernels_clock(pid))
-            }
-        }
-    }
-
-    /// Servers of ours that ended by themselves and were started again after `since`, and when.
-    #[must_use]
-    pub fn restarts(&self, since: jiff::Timestamp) -> Vec<(String, jiff::Timestamp)> {
-        let servers = match &self.origin {
-            Origin::OfItsOwn(local) => local.supervision.servers(),
-            Origin::Kept(kept, _) => kept.servers_now(),
-            Origin::External | Origin::Compose(_) => Vec::new(),
-        };
-        let times = |server: ServerStatus| {
-            let name = server.name;
-            let times = server.restarted_at.into_iter();
-            times.map(move |at| (name.clone(), at))
-        };
-        servers
-            .into_iter()
-            .flat_map(times)
-            .filter(|(_, at)| *at > since)
-            .collect()
-    }
-
-    /// Kills a server of ours as a crash would; whoever supervises it starts it again. False where it is not ours to kill.
-    #[must_use]
-    pub fn crash(&self, name: &str) -> bool {
-        let servers = match &self.origin {
-            Origin::OfItsOwn(local) => local.supervision.servers(),
-            Origin::Kept(kept, _) => kept.servers_now(),
-            Origin::External | Origin::Compose(_) => Vec::new(),
-        };
-        let Some(server) = servers.into_iter().find(|server| server.name == name) else {
-            return false;
-        };
-        child::kill_group(server.pid);
-        true
-    }
-
-    /// Stops what was started for this run.
-    pub fn stop(self, progress: &dyn Progress) {
-        let step = STOPPING;
-        match self.origin {
-            Origin::OfItsOwn(local) => {
-                progress.begin(step);
-                local.stop();
-                progress.end(step, "nothing is left running");
-            }
-            Origin::Compose(compose) => {
-                progress.begin(step);
-                match compose.stop() {
-                    Ok(()) => progress.end(step, "nothing is left running"),
-                    Err(error) => tracing::error!(%error, "containers are left running"),
-                }
-            }
-            Origin::External | Origin::Kept(..) => {}
-        }
-    }
-}
-
-/// Whether nothing is preloaded into a process; false where that cannot be told.
-fn keeps_the_kernels_clock(pid: u32) -> bool {
-    let environment = std::fs::read(format!("/proc/{pid}/environ"));
-    environment.is_ok_and(|variables| {
-        let mut variables = variables.split(|byte| *byte == 0);
-        !variables.any(|variable| variable.starts_with(b"LD_PRELOAD="))
-    })
-}
-
-/// Where servers are that are there already: the user's, or the stack that is kept.
-///
-/// # Errors
-/// When there are none.
-pub fn at_hand(request: &StackRequest) -> Result<GivenEndpoints, StackError> {
-    if let Some(given) = &request.given {
-        return Ok(given.clone());
-    }
-    if request.kind == StackKind::Compose {
-        return Err(StackError::NotUp(
-            "containers of ours live for one run; for several, bring up docker-compose.yml yourself (its head says how) and give their addresses in the environment".to_owned(),
-        ));
-    }
-    let kept = KeptStack::find(&Cache::open()?);
-    kept.map(|kept| kept.endpoints().into()).ok_or_else(|| {
-        StackError::NotUp(
-            "no servers: start some that stay with \"cdc-bench stack up\", or say where yours are (POSTGRES_HOST, KAFKA_BOOTSTRAP_SERVERS, MONGODB_URI, CONNECT_URL)"
-                .to_owned(),
-        )
-    })
-}
+pub use inspect::{Component, ComponentState, inspect};
+pub use kept::{KeptStack, run_kept_stack, start_kept_stack};
+pub use kind::StackKind;
+pub use processes::ServerStatus;
+pub use progress::{Download, STOPPING, StepProgress};
+pub use servers::LocalOptions;
+pub use stack::{Stack, StackRequest, running_endpoints};

@@ -13,7 +13,7 @@ use crate::load::Pace;
 use crate::pipeline::{LoadState, RunProgress};
 use cdc_bench_model::event::EventType;
 use cdc_bench_model::timeline::{Hop, Nanos, Stamp};
-use cdc_bench_stack::{Download, Progress, Stack};
+use cdc_bench_stack::{Download, Stack, StepProgress};
 
 /// Listens to an act's run, and passes on what it hears.
 pub(super) struct Narrator<'a> {
@@ -146,7 +146,7 @@ impl<'a> Narrator<'a> {
     }
 }
 
-impl Progress for Narrator<'_> {
+impl StepProgress for Narrator<'_> {
     fn begin(&self, step: &str) {
         self.watched.begin(step);
     }

@@ -208,7 +208,7 @@ impl StageObserver for World {
 
     fn consumed(&self, _: &str, _: u64) {}
 
-    fn written(&self, run_id: &str, id: EventId, _: EventType, seq: u64, stamps: Written) {
+    fn written(&self, run_id: &str, id: EventId, _: EventType, seq: u64, stamps: ConsumerStamps) {
         assert_eq!(id.0, Uuid::from_u128(u128::from(seq) + 1));
         assert!(stamps.t5 >= stamps.t4);
         self.told.lock().unwrap().push((run_id.to_owned(), seq));

@@ -1,6 +1,6 @@
 //! `doctor`: what each part resolves to, and what to do where something is missing.
 
-use cdc_bench_stack::{Endpoints, Part, PostgresEndpoint, StoreEndpoint};
+use cdc_bench_stack::{Component, Endpoints, PostgresEndpoint, StoreEndpoint};
 
 use crate::broker::Admin;
 use crate::debezium::ConnectClient;
@@ -9,11 +9,11 @@ use crate::settings::Settings;
 use crate::store::MongoStore;
 
 /// Looks at the servers that a command would use: the user's, or what a stack of ours is made of.
-pub async fn examine(settings: &Settings) -> Vec<Part> {
+pub async fn examine(settings: &Settings) -> Vec<Component> {
     match settings.endpoints() {
         Ok(None) => cdc_bench_stack::inspect(settings.stack).await,
         Ok(Some(endpoints)) => external(&endpoints).await,
-        Err(error) => vec![Part::bad(
+        Err(error) => vec![Component::bad(
             "endpoints",
             error.to_string(),
             "see \"cdc-bench run --help\"",
@@ -21,7 +21,7 @@ pub async fn examine(settings: &Settings) -> Vec<Part> {
     }
 }
 
-async fn external(endpoints: &Endpoints) -> Vec<Part> {
+async fn external(endpoints: &Endpoints) -> Vec<Component> {
     let (postgres, kafka, connect, store) = tokio::join!(
         postgres(&endpoints.postgres),
         kafka(endpoints),
@@ -32,15 +32,15 @@ async fn external(endpoints: &Endpoints) -> Vec<Part> {
 }
 
 /// An error of ours says what to do after its last semicolon.
-fn refused(name: &str, error: &dyn std::error::Error) -> Part {
+fn refused(name: &str, error: &dyn std::error::Error) -> Component {
     let text = error.to_string();
     match text.rsplit_once("; ") {
-        Some((what, advice)) => Part::bad(name, what, advice),
-        None => Part::bad(name, text, format!("see {name}'s own log")),
+        Some((what, advice)) => Component::bad(name, what, advice),
+        None => Component::bad(name, text, format!("see {name}'s own log")),
     }
 }
 
-async fn postgres(endpoint: &PostgresEndpoint) -> Part {
+async fn postgres(endpoint: &PostgresEndpoint) -> Component {
     let name = "PostgreSQL";
     let client = match connect_postgres(endpoint).await {
         Ok(client) => client,
@@ -59,7 +59,7 @@ async fn postgres(endpoint: &PostgresEndpoint) -> Part {
         .await
         .map(|row| row.get::<_, String>(0));
     match version {
-        Ok(version) => Part::good(
+        Ok(version) => Component::good(
             name,
             format!("{version}, {endpoint}: wal_level logical, slots free, rights suffice"),
         ),
@@ -67,18 +67,18 @@ async fn postgres(endpoint: &PostgresEndpoint) -> Part {
     }
 }
 
-async fn kafka(endpoints: &Endpoints) -> Part {
+async fn kafka(endpoints: &Endpoints) -> Component {
     let name = "Kafka";
     match Admin::connect(&endpoints.kafka.client_config()).await {
-        Ok(_) => Part::good(name, format!("answers at {}", endpoints.kafka.bootstrap)),
+        Ok(_) => Component::good(name, format!("answers at {}", endpoints.kafka.bootstrap)),
         Err(error) => refused(name, &error),
     }
 }
 
-async fn connect(url: Option<&str>) -> Part {
+async fn connect(url: Option<&str>) -> Component {
     let name = "Kafka Connect";
     let Some(url) = url else {
-        return Part::bad(
+        return Component::bad(
             name,
             "no address: the topic is taken to be fed",
             "set CONNECT_URL, so that a connector can be found or made",
@@ -94,12 +94,12 @@ async fn connect(url: Option<&str>) -> Part {
         ))
     };
     match found.await {
-        Ok(found) => Part::good(name, found),
+        Ok(found) => Component::good(name, found),
         Err(error) => refused(name, &error),
     }
 }
 
-async fn store(endpoint: &StoreEndpoint) -> Part {
+async fn store(endpoint: &StoreEndpoint) -> Component {
     let name = "store";
     let found = async {
         let store = MongoStore::connect(endpoint).await?;
@@ -113,7 +113,7 @@ async fn store(endpoint: &StoreEndpoint) -> Part {
         ))
     };
     match found.await {
-        Ok(found) => Part::good(name, found),
+        Ok(found) => Component::good(name, found),
         Err(error) => refused(name, &error),
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use cdc_bench_model::event::{SCHEMA, TABLE};
-use cdc_bench_stack::Progress;
+use cdc_bench_stack::StepProgress;
 use pgcdc::{ReaderError, SlotName};
 use tokio_util::sync::CancellationToken;
 
@@ -78,7 +78,7 @@ pub async fn set_up(
     servers: &Servers,
     topic: &str,
     capture: &ConnectorRequest,
-    progress: &dyn Progress,
+    progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<SetUp, Failure> {
     let step = "set-up";

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::{HopStatistics, SignedHistogram};
 use cdc_bench_model::event::{EventId, EventType, Generator, OutboxRow};
-use cdc_bench_model::timeline::{Clock, Nanos, Stamp, Written};
+use cdc_bench_model::timeline::{Clock, ConsumerStamps, Nanos, Stamp};
 use cdc_bench_stack::{GivenEndpoints, PostgresEndpoint};
 use tokio_util::sync::CancellationToken;
 
@@ -223,7 +223,7 @@ impl StageObserver for Watcher {
         self.consumed.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn written(&self, _: &str, _: EventId, _: EventType, _: u64, stamps: Written) {
+    fn written(&self, _: &str, _: EventId, _: EventType, _: u64, stamps: ConsumerStamps) {
         self.written.fetch_add(1, Ordering::Relaxed);
         let mut spans = lock(&self.spans);
         spans.transform.record(stamps.t4 - stamps.t3);

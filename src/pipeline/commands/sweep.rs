@@ -1,7 +1,7 @@
 //! Rising rates: one run a rate and capture path, all on the same servers.
 
 use cdc_bench_model::RunId;
-use cdc_bench_model::analysis::Pace;
+use cdc_bench_model::analysis::AchievedRate;
 use cdc_bench_model::report::{
     PathSweep, ResultFolder, SWEEP_SCHEMA, Step, Stored, StoredError, SweepReport, page,
 };
@@ -163,8 +163,8 @@ async fn climb(
 }
 
 /// When each event of a run was sent and stored.
-fn pace(stored: &Stored) -> Result<Pace, StoredError> {
-    let mut pace = Pace::default();
+fn pace(stored: &Stored) -> Result<AchievedRate, StoredError> {
+    let mut pace = AchievedRate::default();
     for event in stored.events()?.into_iter().flatten() {
         let stamps = event?.stamps;
         pace.record(stamps.t0, stamps.t5);

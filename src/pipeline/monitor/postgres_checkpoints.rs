@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cdc_bench_model::analysis::Checkpoints;
+use cdc_bench_model::analysis::CheckpointActivity;
 use cdc_bench_model::timeline::{Nanos, Stamp};
 use tokio_postgres::Client;
 
@@ -14,7 +14,7 @@ const SINCE_17: &str =
 const BEFORE_17: &str = "SELECT checkpoints_timed + checkpoints_req, (checkpoint_write_time + checkpoint_sync_time)::float8 FROM pg_stat_bgwriter";
 
 /// The counters as they stand; `None` where the server does not tell.
-pub(crate) async fn counters(postgres: &Client) -> Option<Checkpoints> {
+pub(crate) async fn counters(postgres: &Client) -> Option<CheckpointActivity> {
     let version: i32 = postgres.query_one(VERSION, &[]).await.ok()?.get(0);
     let question = if version < 170_000 {
         BEFORE_17
@@ -23,7 +23,7 @@ pub(crate) async fn counters(postgres: &Client) -> Option<Checkpoints> {
     };
     let row = postgres.query_one(question, &[]).await.ok()?;
     let took: f64 = row.get(1);
-    Some(Checkpoints {
+    Some(CheckpointActivity {
         count: u64::try_from(row.get::<_, i64>(0)).unwrap_or(0),
         took: Duration::from_secs_f64(took.max(0.0) / 1e3),
     })
@@ -41,13 +41,13 @@ pub(crate) struct PostgresCheckpoint {
 /// its time is added when it is over.
 #[derive(Debug, Default)]
 pub(crate) struct CheckpointWatch {
-    last: Option<Checkpoints>,
+    last: Option<CheckpointActivity>,
     seen: Vec<PostgresCheckpoint>,
 }
 
 impl CheckpointWatch {
     /// The counters stood so at this time.
-    pub(crate) fn look(&mut self, at: Stamp, now: Checkpoints) {
+    pub(crate) fn look(&mut self, at: Stamp, now: CheckpointActivity) {
         let Some(last) = self.last.replace(now) else {
             return;
         };
@@ -75,9 +75,9 @@ mod tests {
         Stamp(seconds * 1_000_000_000)
     }
 
-    fn counters(count: u64, took_ms: u64) -> Checkpoints {
+    fn counters(count: u64, took_ms: u64) -> CheckpointActivity {
         let took = Duration::from_millis(took_ms);
-        Checkpoints { count, took }
+        CheckpointActivity { count, took }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use cdc_bench_model::analysis::Checkpoints;
+use cdc_bench_model::analysis::CheckpointActivity;
 use cdc_bench_stack::Stack;
 use tokio_postgres::Client;
 
@@ -15,7 +15,7 @@ pub(crate) struct UsageSample {
     taken: Instant,
     machine: Option<MachineTime>,
     jvm: Option<jvm::CompilerSample>,
-    checkpoints: Option<Checkpoints>,
+    checkpoints: Option<CheckpointActivity>,
 }
 
 /// What went on between two readings; sums where there are several.
@@ -27,7 +27,7 @@ pub(crate) struct ResourceUsage {
     /// Processor time of the JVMs' jvm, where they are ours to look into.
     jvm: Option<Duration>,
     /// `None` where the server does not tell.
-    pub(crate) checkpoints: Option<Checkpoints>,
+    pub(crate) checkpoints: Option<CheckpointActivity>,
 }
 
 impl UsageSample {
@@ -51,7 +51,7 @@ impl UsageSample {
                 idle: now.idle.saturating_sub(then.idle),
             }),
             jvm: jvm.map(|(now, then)| now.since(then)),
-            checkpoints: checkpoints.map(|(now, then)| Checkpoints {
+            checkpoints: checkpoints.map(|(now, then)| CheckpointActivity {
                 count: now.count.saturating_sub(then.count),
                 took: now.took.saturating_sub(then.took),
             }),

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cdc_bench_model::analysis::{
-    Conditions, Diagnosis, Finding, HopStatistics, Measured as Reached, PathStatistics, Severity,
+    Conditions, Diagnosis, Finding, HopStatistics, PathStatistics, RunFigures as Reached, Severity,
     diagnose, times as in_words, violations,
 };
 use cdc_bench_model::report::{
-    Counts, Environment, EventsByType, PathNames, PathReport, Report, RoundReport, RunInfo, SCHEMA,
-    Verdict, Verification, seconds_between,
+    Environment, EventCounts, EventsByType, PathNames, PathReport, Report, RoundReport, RunInfo,
+    SCHEMA, Verdict, Verification, seconds_between,
 };
 use cdc_bench_model::timeline::{CapturePath, Hop, Nanos};
 
@@ -244,12 +244,12 @@ fn to_u64(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-fn counts(path: &PathFacts, statistics: &PathStatistics, facts: &RunFacts<'_>) -> Counts {
+fn counts(path: &PathFacts, statistics: &PathStatistics, facts: &RunFacts<'_>) -> EventCounts {
     let outcome = &path.outcome;
     let (tally, dead_letters) = (outcome.tally, outcome.dead_letters);
     let (negative_hops, negative_within_error) =
         statistics.negatives(|hop| error_bound(hop, path, facts));
-    Counts {
+    EventCounts {
         inserted: tally.inserted,
         captured: tally.captured,
         in_kafka: outcome.in_kafka,
@@ -269,10 +269,10 @@ fn counts(path: &PathFacts, statistics: &PathStatistics, facts: &RunFacts<'_>) -
 }
 
 /// Places of the first path, troubles of all.
-fn overall(reports: &[PathReport]) -> Counts {
+fn overall(reports: &[PathReport]) -> EventCounts {
     let mut all = reports.iter().map(|path| path.counts);
     let first = all.next().unwrap_or_default();
-    all.fold(first, |sum, path| Counts {
+    all.fold(first, |sum, path| EventCounts {
         errors: sum.errors + path.errors,
         dead_letters: sum.dead_letters + path.dead_letters,
         duplicates: sum.duplicates + path.duplicates,
@@ -288,7 +288,7 @@ fn overall(reports: &[PathReport]) -> Counts {
 
 /// (processed - errors) / processed, percent. What was lost was processed without success.
 #[allow(clippy::cast_precision_loss)] // event counts far below 2^53
-fn success_percent(counts: &Counts) -> f64 {
+fn success_percent(counts: &EventCounts) -> f64 {
     let processed = counts.written + counts.errors + counts.lost;
     if processed == 0 {
         return 0.0;
@@ -305,7 +305,7 @@ fn error_bound(hop: Hop, path: &PathFacts, facts: &RunFacts<'_>) -> Option<Nanos
 }
 
 /// What happened to the run besides its latency.
-fn disturbances(facts: &RunFacts<'_>, counts: &Counts) -> Vec<Finding> {
+fn disturbances(facts: &RunFacts<'_>, counts: &EventCounts) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut add = |evidence: String, advice: &str| {
         findings.push(Finding::new(None, Severity::Critical, evidence, advice));

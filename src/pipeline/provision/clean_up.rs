@@ -6,7 +6,7 @@ use std::time::Duration;
 use cdc_bench_model::RunId;
 use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_model::timeline::CapturePath;
-use cdc_bench_stack::Progress;
+use cdc_bench_stack::StepProgress;
 
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::resource_registry::{ResourceKind, ResourceRegistry};
@@ -79,7 +79,7 @@ impl fmt::Display for Removal {
 pub async fn remove_run(
     servers: &Servers,
     run: &RunId,
-    progress: &dyn Progress,
+    progress: &dyn StepProgress,
 ) -> Result<Removal, Failure> {
     remove(servers, progress, |of| of == Some(run.as_str())).await
 }
@@ -90,7 +90,7 @@ pub async fn remove_run(
 /// When a server refuses; what is left stays in the registry.
 pub async fn remove_everything(
     servers: &Servers,
-    progress: &dyn Progress,
+    progress: &dyn StepProgress,
 ) -> Result<Removal, Failure> {
     let removal = remove(servers, progress, |_| true).await?;
     servers.registry.drop_if_empty().await?;
@@ -118,7 +118,7 @@ pub(crate) async fn remove_capture(servers: &Servers, route: &Route) -> Result<(
 
 async fn remove(
     servers: &Servers,
-    progress: &dyn Progress,
+    progress: &dyn StepProgress,
     mine: impl Fn(Option<&str>) -> bool,
 ) -> Result<Removal, Failure> {
     let entries = servers.registry.entries().await?;

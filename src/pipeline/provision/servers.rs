@@ -36,7 +36,7 @@ impl Servers {
     /// # Errors
     /// When there are none, or as [`Servers::connect`].
     pub async fn at_hand(settings: &Settings) -> Result<Self, Failure> {
-        Self::connect(&cdc_bench_stack::at_hand(&settings.servers())?.all()?).await
+        Self::connect(&cdc_bench_stack::running_endpoints(&settings.servers())?.all()?).await
     }
 
     /// Connects to all of them at once, and makes sure that the store can be written to.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cdc_bench_model::RunId;
 use cdc_bench_model::event::{SCHEMA, TABLE};
-use cdc_bench_stack::{ConnectError, PostgresEndpoint};
+use cdc_bench_stack::{PostgresConnectError, PostgresEndpoint};
 use pgcdc::SlotName;
 use tokio::time::Instant;
 use tokio_postgres::Client;
@@ -169,8 +169,8 @@ pub async fn connect_postgres(endpoint: &PostgresEndpoint) -> Result<Client, Sou
     let server = endpoint.to_string();
     let connected = endpoint.connect().await;
     let (client, _) = connected.map_err(|error| match error {
-        ConnectError::Socket(reason) => SourceError::Unreachable { server, reason },
-        ConnectError::Postgres(error) => {
+        PostgresConnectError::Socket(reason) => SourceError::Unreachable { server, reason },
+        PostgresConnectError::Postgres(error) => {
             let reason = words(&error);
             match error.code() {
                 Some(code)

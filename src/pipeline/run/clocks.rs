@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use cdc_bench_model::report::ClockReport;
 use cdc_bench_model::timeline::{
-    Clock, ClockBounds, ClockOffset, ClockTrack, Corrections, ForeignClocks, Line, Nanos,
-    OffsetEstimator, Stamp,
+    Clock, ClockBounds, ClockOffset, ClockTrack, Corrections, ForeignClocks, Nanos,
+    OffsetEstimator, OffsetLine, Stamp,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -298,7 +298,7 @@ fn report(server: &str, track: &ClockTrack, bound: Nanos, method: &str) -> Clock
         drift: track.drift().map(Nanos::round_micros),
         drift_ppm: track
             .line()
-            .map(|line: Line| (line.drift_ppm() * 10.0).round() / 10.0),
+            .map(|line: OffsetLine| (line.drift_ppm() * 10.0).round() / 10.0),
         measurements: u64::try_from(track.measurements()).unwrap_or(u64::MAX),
         method: format!("{method}{uneven}"),
     }

@@ -3,7 +3,7 @@
 use cdc_bench_model::timeline::Tally;
 use std::sync::{Arc, Mutex};
 
-use cdc_bench_model::analysis::{Measured, Objective};
+use cdc_bench_model::analysis::{Objective, RunFigures};
 use cdc_bench_model::timeline::{CapturePath, Joined, Nanos, Stamp};
 
 use crate::live::{Figures, LoadFigures, PathMeter, PathState, Phase};
@@ -100,7 +100,7 @@ impl LiveMetrics {
         };
         let (total, throughput) = lock(first).reached();
         let processed = load.written + load.errors;
-        let reached = Measured {
+        let reached = RunFigures {
             total: total.as_ref(),
             throughput,
             success_percent: load.written as f64 / processed.max(1) as f64 * 100.0,

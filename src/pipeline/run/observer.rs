@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cdc_bench_model::event::{EventId, EventType, OutboxRow};
 use cdc_bench_model::report::RecorderHandle;
-use cdc_bench_model::timeline::{CapturePath, Captured, Joined, Joiner, Stamp, Written};
+use cdc_bench_model::timeline::{CapturePath, Captured, ConsumerStamps, Joined, Joiner, Stamp};
 
 use crate::consumer::{DeadLetter, StageObserver};
 use crate::load::LoadObserver;
@@ -198,7 +198,14 @@ impl StageObserver for PathObserver {
         }
     }
 
-    fn written(&self, run_id: &str, id: EventId, _: EventType, seq: u64, mut written: Written) {
+    fn written(
+        &self,
+        run_id: &str,
+        id: EventId,
+        _: EventType,
+        seq: u64,
+        mut written: ConsumerStamps,
+    ) {
         if self.path != CapturePath::Debezium {
             // On our paths the envelope's time is when our reader made it: T1.
             written.td = None;

@@ -1,4 +1,4 @@
-//! Spans that end before they begin: how many, and what explains them.
+//! Negative spans: how many, and what explains them.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub struct Violation {
     pub within_error: u64,
     /// Those that it does not. Where the hop's ends race, that is no contradiction.
     pub beyond_error: u64,
-    /// Whether the hop's ends are two witnesses of the same thing, either of which may be first.
+    /// Whether the hop's ends are independent observations, either of which may come first.
     pub race: bool,
     /// Why, in words.
     pub explanation: String,

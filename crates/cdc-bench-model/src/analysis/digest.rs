@@ -1,4 +1,4 @@
-//! What a picture of a run needs of its events, gathered in one pass over them: memory follows the picture, not the run.
+//! The data for the plots of a run, collected in one pass over its events. Memory depends on the plots, not on the run.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -10,9 +10,9 @@ use crate::timeline::{Hop, Hops, Nanos, Stamp};
 /// How many of the slowest events are kept whole.
 const SLOWEST: usize = 20;
 
-/// An event with its way, as far as a picture needs it.
+/// An event with its hops, as far as plots need it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Travelled {
+pub struct DigestedEvent {
     /// Which event.
     pub id: EventId,
     /// What kind.
@@ -25,7 +25,7 @@ pub struct Travelled {
     pub hops: Hops,
 }
 
-impl Travelled {
+impl DigestedEvent {
     /// From the INSERT to the document.
     #[must_use]
     pub fn total(&self) -> Nanos {
@@ -35,7 +35,7 @@ impl Travelled {
 
 /// Ordered by the total; the id makes the order one of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ByTotal(Travelled);
+struct ByTotal(DigestedEvent);
 
 impl Ord for ByTotal {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
@@ -67,7 +67,7 @@ impl PathDigest {
         }
     }
 
-    fn record(&mut self, event: Travelled) {
+    fn record(&mut self, event: DigestedEvent) {
         for (hop, span) in event.hops.iter() {
             self.hops.entry(hop).or_default().record(span);
         }
@@ -92,7 +92,7 @@ impl PathDigest {
 
     /// The slowest events, slowest first.
     #[must_use]
-    pub fn slowest(&self) -> Vec<Travelled> {
+    pub fn slowest(&self) -> Vec<DigestedEvent> {
         let mut events: Vec<_> = self.slowest.iter().map(|Reverse(event)| event.0).collect();
         events.sort_by_key(|event| Reverse((event.total(), event.id)));
         events
@@ -108,7 +108,7 @@ pub struct Digest {
 
 impl Digest {
     /// Adds an event that came by `path`.
-    pub fn record(&mut self, path: &str, event: Travelled) {
+    pub fn record(&mut self, path: &str, event: DigestedEvent) {
         let origin = *self.origin.get_or_insert(event.t0);
         if !self.paths.contains_key(path) {
             self.paths.insert(path.to_owned(), PathDigest::from(origin));
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::timeline::Stamps;
 
-    fn event(n: i64, total_us: i64) -> Travelled {
+    fn event(n: i64, total_us: i64) -> DigestedEvent {
         let t0 = Stamp(n * 5_000_000);
         let at = |us: i64| t0 + Nanos::from_micros(us);
         let stamps = Stamps {
@@ -151,7 +151,7 @@ mod tests {
             t4: at(5),
             t5: at(total_us),
         };
-        Travelled {
+        DigestedEvent {
             id: EventId(uuid::Uuid::from_u128(u128::try_from(n).unwrap())),
             event_type: EventType::UserCreated,
             t0,

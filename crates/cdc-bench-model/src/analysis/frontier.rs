@@ -1,6 +1,6 @@
-//! Which of several ways to do the same are worth their price: what no other one beats in both latency and processor time.
+//! The Pareto frontier of configurations: those that no other one beats in both latency and processor time.
 
-/// What a way costs.
+/// The cost of a configuration.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
     /// Latency, in any unit.
@@ -18,7 +18,7 @@ impl Cost {
         no_worse && (self.latency < other.latency || cpu < others)
     }
 
-    /// What both come to together, where a half of one is worth twice the other.
+    /// Both combined: half of one outweighs twice the other.
     #[must_use]
     pub fn product(&self) -> f64 {
         self.latency.max(f64::MIN_POSITIVE) * self.cpu.unwrap_or(1.0).max(f64::MIN_POSITIVE)

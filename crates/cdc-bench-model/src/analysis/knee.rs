@@ -6,7 +6,7 @@
 //! is a quantile over thousands of events already, and there are few of them. The answer is one of the measured rates, and
 //! no more exact than their distance.
 
-/// Fewer points than this have no shape to speak of.
+/// Fewest points of a curve.
 const LEAST_POINTS: usize = 4;
 /// Latency that rises less than this over all rates has not taken off.
 const LEAST_RISE: f64 = 2.0;

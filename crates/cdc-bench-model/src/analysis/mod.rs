@@ -1,5 +1,6 @@
 //! What the stamps say: quantiles per hop, objectives, the slowest hop and the likely reason.
 
+mod achieved_rate;
 mod causality;
 mod comparison;
 mod diagnosis;
@@ -8,23 +9,26 @@ mod frontier;
 mod knee;
 mod objectives;
 mod over_time;
-mod pace;
+mod path_statistics;
 mod quantiles;
 mod tail;
 mod throughput;
 
+pub use achieved_rate::AchievedRate;
 pub use causality::{Violation, violations};
 pub use comparison::{
-    COMPARED, Call, Comparison, Difference, Effect, Outcome, Pairing, QUANTILES, Sample, Terms,
-    compare,
+    COMPARED, Comparison, Difference, DifferenceVerdict, Effect, Outcome, Pairing, QUANTILES,
+    Sample, Terms, compare,
 };
-pub use diagnosis::{Checkpoints, Conditions, Diagnosis, Finding, Severity, diagnose, times};
-pub use digest::{Digest, PathDigest, Travelled};
+pub use diagnosis::{
+    CheckpointActivity, Conditions, Diagnosis, Finding, Severity, diagnose, times,
+};
+pub use digest::{Digest, DigestedEvent, PathDigest};
 pub use frontier::{Cost, best, fronts};
 pub use knee::{Knee, NoKnee, knee};
-pub use objectives::{Measured, Objective, Targets};
+pub use objectives::{Objective, RunFigures, Targets};
 pub use over_time::{OverTime, Period};
-pub use pace::Pace;
-pub use quantiles::{HopStatistics, PathStatistics, SignedHistogram};
+pub use path_statistics::PathStatistics;
+pub use quantiles::{HopStatistics, SignedHistogram};
 pub use tail::Tail;
 pub use throughput::{Throughput, ThroughputMeter};

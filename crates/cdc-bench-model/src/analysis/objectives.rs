@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{HopStatistics, Throughput};
 
-/// What is asked of a run. Each has a default and a flag.
+/// The targets of a run. Each has a default and a flag.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Targets {
     /// Median of the total, ms, to stay below.
@@ -34,9 +34,9 @@ impl Default for Targets {
     }
 }
 
-/// What a run reached.
+/// The figures of a run that objectives are about.
 #[derive(Debug, Clone, Copy)]
-pub struct Measured<'a> {
+pub struct RunFigures<'a> {
     /// The total hop; `None` when no event came through.
     pub total: Option<&'a HopStatistics>,
     /// Events per second.
@@ -47,7 +47,7 @@ pub struct Measured<'a> {
     pub match_percent: Option<f64>,
 }
 
-/// One objective and how it went.
+/// One objective and its result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Objective {
     /// Such as `p95_ms`.
@@ -70,10 +70,10 @@ impl Objective {
 }
 
 impl Targets {
-    /// Holds a run against the targets.
+    /// Compares the figures of a run with the targets.
     #[must_use]
     #[allow(clippy::cast_precision_loss)] // microseconds far below 2^53
-    pub fn judge(&self, measured: &Measured<'_>) -> Vec<Objective> {
+    pub fn judge(&self, measured: &RunFigures<'_>) -> Vec<Objective> {
         let quantile = |pick: fn(&HopStatistics) -> i64| {
             measured
                 .total
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn each_objective_is_judged_on_its_own() {
         let t = total(29_999, 100_000, 150_000);
-        let measured = Measured {
+        let measured = RunFigures {
             total: Some(&t),
             throughput: Throughput {
                 average_per_s: 100.0,
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_not_met() {
-        let measured = Measured {
+        let measured = RunFigures {
             total: None,
             throughput: Throughput::default(),
             success_percent: 0.0,

@@ -1,16 +1,16 @@
-//! Latency and throughput over the time of a run, for drawing: as many periods as a picture can show, whatever the run's length.
+//! Latency and throughput over the time of a run, for plots: a limited number of periods, whatever the run's length.
 
 use hdrhistogram::Histogram;
 
 use crate::timeline::{Nanos, Stamp};
 
-/// Periods are joined two by two beyond this many.
+/// Beyond this many periods, pairs are merged.
 const MOST: usize = 240;
 /// The shortest period.
 const SHORTEST: Nanos = Nanos(50_000_000);
-/// Events a period needs on average for its quantiles to be more than the luck of the draw.
+/// Events per period, on average, that quantiles need to be meaningful.
 const ENOUGH: u64 = 20;
-/// Fewer periods than this are no picture, however few the events.
+/// Fewest periods of a plot, however few the events.
 const FEWEST: usize = 12;
 
 /// One period.

@@ -1,4 +1,4 @@
-//! The slowest events, kept whole: where their time went may be elsewhere than at the median.
+//! The slowest events with all their hops: their slowest hop may differ from that at the median.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,13 +9,13 @@ use crate::timeline::{Hop, Hops, Nanos};
 const MOST: usize = 1_000;
 
 /// Total, and the four hops that add up to it.
-type Kept = (i64, [i64; Hop::PIPELINE.len()]);
+type SlowEvent = (i64, [i64; Hop::PIPELINE.len()]);
 
 /// The slowest events so far.
 #[derive(Debug, Clone, Default)]
 pub struct Tail {
     /// The least slow of them on top.
-    slowest: BinaryHeap<Reverse<Kept>>,
+    slowest: BinaryHeap<Reverse<SlowEvent>>,
     events: usize,
 }
 
@@ -27,7 +27,7 @@ impl Tail {
         self.keep((span(Hop::Total), Hop::PIPELINE.map(span)));
     }
 
-    fn keep(&mut self, event: Kept) {
+    fn keep(&mut self, event: SlowEvent) {
         if self.slowest.len() < MOST {
             self.slowest.push(Reverse(event));
         } else if self

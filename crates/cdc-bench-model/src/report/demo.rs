@@ -1,4 +1,4 @@
-//! What all acts of a demonstration came to, as one report.
+//! The results of all acts of a demonstration, as one report.
 
 use std::fmt::Write as _;
 
@@ -89,7 +89,7 @@ impl ActReport {
         }
     }
 
-    /// What came of it, in a line.
+    /// Its result, on one line.
     #[must_use]
     pub fn result(&self) -> String {
         let mut line = format!("{} of {} events in the store", self.written, self.inserted);

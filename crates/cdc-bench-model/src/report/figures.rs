@@ -1,4 +1,4 @@
-//! How figures are written. Text, Markdown and HTML all take them from here, so that they say the same.
+//! Formatting of figures, shared by text, Markdown and HTML, so that all show the same.
 
 use crate::analysis::{Diagnosis, Finding, HopStatistics, Objective};
 use crate::timeline::Hop;

@@ -1,11 +1,12 @@
 //! The folder of a result.
 
 use std::fs::File;
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use crate::timeline::{Nanos, Stamp};
 
-/// Why a result cannot be kept.
+/// Why a result cannot be written.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RecorderError {
     /// The folder cannot be made.
@@ -13,7 +14,7 @@ pub enum RecorderError {
     Folder {
         /// Which.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error message.
         reason: String,
     },
     /// A file in it cannot be written.
@@ -23,7 +24,7 @@ pub enum RecorderError {
     Write {
         /// Which.
         path: PathBuf,
-        /// The system's words.
+        /// The system's error message.
         reason: String,
     },
 }
@@ -78,7 +79,7 @@ impl ResultFolder {
         write_whole(&self.file(name), content)
     }
 
-    /// Removes it, where a run ended before it had a result and nothing but an empty shell is in it.
+    /// Removes the folder if a run ended without a result and it holds only empty files.
     pub fn discard_if_empty(&self) {
         let files = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
         for file in files {
@@ -90,7 +91,7 @@ impl ResultFolder {
     }
 }
 
-/// Writes a file so that a reader sees the old one or the new one, never half of one.
+/// Writes a file atomically: a reader sees the old or the new content.
 pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RecorderError> {
     let failed = |e: std::io::Error| RecorderError::Write {
         path: path.to_owned(),
@@ -112,6 +113,28 @@ pub fn write_whole(path: &Path, content: &[u8]) -> Result<(), RecorderError> {
 pub fn seconds_between(from: Stamp, to: Stamp) -> f64 {
     let span: Nanos = to - from;
     (span.0 as f64 / 1e6).round() / 1e3
+}
+
+/// A file of a result that is being written.
+pub(super) struct OutputFile {
+    pub(super) file: BufWriter<File>,
+    pub(super) path: PathBuf,
+}
+
+impl OutputFile {
+    pub(super) fn open(folder: &ResultFolder, name: &str) -> Result<Self, RecorderError> {
+        Ok(Self {
+            file: BufWriter::new(folder.create_file(name)?),
+            path: folder.file(name),
+        })
+    }
+
+    pub(super) fn failed(path: &Path, reason: impl ToString) -> RecorderError {
+        RecorderError::Write {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,18 +2,24 @@
 
 #[cfg(test)]
 mod agreement;
+mod comparability;
 mod comparison;
+mod counts;
 mod csv;
 mod demo;
+mod environment;
 mod events;
 mod figures;
 mod folder;
 mod html;
+mod incident;
+mod interval_log;
 mod json;
 mod junit;
-mod likeness;
 mod markdown;
+mod path_report;
 mod recorder;
+mod recording;
 #[cfg(test)]
 mod sample;
 mod side_by_side;
@@ -29,24 +35,27 @@ pub use comparison::{
 pub use csv::csv;
 pub use demo::{ActReport, DEMO_SCHEMA, DemoReport, render_demo};
 
+pub use comparability::{ConditionDifference, condition_differences};
+pub use counts::{EventCounts, EventsByType, Verification};
+pub use environment::{
+    ConnectorReport, DebeziumReport, Environment, Host, KafkaReport, PostgresReport, Program,
+    StoreReport, host, program,
+};
 pub use events::EventLine;
 pub use folder::{RecorderError, ResultFolder};
 pub use folder::{seconds_between, write_whole};
 pub use html::{PageError, comparison_page, demo_page, page, sweep_page};
-pub use json::{
-    CHECKPOINT, ClockReport, ConnectorReport, Counts, DebeziumReport, Environment, EventsByType,
-    Host, Incident, KafkaReport, LOAD_PAUSED, PathNames, PathReport, PostgresReport, Program,
-    RATE_CHANGED, REBALANCE, Report, RoundReport, RunInfo, SCHEMA, StoreReport, Verdict,
-    Verification, WARM_UP_CUT, host, program,
-};
+pub use incident::{CHECKPOINT, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE, WARM_UP_CUT};
+pub use json::{ClockReport, Report, RunInfo, SCHEMA, Verdict};
 pub use junit::junit;
-pub use likeness::{Unlike, unlike};
 pub use markdown::markdown;
-pub use recorder::{PathRecording, Recorder, RecorderHandle, RoundRecording};
+pub use path_report::{PathNames, PathReport, RoundReport};
+pub use recorder::{Recorder, RecorderHandle};
+pub use recording::{PathRecording, RoundRecording};
 pub use stored::{Events, LATEST, Stored, StoredError, StoredEvent};
 pub use sweep::{KneeReport, PathSweep, SCHEMA as SWEEP_SCHEMA, Step, SweepReport, render_sweep};
 pub use terminal::render;
 pub use tune::{
-    Configuration, Connector, HeadToHead, Measured, Recommended, SCHEMA as TUNE_SCHEMA, Trial,
-    TuneReport, render_tune,
+    Configuration, HeadToHead, Recommended, RecommendedConnector, SCHEMA as TUNE_SCHEMA, TrialRun,
+    TuneReport, TuneTrial, render_tune,
 };

@@ -1,123 +1,59 @@
-//! The recorder: fills the folder of a result while the run goes on, and counts what it writes.
+//! The recorder: writes the events of a run to the folder of its result, and collects their statistics.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogWriter, IntervalLogWriterBuilder, Tag};
 
-use super::{EventLine, RecorderError, ResultFolder};
-use crate::analysis::{PathStatistics, Throughput, ThroughputMeter};
-use crate::timeline::{CapturePath, Hop, Joined};
+use super::folder::OutputFile;
+use super::interval_log::IntervalLog;
+use super::{EventLine, PathRecording, RecorderError, ResultFolder};
+use crate::timeline::{CapturePath, Joined};
 
-/// Events between the pipeline and the recorder. What does not fit makes the pipeline wait, so it is ample.
+/// Capacity of the queue, in events. A full queue blocks the pipeline, so it is large.
 const QUEUE: usize = 16_384;
 /// Length of an interval of `latency.hlog`.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the recorder has made of the events of one path.
-#[derive(Debug)]
-pub struct PathRecording {
-    /// Which path.
-    pub path: CapturePath,
-    /// Its rounds, by their numbers. A run that is not cut into rounds is round 0.
-    pub rounds: Vec<RoundRecording>,
-    /// Inserted and joined events by type, in the order of [`crate::event::EventType::ALL`].
-    pub by_type: [u64; 3],
-}
-
-/// One round of a path.
-#[derive(Debug, Clone)]
-pub struct RoundRecording {
-    /// Quantiles.
-    pub statistics: PathStatistics,
-    /// Rates.
-    pub throughput: ThroughputMeter,
-}
-
-impl PathRecording {
-    /// Of no event yet.
-    #[must_use]
-    pub fn new(path: CapturePath) -> Self {
-        Self {
-            path,
-            rounds: Vec::new(),
-            by_type: [0; 3],
-        }
-    }
-
-    /// Quantiles over all rounds.
-    #[must_use]
-    pub fn statistics(&self) -> PathStatistics {
-        let mut sum = PathStatistics::new(self.path);
-        self.rounds
-            .iter()
-            .for_each(|round| sum.add(&round.statistics));
-        sum
-    }
-
-    /// Rates over all rounds, without the time between them.
-    #[must_use]
-    pub fn throughput(&self) -> Throughput {
-        ThroughputMeter::over(self.rounds.iter().map(|round| &round.throughput))
-    }
-
-    fn record(&mut self, round: u32, event: &Joined) {
-        let round = usize::try_from(round).unwrap_or(usize::MAX);
-        while self.rounds.len() <= round {
-            self.rounds.push(RoundRecording {
-                statistics: PathStatistics::new(self.path),
-                throughput: ThroughputMeter::default(),
-            });
-        }
-        let into = &mut self.rounds[round];
-        into.statistics.record(event);
-        into.throughput.record(event.stamps.t0, event.stamps.t5);
-        self.by_type[event.event_type.index()] += 1;
-    }
-}
-
-/// Takes finished events from every thread and writes them down on one of its own.
+/// Receives finished events from all threads and writes them on its own thread.
 pub struct Recorder {
-    sender: Option<SyncSender<Entry>>,
+    sender: Option<SyncSender<RecorderEntry>>,
     paths: Vec<CapturePath>,
     thread: Option<JoinHandle<Result<Vec<PathRecording>, RecorderError>>>,
     failure: Arc<Mutex<Option<RecorderError>>>,
 }
 
-struct Entry {
+struct RecorderEntry {
     /// Position of its path.
     path: usize,
     round: u32,
     event: Joined,
 }
 
-/// A way into the recorder, for the events of one path in one round.
+/// A handle for the events of one path in one round.
 #[derive(Clone)]
 pub struct RecorderHandle {
-    sender: SyncSender<Entry>,
+    sender: SyncSender<RecorderEntry>,
     path: usize,
     round: u32,
 }
 
 impl RecorderHandle {
-    /// Hands an event over; waits when the recorder is behind.
+    /// Sends an event; blocks while the queue is full.
     pub fn record(&self, event: Joined) {
         let (path, round) = (self.path, self.round);
-        // A recorder that gave up has said why; the run is about to end.
-        let _ = self.sender.send(Entry { path, round, event });
+        // A recorder that has failed reports it by `failure`; the run is about to end.
+        let _ = self.sender.send(RecorderEntry { path, round, event });
     }
 }
 
 impl Recorder {
-    /// Opens `events.jsonl` and the interval logs in `folder`: `latency.hlog` for the first path, `latency-PATH.hlog` for
-    /// the others. `listener` hears of each event, with the position of its path, on the recorder's thread.
+    /// Opens `events.jsonl` and the interval logs in `folder`: `latency.hlog` for the first path, `latency-PATH.hlog`
+    /// for the others. `listener` is called for each event, with the position of its path, on the recorder's thread.
     ///
     /// # Errors
     /// When a file cannot be made.
@@ -126,14 +62,14 @@ impl Recorder {
         paths: &[CapturePath],
         listener: impl FnMut(usize, &Joined) + Send + 'static,
     ) -> Result<Self, RecorderError> {
-        let lines = Sink::open(folder, "events.jsonl")?;
+        let lines = OutputFile::open(folder, "events.jsonl")?;
         let mut logs = Vec::new();
         for (position, &path) in paths.iter().enumerate() {
             let name = match position {
                 0 => "latency.hlog".to_owned(),
                 _ => format!("latency-{path}.hlog"),
             };
-            logs.push((path, Sink::open(folder, &name)?));
+            logs.push((path, OutputFile::open(folder, &name)?));
         }
         let (sender, receiver) = sync_channel(QUEUE);
         let failure = Arc::new(Mutex::new(None));
@@ -161,7 +97,7 @@ impl Recorder {
         })
     }
 
-    /// A way in for the events of a path in a round.
+    /// A handle for the events of a path in a round.
     ///
     /// # Panics
     /// When the recorder was not started for that path.
@@ -177,7 +113,7 @@ impl Recorder {
         }
     }
 
-    /// Why it gave up, if it did.
+    /// The error that stopped it, if any.
     #[must_use]
     pub fn failure(&self) -> Option<RecorderError> {
         self.failure
@@ -186,10 +122,10 @@ impl Recorder {
             .clone()
     }
 
-    /// Writes what is left; every handle must be gone. The paths come in the order they were given in.
+    /// Writes the remaining events; every handle must be dropped before. The paths come in the order they were given
+    /// in.
     ///
-    /// # Errors
-    /// What kept it from writing.
+    /// # Errors When a file cannot be written.
     pub fn finish(mut self) -> Result<Vec<PathRecording>, RecorderError> {
         self.sender = None;
         let Some(thread) = self.thread.take() else {
@@ -204,31 +140,10 @@ impl Recorder {
     }
 }
 
-struct Sink {
-    file: BufWriter<File>,
-    path: PathBuf,
-}
-
-impl Sink {
-    fn open(folder: &ResultFolder, name: &str) -> Result<Self, RecorderError> {
-        Ok(Self {
-            file: BufWriter::new(folder.create_file(name)?),
-            path: folder.file(name),
-        })
-    }
-
-    fn failed(path: &Path, reason: impl ToString) -> RecorderError {
-        RecorderError::Write {
-            path: path.to_owned(),
-            reason: reason.to_string(),
-        }
-    }
-}
-
 fn record_all(
-    entries: &Receiver<Entry>,
-    mut lines: Sink,
-    mut sinks: Vec<(CapturePath, Sink)>,
+    entries: &Receiver<RecorderEntry>,
+    mut lines: OutputFile,
+    mut sinks: Vec<(CapturePath, OutputFile)>,
     mut listener: impl FnMut(usize, &Joined),
 ) -> Result<Vec<PathRecording>, RecorderError> {
     let mut recordings: Vec<_> = sinks
@@ -247,17 +162,17 @@ fn record_all(
             INTERVAL.saturating_sub(started.elapsed().saturating_sub(interval_start)),
         );
         match received {
-            Ok(Entry { path, round, event }) => {
+            Ok(RecorderEntry { path, round, event }) => {
                 recordings[path].record(round, &event);
                 logs[path].interval.record(&event);
                 listener(path, &event);
                 let line = EventLine::new(&event, recordings[path].path, round);
                 serde_json::to_writer(&mut lines.file, &line)
-                    .map_err(|e| Sink::failed(&lines.path, e))?;
+                    .map_err(|e| OutputFile::failed(&lines.path, e))?;
                 lines
                     .file
                     .write_all(b"\n")
-                    .map_err(|e| Sink::failed(&lines.path, e))?;
+                    .map_err(|e| OutputFile::failed(&lines.path, e))?;
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
@@ -268,11 +183,11 @@ fn record_all(
                 log.write(interval_start, length)?;
             }
             interval_start = started.elapsed();
-            // What is written stays readable when the run is cut off.
+            // Flushed, so that the file is readable if the run is killed.
             lines
                 .file
                 .flush()
-                .map_err(|e| Sink::failed(&lines.path, e))?;
+                .map_err(|e| OutputFile::failed(&lines.path, e))?;
         }
         if over {
             break;
@@ -280,87 +195,18 @@ fn record_all(
     }
     drop(logs);
     for (_, sink) in &mut sinks {
-        sink.file.flush().map_err(|e| Sink::failed(&sink.path, e))?;
+        sink.file
+            .flush()
+            .map_err(|e| OutputFile::failed(&sink.path, e))?;
     }
     Ok(recordings)
-}
-
-/// The interval log of one path.
-struct IntervalLog<'a> {
-    writer: IntervalLogWriter<'a, 'a, BufWriter<File>, V2DeflateSerializer>,
-    path: PathBuf,
-    interval: Interval,
-}
-
-impl<'a> IntervalLog<'a> {
-    fn begin(
-        sink: &'a mut Sink,
-        serializer: &'a mut V2DeflateSerializer,
-    ) -> Result<Self, RecorderError> {
-        let path = sink.path.clone();
-        let writer = IntervalLogWriterBuilder::new()
-            .with_base_time(SystemTime::now())
-            .add_comment("cdc-bench: one histogram a second and hop, values in microseconds")
-            .begin_log_with(&mut sink.file, serializer)
-            .map_err(|e| Sink::failed(&path, format!("{e:?}")))?;
-        Ok(Self {
-            writer,
-            path,
-            interval: Interval::default(),
-        })
-    }
-
-    fn write(&mut self, start: Duration, length: Duration) -> Result<(), RecorderError> {
-        for (hop, histogram) in self.interval.take() {
-            let tag = Tag::new(hop.as_str()).expect("hop names hold no comma, space or line break");
-            self.writer
-                .write_histogram(&histogram, start, length, Some(tag))
-                .map_err(|e| Sink::failed(&self.path, format!("{e:?}")))?;
-        }
-        Ok(())
-    }
-}
-
-/// The histograms of one second, in microseconds.
-#[derive(Default)]
-struct Interval(Vec<(Hop, Histogram<u64>)>);
-
-impl Interval {
-    fn record(&mut self, event: &Joined) {
-        let hops = event.stamps.hops();
-        for hop in Hop::PIPELINE.into_iter().chain([Hop::Total]) {
-            let Some(span) = hops.get(hop) else { continue };
-            let place = self
-                .0
-                .iter()
-                .position(|(known, _)| *known == hop)
-                .unwrap_or_else(|| {
-                    self.0.push((
-                        hop,
-                        Histogram::new(3)
-                            .expect("3 significant digits are within HdrHistogram's 0 to 5"),
-                    ));
-                    self.0.len() - 1
-                });
-            // The log has no place for negative values: they stand as 0 here, and as they are in events.jsonl.
-            let value = u64::try_from(span.round_micros()).unwrap_or(0);
-            self.0[place]
-                .1
-                .record(value)
-                .expect("an auto-resizing histogram takes every value up to 2^63");
-        }
-    }
-
-    fn take(&mut self) -> Vec<(Hop, Histogram<u64>)> {
-        std::mem::take(&mut self.0)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::{EventId, EventType};
-    use crate::timeline::{Captured, Nanos, Stamp, Stamps};
+    use crate::timeline::{Captured, Hop, Nanos, Stamp, Stamps};
 
     fn event(n: i64) -> Joined {
         let at = |us: i64| Stamp(1_000_000_000 + n * 1_000_000 + us * 1_000);

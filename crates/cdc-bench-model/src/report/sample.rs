@@ -123,14 +123,14 @@ pub(super) fn report() -> Report {
                 database: "activity_read".to_owned(),
             },
         },
-        counts: Counts {
+        counts: EventCounts {
             inserted: 10_000,
             captured: 10_000,
             in_kafka: 10_000,
             consumed: 10_000,
             written: 10_000,
             observer_late: 31,
-            ..Counts::default()
+            ..EventCounts::default()
         },
         events_by_type: EventsByType {
             UserCreated: 3_334,

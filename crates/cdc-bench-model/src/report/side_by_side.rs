@@ -1,5 +1,5 @@
-//! Several capture paths beside each other: the same quantiles, the ratio of the first to each of the others, and what
-//! each costs.
+//! Several capture paths side by side: the same quantiles, the ratio of the first path to each other one, and their
+//! costs.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -16,9 +16,9 @@ const COLUMN: usize = 11;
 /// Width of the two columns before them.
 const LABEL: usize = 24;
 
-/// A line of it: a span at a quantile.
+/// A row of the comparison: a span at a quantile.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct SideBySideRow {
     /// What is measured.
     pub(super) label: &'static str,
     /// Such as `p99`.
@@ -35,7 +35,7 @@ fn paths(report: &Report) -> Vec<&PathReport> {
 }
 
 /// Every span at every quantile; nothing where there is one path only.
-pub(super) fn lines(report: &Report) -> Vec<Line> {
+pub(super) fn lines(report: &Report) -> Vec<SideBySideRow> {
     let paths = paths(report);
     if paths.len() < 2 {
         return Vec::new();
@@ -56,7 +56,7 @@ pub(super) fn lines(report: &Report) -> Vec<Line> {
     lines
 }
 
-fn quantiles(label: &'static str, hops: &[Option<HopStatistics>]) -> Vec<Line> {
+fn quantiles(label: &'static str, hops: &[Option<HopStatistics>]) -> Vec<SideBySideRow> {
     type Pick = fn(&HopStatistics) -> i64;
     let picks: [(&'static str, Pick); 4] = [
         ("p50", |hop| hop.p50),
@@ -64,7 +64,7 @@ fn quantiles(label: &'static str, hops: &[Option<HopStatistics>]) -> Vec<Line> {
         ("p99", |hop| hop.p99),
         ("max", |hop| hop.max),
     ];
-    let line = |(quantile, pick): (&'static str, Pick)| Line {
+    let line = |(quantile, pick): (&'static str, Pick)| SideBySideRow {
         label,
         quantile,
         figures: hops

@@ -167,14 +167,14 @@ fn newest(results: &Path) -> Option<PathBuf> {
 
 fn parse(path: &Path, json: &str) -> Result<Report, StoredError> {
     #[derive(Deserialize)]
-    struct Head {
+    struct SchemaHead {
         schema: String,
     }
     let not_a_report = |reason: String| StoredError::NotAReport {
         path: path.to_owned(),
         reason,
     };
-    let head: Head = serde_json::from_str(json).map_err(|e| not_a_report(e.to_string()))?;
+    let head: SchemaHead = serde_json::from_str(json).map_err(|e| not_a_report(e.to_string()))?;
     let number = head
         .schema
         .strip_prefix(FAMILY)
@@ -203,14 +203,14 @@ pub struct StoredEvent {
     #[serde(default)]
     pub round: Option<u32>,
     /// Its first and last stamp.
-    pub stamps: Ends,
+    pub stamps: EventEnds,
     /// Its spans.
     pub hops: Hops,
 }
 
-/// The ends of an event's way.
+/// The first and the last stamp of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub struct Ends {
+pub struct EventEnds {
     /// INSERT sent.
     pub t0: Stamp,
     /// Document acknowledged.

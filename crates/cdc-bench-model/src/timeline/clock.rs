@@ -42,7 +42,7 @@ impl Nanos {
 }
 
 impl Nanos {
-    /// In milliseconds or seconds, a number and its unit: three digits, as more of them are noise to who reads on.
+    /// In milliseconds or seconds, as a number of three digits and its unit.
     #[must_use]
     pub fn to_three_digits(self) -> (String, &'static str) {
         let ms = self.as_millis_f64();
@@ -119,7 +119,7 @@ impl Sub<Nanos> for Stamp {
 /// Our clock. A copy shares the anchor, so every thread of a run reads the same time line.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    /// What the wall clock showed more than the monotonic one at the anchor, nanoseconds.
+    /// Wall clock minus monotonic clock at the anchor, nanoseconds.
     ahead: Nanos,
 }
 
@@ -143,7 +143,7 @@ impl Clock {
     }
 }
 
-/// Since some time before this program, and by no leap or step.
+/// Nanoseconds of the monotonic clock.
 #[inline]
 fn monotonic() -> Nanos {
     let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Monotonic);

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Nanos, Stamp};
 
-/// A span of an event's way. The first four are the pipeline; they add up to [`Hop::Total`].
+/// A span between two stamps of an event. The first four are the pipeline; they add up to [`Hop::Total`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Hop {
@@ -22,7 +22,7 @@ pub enum Hop {
     Commit,
     /// Part of capture: T1 - Ta.
     WalDelivery,
-    /// Part of Kafka delivery: Td - T1, Debezium handed the event on.
+    /// Part of Kafka delivery: Td - T1, until Debezium emitted the event.
     Debezium,
     /// Part of Kafka delivery: T2 - Td, Connect's producer and the broker.
     Produce,
@@ -84,7 +84,7 @@ impl Hop {
         self as usize
     }
 
-    /// A bit of its own, by position.
+    /// Its bit, by position.
     fn bit(self) -> u16 {
         1 << self.index()
     }
@@ -101,7 +101,7 @@ impl Hop {
     }
 }
 
-/// When one event was where. Each stamp is on our clock, foreign ones after correction.
+/// The stamps of one event. Each stamp is on our clock, foreign ones after correction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamps {
     /// When the schedule wanted the INSERT sent.
@@ -114,7 +114,7 @@ pub struct Stamps {
     pub tc: Stamp,
     /// Our reader had the decoded row.
     pub t1: Stamp,
-    /// Debezium handed the event on (`ts_ns` of its envelope, Connect's clock, as it stands there).
+    /// Debezium emitted the event (`ts_ns` of its envelope, on Connect's clock).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub td: Option<Stamp>,
     /// The record was in Kafka: the middle of the broker's millisecond, corrected.
@@ -131,7 +131,7 @@ pub struct Stamps {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Hops {
     spans: [Nanos; Hop::ALL.len()],
-    /// A bit a hop: is its span known? Zero stands where it is not.
+    /// One bit per hop: whether its span is known. Unknown spans are stored as zero.
     known: u16,
 }
 
@@ -187,8 +187,8 @@ impl Serialize for Hops {
 /// Hops this version does not know are left out: a newer one may measure more.
 impl<'de> Deserialize<'de> for Hops {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Spans;
-        impl<'de> serde::de::Visitor<'de> for Spans {
+        struct HopsVisitor;
+        impl<'de> serde::de::Visitor<'de> for HopsVisitor {
             type Value = Hops;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -207,7 +207,7 @@ impl<'de> Deserialize<'de> for Hops {
                 Ok(hops)
             }
         }
-        deserializer.deserialize_map(Spans)
+        deserializer.deserialize_map(HopsVisitor)
     }
 }
 
@@ -253,7 +253,7 @@ mod tests {
         written["sharding"] = 7.into();
         let read: Hops = serde_json::from_value(written).unwrap();
         assert_eq!(read, stamps.hops());
-        // Without Td nothing is known of what lies on either side of it: that is not a span of zero.
+        // Without Td its two hops are unknown, not zero.
         let without: Vec<_> = Hop::ALL
             .into_iter()
             .filter(|&hop| read.get(hop).is_none())

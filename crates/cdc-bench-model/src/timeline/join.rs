@@ -1,73 +1,25 @@
-//! Joins the stamps of one event, which reach us from many sides: the load generator, our WAL reader, our producer where
-//! the event goes by it, and the consumer before and after its write.
+//! Joins the stamps of one event. They come from the load generator, our WAL reader, our producer (on the paths that
+//! use it), and the consumer before and after its write.
 //!
-//! What is held is what is under way: an event leaves the moment its last stamp is in, so memory follows the backlog
-//! of the pipeline and not the length of the run.
+//! Only events in flight are held: an event is removed when its last stamp is in, so memory is proportional to the
+//! backlog of the pipeline, not to the length of the run.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::foreign::AtHand;
-use super::{Corrections, ForeignClocks, InKafka, Stamp, Stamps};
+use super::foreign_clocks::CorrectionsCache;
+use super::{
+    Captured, ConsumerStamps, Corrections, ForeignClocks, InKafka, Joined, Stamp, Stamps, Tally,
+};
 use crate::event::{EventId, EventType};
 
-/// Locks that the events of a run are spread over: one event falls to the next.
+/// Shards, each with its own lock; events are assigned to them in turn.
 const SHARDS: u64 = 16;
 
-/// What our reader says of an event: where its row stands in the WAL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Captured {
-    /// Commit timestamp on PostgreSQL's clock, as it stands in the WAL.
-    pub tc: Stamp,
-    /// When the decoded row was there.
-    pub t1: Stamp,
-    /// Position of the row.
-    pub lsn: u64,
-    /// Position of its commit.
-    pub commit_lsn: u64,
-    /// Its transaction.
-    pub xid: u32,
-}
-
-/// What the consumer says of an event once the store has acknowledged it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
-    /// When Debezium handed it on, on Connect's clock.
-    pub td: Option<Stamp>,
-    /// The record's timestamp in Kafka: the middle of its millisecond, on the broker's clock. `None` when no Kafka was in
-    /// between. It is T2 where the broker is the one to say so ([`InKafka::ByBroker`]).
-    pub t2: Option<Stamp>,
-    /// Received.
-    pub t3: Stamp,
-    /// Write issued.
-    pub t4: Stamp,
-    /// Write acknowledged.
-    pub t5: Stamp,
-    /// Position of the row according to the envelope.
-    pub source_lsn: Option<u64>,
-    /// Its transaction according to the envelope.
-    pub source_xid: Option<u64>,
-}
-
-/// An event with all its stamps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Joined {
-    /// Which event.
-    pub id: EventId,
-    /// Its position in the run.
-    pub seq: u64,
-    /// What kind.
-    pub event_type: EventType,
-    /// Where its row stands in the WAL, by our reader.
-    pub captured: Captured,
-    /// Its stamps, all on our clock.
-    pub stamps: Stamps,
-}
-
 #[derive(Debug, Clone, Copy)]
-struct Sent {
+struct InsertStamps {
     event_type: EventType,
     ts: Stamp,
     t0: Stamp,
@@ -75,23 +27,23 @@ struct Sent {
 
 #[derive(Debug, Default)]
 struct Pending {
-    sent: Option<Sent>,
+    sent: Option<InsertStamps>,
     ta: Option<Stamp>,
     captured: Option<Captured>,
-    /// T2 by our own producer.
+    /// T2, from the delivery report of our producer.
     delivered: Option<Stamp>,
-    written: Option<Written>,
+    written: Option<ConsumerStamps>,
 }
 
-/// Most events of a shard that are told apart, so that a bad number in a record cannot take all memory.
+/// Most events of a shard that are tracked, so that a wrong sequence number in a record cannot exhaust memory.
 const MOST_EVENTS: u64 = (1 << 33) / SHARDS;
 
-/// One bit an event: has it been seen here before?
+/// A set of events, one bit each.
 #[derive(Debug, Default)]
-struct Seen(Vec<u64>);
+struct SeenSet(Vec<u64>);
 
-impl Seen {
-    /// Marks an event by its position among those of its shard; false when it was marked already.
+impl SeenSet {
+    /// Adds an event by its position within its shard; false if it is in the set already.
     fn mark(&mut self, place: u64) -> bool {
         if place >= MOST_EVENTS {
             return true;
@@ -109,75 +61,29 @@ impl Seen {
     }
 }
 
-/// How many events have been seen at each place. Each event counts once at each, however often it came by.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Handed to PostgreSQL.
-    pub sent: u64,
-    /// Commit acknowledged.
-    pub inserted: u64,
-    /// Refused by PostgreSQL.
-    pub insert_errors: u64,
-    /// Seen in the WAL by our reader.
-    pub captured: u64,
-    /// Received and decoded by the consumer.
-    pub consumed: u64,
-    /// Acknowledged by the store.
-    pub written: u64,
-    /// Received again after it had been received before.
-    pub duplicates: u64,
-    /// All stamps in.
-    pub joined: u64,
-    /// Our reader and the envelope disagree on position or transaction.
-    pub lsn_mismatches: u64,
-}
-
-impl Captured {
-    /// Whether our reader and the envelope disagree on position or transaction.
-    fn differs_from(&self, envelope: &Written) -> bool {
-        let differs = |theirs: Option<u64>, ours: u64| theirs.is_some_and(|theirs| theirs != ours);
-        differs(envelope.source_lsn, self.lsn) || differs(envelope.source_xid, u64::from(self.xid))
-    }
-}
-
-impl Tally {
-    /// Adds the counts of other events.
-    pub fn add(&mut self, other: &Self) {
-        self.sent += other.sent;
-        self.inserted += other.inserted;
-        self.insert_errors += other.insert_errors;
-        self.captured += other.captured;
-        self.consumed += other.consumed;
-        self.written += other.written;
-        self.duplicates += other.duplicates;
-        self.joined += other.joined;
-        self.lsn_mismatches += other.lsn_mismatches;
-    }
-}
-
-/// The events of the run that fall to one lock: those under way, where each has been, and the counts.
+/// The events of one shard: those in flight, the places each has been seen at, and the counts.
 #[derive(Debug, Default)]
 struct Shard {
-    pending: HashMap<EventId, Pending, BuildHasherDefault<RandomPart>>,
-    captured: Seen,
-    received: Seen,
-    written: Seen,
+    pending: HashMap<EventId, Pending, BuildHasherDefault<IdHasher>>,
+    captured: SeenSet,
+    received: SeenSet,
+    written: SeenSet,
     tally: Tally,
-    clocks: AtHand,
+    clocks: CorrectionsCache,
 }
 
-/// The meeting point of an event's stamps. Shared by every thread that makes one.
+/// Collects the stamps of every event until it is complete. Shared by all threads that take stamps.
 #[derive(Debug)]
 pub struct Joiner {
     shards: Box<[Mutex<Shard>]>,
     in_kafka: InKafka,
-    /// Whether our reader sees the rows.
+    /// Whether our WAL reader observes the rows.
     is_observed: bool,
     clocks: Arc<ForeignClocks>,
 }
 
 impl Joiner {
-    /// An empty one.
+    /// A joiner without events.
     #[must_use]
     pub fn new(in_kafka: InKafka, clocks: Arc<ForeignClocks>) -> Self {
         Self {
@@ -188,7 +94,8 @@ impl Joiner {
         }
     }
 
-    /// The same where our reader does not look on: T1 is taken to be T2, so that `capture` holds the whole way to Kafka.
+    /// The same without our WAL reader as an observer: T1 is set to T2, so that `capture` covers everything up to
+    /// Kafka.
     #[must_use]
     pub fn unobserved(self) -> Self {
         Self {
@@ -197,7 +104,7 @@ impl Joiner {
         }
     }
 
-    /// Whether our reader sees the rows.
+    /// Whether our WAL reader observes the rows.
     #[must_use]
     pub fn is_observed(&self) -> bool {
         self.is_observed
@@ -208,9 +115,9 @@ impl Joiner {
         let mut shard = self.lock_shard(seq);
         let Shard { pending, tally, .. } = &mut *shard;
         let pending = pending.entry(id).or_default();
-        // A retry after a lost connection keeps the first T0: that is when the application wanted it written.
+        // A retry after a lost connection keeps the first T0: the latency an application sees includes the retry.
         if pending.sent.is_none() {
-            pending.sent = Some(Sent { event_type, ts, t0 });
+            pending.sent = Some(InsertStamps { event_type, ts, t0 });
             tally.sent += 1;
         }
     }
@@ -222,16 +129,16 @@ impl Joiner {
         self.update(shard, id, seq, |pending| pending.ta = Some(ta))
     }
 
-    /// The INSERT was refused; the event will not come.
+    /// The INSERT was refused: the event is removed.
     pub fn insert_failed(&self, id: EventId, seq: u64) {
         let mut shard = self.lock_shard(seq);
         shard.tally.insert_errors += 1;
         shard.pending.remove(&id);
     }
 
-    /// The event will not be written. False when it is not under way.
+    /// The event will not be written (a dead letter). False if it is not in flight.
     pub fn abandon(&self, id: EventId) -> bool {
-        // What is not even an event may lack its position.
+        // A record that cannot be decoded has no sequence number, so all shards are searched.
         let mut shards = self.shards.iter().map(lock);
         shards.any(|mut shard| shard.pending.remove(&id).is_some())
     }
@@ -246,14 +153,14 @@ impl Joiner {
         self.update(shard, id, seq, |pending| pending.captured = Some(captured))
     }
 
-    /// Our producer has heard that the record is in Kafka.
+    /// Our producer has the delivery report of the record.
     pub fn delivered(&self, id: EventId, seq: u64, t2: Stamp) -> Option<Joined> {
         self.update(self.lock_shard(seq), id, seq, |pending| {
             pending.delivered = Some(t2);
         })
     }
 
-    /// The consumer has the record. False when it had it before: a duplicate.
+    /// The consumer has received the record. False if it had received it before (a duplicate).
     pub fn consumed(&self, seq: u64) -> bool {
         let mut shard = self.lock_shard(seq);
         let fresh = shard.received.mark(seq / SHARDS);
@@ -266,7 +173,7 @@ impl Joiner {
     }
 
     /// The store has acknowledged the document. Only the first acknowledgement counts.
-    pub fn written(&self, id: EventId, seq: u64, written: Written) -> Option<Joined> {
+    pub fn written(&self, id: EventId, seq: u64, written: ConsumerStamps) -> Option<Joined> {
         let mut shard = self.lock_shard(seq);
         if !shard.written.mark(seq / SHARDS) {
             return None;
@@ -275,20 +182,20 @@ impl Joiner {
         self.update(shard, id, seq, |pending| pending.written = Some(written))
     }
 
-    /// What an event says of Connect's clock, given its commit time on PostgreSQL's.
-    pub fn bound_connect(&self, commit: Stamp, written: &Written) {
+    /// Bounds the offset of Connect's clock by one event, given its commit time on PostgreSQL's clock.
+    pub fn bound_connect(&self, commit: Stamp, written: &ConsumerStamps) {
         let fix = self.clocks.corrections();
         let commit = fix.postgres.to_ours(commit);
         self.bound_connect_by(&fix, commit, self.recorded(&fix, written), written);
     }
 
-    /// The same, of a commit and a record's time on our clock.
+    /// The same, given the commit time and the record's time on our clock.
     fn bound_connect_by(
         &self,
         fix: &Corrections,
         commit: Stamp,
         recorded: Option<Stamp>,
-        written: &Written,
+        written: &ConsumerStamps,
     ) {
         let Some(reading) = written.td else { return };
         let appended = recorded.filter(|_| self.in_kafka == InKafka::ByBroker);
@@ -296,8 +203,8 @@ impl Joiner {
             .bound_connect(fix, reading, commit, appended, written.t3);
     }
 
-    /// The record's time on our clock, where the record says it.
-    fn recorded(&self, fix: &Corrections, written: &Written) -> Option<Stamp> {
+    /// The record's timestamp on our clock, on paths where T2 is taken from the record.
+    fn recorded(&self, fix: &Corrections, written: &ConsumerStamps) -> Option<Stamp> {
         let clock = match self.in_kafka {
             InKafka::ByBroker => &fix.broker,
             InKafka::ByConnect => &fix.connect,
@@ -316,13 +223,13 @@ impl Joiner {
         sum
     }
 
-    /// The shard that an event falls to, locked.
+    /// The shard of an event, locked.
     fn lock_shard(&self, seq: u64) -> MutexGuard<'_, Shard> {
         let shard = usize::try_from(seq % SHARDS).unwrap_or(0);
         lock(&self.shards[shard])
     }
 
-    /// Changes what is known of an event; the event itself once nothing is missing any more.
+    /// Updates an event in flight; returns the event once all stamps are in.
     fn update(
         &self,
         mut shard: MutexGuard<'_, Shard>,
@@ -339,7 +246,7 @@ impl Joiner {
         let mut entry = match pending.entry(id) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(entry) => {
-                // Nothing is whole that is heard of for the first time.
+                // An event is never complete with its first stamp.
                 change(entry.insert(Pending::default()));
                 return None;
             }
@@ -355,14 +262,14 @@ impl Joiner {
         event
     }
 
-    /// The event when nothing of it is missing.
+    /// The event if all stamps are in.
     fn complete(
         &self,
         id: EventId,
         seq: u64,
         pending: &Pending,
         tally: &mut Tally,
-        clocks: &mut AtHand,
+        clocks: &mut CorrectionsCache,
     ) -> Option<Joined> {
         let (sent, ta, written) = (pending.sent?, pending.ta?, pending.written?);
         if self.in_kafka == InKafka::ByProducer && pending.delivered.is_none() {
@@ -392,7 +299,7 @@ impl Joiner {
             tc,
             t1: captured.t1,
             td: written.td.map(|td| fix.connect.to_ours(td)),
-            // Without Kafka in between the record is "in Kafka" when our reader has it: a hop of no length.
+            // Without Kafka, T2 is T1, so that the hop `kafka_delivery` is zero.
             t2: recorded.or(pending.delivered).unwrap_or(captured.t1),
             t3: written.t3,
             t4: written.t4,
@@ -408,8 +315,8 @@ impl Joiner {
     }
 }
 
-/// What is known of a row that our reader has not seen: what the record says of it.
-fn unseen(written: &Written, fix: &Corrections) -> Captured {
+/// Stands in for the reader's stamps, from the record alone, where our reader is not used.
+fn unseen(written: &ConsumerStamps, fix: &Corrections) -> Captured {
     Captured {
         tc: written.t3,
         t1: written.t2.map_or(written.t3, |t2| fix.broker.to_ours(t2)),
@@ -422,11 +329,11 @@ fn unseen(written: &Written, fix: &Corrections) -> Captured {
     }
 }
 
-/// Hashes an event by the random part of its id: what is random already needs no more than to be spread.
+/// Hashes an event id by the random part of its UUIDv7, which only needs to be spread over the table.
 #[derive(Debug, Default)]
-struct RandomPart(u64);
+struct IdHasher(u64);
 
-impl Hasher for RandomPart {
+impl Hasher for IdHasher {
     fn write(&mut self, bytes: &[u8]) {
         // The last eight bytes of a UUIDv7; a length that comes before them does no harm.
         if let Some(tail) = bytes.last_chunk() {
@@ -435,13 +342,13 @@ impl Hasher for RandomPart {
     }
 
     fn finish(&self) -> u64 {
-        // The table takes its place from the low bits, and those of an id are no better than its version's and variant's.
+        // The table uses the low bits of the hash; multiplying and rotating brings the random bits there.
         self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32)
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic in one thread must not take the stamps of the others with it.
+    // A panic in one thread must not lose the stamps of the others.
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -450,7 +357,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timeline::{Line, Nanos};
+    use crate::timeline::{Nanos, OffsetLine};
     use uuid::Uuid;
 
     fn id(n: u128) -> EventId {
@@ -467,8 +374,8 @@ mod tests {
         }
     }
 
-    fn written(lsn: u64) -> Written {
-        Written {
+    fn written(lsn: u64) -> ConsumerStamps {
+        ConsumerStamps {
             td: Some(Stamp(125)),
             t2: Some(Stamp(140)),
             t3: Stamp(150),
@@ -492,7 +399,7 @@ mod tests {
         ];
         for order in [[0, 1, 2, 3], [0, 2, 3, 1], [0, 3, 2, 1]] {
             let clocks = ForeignClocks::new(Corrections {
-                broker: Line::constant(Nanos(10)),
+                broker: OffsetLine::constant(Nanos(10)),
                 ..Corrections::default()
             });
             let joiner = Joiner::new(InKafka::ByBroker, Arc::new(clocks));

@@ -11,18 +11,18 @@ use super::{Nanos, Stamp};
 /// A foreign clock seen from ours: `foreign = ours + offset`, true within `±error_bound`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockOffset {
-    /// What the foreign clock shows more than ours.
+    /// Foreign clock minus ours.
     pub offset: Nanos,
     /// Half the width of the interval in which the true offset lies.
     pub error_bound: Nanos,
-    /// Exchanges the estimate rests on.
+    /// Number of exchanges used.
     pub samples: u32,
     /// Whether the exchanges contradict each other: the foreign clock stepped or drifted while it was measured.
     pub inconsistent: bool,
 }
 
 impl ClockOffset {
-    /// A foreign reading on our clock.
+    /// Converts a foreign reading to our clock.
     #[must_use]
     pub fn to_ours(&self, foreign: Stamp) -> Stamp {
         foreign - self.offset

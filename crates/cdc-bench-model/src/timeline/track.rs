@@ -1,24 +1,23 @@
-//! A foreign clock over a whole run: its offset as a line through what was measured, and how far stamps that were
-//! corrected on the way may be off.
+//! A foreign clock over a run: its offset as a line through the measurements, and the error bound of stamps corrected
+//! by it.
 //!
-//! Each measurement says that at one time the offset lay in one interval. Every line that goes through all of the
-//! intervals may be the truth. Stamps are corrected while the run goes on, by the line that was known then; what is known
-//! at the end bounds the error of each.
+//! Each measurement gives an interval that holds the offset at one time. Every line through all intervals is possible.
+//! Stamps are corrected during the run by the line known then; the measurements until the end bound the error of each.
 
 use super::{ClockOffset, Nanos, Stamp};
 
-/// The offset of a foreign clock over time.
+/// The offset of a foreign clock as a linear function of time.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Line {
+pub struct OffsetLine {
     /// A time on our clock.
     at: i64,
-    /// What the foreign clock shows more than ours at that time, nanoseconds.
+    /// Foreign clock minus ours at that time, nanoseconds.
     offset: f64,
-    /// How much more it shows with each nanosecond.
+    /// Change of the offset per nanosecond.
     drift: f64,
 }
 
-impl Line {
+impl OffsetLine {
     /// The same offset at all times.
     #[must_use]
     pub fn constant(offset: Nanos) -> Self {
@@ -35,10 +34,10 @@ impl Line {
         Nanos(whole(self.value(ours.0)))
     }
 
-    /// A foreign reading on our clock.
+    /// Converts a foreign reading to our clock.
     #[must_use]
     pub fn to_ours(&self, foreign: Stamp) -> Stamp {
-        // When it was is known but for the drift since the line's own time; what that moves the offset by is nothing.
+        // The time of the reading is first estimated without drift; the error this makes in the offset is negligible.
         let near = foreign - Nanos(whole(self.offset));
         if self.drift == 0.0 {
             return near;
@@ -69,44 +68,44 @@ fn whole(nanos: f64) -> i64 {
     (nanos + 0.5_f64.copysign(nanos)) as i64
 }
 
-/// At one time the offset was in here.
+/// An interval that held the offset at one time.
 #[derive(Debug, Clone, Copy)]
-struct Interval {
+struct OffsetInterval {
     at: i64,
     low: f64,
     high: f64,
 }
 
-/// What was measured of one foreign clock, and what was made of it.
+/// The measurements of one foreign clock, and the lines used for correction.
 #[derive(Debug, Clone, Default)]
 pub struct ClockTrack {
-    measured: Vec<Interval>,
-    /// Lines by which stamps were corrected, each from a time on until the next.
-    used: Vec<(i64, Line)>,
+    measured: Vec<OffsetInterval>,
+    /// Lines used for correction, each from its time until the next one's.
+    used: Vec<(i64, OffsetLine)>,
 }
 
 impl ClockTrack {
     /// Adds a measurement. They come in the order of their times.
     pub fn observe(&mut self, at: Stamp, offset: ClockOffset) {
         let (middle, half) = (as_f64(offset.offset.0), as_f64(offset.error_bound.0));
-        self.measured.push(Interval {
+        self.measured.push(OffsetInterval {
             at: at.0,
             low: middle - half,
             high: middle + half,
         });
     }
 
-    /// Stamps are corrected by this line from now on.
-    pub fn use_line(&mut self, from: Stamp, line: Line) {
+    /// Records that stamps are corrected by this line from `from` on.
+    pub fn use_line(&mut self, from: Stamp, line: OffsetLine) {
         self.used.push((from.0, line));
     }
 
-    /// No stamp that matters has been corrected so far.
+    /// Forgets the lines used so far; for corrections before the measured events.
     pub fn forget_lines(&mut self) {
         self.used.clear();
     }
 
-    /// The offset that stamps were corrected by at first.
+    /// The offset first used for correction.
     #[must_use]
     pub fn first_offset(&self) -> Option<Nanos> {
         let (from, line) = self.used.first()?;
@@ -119,10 +118,10 @@ impl ClockTrack {
         self.measured.len()
     }
 
-    /// The best line by what is known: a constant where one fits, for a slope between measurements this near to each other
-    /// is mostly noise; else the middle of all lines that do; else, where none does, the last measurement alone.
+    /// The best line for the measurements: a constant if one fits, because a slope between measurements this close
+    /// together is mostly noise; else the middle of all lines that fit; if none fits, the last measurement alone.
     #[must_use]
-    pub fn line(&self) -> Option<Line> {
+    pub fn line(&self) -> Option<OffsetLine> {
         let last = self.measured.last()?;
         let low = self.measured.iter().map(|i| i.low).fold(f64::MIN, f64::max);
         let high = self
@@ -130,7 +129,7 @@ impl ClockTrack {
             .iter()
             .map(|i| i.high)
             .fold(f64::MAX, f64::min);
-        let constant = |offset| Line {
+        let constant = |offset| OffsetLine {
             at: last.at,
             offset,
             drift: 0.0,
@@ -139,13 +138,13 @@ impl ClockTrack {
             return Some(constant(f64::midpoint(low, high)));
         }
         let lines = self.possible();
-        let by_drift = |a: &&Line, b: &&Line| a.drift.total_cmp(&b.drift);
+        let by_drift = |a: &&OffsetLine, b: &&OffsetLine| a.drift.total_cmp(&b.drift);
         let ends = lines
             .iter()
             .min_by(by_drift)
             .zip(lines.iter().max_by(by_drift));
         Some(match ends {
-            Some((least, most)) => Line {
+            Some((least, most)) => OffsetLine {
                 at: last.at,
                 offset: f64::midpoint(least.value(last.at), most.value(last.at)),
                 drift: f64::midpoint(least.drift, most.drift),
@@ -154,13 +153,13 @@ impl ClockTrack {
         })
     }
 
-    /// Whether no line at all goes through the measurements: the clock was stepped, or does not run evenly.
+    /// Whether no line fits the measurements: the clock was stepped, or its rate changed.
     #[must_use]
     pub fn is_uneven(&self) -> bool {
         self.measured.len() > 2 && self.possible().is_empty()
     }
 
-    /// Whether this clock may have had that offset at that time.
+    /// Whether the measurements allow this offset at that time.
     #[must_use]
     pub fn allows(&self, at: Stamp, offset: Nanos) -> bool {
         let offset = as_f64(offset.0);
@@ -168,7 +167,7 @@ impl ClockTrack {
             .is_none_or(|(low, high)| (low..=high).contains(&offset))
     }
 
-    /// How much the offset changed from the first measurement to the last, by the best line.
+    /// Change of the offset from the first measurement to the last, by the best line.
     #[must_use]
     pub fn drift(&self) -> Option<Nanos> {
         let (first, last) = (self.measured.first()?, self.measured.last()?);
@@ -176,7 +175,7 @@ impl ClockTrack {
         Some(Nanos(whole(line.value(last.at) - line.value(first.at))))
     }
 
-    /// How far any stamp may be off that was corrected by the lines in use; `None` when nothing was measured.
+    /// Error bound of all stamps corrected by the lines used; `None` without measurements.
     #[must_use]
     pub fn error_bound(&self) -> Option<Nanos> {
         let end = self.measured.last()?.at;
@@ -185,7 +184,7 @@ impl ClockTrack {
         for (position, (from, line)) in self.used.iter().enumerate() {
             let next = self.used.get(position + 1);
             let until = next.map_or(end.max(*from), |(from, _)| *from);
-            // Between its ends the error is less: both are straight.
+            // Both are straight, so the error is largest at an end.
             for at in [*from, until] {
                 let (low, high) = self.extremes(&possible, at)?;
                 let used = line.value(at);
@@ -195,15 +194,15 @@ impl ClockTrack {
         Some(Nanos(whole(worst.ceil())))
     }
 
-    /// The least and the greatest offset at a time, of all that may be true; `lines` are the corners of these.
-    fn extremes(&self, lines: &[Line], at: i64) -> Option<(f64, f64)> {
+    /// The smallest and largest possible offset at a time; `lines` are the extreme possible lines.
+    fn extremes(&self, lines: &[OffsetLine], at: i64) -> Option<(f64, f64)> {
         let mut span = None;
         let mut include = |low: f64, high: f64| {
             let (l, h) = span.unwrap_or((low, high));
             span = Some((low.min(l), high.max(h)));
         };
         if lines.is_empty() {
-            // No line to go by: the measurements before and after.
+            // No line fits: use the neighbouring measurements.
             let after = self.measured.partition_point(|i| i.at < at);
             let near = [after.checked_sub(1), Some(after)];
             for interval in near
@@ -220,9 +219,9 @@ impl ClockTrack {
         span
     }
 
-    /// The corners of the set of lines that go through every interval: where two intervals' ends are met. None for a
-    /// single measurement, or when no line does.
-    fn possible(&self) -> Vec<Line> {
+    /// The extreme lines among those through every interval: each goes through the ends of two intervals. Empty for a
+    /// single measurement, or if no line fits.
+    fn possible(&self) -> Vec<OffsetLine> {
         let mut lines = Vec::new();
         for (n, first) in self.measured.iter().enumerate() {
             for second in self.measured[n + 1..].iter().filter(|i| i.at > first.at) {
@@ -232,7 +231,7 @@ impl ClockTrack {
                     (first.high, second.low),
                     (first.high, second.high),
                 ] {
-                    let line = Line {
+                    let line = OffsetLine {
                         at: first.at,
                         offset: start,
                         drift: (end - start) / as_f64(second.at - first.at),
@@ -247,8 +246,8 @@ impl ClockTrack {
     }
 }
 
-impl Interval {
-    fn is_met_by(&self, line: &Line) -> bool {
+impl OffsetInterval {
+    fn is_met_by(&self, line: &OffsetLine) -> bool {
         // A corner lies on two intervals' ends, but for what rounding leaves: far below a nanosecond.
         let value = line.value(self.at);
         (self.low - 0.5..=self.high + 0.5).contains(&value)
@@ -333,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_reading_comes_back_to_our_clock() {
-        let line = Line {
+        let line = OffsetLine {
             at: 10 * SECOND,
             offset: 3.6e12,
             drift: 1e-4,

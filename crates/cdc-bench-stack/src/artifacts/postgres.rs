@@ -1,24 +1,27 @@
-//! PostgreSQL's programs, out of the jar that carries them.
+//! PostgreSQL's programs, unpacked from the jar that contains them.
 
 use std::path::{Path, PathBuf};
 
-use super::jars::sums;
-use super::{remove, version};
-use crate::StackError;
+use super::manifest::{sums, version};
+use crate::background::ProgressReporter;
 use crate::cache::Cache;
-use crate::client::Teller;
+use crate::error::StackError;
+use crate::files::remove;
 
-pub(super) fn postgres_folder(cache: &Cache) -> PathBuf {
+pub(crate) fn postgres_folder(cache: &Cache) -> PathBuf {
     cache.path(&format!("postgresql-{}", version::postgres()))
 }
 
 /// Unpacks PostgreSQL once. Called with the artifacts' lock held.
-pub(super) fn unpack_postgres(cache: &Cache, teller: &Teller) -> Result<(), StackError> {
+pub(crate) fn unpack_postgres(
+    cache: &Cache,
+    reporter: &ProgressReporter,
+) -> Result<(), StackError> {
     let folder = postgres_folder(cache);
     if folder.join("bin/postgres").exists() {
         return Ok(());
     }
-    teller.say("unpacking PostgreSQL");
+    reporter.detail("unpacking PostgreSQL");
     let fresh = cache.path(".unpack-postgresql");
     remove(&fresh)?;
     let sums = sums("postgres")?;
@@ -35,7 +38,7 @@ pub(super) fn unpack_postgres(cache: &Cache, teller: &Teller) -> Result<(), Stac
     std::fs::rename(&fresh, &folder).map_err(StackError::io("put in place", &folder))
 }
 
-/// A jar that holds one `.txz`.
+/// Unpacks a jar that contains one `.txz`.
 fn unpack(jar: &Path, into: &Path) -> Result<(), String> {
     let file = std::fs::File::open(jar).map_err(|e| e.to_string())?;
     let mut jar = zip::ZipArchive::new(file).map_err(|e| e.to_string())?;

@@ -6,32 +6,33 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::jars::size_of;
-use super::{APT, REQUIREMENTS, on_path, remove, version};
-use crate::StackError;
+use super::download::Downloads;
+use super::manifest::{APT, REQUIREMENTS, version};
+use super::maven::size_of;
 use crate::cache::Cache;
-use crate::client::{Voice, watch};
-use crate::download::Downloads;
+use crate::error::StackError;
+use crate::files::{on_path, remove};
+use crate::processes::{OutputStream, watch};
 
 /// The document store's program.
 #[derive(Debug, Clone)]
 pub(crate) enum StoreProgram {
     /// MongoDB's own, found on PATH.
     Mongod(PathBuf),
-    /// SecantusDB's, in a venv of its own.
+    /// SecantusDB's, in its own venv.
     Secantus(PathBuf),
 }
 
 /// SecantusDB's program in its venv.
 const SECANTUS: &str = "bin/secantusd-py";
-/// Its share of the download.
+/// Name of its part of the download.
 const PART: &str = "document store";
-/// What its packages come to, bytes; a little more or less, by platform and Python.
+/// Approximate size of its packages in bytes; depends on the platform and the Python version.
 const LIKELY_BYTES: u64 = 25_000_000;
-/// Made last in a venv.
-const WHOLE: &str = ".whole";
+/// Marker file, created last in a complete venv.
+const COMPLETE: &str = ".whole";
 
-/// Named by its content: another list of requirements is another venv.
+/// The venv's folder, named by a hash of the requirements, so that changed requirements get a new venv.
 fn venv_of(cache: &Cache) -> PathBuf {
     let tag: String = Sha256::digest(REQUIREMENTS)
         .iter()
@@ -41,23 +42,23 @@ fn venv_of(cache: &Cache) -> PathBuf {
     cache.path(&format!("secantusdb-{}-{tag}", version::secantusdb()))
 }
 
-/// A `mongod` on PATH, or a venv that is whole.
-pub(crate) fn store_at_hand(cache: &Cache) -> Option<StoreProgram> {
+/// The installed store: a `mongod` on PATH, else a complete venv of SecantusDB.
+pub(crate) fn installed_store(cache: &Cache) -> Option<StoreProgram> {
     if let Some(mongod) = on_path("mongod") {
         return Some(StoreProgram::Mongod(mongod));
     }
     let venv = venv_of(cache);
     let program = venv.join(SECANTUS);
-    (venv.join(WHOLE).exists() && program.exists()).then_some(StoreProgram::Secantus(program))
+    (venv.join(COMPLETE).exists() && program.exists()).then_some(StoreProgram::Secantus(program))
 }
 
-/// A `mongod` on PATH; else SecantusDB in a venv.
-pub(super) fn provide_store(
+/// The installed store, else SecantusDB freshly installed in a venv.
+pub(crate) fn provide_store(
     cache: &Cache,
     downloads: &Downloads<'_>,
     stop: &CancellationToken,
 ) -> Result<StoreProgram, StackError> {
-    if let Some(store) = store_at_hand(cache) {
+    if let Some(store) = installed_store(cache) {
         return Ok(store);
     }
     let venv = venv_of(cache);
@@ -70,7 +71,7 @@ pub(super) fn provide_store(
     };
     let mut make = Command::new("python3");
     make.args(["-m", "venv"]).arg(&venv);
-    if !watch(make, Voice::Stdout, missing, stop, |_| {})? {
+    if !watch(make, OutputStream::Stdout, missing, stop, |_| {})? {
         remove(&venv)?;
         return Err(missing());
     }
@@ -91,13 +92,13 @@ pub(super) fn provide_store(
         .arg(&list);
     let mut last = String::new();
     let mut fetched = 0;
-    let installed = watch(install, Voice::Stdout, missing, stop, |line| {
+    let installed = watch(install, OutputStream::Stdout, missing, stop, |line| {
         if let Some(bytes) = fetched_bytes(line) {
             fetched += bytes;
             downloads.reached(PART, fetched);
         } else if line.starts_with("Installing collected packages") {
             downloads.whole(PART);
-            downloads.say("installing the document store");
+            downloads.detail("installing the document store");
         }
         line.clone_into(&mut last);
     })?;
@@ -108,12 +109,13 @@ pub(super) fn provide_store(
             reason: format!("could not install SecantusDB: {last}"),
         });
     }
-    let whole = venv.join(WHOLE);
-    std::fs::write(&whole, "").map_err(StackError::io("write", &whole))?;
+    let complete = venv.join(COMPLETE);
+    std::fs::write(&complete, "").map_err(StackError::io("write", &complete))?;
     Ok(StoreProgram::Secantus(program))
 }
 
-/// The size of a package that pip has fetched, of the bar that it ends with: "━━━━ 16.9/16.9 MB 43.2 MB/s eta 0:00:00".
+/// The size of a package that pip has fetched, read from its completed progress bar: "━━━━ 16.9/16.9 MB 43.2 MB/s eta
+/// 0:00:00".
 fn fetched_bytes(line: &str) -> Option<u64> {
     let (_, figures) = line.rsplit_once('━')?;
     let (figures, _) = figures.trim_start().split_once("B ")?;

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use super::text;
-use crate::StackError;
+use super::jvm;
+use super::launch::{path_text, until_ready, write_config};
+use super::plan::{CONNECT, StartPlan};
 use crate::artifacts::version;
-use crate::child::Child;
 use crate::endpoints::Endpoints;
-use crate::java;
-use crate::local::{CONNECT, Plan, configure, until_ready};
+use crate::error::StackError;
+use crate::processes::Child;
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
 
-/// Kafka Connect's, as a distributed worker.
+/// Settings of Kafka Connect as a distributed worker, beside its addresses.
 pub(crate) const SETTINGS: [(&str, &str); 16] = [
     ("group.id", "connect"),
     (
@@ -40,8 +40,8 @@ pub(crate) const SETTINGS: [(&str, &str); 16] = [
     ("connector.client.config.override.policy", "All"),
 ];
 
-/// Kafka Connect in distributed mode with Debezium in its plugin path.
-pub(crate) async fn start(plan: &Plan<'_>) -> Result<Child, StackError> {
+/// Starts Kafka Connect in distributed mode with Debezium in its plugin path.
+pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
     let config = plan.folder.join("connect.properties");
     let here = [
         ("bootstrap.servers", &*plan.endpoints.kafka.bootstrap),
@@ -51,11 +51,11 @@ pub(crate) async fn start(plan: &Plan<'_>) -> Result<Child, StackError> {
         ),
         ("rest.advertised.host.name", "127.0.0.1"),
         ("rest.advertised.port", &plan.ports.connect.to_string()),
-        ("plugin.path", &text(&plan.artifacts.plugins)),
+        ("plugin.path", &path_text(&plan.artifacts.plugins)),
     ];
-    configure(&config, &[&here[..], &SETTINGS].concat())?;
+    write_config(&config, &[&here[..], &SETTINGS].concat())?;
     let version = format!("{} with Debezium {}", version::kafka(), version::debezium());
-    let mut child = Child::start(java::server(
+    let mut child = Child::start(jvm::server(
         plan,
         "connect",
         &version,
@@ -64,23 +64,25 @@ pub(crate) async fn start(plan: &Plan<'_>) -> Result<Child, StackError> {
         &config,
     ))?;
     until_ready(&mut child, plan.cancel, || ready(plan.endpoints)).await?;
-    plan.is_ready(CONNECT);
+    plan.report_ready(CONNECT);
     Ok(child)
 }
 
-/// Whether Connect lists Debezium's connector among its plugins.
+/// Ready when Connect lists Debezium's connector among its plugins.
 pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
     let url = endpoints.connect.as_deref().unwrap_or_default();
-    // A proxy that serves the internet has no way to a worker on loopback.
+    // No proxy: it cannot reach a worker on loopback.
     let http = reqwest::Client::builder().no_proxy().build();
-    let request = http.map_err(words)?.get(format!("{url}/connector-plugins"));
-    let answer = request.timeout(TIMEOUT).send().await.map_err(words)?;
-    let plugins: Vec<Plugin> = answer
+    let request = http
+        .map_err(message)?
+        .get(format!("{url}/connector-plugins"));
+    let answer = request.timeout(TIMEOUT).send().await.map_err(message)?;
+    let plugins: Vec<ConnectorPlugin> = answer
         .error_for_status()
-        .map_err(words)?
+        .map_err(message)?
         .json()
         .await
-        .map_err(words)?;
+        .map_err(message)?;
     if plugins.iter().any(|plugin| plugin.class == CONNECTOR_CLASS) {
         Ok(())
     } else {
@@ -90,11 +92,11 @@ pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
 
 /// One of the plugins that `GET /connector-plugins` lists.
 #[derive(serde::Deserialize)]
-struct Plugin {
+struct ConnectorPlugin {
     class: String,
 }
 
 #[allow(clippy::needless_pass_by_value)] // as map_err hands it on
-fn words(error: reqwest::Error) -> String {
+fn message(error: reqwest::Error) -> String {
     error.to_string()
 }

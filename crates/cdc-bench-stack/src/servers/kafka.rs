@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::{once, text};
-use crate::StackError;
+use super::jvm;
+use super::launch::{path_text, run_to_end, until_ready, write_config};
+use super::plan::{KAFKA, StartPlan};
 use crate::artifacts::version;
-use crate::child::Child;
 use crate::endpoints::Endpoints;
-use crate::java;
-use crate::local::{KAFKA, Plan, configure, until_ready};
+use crate::error::StackError;
+use crate::processes::Child;
 
-/// The broker's.
+/// The broker's settings, beside its addresses.
 pub(crate) const SETTINGS: [(&str, &str); 15] = [
     ("process.roles", "broker,controller"),
     ("node.id", "1"),
@@ -24,7 +24,7 @@ pub(crate) const SETTINGS: [(&str, &str); 15] = [
     ("share.coordinator.state.topic.replication.factor", "1"),
     ("share.coordinator.state.topic.min.isr", "1"),
     ("group.initial.rebalance.delay.ms", "0"),
-    // A broker that crashed is let in again when the session of its former self is over.
+    // A crashed broker can register again only after its old session has expired.
     ("broker.session.timeout.ms", "4000"),
     ("broker.heartbeat.interval.ms", "1000"),
     ("auto.create.topics.enable", "false"),
@@ -32,8 +32,8 @@ pub(crate) const SETTINGS: [(&str, &str); 15] = [
 
 const CLUSTER_ID: &str = "Y2RjLWJlbmNoLWxvY2FsMQ";
 
-/// Kafka as one node that is broker and controller.
-pub(crate) async fn start(plan: &Plan<'_>) -> Result<Child, StackError> {
+/// Starts Kafka as one node that is broker and controller.
+pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
     let config = plan.folder.join("kafka.properties");
     let (broker, controller) = (
         format!("127.0.0.1:{}", plan.ports.kafka),
@@ -46,13 +46,13 @@ pub(crate) async fn start(plan: &Plan<'_>) -> Result<Child, StackError> {
             &format!("PLAINTEXT://{broker},CONTROLLER://{controller}"),
         ),
         ("advertised.listeners", &format!("PLAINTEXT://{broker}")),
-        ("log.dirs", &text(&plan.folder.join("kafka"))),
+        ("log.dirs", &path_text(&plan.folder.join("kafka"))),
     ];
-    configure(&config, &[&here[..], &SETTINGS].concat())?;
-    let format = ["format", "-t", CLUSTER_ID, "-c", &text(&config)];
-    let format = java::tool(plan, "kafka", "kafka.tools.StorageTool", &format);
-    once(plan, "kafka", &plan.java.path, &format, false).await?;
-    let server = java::server(
+    write_config(&config, &[&here[..], &SETTINGS].concat())?;
+    let format = ["format", "-t", CLUSTER_ID, "-c", &path_text(&config)];
+    let format = jvm::tool(plan, "kafka", "kafka.tools.StorageTool", &format);
+    run_to_end(plan, "kafka", &plan.java.path, &format, false).await?;
+    let server = jvm::server(
         plan,
         "kafka",
         version::kafka(),
@@ -62,14 +62,14 @@ pub(crate) async fn start(plan: &Plan<'_>) -> Result<Child, StackError> {
     );
     let mut child = Child::start(server)?;
     until_ready(&mut child, plan.cancel, || ready(plan.endpoints)).await?;
-    plan.is_ready(KAFKA);
+    plan.report_ready(KAFKA);
     Ok(child)
 }
 
-/// Answers a metadata request with a broker in it.
-pub(super) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
+/// Ready when a metadata response lists a broker.
+pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
     use rdkafka::consumer::{BaseConsumer, Consumer};
-    // Before the port is open, librdkafka would only find that out more slowly.
+    // Checked first, because librdkafka detects a closed port more slowly.
     tokio::net::TcpStream::connect(&*endpoints.kafka.bootstrap)
         .await
         .map_err(|e| e.to_string())?;

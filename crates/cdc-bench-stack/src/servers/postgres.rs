@@ -3,15 +3,16 @@
 use nix::sys::signal::Signal;
 use secrecy::ExposeSecret;
 
-use super::{once, text};
-use crate::StackError;
+use super::launch::{path_text, run_to_end, server_spec, until_ready};
+use super::plan::{POSTGRES, StartPlan};
 use crate::artifacts::version;
-use crate::cache::{NOBODY, is_root, make_dir, write_private};
-use crate::child::Child;
 use crate::endpoints::PostgresEndpoint;
-use crate::local::{POSTGRES, Plan, spec, until_ready};
+use crate::error::StackError;
+use crate::files::{make_dir, write_private};
+use crate::processes::Child;
+use crate::user::{NOBODY, is_root};
 
-/// PostgreSQL's settings, wherever it listens.
+/// PostgreSQL's settings, beside its address.
 pub(crate) const SETTINGS: [(&str, &str); 4] = [
     ("wal_level", "logical"),
     ("max_replication_slots", "20"),
@@ -19,8 +20,9 @@ pub(crate) const SETTINGS: [(&str, &str); 4] = [
     ("max_connections", "100"),
 ];
 
-/// PostgreSQL with `wal_level = logical`; a commit is flushed to disk as it comes (that is what gets measured).
-pub(crate) async fn start(plan: &Plan<'_>) -> Result<Child, StackError> {
+/// Starts PostgreSQL with `wal_level = logical`. Each commit is flushed to disk, because that is part of what is
+/// measured.
+pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
     let bin = &plan.artifacts.postgres_bin;
     let home = plan.folder.join("postgres");
     make_dir(&home, 0o700)?;
@@ -50,8 +52,11 @@ pub(crate) async fn start(plan: &Plan<'_>) -> Result<Child, StackError> {
     ]
     .map(str::to_owned)
     .to_vec();
-    init.extend([text(&data), format!("--pwfile={}", text(&password_file))]);
-    once(plan, "postgres", &bin.join("initdb"), &init, true).await?;
+    init.extend([
+        path_text(&data),
+        format!("--pwfile={}", path_text(&password_file)),
+    ]);
+    run_to_end(plan, "postgres", &bin.join("initdb"), &init, true).await?;
     std::fs::remove_file(&password_file).map_err(StackError::io("remove", &password_file))?;
     let port = plan.ports.postgres.to_string();
     let here = [
@@ -59,7 +64,7 @@ pub(crate) async fn start(plan: &Plan<'_>) -> Result<Child, StackError> {
         ("port", &port),
         ("unix_socket_directories", ""),
     ];
-    let mut args = vec!["-D".to_owned(), text(&data)];
+    let mut args = vec!["-D".to_owned(), path_text(&data)];
     args.extend(
         here.iter()
             .chain(&SETTINGS)
@@ -72,7 +77,7 @@ pub(crate) async fn start(plan: &Plan<'_>) -> Result<Child, StackError> {
             .iter()
             .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]),
     );
-    let mut server = spec(
+    let mut server = server_spec(
         plan,
         "postgres",
         version::postgres(),
@@ -86,12 +91,12 @@ pub(crate) async fn start(plan: &Plan<'_>) -> Result<Child, StackError> {
     server.folder = data;
     let mut child = Child::start(server)?;
     until_ready(&mut child, plan.cancel, || ready(&plan.endpoints.postgres)).await?;
-    plan.is_ready(POSTGRES);
+    plan.report_ready(POSTGRES);
     Ok(child)
 }
 
-/// Answers a query in its own database, which is made when it is not there.
-pub(super) async fn ready(endpoint: &PostgresEndpoint) -> Result<(), String> {
+/// Ready when a query in the database succeeds. Creates the database if it does not exist.
+pub(crate) async fn ready(endpoint: &PostgresEndpoint) -> Result<(), String> {
     let query = async |database: &str, sql: &str| {
         let (client, connection) = endpoint
             .client_config()
@@ -101,7 +106,7 @@ pub(super) async fn ready(endpoint: &PostgresEndpoint) -> Result<(), String> {
         let driver = tokio::spawn(connection);
         let answer = client.batch_execute(sql).await;
         drop(client);
-        // Whatever ended the connection, the answer says it.
+        // The answer holds the error of a broken connection.
         let _ = driver.await;
         answer
     };

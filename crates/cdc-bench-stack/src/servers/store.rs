@@ -7,29 +7,33 @@ use mongodb::bson::doc;
 use mongodb::options::ClientOptions;
 use secrecy::ExposeSecret;
 
-use super::text;
-use crate::StackError;
+use super::launch::{path_text, server_spec, until_ready};
+use super::plan::{STORE, StartPlan, password};
 use crate::artifacts::{StoreProgram, version};
-use crate::cache::{make_dir, write_private};
-use crate::child::Child;
 use crate::endpoints::Endpoints;
-use crate::local::{self, Plan, STORE, spec, until_ready};
+use crate::error::StackError;
+use crate::files::{make_dir, write_private};
+use crate::processes::Child;
 
-/// The document store, with one user.
-pub(crate) async fn start(plan: &Plan<'_>, password: &str) -> Result<Child, StackError> {
+/// Starts the document store with one user.
+pub(crate) async fn start(plan: &StartPlan<'_>, password: &str) -> Result<Child, StackError> {
     let child = match &plan.artifacts.store {
         StoreProgram::Secantus(program) => secantus(plan, program, password).await?,
         StoreProgram::Mongod(program) => mongod(plan, program, password).await?,
     };
-    plan.is_ready(STORE);
+    plan.report_ready(STORE);
     Ok(child)
 }
 
-/// SecantusDB takes its users from a first start without authentication; it listens on a loopback port nobody knows.
-async fn secantus(plan: &Plan<'_>, program: &Path, password: &str) -> Result<Child, StackError> {
+/// SecantusDB's user is created in a first start without authentication, on a loopback port that is not published.
+async fn secantus(
+    plan: &StartPlan<'_>,
+    program: &Path,
+    password: &str,
+) -> Result<Child, StackError> {
     let data = plan.folder.join("store");
     make_dir(&data, 0o700)?;
-    let data = text(&data);
+    let data = path_text(&data);
     let args = |auth: &[&str]| {
         let mut args = [
             "--host",
@@ -46,7 +50,7 @@ async fn secantus(plan: &Plan<'_>, program: &Path, password: &str) -> Result<Chi
         args
     };
     let server = |args| {
-        spec(
+        server_spec(
             plan,
             "store",
             &format!("SecantusDB {}", version::secantusdb()),
@@ -68,11 +72,11 @@ async fn secantus(plan: &Plan<'_>, program: &Path, password: &str) -> Result<Chi
 }
 
 /// MongoDB itself, as a replica set of one, its user made through the localhost exception.
-async fn mongod(plan: &Plan<'_>, program: &Path, password: &str) -> Result<Child, StackError> {
+async fn mongod(plan: &StartPlan<'_>, program: &Path, password: &str) -> Result<Child, StackError> {
     let data = plan.folder.join("store");
     make_dir(&data, 0o700)?;
     let key = plan.folder.join("store.key");
-    write_private(&key, local::password().as_bytes())?;
+    write_private(&key, self::password().as_bytes())?;
     let port = plan.ports.store.to_string();
     let mut args = [
         "--bind_ip",
@@ -88,11 +92,11 @@ async fn mongod(plan: &Plan<'_>, program: &Path, password: &str) -> Result<Child
     .to_vec();
     args.extend([
         "--dbpath".to_owned(),
-        text(&data),
+        path_text(&data),
         "--keyFile".to_owned(),
-        text(&key),
+        path_text(&key),
     ]);
-    let mut child = Child::start(spec(
+    let mut child = Child::start(server_spec(
         plan,
         "store",
         "MongoDB",
@@ -139,14 +143,14 @@ async fn make_user(port: u16, password: &str) -> Result<(), String> {
     }
 }
 
-/// Answers a ping to its user.
-pub(super) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
+/// Ready when it lists collections for its user.
+pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
     let mut options = ClientOptions::parse(endpoints.store.uri.expose_secret())
         .await
         .map_err(|e| e.to_string())?;
     options.server_selection_timeout = Some(Duration::from_secs(2));
     let client = mongodb::Client::with_options(options).map_err(|e| e.to_string())?;
-    // A ping asks for no rights; listing the database's collections does.
+    // A ping needs no privileges; listing collections does.
     client
         .database(&endpoints.store.database)
         .list_collection_names()

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cdc_bench_model::timeline::Clock;
-use cdc_bench_stack::Progress;
+use cdc_bench_stack::StepProgress;
 use pgcdc::{Acknowledge, Lsn, Reader, ReaderConfig, ReaderError, ReaderStats};
 use pgcdc_debezium::EnvelopeConfig;
 use rdkafka::ClientConfig;
@@ -50,7 +50,7 @@ pub const CAPTURE_STEP: &str = "capture";
 /// When the reader fails, or what it reads cannot be passed on.
 pub async fn run_capture(
     mut request: CaptureRequest,
-    progress: &dyn Progress,
+    progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<ReaderStats, Failure> {
     request.reader.acknowledge = Acknowledge::ByHand;

@@ -11,8 +11,8 @@ use self::plan::{Pace, Plan, survivors};
 use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Cost;
 use cdc_bench_model::report::{
-    ComparisonRequest, Configuration, Connector, HeadToHead, Measured, Recommended, ResultFolder,
-    Side, Stored, TUNE_SCHEMA, Trial, TuneReport, compare_results,
+    ComparisonRequest, Configuration, HeadToHead, Recommended, RecommendedConnector, ResultFolder,
+    Side, Stored, TUNE_SCHEMA, TrialRun, TuneReport, TuneTrial, compare_results,
 };
 use cdc_bench_model::timeline::CapturePath;
 use cdc_bench_stack::Stack;
@@ -176,7 +176,7 @@ pub async fn tune(
             environment: None,
             trials: configurations
                 .into_iter()
-                .map(|(name, configuration)| Trial {
+                .map(|(name, configuration)| TuneTrial {
                     name,
                     configuration,
                     measured: Vec::new(),
@@ -281,7 +281,7 @@ impl Tuning<'_> {
 
     /// Whether one more run fits, and the head-to-head after it. The first two always have their turn.
     fn has_time_for(&self, events: u64) -> bool {
-        let measured = |trial: &Trial| !trial.measured.is_empty() || trial.refused.is_some();
+        let measured = |trial: &TuneTrial| !trial.measured.is_empty() || trial.refused.is_some();
         if self.report.trials.iter().filter(|t| measured(t)).count() < 2 {
             return true;
         }
@@ -316,7 +316,7 @@ impl Tuning<'_> {
         let configuration = known.configuration.clone();
         match self.run(&folder, &configuration, events, step).await {
             Ok(stored) => {
-                let measured = Measured::of(&stored.report, folder);
+                let measured = TrialRun::of(&stored.report, folder);
                 let environment = &stored.report.environment;
                 if let Some(connector) = &environment.debezium.connector {
                     self.connectors.insert(trial, connector.config.clone());
@@ -357,7 +357,7 @@ impl Tuning<'_> {
         })?;
         let stored = keep_report(&made, &run.folder)?;
         self.pace.learn(events, began.elapsed());
-        let measured = Measured::of(&stored.report, String::new());
+        let measured = TrialRun::of(&stored.report, String::new());
         self.progress.end(step, &measured.to_string());
         Ok(stored)
     }
@@ -386,7 +386,7 @@ impl Tuning<'_> {
                 Preference::Latency => "of those left, the one with the least p99",
             },
             configuration: trial.configuration.clone(),
-            connector: Connector::to_paste(&config),
+            connector: RecommendedConnector::to_paste(&config),
         });
     }
 

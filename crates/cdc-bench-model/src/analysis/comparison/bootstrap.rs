@@ -12,7 +12,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::sample::Sample;
-use super::{Pairing, QUANTILES, Terms};
+use super::terms::{Pairing, QUANTILES, Terms};
 use crate::timeline::Hop;
 
 /// Enough for a standard error that is itself within some 3 %.
@@ -24,7 +24,7 @@ const MOST_CORRELATED: f64 = 0.9;
 /// One replicate: by hop and quantile, the baseline's and the candidate's value in microseconds.
 type Replicate = Vec<[[f64; 2]; QUANTILES.len()]>;
 
-/// What was drawn.
+/// The replicates of both sides.
 pub(super) struct Replicates {
     drawn: Vec<Replicate>,
     /// Of each side.
@@ -82,7 +82,7 @@ fn corrected(values: impl Iterator<Item = f64> + Clone, strata: usize) -> Varian
     }
 }
 
-/// Draws.
+/// Draws the replicates.
 pub(super) fn replicate(
     baseline: &Sample,
     candidate: &Sample,
@@ -90,9 +90,9 @@ pub(super) fn replicate(
     terms: Terms,
 ) -> Replicates {
     let sides = [baseline, candidate];
-    let tables: Vec<[Table; 2]> = hops
+    let tables: Vec<[SpanTable; 2]> = hops
         .iter()
-        .map(|hop| sides.map(|side| Table::of(side, *hop)))
+        .map(|hop| sides.map(|side| SpanTable::of(side, *hop)))
         .collect();
     let strata = sides.map(Sample::strata);
     let mut random = SmallRng::seed_from_u64(terms.seed);
@@ -163,18 +163,18 @@ fn draw(random: &mut SmallRng, strata: usize) -> Vec<u64> {
     weights
 }
 
-/// Spans between two entries of [`Table::before`].
+/// Spans between two entries of [`SpanTable::before`].
 const STEP: usize = 32;
 
 /// The spans of one hop and side, smallest first, each with its stratum.
-struct Table {
+struct SpanTable {
     spans: Vec<(i64, usize)>,
     /// For every [`STEP`]th place: how many of the spans before it are of each stratum. So a quantile is found without
     /// counting through all spans, thousands of times.
     before: Vec<Vec<u64>>,
 }
 
-impl Table {
+impl SpanTable {
     fn of(side: &Sample, hop: Hop) -> Self {
         Self::new(side.drawn_from(hop), side.strata())
     }
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn quantiles_count_a_stratum_as_often_as_it_was_drawn() {
         let spans = (1..=100).rev().map(|n| (n * 1_000, usize::from(n > 50)));
-        let table = Table::new(spans.collect(), 2);
+        let table = SpanTable::new(spans.collect(), 2);
         let median = |weights: &[u64]| table.quantile(0.5, weights);
         assert!((median(&[1, 1]) - 50.0).abs() < 1e-9);
         assert!((median(&[1, 0]) - 25.0).abs() < 1e-9);

@@ -16,28 +16,28 @@ pub const COMPARED: [Hop; 5] = [
 /// Blocks of equal time the only round is cut into. Between 10 and 30 are enough for a sound variance, and more of them are
 /// shorter and so hold less of what belongs together (Schmeiser, 1982, on batch means).
 const BLOCKS: usize = 20;
-/// Events of a round that are kept for resampling; of more, every second, fourth... one.
+/// Most events of a round that are kept for resampling; of more events, every second, fourth and so on is kept.
 const KEPT: usize = 20_000;
 /// Events of a side that go into the resampling.
 const DRAWN: usize = 20_000;
 
 /// An event: when it was sent, and its spans in nanoseconds in the order of [`COMPARED`].
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct SampledEvent {
     t0: Stamp,
     spans: [Option<i64>; COMPARED.len()],
 }
 
 #[derive(Debug, Clone)]
 struct Round {
-    events: Vec<Seen>,
+    events: Vec<SampledEvent>,
     /// Every how many-th event is kept.
     stride: usize,
     count: usize,
 }
 
 impl Round {
-    fn record(&mut self, event: Seen) {
+    fn record(&mut self, event: SampledEvent) {
         if self.count.is_multiple_of(self.stride) {
             self.events.push(event);
         }
@@ -77,7 +77,7 @@ impl Sample {
                 stride: 1,
                 count: 0,
             })
-            .record(Seen { t0, spans });
+            .record(SampledEvent { t0, spans });
     }
 
     /// How many rounds there are.
@@ -152,7 +152,7 @@ impl Sample {
         blocks.into_iter().map(median).collect()
     }
 
-    /// What is kept of a hop, smallest first.
+    /// The kept spans of a hop, smallest first.
     pub(super) fn sorted(&self, hop: Hop) -> Vec<i64> {
         let drawn = self.drawn_from(hop).into_iter();
         let mut spans: Vec<i64> = drawn.map(|(span, _)| span).collect();
@@ -169,7 +169,7 @@ impl Sample {
         }
     }
 
-    /// What is kept of a hop: spans, each with the stratum it belongs to.
+    /// The kept spans of a hop, each with its stratum.
     pub(super) fn drawn_from(&self, hop: Hop) -> Vec<(i64, usize)> {
         let Some(place) = COMPARED.iter().position(|known| *known == hop) else {
             return Vec::new();

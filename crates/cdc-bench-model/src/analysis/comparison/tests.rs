@@ -5,7 +5,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::timeline::{Hops, Stamp, Stamps};
+use crate::timeline::{Hop, Hops, Stamp, Stamps};
 
 /// What a pipeline is like.
 #[derive(Clone, Copy)]
@@ -175,11 +175,12 @@ fn fifteen_percent_in_one_hop_are_found_nine_times_of_ten() {
                 &sample(slowed, 200 + n),
             );
             let called: Vec<_> = comparison.called().map(|d| (d.hop, d.call)).collect();
-            found += u32::from(called.contains(&(hop, Call::Slower)));
+            found += u32::from(called.contains(&(hop, DifferenceVerdict::Slower)));
             assert!(
                 called
                     .iter()
-                    .all(|(h, call)| [hop, Hop::Total].contains(h) && *call == Call::Slower),
+                    .all(|(h, call)| [hop, Hop::Total].contains(h)
+                        && *call == DifferenceVerdict::Slower),
                 "{called:?}"
             );
         }
@@ -224,7 +225,7 @@ fn what_is_common_to_both_sides_cancels_out() {
     };
     let paired = compare(&a, &b, terms, |_| Some(0));
     let found = paired.of(Hop::Processing, "p50").unwrap();
-    assert_eq!(found.call, Call::Slower, "{found:?}");
+    assert_eq!(found.call, DifferenceVerdict::Slower, "{found:?}");
     assert_eq!(paired.outcome, Outcome::Slower);
 }
 
@@ -242,9 +243,13 @@ fn clocks_that_differ_by_more_keep_a_hop_from_being_called() {
     };
     let comparison = compare(&a, &b, TERMS, clock_error);
     let hop = comparison.of(Hop::KafkaDelivery, "p50").unwrap();
-    assert_eq!(hop.call, Call::WithinClockError, "{hop:?}");
+    assert_eq!(hop.call, DifferenceVerdict::WithinClockError, "{hop:?}");
     let total = comparison.of(Hop::Total, "p50").unwrap();
-    assert_eq!(total.call, Call::Slower, "the total is on one clock");
+    assert_eq!(
+        total.call,
+        DifferenceVerdict::Slower,
+        "the total is on one clock"
+    );
     assert!(comparison.regression(10.0).is_some());
     assert!(comparison.regression(500.0).is_none());
 }

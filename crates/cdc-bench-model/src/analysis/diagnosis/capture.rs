@@ -1,6 +1,8 @@
 //! Debezium: its poll loop, its queue, its snapshot, its task.
 
-use super::{Evidence, Finding, Severity, ms, times};
+use super::evidence::Evidence;
+use super::finding::{Finding, Severity};
+use super::wording::{ms, times};
 use crate::timeline::Hop;
 
 /// `poll.interval.ms`, `max.batch.size` and `max.queue.size` when the configuration has none.
@@ -27,8 +29,8 @@ pub(super) fn poll_interval_ms(evidence: Evidence<'_>) -> Option<i64> {
     conditions.connector_number("poll.interval.ms", POLL_INTERVAL_MS)
 }
 
-/// An event waits for Debezium's poll loop before it is stamped and again before it is handed on, each time up to a
-/// whole `poll.interval.ms`.
+/// An event waits for Debezium's poll loop before it is stamped and again before it is emitted, each time up to
+/// `poll.interval.ms`.
 fn poll_interval(evidence: Evidence<'_>) -> Option<Finding> {
     let interval = poll_interval_ms(evidence)?;
     let hop = evidence.certain(Hop::KafkaDelivery)?;
@@ -50,7 +52,7 @@ fn poll_interval(evidence: Evidence<'_>) -> Option<Finding> {
     Some(finding.gaining(interval * 1_000))
 }
 
-/// A poll hands on at most a batch: more than a batch an interval does not get through.
+/// A poll emits at most one batch, so throughput is limited to one batch per interval.
 #[allow(clippy::cast_precision_loss)] // settings
 fn batch(evidence: Evidence<'_>) -> Option<Finding> {
     let interval = poll_interval_ms(evidence)?.max(1);
@@ -72,7 +74,7 @@ fn batch(evidence: Evidence<'_>) -> Option<Finding> {
     ))
 }
 
-/// By Little's law: what waits in there is the rate times how long it waits.
+/// Little's law: the number of waiting events is the rate times the waiting time.
 #[allow(clippy::cast_precision_loss)] // settings and counts
 fn queue(evidence: Evidence<'_>) -> Option<Finding> {
     let conditions = evidence.conditions;
@@ -120,7 +122,7 @@ fn restarts(evidence: Evidence<'_>) -> Option<Finding> {
     })
 }
 
-/// T1 is an observer's on this path.
+/// On this path T1 is taken by an observer.
 fn observer_late(evidence: Evidence<'_>) -> Option<Finding> {
     let (late, total) = (evidence.path.observer_late(), evidence.total()?.count);
     if late * 20 <= total {

@@ -1,6 +1,8 @@
 //! What cannot be told, because clocks are not known well enough.
 
-use super::{Evidence, Finding, Severity, ms};
+use super::evidence::Evidence;
+use super::finding::{Finding, Severity};
+use super::wording::ms;
 use crate::timeline::{CapturePath, Hop};
 
 pub(super) fn findings(evidence: Evidence<'_>) -> Vec<Finding> {

@@ -1,9 +1,9 @@
-//! What is known about the servers and the run besides the stamps.
+//! Conditions of a run besides its stamps: settings and counters of the servers, and the load.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Settings by name, counters and gauges; what a server does not tell is absent.
+/// Settings by name, counters and gauges; absent if a server does not report them.
 #[derive(Debug, Clone, Default)]
 pub struct Conditions {
     /// The connector's configuration; empty when unknown, or where the path has none.
@@ -14,8 +14,8 @@ pub struct Conditions {
     pub connector_restarts: u64,
     /// PostgreSQL's settings.
     pub postgres: BTreeMap<String, String>,
-    /// Checkpoints of PostgreSQL while events were under way.
-    pub checkpoints: Option<Checkpoints>,
+    /// PostgreSQL checkpoints while events were in flight.
+    pub checkpoints: Option<CheckpointActivity>,
     /// Bytes of WAL that the path's slot was behind when the load ended.
     pub slot_lag_bytes: Option<u64>,
     /// Whether the topic's timestamps are the broker's (LogAppendTime).
@@ -24,7 +24,7 @@ pub struct Conditions {
     pub partitions: i32,
     /// Our consumer's settings.
     pub consumer: BTreeMap<String, String>,
-    /// How often partitions were handed out anew while events were under way.
+    /// Rebalances of the consumer group while events were in flight.
     pub rebalances: u64,
     /// The store as it names itself, such as `MongoDB 8.0.4`.
     pub store: String,
@@ -36,27 +36,27 @@ pub struct Conditions {
     pub rate_per_s: Option<f64>,
     /// Events a second that reached the store.
     pub throughput_per_s: f64,
-    /// Processor time of the whole machine that was not idle, 0 to 1.
+    /// Share of this machine's processor time that was not idle, 0 to 1.
     pub host_busy: Option<f64>,
-    /// Processors that the compilers of local JVMs kept busy.
+    /// Processors used by the just-in-time compilers of local JVMs.
     pub compiling_cores: Option<f64>,
-    /// Processors that our own process kept busy.
+    /// Processors used by our own process.
     pub our_cores: Option<f64>,
-    /// Processors there are.
+    /// Processors of this machine.
     pub cores: u64,
 }
 
-/// What PostgreSQL's checkpointer did.
+/// Activity of PostgreSQL's checkpointer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Checkpoints {
-    /// Begun by the clock or by the amount of WAL.
+pub struct CheckpointActivity {
+    /// PostgreSQL checkpoints, timed and requested.
     pub count: u64,
-    /// Spent writing and syncing.
+    /// Time spent writing and syncing.
     pub took: Duration,
 }
 
 impl Conditions {
-    /// A setting of the connector's, or what it is when nobody sets it; `None` where there is no connector that is known.
+    /// A numeric setting of the connector, or its default; `None` if no connector is known.
     pub(super) fn connector_number(&self, name: &str, default: i64) -> Option<i64> {
         if self.connector.is_empty() {
             return None;

@@ -1,6 +1,8 @@
 //! Our own consumer: how it fetches, its group, its processor.
 
-use super::{Evidence, Finding, Severity, ms, times};
+use super::evidence::Evidence;
+use super::finding::{Finding, Severity};
+use super::wording::{ms, times};
 use crate::timeline::Hop;
 
 pub(super) fn findings(evidence: Evidence<'_>) -> Vec<Finding> {

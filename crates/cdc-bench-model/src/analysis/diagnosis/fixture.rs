@@ -1,13 +1,14 @@
-//! Runs made by hand, for the tests of the rules.
+//! Synthetic runs for the tests of the rules.
 
 use std::collections::BTreeMap;
 
-use super::{Conditions, Diagnosis, diagnose};
+use super::conditions::Conditions;
+use super::diagnose::{Diagnosis, diagnose};
 use crate::analysis::PathStatistics;
 use crate::event::{EventId, EventType};
 use crate::timeline::{CapturePath, Captured, Hop, Joined, Nanos, Stamp, Stamps};
 
-/// 200 events, and what is known besides.
+/// 200 events and their conditions.
 pub(super) struct Run {
     pub(super) path: CapturePath,
     /// Ta, T1, Td, T2, T3, T4, T5 and the schedule's lag of event `n`, microseconds after T0.
@@ -47,7 +48,7 @@ impl Run {
         }
     }
 
-    /// Of which there is nothing to say.
+    /// A run without findings.
     pub(super) fn quick() -> Self {
         Self::of(|n| [300, 700, 1_500, 2_200 + n, 2_900, 2_950, 3_700, 0])
     }

@@ -1,6 +1,7 @@
 //! The machine.
 
-use super::{Evidence, Finding, Severity};
+use super::evidence::Evidence;
+use super::finding::{Finding, Severity};
 
 /// Beyond this, whoever is ready to work waits.
 const SATURATED: f64 = 0.9;

@@ -1,12 +1,14 @@
 //! Connect's producer and the topic.
 
 use super::capture::poll_interval_ms;
-use super::{Evidence, Finding, Severity, ms};
+use super::evidence::Evidence;
+use super::finding::{Finding, Severity};
+use super::wording::ms;
 use crate::timeline::{CapturePath, Hop};
 
 /// The producer's `linger.ms` when the configuration has none (Kafka 4).
 const LINGER_MS: i64 = 5;
-/// A rate that one partition with one consumer carries with ease; beyond it, it may be the bound.
+/// Rate up to which one partition with one consumer is not the bottleneck.
 const ONE_PARTITION_PER_S: f64 = 2_000.0;
 
 pub(super) fn findings(evidence: Evidence<'_>) -> Vec<Finding> {
@@ -20,7 +22,7 @@ fn linger(evidence: Evidence<'_>) -> Option<Finding> {
     let conditions = evidence.conditions;
     let linger = conditions.connector_number("producer.override.linger.ms", LINGER_MS)?;
     let hop = evidence.certain(Hop::Produce)?;
-    // It cannot be seen behind a poll's wait that is longer than it: the second of the two falls into this hop.
+    // A longer poll interval hides it: the second of the two waits for the poll loop falls into this hop.
     if linger < 2 || hop.p50 < linger * 500 || poll_interval_ms(evidence)? > linger {
         return None;
     }
@@ -36,7 +38,7 @@ fn linger(evidence: Evidence<'_>) -> Option<Finding> {
     Some(finding.gaining(linger * 1_000))
 }
 
-/// The order of one partition is kept by one consumer.
+/// One partition is read by one consumer.
 fn partition(evidence: Evidence<'_>) -> Option<Finding> {
     let conditions = evidence.conditions;
     if conditions.partitions != 1 || evidence.path.path() == CapturePath::Embedded {

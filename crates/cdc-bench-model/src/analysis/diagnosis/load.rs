@@ -1,6 +1,8 @@
 //! The load generator itself.
 
-use super::{Evidence, Finding, Severity, ms};
+use super::evidence::Evidence;
+use super::finding::{Finding, Severity};
+use super::wording::ms;
 use crate::timeline::Hop;
 
 pub(super) fn findings(evidence: Evidence<'_>) -> Vec<Finding> {

@@ -1,6 +1,8 @@
 //! PostgreSQL: the commit, its checkpoints, the slot.
 
-use super::{Evidence, Finding, Severity, ms};
+use super::evidence::Evidence;
+use super::finding::{Finding, Severity};
+use super::wording::ms;
 use crate::timeline::Hop;
 
 /// WAL that a slot which keeps up is never behind by.
@@ -99,7 +101,7 @@ fn lagging_slot(evidence: Evidence<'_>) -> Option<Finding> {
 mod tests {
     use std::time::Duration;
 
-    use super::super::Checkpoints;
+    use super::super::CheckpointActivity;
     use super::super::fixture::{Run, settings};
 
     #[test]
@@ -130,7 +132,7 @@ mod tests {
             [stall(n), 300, 900, 1_500, 1_900, 1_950, 2_600, 0].map(|us| us + stall(n))
         });
         assert!(!run.says("checkpoints"), "there was none");
-        run.conditions.checkpoints = Some(Checkpoints {
+        run.conditions.checkpoints = Some(CheckpointActivity {
             count: 2,
             took: Duration::from_millis(3_400),
         });

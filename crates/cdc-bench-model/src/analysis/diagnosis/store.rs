@@ -1,6 +1,8 @@
 //! The document store: its write concern, and how much goes into one write.
 
-use super::{Evidence, Finding, Severity, ms};
+use super::evidence::Evidence;
+use super::finding::{Finding, Severity};
+use super::wording::ms;
 use crate::timeline::Hop;
 
 /// A quick write is nothing to look into.

@@ -4,11 +4,11 @@ mod text;
 
 use serde::Serialize;
 
+use super::comparability::{ConditionDifference, condition_differences};
 use super::figures::{ms, signed_ms};
-use super::likeness::{Unlike, unlike};
 use super::{Stored, StoredError};
 use crate::analysis::{
-    Call, Comparison, Difference, Outcome, Pairing, QUANTILES, Sample, Terms, compare,
+    Comparison, Difference, DifferenceVerdict, Outcome, Pairing, QUANTILES, Sample, Terms, compare,
 };
 use crate::timeline::Hop;
 
@@ -57,10 +57,10 @@ pub enum ComparisonError {
     },
     /// They were made differently.
     #[error("the results were made differently, so their difference says nothing of one thing alone:{}\nsay what was varied on purpose with --varied NAME (such as --varied {}), or compare all the same with --force", list(.0), .0.first().map_or("connector", |u| u.what.as_str()))]
-    Unlike(Vec<Unlike>),
+    ConditionDifference(Vec<ConditionDifference>),
 }
 
-fn list(unlike: &[Unlike]) -> String {
+fn list(unlike: &[ConditionDifference]) -> String {
     unlike
         .iter()
         .map(|u| format!("\n  {}: {} and {}", u.what, u.first, u.other))
@@ -115,9 +115,9 @@ pub struct Compared {
     /// What is compared.
     pub candidate: SideReport,
     /// What was varied on purpose.
-    pub varied: Vec<Unlike>,
+    pub varied: Vec<ConditionDifference>,
     /// What differs besides: the comparison was forced.
-    pub unlike: Vec<Unlike>,
+    pub unlike: Vec<ConditionDifference>,
     /// The figures.
     #[serde(flatten)]
     pub comparison: Comparison,
@@ -139,9 +139,9 @@ pub fn compare_results(request: &ComparisonRequest) -> Result<Compared, Comparis
             .iter()
             .any(|name| is_within(&unlike.what, name))
     });
-    let unlike: Vec<Unlike> = unlike;
+    let unlike: Vec<ConditionDifference> = unlike;
     if !unlike.is_empty() && !request.force {
-        return Err(ComparisonError::Unlike(unlike));
+        return Err(ComparisonError::ConditionDifference(unlike));
     }
     let (first, first_report) = sample(baseline)?;
     let (second, second_report) = sample(candidate)?;
@@ -227,7 +227,7 @@ fn is_within(name: &str, group: &str) -> bool {
 }
 
 /// What any of the results differs in from the first.
-fn differing(request: &ComparisonRequest) -> Vec<Unlike> {
+fn differing(request: &ComparisonRequest) -> Vec<ConditionDifference> {
     let mut all = request
         .baseline
         .results
@@ -237,8 +237,8 @@ fn differing(request: &ComparisonRequest) -> Vec<Unlike> {
     let Some(first) = all.next() else {
         return Vec::new();
     };
-    let mut differing: Vec<Unlike> = Vec::new();
-    for found in all.flat_map(|other| unlike(first, other)) {
+    let mut differing: Vec<ConditionDifference> = Vec::new();
+    for found in all.flat_map(|other| condition_differences(first, other)) {
         if !differing.contains(&found) {
             differing.push(found);
         }
@@ -385,12 +385,12 @@ fn not_shown(comparison: &Comparison) -> String {
 }
 
 /// What is said of a difference, in words.
-pub(super) fn call(call: Call) -> &'static str {
+pub(super) fn call(call: DifferenceVerdict) -> &'static str {
     match call {
-        Call::Faster => "faster",
-        Call::Slower => "slower",
-        Call::NoDifferenceShown => "no difference shown",
-        Call::WithinClockError => "within the clocks' error",
+        DifferenceVerdict::Faster => "faster",
+        DifferenceVerdict::Slower => "slower",
+        DifferenceVerdict::NoDifferenceShown => "no difference shown",
+        DifferenceVerdict::WithinClockError => "within the clocks' error",
     }
 }
 

@@ -100,7 +100,7 @@ fn single_runs_are_not_trusted_as_several_are() {
     );
     let several = compare_results(&several).unwrap();
     let hop = several.comparison.of(Hop::Processing, "p50").unwrap();
-    assert_eq!(hop.call, Call::Slower, "{hop:?}");
+    assert_eq!(hop.call, DifferenceVerdict::Slower, "{hop:?}");
     assert_eq!((several.baseline.rounds, several.candidate.rounds), (3, 3));
     assert!(
         several.verdict.starts_with("slower: total p50"),
@@ -129,9 +129,12 @@ fn runs_that_took_turns_are_compared_in_pairs() {
     // Named in any order.
     let even = [8, 0, 4, 10, 2, 6];
     let by_turns = compared(&even, &[1, 3, 5, 7, 9, 11]);
-    assert_eq!(of_processing(&by_turns), (Pairing::Runs, Call::Slower));
+    assert_eq!(
+        of_processing(&by_turns),
+        (Pairing::Runs, DifferenceVerdict::Slower)
+    );
     assert!(basis(&by_turns).contains("in pairs of runs made one after the other"));
-    let apart = (Pairing::Independent, Call::NoDifferenceShown);
+    let apart = (Pairing::Independent, DifferenceVerdict::NoDifferenceShown);
     let after_each_other = compared(&even, &[9, 11, 12, 13, 14, 15]);
     assert_eq!(of_processing(&after_each_other), apart);
     // Pairs would make too little of so few.
@@ -156,7 +159,7 @@ fn capture_paths_of_one_run_are_compared_in_pairs_and_without_their_clocks() {
     // To three significant digits of each side.
     assert!((95..=105).contains(&hop.difference), "{hop:?}");
     assert_eq!(hop.clock_error, Some(0));
-    assert_eq!(hop.call, Call::Slower, "{hop:?}");
+    assert_eq!(hop.call, DifferenceVerdict::Slower, "{hop:?}");
     assert_eq!(compared(5).comparison.pairing, Pairing::Rounds);
 }
 

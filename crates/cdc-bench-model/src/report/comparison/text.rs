@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use console::{Style, style};
 
 use super::{Compared, SideReport, basis, call};
-use crate::analysis::{Call, Outcome, QUANTILES};
+use crate::analysis::{DifferenceVerdict, Outcome, QUANTILES};
 use crate::report::figures::{ms, signed_ms};
 use crate::timeline::Hop;
 
@@ -102,10 +102,16 @@ fn table(out: &mut String, compared: &Compared) {
             call(d.call)
         );
         let emphasis = match d.call {
-            Call::Faster => Style::new().green(),
-            Call::Slower => Style::new().red(),
-            Call::NoDifferenceShown | Call::WithinClockError if d.hop == Hop::Total => Style::new(),
-            Call::NoDifferenceShown | Call::WithinClockError => Style::new().dim(),
+            DifferenceVerdict::Faster => Style::new().green(),
+            DifferenceVerdict::Slower => Style::new().red(),
+            DifferenceVerdict::NoDifferenceShown | DifferenceVerdict::WithinClockError
+                if d.hop == Hop::Total =>
+            {
+                Style::new()
+            }
+            DifferenceVerdict::NoDifferenceShown | DifferenceVerdict::WithinClockError => {
+                Style::new().dim()
+            }
         };
         line!(out, "{}", emphasis.apply_to(row));
     }

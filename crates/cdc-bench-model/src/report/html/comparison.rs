@@ -4,23 +4,22 @@ use askama::Template;
 
 use super::PageError;
 use super::pictures::{self, Distribution};
-use super::plot::{Figure, Words};
-use crate::analysis::{COMPARED, Call, Difference, Outcome, QUANTILES, Sample};
+use super::plot::{Figure, FigureText};
+use crate::analysis::{COMPARED, Difference, DifferenceVerdict, Outcome, QUANTILES, Sample};
 use crate::report::comparison::{Compared, basis, call};
 use crate::report::figures::{self, ms, signed_ms};
 use crate::timeline::Hop;
 
 /// The page of a comparison.
 ///
-/// # Errors
-/// When the template does not take it.
+/// # Errors When the template cannot be rendered.
 pub fn comparison_page(compared: &Compared) -> Result<String, PageError> {
-    Ok(Page::of(compared).render()?)
+    Ok(ComparisonPage::of(compared).render()?)
 }
 
 #[derive(Template)]
 #[template(path = "compare.html")]
-struct Page<'a> {
+struct ComparisonPage<'a> {
     compared: &'a Compared,
     word: String,
     class: &'static str,
@@ -29,7 +28,7 @@ struct Page<'a> {
     besides: &'a str,
     basis: String,
     has_clock_error: bool,
-    rows: Vec<Row>,
+    rows: Vec<DifferenceRow>,
     /// Ends of the scale on which the intervals are drawn, percent.
     scale: String,
     effects: Vec<EffectRow>,
@@ -39,7 +38,7 @@ struct Page<'a> {
     version: &'static str,
 }
 
-struct Row {
+struct DifferenceRow {
     hop: &'static str,
     quantile: &'static str,
     is_first: bool,
@@ -67,7 +66,7 @@ struct EffectRow {
     size: &'static str,
 }
 
-impl<'a> Page<'a> {
+impl<'a> ComparisonPage<'a> {
     fn of(compared: &'a Compared) -> Self {
         let comparison = &compared.comparison;
         let scale = scale(&comparison.differences);
@@ -140,7 +139,7 @@ fn scale(differences: &[Difference]) -> f64 {
         .unwrap_or(1_000.0)
 }
 
-fn row(d: &Difference, scale: f64) -> Row {
+fn row(d: &Difference, scale: f64) -> DifferenceRow {
     let drawn = (d.baseline > 0).then(|| {
         let place = |us: i64| {
             let percent = us as f64 / d.baseline as f64 * 100.0;
@@ -153,14 +152,14 @@ fn row(d: &Difference, scale: f64) -> Row {
             at: format!("{:.2}", place(d.difference)),
         }
     });
-    Row {
+    DifferenceRow {
         hop: d.hop.as_str(),
         quantile: d.quantile,
         is_first: d.quantile == QUANTILES[0].0,
         class: match d.call {
-            Call::Faster => "faster",
-            Call::Slower => "slower",
-            Call::NoDifferenceShown | Call::WithinClockError => "even",
+            DifferenceVerdict::Faster => "faster",
+            DifferenceVerdict::Slower => "slower",
+            DifferenceVerdict::NoDifferenceShown | DifferenceVerdict::WithinClockError => "even",
         },
         baseline: ms(d.baseline),
         candidate: ms(d.candidate),
@@ -186,7 +185,7 @@ fn overlay(hop: Hop, height: f64, baseline: &Sample, candidate: &Sample) -> Opti
         Some((name.to_owned(), spans.quantile(0.5).round_micros()))
     };
     let (first, second) = (of("baseline", baseline)?, of("candidate", candidate)?);
-    let words = Words {
+    let text = FigureText {
         id: &format!("overlay-{}", hop.as_str()),
         title: &format!("{} by percentile, both sides", hop.as_str()),
         description: &format!(
@@ -205,5 +204,5 @@ fn overlay(hop: Hop, height: f64, baseline: &Sample, candidate: &Sample) -> Opti
             })
         })
         .collect();
-    pictures::percentiles(words, height, &distributions)
+    pictures::percentiles(text, height, &distributions)
 }

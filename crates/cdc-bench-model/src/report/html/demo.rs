@@ -9,13 +9,12 @@ use crate::report::{ActReport, DemoReport, Verdict};
 
 /// The page of a demonstration.
 ///
-/// # Errors
-/// When the template does not take it.
+/// # Errors When the template cannot be rendered.
 pub fn demo_page(demo: &DemoReport) -> Result<String, PageError> {
-    let page = Page {
+    let page = DemoPage {
         demo,
         headline: headline(demo),
-        rows: demo.acts.iter().map(Row::of).collect(),
+        rows: demo.acts.iter().map(ActRow::of).collect(),
         version: env!("CARGO_PKG_VERSION"),
     };
     Ok(page.render()?)
@@ -23,14 +22,14 @@ pub fn demo_page(demo: &DemoReport) -> Result<String, PageError> {
 
 #[derive(Template)]
 #[template(path = "demo.html")]
-struct Page<'a> {
+struct DemoPage<'a> {
     demo: &'a DemoReport,
     headline: String,
-    rows: Vec<Row<'a>>,
+    rows: Vec<ActRow<'a>>,
     version: &'static str,
 }
 
-struct Row<'a> {
+struct ActRow<'a> {
     act: &'a ActReport,
     /// Events, rate, p50, p95, p99, max, lost, match.
     figures: Vec<String>,
@@ -38,7 +37,7 @@ struct Row<'a> {
     result: String,
 }
 
-impl<'a> Row<'a> {
+impl<'a> ActRow<'a> {
     fn of(act: &'a ActReport) -> Self {
         let unknown = || "–".to_owned();
         let span = |of: fn(&HopStatistics) -> i64| {

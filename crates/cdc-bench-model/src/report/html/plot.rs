@@ -1,7 +1,9 @@
 //! Plots as inline SVG. Colours, fonts and line styles are the page's (`page.css`), by class, so that a plot follows
-//! the reader's light or dark scheme; this module knows places alone.
+//! the reader's light or dark scheme; this module computes positions only.
 
 use std::fmt::Write as _;
+
+use super::axis::{Axis, number};
 
 /// A plot at two sizes: text in an SVG shrinks with it, so a small screen gets one that is drawn small.
 #[derive(Debug, Clone)]
@@ -10,9 +12,9 @@ pub(super) struct Figure {
     pub(super) narrow: String,
 }
 
-/// What is said of a plot to who cannot see it.
+/// Title and description of a plot, for screen readers.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Words<'a> {
+pub(super) struct FigureText<'a> {
     /// Unique on the page.
     pub(super) id: &'a str,
     pub(super) title: &'a str,
@@ -40,8 +42,8 @@ const NARROW: f64 = 360.0;
 
 impl Figure {
     /// Draws both.
-    pub(super) fn new(words: Words<'_>, height: f64, draw: impl Fn(Size) -> Plot) -> Self {
-        let at = |suffix: &str, size: Size| draw(size).finish(words, suffix);
+    pub(super) fn new(text: FigureText<'_>, height: f64, draw: impl Fn(Size) -> Plot) -> Self {
+        let at = |suffix: &str, size: Size| draw(size).finish(text, suffix);
         Self {
             wide: at(
                 "wide",
@@ -63,99 +65,12 @@ impl Figure {
     }
 }
 
-/// How values lie on an axis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Spread {
-    Linear,
-    /// What is at or below zero has no place: it is drawn at the axis' lower end.
-    Logarithmic,
-}
-
-/// From values to places.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Axis {
-    spread: Spread,
-    low: f64,
-    high: f64,
-    from: f64,
-    to: f64,
-}
-
-impl Axis {
-    /// An axis for values from `low` to `high`. An empty or backward one is made a unit long.
-    pub(super) fn new(spread: Spread, low: f64, high: f64) -> Self {
-        let low = match spread {
-            Spread::Linear => low,
-            Spread::Logarithmic => low.max(1e-6),
-        };
-        let high = if high > low { high } else { low + 1.0 };
-        Self {
-            spread,
-            low,
-            high,
-            from: 0.0,
-            to: 1.0,
-        }
-    }
-
-    fn onto(self, from: f64, to: f64) -> Self {
-        Self { from, to, ..self }
-    }
-
-    /// Where a value lies; values beyond the axis lie at its ends.
-    pub(super) fn place(&self, value: f64) -> f64 {
-        let value = value.clamp(self.low, self.high);
-        let share = match self.spread {
-            Spread::Linear => (value - self.low) / (self.high - self.low),
-            Spread::Logarithmic => (value / self.low).ln() / (self.high / self.low).ln(),
-        };
-        self.from + share * (self.to - self.from)
-    }
-
-    /// Round values on it, `most` or a few less.
-    pub(super) fn ticks(&self, most: usize) -> Vec<f64> {
-        match self.spread {
-            Spread::Linear => self.linear_ticks(most),
-            Spread::Logarithmic => self.log_ticks(most),
-        }
-    }
-
-    fn linear_ticks(&self, most: usize) -> Vec<f64> {
-        let rough = (self.high - self.low) / most.max(1) as f64;
-        let decade = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0]
-            .into_iter()
-            .map(|step| step * decade)
-            .find(|step| *step >= rough * 0.999)
-            .unwrap_or(decade * 10.0);
-        let first = (self.low / step).ceil();
-        (0..=most)
-            .map(|n| (first + n as f64) * step)
-            .filter(|tick| *tick <= self.high + step * 1e-6)
-            .collect()
-    }
-
-    fn log_ticks(&self, most: usize) -> Vec<f64> {
-        let decades = || (-6..=9).map(|n| 10f64.powi(n));
-        let among = |steps: &[f64]| -> Vec<f64> {
-            let all = decades().flat_map(|decade| steps.iter().map(move |step| step * decade));
-            all.filter(|tick| *tick >= self.low * 0.999 && *tick <= self.high * 1.001)
-                .collect()
-        };
-        [&[1.0, 2.0, 5.0][..], &[1.0, 3.0], &[1.0]]
-            .into_iter()
-            .map(among)
-            .find(|ticks| ticks.len() <= most)
-            .unwrap_or_else(|| among(&[1.0]))
-    }
-}
-
 /// Room around the area of a plot.
 const LEFT: f64 = 46.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = 40.0;
 
-/// A plot under way.
+/// A plot being drawn.
 #[derive(Debug)]
 pub(super) struct Plot {
     size: Size,
@@ -400,12 +315,12 @@ impl Plot {
         }
     }
 
-    fn finish(self, words: Words<'_>, suffix: &str) -> String {
-        let Words {
+    fn finish(self, text: FigureText<'_>, suffix: &str) -> String {
+        let FigureText {
             id,
             title,
             description,
-        } = words;
+        } = text;
         format!(
             r#"<svg role="img" class="plot {suffix}" viewBox="0 0 {} {}" aria-labelledby="{id}-{suffix}-t {id}-{suffix}-d"><title id="{id}-{suffix}-t">{}</title><desc id="{id}-{suffix}-d">{}</desc>{}</svg>"#,
             self.size.width,
@@ -415,13 +330,6 @@ impl Plot {
             self.body
         )
     }
-}
-
-/// A number without what it does not need.
-pub(super) fn number(value: f64) -> String {
-    let text = format!("{value:.3}");
-    let short = text.trim_end_matches('0').trim_end_matches('.');
-    if short == "-0" { "0" } else { short }.to_owned()
 }
 
 /// Text within XML.
@@ -435,41 +343,7 @@ pub(super) fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn places_lie_on_the_axis_and_keep_their_order(low in 0.001f64..10.0, span in 0.001f64..1e5, a in -10.0f64..1e6, b in -10.0f64..1e6) {
-            for spread in [Spread::Linear, Spread::Logarithmic] {
-                let axis = Axis::new(spread, low, low + span).onto(40.0, 900.0);
-                let (a, b) = (axis.place(a.min(b)), axis.place(a.max(b)));
-                prop_assert!((40.0..=900.0001).contains(&a) && a <= b + 1e-9, "{a} {b}");
-            }
-        }
-
-        #[test]
-        fn ticks_lie_within_and_are_not_too_many(low in 0.001f64..10.0, span in 0.01f64..1e5, most in 2usize..12) {
-            for (spread, low) in [(Spread::Linear, 0.0), (Spread::Logarithmic, low)] {
-                let axis = Axis::new(spread, low, low + span);
-                let ticks = axis.ticks(most);
-                let slack = (low + span) * 0.002;
-                prop_assert!(ticks.iter().all(|t| (low - slack..=low + span + slack).contains(t)), "{ticks:?}");
-                if spread == Spread::Linear {
-                    prop_assert!(!ticks.is_empty() && ticks.len() <= most + 1, "{ticks:?}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn ticks_are_round() {
-        let linear = Axis::new(Spread::Linear, 0.0, 61.0).ticks(7);
-        assert_eq!(linear, [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0]);
-        let log = Axis::new(Spread::Logarithmic, 0.5, 120.0).ticks(4);
-        assert_eq!(log.len(), 3, "decades alone: {log:?}");
-        assert_eq!(number(0.1 + 0.2), "0.3");
-        assert_eq!(number(100.0), "100");
-    }
+    use crate::report::html::axis::Scale;
 
     #[test]
     fn names_at_line_ends_do_not_meet() {
@@ -478,7 +352,7 @@ mod tests {
             height: 200.0,
             ticks: 5,
         };
-        let axis = Axis::new(Spread::Linear, 0.0, 1.0);
+        let axis = Axis::new(Scale::Linear, 0.0, 1.0);
         let mut plot = Plot::new(size, 80.0, axis, axis);
         plot.names((0..6).map(|n| (0.0, "", n.to_string())).collect());
         let places: Vec<f64> = plot

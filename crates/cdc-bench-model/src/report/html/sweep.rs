@@ -3,7 +3,8 @@
 use askama::Template;
 
 use super::PageError;
-use super::plot::{Axis, Figure, Plot, Size, Spread, Words, number};
+use super::axis::{Axis, Scale, number};
+use super::plot::{Figure, FigureText, Plot, Size};
 use crate::analysis::HopStatistics;
 use crate::report::figures::ms;
 use crate::report::sweep::{PathSweep, Step, SweepReport, cells, conclusions, verdict};
@@ -11,33 +12,32 @@ use crate::timeline::CapturePath;
 
 /// The page of a sweep.
 ///
-/// # Errors
-/// When the template does not take it.
+/// # Errors When the template cannot be rendered.
 pub fn sweep_page(sweep: &SweepReport) -> Result<String, PageError> {
-    Ok(Page::of(sweep).render()?)
+    Ok(SweepPage::of(sweep).render()?)
 }
 
 #[derive(Template)]
 #[template(path = "sweep.html")]
-struct Page<'a> {
+struct SweepPage<'a> {
     sweep: &'a SweepReport,
     headline: String,
     latency: Option<Figure>,
     reached: Option<Figure>,
-    paths: Vec<PathSection<'a>>,
+    paths: Vec<SweptPath<'a>>,
     has_debezium: bool,
     has_knee: bool,
     version: &'static str,
 }
 
-struct PathSection<'a> {
+struct SweptPath<'a> {
     name: &'a str,
     class: String,
     conclusions: Vec<String>,
-    rows: Vec<Row<'a>>,
+    rows: Vec<StepRow<'a>>,
 }
 
-struct Row<'a> {
+struct StepRow<'a> {
     rate: String,
     class: &'static str,
     /// Whether it holds, for who looks at the rate alone.
@@ -48,7 +48,7 @@ struct Row<'a> {
     folder: &'a str,
 }
 
-impl<'a> Page<'a> {
+impl<'a> SweepPage<'a> {
     fn of(sweep: &'a SweepReport) -> Self {
         Self {
             sweep,
@@ -82,8 +82,8 @@ fn class(place: usize) -> String {
     format!("path-{place}")
 }
 
-fn section<'a>((place, path): (usize, &'a PathSweep)) -> PathSection<'a> {
-    PathSection {
+fn section<'a>((place, path): (usize, &'a PathSweep)) -> SweptPath<'a> {
+    SweptPath {
         name: path.path.as_str(),
         class: class(place),
         conclusions: conclusions(path),
@@ -91,14 +91,14 @@ fn section<'a>((place, path): (usize, &'a PathSweep)) -> PathSection<'a> {
     }
 }
 
-fn row(step: &Step) -> Row<'_> {
+fn row(step: &Step) -> StepRow<'_> {
     let [rate, figures @ ..] = cells(step);
     let (class, sign) = match step {
         step if step.objectives.is_empty() => ("", ""),
         step if step.holds() => ("pass", "✓ "),
         _ => ("fail", "✗ "),
     };
-    Row {
+    StepRow {
         rate,
         class,
         sign,
@@ -115,7 +115,7 @@ struct Curve {
     dots: Vec<Dot>,
     /// At its end, on a wide screen and on a narrow one.
     names: Option<[String; 2]>,
-    /// Where p99 takes off.
+    /// The knee of p99.
     knee_at: Option<f64>,
 }
 
@@ -179,16 +179,16 @@ const KNEE_WIDTH: f64 = 120.0;
 const LETTER_WIDTH: f64 = 9.2;
 
 impl OverRate {
-    fn figure(&self, words: Words<'_>) -> Option<Figure> {
+    fn figure(&self, text: FigureText<'_>) -> Option<Figure> {
         let rates = self.rates();
         let (left, right) = (*rates.first()?, *rates.last()?);
         let values = || self.curves.iter().flat_map(|curve| &curve.dots);
         let limits = || self.limits.iter().map(|(limit, _)| *limit);
         let values = || values().map(|dot| dot.value).chain(limits());
         let (low, high) = (values().reduce(f64::min)?, values().reduce(f64::max)?);
-        Some(Figure::new(words, 380.0, |size| {
-            let x = Axis::new(Spread::Logarithmic, left * 0.9, right * 1.1);
-            let y = Axis::new(Spread::Logarithmic, low * 0.8, high * 1.3);
+        Some(Figure::new(text, 380.0, |size| {
+            let x = Axis::new(Scale::Logarithmic, left * 0.9, right * 1.1);
+            let y = Axis::new(Scale::Logarithmic, low * 0.8, high * 1.3);
             let mut plot = Plot::new(size, self.room(size), x, y);
             plot.vertical(self.what);
             // The rates that were tried, as far as they have room.
@@ -329,7 +329,7 @@ fn latency(sweep: &SweepReport) -> Option<Figure> {
         limits: limits.collect(),
         knees: knees(sweep),
     };
-    plot.figure(Words {
+    plot.figure(FigureText {
         id: "latency",
         title: "Latency against rate",
         description: &format!(
@@ -339,7 +339,7 @@ fn latency(sweep: &SweepReport) -> Option<Figure> {
     })
 }
 
-/// What was reached of what was offered, beside the line of those that are the same.
+/// Achieved rate against offered rate, with the line on which they are equal.
 fn reached(sweep: &SweepReport) -> Option<Figure> {
     let path = |(place, path): (usize, &PathSweep)| {
         let names = [path.path.to_string(), path.path.to_string()];
@@ -365,7 +365,7 @@ fn reached(sweep: &SweepReport) -> Option<Figure> {
         knee_at: None,
     };
     plot.curves.insert(0, all_of_it);
-    plot.figure(Words {
+    plot.figure(FigureText {
         id: "reached",
         title: "Rate reached against rate offered",
         description: "Events a second through the pipeline against events a second on the schedule, both axes logarithmic. On the dotted line all that was offered was reached; the table has the figures.",

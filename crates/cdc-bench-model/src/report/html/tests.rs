@@ -3,6 +3,7 @@ use std::fmt::Write as _;
 
 use super::*;
 use crate::report::{Incident, sample};
+use crate::report::{Report, Stored};
 
 /// A folder with a report and `events` events, a stall in the middle of them.
 fn folder(report: &Report, events: i64) -> (tempfile::TempDir, Stored) {
@@ -74,13 +75,13 @@ fn plots_have_words_tables_have_captions_and_ids_are_unique() {
     // Latency, throughput and percentiles at two sizes, five histograms; for each path.
     assert_eq!(plots.len(), 2 * (3 * 2 + 5));
     for plot in plots {
-        let words = |tag: &str| {
+        let text = |tag: &str| {
             plot.children()
                 .find(|n| n.tag_name().name() == tag)
                 .and_then(|n| n.text())
                 .map_or(0, str::len)
         };
-        assert!(words("title") > 5 && words("desc") > 40);
+        assert!(text("title") > 5 && text("desc") > 40);
         assert_eq!(plot.attribute("role"), Some("img"));
         assert!(plot.descendants().all(|n| {
             n.attribute("d")

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::figures::{self, ms};
 use super::{Environment, PathReport, Report};
-use crate::analysis::{HopStatistics, Objective, Pace, knee};
+use crate::analysis::{AchievedRate, HopStatistics, Objective, knee};
 use crate::timeline::{CapturePath, Hop};
 
 pub use text::render_sweep;
@@ -169,7 +169,7 @@ pub struct Step {
     pub offered_per_s: Option<f64>,
     /// Events a second that were sent.
     pub sent_per_s: Option<f64>,
-    /// Events a second through the pipeline, an event's own way taken off; at `max`, from the first INSERT to the last
+    /// Events a second through the pipeline, its base latency subtracted; at `max`, from the first INSERT to the last
     /// acknowledgement.
     pub achieved_per_s: Option<f64>,
     /// Whether the INSERTs stayed behind the schedule: the step is about the load generator, or PostgreSQL's commits.
@@ -188,7 +188,7 @@ pub struct Step {
     pub schedule_lag: Option<HopStatistics>,
     /// Processor time of servers and us, seconds a million events; `null` where servers are not ours.
     pub cpu_s_per_million: Option<f64>,
-    /// What was asked, and what was reached. None at `max`.
+    /// The objectives, with targets and measured values. None at `max`.
     pub objectives: Vec<Objective>,
     /// Whether every event arrived, and as it was.
     pub is_clean: bool,
@@ -197,7 +197,7 @@ pub struct Step {
 impl Step {
     /// Reads a step off its run.
     #[must_use]
-    pub fn of(report: &Report, path: CapturePath, folder: String, pace: &Pace) -> Self {
+    pub fn of(report: &Report, path: CapturePath, folder: String, pace: &AchievedRate) -> Self {
         let nothing = PathReport::default();
         let of_path = report.paths.get(path.as_str()).unwrap_or(&nothing);
         let hop = |hop: Hop| of_path.hops.get(hop.as_str()).copied();

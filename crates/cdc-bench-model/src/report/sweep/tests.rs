@@ -12,7 +12,7 @@ pub(in crate::report) fn step(rate: Option<f64>, p99_ms: i64, share: f64) -> Ste
     let total = report.paths.get_mut("debezium").unwrap();
     let total = total.hops.get_mut("total").unwrap();
     total.p99 = p99_ms * 1_000;
-    let mut pace = Pace::default();
+    let mut pace = AchievedRate::default();
     let offered = rate.unwrap_or(1_000.0);
     for n in 0..100 {
         let seconds = f64::from(n) / offered;

@@ -1,4 +1,4 @@
-//! What tuning has tried, what it recommends, and what that gains.
+//! The result of tuning: the configurations tried, the recommended one, and its gain.
 
 mod text;
 
@@ -37,7 +37,7 @@ pub struct TuneReport {
     /// What was measured on; of the first run.
     pub environment: Option<Environment>,
     /// Every configuration that was tried.
-    pub trials: Vec<Trial>,
+    pub trials: Vec<TuneTrial>,
     /// Names of those that no other one beats in both p99 and processor time, quickest first, among those that came into
     /// the last round: runs of other lengths cannot be held against each other.
     pub frontier: Vec<String>,
@@ -60,7 +60,7 @@ pub struct Configuration {
     pub store: BTreeMap<String, String>,
 }
 
-/// In a line.
+/// As one line of text.
 impl fmt::Display for Configuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = [&self.connector, &self.consumer, &self.store];
@@ -78,20 +78,20 @@ impl fmt::Display for Configuration {
     }
 }
 
-/// One configuration, and how it did.
+/// One configuration and its runs.
 #[derive(Debug, Clone, Serialize)]
-pub struct Trial {
+pub struct TuneTrial {
     /// `stock`, `low-latency`, or a number of its own.
     pub name: String,
     /// What it sets.
     pub configuration: Configuration,
     /// Its runs, each longer than the one before.
-    pub measured: Vec<Measured>,
+    pub measured: Vec<TrialRun>,
     /// Why it could not be measured, where it could not.
     pub refused: Option<String>,
 }
 
-impl Trial {
+impl TuneTrial {
     /// What it costs, by its longest run; `None` where it has none, or lost events in it.
     #[must_use]
     pub fn cost(&self) -> Option<Cost> {
@@ -101,7 +101,7 @@ impl Trial {
 
 /// One run of a configuration.
 #[derive(Debug, Clone, Serialize)]
-pub struct Measured {
+pub struct TrialRun {
     /// Events that arrived.
     pub events: u64,
     /// Median of the total.
@@ -120,7 +120,7 @@ pub struct Measured {
     pub folder: String,
 }
 
-impl Measured {
+impl TrialRun {
     /// Reads it off a run.
     #[must_use]
     pub fn of(report: &Report, folder: String) -> Self {
@@ -151,8 +151,8 @@ impl Measured {
     }
 }
 
-/// In a line.
-impl fmt::Display for Measured {
+/// As one line of text.
+impl fmt::Display for TrialRun {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (p50, p99) = (figures::ms(self.p50), figures::ms(self.p99));
         let cpu = figures::cpu(self.cpu_s_per_million);
@@ -174,20 +174,20 @@ pub struct Recommended {
     pub configuration: Configuration,
     /// The connector as Connect's REST interface takes it (`POST /connectors`). Names, addresses and the password are to
     /// be filled in.
-    pub connector: Connector,
+    pub connector: RecommendedConnector,
 }
 
 /// A connector as Connect's REST interface takes it.
 #[derive(Debug, Clone, Serialize)]
-pub struct Connector {
+pub struct RecommendedConnector {
     /// Its name.
     pub name: String,
     /// Its configuration, secrets left out.
     pub config: BTreeMap<String, String>,
 }
 
-impl Connector {
-    /// That of a run, with names of its own: the run's are gone with it.
+impl RecommendedConnector {
+    /// The configuration of a run with other names, because the run's own names are gone with it.
     #[must_use]
     pub fn to_paste(config: &BTreeMap<String, String>) -> Self {
         let name = "outbox";
@@ -244,7 +244,7 @@ impl TuneReport {
 
     /// One trial.
     #[must_use]
-    pub fn trial(&self, name: &str) -> Option<&Trial> {
+    pub fn trial(&self, name: &str) -> Option<&TuneTrial> {
         self.trials.iter().find(|trial| trial.name == name)
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::report::sample;
 
-fn trial(name: &str, p99_ms: i64, cpu: f64) -> Trial {
+fn trial(name: &str, p99_ms: i64, cpu: f64) -> TuneTrial {
     let mut configuration = Configuration::default();
     if name != "stock" {
         for (key, value) in [
@@ -14,10 +14,10 @@ fn trial(name: &str, p99_ms: i64, cpu: f64) -> Trial {
         let store = &mut configuration.store;
         store.insert("batch_size".to_owned(), "500".to_owned());
     }
-    Trial {
+    TuneTrial {
         name: name.to_owned(),
         configuration,
-        measured: vec![Measured {
+        measured: vec![TrialRun {
             events: 600,
             p50: p99_ms * 400,
             p95: p99_ms * 800,
@@ -47,7 +47,7 @@ fn tune() -> TuneReport {
             trial("3", 24, 2_000.0),
             trial("4", 30, 2_400.0),
             trial("5", 12, 900.0),
-            Trial {
+            TuneTrial {
                 refused: Some("the connector failed".to_owned()),
                 measured: Vec::new(),
                 ..trial("6", 1, 1.0)
@@ -90,7 +90,7 @@ fn what_is_pasted_has_no_secret_and_no_name_of_the_run() {
         ("poll.interval.ms", "1"),
     ];
     let config = config.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
-    let pasted = serde_json::to_string(&Connector::to_paste(&config)).unwrap();
+    let pasted = serde_json::to_string(&RecommendedConnector::to_paste(&config)).unwrap();
     assert!(pasted.contains(r#""poll.interval.ms":"1""#), "{pasted}");
     assert!(
         !pasted.contains("cdc") && !pasted.contains("***"),
@@ -111,7 +111,7 @@ fn the_terminal_shows_what_was_tried_and_what_to_set() {
         name: "3".to_owned(),
         why: "a word",
         configuration: tune.trials[2].configuration.clone(),
-        connector: Connector::to_paste(config),
+        connector: RecommendedConnector::to_paste(config),
     });
     let text = render_tune(&tune);
     insta::assert_snapshot!(console::strip_ansi_codes(&text));

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use console::style;
 
-use super::{HeadToHead, Recommended, Trial, TuneReport};
+use super::{HeadToHead, Recommended, TuneReport, TuneTrial};
 use crate::report::figures::{self, ms};
 use crate::report::render_comparison;
 
@@ -49,11 +49,11 @@ fn trials(out: &mut String, tune: &TuneReport) {
         "", "events", "p50 ms", "p95", "p99", "CPU s/M", "settings"
     );
     line!(out, "{}", style(header).bold());
-    let is_on_it = |trial: &&Trial| tune.frontier.contains(&trial.name);
+    let is_on_it = |trial: &&TuneTrial| tune.frontier.contains(&trial.name);
     for trial in tune.frontier.iter().filter_map(|name| tune.trial(name)) {
         line!(out, "{}", style(row("*", trial)).green());
     }
-    let mut beaten: Vec<&Trial> = tune.trials.iter().filter(|t| !is_on_it(t)).collect();
+    let mut beaten: Vec<&TuneTrial> = tune.trials.iter().filter(|t| !is_on_it(t)).collect();
     // Those that got further first.
     beaten.sort_by_key(|trial| {
         let p99 = trial.measured.last().map_or(i64::MAX, |run| run.p99);
@@ -68,7 +68,7 @@ fn trials(out: &mut String, tune: &TuneReport) {
     );
 }
 
-fn row(mark: &str, trial: &Trial) -> String {
+fn row(mark: &str, trial: &TuneTrial) -> String {
     let name = &trial.name;
     let Some(run) = trial.measured.last() else {
         let reason = trial.refused.as_deref().unwrap_or("not measured");

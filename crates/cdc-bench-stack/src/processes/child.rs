@@ -1,4 +1,4 @@
-//! A server as a child process: how it is started, watched and ended.
+//! A server as a child process: start, stop, log.
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -9,43 +9,44 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
-use super::StackError;
-use super::cache::{NOBODY, is_root};
-use super::classes::{NewArchive, WRITE_LIMIT};
+use super::class_archive::{NewArchive, WRITE_LIMIT};
+use crate::error::StackError;
+use crate::user::drop_root;
 
-/// Lines of a log that go into an error.
+/// Lines at the end of a log that an error quotes.
 const TAIL_LINES: usize = 15;
 
-/// How a server is started; the same again after a restart. It holds no secret: those are in files only we can read.
+/// How a server is started and restarted. Contains no secret: those are in files that only our user can read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ServerSpec {
-    pub(super) name: String,
-    pub(super) version: String,
-    pub(super) address: String,
-    pub(super) program: PathBuf,
-    pub(super) args: Vec<String>,
-    /// Variables over our own.
-    pub(super) env: Vec<(String, String)>,
-    pub(super) folder: PathBuf,
-    pub(super) log: PathBuf,
-    /// Whether it refuses to be root, and so runs as nobody when we are.
-    pub(super) never_root: bool,
-    /// The signal that ends it in order, quickly.
-    pub(super) stop_signal: i32,
-    /// What it writes before that end, for the next of its kind.
-    pub(super) new_archive: Option<NewArchive>,
+pub(crate) struct ServerSpec {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) address: String,
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<String>,
+    /// Environment variables added to ours.
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) folder: PathBuf,
+    pub(crate) log: PathBuf,
+    /// Whether it refuses to run as root, and so runs as `nobody` when we are root.
+    pub(crate) never_root: bool,
+    /// The signal for a fast orderly shutdown.
+    pub(crate) stop_signal: i32,
+    /// The class archive that it writes at an orderly shutdown, for the next start.
+    pub(crate) new_archive: Option<NewArchive>,
 }
 
 /// A running server.
 #[derive(Debug)]
-pub(super) struct Child {
-    pub(super) spec: ServerSpec,
+pub(crate) struct Child {
+    pub(crate) spec: ServerSpec,
     process: std::process::Child,
 }
 
 impl Child {
-    /// Starts it. Called from a thread that lives as long as the stack: the kernel ends it with that thread.
-    pub(super) fn start(spec: ServerSpec) -> Result<Self, StackError> {
+    /// Starts the process. Call it from a thread that lives as long as the stack: the kernel kills the child when that
+    /// thread ends.
+    pub(crate) fn start(spec: ServerSpec) -> Result<Self, StackError> {
         let log = File::options()
             .create(true)
             .append(true)
@@ -60,10 +61,10 @@ impl Child {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors);
-        as_its_user(&mut command, spec.never_root);
-        // A group of its own: Ctrl-C at the terminal is for us alone, who then end it in order.
+        drop_root(&mut command, spec.never_root);
+        // Its own process group, so that Ctrl-C at the terminal reaches only us; we then stop the server in order.
         command.process_group(0);
-        die_with_us(&mut command);
+        end_with_parent(&mut command);
         let process = command.spawn().map_err(|error| StackError::ServerFailed {
             server: spec.name.clone(),
             reason: format!("{}: {error}", spec.program.display()),
@@ -72,12 +73,12 @@ impl Child {
         Ok(Self { spec, process })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// How it ended, if it has.
-    pub(super) fn ended(&mut self) -> Option<String> {
+    /// The exit status, if the process has ended.
+    pub(crate) fn ended(&mut self) -> Option<String> {
         self.process
             .try_wait()
             .ok()
@@ -85,8 +86,8 @@ impl Child {
             .map(|status| status.to_string())
     }
 
-    /// Its failure, with the end of its log.
-    pub(super) fn failure(&self, reason: impl Into<String>) -> StackError {
+    /// An error about this server, with the end of its log.
+    pub(crate) fn failure(&self, reason: impl Into<String>) -> StackError {
         StackError::ServerFailed {
             server: self.spec.name.clone(),
             reason: reason.into(),
@@ -94,15 +95,16 @@ impl Child {
         }
     }
 
-    /// Asks it to end.
-    pub(super) fn ask_to_stop(&mut self) {
+    /// Sends the stop signal.
+    pub(crate) fn ask_to_stop(&mut self) {
         let signal = Signal::try_from(self.spec.stop_signal).unwrap_or(Signal::SIGTERM);
         // It may have ended already.
         let _ = kill(pid(self.pid()), signal);
     }
 
-    /// Waits for its end, and ends it the hard way when that takes too long. One that has something to leave has more time.
-    pub(super) fn stop(mut self, patience: Duration) {
+    /// Stops the process: the stop signal, then SIGKILL after `patience`. A server that writes a class archive gets
+    /// more time.
+    pub(crate) fn stop(mut self, patience: Duration) {
         self.ask_to_stop();
         let new_archive = self.spec.new_archive.take();
         let patience = new_archive.as_ref().map_or(patience, |_| WRITE_LIMIT);
@@ -111,18 +113,18 @@ impl Child {
             std::thread::sleep(Duration::from_millis(10));
         }
         let status = self.process.try_wait().ok().flatten();
-        // One that was killed may have left half of it.
+        // A killed JVM may have left an incomplete archive.
         if status.is_some_and(|status| status.code().is_some()) {
             new_archive.iter().for_each(NewArchive::keep);
         }
         self.kill();
     }
 
-    /// Ends it the hard way, with all it has started.
-    pub(super) fn kill(&mut self) {
+    /// Kills the process and its process group.
+    pub(crate) fn kill(&mut self) {
         if self.ended().is_none() {
             kill_group(self.pid());
-            // Killed: it cannot but end.
+            // SIGKILL has been sent, so this does not block for long.
             let _ = self.process.wait();
         }
     }
@@ -134,17 +136,10 @@ impl Drop for Child {
     }
 }
 
-/// Drops root for a program that refuses it.
-pub(super) fn as_its_user(command: &mut Command, never_root: bool) {
-    if never_root && is_root() {
-        command.uid(NOBODY).gid(NOBODY);
-    }
-}
-
-/// The kernel ends the child when the thread that started it ends, even if that is killed.
+/// Makes the kernel kill the child when the thread that started it ends, even if our process is killed.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
-fn die_with_us(command: &mut Command) {
+fn end_with_parent(command: &mut Command) {
     // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl(2) and getppid(2) are plain system
     // calls that allocate nothing and take no lock.
     unsafe {
@@ -156,11 +151,11 @@ fn die_with_us(command: &mut Command) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn die_with_us(_: &mut Command) {}
+fn end_with_parent(_: &mut Command) {}
 
-/// A session of its own: the terminal's signals and its end do not reach it.
+/// Starts a new session, so that signals of the terminal and its closing do not reach the process.
 #[allow(unsafe_code)]
-pub(super) fn leave_the_terminal(command: &mut Command) {
+pub(crate) fn detach_from_terminal(command: &mut Command) {
     // SAFETY: as above; setsid(2) is a plain system call.
     unsafe {
         command.pre_exec(|| {
@@ -170,19 +165,19 @@ pub(super) fn leave_the_terminal(command: &mut Command) {
     }
 }
 
-pub(super) fn pid(id: u32) -> Pid {
+pub(crate) fn pid(id: u32) -> Pid {
     Pid::from_raw(i32::try_from(id).unwrap_or(i32::MAX))
 }
 
-/// Ends a process and everything in its group.
-pub(super) fn kill_group(id: u32) {
+/// Kills a process and its process group.
+pub(crate) fn kill_group(id: u32) {
     // Either may be gone already.
     let _ = killpg(pid(id), Signal::SIGKILL);
     let _ = kill(pid(id), Signal::SIGKILL);
 }
 
 /// The last lines of a log.
-pub(super) fn tail(log: &std::path::Path) -> String {
+pub(crate) fn tail(log: &std::path::Path) -> String {
     let bytes = std::fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<_> = text

@@ -1,27 +1,27 @@
-//! Whether a pipeline kept the pace at which events were offered to it.
+//! The rate that a pipeline achieved, against the rate at which events were offered.
 //!
 //! Events over the time from the first INSERT to the last acknowledgement is no measure of that: a slow pipeline that
-//! keeps up, but takes half a second for each event, seems to miss a twentieth of ten seconds. So an event's own way is
-//! taken off: the time it takes before a backlog has had a chance to grow, but no more than a tenth of the time that was
-//! sent in: what takes longer from the beginning is a backlog.
+//! keeps up, but takes half a second for each event, seems to miss a twentieth of ten seconds. So the base latency is
+//! subtracted: the latency before a backlog can grow, at most a tenth of the time in which events were sent; anything
+//! above that is a backlog.
 
 use super::Objective;
 use crate::timeline::{Nanos, Stamp};
 
-/// The part of the offered rate that has to be reached.
+/// The share of the offered rate that must be reached.
 const KEPT: f64 = 0.99;
-/// The part of the events by which an event's own way is told: the first, before a backlog grows.
+/// The base latency is taken from the first quarter of the events, before a backlog grows.
 const BEFORE_BACKLOG: usize = 4;
-/// An event's own way is no more than this part of the time in which events were sent.
+/// The base latency is at most the sending time divided by this.
 const OWN_WAY: i64 = 10;
 
-/// When each event of a run was sent, and when it was in the store.
+/// T0 and T5 of each event of a run.
 #[derive(Debug, Clone, Default)]
-pub struct Pace {
+pub struct AchievedRate {
     events: Vec<(Stamp, Stamp)>,
 }
 
-impl Pace {
+impl AchievedRate {
     /// Adds an event.
     pub fn record(&mut self, t0: Stamp, t5: Stamp) {
         self.events.push((t0, t5));
@@ -33,9 +33,9 @@ impl Pace {
         self.per_s(self.sending()?)
     }
 
-    /// Events a second through the pipeline, never more than were sent; `None` of fewer than two. What is taken off as an
-    /// event's own way is the 99th percentile of the total over the first quarter of the events, up to a tenth of the time
-    /// that they were sent in.
+    /// Events a second through the pipeline, never more than were sent; `None` of fewer than two. The base latency that
+    /// is subtracted is the 99th percentile of the total over the first quarter of the events, up to a tenth of the
+    /// time that they were sent in.
     #[must_use]
     pub fn achieved_per_s(&self) -> Option<f64> {
         let sending = self.sending()?;
@@ -59,7 +59,7 @@ impl Pace {
         }
     }
 
-    /// Whether the INSERTs themselves stayed behind `offered` events a second: then what is measured is not the pipeline.
+    /// Whether the INSERTs themselves stayed below `offered` events a second: the pipeline is then not the limit.
     #[must_use]
     pub fn load_fell_behind(&self, offered: f64) -> bool {
         self.sent_per_s().is_some_and(|sent| sent < offered * KEPT)
@@ -95,8 +95,8 @@ mod tests {
     const MS: i64 = 1_000_000;
 
     /// Ten seconds at a hundred a second; event `n` takes `way(n)` milliseconds.
-    fn pace(way: impl Fn(i64) -> i64) -> Pace {
-        let mut pace = Pace::default();
+    fn pace(way: impl Fn(i64) -> i64) -> AchievedRate {
+        let mut pace = AchievedRate::default();
         for n in 0..1_000 {
             let t0 = n * 10 * MS;
             pace.record(Stamp(t0), Stamp(t0 + way(n) * MS));
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn one_event_has_no_pace() {
-        let mut one = Pace::default();
+        let mut one = AchievedRate::default();
         assert_eq!((one.sent_per_s(), one.achieved_per_s()), (None, None));
         one.record(Stamp(0), Stamp(5));
         assert_eq!((one.sent_per_s(), one.achieved_per_s()), (None, None));

@@ -1,5 +1,5 @@
-//! Class archives: what a server's JVM had loaded when it ended in order, for the next one to map into its memory. That one
-//! need not read, parse and verify some thousands of classes, which is about half the processor time of a start.
+//! Class archives: a JVM writes its loaded classes at an orderly exit, and the next JVM of that server maps them into
+//! memory. That saves reading, parsing and verifying thousands of classes, about half the processor time of a start.
 //!
 //! Source: JEP 350, "Dynamic CDS Archives", and the `java` command's manual on class data sharing.
 
@@ -11,33 +11,33 @@ use std::time::Duration;
 
 use nix::unistd::{AccessFlags, access};
 
-use super::cache::Cache;
+use crate::cache::Cache;
 
-/// What a JVM may take to write one, on a busy machine.
-pub(super) const WRITE_LIMIT: Duration = Duration::from_secs(12);
+/// Longest time for a JVM to write an archive, on a busy machine.
+pub(crate) const WRITE_LIMIT: Duration = Duration::from_secs(12);
 
-/// Where a server's archive is, or will be.
+/// The class archive of a server, existing or to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ClassArchive {
-    /// There is none, and none will be.
+pub(crate) enum ClassArchive {
+    /// No archive is used or written.
     Unused,
-    /// An earlier JVM's.
+    /// Written by an earlier JVM.
     Kept(PathBuf),
-    /// This JVM will write one.
+    /// To be written by this JVM.
     New(NewArchive),
 }
 
 /// An archive that a JVM writes when it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct NewArchive {
+pub(crate) struct NewArchive {
     /// Where.
     written: PathBuf,
-    /// Where the next one looks for it.
+    /// Where the next JVM looks for it.
     kept: PathBuf,
 }
 
 impl ClassArchive {
-    /// For a server with these jars on a JVM of this build; `folder` goes with its stack.
+    /// For a server with these jars on a JVM of this build; `folder` is removed with the stack.
     pub fn of(server: &str, jvm: &str, jars: &Path, cache: &Cache, folder: &Path) -> Self {
         let Ok(name) = name(server, jvm, jars) else {
             return Self::Unused;
@@ -53,7 +53,7 @@ impl ClassArchive {
         }
     }
 
-    /// The JVM's flag for it. One that does not fit after all is passed over (`-Xshare:auto`).
+    /// The JVM flag for it. With `-Xshare:auto` the JVM ignores an archive that does not fit.
     pub fn flag(&self) -> Option<String> {
         match self {
             Self::Unused => None,
@@ -65,15 +65,15 @@ impl ClassArchive {
         }
     }
 
-    /// The same for a JVM that is to leave none.
-    pub fn if_kept(self) -> Self {
+    /// The same without writing a new archive.
+    pub fn if_existing(self) -> Self {
         match self {
             Self::New(_) => Self::Unused,
             archive => archive,
         }
     }
 
-    /// What the JVM is to leave.
+    /// The archive that the JVM writes, if any.
     pub fn into_new(self) -> Option<NewArchive> {
         match self {
             Self::New(new) => Some(new),
@@ -83,8 +83,8 @@ impl ClassArchive {
 }
 
 impl NewArchive {
-    /// Keeps what the JVM has written, in place of those for what its server was before. Without one the next start is as
-    /// slow as this was, and tries again.
+    /// Moves the written archive into the cache, replacing older ones of the same server. On failure the next start is
+    /// as slow as this one and tries again.
     pub fn keep(&self) {
         if let Err(error) = self.try_keep() {
             tracing::debug!(%error, archive = %self.kept.display(), "no class archive is kept");
@@ -95,7 +95,7 @@ impl NewArchive {
         let partial = self.kept.with_extension(std::process::id().to_string());
         let folder = self.kept.parent().unwrap_or(&self.kept);
         fs::create_dir_all(folder)?;
-        // A rename alone cannot leave half a file there, and does not reach from one file system to another.
+        // Copy, then rename: a rename is atomic but does not cross file systems.
         fs::copy(&self.written, &partial)?;
         fs::rename(&partial, &self.kept)?;
         for other in fs::read_dir(folder)? {
@@ -108,7 +108,8 @@ impl NewArchive {
     }
 }
 
-/// Another whenever the JVM would refuse the archive: it holds for the build it was made with and for the very same jars.
+/// The archive's file name. It depends on the JVM build and on the jars' names, sizes and times, because the JVM
+/// accepts an archive for exactly these.
 fn name(server: &str, jvm: &str, jars: &Path) -> io::Result<String> {
     let mut of_all = Vec::new();
     for jar in fs::read_dir(jars)? {

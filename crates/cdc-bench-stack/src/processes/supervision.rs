@@ -1,38 +1,39 @@
-//! Keeps the servers of a stack running: one that ends by itself is started again, but not for ever.
+//! Supervision of a stack's servers: a server that ends by itself is restarted, up to a limit.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::StackError;
 use super::child::{Child, tail};
+use crate::error::StackError;
 
-/// How often the servers are looked at.
+/// Interval between checks.
 const EVERY: Duration = Duration::from_millis(100);
-/// A server that ends this often within [`WINDOW`] is given up.
+/// After this many restarts within [`WINDOW`] a server is given up.
 const MOST_RESTARTS: u32 = 5;
 const WINDOW: Duration = Duration::from_secs(60);
-/// Before a second start; doubled with each. What a dead server's workers still hold needs a moment to be let go.
+/// Pause before a further restart, doubled each time. Processes of the dead server need a moment to release ports and
+/// shared memory.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A server and how often it had to be started again.
+/// A server and its restarts.
 #[derive(Debug)]
-struct Watched {
+struct SupervisedServer {
     child: Child,
-    /// Of late: too many are too much.
+    /// Restarts within [`WINDOW`].
     restarts: Vec<Instant>,
-    /// All of them.
+    /// All restarts.
     history: Vec<jiff::Timestamp>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    servers: Vec<Watched>,
+struct SupervisionState {
+    servers: Vec<SupervisedServer>,
     given_up: Option<String>,
 }
 
-/// A server as it is now.
+/// The current state of a server.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ServerStatus {
     /// `postgres`, `kafka`, `connect` or `store`.
@@ -41,47 +42,47 @@ pub struct ServerStatus {
     pub version: String,
     /// Host and port.
     pub address: String,
-    /// Its process.
+    /// Process id.
     pub pid: u32,
-    /// Its log.
+    /// Path of its log.
     pub log: std::path::PathBuf,
-    /// How often it was started again after it had ended by itself.
+    /// Restarts after it had ended by itself.
     pub restarts: u32,
-    /// When that was.
+    /// Times of these restarts.
     #[serde(default)]
     pub restarted_at: Vec<jiff::Timestamp>,
 }
 
-/// Watches servers on a thread of its own. The kernel ends a child with the thread that started it: those started
-/// again here live as long as the supervision does.
+/// Supervises servers on its own thread. The kernel kills a child when the thread that started it ends, so restarted
+/// servers live as long as this thread.
 #[derive(Debug)]
-pub(super) struct Supervision {
-    state: Arc<Mutex<State>>,
+pub(crate) struct Supervision {
+    state: Arc<Mutex<SupervisionState>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Supervision {
-    pub(super) fn begin(children: Vec<Child>) -> Result<Self, StackError> {
+    pub(crate) fn begin(children: Vec<Child>) -> Result<Self, StackError> {
         let servers = children
             .into_iter()
-            .map(|child| Watched {
+            .map(|child| SupervisedServer {
                 child,
                 restarts: Vec::new(),
                 history: Vec::new(),
             })
             .collect();
-        let state = Arc::new(Mutex::new(State {
+        let state = Arc::new(Mutex::new(SupervisionState {
             servers,
             given_up: None,
         }));
         let stop = Arc::new(AtomicBool::new(false));
-        let (watched, stopping) = (Arc::clone(&state), Arc::clone(&stop));
+        let (server, stopping) = (Arc::clone(&state), Arc::clone(&stop));
         let thread = std::thread::Builder::new()
             .name("supervision".to_owned())
             .spawn(move || {
                 while !stopping.load(Ordering::Relaxed) {
-                    lock(&watched).look();
+                    lock(&server).restart_ended();
                     std::thread::sleep(EVERY);
                 }
             })
@@ -93,42 +94,43 @@ impl Supervision {
         })
     }
 
-    /// The servers as they are now.
-    pub(super) fn servers(&self) -> Vec<ServerStatus> {
-        let status = |watched: &Watched| ServerStatus {
-            name: watched.child.spec.name.clone(),
-            version: watched.child.spec.version.clone(),
-            address: watched.child.spec.address.clone(),
-            pid: watched.child.pid(),
-            log: watched.child.spec.log.clone(),
-            restarts: u32::try_from(watched.history.len()).unwrap_or(u32::MAX),
-            restarted_at: watched.history.clone(),
+    /// The current state of all servers.
+    pub(crate) fn servers(&self) -> Vec<ServerStatus> {
+        let status = |server: &SupervisedServer| ServerStatus {
+            name: server.child.spec.name.clone(),
+            version: server.child.spec.version.clone(),
+            address: server.child.spec.address.clone(),
+            pid: server.child.pid(),
+            log: server.child.spec.log.clone(),
+            restarts: u32::try_from(server.history.len()).unwrap_or(u32::MAX),
+            restarted_at: server.history.clone(),
         };
         lock(&self.state).servers.iter().map(status).collect()
     }
 
-    /// Which server was given up, and why.
-    pub(super) fn given_up(&self) -> Option<String> {
+    /// The server that was given up, and why.
+    pub(crate) fn given_up(&self) -> Option<String> {
         lock(&self.state).given_up.clone()
     }
 
-    /// Ends the servers, users before used: asked all at once, each has `patience` to end in order, and no longer.
-    pub(super) fn end(mut self, patience: Duration) {
+    /// Stops the servers: all get the stop signal at once, then each is waited for up to `patience`, in reverse order
+    /// of start.
+    pub(crate) fn end(mut self, patience: Duration) {
         let mut servers = self.take();
         servers
             .iter_mut()
             .rev()
-            .for_each(|watched| watched.child.ask_to_stop());
-        for watched in servers.into_iter().rev() {
-            watched.child.stop(patience);
+            .for_each(|server| server.child.ask_to_stop());
+        for server in servers.into_iter().rev() {
+            server.child.stop(patience);
         }
     }
 
-    /// Stops watching.
-    fn take(&mut self) -> Vec<Watched> {
+    /// Stops the supervision thread and returns the servers.
+    fn take(&mut self) -> Vec<SupervisedServer> {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // Whether it panicked makes no difference to what is left to do.
+            // A panic there changes nothing about the shutdown.
             let _ = thread.join();
         }
         std::mem::take(&mut lock(&self.state).servers)
@@ -137,31 +139,31 @@ impl Supervision {
 
 impl Drop for Supervision {
     fn drop(&mut self) {
-        // Each child ends with its handle.
+        // Dropping a `Child` kills its process.
         drop(self.take());
     }
 }
 
-impl State {
-    fn look(&mut self) {
-        for watched in &mut self.servers {
-            let Some(status) = watched.child.ended() else {
+impl SupervisionState {
+    fn restart_ended(&mut self) {
+        for server in &mut self.servers {
+            let Some(status) = server.child.ended() else {
                 continue;
             };
-            let name = &watched.child.spec.name;
-            watched.restarts.retain(|at| at.elapsed() < WINDOW);
-            let recent = u32::try_from(watched.restarts.len()).unwrap_or(u32::MAX);
+            let name = &server.child.spec.name;
+            server.restarts.retain(|at| at.elapsed() < WINDOW);
+            let recent = u32::try_from(server.restarts.len()).unwrap_or(u32::MAX);
             if recent >= MOST_RESTARTS {
                 self.given_up.get_or_insert_with(|| {
                     format!(
                         "{name} keeps ending ({status}); the end of its log:\n{}",
-                        tail(&watched.child.spec.log)
+                        tail(&server.child.spec.log)
                     )
                 });
                 continue;
             }
             let pause = PAUSE * (1 << recent);
-            if watched
+            if server
                 .restarts
                 .last()
                 .is_some_and(|last| last.elapsed() < pause)
@@ -169,10 +171,10 @@ impl State {
                 continue;
             }
             tracing::warn!(server = name, %status, "a server ended by itself; starting it again");
-            watched.restarts.push(Instant::now());
-            watched.history.push(jiff::Timestamp::now());
-            match Child::start(watched.child.spec.clone()) {
-                Ok(child) => watched.child = child,
+            server.restarts.push(Instant::now());
+            server.history.push(jiff::Timestamp::now());
+            match Child::start(server.child.spec.clone()) {
+                Ok(child) => server.child = child,
                 Err(error) => {
                     self.given_up.get_or_insert_with(|| error.to_string());
                 }
@@ -181,13 +183,13 @@ impl State {
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<SupervisionState>) -> MutexGuard<'_, SupervisionState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::child::ServerSpec;
+    use super::super::child::{ServerSpec, kill_group, pid};
     use super::*;
 
     fn shell(folder: &std::path::Path, script: &str) -> Child {
@@ -220,13 +222,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let supervision = Supervision::begin(vec![shell(folder.path(), "sleep 600")]).unwrap();
         let first = supervision.servers()[0].pid;
-        super::super::child::kill_group(first);
+        kill_group(first);
         until(|| supervision.servers()[0].pid != first);
         let second = supervision.servers()[0].clone();
         assert_eq!((second.restarts, supervision.given_up()), (1, None));
         assert_eq!(second.restarted_at.len(), 1);
         supervision.end(Duration::from_secs(1));
-        let alive = nix::sys::signal::kill(super::super::child::pid(second.pid), None);
+        let alive = nix::sys::signal::kill(pid(second.pid), None);
         assert!(alive.is_err(), "it is gone");
     }
 

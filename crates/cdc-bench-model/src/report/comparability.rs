@@ -1,5 +1,5 @@
-//! What two results differ in besides their latencies: their difference says something of the one thing that was varied
-//! only where nothing else was.
+//! Comparability of two results: the conditions in which they differ. Their latencies can be compared only if nothing
+//! but the varied condition differs.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::Report;
 
-/// Something that is not the same in two results.
+/// A condition that differs between two results.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unlike {
+pub struct ConditionDifference {
     /// Its name, such as `run.rate_per_s` or `connector.poll.interval.ms`.
     pub what: String,
     /// In the first result.
@@ -19,7 +19,7 @@ pub struct Unlike {
     pub other: String,
 }
 
-/// What is each result's own, or says how it went and not how it was made.
+/// Facts that differ between any two runs, or that are outcomes and not conditions.
 const OWN: [&str; 23] = [
     "run.id",
     "run.started_at",
@@ -47,10 +47,11 @@ const OWN: [&str; 23] = [
     "connector.heartbeat.action.query",
 ];
 
-/// What `other` differs in from `first`, by name. Fields that only one of them has are left out, because an older version
-/// did not know them; but a setting of the connector that only one has was the default in the other.
+/// The conditions in which `other` differs from `first`, by name. Fields that only one of them has are left out,
+/// because an older version did not know them; but a setting of the connector that only one has was the default in the
+/// other.
 #[must_use]
-pub fn unlike(first: &Report, other: &Report) -> Vec<Unlike> {
+pub fn condition_differences(first: &Report, other: &Report) -> Vec<ConditionDifference> {
     let (first, other) = (facts(first), facts(other));
     let names = first.keys().chain(other.keys());
     let mut names: Vec<_> = names.filter(|name| !OWN.contains(&name.as_str())).collect();
@@ -65,7 +66,7 @@ pub fn unlike(first: &Report, other: &Report) -> Vec<Unlike> {
                 None => None,
             };
             let (first, other) = (value(&first)?, value(&other)?);
-            (first != other).then(|| Unlike {
+            (first != other).then(|| ConditionDifference {
                 what: name.clone(),
                 first,
                 other,
@@ -74,7 +75,7 @@ pub fn unlike(first: &Report, other: &Report) -> Vec<Unlike> {
         .collect()
 }
 
-/// Everything that is told of how a result was made, by dotted name.
+/// The conditions of a run, by dotted name.
 fn facts(report: &Report) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
     let parts = [
@@ -82,18 +83,18 @@ fn facts(report: &Report) -> BTreeMap<String, String> {
         ("", serde_json::to_value(&report.environment)),
     ];
     for (name, value) in parts {
-        // What was read from JSON goes back into it.
+        // Serialization cannot fail: the report was read from JSON.
         flatten(name, &value.unwrap_or_default(), &mut facts);
     }
     facts.insert("run.steered".to_owned(), steered(report));
     if report.run.warmup_settles {
-        // How many it took is how it went.
+        // The number of warm-up events is then an outcome.
         facts.insert("run.warmup_events".to_owned(), "auto".to_owned());
     }
     facts
 }
 
-/// What was done to the load by hand while it went on, and when: no other run is like one that was steered.
+/// Manual changes of the load during the run, with their times: such a run is comparable to no other.
 fn steered(report: &Report) -> String {
     let by_hand = report
         .incidents
@@ -139,7 +140,7 @@ mod tests {
     fn names(change: impl Fn(&mut Report)) -> Vec<String> {
         let mut other = sample::report();
         change(&mut other);
-        unlike(&sample::report(), &other)
+        condition_differences(&sample::report(), &other)
             .into_iter()
             .map(|unlike| unlike.what)
             .collect()
@@ -182,11 +183,15 @@ mod tests {
         assert_eq!(names(paused), ["run.steered"]);
         let mut other = sample::report();
         paused(&mut other);
-        let found = unlike(&sample::report(), &other).remove(0);
+        let found = condition_differences(&sample::report(), &other).remove(0);
         assert_eq!(found.first, "no");
         // What the servers did is not in it.
         assert_eq!(found.other, "of kind load_paused (1970-01-01T00:00:00Z)");
-        assert_eq!(unlike(&other, &other), [], "two paths of one run");
+        assert_eq!(
+            condition_differences(&other, &other),
+            [],
+            "two paths of one run"
+        );
         let version = |r: &mut Report| r.environment.postgres.version = "17.1".to_owned();
         assert_eq!(names(version), ["postgres.version"]);
     }
@@ -197,7 +202,7 @@ mod tests {
         let connector = other.environment.debezium.connector.as_mut().unwrap();
         connector.config.clear();
         connector.profile = Some("stock".to_owned());
-        let found = unlike(&sample::report(), &other);
+        let found = condition_differences(&sample::report(), &other);
         let what: Vec<_> = found.iter().map(|u| u.what.as_str()).collect();
         assert_eq!(what, ["connector.poll.interval.ms", "connector.profile"]);
         assert_eq!(
@@ -214,8 +219,11 @@ mod tests {
             report.run.warmup_events = events;
             report
         };
-        assert_eq!(unlike(&report(true, 4_100), &report(true, 1_700)), []);
-        let found = unlike(&report(true, 500), &report(false, 500));
+        assert_eq!(
+            condition_differences(&report(true, 4_100), &report(true, 1_700)),
+            []
+        );
+        let found = condition_differences(&report(true, 500), &report(false, 500));
         assert_eq!(
             (
                 found[0].what.as_str(),
@@ -224,7 +232,7 @@ mod tests {
             ),
             ("run.warmup_events", "auto", "500")
         );
-        let found = unlike(&report(false, 500), &report(false, 20));
+        let found = condition_differences(&report(false, 500), &report(false, 20));
         assert_eq!(found[0].what, "run.warmup_events");
         assert_eq!(found.len(), 1);
     }

@@ -1,32 +1,31 @@
-//! Foreign clocks as they are known at this moment, shared by whoever corrects stamps and whoever measures.
+//! The current corrections of foreign clocks, shared by the code that measures them and the code that corrects stamps.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::{ClockBounds, ClockOffset, Line, Nanos, OffsetEstimator, Stamp};
+use super::{
+    ClockBounds, ClockOffset, HALF_MILLISECOND, Nanos, OffsetEstimator, OffsetLine, Stamp,
+};
 
-/// Half of the millisecond that a record's timestamp stands for.
-pub const HALF_MILLISECOND: Nanos = Nanos(500_000);
-
-/// Lines by which foreign stamps are brought to our clock.
+/// The offsets that bring foreign stamps to our clock.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Corrections {
     /// PostgreSQL's.
-    pub postgres: Line,
-    /// How far PostgreSQL's may be off.
+    pub postgres: OffsetLine,
+    /// Error bound of PostgreSQL's.
     pub postgres_bound: Nanos,
     /// The broker's.
-    pub broker: Line,
-    /// How far the broker's may be off.
+    pub broker: OffsetLine,
+    /// Error bound of the broker's.
     pub broker_bound: Nanos,
     /// Connect's.
-    pub connect: Line,
-    /// How far Connect's may be off; `None` where nothing is known of it.
+    pub connect: OffsetLine,
+    /// Error bound of Connect's; `None` if nothing is known of that clock.
     pub connect_bound: Option<Nanos>,
 }
 
 impl Corrections {
-    /// How far stamps that are corrected by these may be off, as far as is known now.
+    /// Error bounds of stamps corrected by these, as known now.
     #[must_use]
     pub fn bounds(&self) -> ClockBounds {
         ClockBounds {
@@ -36,7 +35,7 @@ impl Corrections {
     }
 }
 
-/// The corrections of a run, and what its events say of Connect's clock, which nobody can ask.
+/// The corrections of a run, and the bounds that its events put on Connect's clock, which cannot be queried.
 #[derive(Debug, Default)]
 pub struct ForeignClocks {
     corrections: RwLock<Corrections>,
@@ -45,16 +44,16 @@ pub struct ForeignClocks {
     causality: Mutex<OffsetEstimator>,
 }
 
-/// Corrections as they were when somebody looked last, kept at hand.
+/// A copy of the corrections as of their last change, so that most reads take no lock.
 #[derive(Debug, Default)]
-pub(super) struct AtHand {
+pub(super) struct CorrectionsCache {
     corrections: Corrections,
-    /// How often they had changed by then.
+    /// The change count of this copy.
     changes: u64,
 }
 
 impl ForeignClocks {
-    /// With these to begin with.
+    /// Starts with these corrections.
     #[must_use]
     pub fn new(corrections: Corrections) -> Self {
         Self {
@@ -64,31 +63,31 @@ impl ForeignClocks {
         }
     }
 
-    /// As they are known now.
+    /// The current corrections.
     #[must_use]
     pub fn corrections(&self) -> Corrections {
         let known = self.corrections.read();
         *known.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The same, by what is at hand: they seldom change.
+    /// The same from a cache, which is refreshed only after a change.
     #[inline]
-    pub(super) fn refresh<'h>(&self, at_hand: &'h mut AtHand) -> &'h Corrections {
+    pub(super) fn refresh<'h>(&self, cache: &'h mut CorrectionsCache) -> &'h Corrections {
         let changes = self.changes.load(Ordering::Acquire);
-        if changes != at_hand.changes {
-            *at_hand = AtHand {
+        if changes != cache.changes {
+            *cache = CorrectionsCache {
                 corrections: self.corrections(),
                 changes,
             };
         }
-        &at_hand.corrections
+        &cache.corrections
     }
 
-    /// What is known from now on.
+    /// Replaces the corrections.
     pub fn correct(&self, corrections: Corrections) {
         let known = self.corrections.write();
         *known.unwrap_or_else(PoisonError::into_inner) = corrections;
-        // Whoever sees this sees what was written before.
+        // Release: a thread that sees the new count sees the new corrections.
         self.changes.fetch_add(1, Ordering::Release);
     }
 
@@ -110,7 +109,7 @@ impl ForeignClocks {
             .observe(not_before, not_after, reading, Nanos::from_micros(1));
     }
 
-    /// What events have said of Connect's clock since this was asked last.
+    /// The offset of Connect's clock by the events since the last call.
     #[must_use]
     pub fn take_connect(&self) -> Option<ClockOffset> {
         std::mem::take(&mut *self.causality()).estimate()
@@ -129,17 +128,20 @@ mod tests {
 
     #[test]
     fn what_is_at_hand_is_what_is_known_now() {
-        let (clocks, mut at_hand) = (ForeignClocks::default(), AtHand::default());
-        assert_eq!(*clocks.refresh(&mut at_hand), Corrections::default());
+        let (clocks, mut cache) = (ForeignClocks::default(), CorrectionsCache::default());
+        assert_eq!(*clocks.refresh(&mut cache), Corrections::default());
         for ahead in [5, 7] {
             let corrections = Corrections {
-                broker: Line::constant(Nanos(ahead)),
+                broker: OffsetLine::constant(Nanos(ahead)),
                 ..Corrections::default()
             };
             clocks.correct(corrections);
-            assert_eq!(*clocks.refresh(&mut at_hand), corrections);
+            assert_eq!(*clocks.refresh(&mut cache), corrections);
             let begun_with = ForeignClocks::new(corrections);
-            assert_eq!(*begun_with.refresh(&mut AtHand::default()), corrections);
+            assert_eq!(
+                *begun_with.refresh(&mut CorrectionsCache::default()),
+                corrections
+            );
         }
     }
 
@@ -147,7 +149,7 @@ mod tests {
     fn events_bound_a_clock_that_cannot_be_asked() {
         let ms = Nanos::from_millis;
         let clocks = ForeignClocks::new(Corrections {
-            broker: Line::constant(ms(1_000)),
+            broker: OffsetLine::constant(ms(1_000)),
             broker_bound: Nanos(0),
             ..Corrections::default()
         });

@@ -1,0 +1,39 @@
+//! Incidents of a run (`incidents` of `report.json`).
+
+use serde::{Deserialize, Serialize};
+
+/// An event in the run that affects its latencies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// When it began, or was seen: RFC 3339, UTC. A checkpoint's beginning is known to a second, the interval at which the
+    /// server is asked.
+    pub at: jiff::Timestamp,
+    /// `server_restart`, `connector_restart`; `load_paused`, `rate_changed`; `rebalance` of the consumer group;
+    /// `checkpoint` of PostgreSQL. More may come.
+    pub kind: String,
+    /// In a few words, such as `kafka started again`.
+    pub what: String,
+    /// How long it went on: from partitions taken away to partitions handed out, a checkpoint's writing and syncing, a
+    /// pause; `null` for a moment, for what did not end in the run, and where it is not known.
+    #[serde(default)]
+    pub took: Option<i64>,
+}
+
+/// [`Incident::kind`] of a rebalance of our consumer's group.
+pub const REBALANCE: &str = "rebalance";
+/// [`Incident::kind`] of a checkpoint of PostgreSQL.
+pub const CHECKPOINT: &str = "checkpoint";
+/// [`Incident::kind`] of a load that somebody paused.
+pub const LOAD_PAUSED: &str = "load_paused";
+/// [`Incident::kind`] of a load whose rate somebody changed.
+pub const RATE_CHANGED: &str = "rate_changed";
+/// [`Incident::kind`] of a warm-up that somebody ended before the servers had settled.
+pub const WARM_UP_CUT: &str = "warm_up_cut";
+
+impl Incident {
+    /// Whether the user changed the load, as opposed to a fault of a server.
+    #[must_use]
+    pub fn is_steering(&self) -> bool {
+        [LOAD_PAUSED, RATE_CHANGED, WARM_UP_CUT].contains(&self.kind.as_str())
+    }
+}

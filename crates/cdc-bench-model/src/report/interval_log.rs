@@ -1,0 +1,85 @@
+//! `latency.hlog`: a histogram a second and hop, in HdrHistogram's interval log format.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::V2DeflateSerializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogWriter, IntervalLogWriterBuilder, Tag};
+
+use super::RecorderError;
+use super::folder::OutputFile;
+use crate::timeline::{Hop, Joined};
+
+/// The interval log of one path.
+pub(super) struct IntervalLog<'a> {
+    writer: IntervalLogWriter<'a, 'a, BufWriter<File>, V2DeflateSerializer>,
+    path: PathBuf,
+    pub(super) interval: IntervalHistograms,
+}
+
+impl<'a> IntervalLog<'a> {
+    pub(super) fn begin(
+        sink: &'a mut OutputFile,
+        serializer: &'a mut V2DeflateSerializer,
+    ) -> Result<Self, RecorderError> {
+        let path = sink.path.clone();
+        let writer = IntervalLogWriterBuilder::new()
+            .with_base_time(SystemTime::now())
+            .add_comment("cdc-bench: one histogram a second and hop, values in microseconds")
+            .begin_log_with(&mut sink.file, serializer)
+            .map_err(|e| OutputFile::failed(&path, format!("{e:?}")))?;
+        Ok(Self {
+            writer,
+            path,
+            interval: IntervalHistograms::default(),
+        })
+    }
+
+    pub(super) fn write(&mut self, start: Duration, length: Duration) -> Result<(), RecorderError> {
+        for (hop, histogram) in self.interval.take() {
+            let tag = Tag::new(hop.as_str()).expect("hop names hold no comma, space or line break");
+            self.writer
+                .write_histogram(&histogram, start, length, Some(tag))
+                .map_err(|e| OutputFile::failed(&self.path, format!("{e:?}")))?;
+        }
+        Ok(())
+    }
+}
+
+/// The histograms of one second, in microseconds.
+#[derive(Default)]
+pub(super) struct IntervalHistograms(Vec<(Hop, Histogram<u64>)>);
+
+impl IntervalHistograms {
+    pub(super) fn record(&mut self, event: &Joined) {
+        let hops = event.stamps.hops();
+        for hop in Hop::PIPELINE.into_iter().chain([Hop::Total]) {
+            let Some(span) = hops.get(hop) else { continue };
+            let place = self
+                .0
+                .iter()
+                .position(|(known, _)| *known == hop)
+                .unwrap_or_else(|| {
+                    self.0.push((
+                        hop,
+                        Histogram::new(3)
+                            .expect("3 significant digits are within HdrHistogram's 0 to 5"),
+                    ));
+                    self.0.len() - 1
+                });
+            // The format has no negative values: they are logged as 0 here; events.jsonl has the real ones.
+            let value = u64::try_from(span.round_micros()).unwrap_or(0);
+            self.0[place]
+                .1
+                .record(value)
+                .expect("an auto-resizing histogram takes every value up to 2^63");
+        }
+    }
+
+    fn take(&mut self) -> Vec<(Hop, Histogram<u64>)> {
+        std::mem::take(&mut self.0)
+    }
+}

@@ -1,0 +1,13 @@
+//! Processes: servers as supervised child processes, and external command-line clients (mvn, pip, docker) that run to
+//! completion.
+
+mod child;
+mod class_archive;
+mod client;
+mod supervision;
+
+pub(crate) use child::{Child, ServerSpec, detach_from_terminal, kill_group, pid, tail};
+pub(crate) use class_archive::ClassArchive;
+pub(crate) use client::{OutputStream, watch};
+pub use supervision::ServerStatus;
+pub(crate) use supervision::Supervision;

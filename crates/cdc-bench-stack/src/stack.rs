@@ -1,0 +1,273 @@
+//! The servers of one run, whatever their origin.
+
+use std::path::Path;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::artifacts::version;
+use crate::cache::Cache;
+use crate::compose::ComposeStack;
+use crate::endpoints::{Endpoints, GivenEndpoints};
+use crate::error::StackError;
+use crate::kept::{Claim, KeptStack};
+use crate::kind::StackKind;
+use crate::local::{LocalStack, StackLifetime};
+use crate::processes::{ServerStatus, kill_group};
+use crate::progress::{STOPPING, StepProgress};
+use crate::servers::LocalOptions;
+
+/// Which servers to start or to use.
+#[derive(Debug, Clone)]
+pub struct StackRequest {
+    /// Where they come from.
+    pub kind: StackKind,
+    /// The user's endpoints, as far as given; `None` means servers started by us.
+    pub given: Option<GivenEndpoints>,
+}
+
+/// The servers of a run.
+#[derive(Debug)]
+pub struct Stack {
+    endpoints: Endpoints,
+    origin: Origin,
+    /// Whether several runs use them one after the other.
+    several_runs: bool,
+}
+
+#[derive(Debug)]
+enum Origin {
+    /// The user's.
+    External,
+    /// Ours, for this run alone.
+    OneRun(LocalStack),
+    /// Ours, for this run alone, in containers.
+    Compose(ComposeStack),
+    /// Ours, kept for later runs.
+    Kept(KeptStack, #[allow(dead_code)] Claim),
+}
+
+impl Stack {
+    /// Uses the user's servers; else the kept stack; else starts a stack that is stopped with the run.
+    ///
+    /// # Errors When a server is missing or does not start. Servers started so far are stopped.
+    pub async fn bring_up(
+        request: &StackRequest,
+        progress: &dyn StepProgress,
+        cancel: &CancellationToken,
+    ) -> Result<Self, StackError> {
+        if let Some(given) = &request.given {
+            let endpoints = given.all()?;
+            return Ok(Self {
+                endpoints,
+                origin: Origin::External,
+                several_runs: false,
+            });
+        }
+        let cache = Cache::open()?;
+        if request.kind == StackKind::Compose {
+            let stack = ComposeStack::start(&cache, progress, cancel).await?;
+            return Ok(Self {
+                endpoints: stack.endpoints.clone(),
+                origin: Origin::Compose(stack),
+                several_runs: false,
+            });
+        }
+        if let Some(kept) = KeptStack::find(&cache) {
+            if let Some(claim) = kept.claim() {
+                return Ok(Self {
+                    endpoints: kept.endpoints(),
+                    origin: Origin::Kept(kept, claim),
+                    several_runs: false,
+                });
+            }
+            tracing::warn!(
+                "the stack that is kept is in use by another run; starting one for this run"
+            );
+        }
+        let options = LocalOptions::default();
+        let local =
+            LocalStack::start(&cache, StackLifetime::OneRun, &options, progress, cancel).await?;
+        Ok(Self {
+            endpoints: local.endpoints.clone(),
+            origin: Origin::OneRun(local),
+            several_runs: false,
+        })
+    }
+
+    /// The kind of stack.
+    #[must_use]
+    pub fn kind(&self) -> StackKind {
+        match self.origin {
+            Origin::External => StackKind::External,
+            Origin::OneRun(_) | Origin::Kept(..) => StackKind::Local,
+            Origin::Compose(_) => StackKind::Compose,
+        }
+    }
+
+    /// Where they are.
+    #[must_use]
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// The same for several consecutive runs: each uses names of its own and cleans up after itself.
+    #[must_use]
+    pub fn for_several_runs(self) -> Self {
+        Self {
+            several_runs: true,
+            ..self
+        }
+    }
+
+    /// Whether only this run uses them and they are deleted with it.
+    #[must_use]
+    pub fn exclusive(&self) -> bool {
+        !self.several_runs && matches!(self.origin, Origin::OneRun(_) | Origin::Compose(_))
+    }
+
+    /// Kafka's version, where we chose it; `None` for the user's servers.
+    #[must_use]
+    pub fn kafka_version(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::External => None,
+            Origin::OneRun(_) | Origin::Compose(_) => Some(version::kafka()),
+            Origin::Kept(kept, _) => Some(kept.kafka_version()),
+        }
+    }
+
+    /// The folder of the servers' logs, for the kept stack.
+    #[must_use]
+    pub fn log_dir(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::Kept(kept, _) => Some(kept.folder()),
+            Origin::External | Origin::OneRun(_) | Origin::Compose(_) => None,
+        }
+    }
+
+    /// The server that supervision has given up, with the end of its log.
+    #[must_use]
+    pub fn given_up(&self) -> Option<String> {
+        match &self.origin {
+            Origin::OneRun(local) => local.supervision.given_up(),
+            Origin::External | Origin::Kept(..) | Origin::Compose(_) => None,
+        }
+    }
+
+    /// Name and process id of each server that runs as our child.
+    #[must_use]
+    pub fn processes(&self) -> Vec<(String, u32)> {
+        let servers = match &self.origin {
+            Origin::OneRun(local) => local.supervision.servers(),
+            Origin::Kept(kept, _) => kept.servers().to_vec(),
+            Origin::External | Origin::Compose(_) => Vec::new(),
+        };
+        servers
+            .into_iter()
+            .map(|server| (server.name, server.pid))
+            .collect()
+    }
+
+    /// Whether PostgreSQL and Connect can be assumed to share one clock, that of this host's kernel: the user's servers
+    /// if all are reached by loopback, ours if no library is preloaded into them that could fake the time (such as
+    /// libfaketime).
+    #[must_use]
+    pub fn has_one_clock(&self) -> bool {
+        match self.origin {
+            Origin::External => self.endpoints.are_on_loopback(),
+            Origin::Compose(_) => true,
+            Origin::OneRun(_) | Origin::Kept(..) => {
+                let processes = self.processes().into_iter();
+                let mut both =
+                    processes.filter(|(name, _)| matches!(&**name, "postgres" | "connect"));
+                both.all(|(_, pid)| uses_kernel_clock(pid))
+            }
+        }
+    }
+
+    /// Restarts by supervision after `since`: server and time.
+    #[must_use]
+    pub fn restarts(&self, since: jiff::Timestamp) -> Vec<(String, jiff::Timestamp)> {
+        let servers = match &self.origin {
+            Origin::OneRun(local) => local.supervision.servers(),
+            Origin::Kept(kept, _) => kept.servers_now(),
+            Origin::External | Origin::Compose(_) => Vec::new(),
+        };
+        let times = |server: ServerStatus| {
+            let name = server.name;
+            let times = server.restarted_at.into_iter();
+            times.map(move |at| (name.clone(), at))
+        };
+        servers
+            .into_iter()
+            .flat_map(times)
+            .filter(|(_, at)| *at > since)
+            .collect()
+    }
+
+    /// Kills a server with SIGKILL to simulate a crash; its supervision restarts it. Returns false if it is not our
+    /// child.
+    #[must_use]
+    pub fn crash(&self, name: &str) -> bool {
+        let servers = match &self.origin {
+            Origin::OneRun(local) => local.supervision.servers(),
+            Origin::Kept(kept, _) => kept.servers_now(),
+            Origin::External | Origin::Compose(_) => Vec::new(),
+        };
+        let Some(server) = servers.into_iter().find(|server| server.name == name) else {
+            return false;
+        };
+        kill_group(server.pid);
+        true
+    }
+
+    /// Stops what was started for this run.
+    pub fn stop(self, progress: &dyn StepProgress) {
+        let step = STOPPING;
+        match self.origin {
+            Origin::OneRun(local) => {
+                progress.begin(step);
+                local.stop();
+                progress.end(step, "nothing is left running");
+            }
+            Origin::Compose(compose) => {
+                progress.begin(step);
+                match compose.stop() {
+                    Ok(()) => progress.end(step, "nothing is left running"),
+                    Err(error) => tracing::error!(%error, "containers are left running"),
+                }
+            }
+            Origin::External | Origin::Kept(..) => {}
+        }
+    }
+}
+
+/// Whether no library is preloaded into a process (`LD_PRELOAD`); false if that cannot be read.
+fn uses_kernel_clock(pid: u32) -> bool {
+    let environment = std::fs::read(format!("/proc/{pid}/environ"));
+    environment.is_ok_and(|variables| {
+        let mut variables = variables.split(|byte| *byte == 0);
+        !variables.any(|variable| variable.starts_with(b"LD_PRELOAD="))
+    })
+}
+
+/// Endpoints of servers that already run: the user's, or the kept stack's.
+///
+/// # Errors
+/// When there are none.
+pub fn running_endpoints(request: &StackRequest) -> Result<GivenEndpoints, StackError> {
+    if let Some(given) = &request.given {
+        return Ok(given.clone());
+    }
+    if request.kind == StackKind::Compose {
+        return Err(StackError::NotUp(
+            "containers of ours live for one run; for several, bring up docker-compose.yml yourself (its head says how) and give their addresses in the environment".to_owned(),
+        ));
+    }
+    let kept = KeptStack::find(&Cache::open()?);
+    kept.map(|kept| kept.endpoints().into()).ok_or_else(|| {
+        StackError::NotUp(
+            "no servers: start some that stay with \"cdc-bench stack up\", or say where yours are (POSTGRES_HOST, KAFKA_BOOTSTRAP_SERVERS, MONGODB_URI, CONNECT_URL)"
+                .to_owned(),
+        )
+    })
+}
