@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use super::EnvelopeError;
 use super::value::{self, Decimals, Malformed};
 use pgcdc::pgoutput::{OldTuple, Tuple, Value};
-use pgcdc::{Change, Column, Kind, Relation};
+use pgcdc::{Change, Column, Relation, TypeKind};
 
 /// `json` and `jsonb`: JSON already.
 const JSON: [u32; 2] = [114, 3802];
@@ -105,7 +105,7 @@ fn text_as_json(out: &mut Vec<u8>, text: &str, column: &Column) -> Result<(), Ma
         return Ok(());
     }
     match column.kind {
-        Kind::Bool | Kind::Integer | Kind::Float => {
+        TypeKind::Bool | TypeKind::Integer | TypeKind::Float => {
             let (kind, modifier) = (&column.kind, column.type_modifier);
             value::write(out, text, kind, modifier, Decimals::Text)
         }

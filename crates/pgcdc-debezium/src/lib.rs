@@ -26,7 +26,7 @@ mod transaction;
 mod value;
 
 use pgcdc::pgoutput::{OldTuple, Tuple, Value};
-use pgcdc::{Change, Column, Commit, Kind, Operation, Relation, SnapshotRow, UnixNanos};
+use pgcdc::{Change, Column, Commit, Operation, Relation, SnapshotRow, TypeKind, UnixNanos};
 
 use transaction::Counts;
 
@@ -285,12 +285,12 @@ fn moves(relation: &Relation, old: &Tuple<'_>, new: &Tuple<'_>) -> bool {
 }
 
 /// Whether Debezium's events have a column of this type.
-fn has_a_form(kind: &Kind) -> bool {
+fn has_a_form(kind: &TypeKind) -> bool {
     match kind {
-        Kind::Other => false,
-        Kind::Array(element) => !matches!(
+        TypeKind::Other => false,
+        TypeKind::Array(element) => !matches!(
             **element,
-            Kind::Other | Kind::Interval | Kind::Money | Kind::Point
+            TypeKind::Other | TypeKind::Interval | TypeKind::Money | TypeKind::Point
         ),
         _ => true,
     }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::decimal::{Decimal, scale_of};
 use super::time;
-use pgcdc::{Column, FromValue, Kind};
+use pgcdc::{Column, FromValue, TypeKind};
 
 /// PostgreSQL's `MAXDIM`: arrays are nested no deeper.
 const DIMENSIONS: usize = 6;
@@ -43,36 +43,36 @@ const UNAVAILABLE_UUID: &str = "b68a35a7-17ad-35b3-af2a-ae46edb4545a";
 pub(super) fn write(
     out: &mut Vec<u8>,
     text: &str,
-    kind: &Kind,
+    kind: &TypeKind,
     modifier: i32,
     decimals: Decimals,
 ) -> Written {
     match kind {
-        Kind::Bool => boolean(out, text)?,
-        Kind::Integer => integer(out, text)?,
-        Kind::Float => float(out, text)?,
-        Kind::Numeric => numeric(out, text, modifier, decimals)?,
-        Kind::Money => money(out, text, decimals)?,
-        Kind::Text | Kind::Uuid | Kind::Other => string(out, text),
-        Kind::Bytea => base64(out, &Vec::from_text(text).ok_or(Malformed)?),
-        Kind::Date => number(out, time::days(text).ok_or(Malformed)?),
-        Kind::Time => {
+        TypeKind::Bool => boolean(out, text)?,
+        TypeKind::Integer => integer(out, text)?,
+        TypeKind::Float => float(out, text)?,
+        TypeKind::Numeric => numeric(out, text, modifier, decimals)?,
+        TypeKind::Money => money(out, text, decimals)?,
+        TypeKind::Text | TypeKind::Uuid | TypeKind::Other => string(out, text),
+        TypeKind::Bytea => base64(out, &Vec::from_text(text).ok_or(Malformed)?),
+        TypeKind::Date => number(out, time::days(text).ok_or(Malformed)?),
+        TypeKind::Time => {
             let micros = time::micros_of_day(text).ok_or(Malformed)?;
             number(out, in_unit(micros, modifier));
         }
-        Kind::Timestamp => {
+        TypeKind::Timestamp => {
             let micros = time::timestamp_micros(text).ok_or(Malformed)?;
             number(out, in_unit(micros, modifier));
         }
-        Kind::TimestampTz => string(out, &time::zoned_timestamp(text, modifier)),
-        Kind::TimeTz => string(out, &time::zoned_time(text)),
+        TypeKind::TimestampTz => string(out, &time::zoned_timestamp(text, modifier)),
+        TypeKind::TimeTz => string(out, &time::zoned_time(text)),
         // There is no number for an infinite one.
-        Kind::Interval if matches!(text, "infinity" | "-infinity") => raw(out, "null"),
-        Kind::Interval => number(out, time::interval_micros(text).ok_or(Malformed)?),
-        Kind::Bits => bits(out, text, modifier)?,
-        Kind::Hstore => string(out, &hstore(text).ok_or(Malformed)?),
-        Kind::Point => point(out, text)?,
-        Kind::Array(element) => {
+        TypeKind::Interval if matches!(text, "infinity" | "-infinity") => raw(out, "null"),
+        TypeKind::Interval => number(out, time::interval_micros(text).ok_or(Malformed)?),
+        TypeKind::Bits => bits(out, text, modifier)?,
+        TypeKind::Hstore => string(out, &hstore(text).ok_or(Malformed)?),
+        TypeKind::Point => point(out, text)?,
+        TypeKind::Array(element) => {
             let elements = Elements {
                 kind: element,
                 modifier,
@@ -85,29 +85,33 @@ pub(super) fn write(
 }
 
 /// Writes what stands for a value that is not there.
-pub(super) fn write_unavailable(out: &mut Vec<u8>, kind: &Kind) {
+pub(super) fn write_unavailable(out: &mut Vec<u8>, kind: &TypeKind) {
     match kind {
-        Kind::Bytea => base64(out, UNAVAILABLE.as_bytes()),
-        Kind::Array(element) => unavailable_array(out, element),
-        Kind::Hstore => string(out, &format!("{{\"{UNAVAILABLE}\":\"{UNAVAILABLE}\"}}")),
+        TypeKind::Bytea => base64(out, UNAVAILABLE.as_bytes()),
+        TypeKind::Array(element) => unavailable_array(out, element),
+        TypeKind::Hstore => string(out, &format!("{{\"{UNAVAILABLE}\":\"{UNAVAILABLE}\"}}")),
         _ => string(out, UNAVAILABLE),
     }
 }
 
 /// An array cannot hold the words, unless its elements are texts: numbers stand for their bytes.
-fn unavailable_array(out: &mut Vec<u8>, element: &Kind) {
+fn unavailable_array(out: &mut Vec<u8>, element: &TypeKind) {
     match element {
-        Kind::Text | Kind::TimestampTz | Kind::TimeTz | Kind::Hstore | Kind::Bytea => {
+        TypeKind::Text
+        | TypeKind::TimestampTz
+        | TypeKind::TimeTz
+        | TypeKind::Hstore
+        | TypeKind::Bytea => {
             out.push(b'[');
             write_unavailable(out, element);
             out.push(b']');
         }
-        Kind::Uuid => {
+        TypeKind::Uuid => {
             out.push(b'[');
             string(out, UNAVAILABLE_UUID);
             out.push(b']');
         }
-        Kind::Integer | Kind::Date | Kind::Time | Kind::Timestamp => {
+        TypeKind::Integer | TypeKind::Date | TypeKind::Time | TypeKind::Timestamp => {
             let bytes: Vec<_> = UNAVAILABLE.bytes().map(|byte| byte.to_string()).collect();
             raw(out, &format!("[{}]", bytes.join(",")));
         }
@@ -119,16 +123,16 @@ fn unavailable_array(out: &mut Vec<u8>, element: &Kind) {
 /// where it may not be null, its type's zero: an old row has such nulls where the replica identity does not tell.
 pub(super) fn write_null(out: &mut Vec<u8>, column: &Column, decimals: Decimals) {
     let zero = match &column.kind {
-        Kind::Bool => "f",
-        Kind::Integer | Kind::Float | Kind::Numeric | Kind::Money => "0",
-        Kind::Date => "1970-01-01",
-        Kind::Time => "00:00:00",
-        Kind::Timestamp => "1970-01-01 00:00:00",
-        Kind::TimestampTz => "1970-01-01 00:00:00+00",
-        Kind::TimeTz => "00:00:00+00",
-        Kind::Interval => "00:00:00",
-        Kind::Bytea => "\\x",
-        Kind::Array(_) => "{}",
+        TypeKind::Bool => "f",
+        TypeKind::Integer | TypeKind::Float | TypeKind::Numeric | TypeKind::Money => "0",
+        TypeKind::Date => "1970-01-01",
+        TypeKind::Time => "00:00:00",
+        TypeKind::Timestamp => "1970-01-01 00:00:00",
+        TypeKind::TimestampTz => "1970-01-01 00:00:00+00",
+        TypeKind::TimeTz => "00:00:00+00",
+        TypeKind::Interval => "00:00:00",
+        TypeKind::Bytea => "\\x",
+        TypeKind::Array(_) => "{}",
         _ => "",
     };
     let text = match column.default.as_deref().and_then(constant) {
@@ -396,7 +400,7 @@ fn without_bounds(text: &str) -> &str {
 /// What the elements of an array are.
 #[derive(Clone, Copy)]
 struct Elements<'a> {
-    kind: &'a Kind,
+    kind: &'a TypeKind,
     modifier: i32,
     decimals: Decimals,
 }
@@ -428,7 +432,7 @@ impl Elements<'_> {
                 let (value, after) = rest.split_at(end);
                 if value == "NULL" {
                     raw(out, "null");
-                } else if *self.kind == Kind::Numeric && is_special(value) {
+                } else if *self.kind == TypeKind::Numeric && is_special(value) {
                     // One that has no such form takes the others with it, as it does in Debezium's events.
                     out.truncate(start);
                     raw(out, "null");
@@ -483,7 +487,7 @@ mod tests {
 
     use super::*;
 
-    fn json(text: &str, kind: &Kind, modifier: i32) -> String {
+    fn json(text: &str, kind: &TypeKind, modifier: i32) -> String {
         let mut out = Vec::new();
         write(&mut out, text, kind, modifier, Decimals::Precise).unwrap();
         String::from_utf8(out).unwrap()
@@ -491,12 +495,12 @@ mod tests {
 
     #[test]
     fn arrays_are_read_with_their_quotes_nulls_and_bounds() {
-        let texts = Kind::Array(Arc::new(Kind::Text));
+        let texts = TypeKind::Array(Arc::new(TypeKind::Text));
         assert_eq!(
             json(r#"{a,NULL,"NULL","b,\"c\\"}"#, &texts, -1),
             r#"["a",null,"NULL","b,\"c\\"]"#
         );
-        let numbers = Kind::Array(Arc::new(Kind::Integer));
+        let numbers = TypeKind::Array(Arc::new(TypeKind::Integer));
         assert_eq!(json("[2:3]={1,2}", &numbers, -1), "[1,2]");
         assert_eq!(json("{{1,2},{3,4}}", &numbers, -1), "[[1,2],[3,4]]");
         assert_eq!(json("{}", &numbers, -1), "[]");
@@ -513,19 +517,19 @@ mod tests {
 
     #[test]
     fn bits_are_bytes_from_the_last_one_up() {
-        assert_eq!(json("1", &Kind::Bits, 1), "true");
-        assert_eq!(json("10101", &Kind::Bits, 5), "\"FQ==\"");
-        assert_eq!(json("100000001", &Kind::Bits, 9), "\"AQE=\"");
+        assert_eq!(json("1", &TypeKind::Bits, 1), "true");
+        assert_eq!(json("10101", &TypeKind::Bits, 5), "\"FQ==\"");
+        assert_eq!(json("100000001", &TypeKind::Bits, 9), "\"AQE=\"");
     }
 
     proptest! {
         #[test]
         fn whatever_the_text_what_is_written_is_json(text in ".*", modifier in -1..2000_i32, which in 0..17_usize) {
-            let element = Arc::new(Kind::Text);
+            let element = Arc::new(TypeKind::Text);
             let kinds = [
-                Kind::Bool, Kind::Numeric, Kind::Money, Kind::Text, Kind::Bytea, Kind::Date, Kind::Time, Kind::TimeTz,
-                Kind::Timestamp, Kind::TimestampTz, Kind::Interval, Kind::Bits, Kind::Hstore, Kind::Other,
-                Kind::Array(Arc::clone(&element)), Kind::Array(Arc::new(Kind::Timestamp)), Kind::Array(Arc::new(Kind::Numeric)),
+                TypeKind::Bool, TypeKind::Numeric, TypeKind::Money, TypeKind::Text, TypeKind::Bytea, TypeKind::Date, TypeKind::Time, TypeKind::TimeTz,
+                TypeKind::Timestamp, TypeKind::TimestampTz, TypeKind::Interval, TypeKind::Bits, TypeKind::Hstore, TypeKind::Other,
+                TypeKind::Array(Arc::clone(&element)), TypeKind::Array(Arc::new(TypeKind::Timestamp)), TypeKind::Array(Arc::new(TypeKind::Numeric)),
             ];
             let mut written = Vec::new();
             if write(&mut written, &text, &kinds[which], modifier, Decimals::Precise).is_ok() {

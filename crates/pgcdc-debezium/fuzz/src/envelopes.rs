@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use pgcdc::pgoutput::{OldTuple, TupleBuffer, Value};
 use pgcdc::{
-    Change, Column, Kind, Lsn, Operation, Relation, ReplicaIdentity, Transaction, UnixNanos, Xid,
+    Change, Column, Lsn, Operation, Relation, ReplicaIdentity, Transaction, TypeKind, UnixNanos,
+    Xid,
 };
 use pgcdc_debezium::{Decimals, EnvelopeConfig, Envelopes, write_flat};
 use serde_json::value::RawValue;
@@ -12,25 +13,25 @@ use serde_json::value::RawValue;
 use super::most_memory;
 
 /// Every kind of value, arrays aside.
-const KINDS: [Kind; 18] = [
-    Kind::Bool,
-    Kind::Integer,
-    Kind::Float,
-    Kind::Numeric,
-    Kind::Money,
-    Kind::Text,
-    Kind::Uuid,
-    Kind::Bytea,
-    Kind::Date,
-    Kind::Time,
-    Kind::TimeTz,
-    Kind::Timestamp,
-    Kind::TimestampTz,
-    Kind::Interval,
-    Kind::Bits,
-    Kind::Hstore,
-    Kind::Point,
-    Kind::Other,
+const KINDS: [TypeKind; 18] = [
+    TypeKind::Bool,
+    TypeKind::Integer,
+    TypeKind::Float,
+    TypeKind::Numeric,
+    TypeKind::Money,
+    TypeKind::Text,
+    TypeKind::Uuid,
+    TypeKind::Bytea,
+    TypeKind::Date,
+    TypeKind::Time,
+    TypeKind::TimeTz,
+    TypeKind::Timestamp,
+    TypeKind::TimestampTz,
+    TypeKind::Interval,
+    TypeKind::Bits,
+    TypeKind::Hstore,
+    TypeKind::Point,
+    TypeKind::Other,
 ];
 /// `json`, which plain events hold as it is, and `text`.
 const OIDS: [u32; 2] = [114, 25];
@@ -203,7 +204,7 @@ impl<'a> Input<'a> {
             kind: if flags & 2 == 0 {
                 kind
             } else {
-                Kind::Array(Arc::new(kind))
+                TypeKind::Array(Arc::new(kind))
             },
             key: flags & 4 != 0,
             not_null: (flags & 8 != 0).then_some(flags & 16 != 0),

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::hint::black_box;
 
 use pgcdc::pgoutput::Value;
-use pgcdc::{Column, FromValue, Kind, Lsn, SlotName};
+use pgcdc::{Column, FromValue, Lsn, SlotName, TypeKind};
 use uuid::Uuid;
 
 use super::most_memory;
@@ -66,7 +66,7 @@ fn column() -> Column {
         name: "c".to_owned(),
         type_oid: 25,
         type_modifier: -1,
-        kind: Kind::Text,
+        kind: TypeKind::Text,
         key: false,
         not_null: None,
         default: None,
