@@ -51,7 +51,7 @@ impl Beginning<'_> {
             name: SlotName::new(name).map_err(ReaderError::from)?,
             failover: false,
         });
-        config.acknowledge = Acknowledge::ByHand;
+        config.acknowledge = Acknowledge::Manual;
         // Debezium's events have the primary key.
         config.describe = true;
         Ok(config)

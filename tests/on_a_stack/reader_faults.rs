@@ -292,7 +292,7 @@ fn slot_taken(stack: &TestStack) {
     stack.sql("INSERT INTO t VALUES (1)");
     first.reading.until_commits(1);
     // One that had it, and finds it taken after a break, waits for it.
-    let other = first.taken_by(stack, Acknowledge::ByHand);
+    let other = first.taken_by(stack, Acknowledge::Manual);
     for row in 2..=5 {
         stack.sql(&format!("INSERT INTO t VALUES ({row})"));
     }
@@ -507,7 +507,7 @@ fn retained(stack: &TestStack) {
     );
     let mut config = ReaderConfig::new(server(stack), permanent(), ["p"]);
     // Nothing is ever acknowledged once there is something to acknowledge.
-    config.acknowledge = Acknowledge::ByHand;
+    config.acknowledge = Acknowledge::Manual;
     config.max_retained_wal = Some(4_000_000);
     let reading = Reading::start(stack, config).unwrap();
     stack.sql("INSERT INTO t VALUES (1)");

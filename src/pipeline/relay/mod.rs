@@ -61,7 +61,7 @@ pub async fn relay(
     progress: &dyn Progress,
     cancel: &CancellationToken,
 ) -> Result<ReaderStats, Failure> {
-    request.reader.acknowledge = Acknowledge::ByHand;
+    request.reader.acknowledge = Acknowledge::Manual;
     request.reader.describe = true;
     let clock = Clock::start();
     request.reader.time_source = Arc::new(ReaderClock(clock));
