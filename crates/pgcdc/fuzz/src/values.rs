@@ -1,4 +1,4 @@
-//! Columns as values of Rust's types.
+//! Conversion of column values to Rust types.
 
 use std::fmt::Debug;
 use std::hint::black_box;
@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::most_memory;
 
-/// Memory that an error's words take, whatever the value.
-const WORDS: usize = 1_024;
+/// Memory of an error's text, whatever the value.
+const ERROR_MEMORY: usize = 1_024;
 
-/// Every type takes any value, or says what it is instead; no more memory than the value has goes into it.
+/// Converting any value to any type gives a value or an error, in no more memory than the value takes.
 ///
 /// # Panics
 /// When that does not hold.
@@ -40,7 +40,7 @@ fn each(value: Value<'_>) {
     one::<f64>(value);
     one::<Uuid>(value);
     one::<Vec<u8>>(value);
-    // What memory a document takes is serde_json's affair.
+    // The memory of a JSON document is up to serde_json.
     drop(black_box(serde_json::Value::of(value, &column())));
 }
 
@@ -56,7 +56,7 @@ fn one<'a, T: FromValue<'a> + Debug>(value: Value<'a>) {
         Err(error) => drop(black_box(error)),
     });
     assert!(
-        memory <= length + WORDS,
+        memory <= length + ERROR_MEMORY,
         "{memory} bytes of memory for a value of {length}"
     );
 }
