@@ -51,7 +51,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         match printed {
             Ok(()) => ControlFlow::Continue(()),
-            // Whoever read the lines has closed the pipe.
+            // The reader of the lines has closed the pipe.
             Err(_) => ControlFlow::Break(()),
         }
     })

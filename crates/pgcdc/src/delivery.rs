@@ -187,8 +187,8 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         flow
     }
 
-    /// There is no event for the handler before this position that was not delivered: the server may discard its WAL even
-    /// when the published tables are idle.
+    /// The server has reached this position, and every event before it was delivered: its WAL may be discarded even when the
+    /// published tables are idle.
     fn idle(&mut self, lsn: Lsn) -> Flow {
         if !self.replay.advance(lsn) {
             return Flow::Continue(());

@@ -17,7 +17,7 @@ pub(super) struct AckWriter {
     checkpoint: Option<Box<dyn Checkpoint>>,
     /// The content of the checkpoint.
     progress: CheckpointProgress,
-    /// The position that the server may be told: the checkpoint has it.
+    /// The position that may be acknowledged to the server: the checkpoint has it.
     stored: Lsn,
 }
 
@@ -67,7 +67,7 @@ impl AckWriter {
         self.acknowledger.acknowledged()
     }
 
-    /// The position that the server may be told.
+    /// The position that may be acknowledged to the server.
     pub(super) fn stored(&self) -> Lsn {
         self.stored
     }
@@ -77,7 +77,7 @@ impl AckWriter {
         self.acknowledged() > self.stored
     }
 
-    /// Stores what was acknowledged in the checkpoint. The server is told after it: see [`AckWriter::send`].
+    /// Stores what was acknowledged in the checkpoint. The server comes after it: see [`AckWriter::send`].
     pub(super) fn store(&mut self) -> Result<(), ReaderError> {
         let copies = self.acknowledger.take_copies();
         if !self.is_pending() && copies.is_empty() {
