@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use pgcdc::{
-    Acknowledge, Event, Kind, Reader, ReaderConfig, ReaderError, Server, Slot, SlotName, list_slots,
+    Acknowledge, Event, Reader, ReaderConfig, ReaderError, Server, Slot, SlotName, TypeKind,
+    list_slots,
 };
 
 use super::Test;
@@ -466,14 +467,14 @@ fn table_made_anew(stack: &TestStack) {
         assert_eq!(reader.error().map(|e| e.to_string()), None);
         rows.lock().unwrap().len() == 4
     });
-    let row = |id: &str, kinds: &[Kind]| ("id".to_owned(), id.to_owned(), kinds.to_vec());
+    let row = |id: &str, kinds: &[TypeKind]| ("id".to_owned(), id.to_owned(), kinds.to_vec());
     assert_eq!(
         *rows.lock().unwrap(),
         [
-            row("1", &[Kind::Integer, Kind::Text]),
-            row("2", &[Kind::Integer, Kind::Text]),
-            row("3", &[Kind::Numeric, Kind::Integer]),
-            row("0191c0de-0000-7000-8000-000000000001", &[Kind::Uuid]),
+            row("1", &[TypeKind::Integer, TypeKind::Text]),
+            row("2", &[TypeKind::Integer, TypeKind::Text]),
+            row("3", &[TypeKind::Numeric, TypeKind::Integer]),
+            row("0191c0de-0000-7000-8000-000000000001", &[TypeKind::Uuid]),
         ]
     );
     reader.stop().unwrap();
