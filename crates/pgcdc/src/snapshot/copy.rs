@@ -82,7 +82,7 @@ impl SnapshotCopy {
             session
                 .query(&format!(
                     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
-                    escape_literal(&exported.name())
+                    escape_literal(exported.name())
                 ))
                 .await?;
         }
