@@ -28,6 +28,9 @@
 //!
 //! In the record of a transaction's end, tables stand in the order of their first events; Debezium has no order.
 
+// The example of the README is a doctest.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 mod absent;
 mod decimal;
 mod envelope;
@@ -45,8 +48,3 @@ pub use envelope::{EnvelopeConfig, Envelopes, Record};
 pub use error::EnvelopeError;
 pub use flat::write_flat;
 pub use number::Decimals;
-
-/// The examples of the README, compiled.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

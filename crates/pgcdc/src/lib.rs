@@ -58,6 +58,9 @@
 //! progress on its own disk, and discards those that were rolled back. A transaction of any size passes through in the memory
 //! of the rows in progress.
 
+// The example of the README is a doctest.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
 mod acknowledger;
 mod catalogue;
 mod checkpoint;
@@ -102,8 +105,3 @@ pub use stats::ReaderStats;
 pub use table_name::TableName;
 pub use type_kind::{Type, TypeKind, Types};
 pub use value::{FromValue, ValueError};
-
-/// The examples of the README, compiled.
-#[cfg(doctest)]
-#[doc = include_str!("../README.md")]
-struct Readme;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::ack_writer::AckWriter;
 use self::back_off::BackOff;
-use self::connector::{Connector, StreamPosition};
+use self::connector::{StreamConnector, StreamPosition};
 use self::initial_copy::InitialCopy;
 use self::lookup::CatalogueLookup;
 use super::ReaderError;
@@ -32,7 +32,7 @@ pub(super) struct Stream<H> {
     config: Rc<ReaderConfig>,
     delivery: Delivery<H>,
     acks: AckWriter,
-    connector: Connector,
+    connector: StreamConnector,
     lookup: CatalogueLookup,
     stop: CancellationToken,
 }
@@ -72,7 +72,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         }
         let config = Rc::new(config);
         Ok(Self {
-            connector: Connector::new(Rc::clone(&config)),
+            connector: StreamConnector::new(Rc::clone(&config)),
             lookup: CatalogueLookup::new(Rc::clone(&config)),
             config,
             delivery,

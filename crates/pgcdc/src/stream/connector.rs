@@ -23,13 +23,13 @@ pub(super) struct StreamPosition {
 }
 
 /// Opens connections of a stream.
-pub(super) struct Connector {
+pub(super) struct StreamConnector {
     config: Rc<ReaderConfig>,
     /// Position of the slot (`confirmed_flush_lsn`) at the last connection.
     slot_position: Cell<Lsn>,
 }
 
-impl Connector {
+impl StreamConnector {
     pub(super) fn new(config: Rc<ReaderConfig>) -> Self {
         Self {
             config,
