@@ -382,7 +382,7 @@ fn acknowledged_by_hand(stack: &TestStack) {
     let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY)");
     let config = || {
         let mut config = ReaderConfig::new(server(stack), permanent(), ["p"]);
-        config.acknowledge = Acknowledge::ByHand;
+        config.acknowledge = Acknowledge::Manual;
         config.status_interval = Duration::from_millis(50);
         config
     };

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use pgcdc::{
-    Acknowledge, Event, Kind, Reader, ReaderConfig, ReaderError, Server, Slot, SlotName, list_slots,
+    Acknowledge, Event, Reader, ReaderConfig, ReaderError, Server, Slot, SlotName, TypeKind,
+    list_slots,
 };
 
 use super::Test;
@@ -292,7 +293,7 @@ fn slot_taken(stack: &TestStack) {
     stack.sql("INSERT INTO t VALUES (1)");
     first.reading.until_commits(1);
     // One that had it, and finds it taken after a break, waits for it.
-    let other = first.taken_by(stack, Acknowledge::ByHand);
+    let other = first.taken_by(stack, Acknowledge::Manual);
     for row in 2..=5 {
         stack.sql(&format!("INSERT INTO t VALUES ({row})"));
     }
@@ -466,14 +467,14 @@ fn table_made_anew(stack: &TestStack) {
         assert_eq!(reader.error().map(|e| e.to_string()), None);
         rows.lock().unwrap().len() == 4
     });
-    let row = |id: &str, kinds: &[Kind]| ("id".to_owned(), id.to_owned(), kinds.to_vec());
+    let row = |id: &str, kinds: &[TypeKind]| ("id".to_owned(), id.to_owned(), kinds.to_vec());
     assert_eq!(
         *rows.lock().unwrap(),
         [
-            row("1", &[Kind::Integer, Kind::Text]),
-            row("2", &[Kind::Integer, Kind::Text]),
-            row("3", &[Kind::Numeric, Kind::Integer]),
-            row("0191c0de-0000-7000-8000-000000000001", &[Kind::Uuid]),
+            row("1", &[TypeKind::Integer, TypeKind::Text]),
+            row("2", &[TypeKind::Integer, TypeKind::Text]),
+            row("3", &[TypeKind::Numeric, TypeKind::Integer]),
+            row("0191c0de-0000-7000-8000-000000000001", &[TypeKind::Uuid]),
         ]
     );
     reader.stop().unwrap();
@@ -507,7 +508,7 @@ fn retained(stack: &TestStack) {
     );
     let mut config = ReaderConfig::new(server(stack), permanent(), ["p"]);
     // Nothing is ever acknowledged once there is something to acknowledge.
-    config.acknowledge = Acknowledge::ByHand;
+    config.acknowledge = Acknowledge::Manual;
     config.max_retained_wal = Some(4_000_000);
     let reading = Reading::start(stack, config).unwrap();
     stack.sql("INSERT INTO t VALUES (1)");

@@ -298,7 +298,7 @@ fn taken_up_again(stack: &TestStack) {
     let seen = Arc::clone(&sink);
     let first = ReaderConfig {
         snapshot: Some(SnapshotConfig { connections: 4 }),
-        acknowledge: Acknowledge::ByHand,
+        acknowledge: Acknowledge::Manual,
         ..with_file()
     };
     let (copied, tables) = std::sync::mpsc::channel();

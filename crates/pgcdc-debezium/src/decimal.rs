@@ -1,6 +1,8 @@
-//! Decimal numbers as their unscaled digits, and those as bytes.
+//! Decimal numbers: their unscaled values as bytes.
 
-/// A decimal number, as it is written.
+use num_bigint::{BigInt, Sign};
+
+/// A decimal number in text format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Decimal<'a> {
     negative: bool,
@@ -8,14 +10,14 @@ pub(super) struct Decimal<'a> {
     fraction: &'a str,
 }
 
-/// The scale that a `numeric` column's modifier sets; `None` where there is none.
+/// The scale that a `numeric` column's modifier sets; `None` without a modifier.
 pub(super) fn scale_of(modifier: i32) -> Option<usize> {
-    // Debezium takes a negative scale (PostgreSQL 15) for a large one, and so do we: its consumers know no other.
+    // Debezium reads a negative scale (PostgreSQL 15) as a large one, and consumers expect its result.
     (modifier >= 4).then(|| usize::try_from((modifier - 4) & 0x7ff).unwrap_or(0))
 }
 
 impl<'a> Decimal<'a> {
-    /// A text such as `-12.340`.
+    /// Parses a text such as `-12.340`.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(digits) => (true, digits),
@@ -33,85 +35,30 @@ impl<'a> Decimal<'a> {
         })
     }
 
-    /// Digits behind the point, without zeros at the end.
+    /// Number of digits after the point, without zeros at the end.
     pub(super) fn least_scale(&self) -> usize {
         self.fraction.trim_end_matches('0').len()
     }
 
-    /// The number times ten to the power of `scale`, in two's complement, most significant byte first, in as few bytes as
-    /// it takes.
+    /// The number times ten to the power of `scale`: two's complement, most significant byte first, in as few bytes as
+    /// possible.
     pub(super) fn unscaled(&self, scale: usize) -> Vec<u8> {
         let kept = self.fraction.len().min(scale);
-        let digits = self
+        let digits: Vec<u8> = self
             .whole
             .bytes()
             .chain(self.fraction.bytes().take(kept))
             .chain(std::iter::repeat_n(b'0', scale - kept))
-            .map(|digit| digit - b'0');
-        let mut bytes = magnitude(digits);
-        if self.negative {
-            negate(&mut bytes);
-        }
-        bytes
-    }
-}
-
-/// Base 10 to base 256, with a zero first where the highest bit is set: it is the sign.
-fn magnitude(digits: impl Iterator<Item = u8>) -> Vec<u8> {
-    // Limbs of 32 bits, least significant first; nine digits at a time.
-    let mut limbs: Vec<u32> = Vec::new();
-    let mut add = |value: u64, power: u64| {
-        let mut carry = value;
-        for limb in &mut limbs {
-            let sum = u64::from(*limb) * power + carry;
-            *limb = low(sum);
-            carry = sum >> 32;
-        }
-        if carry > 0 {
-            limbs.push(low(carry));
-        }
-    };
-    let (mut chunk, mut power) = (0_u64, 1_u64);
-    for digit in digits {
-        chunk = chunk * 10 + u64::from(digit);
-        power *= 10;
-        if power == 1_000_000_000 {
-            add(chunk, power);
-            (chunk, power) = (0, 1);
-        }
-    }
-    add(chunk, power);
-    let mut bytes: Vec<u8> = limbs
-        .iter()
-        .rev()
-        .flat_map(|limb| limb.to_be_bytes())
-        .collect();
-    let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
-    bytes.drain(..zeros);
-    if bytes.first().is_none_or(|&byte| byte & 0x80 != 0) {
-        bytes.insert(0, 0);
-    }
-    bytes
-}
-
-#[allow(clippy::cast_possible_truncation)]
-fn low(value: u64) -> u32 {
-    // The lower half is what is meant.
-    value as u32
-}
-
-fn negate(bytes: &mut Vec<u8>) {
-    let mut carry = true;
-    for byte in bytes.iter_mut().rev() {
-        let (sum, overflow) = (!*byte).overflowing_add(u8::from(carry));
-        *byte = sum;
-        carry = overflow;
-    }
-    // As few as it takes: the sign may fit into the byte behind.
-    while bytes.len() > 1
-        && ((bytes[0] == 0xff && bytes[1] & 0x80 != 0) || (bytes[0] == 0 && bytes[1] & 0x80 == 0))
-    {
-        bytes.remove(0);
+            .map(|digit| digit - b'0')
+            .collect();
+        let sign = if self.negative {
+            Sign::Minus
+        } else {
+            Sign::Plus
+        };
+        // No digits at all, such as those of `.5` with a scale of 0, are zero.
+        let number = BigInt::from_radix_be(sign, &digits, 10).unwrap_or_default();
+        number.to_signed_bytes_be()
     }
 }
 
@@ -142,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_none() {
+    fn a_text_that_is_no_number_is_none() {
         for text in ["", "-", ".", "1e5", "NaN", "1.2.3", "+1"] {
             assert_eq!(Decimal::parse(text), None, "{text}");
         }

@@ -1,24 +1,27 @@
-//! Changes as lines that a person or a small program reads at once: one object, plain values.
+//! Changes as lines of plain JSON, for people and small programs: one object with plain values.
 
 use serde_json::value::RawValue;
 
-use super::EnvelopeError;
-use super::value::{self, Decimals, Malformed};
+use super::error::EnvelopeError;
+use super::json::{self, WriteResult};
+use super::number::Decimals;
+use super::value;
 use pgcdc::pgoutput::{OldTuple, Tuple, Value};
-use pgcdc::{Change, Column, Kind, Relation};
+use pgcdc::{Change, Column, Relation, TypeKind};
 
-/// `json` and `jsonb`: JSON already.
+/// OIDs of `json` and `jsonb`.
 const JSON: [u32; 2] = [114, 3802];
 
-/// Writes a change as one JSON object, without a line's end.
+/// Appends a change as one JSON object, without a newline.
 ///
-/// `op`, `table`, `lsn`, `commit_lsn`, `xid`, `commit_us` (microseconds since the Unix epoch, PostgreSQL's clock), `index`
-/// in its transaction; `new` and `old` rows. Numbers are numbers (`numeric` is a text, so that no digit is lost), JSON is
-/// JSON, everything else is as PostgreSQL writes it. Columns that were not sent because they did not change stand in
-/// `unchanged`, by name. The old row holds what the replica identity tells, and no nulls besides.
+/// Its keys: `op`, `table`, `lsn`, `commit_lsn`, `xid`, `commit_us` (microseconds since the Unix epoch, PostgreSQL's clock),
+/// `index` in the transaction, and the rows `new` and `old`. Numbers are JSON numbers (`numeric` is a string, so that no digit
+/// is lost), JSON columns are JSON, and all other values are strings in PostgreSQL's text format. Columns that were not sent
+/// because they did not change are listed in `unchanged`. The old row holds the columns of the replica identity, without
+/// nulls unless it is the whole row.
 ///
 /// # Errors
-/// When the change holds what is no value of its column's type. Then nothing is written.
+/// When a value is not of its column's type. Then nothing is appended.
 pub fn write_flat(out: &mut Vec<u8>, change: &Change<'_>) -> Result<(), EnvelopeError> {
     let start = out.len();
     let written = object(out, change);
@@ -30,11 +33,11 @@ pub fn write_flat(out: &mut Vec<u8>, change: &Change<'_>) -> Result<(), Envelope
 
 fn object(out: &mut Vec<u8>, change: &Change<'_>) -> Result<(), EnvelopeError> {
     let (relation, transaction) = (change.relation, change.transaction);
-    value::raw(out, "{\"op\":\"");
-    value::raw(out, &change.operation.to_string());
-    value::raw(out, "\",\"table\":");
-    value::string(out, &relation.to_string());
-    value::raw(
+    json::raw(out, "{\"op\":\"");
+    json::raw(out, &change.operation.to_string());
+    json::raw(out, "\",\"table\":");
+    json::string(out, &relation.to_string());
+    json::raw(
         out,
         &format!(
             ",\"lsn\":\"{}\",\"commit_lsn\":\"{}\",\"xid\":{},\"commit_us\":{},\"index\":{}",
@@ -46,17 +49,17 @@ fn object(out: &mut Vec<u8>, change: &Change<'_>) -> Result<(), EnvelopeError> {
         ),
     );
     if let Some(new) = &change.new {
-        value::raw(out, ",\"new\":");
+        json::raw(out, ",\"new\":");
         row(out, relation, new, |value| value != Value::Unchanged)?;
         unchanged(out, relation, new);
     }
     match &change.old {
         Some(OldTuple::Key(old)) => {
-            value::raw(out, ",\"old\":");
+            json::raw(out, ",\"old\":");
             row(out, relation, old, |value| value != Value::Null)?;
         }
         Some(OldTuple::Full(old)) => {
-            value::raw(out, ",\"old\":");
+            json::raw(out, ",\"old\":");
             row(out, relation, old, |_| true)?;
         }
         None => {}
@@ -69,24 +72,23 @@ fn row(
     out: &mut Vec<u8>,
     relation: &Relation,
     row: &Tuple<'_>,
-    is_told: impl Fn(Value<'_>) -> bool,
+    is_written: impl Fn(Value<'_>) -> bool,
 ) -> Result<(), EnvelopeError> {
     out.push(b'{');
     let start = out.len();
     let cells = relation.columns.iter().zip(row);
-    for (column, cell) in cells.filter(|(_, cell)| is_told(*cell)) {
+    for (column, cell) in cells.filter(|(_, cell)| is_written(*cell)) {
         if out.len() > start {
             out.push(b',');
         }
-        value::string(out, &column.name);
+        json::string(out, &column.name);
         out.push(b':');
         match cell {
-            Value::Null | Value::Unchanged => value::raw(out, "null"),
+            Value::Null | Value::Unchanged => json::raw(out, "null"),
             Value::Text(text) => text_as_json(out, text, column)
                 .map_err(|_| EnvelopeError::malformed(relation, column, text))?,
             Value::Binary(bytes) => {
-                let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                value::string(out, &format!("\\x{digits}"));
+                json::string(out, &format!("\\x{}", hex::encode(bytes)));
             }
         }
     }
@@ -94,10 +96,10 @@ fn row(
     Ok(())
 }
 
-fn text_as_json(out: &mut Vec<u8>, text: &str, column: &Column) -> Result<(), Malformed> {
+fn text_as_json(out: &mut Vec<u8>, text: &str, column: &Column) -> WriteResult {
     if JSON.contains(&column.type_oid) {
-        serde_json::from_str::<&RawValue>(text).map_err(|_| Malformed)?;
-        // `json` is kept as it was typed. Lines end in it between its tokens alone, and ours is one line.
+        serde_json::from_str::<&RawValue>(text).map_err(|_| json::Malformed)?;
+        // `json` keeps its original text, which may have newlines between tokens; the output is one line.
         out.extend(text.bytes().map(|byte| match byte {
             b'\n' | b'\r' => b' ',
             byte => byte,
@@ -105,12 +107,12 @@ fn text_as_json(out: &mut Vec<u8>, text: &str, column: &Column) -> Result<(), Ma
         return Ok(());
     }
     match column.kind {
-        Kind::Bool | Kind::Integer | Kind::Float => {
+        TypeKind::Bool | TypeKind::Integer | TypeKind::Float => {
             let (kind, modifier) = (&column.kind, column.type_modifier);
             value::write(out, text, kind, modifier, Decimals::Text)
         }
         _ => {
-            value::string(out, text);
+            json::string(out, text);
             Ok(())
         }
     }
@@ -125,12 +127,12 @@ fn unchanged(out: &mut Vec<u8>, relation: &Relation, row: &Tuple<'_>) {
     if names.peek().is_none() {
         return;
     }
-    value::raw(out, ",\"unchanged\":[");
+    json::raw(out, ",\"unchanged\":[");
     for (position, name) in names.enumerate() {
         if position > 0 {
             out.push(b',');
         }
-        value::string(out, name);
+        json::string(out, name);
     }
     out.push(b']');
 }

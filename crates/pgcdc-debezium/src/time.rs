@@ -1,23 +1,23 @@
-//! Dates and times out of PostgreSQL's ISO text, in the units of Debezium's types.
+//! Dates, times and intervals of PostgreSQL's ISO text format, in the units of Debezium's types.
 
 const MICROS_OF_DAY: i64 = 86_400_000_000;
-/// `infinity` and `-infinity` as Debezium's driver has them, milliseconds in the field's own unit.
+/// `infinity` and `-infinity` as Debezium writes them: the milliseconds of its driver, taken as the field's own unit.
 const INFINITIES: (i64, i64) = (9_223_372_036_825_200_000, -9_223_372_036_832_400_000);
-/// The same as a number of days.
+/// The same for a `date`, days.
 const INFINITE_DAYS: (i64, i64) = (-2_147_472_692, -2_147_472_691);
-/// An average month, days.
+/// Length of an average month, days.
 const DAYS_OF_MONTH: f64 = 365.25 / 12.0;
 
-/// A date and a time.
-struct Moment<'a> {
+/// A date and a time of day.
+struct DateAndTime<'a> {
     year: i64,
     month: i64,
     day: i64,
     time: &'a str,
 }
 
-/// `2026-11-24 12:34:56.789+00 BC`, the time and what follows it being optional.
-fn moment(text: &str) -> Option<Moment<'_>> {
+/// Parses `2026-11-24 12:34:56.789+00 BC`; time, offset and era are optional.
+fn date_and_time(text: &str) -> Option<DateAndTime<'_>> {
     let (text, is_bc) = match text.strip_suffix(" BC") {
         Some(text) => (text, true),
         None => (text, false),
@@ -27,7 +27,7 @@ fn moment(text: &str) -> Option<Moment<'_>> {
     let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
     let fits =
         (0..=6_000_000).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
-    (fits && parts.next().is_none()).then_some(Moment {
+    (fits && parts.next().is_none()).then_some(DateAndTime {
         // There is no year 0: 1 BC comes before 1.
         year: if is_bc { 1 - year } else { year },
         month,
@@ -36,10 +36,13 @@ fn moment(text: &str) -> Option<Moment<'_>> {
     })
 }
 
-impl Moment<'_> {
+impl DateAndTime<'_> {
     /// Days since 1970-01-01 in the proleptic Gregorian calendar.
+    ///
+    /// By hand, because PostgreSQL's dates reach from 4713 BC to the year 5874897, and the calendar crates that were considered
+    /// (jiff, time, chrono) do not cover that range.
     fn days(&self) -> i64 {
-        // Years that begin in March have their leap day last.
+        // Counted from March, a year has its leap day last.
         let year = if self.month <= 2 {
             self.year - 1
         } else {
@@ -58,11 +61,11 @@ pub(super) fn days(text: &str) -> Option<i64> {
     match text {
         "infinity" => Some(INFINITE_DAYS.0),
         "-infinity" => Some(INFINITE_DAYS.1),
-        text => moment(text).map(|moment| moment.days()),
+        text => date_and_time(text).map(|parsed| parsed.days()),
     }
 }
 
-/// `12:34:56.789012`, without a zone: microseconds of the day.
+/// Microseconds of the day of a time without a zone: `12:34:56.789012`.
 pub(super) fn micros_of_day(text: &str) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let mut parts = whole.split(':').map(|part| part.parse::<i64>().ok());
@@ -75,7 +78,7 @@ pub(super) fn micros_of_day(text: &str) -> Option<i64> {
     Some(((hours * 60 + minutes) * 60 + seconds) * 1_000_000 + micros_of_fraction(fraction)?)
 }
 
-/// Up to six digits behind the point.
+/// Microseconds of up to six digits after the point.
 fn micros_of_fraction(digits: &str) -> Option<i64> {
     if digits.len() > 6 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -83,16 +86,16 @@ fn micros_of_fraction(digits: &str) -> Option<i64> {
     format!("{digits:0<6}").parse().ok()
 }
 
-/// Microseconds since 1970-01-01. What does not fit overflows as it does in Debezium.
+/// Microseconds since 1970-01-01. A timestamp that does not fit overflows as in Debezium.
 pub(super) fn timestamp_micros(text: &str) -> Option<i64> {
     match text {
         "infinity" => return Some(INFINITIES.0),
         "-infinity" => return Some(INFINITIES.1),
         _ => {}
     }
-    let moment = moment(text)?;
-    let of_day = micros_of_day(moment.time)?;
-    let seconds = moment.days() * 86_400 + of_day.div_euclid(1_000_000);
+    let parsed = date_and_time(text)?;
+    let of_day = micros_of_day(parsed.time)?;
+    let seconds = parsed.days() * 86_400 + of_day.div_euclid(1_000_000);
     Some(
         seconds
             .saturating_mul(1_000_000)
@@ -100,29 +103,29 @@ pub(super) fn timestamp_micros(text: &str) -> Option<i64> {
     )
 }
 
-/// `io.debezium.time.ZonedTimestamp`: ISO 8601 in UTC, with as many digits of the second as the column has.
+/// `io.debezium.time.ZonedTimestamp`: ISO 8601 in UTC, with the column's number of fractional digits.
 pub(super) fn zoned_timestamp(text: &str, modifier: i32) -> String {
-    let Some(moment) = moment(text) else {
-        // The infinities have no other name.
+    let Some(parsed) = date_and_time(text) else {
+        // `infinity` and `-infinity` keep their names.
         return text.to_owned();
     };
     // The session's zone is UTC: the offset is always +00.
-    let time = moment.time.strip_suffix("+00").unwrap_or(moment.time);
+    let time = parsed.time.strip_suffix("+00").unwrap_or(parsed.time);
     let (whole, fraction) = time.split_once('.').unwrap_or((time, ""));
     let digits = usize::try_from(modifier).unwrap_or(6).min(6);
-    let year = match moment.year {
+    let year = match parsed.year {
         year @ 0..=9_999 => format!("{year:04}"),
         year if year > 0 => format!("+{year}"),
         year => format!("-{:04}", -year),
     };
-    let (month, day) = (moment.month, moment.day);
+    let (month, day) = (parsed.month, parsed.day);
     if digits == 0 {
         return format!("{year}-{month:02}-{day:02}T{whole}Z");
     }
     format!("{year}-{month:02}-{day:02}T{whole}.{fraction:0<digits$}Z")
 }
 
-/// `io.debezium.time.ZonedTime`: ISO 8601 in UTC, without zeros at the end.
+/// `io.debezium.time.ZonedTime`: ISO 8601 in UTC, without trailing zeros.
 pub(super) fn zoned_time(text: &str) -> String {
     let parsed = || {
         let at = text.rfind(['+', '-'])?;
@@ -164,7 +167,7 @@ pub(super) fn zoned_time(text: &str) -> String {
     format!("{whole}.{}Z", fraction.trim_end_matches('0'))
 }
 
-/// `io.debezium.time.MicroDuration`: microseconds, a month being an average one. In style `postgres`:
+/// `io.debezium.time.MicroDuration`: microseconds, with months of average length. Parses the interval style `postgres`:
 /// `1 year 2 mons -3 days 04:05:06.789`.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
 pub(super) fn interval_micros(text: &str) -> Option<i64> {
@@ -189,11 +192,11 @@ pub(super) fn interval_micros(text: &str) -> Option<i64> {
         }
     }
     let seconds = (months * DAYS_OF_MONTH + days) * 86_400.0 + micros as f64 / 1e6;
-    // Beyond what fits it is the largest that does, as in Java.
+    // Saturates, as in Java.
     Some((seconds * 1e6).round() as i64)
 }
 
-/// Hours of an interval go beyond a day's.
+/// Time of an interval, microseconds: its hours are not limited to a day.
 fn interval_time(text: &str) -> Option<i64> {
     let (hours, rest) = text.split_once(':')?;
     let hours: i64 = hours.parse().ok()?;

@@ -1,21 +1,21 @@
-//! Transaction metadata, `provide.transaction.metadata`: which transaction an event belongs to and where it stands in it, and
-//! records of a topic of their own for each transaction's beginning and end.
+//! Transaction metadata (`provide.transaction.metadata`): the transaction of an event and its position there, and records for
+//! each transaction's beginning and end.
 
-use super::value;
+use super::json;
 use pgcdc::{Change, Commit, Lsn, Operation, TableName, Xid};
 
-/// The events of the transaction at hand, counted.
+/// TransactionCounts of the events of the current transaction.
 #[derive(Debug, Default)]
-pub(super) struct Counts {
-    /// Position of its commit, which no other has.
+pub(super) struct TransactionCounts {
+    /// Its commit position, which is unique.
     transaction: Option<Lsn>,
     total: u64,
-    /// By table, in the order of their first events.
+    /// Counts by table, in the order of their first events.
     tables: Vec<(TableName, u64)>,
 }
 
-impl Counts {
-    /// True when the change is the first of its transaction.
+impl TransactionCounts {
+    /// Starts a new count with the first change of a transaction; returns whether it is the first.
     pub(super) fn enter(&mut self, change: &Change<'_>) -> bool {
         let commit = change.transaction.commit_lsn;
         if matches!(change.operation, Operation::Read(_)) || self.transaction == Some(commit) {
@@ -28,14 +28,14 @@ impl Counts {
         true
     }
 
-    /// Writes the block of an event, and counts it.
+    /// Counts an event, and writes its `transaction` block.
     pub(super) fn write(&mut self, out: &mut Vec<u8>, change: &Change<'_>) {
         let relation = change.relation;
-        let is_it = |(name, _): &&mut (TableName, u64)| {
+        let is_table = |(name, _): &&mut (TableName, u64)| {
             name.name == relation.name && name.schema == relation.schema
         };
         self.total += 1;
-        let in_table = match self.tables.iter_mut().find(is_it) {
+        let in_table = match self.tables.iter_mut().find(is_table) {
             Some((_, count)) => {
                 *count += 1;
                 *count
@@ -47,7 +47,7 @@ impl Counts {
         };
         let id = id(change.transaction.xid, change.lsn);
         let total = self.total;
-        value::raw(
+        json::raw(
             out,
             &format!(
                 "{{\"id\":\"{id}\",\"total_order\":{total},\"data_collection_order\":{in_table}}}"
@@ -56,23 +56,23 @@ impl Counts {
     }
 }
 
-/// Identifies a step of a transaction: its id, and the step's position.
+/// Identifier of a transaction at a position: transaction id and LSN.
 fn id(xid: Xid, lsn: Lsn) -> String {
     format!("{xid}:{}", lsn.0)
 }
 
-/// Key and value of the record that stands for a transaction's beginning, which is said with its first change.
+/// Writes key and value of the record of a transaction's beginning, which comes with its first change.
 pub(super) fn begin(key: &mut Vec<u8>, out: &mut Vec<u8>, change: &Change<'_>) {
     let id = id(change.transaction.xid, change.lsn);
     boundary(key, out, "BEGIN", &id, change.transaction.commit_time.0);
-    value::raw(out, ",\"event_count\":null,\"data_collections\":null}");
+    json::raw(out, ",\"event_count\":null,\"data_collections\":null}");
 }
 
-/// Key and value of the record that stands for its end. False when no event was written of it.
+/// Writes key and value of the record of a transaction's end. Returns false when no event of it was written.
 pub(super) fn end(
     key: &mut Vec<u8>,
     out: &mut Vec<u8>,
-    counts: &mut Counts,
+    counts: &mut TransactionCounts,
     commit: &Commit<'_>,
 ) -> bool {
     let transaction = commit.transaction;
@@ -81,12 +81,12 @@ pub(super) fn end(
     }
     let id = id(transaction.xid, commit.end_lsn);
     boundary(key, out, "END", &id, transaction.commit_time.0);
-    value::raw(
+    json::raw(
         out,
         &format!(",\"event_count\":{},\"data_collections\":[", counts.total),
     );
     for (index, (table, count)) in counts.tables.iter().enumerate() {
-        value::raw(
+        json::raw(
             out,
             if index > 0 {
                 ",{\"data_collection\":"
@@ -94,18 +94,18 @@ pub(super) fn end(
                 "{\"data_collection\":"
             },
         );
-        value::string(out, &table.to_string());
-        value::raw(out, &format!(",\"event_count\":{count}}}"));
+        json::string(out, &table.to_string());
+        json::raw(out, &format!(",\"event_count\":{count}}}"));
     }
-    value::raw(out, "]}");
+    json::raw(out, "]}");
     true
 }
 
 fn boundary(key: &mut Vec<u8>, out: &mut Vec<u8>, status: &str, id: &str, at: i64) {
     key.clear();
-    value::raw(key, &format!("{{\"id\":\"{id}\"}}"));
+    json::raw(key, &format!("{{\"id\":\"{id}\"}}"));
     out.clear();
-    value::raw(
+    json::raw(
         out,
         &format!(
             "{{\"status\":\"{status}\",\"id\":\"{id}\",\"ts_ms\":{}",

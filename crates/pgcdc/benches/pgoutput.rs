@@ -1,12 +1,12 @@
-//! What decoding costs: a row of the stream into the values of all its columns, nothing around it.
+//! Cost of decoding: a message of the stream into the values of all its columns, nothing else.
 //!
 //! ```sh
 //! cargo bench -p pgcdc --bench pgoutput
 //! ```
 //!
-//! Time is for one message; throughput is its bytes. The last line is how often a row takes memory from the heap.
+//! Time is for one message; throughput is its bytes. The last line is the number of heap allocations a row.
 
-// Helpers of benches are benches.
+// Helpers of benches may panic.
 #![allow(clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -17,11 +17,11 @@ use pgcdc::pgoutput::{Message, OldTuple, Tuple, TupleBuffer, Value, decode};
 #[path = "../src/pgoutput/encode.rs"]
 mod encode;
 
-/// A message by what it is, as it comes off the wire.
+/// An encoded message, with its description.
 struct Case {
     format: &'static str,
     row: &'static str,
-    /// Rows in it: an update may have the old one, too.
+    /// Rows in it: an update may have the old one as well.
     rows: u64,
     message: Vec<u8>,
 }
@@ -53,7 +53,7 @@ fn main() {
     println!("pgoutput allocations_per_row={most}");
 }
 
-/// Decodes a message, and takes every value out of its rows.
+/// Decodes a message, and reads every value of its rows.
 fn decoded(message: &[u8]) {
     let take = |row: &Tuple<'_>| row.iter().for_each(|value| _ = black_box(value));
     match decode(message) {
@@ -70,7 +70,7 @@ fn decoded(message: &[u8]) {
     }
 }
 
-/// Rows that are found in practice: a counter, an event of an outbox, a wide table of a shop's.
+/// Typical rows: a counter, an event of an outbox, a wide table of a shop.
 fn cases() -> Vec<Case> {
     let payload = format!("{{\"name\":\"{}\"}}", "x".repeat(220));
     let id = "0191c0de-0000-7000-8000-000000000001";

@@ -1,4 +1,4 @@
-//! Keeps a table in memory true to PostgreSQL, and prints it when it has changed.
+//! Mirrors a table in memory, and prints it after each transaction.
 //!
 //! ```sh
 //! psql -c "CREATE TABLE items (id int PRIMARY KEY, name text); CREATE PUBLICATION items FOR TABLE items"
@@ -14,7 +14,7 @@ use pgcdc::{
     Change, Event, Operation, Reader, ReaderConfig, Server, Slot, SlotName, SnapshotConfig,
 };
 
-/// The table: each row by its key, every column as PostgreSQL writes it.
+/// The table: rows by key, with every column in PostgreSQL's text format.
 #[derive(Debug, Default)]
 struct Mirror(BTreeMap<String, BTreeMap<String, Option<String>>>);
 
@@ -33,7 +33,7 @@ impl Mirror {
         if let Operation::Truncate { .. } = change.operation {
             self.0.clear();
         }
-        // Where the key changed, or the row is gone. What was not sent with the new row is in the old one.
+        // The key changed, or the row was deleted. Columns that were not sent with the new row keep the old value.
         let before = old.and_then(|key| self.0.remove(&key));
         let Some(new) = &change.new else {
             return;
@@ -63,10 +63,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         variable("PGPASSWORD", ""),
         variable("PGDATABASE", "postgres"),
     );
-    // Gone with this program: an example leaves nothing behind.
+    // Dropped by the server when this program ends.
     let slot = Slot::Temporary(SlotName::new("mirror")?);
     let config = ReaderConfig {
-        // The rows that are there already, and then every change.
+        // Existing rows first, then every change.
         snapshot: Some(SnapshotConfig::default()),
         ..ReaderConfig::new(server, slot, ["items"])
     };

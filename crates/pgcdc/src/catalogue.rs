@@ -1,20 +1,20 @@
-//! What the stream does not say of a table, the server's catalogue does: types of the database's own, and primary keys.
+//! Queries of the server's catalogue for what the stream does not carry: user-defined types, primary keys and defaults.
 
 use pgwire_replication::{PgWireError, ReplicationClient};
 
-use super::config::Server;
-use super::types::Described;
+use super::server::Server;
+use super::type_kind::CatalogueType;
 
-/// Asks on a connection of its own, opened with the first question.
+/// A connection for catalogue queries, opened by the first query.
 #[derive(Default)]
 pub(super) struct Catalogue(Option<ReplicationClient>);
 
-/// A column as the catalogue has it.
+/// A column as the catalogue describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CatalogueColumn {
     /// Name.
     pub name: String,
-    /// Whether it may be null.
+    /// Whether it is `NOT NULL`.
     pub not_null: bool,
     /// Its position in the primary key.
     pub key: Option<i32>,
@@ -22,40 +22,44 @@ pub struct CatalogueColumn {
     pub default: Option<String>,
 }
 
-type Rows = Vec<Vec<Option<String>>>;
+/// The result of a query: rows of columns in text format.
+type TextRows = Vec<Vec<Option<String>>>;
 
 impl Catalogue {
-    /// Every type of the database's own.
-    pub(super) async fn types(&mut self, server: &Server) -> Result<Vec<Described>, PgWireError> {
-        let question = "SELECT oid, typname, typtype, typelem, typbasetype, typtypmod FROM pg_type WHERE oid >= 16384";
-        let rows = self.ask(server, question).await?;
-        let described = |row: Vec<Option<String>>| {
+    /// Every user-defined type.
+    pub(super) async fn types(
+        &mut self,
+        server: &Server,
+    ) -> Result<Vec<CatalogueType>, PgWireError> {
+        let sql = "SELECT oid, typname, typtype, typelem, typbasetype, typtypmod FROM pg_type WHERE oid >= 16384";
+        let rows = self.query(server, sql).await?;
+        let catalogue_type = |row: Vec<Option<String>>| {
             let mut row = row.into_iter().flatten();
-            Some(Described {
+            Some(CatalogueType {
                 oid: row.next()?.parse().ok()?,
                 name: row.next()?,
-                kind: row.next()?.chars().next()?,
+                typtype: row.next()?.chars().next()?,
                 element: row.next()?.parse().ok()?,
                 base: row.next()?.parse().ok()?,
                 modifier: row.next()?.parse().ok()?,
             })
         };
-        Ok(rows.into_iter().filter_map(described).collect())
+        Ok(rows.into_iter().filter_map(catalogue_type).collect())
     }
 
-    /// A table's columns, in its own order.
+    /// A table's columns, in the table's order. Empty for a table that does not exist.
     pub(super) async fn columns(
         &mut self,
         server: &Server,
         relation: u32,
     ) -> Result<Vec<CatalogueColumn>, PgWireError> {
-        let question = format!(
+        let sql = format!(
             "SELECT a.attname, a.attnotnull, array_position(i.indkey::int2[], a.attnum), pg_get_expr(d.adbin, d.adrelid) \
              FROM pg_attribute a LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary \
              LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.attgenerated = '' \
              WHERE a.attrelid = {relation} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
         );
-        let rows = self.ask(server, &question).await?;
+        let rows = self.query(server, &sql).await?;
         let column = |row: Vec<Option<String>>| {
             let mut row = row.into_iter();
             Some(CatalogueColumn {
@@ -68,17 +72,17 @@ impl Catalogue {
         Ok(rows.into_iter().filter_map(column).collect())
     }
 
-    async fn ask(&mut self, server: &Server, question: &str) -> Result<Rows, PgWireError> {
+    async fn query(&mut self, server: &Server, sql: &str) -> Result<TextRows, PgWireError> {
         let mut client = match self.0.take() {
             Some(client) => client,
-            None => ReplicationClient::connect_gated(server.session()).await?,
+            None => ReplicationClient::connect_gated(server.query_session()).await?,
         };
-        let rows = match client.simple_query(question).await {
+        let rows = match client.simple_query(sql).await {
             Ok(rows) => rows,
-            // It may have been idle for longer than somebody in between allows.
+            // The connection may have been idle for longer than the server or a proxy allows: try once more on a new one.
             Err(_) => {
-                client = ReplicationClient::connect_gated(server.session()).await?;
-                client.simple_query(question).await?
+                client = ReplicationClient::connect_gated(server.query_session()).await?;
+                client.simple_query(sql).await?
             }
         };
         self.0 = Some(client);

@@ -1,4 +1,4 @@
-//! Where a reader keeps how far its sink has got, besides the slot itself.
+//! Checkpoints: a durable store of a sink's progress besides the slot itself.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,32 +8,32 @@ use std::path::{Path, PathBuf};
 
 use super::{Lsn, TableName};
 
-/// How far a sink has got.
+/// What a sink has made durable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// It has every transaction up to here; `None` before the first.
+pub struct CheckpointProgress {
+    /// It has every transaction up to this position; `None` before the first.
     pub position: Option<Lsn>,
-    /// It has the initial copy of these tables, each with the position that its rows stand for.
+    /// It has the initial copy of these tables, each as of this position.
     pub copied: BTreeMap<TableName, Lsn>,
 }
 
-/// Keeps a sink's progress. What is stored is there after a crash, or what was stored before it.
+/// Stores a sink's progress. After a crash it holds what was stored last, or what was stored before that.
 pub trait Checkpoint: Send + fmt::Debug {
-    /// What was stored last; nothing at all when nothing was.
+    /// The progress stored last; [`CheckpointProgress::default`] when nothing was stored.
     ///
     /// # Errors
     /// When it cannot be read.
-    fn load(&mut self) -> io::Result<Progress>;
+    fn load(&mut self) -> io::Result<CheckpointProgress>;
 
-    /// Stores it, durably.
+    /// Stores the progress durably.
     ///
     /// # Errors
     /// When it cannot be stored.
-    fn store(&mut self, progress: &Progress) -> io::Result<()>;
+    fn store(&mut self, progress: &CheckpointProgress) -> io::Result<()>;
 }
 
-/// Progress in a file: written beside it, synced, and put in its place. The first line is the position, or `-`; each
-/// further one a table that is copied: `copied 16/B374D848 ["public","orders"]`.
+/// A checkpoint in a file, which is replaced atomically: written beside it, synced, and renamed. The first line is the
+/// position, or `-`; each further line is a table that is copied: `copied 16/B374D848 ["public","orders"]`.
 #[derive(Debug, Clone)]
 pub struct FileCheckpoint {
     path: PathBuf,
@@ -41,7 +41,7 @@ pub struct FileCheckpoint {
 }
 
 impl FileCheckpoint {
-    /// At this path. The folder must be there; the file need not.
+    /// The checkpoint at this path. The directory must exist; the file need not.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
@@ -53,7 +53,7 @@ impl FileCheckpoint {
         }
     }
 
-    /// Where it is.
+    /// Path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -61,9 +61,11 @@ impl FileCheckpoint {
 }
 
 impl Checkpoint for FileCheckpoint {
-    fn load(&mut self) -> io::Result<Progress> {
+    fn load(&mut self) -> io::Result<CheckpointProgress> {
         match std::fs::read_to_string(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Progress::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(CheckpointProgress::default())
+            }
             text => parse(&text?).map_err(|error| {
                 let path = self.path.display();
                 io::Error::new(io::ErrorKind::InvalidData, format!("{path}: {error}"))
@@ -71,12 +73,12 @@ impl Checkpoint for FileCheckpoint {
         }
     }
 
-    fn store(&mut self, progress: &Progress) -> io::Result<()> {
+    fn store(&mut self, progress: &CheckpointProgress) -> io::Result<()> {
         let mut file = File::create(&self.partial)?;
         file.write_all(format(progress).as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&self.partial, &self.path)?;
-        // The name is in the folder, which has a sync of its own.
+        // The rename is durable when the directory is synced.
         let folder = match self.path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -85,20 +87,20 @@ impl Checkpoint for FileCheckpoint {
     }
 }
 
-fn format(progress: &Progress) -> String {
+fn format(progress: &CheckpointProgress) -> String {
     let mut text = match progress.position {
         Some(lsn) => format!("{lsn}\n"),
         None => "-\n".to_owned(),
     };
     for (table, point) in &progress.copied {
-        // JSON, for names with anything in them.
+        // JSON, because a name may hold any character.
         let name = serde_json::json!([table.schema, table.name]);
         text += &format!("copied {point} {name}\n");
     }
     text
 }
 
-fn parse(text: &str) -> Result<Progress, String> {
+fn parse(text: &str) -> Result<CheckpointProgress, String> {
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default().trim();
     let position = match first {
@@ -115,7 +117,7 @@ fn parse(text: &str) -> Result<Progress, String> {
             serde_json::from_str(name).map_err(|error| format!("{line:?}: {error}"))?;
         Ok((TableName { schema, name }, point))
     });
-    Ok(Progress {
+    Ok(CheckpointProgress {
         position,
         copied: copied.collect::<Result<_, String>>()?,
     })
@@ -125,8 +127,8 @@ fn parse(text: &str) -> Result<Progress, String> {
 mod tests {
     use super::*;
 
-    fn at(lsn: u64) -> Progress {
-        Progress {
+    fn at(lsn: u64) -> CheckpointProgress {
+        CheckpointProgress {
             position: Some(Lsn(lsn)),
             copied: BTreeMap::new(),
         }
@@ -137,13 +139,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("orders.lsn");
         let mut checkpoint = FileCheckpoint::at(&path);
-        assert_eq!(checkpoint.load().unwrap(), Progress::default());
+        assert_eq!(checkpoint.load().unwrap(), CheckpointProgress::default());
         for progress in [at(7), at(0x16_b374_d848)] {
             checkpoint.store(&progress).unwrap();
             assert_eq!(FileCheckpoint::at(&path).load().unwrap(), progress);
         }
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "16/B374D848\n");
-        let mut copied = Progress::default();
+        let mut copied = CheckpointProgress::default();
         copied
             .copied
             .insert(TableName::new("public", "a \"b\"\n"), Lsn(9));
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_was_cut_off_leaves_what_was_before_it() {
+    fn an_interrupted_write_leaves_the_previous_progress() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("orders.lsn");
         let mut checkpoint = FileCheckpoint::at(&path);
@@ -165,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_progress_is_an_error_and_not_a_start_from_the_beginning() {
+    fn a_malformed_file_is_an_error_and_not_a_start_from_the_beginning() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("orders.lsn");
         for text in [

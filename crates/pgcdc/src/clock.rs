@@ -1,9 +1,12 @@
-//! The times that a reader gives its events.
+//! Clocks: the time at which a change is received.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// 2000-01-01, from which PostgreSQL counts microseconds, in seconds since the Unix epoch.
+const POSTGRES_EPOCH_S: i64 = 946_684_800;
 
 /// An instant: nanoseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +17,11 @@ impl UnixNanos {
     #[must_use]
     pub const fn from_micros(us: i64) -> Self {
         Self(us * 1_000)
+    }
+
+    /// From PostgreSQL's microseconds since 2000-01-01.
+    pub(super) const fn from_postgres_micros(us: i64) -> Self {
+        Self::from_micros(POSTGRES_EPOCH_S * 1_000_000 + us)
     }
 
     /// In whole microseconds, rounded down.
@@ -40,14 +48,14 @@ impl From<UnixNanos> for SystemTime {
     }
 }
 
-/// Tells the time at which a change was received ([`Change::received`](crate::Change::received)). A program that
-/// stamps other things too gives its own, so that all stamps are on one clock.
+/// Source of the time at which a change is received ([`Change::received`](crate::Change::received)). A program that takes
+/// other timestamps as well supplies its own, so that all are of one clock.
 pub trait TimeSource: fmt::Debug + Send + Sync {
-    /// The time now. Read once for every change.
+    /// The current time. Called once for every change.
     fn now(&self) -> UnixNanos;
 }
 
-/// The wall clock as it was when the reader started, carried on by the monotonic clock: it never steps.
+/// The wall clock at the reader's start plus the monotonic clock since then: it never steps.
 #[derive(Debug, Clone, Copy)]
 pub struct SteadyClock {
     /// Wall-clock time at which the monotonic clock was zero, nanoseconds since the Unix epoch.
@@ -55,7 +63,7 @@ pub struct SteadyClock {
 }
 
 impl SteadyClock {
-    /// Takes the wall clock and the monotonic clock as they are now.
+    /// Reads the wall clock and the monotonic clock.
     #[must_use]
     pub fn start() -> Self {
         let monotonic = monotonic();
@@ -75,7 +83,7 @@ impl TimeSource for SteadyClock {
     }
 }
 
-/// Nanoseconds since some time before this program started.
+/// The monotonic clock, nanoseconds since an arbitrary start.
 fn monotonic() -> i64 {
     let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Monotonic);
     tv_sec * 1_000_000_000 + tv_nsec
@@ -94,6 +102,13 @@ mod tests {
             assert!(now >= last);
             last = now;
         }
+    }
+
+    #[test]
+    fn postgresqls_epoch_is_the_year_2000() {
+        let at = |us| UnixNanos::from_postgres_micros(us).0;
+        assert_eq!(at(0), 946_684_800_000_000_000);
+        assert_eq!(at(-1), 946_684_799_999_999_000);
     }
 
     #[test]

@@ -1,123 +1,27 @@
-//! What to read, from where, and how far it may be let go.
+//! Configuration of a reader: server, slot, publications, and when the server may discard WAL.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgwire_replication::tls::rustls::{MaybeTlsStream, maybe_upgrade_to_tls};
-use pgwire_replication::{
-    FeedbackObserver, PgWireError, Publication, ReplicationConfig, TlsConfig,
-};
-use secrecy::{ExposeSecret, SecretString};
-use tokio::net::TcpStream;
+use pgwire_replication::{FeedbackObserver, Publication, ReplicationConfig};
 
 use super::checkpoint::Checkpoint;
 use super::clock::{SteadyClock, TimeSource};
-use super::snapshot::SnapshotConfig;
+use super::server::Server;
 use super::{Lsn, SlotName};
 
-/// How values are written in the stream, whatever the server's or the role's own settings are.
-pub(super) const SESSION: &str = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c bytea_output=hex -c lc_monetary=C";
-
-/// The server and who we are there.
-#[derive(Debug, Clone)]
-pub struct Server {
-    /// Host name or address, or the folder of a Unix socket.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// User; it needs `REPLICATION`.
-    pub user: String,
-    /// Its password.
-    pub password: SecretString,
-    /// Database.
-    pub database: String,
-    /// Whether and how the connection is encrypted. `VerifyCa` refuses certificates for other hosts as `VerifyFull` does:
-    /// pgwire-replication 0.5 does not tell the two apart.
-    pub tls: TlsConfig,
-}
-
-impl Server {
-    /// A server without TLS.
-    #[must_use]
-    pub fn new(
-        host: impl Into<String>,
-        port: u16,
-        user: impl Into<String>,
-        password: impl Into<SecretString>,
-        database: impl Into<String>,
-    ) -> Self {
-        Self {
-            host: host.into(),
-            port,
-            user: user.into(),
-            password: password.into(),
-            database: database.into(),
-            tls: TlsConfig::disabled(),
-        }
-    }
-
-    /// Host and port.
-    #[must_use]
-    pub fn address(&self) -> String {
-        format!("{}:{}", self.host, self.port)
-    }
-
-    /// A session that asks questions and streams nothing.
-    pub(super) fn session(&self) -> ReplicationConfig {
-        self.wire("none", Publication::from("none"))
-    }
-
-    /// As the protocol library takes it: an address is a name that a certificate may hold, like any other.
-    fn tls_to_host(&self) -> TlsConfig {
-        let is_address = self.host.parse::<IpAddr>().is_ok();
-        let mut tls = self.tls.clone();
-        if is_address && tls.sni_hostname.is_none() {
-            tls.sni_hostname = Some(self.host.clone());
-        }
-        tls
-    }
-
-    /// A TCP connection to the server, encrypted as [`Server::tls`] says, before any message of PostgreSQL's protocol: for a
-    /// client such as tokio-postgres, so that it reaches the server in the same way as the reader does.
-    ///
-    /// # Errors
-    /// When nobody answers, or TLS is not to be had as it is asked for.
-    pub async fn socket(&self) -> Result<MaybeTlsStream, PgWireError> {
-        let socket = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        // Rows come as fast as they can: nothing is won by waiting for more of them.
-        socket.set_nodelay(true)?;
-        maybe_upgrade_to_tls(socket, &self.tls_to_host(), &self.host).await
-    }
-
-    fn wire(&self, slot: &str, publication: Publication) -> ReplicationConfig {
-        ReplicationConfig::new(
-            &*self.host,
-            &*self.user,
-            self.password.expose_secret(),
-            &*self.database,
-            slot,
-            publication,
-        )
-        .with_port(self.port)
-        .with_tls(self.tls_to_host())
-        .with_options(SESSION)
-        .with_application_name("pgcdc")
-    }
-}
-
-/// Where the stream keeps its place on the server.
+/// The replication slot: the position of the stream that the server keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Slot {
-    /// Made with the connection and gone with it: it can be left behind by nobody.
+    /// Created with the connection, and dropped by the server when the connection closes: it cannot be left on the server.
     Temporary(SlotName),
-    /// One that is there already; the stream goes on where it was acknowledged last.
+    /// An existing slot; the stream resumes at its last acknowledged position.
     Existing(SlotName),
-    /// One that is made when it is not there, and stays until it is dropped.
+    /// Created when it does not exist, and kept until it is dropped.
     Permanent {
         /// Its name.
         name: SlotName,
-        /// Whether it is to be there on a standby after a failover (PostgreSQL 17 and later).
+        /// Whether it is synchronised to standbys for a failover (PostgreSQL 17 and later).
         failover: bool,
     },
 }
@@ -131,9 +35,9 @@ impl Slot {
         }
     }
 
-    /// The command that makes it; `None` for one that is there.
-    pub(super) fn creation(&self) -> Option<String> {
-        // A slot's name holds nothing that would need quoting.
+    /// The command that creates it; `None` for an existing slot.
+    pub(super) fn create_command(&self) -> Option<String> {
+        // A slot name holds no character that needs quoting.
         match self {
             Self::Temporary(name) => Some(format!(
                 "CREATE_REPLICATION_SLOT {name} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT"
@@ -150,71 +54,85 @@ impl Slot {
     }
 }
 
-/// When the server hears that a transaction is done with, and may let go of its WAL.
+/// When a transaction is acknowledged to the server, which may then discard its WAL.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Acknowledge {
-    /// Once the handler has returned from its commit.
+    /// When the handler has returned from its commit.
     #[default]
     OnReturn,
-    /// When [`Acknowledger::acknowledge`](super::Acknowledger::acknowledge) says so: for handlers that pass changes on to a
-    /// sink, which has them later.
-    ByHand,
+    /// When [`Acknowledger::acknowledge`](super::Acknowledger::acknowledge) is called: for handlers that pass changes on to
+    /// a sink which makes them durable later.
+    Manual,
 }
 
-/// Which transactions are handed over, where replication goes more than one way.
+/// Which transactions are delivered, by their replication origin. It matters where servers replicate in both directions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Origins {
-    /// All.
+    /// All transactions.
     #[default]
     Any,
-    /// Those that were made on this server, not those that it got from another.
+    /// Transactions that were made on this server, not those replicated to it from another.
     Local,
 }
 
-/// What to read.
+/// How the initial copy is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotConfig {
+    /// Number of tables that are copied concurrently, each over a connection of its own.
+    pub connections: usize,
+}
+
+impl Default for SnapshotConfig {
+    /// Four tables concurrently.
+    fn default() -> Self {
+        Self { connections: 4 }
+    }
+}
+
+/// Configuration of a reader.
 #[derive(Debug)]
 pub struct ReaderConfig {
     /// The server.
     pub server: Server,
-    /// Publications: which tables, columns and rows.
+    /// Publications: they select tables, columns and rows.
     pub publications: Vec<String>,
     /// The slot.
     pub slot: Slot,
-    /// Go on behind this position, when the slot is not there yet: what a sink that keeps positions beside its data has
-    /// kept. A [`Checkpoint`] that holds one wins.
+    /// Start after this position when the slot does not exist yet: the position that a sink keeps beside its data. The
+    /// position of a [`Checkpoint`] takes precedence.
     pub start_after: Option<Lsn>,
-    /// Whether the rows that are there already come first. Those of tables that the checkpoint says are copied do not; a
-    /// slot that stays needs a checkpoint for it.
+    /// Whether existing rows are copied before the stream. Tables that the checkpoint lists as copied are left out; a slot
+    /// that is not temporary needs a checkpoint for it.
     pub snapshot: Option<SnapshotConfig>,
     /// When transactions are acknowledged.
     pub acknowledge: Acknowledge,
-    /// Where what was acknowledged is kept besides the slot itself; written before the server hears of them.
+    /// Durable store of acknowledged positions besides the slot; written before they are acknowledged to the server.
     pub checkpoint: Option<Box<dyn Checkpoint>>,
-    /// Which transactions.
+    /// Which transactions are delivered.
     pub origins: Origins,
-    /// How often the server hears what was acknowledged.
+    /// Interval of the status updates that acknowledge positions to the server.
     pub status_interval: Duration,
-    /// How often a transactional message is written into the WAL, so that a slot moves on though its own tables are idle
-    /// while others are not. `None`: never.
+    /// Interval at which a transactional message is written into the WAL, so that the slot advances while its own tables are
+    /// idle and others are not. `None`: never.
     pub heartbeat: Option<Duration>,
-    /// Bytes of WAL that the slot may hold back. Beyond it the reader ends with an error rather than fill the disk.
+    /// Most bytes of WAL that the slot may retain. Beyond it the reader ends with an error rather than fill the server's disk.
     pub max_retained_wal: Option<u64>,
-    /// Whether values come in PostgreSQL's binary format instead of text. It spares the server work, but a type without
-    /// such a format ends the stream.
+    /// Whether values come in PostgreSQL's binary format instead of text. It spares the server work, but a type without a
+    /// binary format ends the stream.
     pub binary: bool,
-    /// Whether the catalogue is asked for what the stream does not say of a table: primary key, and what the types of the
-    /// database's own are. It costs a connection, and a question for each table.
+    /// Whether the catalogue is queried for what the stream does not carry: primary keys, `NOT NULL`, defaults, and
+    /// user-defined types. It takes a connection, and a query for each table.
     pub describe: bool,
-    /// Messages that wait between socket and handler.
+    /// Messages buffered between socket and handler.
     pub buffer: usize,
-    /// Largest message (a row, that is) that is taken, bytes.
+    /// Largest accepted message (which is a row), bytes.
     pub max_message: usize,
-    /// Tells the time at which changes are received.
+    /// Source of the times at which changes are received.
     pub time_source: Arc<dyn TimeSource>,
 }
 
 impl ReaderConfig {
-    /// With a slot and publications, and everything else as most want it: acknowledged when handled, a status a second.
+    /// A configuration with default settings: acknowledged when the handler returns, a status update each second.
     #[must_use]
     pub fn new(
         server: Server,
@@ -241,19 +159,19 @@ impl ReaderConfig {
         }
     }
 
-    /// The stream, behind what was handled, with what was acknowledged.
-    pub(super) fn wire(&self, handled: Lsn, acknowledged: Lsn) -> ReplicationConfig {
+    /// Connection settings of the stream, which starts after `resume_lsn` and acknowledges `acknowledged`.
+    pub(super) fn stream_session(&self, resume_lsn: Lsn, acknowledged: Lsn) -> ReplicationConfig {
         let publications: Publication = self.publications.iter().cloned().collect();
         self.server
-            .wire(self.slot.name().as_str(), publications)
-            .with_start_lsn(pgwire_replication::Lsn::from_u64(handled.0))
+            .replication_config(self.slot.name().as_str(), publications)
+            .with_start_lsn(pgwire_replication::Lsn::from_u64(resume_lsn.0))
             .with_ack_lsn(pgwire_replication::Lsn::from_u64(acknowledged.0))
             .with_status_interval(self.status_interval)
             .with_wakeup_interval(self.status_interval)
             .with_buffer_size(self.buffer)
             .with_binary(self.binary)
             .with_max_message_size(self.max_message)
-            // With somebody who hears of it, the library keeps account of what the server was told.
+            // The library tracks which positions it has sent only when an observer is set.
             .with_feedback_observer(FeedbackObserver::new(|_| {}))
     }
 }

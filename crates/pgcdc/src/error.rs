@@ -1,22 +1,22 @@
-//! Why the reader cannot start or go on.
+//! Errors of the reader.
 
 use pgwire_replication::PgWireError;
 
 use super::pgoutput::DecodeError;
 use super::{InvalidSlotName, Lsn, SlotName};
 
-/// Why the reader cannot start or go on.
+/// Why a reader cannot start or continue.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReaderError {
-    /// Nobody answers, or the connection broke.
+    /// The server does not answer, or the connection broke.
     #[error("WAL reader: the connection to PostgreSQL at {server} failed: {reason}")]
     Connection {
         /// Host and port.
         server: String,
-        /// The system's words.
+        /// The message of the operating system.
         reason: String,
     },
-    /// User or password are wrong, or the user may not replicate.
+    /// User or password are wrong, or the user lacks `REPLICATION`.
     #[error(
         "WAL reader: PostgreSQL at {server} refused user \"{user}\": {reason}; check the password, and that the role has REPLICATION"
     )]
@@ -25,7 +25,7 @@ pub enum ReaderError {
         server: String,
         /// User.
         user: String,
-        /// The server's words.
+        /// The message of the server.
         reason: String,
     },
     /// `wal_level` is below logical.
@@ -36,42 +36,42 @@ pub enum ReaderError {
         /// Host and port.
         server: String,
     },
-    /// Every slot is taken.
+    /// Every slot or sender of the server is in use.
     #[error(
         "WAL reader: PostgreSQL at {server} has no free replication slot or sender ({reason}); drop a slot that is no longer used (SELECT pg_drop_replication_slot('NAME')), or raise max_replication_slots and max_wal_senders"
     )]
     NoFreeSlot {
         /// Host and port.
         server: String,
-        /// The server's words.
+        /// The message of the server.
         reason: String,
     },
-    /// Anything else the server said.
+    /// Any other error of the server.
     #[error("WAL reader: PostgreSQL at {server} refused to stream: {reason}")]
     Server {
         /// Host and port.
         server: String,
-        /// The server's words.
+        /// The message of the server.
         reason: String,
     },
-    /// A temporary slot went away with its connection: what came meanwhile is not to be had any more.
+    /// The connection broke, and the server dropped the temporary slot with it: later changes cannot be read.
     #[error(
         "WAL reader: the stream from {server} broke at {last} ({reason}), and its temporary slot is gone with it; a named slot would go on from there"
     )]
     TemporarySlotLost {
         /// Host and port.
         server: String,
-        /// Last position handled.
+        /// Position after the last transaction received.
         last: Lsn,
-        /// Why.
+        /// Why the connection broke.
         reason: String,
     },
-    /// The stream holds something we do not understand.
+    /// A message of the stream cannot be decoded.
     #[error("WAL reader: {cause} (at {lsn})")]
     Decode {
-        /// What.
+        /// Why.
         cause: DecodeError,
-        /// Where.
+        /// Its position.
         lsn: Lsn,
     },
     /// A row came before its table's description.
@@ -79,16 +79,16 @@ pub enum ReaderError {
     UnknownRelation {
         /// OID.
         oid: u32,
-        /// Where.
+        /// Its position.
         lsn: Lsn,
     },
     /// A change came outside of any transaction.
     #[error("WAL reader: a change came outside of a transaction (at {lsn})")]
     NoTransaction {
-        /// Where.
+        /// Its position.
         lsn: Lsn,
     },
-    /// There is no such publication.
+    /// A publication does not exist.
     #[error(
         "WAL reader: database \"{database}\" at {server} has no publication \"{publication}\": CREATE PUBLICATION \"{publication}\" FOR TABLE ..."
     )]
@@ -97,30 +97,31 @@ pub enum ReaderError {
         server: String,
         /// Database.
         database: String,
-        /// Which.
+        /// The publication.
         publication: String,
     },
-    /// The publication is there, and a table that was asked for is not in it.
+    /// A publication lacks a table.
     #[error(
         "publication \"{publication}\" does not have {table}: ALTER PUBLICATION \"{publication}\" ADD TABLE {table}, or name another publication"
     )]
     NotPublished {
-        /// Which.
+        /// The publication.
         publication: String,
         /// Schema and table.
         table: String,
     },
-    /// After the stream broke in mid-transaction, that transaction did not come again: somebody else has moved the slot.
+    /// The stream broke within a transaction, and the server did not send that transaction again: another reader has advanced
+    /// the slot.
     #[error(
         "WAL reader: the transaction that commits at {wanted} was cut off, and the stream goes on with the one at {found}: another reader has moved the slot, and the rest of the first is not to be had any more"
     )]
     Gap {
-        /// Commit of the transaction that was cut off.
+        /// Commit position of the interrupted transaction.
         wanted: Lsn,
-        /// Commit of the one that came.
+        /// Commit position of the transaction that came instead.
         found: Lsn,
     },
-    /// Between two connections of ours, somebody else has read from the slot, and acknowledged what we have not seen.
+    /// Between two connections of this reader, another one has advanced the slot past what this one has received.
     #[error(
         "WAL reader: slot \"{slot}\" at {server} stands at {stands}, and this reader has acknowledged no more than {ours}: another reader has moved it, and what lies between is not to be had any more"
     )]
@@ -129,12 +130,12 @@ pub enum ReaderError {
         server: String,
         /// Slot.
         slot: SlotName,
-        /// What we acknowledged last.
+        /// Last position that this reader acknowledged.
         ours: Lsn,
-        /// Where it is now.
+        /// Position of the slot now.
         stands: Lsn,
     },
-    /// The slot holds back more WAL than it may.
+    /// The slot retains more WAL than allowed.
     #[error(
         "WAL reader: slot \"{slot}\" at {server} holds back {retained} bytes of WAL, and {limit} are allowed; it goes on doing so until it is read further or dropped: SELECT pg_drop_replication_slot('{slot}')"
     )]
@@ -143,7 +144,7 @@ pub enum ReaderError {
         server: String,
         /// Slot.
         slot: SlotName,
-        /// Bytes held back.
+        /// Bytes retained.
         retained: u64,
         /// Bytes allowed.
         limit: u64,
@@ -151,18 +152,18 @@ pub enum ReaderError {
     /// The checkpoint cannot be read or written.
     #[error("WAL reader: its checkpoint: {reason}")]
     Checkpoint {
-        /// The system's words.
+        /// The message of the operating system.
         reason: String,
     },
-    /// The initial copy cannot be made.
+    /// The initial copy failed.
     #[error("WAL reader: the initial copy from {source_of_rows} failed: {reason}")]
     Copy {
         /// Host and port, or the table.
         source_of_rows: String,
-        /// The server's words.
+        /// The message of the server.
         reason: String,
     },
-    /// An initial copy into a slot that stays, and nobody to remember what has been copied.
+    /// An initial copy with a slot that is not temporary needs a checkpoint, which keeps the tables that are copied.
     #[error(
         "WAL reader: an initial copy with the slot \"{slot}\", which stays, needs a checkpoint that keeps which tables are copied"
     )]
@@ -170,23 +171,23 @@ pub enum ReaderError {
         /// The slot.
         slot: SlotName,
     },
-    /// Not a name for a slot.
+    /// The slot's name is invalid.
     #[error(transparent)]
     SlotName(#[from] InvalidSlotName),
-    /// The thread could not be made, or ended unexpectedly.
+    /// The reader's thread could not be started, or ended unexpectedly.
     #[error("WAL reader: its thread {0}")]
     Thread(String),
 }
 
 impl ReaderError {
-    /// Whether another attempt would end the same way.
+    /// Whether another attempt would fail in the same way.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Connection { .. } | Self::NoFreeSlot { .. } => false,
             Self::Server { reason, .. } => {
-                // The slot or the publication is gone (42704, 55000), or the message is too large for us; everything
-                // else a server says of itself: shutting down, starting up, the slot still in use, out of memory.
+                // Permanent: slot or publication do not exist (42704, 55000), or a message exceeds our limit. All others
+                // describe a state of the server: shutting down, starting up, slot still in use, out of memory.
                 ["42704", "55000", "too large"]
                     .iter()
                     .any(|code| reason.contains(code))
@@ -201,8 +202,8 @@ impl ReaderError {
         }
     }
 
-    /// Sorts what the protocol library reports.
-    pub(super) fn of(error: &PgWireError, server: &str, user: &str) -> Self {
+    /// Classifies an error of pgwire-replication.
+    pub(super) fn from_wire(error: &PgWireError, server: &str, user: &str) -> Self {
         let (server, reason) = (server.to_owned(), error.to_string());
         let says = |text: &str| reason.contains(text);
         if says("wal_level") {

@@ -1,4 +1,4 @@
-//! What a reader hands over.
+//! Events that a reader delivers to its handler.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,65 +9,66 @@ use super::snapshot::{CopiedTable, SnapshotPlan, SnapshotRow};
 use super::value::{FromValue, ValueError};
 use super::{Lsn, Relation, Xid};
 
-/// One step of the stream. Everything between a `Begin` and its `Commit` belongs to that transaction; transactions come
-/// whole, one after the other, in the order of their commits.
+/// An event of the stream. The events between a `Begin` and its `Commit` belong to that transaction. Transactions come
+/// complete, one after the other, in the order of their commits.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A transaction begins. One without anything for us in it is not told of.
+    /// A transaction begins. A transaction without any change or message to deliver has no events.
     Begin(&'a Transaction),
-    /// A row, or a table, changed.
+    /// A row was inserted, updated, deleted or copied, or a table was truncated.
     Change(Change<'a>),
-    /// `pg_logical_emit_message()`.
+    /// A message of `pg_logical_emit_message()`.
     Message(LogicalMessage<'a>),
-    /// The transaction is whole: this is where a sink makes it durable.
+    /// The transaction is complete: this is where a sink makes it durable.
     Commit(Commit<'a>),
-    /// Everything before this position has been handed over; there was nothing in it after the last commit.
+    /// Everything before this position was delivered: there was no event between the last commit and it.
     Idle(Lsn),
-    /// An initial copy begins. Rows of its tables follow as changes, [`Operation::Read`], outside of any transaction. It
-    /// begins again, with the tables that were not whole, after a break: a sink that cannot overwrite empties them.
+    /// An initial copy begins. Its rows follow as changes with [`Operation::Read`], outside of any transaction. After a
+    /// broken connection it begins again, with the tables that were not complete: a sink that cannot overwrite rows must
+    /// empty those tables.
     Snapshot(&'a SnapshotPlan),
-    /// A table of the initial copy is whole: this is where a sink makes it durable.
+    /// The initial copy of a table is complete: this is where a sink makes it durable.
     Copied(CopiedTable<'a>),
 }
 
-/// A transaction, known from its beginning on.
+/// A transaction. All fields are known from its beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transaction {
-    /// Its id.
+    /// Transaction id.
     pub xid: Xid,
-    /// Position of its commit. No two transactions have the same, and later ones have larger ones.
+    /// Position of its commit record: unique, and ascending in the order of commits.
     pub commit_lsn: Lsn,
     /// Commit time, on PostgreSQL's clock.
     pub commit_time: UnixNanos,
-    /// Position behind the transaction before it, as this reader has seen it.
+    /// Position after the previous transaction that this reader received.
     pub previous: Option<Lsn>,
-    /// Where it came from, when it was replicated to this server.
+    /// Its replication origin, if it was replicated to this server.
     pub origin: Option<String>,
 }
 
 /// The end of a transaction.
 #[derive(Debug, Clone, Copy)]
 pub struct Commit<'a> {
-    /// Which.
+    /// The transaction.
     pub transaction: &'a Transaction,
-    /// Position behind it. A reader that starts after this one sees the next transaction first.
+    /// Position after it. A reader that starts after this position receives the next transaction first.
     pub end_lsn: Lsn,
-    /// Changes and messages in it.
+    /// Number of its changes and messages.
     pub events: u64,
 }
 
-/// What was done to a row, or to a table.
+/// What was done to a row or a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// A row of the initial copy: it may have been there for long.
+    /// A row of the initial copy, inserted at any time before.
     Read(SnapshotRow),
-    /// A new row.
+    /// A row was inserted.
     Insert,
-    /// A changed row.
+    /// A row was updated.
     Update,
-    /// A removed row.
+    /// A row was deleted.
     Delete,
-    /// All rows removed.
+    /// A table was truncated.
     Truncate {
         /// With `CASCADE`.
         cascade: bool,
@@ -88,30 +89,30 @@ impl fmt::Display for Operation {
     }
 }
 
-/// One change, borrowed from the message that brought it.
+/// A change of a row or a table, borrowed from its message.
 #[derive(Debug)]
 pub struct Change<'a> {
     /// The table.
     pub relation: &'a Arc<Relation>,
     /// What was done.
     pub operation: Operation,
-    /// The row after it, for reads, inserts and updates.
+    /// The new row, for reads, inserts and updates.
     pub new: Option<Tuple<'a>>,
-    /// The row before it, as far as the replica identity tells.
+    /// The old row, with the columns that the replica identity includes.
     pub old: Option<OldTuple<'a>>,
-    /// Transaction; for a row of the initial copy the snapshot, whose commit position is the copy's and whose id is that of
-    /// a transaction which did nothing else.
+    /// Its transaction. For a row of the initial copy this stands for the snapshot: `commit_lsn` is the copy's position, and
+    /// `xid` is of a transaction that made no change.
     pub transaction: &'a Transaction,
     /// Position of the change: `source.lsn` in Debezium's envelope.
     pub lsn: Lsn,
-    /// How many events of its transaction, or rows of its table's copy, came before it.
+    /// Number of events before it in its transaction, or of rows before it in its table's copy.
     pub index: u64,
-    /// When the decoded row was received, on the reader's [`TimeSource`](crate::TimeSource).
+    /// Time at which the row was received and decoded, on the reader's [`TimeSource`](crate::TimeSource).
     pub received: UnixNanos,
 }
 
 impl<'a> Change<'a> {
-    /// The row it is about: the new one, else the old one.
+    /// The new row, or the old one if there is no new one.
     #[must_use]
     pub fn row(&self) -> Option<&Tuple<'a>> {
         self.new.as_ref().or(match &self.old {
@@ -123,7 +124,8 @@ impl<'a> Change<'a> {
     /// A column's value in [`Change::row`]; `None` for NULL.
     ///
     /// # Errors
-    /// When there is no such column, when it is no `T`, or when the stream does not carry it because it did not change.
+    /// When the column does not exist, when its value is no `T`, or when the stream does not carry it because it did not
+    /// change.
     pub fn get<T: FromValue<'a>>(&self, column: &str) -> Result<Option<T>, ValueError> {
         let index = self
             .relation
@@ -152,19 +154,19 @@ impl<'a> Change<'a> {
     }
 }
 
-/// A message in the WAL.
+/// A message of `pg_logical_emit_message()` in the WAL.
 #[derive(Debug, Clone, Copy)]
 pub struct LogicalMessage<'a> {
-    /// Its transaction; `None` for one that is written whether or not its transaction commits.
+    /// Its transaction; `None` for a non-transactional message, which is written even if its transaction rolls back.
     pub transaction: Option<&'a Transaction>,
     /// Position.
     pub lsn: Lsn,
-    /// How many events of its transaction came before it.
+    /// Number of events before it in its transaction.
     pub index: u64,
     /// Prefix.
     pub prefix: &'a str,
     /// Content.
     pub content: &'a [u8],
-    /// When it was received, on the reader's [`TimeSource`](crate::TimeSource).
+    /// Time at which it was received, on the reader's [`TimeSource`](crate::TimeSource).
     pub received: UnixNanos,
 }

@@ -1,7 +1,7 @@
-//! The embedded CDC reader: PostgreSQL's WAL as decoded rows, without Debezium, Kafka or a JVM.
+//! An embeddable change data capture reader for PostgreSQL: the WAL as decoded rows, without Debezium, Kafka or a JVM.
 //!
-//! [`Reader::spawn`] opens a logical replication stream on a thread and a current-thread runtime of its own and hands
-//! every change to a closure, with its exact position and times. [`pgoutput`] is the decoder by itself.
+//! [`Reader::spawn`] opens a logical replication stream on its own thread with a current-thread runtime, and calls a handler
+//! with every change, its exact position and its times. [`pgoutput`] is the decoder by itself.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), pgcdc::ReaderError> {
@@ -28,66 +28,80 @@
 //!
 //! # What is guaranteed
 //!
-//! - Transactions come whole, in the order of their commits; changes in the order they were made.
-//! - At least once: a transaction is acknowledged to the server after the handler has returned from its
-//!   [`Event::Commit`], or, with [`Acknowledge::ByHand`], when [`Acknowledger::acknowledge`] says so. A reader that is
-//!   started anew begins behind what was acknowledged.
-//! - Exactly once into a sink that keeps [`Commit::end_lsn`] beside its data and gives it back as
+//! - Order: transactions are delivered completely and in the order of their commits; the changes of a transaction in the
+//!   order in which they were made.
+//! - At least once: a transaction is acknowledged to the server after the handler has returned from its [`Event::Commit`],
+//!   or, with [`Acknowledge::Manual`], when [`Acknowledger::acknowledge`] is called. A new reader starts after the last
+//!   acknowledged position.
+//! - Exactly once, into a sink that stores [`Commit::end_lsn`] together with its data and passes it as
 //!   [`ReaderConfig::start_after`].
-//! - Within one reader's life nothing is handed over twice, however often its connection breaks. When a transaction that
-//!   was cut off does not come again, because somebody else has moved the slot, the reader ends with
+//! - Reconnects: a running reader delivers nothing twice, however often its connection breaks. When the server does not send
+//!   an interrupted transaction again, because another reader has advanced the slot, the reader ends with
 //!   [`ReaderError::Gap`].
-//! - When another reader has acknowledged what this one has not seen, it ends with [`ReaderError::SlotMoved`].
-//! - An initial copy ([`ReaderConfig::snapshot`]) has every row as of one position, and the stream every change behind it:
-//!   no gap and no overlap, also when rows change meanwhile. A checkpoint knows which tables are copied; those that are not
-//!   are copied when the reader is started anew, from their beginning, and [`Event::Snapshot`] names them first. Rows of a
-//!   copy come in no order.
-//! - Any bytes from the server are a message or an error, in no more memory than they take themselves: rows are borrowed
-//!   from their message, and take none. What is no value of its column's type is an error, never null.
-//! - A column that was not sent, because it is stored out of line and did not change, is
+//! - Foreign acknowledgements: when another reader has acknowledged what this one has not received, the reader ends with
+//!   [`ReaderError::SlotMoved`].
+//! - Initial copy: an initial copy ([`ReaderConfig::snapshot`]) contains every row as of one position, and the stream
+//!   delivers every change after it: no gap and no overlap, even when rows change meanwhile. The checkpoint lists the tables
+//!   that are copied; a new reader copies the others from their beginning, and [`Event::Snapshot`] names them first. The rows
+//!   of a copy have no order.
+//! - Any input: any bytes from the server are a message or an error, and take no more memory than their own length: rows are
+//!   borrowed from their message, and take none. A value that is not of its column's type is an error, never null.
+//! - Unchanged columns: a column that the stream does not carry, because it is stored out of line and did not change, is
 //!   [`Value::Unchanged`](pgoutput::Value), never null.
 //!
-//! Not guaranteed: messages written with `pg_logical_emit_message(false, ...)` belong to no transaction, and may come again
-//! after a break. A publication that is dropped in mid-stream is an error at the next connection, or within seconds with a
-//! heartbeat or a limit for the WAL; until then the server sends nothing of its tables. A temporary slot is gone with its
-//! connection: then the reader ends.
+//! Not guaranteed: a non-transactional message, `pg_logical_emit_message(false, ...)`, belongs to no transaction, and may be
+//! delivered again after a reconnect. When a publication is dropped while the reader streams, the error comes with the next
+//! connection, or within seconds if a heartbeat or a limit for retained WAL is configured; until then the server sends
+//! nothing of its tables. The server drops a temporary slot with its connection: when that breaks, the reader ends.
 //!
-//! Protocol version 1 is spoken: the server sends a transaction when it has committed, keeps those at hand on its own disk,
-//! and drops what was rolled back. A transaction of any size streams through in the memory of its rows at hand.
+//! The reader speaks version 1 of the protocol: the server sends a transaction after its commit, keeps transactions in
+//! progress on its own disk, and discards those that were rolled back. A transaction of any size passes through in the memory
+//! of the rows in progress.
 
+// The example of the README is a doctest.
+#![cfg_attr(doctest, doc = include_str!("../README.md"))]
+
+mod acknowledger;
 mod catalogue;
 mod checkpoint;
 mod clock;
 mod config;
+mod delivery;
 mod error;
 mod event;
-mod handover;
 pub mod pgoutput;
 mod position;
 mod reader;
 mod relation;
+mod replay_state;
+mod server;
+mod slot_monitor;
 mod slots;
 mod snapshot;
+mod stats;
 mod stream;
-mod types;
+mod table_name;
+mod type_kind;
 mod value;
-mod watch;
 
+pub use acknowledger::Acknowledger;
 pub use catalogue::CatalogueColumn;
-pub use checkpoint::{Checkpoint, FileCheckpoint, Progress};
+pub use checkpoint::{Checkpoint, CheckpointProgress, FileCheckpoint};
 pub use clock::{SteadyClock, TimeSource, UnixNanos};
-pub use config::{Acknowledge, Origins, ReaderConfig, Server, Slot};
+pub use config::{Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig};
 pub use error::ReaderError;
 pub use event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
-pub use pgwire_replication::tls::rustls::MaybeTlsStream;
-pub use pgwire_replication::{PgWireError, SslMode, TlsConfig};
+pub use pgwire_replication::{SslMode, TlsConfig};
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
-pub use reader::{Acknowledger, Reader, ReaderHandle, ReaderStats};
-pub use relation::{Column, Relation, Relations, ReplicaIdentity, TableName};
+pub use reader::{Reader, ReaderHandle};
+pub use relation::{Column, Relation, Relations, ReplicaIdentity};
+pub use server::Server;
 pub use slots::{
     SlotState, current_lsn, drop_publication, drop_slot, ensure_publication, list_slots,
     published_tables,
 };
-pub use snapshot::{CopiedTable, PlannedTable, SnapshotConfig, SnapshotPlan, SnapshotRow};
-pub use types::{Kind, Type, Types};
+pub use snapshot::{CopiedTable, PlannedTable, SnapshotPlan, SnapshotRow};
+pub use stats::ReaderStats;
+pub use table_name::TableName;
+pub use type_kind::{Type, TypeKind, Types};
 pub use value::{FromValue, ValueError};

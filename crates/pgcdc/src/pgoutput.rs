@@ -1,8 +1,8 @@
 //! Decoder of pgoutput, protocol version 1: the messages of a logical replication stream.
 //!
-//! Source: PostgreSQL's documentation, "Logical Replication Message Formats". Every function borrows from the message;
-//! none panics on any bytes. A row is checked as a whole when it is decoded, and stays where it is: its values are read off
-//! the message as they are asked for, so a row takes no memory of its own.
+//! Source: PostgreSQL's documentation, "Logical Replication Message Formats". Everything decoded borrows from its message, and
+//! no bytes make the decoder panic. A row is validated when its message is decoded; its values are read from the message on
+//! access, so a row takes no memory of its own.
 
 mod columns;
 #[cfg(test)]
@@ -28,7 +28,7 @@ pub enum Message<'a> {
         /// Transaction id.
         xid: u32,
     },
-    /// `C`: it ends.
+    /// `C`: a transaction ends.
     Commit {
         /// Position of the commit.
         commit_lsn: u64,
@@ -37,16 +37,16 @@ pub enum Message<'a> {
         /// Commit time, microseconds since 2000-01-01 UTC.
         commit_time_us: i64,
     },
-    /// `O`: the transaction came from another server.
+    /// `O`: the transaction was replicated from another server.
     Origin {
         /// Position of the commit there.
         commit_lsn: u64,
         /// Name of the origin.
         name: &'a str,
     },
-    /// `R`: what the rows of a table look like from here on.
+    /// `R`: description of a table, for the rows after it.
     Relation(RelationMessage<'a>),
-    /// `Y`: a type that is not built in.
+    /// `Y`: a user-defined type.
     Type {
         /// Its OID.
         oid: u32,
@@ -66,7 +66,7 @@ pub enum Message<'a> {
     Update {
         /// The table's OID.
         relation: u32,
-        /// Its old key, or the old row where the replica identity is full; absent when the key did not change.
+        /// The old key, or the old row with `REPLICA IDENTITY FULL`; absent when the key did not change.
         old: Option<OldTuple<'a>>,
         /// The row.
         new: Tuple<'a>,
@@ -75,7 +75,7 @@ pub enum Message<'a> {
     Delete {
         /// The table's OID.
         relation: u32,
-        /// Its key, or the row where the replica identity is full.
+        /// The key, or the row with `REPLICA IDENTITY FULL`.
         old: OldTuple<'a>,
     },
     /// `T`: tables were truncated.
@@ -89,7 +89,7 @@ pub enum Message<'a> {
     },
     /// `M`: `pg_logical_emit_message()`.
     Logical {
-        /// Whether it belongs to the transaction around it.
+        /// Whether it belongs to the current transaction.
         transactional: bool,
         /// Its position.
         lsn: u64,
@@ -115,24 +115,24 @@ pub struct RelationMessage<'a> {
     pub columns: Columns<'a>,
 }
 
-/// What is told of a row before its change.
+/// The old row of an update or a delete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OldTuple<'a> {
     /// `K`: the key columns; the others are null.
     Key(Tuple<'a>),
-    /// `O`: the whole row.
+    /// `O`: all columns.
     Full(Tuple<'a>),
 }
 
-/// Bytes that are no message.
+/// The error for bytes that are no valid message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("pgoutput message {kind} is malformed at byte {offset}: expected {expected}")]
 pub struct DecodeError {
-    /// What kind of message it claims to be.
+    /// Kind of the message.
     pub kind: MessageKind,
-    /// Where decoding stopped.
+    /// Byte at which decoding stopped.
     pub offset: usize,
-    /// What should have been there.
+    /// What was expected there.
     pub expected: &'static str,
 }
 
@@ -153,9 +153,9 @@ impl fmt::Display for MessageKind {
 /// Decodes one message.
 ///
 /// # Errors
-/// When the bytes are no whole message of protocol version 1, or more than one.
+/// When the bytes are not exactly one complete message of protocol version 1.
 pub fn decode(message: &[u8]) -> Result<Message<'_>, DecodeError> {
-    let mut input = Input {
+    let mut input = MessageInput {
         kind: MessageKind(message.first().copied()),
         all: message,
         at: 0,
@@ -210,14 +210,14 @@ pub fn decode(message: &[u8]) -> Result<Message<'_>, DecodeError> {
     Ok(decoded)
 }
 
-/// A message and how far it has been read.
-struct Input<'a> {
+/// A message, and the position up to which it is read.
+struct MessageInput<'a> {
     kind: MessageKind,
     all: &'a [u8],
     at: usize,
 }
 
-impl<'a> Input<'a> {
+impl<'a> MessageInput<'a> {
     fn stop(&self, offset: usize, expected: &'static str) -> DecodeError {
         DecodeError {
             kind: self.kind,
@@ -268,7 +268,7 @@ impl<'a> Input<'a> {
         Ok(i64::from_be_bytes(self.array(expected)?))
     }
 
-    /// A length or a count on the wire: never negative.
+    /// A length or a count: an error when negative.
     fn length(&mut self, expected: &'static str) -> Result<usize, DecodeError> {
         let at = self.at;
         usize::try_from(self.i32(expected)?).map_err(|_| self.stop(at, expected))
@@ -294,7 +294,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// What is left of the message from `start` on, up to where it has been read.
+    /// The part of the message from `start` up to the current position.
     fn since(&self, start: usize) -> &'a [u8] {
         &self.all[start..self.at]
     }
@@ -384,7 +384,7 @@ impl<'a> Input<'a> {
     fn truncate(&mut self) -> Result<Message<'a>, DecodeError> {
         let count = self.length("the number of relations")?;
         let options = self.u8("the options")?;
-        // A count that lies reserves nothing: it fails where the message ends.
+        // A count beyond the message reserves no memory: it is an error at the message's end.
         let expected = "the relations' OIDs";
         let size = count.checked_mul(4);
         let size = size.ok_or_else(|| self.stop(self.at, expected))?;

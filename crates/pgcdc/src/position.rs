@@ -1,11 +1,11 @@
-//! Positions and names of logical replication.
+//! WAL positions, transaction ids and slot names.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A position in the WAL, in bytes. Written as PostgreSQL does: `16/B374D848`.
+/// A position in the WAL, in bytes. Displayed in PostgreSQL's notation: `16/B374D848`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);
 
@@ -15,7 +15,7 @@ impl fmt::Display for Lsn {
     }
 }
 
-/// A text that is no [`Lsn`].
+/// The error for a text that is no [`Lsn`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is no LSN: expected two hexadecimal numbers of at most 8 digits, such as 16/B374D848"
@@ -55,7 +55,7 @@ impl<'de> Deserialize<'de> for Lsn {
     }
 }
 
-/// A transaction id as it stands in the stream (32 bits, wrapping).
+/// A transaction id as the stream carries it (32 bits, wrapping).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Xid(pub u32);
@@ -70,7 +70,7 @@ impl fmt::Display for Xid {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SlotName(String);
 
-/// A text that cannot name a slot.
+/// The error for a text that is no valid slot name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} cannot name a replication slot: 1 to 63 lower-case letters, digits and \"_\" are allowed"
@@ -91,7 +91,7 @@ impl SlotName {
         }
     }
 
-    /// As text.
+    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -111,7 +111,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_lsn_reads_back_what_it_writes(position in any::<u64>()) {
+        fn an_lsn_parses_its_own_display(position in any::<u64>()) {
             prop_assert_eq!(Lsn(position).to_string().parse(), Ok(Lsn(position)));
         }
 

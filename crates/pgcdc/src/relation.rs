@@ -1,12 +1,13 @@
-//! What the rows of each table look like: the stream says so before a table's first row, and again when it changed.
+//! Descriptions of tables. The stream describes a table before its first row, and again when its definition has changed.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::TableName;
 use super::catalogue::CatalogueColumn;
 use super::pgoutput::RelationMessage;
-use super::types::{Kind, Types};
+use super::type_kind::{TypeKind, Types};
 
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,54 +16,28 @@ pub struct Column {
     pub name: String,
     /// OID of its type.
     pub type_oid: u32,
-    /// Its type's modifier (`atttypmod`), of a domain the one it sets; -1 when there is none.
+    /// Its type modifier (`atttypmod`); for a domain the modifier that the domain sets; -1 without one.
     pub type_modifier: i32,
-    /// What its values look like.
-    pub kind: Kind,
-    /// Whether it belongs to the replica identity's key.
+    /// The format of its values.
+    pub kind: TypeKind,
+    /// Whether it belongs to the key of the replica identity.
     pub key: bool,
-    /// Whether it may be null, where the catalogue was asked.
+    /// Whether it is `NOT NULL`; known with [`ReaderConfig::describe`](super::ReaderConfig).
     pub not_null: Option<bool>,
-    /// The expression of its default, where the catalogue was asked.
+    /// The expression of its default; known with [`ReaderConfig::describe`](super::ReaderConfig).
     pub default: Option<String>,
 }
 
-/// Name of a table.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TableName {
-    /// Schema.
-    pub schema: String,
-    /// Table.
-    pub name: String,
-}
-
-impl TableName {
-    /// The table of this name in this schema.
-    #[must_use]
-    pub fn new(schema: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            schema: schema.into(),
-            name: name.into(),
-        }
-    }
-}
-
-impl fmt::Display for TableName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.schema, self.name)
-    }
-}
-
-/// `REPLICA IDENTITY`: what the stream tells of a row before its change.
+/// `REPLICA IDENTITY`: which columns of the old row the stream carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplicaIdentity {
-    /// The primary key, where there is one.
+    /// Those of the primary key, if the table has one.
     Default,
-    /// Nothing.
+    /// None.
     Nothing,
-    /// The whole row.
+    /// All.
     Full,
-    /// The columns of a unique index.
+    /// Those of a unique index.
     Index,
 }
 
@@ -75,10 +50,11 @@ pub struct Relation {
     pub schema: String,
     /// Table.
     pub name: String,
-    /// What is told of an old row.
+    /// Which columns of the old row the stream carries.
     pub replica_identity: ReplicaIdentity,
-    /// The columns of the primary key, in its order, where the catalogue was asked
-    /// ([`ReaderConfig::describe`](super::ReaderConfig)); else those of the replica identity, unless that is the whole row.
+    /// Positions of the primary key's columns, in the order of the key, with
+    /// [`ReaderConfig::describe`](super::ReaderConfig); without it the columns of the replica identity, or none when that is
+    /// the whole row.
     pub primary_key: Vec<usize>,
     /// Columns in order.
     pub columns: Vec<Column>,
@@ -104,7 +80,7 @@ impl fmt::Display for Relation {
     }
 }
 
-/// Every table seen so far, by OID. A description replaces the one before it.
+/// Every table described so far, by OID. A description replaces the previous one of its table.
 #[derive(Debug, Default)]
 pub struct Relations {
     known: HashMap<u32, Arc<Relation>>,
@@ -112,7 +88,7 @@ pub struct Relations {
 }
 
 impl Relations {
-    /// Takes a description in. `catalogue` is what it says, where it was asked.
+    /// Adds a description. `catalogue` holds the table's columns in the catalogue, if it was queried.
     pub fn describe(
         &mut self,
         message: &RelationMessage<'_>,
@@ -179,13 +155,13 @@ impl Relations {
         slot.insert_entry(Arc::new(relation)).into_mut()
     }
 
-    /// The table of a row.
+    /// The table with this OID.
     #[must_use]
     pub fn get(&self, oid: u32) -> Option<&Arc<Relation>> {
         self.known.get(&oid)
     }
 
-    /// Whether a description names a type that the catalogue has to be asked for.
+    /// Whether a description has a user-defined type that has not been looked up in the catalogue.
     pub(super) fn lacks_a_type_of(&self, message: &RelationMessage<'_>) -> bool {
         message
             .columns
@@ -193,7 +169,7 @@ impl Relations {
             .any(|column| self.types.lacks(column.type_oid))
     }
 
-    /// The types that are known.
+    /// The known types.
     pub(super) fn types_mut(&mut self) -> &mut Types {
         &mut self.types
     }

@@ -1,11 +1,12 @@
-//! Replication slots: look and drop.
+//! Administration of replication slots and publications: list, create, drop.
 
-use pgwire_replication::{PgWireError, ReplicationClient};
+use pgwire_replication::ReplicationClient;
+use postgres_protocol::escape::{escape_identifier, escape_literal};
 
-use super::config::Server;
+use super::server::Server;
 use super::{Lsn, ReaderError, SlotName, TableName};
 
-/// A logical replication slot as it stands.
+/// State of a logical replication slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotState {
     /// Name.
@@ -14,15 +15,15 @@ pub struct SlotState {
     pub plugin: String,
     /// Database.
     pub database: String,
-    /// The server process that reads from it now.
+    /// The server process that streams from it now.
     pub active_pid: Option<u32>,
-    /// Whether it goes away with its connection.
+    /// Whether the server drops it with its connection.
     pub temporary: bool,
-    /// Up to where its reader is done.
+    /// Last position that its reader has acknowledged (`confirmed_flush_lsn`).
     pub confirmed: Option<Lsn>,
-    /// Bytes of WAL that it holds back.
+    /// Bytes of WAL that it retains.
     pub retained_bytes: Option<u64>,
-    /// `reserved`, `extended`, `unreserved`, or `lost`: then it can never be read from again.
+    /// `reserved`, `extended`, `unreserved`, or `lost`: a lost slot can no longer be read.
     pub wal_status: Option<String>,
 }
 
@@ -31,7 +32,7 @@ pub struct SlotState {
 /// # Errors
 /// When the server does not answer, or refuses.
 pub async fn list_slots(server: &Server) -> Result<Vec<SlotState>, ReaderError> {
-    let rows = ask(
+    let rows = query(
         server,
         "SELECT slot_name, plugin, database, active_pid, temporary, confirmed_flush_lsn, \
          pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint, wal_status \
@@ -54,23 +55,23 @@ pub async fn list_slots(server: &Server) -> Result<Vec<SlotState>, ReaderError> 
     Ok(rows.iter().map(state).collect())
 }
 
-/// Drops a slot. One that is not there is dropped already; one that is being read from is an error.
+/// Drops a slot. A slot that does not exist is no error; one that is in use is.
 ///
 /// # Errors
 /// When the server does not answer, or refuses.
 pub async fn drop_slot(server: &Server, name: &SlotName) -> Result<(), ReaderError> {
-    let question = format!(
+    let sql = format!(
         "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{name}'"
     );
-    ask(server, &question).await.map(drop)
+    query(server, &sql).await.map(drop)
 }
 
-/// Where the server's WAL ends now.
+/// The current end of the server's WAL.
 ///
 /// # Errors
 /// When the server does not answer, or refuses.
 pub async fn current_lsn(server: &Server) -> Result<Lsn, ReaderError> {
-    let rows = ask(server, "SELECT pg_current_wal_lsn()").await?;
+    let rows = query(server, "SELECT pg_current_wal_lsn()").await?;
     let text = rows.first().and_then(|row| row.first().cloned().flatten());
     text.and_then(|text| text.parse().ok())
         .ok_or_else(|| ReaderError::Server {
@@ -79,37 +80,48 @@ pub async fn current_lsn(server: &Server) -> Result<Lsn, ReaderError> {
         })
 }
 
-/// Makes a publication of these tables when there is none of this name; true when it was made. One that is there must
-/// have them all.
+/// Creates a publication of these tables if none of this name exists; returns true when it was created. An existing one must
+/// publish them all.
 ///
 /// # Errors
-/// When the server does not answer, or refuses, or the publication that is there lacks a table.
+/// When the server does not answer, or refuses, or the existing publication lacks a table.
 pub async fn ensure_publication(
     server: &Server,
     name: &str,
     tables: &[TableName],
 ) -> Result<bool, ReaderError> {
-    let literal = name.replace('\'', "''");
-    let there = format!("SELECT 1 FROM pg_publication WHERE pubname = '{literal}'");
-    if !ask(server, &there).await?.is_empty() {
-        return has_tables(server, name, tables).await.map(|()| false);
+    let exists = format!(
+        "SELECT 1 FROM pg_publication WHERE pubname = {}",
+        escape_literal(name)
+    );
+    if !query(server, &exists).await?.is_empty() {
+        return require_tables(server, name, tables).await.map(|()| false);
     }
-    let quote = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
     let tables: Vec<_> = tables
         .iter()
-        .map(|table| format!("{}.{}", quote(&table.schema), quote(&table.name)))
+        .map(|table| {
+            format!(
+                "{}.{}",
+                escape_identifier(&table.schema),
+                escape_identifier(&table.name)
+            )
+        })
         .collect();
-    let make = format!(
+    let create = format!(
         "CREATE PUBLICATION {} FOR TABLE {}",
-        quote(name),
+        escape_identifier(name),
         tables.join(", ")
     );
-    ask(server, &make).await.map(|_| true)
+    query(server, &create).await.map(|_| true)
 }
 
-async fn has_tables(server: &Server, name: &str, tables: &[TableName]) -> Result<(), ReaderError> {
-    let there = published_tables(server, &[name]).await?;
-    match tables.iter().find(|table| !there.contains(table)) {
+async fn require_tables(
+    server: &Server,
+    name: &str,
+    tables: &[TableName],
+) -> Result<(), ReaderError> {
+    let published = published_tables(server, &[name]).await?;
+    match tables.iter().find(|table| !published.contains(table)) {
         Some(table) => Err(ReaderError::NotPublished {
             publication: name.to_owned(),
             table: table.to_string(),
@@ -128,13 +140,13 @@ pub async fn published_tables(
 ) -> Result<Vec<TableName>, ReaderError> {
     let literals: Vec<_> = publications
         .iter()
-        .map(|name| format!("'{}'", name.as_ref().replace('\'', "''")))
+        .map(|name| escape_literal(name.as_ref()))
         .collect();
-    let question = format!(
+    let sql = format!(
         "SELECT DISTINCT schemaname, tablename FROM pg_publication_tables WHERE pubname IN ({}) ORDER BY 1, 2",
         literals.join(", ")
     );
-    let rows = ask(server, &question).await?;
+    let rows = query(server, &sql).await?;
     let table = |row: Vec<Option<String>>| {
         let mut row = row.into_iter().flatten();
         Some(TableName::new(row.next()?, row.next()?))
@@ -142,23 +154,25 @@ pub async fn published_tables(
     Ok(rows.into_iter().filter_map(table).collect())
 }
 
-/// Drops a publication; one that is not there is dropped already.
+/// Drops a publication. One that does not exist is no error.
 ///
 /// # Errors
 /// When the server does not answer, or refuses.
 pub async fn drop_publication(server: &Server, name: &str) -> Result<(), ReaderError> {
-    let name = name.replace('"', "\"\"");
-    ask(server, &format!("DROP PUBLICATION IF EXISTS \"{name}\""))
+    let name = escape_identifier(name);
+    query(server, &format!("DROP PUBLICATION IF EXISTS {name}"))
         .await
         .map(drop)
 }
 
-async fn ask(server: &Server, sql: &str) -> Result<Vec<Vec<Option<String>>>, ReaderError> {
-    let sorted = |error: PgWireError| ReaderError::of(&error, &server.address(), &server.user);
-    let mut client = ReplicationClient::connect_gated(server.session())
+async fn query(server: &Server, sql: &str) -> Result<Vec<Vec<Option<String>>>, ReaderError> {
+    let mut client = ReplicationClient::connect_gated(server.query_session())
         .await
-        .map_err(sorted)?;
-    let rows = client.simple_query(sql).await.map_err(sorted)?;
+        .map_err(|error| server.error_from_wire(&error))?;
+    let rows = client
+        .simple_query(sql)
+        .await
+        .map_err(|error| server.error_from_wire(&error))?;
     let text = |value: Option<bytes::Bytes>| {
         value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     };

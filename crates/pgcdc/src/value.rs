@@ -1,14 +1,14 @@
-//! Columns as values of Rust's types, borrowed where they can be.
+//! Conversion of column values to Rust types, borrowed where possible.
 
 use uuid::Uuid;
 
 use super::Column;
 use super::pgoutput::Value;
 
-/// Why a column is not to be had as a type.
+/// Why a column's value cannot be converted to a Rust type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
-    /// There is no such column.
+    /// The column does not exist.
     #[error("{relation} has no column {column:?}")]
     NoColumn {
         /// Table.
@@ -16,7 +16,7 @@ pub enum ValueError {
         /// Column.
         column: String,
     },
-    /// It is stored out of line and did not change: the stream does not carry it. It is not null.
+    /// The value is stored out of line and did not change: the stream does not carry it. It is not null.
     #[error(
         "column {column:?} did not change, and PostgreSQL does not send values that are stored out of line again; REPLICA IDENTITY FULL has it in the old row"
     )]
@@ -24,33 +24,33 @@ pub enum ValueError {
         /// Column.
         column: String,
     },
-    /// It is something else.
+    /// The value has another format.
     #[error("column {column:?} holds {found}, which is not {expected}")]
     Other {
         /// Column.
         column: String,
-        /// What it holds, cut short.
+        /// The value, shortened.
         found: String,
-        /// What was asked for.
+        /// The requested type.
         expected: &'static str,
     },
 }
 
-/// A type that a column's value can be had as.
+/// A Rust type that column values convert to.
 pub trait FromValue<'a>: Sized {
-    /// What it is called in an error.
+    /// Name of the type in errors.
     const NAME: &'static str;
 
-    /// From text format; `None` when it does not fit.
+    /// Converts from text format; `None` when the text is no value of the type.
     fn from_text(text: &'a str) -> Option<Self>;
 
-    /// From binary format; `None` when it does not fit.
+    /// Converts from binary format; `None` when the bytes are no value of the type.
     fn from_binary(bytes: &'a [u8]) -> Option<Self>;
 
-    /// From either; `None` for NULL.
+    /// Converts from either format; `None` for NULL.
     ///
     /// # Errors
-    /// When it does not fit, or is not there.
+    /// When it is no value of the type, or the stream does not carry it.
     fn of(value: Value<'a>, column: &Column) -> Result<Option<Self>, ValueError> {
         let parsed = match value {
             Value::Null => return Ok(None),
@@ -74,8 +74,8 @@ pub trait FromValue<'a>: Sized {
     }
 }
 
-/// As much of a text as an error has room for.
-pub(super) fn shortened(text: &str) -> &str {
+/// The beginning of a text, for an error message.
+fn shortened(text: &str) -> &str {
     let end = text.char_indices().nth(40).map_or(text.len(), |(at, _)| at);
     &text[..end]
 }
@@ -138,7 +138,7 @@ macro_rules! numbers {
     })+ };
 }
 
-// `f32` and `f64` take PostgreSQL's NaN, Infinity and -Infinity as they are written.
+// `f32` and `f64` parse PostgreSQL's NaN, Infinity and -Infinity.
 numbers!(
     i16, "a 16-bit integer";
     i32, "a 32-bit integer";
@@ -165,20 +165,7 @@ impl<'a> FromValue<'a> for Vec<u8> {
     const NAME: &'static str = "bytea in hexadecimal";
 
     fn from_text(text: &'a str) -> Option<Self> {
-        let digits = text.strip_prefix("\\x")?.as_bytes();
-        let digit = |byte: u8| {
-            char::from(byte)
-                .to_digit(16)
-                .and_then(|d| u8::try_from(d).ok())
-        };
-        let (pairs, rest) = digits.as_chunks::<2>();
-        if !rest.is_empty() {
-            return None;
-        }
-        pairs
-            .iter()
-            .map(|&[high, low]| Some(digit(high)? << 4 | digit(low)?))
-            .collect()
+        hex::decode(text.strip_prefix("\\x")?).ok()
     }
 
     fn from_binary(bytes: &'a [u8]) -> Option<Self> {
@@ -195,7 +182,7 @@ impl<'a> FromValue<'a> for serde_json::Value {
     }
 
     fn from_binary(bytes: &'a [u8]) -> Option<Self> {
-        // `jsonb` begins with its version, which no JSON text does.
+        // `jsonb` begins with a version byte, 1, which no JSON text does.
         serde_json::from_slice(bytes.strip_prefix(&[1]).unwrap_or(bytes)).ok()
     }
 }
@@ -211,7 +198,7 @@ mod tests {
             name: "c".to_owned(),
             type_oid: 25,
             type_modifier: -1,
-            kind: crate::Kind::Text,
+            kind: crate::TypeKind::Text,
             key: false,
             not_null: None,
             default: None,
@@ -223,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn values_come_as_what_they_are_asked_for() {
+    fn values_convert_to_the_requested_type() {
         assert_eq!(of::<&str>(Value::Text("a b")), Ok(Some("a b")));
         assert_eq!(of::<bool>(Value::Text("t")), Ok(Some(true)));
         assert_eq!(of::<i64>(Value::Text("-7")), Ok(Some(-7)));
@@ -255,8 +242,8 @@ mod tests {
         ));
     }
 
-    /// Whether a value reads back from text and from binary format as what it was.
-    fn reads_back<T>(value: &T, text: &str, binary: &[u8]) -> bool
+    /// Whether a value converts back from its text and its binary format.
+    fn converts_back<T>(value: &T, text: &str, binary: &[u8]) -> bool
     where
         T: for<'a> FromValue<'a> + PartialEq,
     {
@@ -267,37 +254,37 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_read_back(n in any::<(i16, i32, i64, u32)>(), x in any::<(f32, f64)>()) {
-            prop_assert!(reads_back(&n.0, &n.0.to_string(), &n.0.to_be_bytes()));
-            prop_assert!(reads_back(&n.1, &n.1.to_string(), &n.1.to_be_bytes()));
-            prop_assert!(reads_back(&n.2, &n.2.to_string(), &n.2.to_be_bytes()));
-            prop_assert!(reads_back(&n.3, &n.3.to_string(), &n.3.to_be_bytes()));
+        fn numbers_convert_back(n in any::<(i16, i32, i64, u32)>(), x in any::<(f32, f64)>()) {
+            prop_assert!(converts_back(&n.0, &n.0.to_string(), &n.0.to_be_bytes()));
+            prop_assert!(converts_back(&n.1, &n.1.to_string(), &n.1.to_be_bytes()));
+            prop_assert!(converts_back(&n.2, &n.2.to_string(), &n.2.to_be_bytes()));
+            prop_assert!(converts_back(&n.3, &n.3.to_string(), &n.3.to_be_bytes()));
             // PostgreSQL writes large and small ones with an exponent.
             let (small, large) = (format!("{:e}", x.0), format!("{:e}", x.1));
-            prop_assert!(reads_back(&x.0, &small, &x.0.to_be_bytes()));
-            prop_assert!(reads_back(&x.1, &large, &x.1.to_be_bytes()));
+            prop_assert!(converts_back(&x.0, &small, &x.0.to_be_bytes()));
+            prop_assert!(converts_back(&x.1, &large, &x.1.to_be_bytes()));
         }
 
         #[test]
-        fn everything_else_reads_back(
+        fn everything_else_converts_back(
             text in ".*",
             bytes in proptest::collection::vec(any::<u8>(), 0..100),
             number in any::<u128>(),
             yes in any::<bool>(),
         ) {
-            prop_assert!(reads_back(&text, &text, text.as_bytes()));
-            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            prop_assert!(converts_back(&text, &text, text.as_bytes()));
+            let digits = hex::encode(&bytes);
             let hexadecimal = ["\\x", &digits].concat();
-            prop_assert!(reads_back(&bytes, &hexadecimal, &bytes));
+            prop_assert!(converts_back(&bytes, &hexadecimal, &bytes));
             let id = Uuid::from_u128(number);
-            prop_assert!(reads_back(&id, &id.to_string(), id.as_bytes()));
+            prop_assert!(converts_back(&id, &id.to_string(), id.as_bytes()));
             let letter = if yes { "t" } else { "f" };
-            prop_assert!(reads_back(&yes, letter, &[u8::from(yes)]));
+            prop_assert!(converts_back(&yes, letter, &[u8::from(yes)]));
             let json = serde_json::json!({ &text: [digits, yes, null_or(number)] });
             let written = json.to_string();
-            prop_assert!(reads_back(&json, &written, written.as_bytes()));
+            prop_assert!(converts_back(&json, &written, written.as_bytes()));
             let jsonb = [&[1], written.as_bytes()].concat();
-            prop_assert!(reads_back(&json, &written, &jsonb));
+            prop_assert!(converts_back(&json, &written, &jsonb));
         }
     }
 
@@ -306,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_says_what_it_is() {
+    fn the_error_of_a_value_of_another_type_shows_the_value() {
         let error = of::<i16>(Value::Text("70000")).unwrap_err().to_string();
         assert_eq!(
             error,

@@ -1,6 +1,6 @@
-//! What the fuzzers found before holds still: every file of their corpora is tried again, without a fuzzer.
+//! Replays every file of the fuzzers' corpora, without a fuzzer.
 
-// Helpers of tests are tests.
+// Helpers of tests may panic.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../fuzz/src/lib.rs"]
@@ -8,7 +8,7 @@ mod fuzz;
 
 use std::path::Path;
 
-/// Tries each file of a target's corpus.
+/// Replays each file of a target's corpus.
 fn replay(target: &str, holds: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("fuzz/corpus")

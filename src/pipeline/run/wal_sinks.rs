@@ -52,7 +52,7 @@ impl WalSinks<'_> {
             name: SlotName::new(name).map_err(ReaderError::from)?,
             failover: false,
         });
-        config.acknowledge = Acknowledge::ByHand;
+        config.acknowledge = Acknowledge::Manual;
         // Debezium's events have the primary key.
         config.describe = true;
         Ok(config)

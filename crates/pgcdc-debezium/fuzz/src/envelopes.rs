@@ -1,10 +1,11 @@
-//! Changes as events, of any values in columns of any types.
+//! Events of changes with any values in columns of any types.
 
 use std::sync::Arc;
 
 use pgcdc::pgoutput::{OldTuple, TupleBuffer, Value};
 use pgcdc::{
-    Change, Column, Kind, Lsn, Operation, Relation, ReplicaIdentity, Transaction, UnixNanos, Xid,
+    Change, Column, Lsn, Operation, Relation, ReplicaIdentity, Transaction, TypeKind, UnixNanos,
+    Xid,
 };
 use pgcdc_debezium::{Decimals, EnvelopeConfig, Envelopes, write_flat};
 use serde_json::value::RawValue;
@@ -12,25 +13,25 @@ use serde_json::value::RawValue;
 use super::most_memory;
 
 /// Every kind of value, arrays aside.
-const KINDS: [Kind; 18] = [
-    Kind::Bool,
-    Kind::Integer,
-    Kind::Float,
-    Kind::Numeric,
-    Kind::Money,
-    Kind::Text,
-    Kind::Uuid,
-    Kind::Bytea,
-    Kind::Date,
-    Kind::Time,
-    Kind::TimeTz,
-    Kind::Timestamp,
-    Kind::TimestampTz,
-    Kind::Interval,
-    Kind::Bits,
-    Kind::Hstore,
-    Kind::Point,
-    Kind::Other,
+const KINDS: [TypeKind; 18] = [
+    TypeKind::Bool,
+    TypeKind::Integer,
+    TypeKind::Float,
+    TypeKind::Numeric,
+    TypeKind::Money,
+    TypeKind::Text,
+    TypeKind::Uuid,
+    TypeKind::Bytea,
+    TypeKind::Date,
+    TypeKind::Time,
+    TypeKind::TimeTz,
+    TypeKind::Timestamp,
+    TypeKind::TimestampTz,
+    TypeKind::Interval,
+    TypeKind::Bits,
+    TypeKind::Hstore,
+    TypeKind::Point,
+    TypeKind::Other,
 ];
 /// `json`, which plain events hold as it is, and `text`.
 const OIDS: [u32; 2] = [114, 25];
@@ -45,19 +46,19 @@ const OPERATIONS: [Operation; 4] = [
 ];
 const DECIMALS: [Decimals; 3] = [Decimals::Precise, Decimals::Double, Decimals::Text];
 
-/// Memory of the events around the values: a delete and a create, keys, and what stands for what was not sent, which for
-/// bits is as long as their column.
+/// Memory of the events without their values: a delete and a create, keys, and the placeholders of values that were not
+/// sent, which for bits are as long as their column.
 const FRAME: usize = 256 * 1_024;
-/// The most that a byte of a value may cost: six in JSON when it has to be escaped, in the event, its key and the copies
-/// that this test keeps, in buffers that grow by twice.
+/// Most memory for a byte of a value: six bytes of JSON when it is escaped, in the event, its key and the copies of this
+/// test, in buffers that double.
 const MEMORY_PER_BYTE: usize = 6 * 4 * 3;
 
-/// Every event that is written is one JSON document on one line, in memory that its values account for.
+/// Every event is one JSON document on one line, in memory proportional to its values.
 ///
 /// # Panics
 /// When that does not hold.
 pub fn holds(bytes: &[u8]) {
-    let mut input = Input(bytes);
+    let mut input = FuzzInput(bytes);
     let operation = input.one_of(&OPERATIONS);
     let decimals = input.one_of(&DECIMALS);
     let shape = input.byte();
@@ -66,7 +67,7 @@ pub fn holds(bytes: &[u8]) {
     while !input.0.is_empty() && columns.len() < 8 {
         columns.push(input.column());
         new.push(input.value());
-        // Most columns of an old row are what they were.
+        // Most columns of an old row equal the new ones.
         old.push(if shape & 4 == 0 {
             new[new.len() - 1].clone()
         } else {
@@ -91,8 +92,8 @@ pub fn holds(bytes: &[u8]) {
         previous: (shape & 8 != 0).then_some(Lsn(1)),
         origin: (shape & 16 != 0).then(|| "o\"\n".to_owned()),
     };
-    let after: TupleBuffer = new.iter().map(Owned::borrow).collect();
-    let before: TupleBuffer = old.iter().map(Owned::borrow).collect();
+    let after: TupleBuffer = new.iter().map(OwnedValue::borrow).collect();
+    let before: TupleBuffer = old.iter().map(OwnedValue::borrow).collect();
     let change = Change {
         relation: &relation,
         operation,
@@ -111,7 +112,7 @@ pub fn holds(bytes: &[u8]) {
     config.decimals = decimals;
     let mut records = Vec::new();
     let memory = most_memory(|| {
-        // One that cannot be written says why, and that is all.
+        // A change that cannot be written is an error, which is fine.
         let _ = Envelopes::new(config).write(&change, UnixNanos(9), |record| {
             records.extend(record.key.map(<[u8]>::to_vec));
             records.extend(record.value.map(<[u8]>::to_vec));
@@ -126,7 +127,11 @@ pub fn holds(bytes: &[u8]) {
     if line != b"before" {
         is_one_document(&line[6..]);
     }
-    let held: usize = [&new, &old].into_iter().flatten().map(Owned::len).sum();
+    let held: usize = [&new, &old]
+        .into_iter()
+        .flatten()
+        .map(OwnedValue::len)
+        .sum();
     let most = FRAME + held * MEMORY_PER_BYTE;
     assert!(
         memory.max(flat) <= most,
@@ -142,16 +147,16 @@ fn is_one_document(json: &[u8]) {
     }
 }
 
-/// A value that the fuzzer made.
+/// An owned value.
 #[derive(Clone)]
-enum Owned {
+enum OwnedValue {
     Null,
     Unchanged,
     Text(String),
     Binary(Vec<u8>),
 }
 
-impl Owned {
+impl OwnedValue {
     fn len(&self) -> usize {
         match self {
             Self::Null | Self::Unchanged => 0,
@@ -170,10 +175,10 @@ impl Owned {
     }
 }
 
-/// What is left of the fuzzer's bytes. Past their end everything is zero.
-struct Input<'a>(&'a [u8]);
+/// The rest of the fuzzer's bytes; zeros after their end.
+struct FuzzInput<'a>(&'a [u8]);
 
-impl<'a> Input<'a> {
+impl<'a> FuzzInput<'a> {
     fn byte(&mut self) -> u8 {
         let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
         self.0 = rest;
@@ -184,7 +189,7 @@ impl<'a> Input<'a> {
         choices[usize::from(self.byte()) % choices.len()].clone()
     }
 
-    /// Up to the next byte that no text holds.
+    /// The bytes up to the next 0xff, which no text holds.
     fn text(&mut self) -> &'a [u8] {
         let end = self.0.iter().position(|&byte| byte == 0xff);
         let (text, rest) = self.0.split_at(end.unwrap_or(self.0.len()));
@@ -203,7 +208,7 @@ impl<'a> Input<'a> {
             kind: if flags & 2 == 0 {
                 kind
             } else {
-                Kind::Array(Arc::new(kind))
+                TypeKind::Array(Arc::new(kind))
             },
             key: flags & 4 != 0,
             not_null: (flags & 8 != 0).then_some(flags & 16 != 0),
@@ -211,12 +216,12 @@ impl<'a> Input<'a> {
         }
     }
 
-    fn value(&mut self) -> Owned {
+    fn value(&mut self) -> OwnedValue {
         match self.byte() {
-            b'n' => Owned::Null,
-            b'u' => Owned::Unchanged,
-            b'b' => Owned::Binary(self.text().to_vec()),
-            _ => Owned::Text(String::from_utf8_lossy(self.text()).into_owned()),
+            b'n' => OwnedValue::Null,
+            b'u' => OwnedValue::Unchanged,
+            b'b' => OwnedValue::Binary(self.text().to_vec()),
+            _ => OwnedValue::Text(String::from_utf8_lossy(self.text()).into_owned()),
         }
     }
 }

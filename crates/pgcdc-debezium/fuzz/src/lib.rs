@@ -1,10 +1,10 @@
-//! What must hold for any bytes: a value or an error, never a panic, and never more memory than the bytes account for.
+//! Properties that hold for any bytes: a value or an error, never a panic, and memory in proportion to the bytes.
 //!
-//! The targets look for bytes that break it; tests/fuzz_corpus.rs holds it against those that were found before.
+//! The fuzz targets search for a counterexample; tests/fuzz_corpus.rs replays the corpora.
 
 pub mod envelopes;
 
-/// Bytes of the heap that `work` had at once, at most, beyond what was there before it.
+/// Peak heap memory that `work` allocated, bytes.
 pub fn most_memory(work: impl FnOnce()) -> usize {
     let used = allocation_counter::measure(work);
     usize::try_from(used.bytes_max).unwrap_or(usize::MAX)

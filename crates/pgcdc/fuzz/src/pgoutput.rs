@@ -9,8 +9,8 @@ use super::most_memory;
 #[path = "../../src/pgoutput/encode.rs"]
 mod encode;
 
-/// Decodes without a panic, in no more memory than the message itself takes; and what was decoded is what encoding it
-/// gives.
+/// Decoding does not panic, and takes no more memory than the message; encoding the result and decoding it again gives the
+/// same message.
 ///
 /// # Panics
 /// When that does not hold.

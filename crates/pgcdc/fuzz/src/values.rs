@@ -1,18 +1,18 @@
-//! Columns as values of Rust's types.
+//! Conversion of column values to Rust types.
 
 use std::fmt::Debug;
 use std::hint::black_box;
 
 use pgcdc::pgoutput::Value;
-use pgcdc::{Column, FromValue, Kind, Lsn, SlotName};
+use pgcdc::{Column, FromValue, Lsn, SlotName, TypeKind};
 use uuid::Uuid;
 
 use super::most_memory;
 
-/// Memory that an error's words take, whatever the value.
-const WORDS: usize = 1_024;
+/// Memory of an error's text, whatever the value.
+const ERROR_MEMORY: usize = 1_024;
 
-/// Every type takes any value, or says what it is instead; no more memory than the value has goes into it.
+/// Converting any value to any type gives a value or an error, in no more memory than the value takes.
 ///
 /// # Panics
 /// When that does not hold.
@@ -40,7 +40,7 @@ fn each(value: Value<'_>) {
     one::<f64>(value);
     one::<Uuid>(value);
     one::<Vec<u8>>(value);
-    // What memory a document takes is serde_json's affair.
+    // The memory of a JSON document is up to serde_json.
     drop(black_box(serde_json::Value::of(value, &column())));
 }
 
@@ -56,7 +56,7 @@ fn one<'a, T: FromValue<'a> + Debug>(value: Value<'a>) {
         Err(error) => drop(black_box(error)),
     });
     assert!(
-        memory <= length + WORDS,
+        memory <= length + ERROR_MEMORY,
         "{memory} bytes of memory for a value of {length}"
     );
 }
@@ -66,7 +66,7 @@ fn column() -> Column {
         name: "c".to_owned(),
         type_oid: 25,
         type_modifier: -1,
-        kind: Kind::Text,
+        kind: TypeKind::Text,
         key: false,
         not_null: None,
         default: None,

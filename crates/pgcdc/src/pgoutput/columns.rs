@@ -1,4 +1,4 @@
-//! A table's columns where they lie in its description.
+//! Descriptions of columns, borrowed from their messages.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ pub struct ColumnMessage<'a> {
     pub name: &'a str,
     /// OID of its type.
     pub type_oid: u32,
-    /// Its type's modifier (`atttypmod`), -1 when it has none.
+    /// Type modifier (`atttypmod`); -1 without one.
     pub type_modifier: i32,
 }
 
-/// The columns of a table, in order: borrowed from its description, and known to be whole.
+/// The columns of a table, in order. Borrowed from the table's description, and validated.
 #[derive(Clone, Copy)]
 pub struct Columns<'a> {
     count: u16,
@@ -23,24 +23,24 @@ pub struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// Of bytes that hold so many columns and nothing else.
+    /// Columns of validated bytes: so many columns and nothing else.
     pub(super) fn checked(count: u16, bytes: &'a [u8]) -> Self {
         Self { count, bytes }
     }
 
-    /// How many there are.
+    /// Number of columns.
     #[must_use]
     pub fn len(&self) -> usize {
         usize::from(self.count)
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Each of them.
+    /// Iterates over the columns.
     pub fn iter(&self) -> impl Iterator<Item = ColumnMessage<'a>> + use<'a> {
         let mut rest = self.bytes;
         (0..self.count).map_while(move |_| {
@@ -51,7 +51,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The first column, and what is behind it.
+/// The first column, and the bytes after it.
 fn one(bytes: &[u8]) -> Option<(ColumnMessage<'_>, &[u8])> {
     let (flags, rest) = bytes.split_first()?;
     let end = rest.iter().position(|&byte| byte == 0)?;
@@ -67,7 +67,7 @@ fn one(bytes: &[u8]) -> Option<(ColumnMessage<'_>, &[u8])> {
     Some((column, rest))
 }
 
-/// The same columns: flags that nobody knows of may differ.
+/// Equality of the columns; unknown flag bits may differ.
 impl PartialEq for Columns<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
@@ -82,7 +82,7 @@ impl fmt::Debug for Columns<'_> {
     }
 }
 
-/// Where columns are put together that no message has described.
+/// Builds columns that are not from a message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ColumnsBuffer {
     count: u16,
@@ -90,10 +90,10 @@ pub struct ColumnsBuffer {
 }
 
 impl ColumnsBuffer {
-    /// The next column. Its name ends at a zero byte, as PostgreSQL's do.
+    /// Appends a column. Its name ends at a zero byte, as in PostgreSQL.
     ///
     /// # Panics
-    /// When it is the 65,536th: no table of PostgreSQL's has as many.
+    /// When it is the 65,536th; PostgreSQL allows at most 1,600.
     pub fn push(&mut self, column: ColumnMessage<'_>) {
         self.count = self.count.checked_add(1).expect("65,535 columns at most");
         let name = column.name.split('\0').next().unwrap_or_default();

@@ -1,14 +1,14 @@
-//! Writes messages as the server does, so that decoding can be held against it: for tests, the bench, and fuzzing.
+//! Encodes messages as the server does, for tests of the decoder, its bench, and fuzzing.
 
-// Tests alone write messages.
+// Only tests encode messages.
 #![allow(clippy::unwrap_used)]
 
 use super::{Message, OldTuple, Tuple, Value};
 
-/// As the server writes it.
+/// Encodes a message.
 ///
 /// # Panics
-/// When there is more of something than its count or length can say.
+/// When a count or a length is too large for its field.
 pub fn encode(message: &Message<'_>) -> Vec<u8> {
     fn string(out: &mut Vec<u8>, text: &str) {
         out.extend(text.as_bytes());

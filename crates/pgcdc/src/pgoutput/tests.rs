@@ -12,7 +12,7 @@ fn row(texts: &[String], blob: &[u8]) -> Vec<u8> {
     })
 }
 
-/// What messages are made of.
+/// Parts of messages.
 struct Parts {
     row: TupleBuffer,
     columns: ColumnsBuffer,
@@ -122,7 +122,7 @@ fn samples(parts: &Parts) -> Vec<Message<'_>> {
     ]
 }
 
-/// A column's value that is nobody else's.
+/// An owned column value.
 #[derive(Debug, Clone)]
 enum Cell {
     Null,

@@ -1,8 +1,8 @@
-//! A row where it lies in its message.
+//! Rows, borrowed from their messages.
 
 use std::fmt;
 
-/// What stands before a value, and says what it is.
+// The byte before a value: its format.
 pub(super) const NULL: u8 = b'n';
 pub(super) const UNCHANGED: u8 = b'u';
 pub(super) const TEXT: u8 = b't';
@@ -13,7 +13,7 @@ pub(super) const BINARY: u8 = b'b';
 pub enum Value<'a> {
     /// NULL.
     Null,
-    /// Stored out of line and not changed: the stream does not carry it. It is not null.
+    /// Stored out of line and not changed: the stream does not carry the value. It is not null.
     Unchanged,
     /// In text format.
     Text(&'a str),
@@ -21,7 +21,7 @@ pub enum Value<'a> {
     Binary(&'a [u8]),
 }
 
-/// A row, column by column in the relation's order: borrowed from its message, and known to be whole.
+/// A row: its values in the order of the relation's columns. Borrowed from its message, and validated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Tuple<'a> {
     columns: u16,
@@ -29,30 +29,30 @@ pub struct Tuple<'a> {
 }
 
 impl<'a> Tuple<'a> {
-    /// Of bytes that hold so many values and nothing else.
+    /// A row of validated bytes: so many values and nothing else.
     pub(super) fn checked(columns: u16, bytes: &'a [u8]) -> Self {
         Self { columns, bytes }
     }
 
-    /// Number of its columns.
+    /// Number of columns.
     #[must_use]
     pub fn len(&self) -> usize {
         usize::from(self.columns)
     }
 
-    /// Whether it is of a table without columns.
+    /// Whether the table has no columns.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.columns == 0
     }
 
-    /// One value. What lies before it is walked over: who wants many takes them in turn.
+    /// The value of one column. It takes time linear in the position: to read several values, use [`Tuple::iter`].
     #[must_use]
     pub fn get(&self, column: usize) -> Option<Value<'a>> {
         self.iter().nth(column)
     }
 
-    /// Every value.
+    /// Iterates over the values.
     #[must_use]
     pub fn iter(&self) -> Values<'a> {
         Values {
@@ -77,7 +77,7 @@ impl<'a> IntoIterator for &Tuple<'a> {
     }
 }
 
-/// The values of a row that are left.
+/// Iterator over the values of a row.
 #[derive(Debug, Clone)]
 pub struct Values<'a> {
     left: usize,
@@ -85,7 +85,7 @@ pub struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// The kind and the bytes of the next value.
+    /// Format and bytes of the next value.
     fn step(&mut self) -> Option<(u8, &'a [u8])> {
         self.left = self.left.checked_sub(1)?;
         let (&kind, rest) = self.rest.split_first()?;
@@ -109,7 +109,7 @@ impl<'a> Iterator for Values<'a> {
         Some(match kind {
             NULL => Value::Null,
             UNCHANGED => Value::Unchanged,
-            // That it is UTF-8 was seen when the row was decoded.
+            // Validated when the row was decoded.
             TEXT => Value::Text(std::str::from_utf8(bytes).ok()?),
             _ => Value::Binary(bytes),
         })
@@ -129,7 +129,7 @@ impl<'a> Iterator for Values<'a> {
 
 impl ExactSizeIterator for Values<'_> {}
 
-/// Where a row is put together that did not come in a message.
+/// Builds a row that is not from a message.
 #[derive(Debug, Clone, Default)]
 pub struct TupleBuffer {
     columns: u16,
@@ -137,16 +137,16 @@ pub struct TupleBuffer {
 }
 
 impl TupleBuffer {
-    /// Empty again; its memory stays.
+    /// Removes all columns, and keeps the memory.
     pub fn clear(&mut self) {
         self.columns = 0;
         self.bytes.clear();
     }
 
-    /// The next column.
+    /// Appends a column.
     ///
     /// # Panics
-    /// When it is longer than 2 GiB, or the 65,536th: no value and no row of PostgreSQL's is.
+    /// When the value is longer than 2 GiB, or the column is the 65,536th; PostgreSQL allows neither.
     pub fn push(&mut self, value: Value<'_>) {
         self.columns = self.columns.checked_add(1).expect("65,535 columns at most");
         let (kind, bytes): (u8, &[u8]) = match value {

@@ -1,5 +1,5 @@
-//! What `COPY ... TO STDOUT` sends, as rows. Sources: PostgreSQL's documentation, "COPY", file formats; and "COPY
-//! Operations" of the protocol, which lets a message end anywhere.
+//! Splits and decodes the data of `COPY ... TO STDOUT`. Sources: PostgreSQL's documentation, "COPY", file formats; and
+//! "COPY Operations" of the protocol, by which a message may end anywhere.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -7,7 +7,7 @@ use crate::pgoutput::{Tuple, TupleBuffer, Value};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
-/// Bytes that are no copy of the table that was asked for.
+/// Bytes that are no valid copy of the requested table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the server's copy is malformed: {0}")]
 pub(super) struct CopyError(&'static str);
@@ -15,11 +15,11 @@ pub(super) struct CopyError(&'static str);
 const CUT_OFF: CopyError = CopyError("a row is cut off");
 const OTHER_SHAPE: CopyError = CopyError("a row has too few or too many columns");
 
-/// Cuts what comes into rows.
+/// Splits the data into rows.
 #[derive(Debug)]
 pub(super) struct Splitter {
     binary: bool,
-    /// Whether the binary format's header is behind us.
+    /// Whether the header of the binary format has been read.
     in_rows: bool,
     rest: BytesMut,
 }
@@ -33,40 +33,40 @@ impl Splitter {
         }
     }
 
-    /// Takes what came, and appends the rows that are whole with it.
+    /// Adds data, and appends the rows that are complete with it.
     pub(super) fn push(&mut self, chunk: Bytes, rows: &mut Vec<Bytes>) -> Result<(), CopyError> {
-        // The server sends a row a message: then nothing is copied.
-        let mut at_hand = if self.rest.is_empty() {
+        // The server sends one row a message: then nothing is copied.
+        let mut data = if self.rest.is_empty() {
             chunk
         } else {
             self.rest.extend_from_slice(&chunk);
             self.rest.split().freeze()
         };
         if !self.in_rows {
-            match header(&at_hand)? {
+            match header(&data)? {
                 Some(length) => {
-                    at_hand.advance(length);
+                    data.advance(length);
                     self.in_rows = true;
                 }
                 None => {
-                    self.rest.extend_from_slice(&at_hand);
+                    self.rest.extend_from_slice(&data);
                     return Ok(());
                 }
             }
         }
-        while !at_hand.is_empty() {
+        while !data.is_empty() {
             let end = if self.binary {
-                binary_row(&at_hand)?
+                binary_row(&data)?
             } else {
-                // A line's end within a value is written as an escape.
-                at_hand.iter().position(|b| *b == b'\n').map(|end| end + 1)
+                // A newline within a value is escaped.
+                data.iter().position(|b| *b == b'\n').map(|end| end + 1)
             };
             match end {
-                // The trailer, which is no row.
-                Some(2) if self.binary && at_hand.starts_with(&[0xff, 0xff]) => return Ok(()),
-                Some(end) => rows.push(at_hand.split_to(end)),
+                // The trailer.
+                Some(2) if self.binary && data.starts_with(&[0xff, 0xff]) => return Ok(()),
+                Some(end) => rows.push(data.split_to(end)),
                 None => {
-                    self.rest.extend_from_slice(&at_hand);
+                    self.rest.extend_from_slice(&data);
                     return Ok(());
                 }
             }
@@ -74,13 +74,13 @@ impl Splitter {
         Ok(())
     }
 
-    /// Whether nothing is left of a row that was cut off.
+    /// Whether the data ended with a complete row.
     pub(super) fn is_done(&self) -> bool {
         self.rest.is_empty()
     }
 }
 
-/// Length of the binary format's header, once it is there.
+/// Length of the binary format's header; `None` while it is incomplete.
 fn header(bytes: &[u8]) -> Result<Option<usize>, CopyError> {
     let fixed = SIGNATURE.len() + 8;
     if bytes.len() < fixed {
@@ -94,7 +94,7 @@ fn header(bytes: &[u8]) -> Result<Option<usize>, CopyError> {
     Ok((bytes.len() >= fixed + extension).then_some(fixed + extension))
 }
 
-/// Length of the row at the beginning of `bytes`, once it is there.
+/// Length of the row at the beginning of `bytes`; `None` while it is incomplete.
 fn binary_row(bytes: &[u8]) -> Result<Option<usize>, CopyError> {
     let Some(count) = bytes.first_chunk().map(|count| i16::from_be_bytes(*count)) else {
         return Ok(None);
@@ -128,16 +128,16 @@ fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
         .map(|number| i32::from_be_bytes(*number))
 }
 
-/// Reads rows into a buffer that is used again, in the form that the stream's have.
+/// Decodes rows into a reused buffer, in the form of the stream's rows.
 #[derive(Debug, Default)]
 pub(super) struct RowReader {
     row: TupleBuffer,
-    /// A value without its escapes.
+    /// Buffer for a value without its escapes.
     plain: String,
 }
 
 impl RowReader {
-    /// A row of so many columns.
+    /// Decodes a row of so many columns.
     pub(super) fn read(
         &mut self,
         row: &[u8],
@@ -156,7 +156,7 @@ impl RowReader {
     fn text(&mut self, row: &[u8], columns: usize) -> Result<(), CopyError> {
         let row = row.strip_suffix(b"\n").unwrap_or(row);
         let row = std::str::from_utf8(row).map_err(|_| CopyError("a row is not UTF-8"))?;
-        // A table without columns has rows as well: empty ones.
+        // A table without columns has empty rows.
         let mut fields = row
             .split('\t')
             .skip(usize::from(row.is_empty() && columns == 0));
@@ -200,13 +200,13 @@ impl RowReader {
     }
 }
 
-/// Appends a value of the text format as it was before it was escaped.
+/// Appends a value of the text format without its escapes.
 fn unescape(field: &str, out: &mut String) {
     let mut parts = field.split('\\');
     out.push_str(parts.next().unwrap_or_default());
     while let Some(part) = parts.next() {
         let Some(escaped) = part.chars().next() else {
-            // A backslash, and what is behind it up to the next one.
+            // An escaped backslash, and the text after it up to the next one.
             out.push('\\');
             out.push_str(parts.next().unwrap_or_default());
             continue;
@@ -230,7 +230,7 @@ mod tests {
 
     use super::*;
 
-    /// As the server writes it.
+    /// A value in the server's text format.
     fn escaped(value: &str) -> String {
         let mut out = String::new();
         for c in value.chars() {

@@ -1,4 +1,4 @@
-//! A session that copies: the same server, user and encryption as the stream, without replication.
+//! A session that copies tables: the same server, user and encryption as the stream, without replication.
 
 use std::path::Path;
 
@@ -11,12 +11,13 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::ReaderError;
-use crate::config::{SESSION, Server};
+use crate::server::{SESSION_OPTIONS, Server};
 
-/// A copy takes its time, and a policy that hides rows is an error rather than a copy without them.
-const COPYING: &str = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c row_security=off";
+/// No time limits, for a copy may take hours; and a row security policy is an error rather than a copy without the rows it
+/// hides.
+const COPY_OPTIONS: &str = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c row_security=off";
 
-/// A connection, and the task that drives it; closed when dropped.
+/// A connection, and the task that drives it; closed on drop.
 pub(super) struct Session {
     client: Client,
     connection: JoinHandle<()>,
@@ -41,9 +42,9 @@ impl Session {
             return Self::over(socket.map_err(|e| failed(e.to_string()))?, server).await;
         }
         let socket = server
-            .socket()
+            .connect()
             .await
-            .map_err(|error| ReaderError::of(&error, &server.address(), &server.user))?;
+            .map_err(|error| server.error_from_wire(&error))?;
         Self::over(socket, server).await
     }
 
@@ -56,14 +57,14 @@ impl Session {
             .user(&server.user)
             .password(server.password.expose_secret())
             .dbname(&server.database)
-            .options(format!("{SESSION} {COPYING}"))
+            .options(format!("{SESSION_OPTIONS} {COPY_OPTIONS}"))
             .application_name("pgcdc-snapshot")
-            // The socket is encrypted already, where it is to be.
+            // The socket is encrypted already, if configured.
             .ssl_mode(tokio_postgres::config::SslMode::Disable);
         let connected = config.connect_raw(socket, NoTls).await;
-        let (client, connection) = connected.map_err(|error| sorted(&error, server))?;
+        let (client, connection) = connected.map_err(|error| reader_error(&error, server))?;
         let connection = tokio::spawn(async move {
-            // Whoever asks something of it next hears of it too.
+            // The next query reports the error as well.
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a copying session ended");
             }
@@ -75,13 +76,10 @@ impl Session {
         })
     }
 
-    /// The rows of a question, each column as text.
-    pub(super) async fn ask(
-        &self,
-        question: &str,
-    ) -> Result<Vec<Vec<Option<String>>>, ReaderError> {
-        let answer = self.client.simple_query(question).await;
-        let answer = answer.map_err(|error| sorted(&error, &self.server))?;
+    /// The rows of a query, each column as text.
+    pub(super) async fn query(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, ReaderError> {
+        let answer = self.client.simple_query(sql).await;
+        let answer = answer.map_err(|error| reader_error(&error, &self.server))?;
         let row = |message| match message {
             SimpleQueryMessage::Row(row) => Some(
                 (0..row.len())
@@ -93,7 +91,7 @@ impl Session {
         Ok(answer.into_iter().filter_map(row).collect())
     }
 
-    /// What a `COPY ... TO STDOUT` sends.
+    /// The data of a `COPY ... TO STDOUT`.
     pub(super) async fn copy(
         &self,
         statement: &str,
@@ -101,13 +99,13 @@ impl Session {
         let stream = self.client.copy_out(statement).await;
         let server = self.server.clone();
         Ok(stream
-            .map_err(|error| sorted(&error, &self.server))?
-            .map_err(move |error| sorted(&error, &server)))
+            .map_err(|error| reader_error(&error, &self.server))?
+            .map_err(move |error| reader_error(&error, &server)))
     }
 }
 
-/// Sorts what the client library reports.
-fn sorted(error: &tokio_postgres::Error, server: &Server) -> ReaderError {
+/// Classifies an error of tokio-postgres.
+fn reader_error(error: &tokio_postgres::Error, server: &Server) -> ReaderError {
     let address = server.address();
     let Some(answer) = error.as_db_error() else {
         return ReaderError::Connection {
@@ -125,9 +123,9 @@ fn sorted(error: &tokio_postgres::Error, server: &Server) -> ReaderError {
             reason: format!("user \"{}\" may not: {reason}", server.user),
         };
     }
-    // Connections, resources, an operator or the server itself: it may go well later. Everything else will not.
-    let passes = ["08", "40", "53", "57", "58"];
-    if passes.iter().any(|class| code.code().starts_with(class)) {
+    // Connection, conflict, resources, operator intervention, system error: these may pass. All others are permanent.
+    let transient = ["08", "40", "53", "57", "58"];
+    if transient.iter().any(|class| code.code().starts_with(class)) {
         return ReaderError::Connection {
             server: address,
             reason,

@@ -1,6 +1,8 @@
-//! Which tables publications publish, and with which columns and rows.
+//! The tables of the publications, with their published columns and rows.
 
 use std::collections::BTreeMap;
+
+use postgres_protocol::escape::{escape_identifier, escape_literal};
 
 use super::session::Session;
 use crate::catalogue::{Catalogue, CatalogueColumn};
@@ -9,33 +11,33 @@ use crate::{ReaderConfig, ReaderError, TableName};
 
 /// A published table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Published {
+pub(crate) struct PublishedTable {
     pub(super) name: TableName,
     oid: u32,
     replica_identity: u8,
     columns: ColumnsBuffer,
-    /// What the catalogue says of the columns, where it was asked.
+    /// The columns in the catalogue, if it was queried.
     pub(super) catalogue: Option<Vec<CatalogueColumn>>,
-    /// A partitioned table's rows are in its partitions, an inheritance parent's own are its own.
+    /// The rows of a partitioned table are in its partitions; those of an inheritance parent are in the table itself.
     is_partitioned: bool,
-    /// Conditions of which a published row meets one; empty when every row is published.
+    /// Row filters: a published row meets at least one. Empty when every row is published.
     filters: Vec<String>,
     pub(super) estimated_rows: Option<u64>,
 }
 
 /// The tables of the configured publications, by name.
-pub(crate) async fn published(
+pub(crate) async fn published_tables(
     config: &ReaderConfig,
     catalogue: &mut Catalogue,
-) -> Result<Vec<Published>, ReaderError> {
+) -> Result<Vec<PublishedTable>, ReaderError> {
     let session = Session::open(&config.server).await?;
     let literals: Vec<_> = config
         .publications
         .iter()
-        .map(|name| literal(name))
+        .map(|name| escape_literal(name))
         .collect();
-    // By way of JSON: a server before PostgreSQL 15 has neither column lists nor filters.
-    let question = format!(
+    // Through JSON: a server before PostgreSQL 15 has neither column lists nor row filters.
+    let sql = format!(
         "SELECT p.schemaname, p.tablename, c.oid, c.relreplident, c.relkind = 'p', c.reltuples::bigint, \
            to_jsonb(p)->>'rowfilter', \
            (SELECT jsonb_agg(jsonb_build_array(a.attname, a.atttypid::bigint, a.atttypmod, \
@@ -49,8 +51,8 @@ pub(crate) async fn published(
          WHERE p.pubname IN ({}) ORDER BY 1, 2",
         literals.join(", ")
     );
-    let mut tables = BTreeMap::<TableName, Published>::new();
-    for row in session.ask(&question).await? {
+    let mut tables = BTreeMap::<TableName, PublishedTable>::new();
+    for row in session.query(&sql).await? {
         let malformed = || ReaderError::Copy {
             source_of_rows: config.server.address(),
             reason: format!("the catalogue's answer is not as expected: {row:?}"),
@@ -62,7 +64,7 @@ pub(crate) async fn published(
             fresh
         });
         match filter {
-            // One publication publishes every row.
+            // A publication without a filter publishes every row.
             None => known.filters.clear(),
             Some(filter) if known.filters.is_empty() || known.filters.contains(&filter) => {}
             Some(filter) => known.filters.push(filter),
@@ -72,17 +74,15 @@ pub(crate) async fn published(
     if config.describe {
         for table in &mut tables {
             let columns = catalogue.columns(&config.server, table.oid).await;
-            let columns = columns.map_err(|error| {
-                ReaderError::of(&error, &config.server.address(), &config.server.user)
-            })?;
+            let columns = columns.map_err(|error| config.server.error_from_wire(&error))?;
             table.catalogue = Some(columns);
         }
     }
     Ok(tables)
 }
 
-/// A row of the catalogue's answer: the table without its filter, and the filter.
-fn table(row: &[Option<String>]) -> Option<(Published, Option<String>)> {
+/// One row of the result: the table without its row filter, and the filter.
+fn table(row: &[Option<String>]) -> Option<(PublishedTable, Option<String>)> {
     let text = |index: usize| row.get(index)?.as_deref();
     let columns: Option<Vec<(String, u32, i32, bool)>> = match text(7) {
         Some(json) => serde_json::from_str(json).ok(),
@@ -97,7 +97,7 @@ fn table(row: &[Option<String>]) -> Option<(Published, Option<String>)> {
             type_oid: *type_oid,
             type_modifier: *type_modifier,
         });
-    let table = Published {
+    let table = PublishedTable {
         name: TableName::new(text(0)?, text(1)?),
         oid: text(2)?.parse().ok()?,
         replica_identity: *text(3)?.as_bytes().first()?,
@@ -105,14 +105,14 @@ fn table(row: &[Option<String>]) -> Option<(Published, Option<String>)> {
         catalogue: None,
         is_partitioned: text(4)? == "t",
         filters: Vec::new(),
-        // -1 stands for a table that was never looked at.
+        // -1 for a table that was never analysed.
         estimated_rows: text(5)?.parse().ok(),
     };
     Some((table, text(6).map(str::to_owned)))
 }
 
-impl Published {
-    /// The table as the stream would describe it.
+impl PublishedTable {
+    /// The table in the form of the stream's description.
     pub(crate) fn description(&self) -> RelationMessage<'_> {
         RelationMessage {
             oid: self.oid,
@@ -127,16 +127,18 @@ impl Published {
         &self.name
     }
 
-    /// The statement that copies it.
+    /// The `COPY` statement.
     pub(super) fn statement(&self, binary: bool) -> String {
         let columns = self.columns.columns().iter();
-        let columns: Vec<_> = columns.map(|column| quoted(column.name)).collect();
+        let columns: Vec<_> = columns
+            .map(|column| escape_identifier(column.name))
+            .collect();
         let mut statement = format!(
             "COPY (SELECT {} FROM {}{}.{}",
             columns.join(", "),
             if self.is_partitioned { "" } else { "ONLY " },
-            quoted(&self.name.schema),
-            quoted(&self.name.name)
+            escape_identifier(&self.name.schema),
+            escape_identifier(&self.name.name)
         );
         if !self.filters.is_empty() {
             let filters: Vec<_> = self
@@ -152,14 +154,6 @@ impl Published {
         }
         statement
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]

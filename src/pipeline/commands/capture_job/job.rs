@@ -53,7 +53,7 @@ pub async fn run_capture(
     progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<ReaderStats, Failure> {
-    request.reader.acknowledge = Acknowledge::ByHand;
+    request.reader.acknowledge = Acknowledge::Manual;
     request.reader.describe = true;
     let clock = Clock::start();
     request.reader.time_source = Arc::new(ReaderClock(clock));

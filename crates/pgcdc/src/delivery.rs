@@ -1,4 +1,5 @@
-//! What the stream brings, handed over: decoded, each transaction whole, nothing twice however often the stream breaks.
+//! Delivery: decodes what the stream brings and passes it to the handler, each transaction complete, nothing twice however
+//! often the stream breaks.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -6,68 +7,38 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pgwire_replication::ReplicationEvent;
 
+use super::acknowledger::Acknowledger;
 use super::catalogue::CatalogueColumn;
 use super::clock::{TimeSource, UnixNanos};
 use super::config::{Acknowledge, Origins, ReaderConfig};
 use super::event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
 use super::pgoutput::{self, Message, RelationMessage};
-use super::reader::{Acknowledger, ReaderStats};
-use super::snapshot::{CopiedTable, Overlap, SnapshotPlan, SnapshotRow};
-use super::watch::HEARTBEAT_PREFIX;
+use super::replay_state::{OpenTransaction, ReplayState};
+use super::slot_monitor::HEARTBEAT_PREFIX;
+use super::snapshot::{CopiedTable, CopyOverlap, SnapshotPlan, SnapshotRow};
+use super::stats::ReaderStats;
 use super::{Lsn, ReaderError, Relation, Relations, TableName, Xid};
 
-/// PostgreSQL counts microseconds from 2000-01-01; this many seconds after the Unix epoch.
-const POSTGRES_EPOCH_S: i64 = 946_684_800;
-
-/// Whether to read on.
+/// Whether to continue reading.
 pub(super) type Flow = ControlFlow<()>;
 
-/// The handler, and how far it has got.
-pub(super) struct Handover<H> {
+/// The handler, with the state that decides what it receives.
+pub(super) struct Delivery<H> {
     clock: Arc<dyn TimeSource>,
     handler: H,
     mode: Acknowledge,
     origins: Origins,
-    pub(super) acknowledger: Acknowledger,
+    acknowledger: Acknowledger,
     pub(super) relations: Relations,
-    /// What the catalogue says of the table whose description is next.
-    pub(super) looked_up: Option<Vec<CatalogueColumn>>,
-    pub(super) place: Place,
-    /// What the stream brings of copied tables, and their copies have.
-    overlap: Overlap,
+    /// The catalogue's columns of the table that the next message describes.
+    pub(super) next_columns: Option<Vec<CatalogueColumn>>,
+    replay: ReplayState,
+    /// Changes of the stream that are in the initial copies already.
+    overlap: CopyOverlap,
     pub(super) stats: ReaderStats,
 }
 
-/// How far the handler has got.
-#[derive(Debug, Default)]
-pub(super) struct Place {
-    /// Behind this, nothing has been handed over.
-    pub(super) handled: Lsn,
-    /// Behind the last transaction that came by.
-    ended: Lsn,
-    /// Behind the last transaction that had something for the handler.
-    pub(super) told: Lsn,
-    /// The transaction being read.
-    open: Option<Open>,
-    /// The one that was being read when the stream broke: it comes again, from its beginning.
-    again: Option<Open>,
-}
-
-/// A transaction being read.
-#[derive(Debug)]
-struct Open {
-    transaction: Transaction,
-    /// Changes and messages of it that came by in this stream.
-    seen: u64,
-    /// Those that the handler had before the stream broke, and does not get again.
-    skip: u64,
-    /// Whether the handler knows of it.
-    told: bool,
-    /// Whether the handler is to hear nothing of it.
-    filtered: bool,
-}
-
-impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
+impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
     pub(super) fn new(config: &ReaderConfig, handler: H, acknowledger: Acknowledger) -> Self {
         Self {
             clock: Arc::clone(&config.time_source),
@@ -76,24 +47,35 @@ impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
             origins: config.origins,
             acknowledger,
             relations: Relations::default(),
-            looked_up: None,
-            place: Place::default(),
-            overlap: Overlap::default(),
+            next_columns: None,
+            replay: ReplayState::default(),
+            overlap: CopyOverlap::default(),
             stats: ReaderStats::default(),
         }
     }
 
-    /// A table's copy stands for this position: what the stream has of it before that is not handed over.
-    pub(super) fn has_copy(&mut self, table: TableName, point: Lsn) {
+    /// Starts after this position, which counts as delivered and acknowledged.
+    pub(super) fn start_after(&mut self, lsn: Lsn) {
+        self.replay.start_after(lsn);
+        self.acknowledger.acknowledge(lsn);
+    }
+
+    /// Resume LSN: nothing after it was delivered.
+    pub(super) fn resume_lsn(&self) -> Lsn {
+        self.replay.resume_lsn()
+    }
+
+    /// A table was copied as of `point`: changes of it that committed before are not delivered.
+    pub(super) fn add_copy(&mut self, table: TableName, point: Lsn) {
         self.overlap.add(table, point);
     }
 
-    /// Whether a table's copy has been handed over, now or before.
+    /// Whether a table's copy was delivered, by this reader or an earlier one.
     pub(super) fn is_copied(&self, table: &TableName) -> bool {
         self.overlap.has_copy(table)
     }
 
-    /// The rows of a table look like this from here on.
+    /// Registers the description of a table, for the rows after it.
     pub(super) fn describe(
         &mut self,
         message: &RelationMessage<'_>,
@@ -114,14 +96,14 @@ impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
         &mut self,
         relation: &Arc<Relation>,
         row: pgoutput::Tuple<'_>,
-        place: SnapshotRow,
+        position: SnapshotRow,
         snapshot: &Transaction,
         index: u64,
     ) -> Flow {
         self.stats.copied_rows += 1;
         (self.handler)(Event::Change(Change {
             relation,
-            operation: Operation::Read(place),
+            operation: Operation::Read(position),
             new: Some(row),
             old: None,
             transaction: snapshot,
@@ -131,9 +113,9 @@ impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
         }))
     }
 
-    /// A table of an initial copy is whole.
+    /// The initial copy of a table is complete.
     pub(super) fn table_is_copied(&mut self, copied: CopiedTable<'_>) -> Flow {
-        self.has_copy(copied.relation.table_name(), copied.point);
+        self.add_copy(copied.relation.table_name(), copied.point);
         let flow = (self.handler)(Event::Copied(copied));
         if self.mode == Acknowledge::OnReturn {
             self.acknowledger
@@ -142,13 +124,15 @@ impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
         flow
     }
 
-    /// The transaction at hand comes again from its beginning.
+    /// The stream broke: the transaction in progress will come again from its beginning.
     pub(super) fn stream_broke(&mut self) {
-        if let Some(open) = self.place.open.take() {
-            self.place.again = Some(open);
-        }
+        self.replay.interrupt();
     }
 
+    /// An event of the stream.
+    ///
+    /// # Errors
+    /// When it cannot be decoded, or comes where it may not.
     pub(super) fn event(&mut self, event: ReplicationEvent) -> Result<Flow, ReaderError> {
         match event {
             ReplicationEvent::XLogData {
@@ -158,15 +142,16 @@ impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
                 final_lsn,
                 xid,
                 commit_time_micros,
-            } => self
-                .transaction_begins(Transaction {
+            } => {
+                self.replay.begin(Transaction {
                     xid: Xid(xid),
                     commit_lsn: Lsn(final_lsn.as_u64()),
-                    commit_time: postgres_time(commit_time_micros),
-                    previous: (self.place.ended != Lsn(0)).then_some(self.place.ended),
+                    commit_time: UnixNanos::from_postgres_micros(commit_time_micros),
+                    previous: self.replay.last_end_lsn(),
                     origin: None,
-                })
-                .map(|()| Flow::Continue(())),
+                })?;
+                Ok(Flow::Continue(()))
+            }
             ReplicationEvent::Commit { end_lsn, .. } => {
                 Ok(self.transaction_ends(Lsn(end_lsn.as_u64())))
             }
@@ -181,60 +166,34 @@ impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
         }
     }
 
-    fn transaction_begins(&mut self, transaction: Transaction) -> Result<(), ReaderError> {
-        let mut open = Open {
-            transaction,
-            seen: 0,
-            skip: 0,
-            told: false,
-            filtered: false,
-        };
-        if let Some(again) = self.place.again.take() {
-            let (wanted, found) = (again.transaction.commit_lsn, open.transaction.commit_lsn);
-            // Nothing of it was handed over: it is new still.
-            if wanted != found && again.told {
-                return Err(ReaderError::Gap { wanted, found });
-            }
-            if wanted == found {
-                // An earlier break may have come later in it than this one.
-                open.skip = again.seen.max(again.skip);
-                open.told = again.told;
-            }
-        }
-        self.place.open = Some(open);
-        Ok(())
-    }
-
     fn transaction_ends(&mut self, end_lsn: Lsn) -> Flow {
         self.stats.transactions += 1;
         self.stats.last_lsn = end_lsn;
-        self.place.handled = end_lsn;
-        self.place.ended = end_lsn;
-        let Some(open) = self.place.open.take() else {
+        let Some(open) = self.replay.end(end_lsn) else {
             return Flow::Continue(());
         };
-        if !open.told {
+        if !open.begun {
             return self.idle(end_lsn);
         }
         let flow = (self.handler)(Event::Commit(Commit {
             transaction: &open.transaction,
             end_lsn,
-            events: open.seen,
+            events: open.received,
         }));
-        self.place.told = end_lsn;
+        self.replay.commit_delivered(end_lsn);
         if self.mode == Acknowledge::OnReturn {
             self.acknowledger.acknowledge(end_lsn);
         }
         flow
     }
 
-    /// Nothing of ours lies before this position: the server may let go of its WAL also where our tables are idle.
+    /// The server has reached this position, and every event before it was delivered: its WAL may be discarded even when the
+    /// published tables are idle.
     fn idle(&mut self, lsn: Lsn) -> Flow {
-        if self.place.open.is_some() || self.place.again.is_some() {
+        if !self.replay.advance(lsn) {
             return Flow::Continue(());
         }
-        self.place.handled = self.place.handled.max(lsn);
-        if self.acknowledger.acknowledged() >= self.place.told {
+        if self.acknowledger.acknowledged() >= self.replay.delivered() {
             self.acknowledger.acknowledge(lsn);
         }
         (self.handler)(Event::Idle(lsn))
@@ -242,16 +201,16 @@ impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
 
     fn data(&mut self, lsn: Lsn, data: &Bytes) -> Result<Flow, ReaderError> {
         let message = pgoutput::decode(data).map_err(|cause| ReaderError::Decode { cause, lsn })?;
-        // T1: the row is decoded.
+        // The stamp of the change: the row is decoded.
         let received = self.clock.now();
         let (oid, operation, new, old) = match message {
             Message::Relation(description) => {
-                let columns = self.looked_up.take();
+                let columns = self.next_columns.take();
                 self.describe(&description, columns.as_deref());
                 return Ok(Flow::Continue(()));
             }
             Message::Origin { name, .. } => {
-                if let Some(open) = &mut self.place.open {
+                if let Some(open) = self.replay.current() {
                     open.filtered = self.origins == Origins::Local;
                     open.transaction.origin = Some(name.to_owned());
                 }
@@ -301,17 +260,16 @@ impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
             .get(oid)
             .ok_or(ReaderError::UnknownRelation { oid, lsn })?;
         let open = self
-            .place
-            .open
-            .as_mut()
+            .replay
+            .current()
             .ok_or(ReaderError::NoTransaction { lsn })?;
         let Some(index) = open.next() else {
             return Ok(Flow::Continue(()));
         };
-        if self.overlap.has(oid, open.transaction.commit_lsn) {
+        if self.overlap.contains(oid, open.transaction.commit_lsn) {
             return Ok(Flow::Continue(()));
         }
-        if open.tell(&mut self.handler).is_break() {
+        if deliver_begin(open, &mut self.handler).is_break() {
             return Ok(Flow::Break(()));
         }
         self.stats.changes += 1;
@@ -333,7 +291,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
             return Flow::Continue(());
         }
         if !transactional {
-            // It may come again when the stream breaks: its place is in no transaction.
+            // It may come again when the stream breaks: it belongs to no transaction whose events are counted.
             return (self.handler)(Event::Message(LogicalMessage {
                 transaction: None,
                 lsn,
@@ -343,13 +301,13 @@ impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
                 received,
             }));
         }
-        let Some(open) = &mut self.place.open else {
+        let Some(open) = self.replay.current() else {
             return Flow::Continue(());
         };
         let Some(index) = open.next() else {
             return Flow::Continue(());
         };
-        open.tell(&mut self.handler)?;
+        deliver_begin(open, &mut self.handler)?;
         (self.handler)(Event::Message(LogicalMessage {
             transaction: Some(&open.transaction),
             lsn,
@@ -361,36 +319,11 @@ impl<H: FnMut(Event<'_>) -> Flow> Handover<H> {
     }
 }
 
-impl Open {
-    /// Counts an event; its position in the transaction, when the handler is to have it.
-    fn next(&mut self) -> Option<u64> {
-        let index = self.seen;
-        self.seen += 1;
-        (!self.filtered && index >= self.skip).then_some(index)
+/// Delivers the transaction's `Begin` before its first event.
+fn deliver_begin(open: &mut OpenTransaction, handler: &mut impl FnMut(Event<'_>) -> Flow) -> Flow {
+    if open.begun {
+        return Flow::Continue(());
     }
-
-    /// The handler hears of the transaction with its first event.
-    fn tell(&mut self, handler: &mut impl FnMut(Event<'_>) -> Flow) -> Flow {
-        if self.told {
-            return Flow::Continue(());
-        }
-        self.told = true;
-        handler(Event::Begin(&self.transaction))
-    }
-}
-
-/// PostgreSQL's microseconds since 2000-01-01.
-pub(super) fn postgres_time(micros: i64) -> UnixNanos {
-    UnixNanos::from_micros(POSTGRES_EPOCH_S * 1_000_000 + micros)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn postgresqls_epoch_is_the_year_2000() {
-        assert_eq!(postgres_time(0), UnixNanos(946_684_800_000_000_000));
-        assert_eq!(postgres_time(-1), UnixNanos(946_684_799_999_999_000));
-    }
+    open.begun = true;
+    handler(Event::Begin(&open.transaction))
 }

@@ -1,4 +1,4 @@
-//! What goes on beside a stream: heartbeats, and an eye on the WAL that its slot holds back and on its publications.
+//! Heartbeats, and checks of the slot's retained WAL and of the publications, while the stream runs.
 
 use std::time::Duration;
 
@@ -6,24 +6,25 @@ use pgwire_replication::{PgWireError, ReplicationClient};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::config::{ReaderConfig, Server};
+use super::config::ReaderConfig;
+use super::server::Server;
 use super::{ReaderError, SlotName};
 
-/// Messages of ours in the WAL.
+/// Prefix of the heartbeat messages in the WAL.
 pub(super) const HEARTBEAT_PREFIX: &str = "pgcdc_heartbeat";
-/// How often the slot is looked at.
-const LOOK: Duration = Duration::from_secs(5);
-/// Pause after a connection of its own broke.
-const PAUSE: Duration = Duration::from_secs(2);
+/// Interval of the checks.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Pause before a broken connection is reopened.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 
-/// A task with a connection of its own; ended when dropped.
-pub(super) struct Watch {
+/// A task with its own connection; aborted on drop.
+pub(super) struct SlotMonitor {
     task: Option<JoinHandle<()>>,
     failure: Option<oneshot::Receiver<ReaderError>>,
 }
 
-impl Watch {
-    /// Starts it on the current runtime, when there is something for it to do.
+impl SlotMonitor {
+    /// Starts the task on the current runtime, if heartbeats or a limit are configured.
     pub(super) fn start(config: &ReaderConfig) -> Self {
         if config.heartbeat.is_none() && config.max_retained_wal.is_none() {
             return Self {
@@ -32,7 +33,7 @@ impl Watch {
             };
         }
         let (failed, failure) = oneshot::channel();
-        let duty = Duty {
+        let checks = SlotChecks {
             server: config.server.clone(),
             slot: config.slot.name().clone(),
             publications: config.publications.clone(),
@@ -40,8 +41,8 @@ impl Watch {
             limit: config.max_retained_wal,
         };
         let task = tokio::spawn(async move {
-            let error = duty.go_on().await;
-            // Whoever would hear of it may be gone.
+            let error = checks.run().await;
+            // The receiver may have been dropped: then the reader has ended.
             let _ = failed.send(error);
         });
         Self {
@@ -50,7 +51,7 @@ impl Watch {
         }
     }
 
-    /// Resolves when the stream is to end for what was seen; else never.
+    /// Resolves with the reason why the stream must end; otherwise never.
     pub(super) async fn failed(&mut self) -> ReaderError {
         if let Some(failure) = &mut self.failure
             && let Ok(error) = failure.await
@@ -62,7 +63,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for SlotMonitor {
     fn drop(&mut self) {
         if let Some(task) = &self.task {
             task.abort();
@@ -70,7 +71,8 @@ impl Drop for Watch {
     }
 }
 
-struct Duty {
+/// What the task does.
+struct SlotChecks {
     server: Server,
     slot: SlotName,
     publications: Vec<String>,
@@ -78,41 +80,43 @@ struct Duty {
     limit: Option<u64>,
 }
 
-impl Duty {
-    /// Goes on until there is a reason for the stream to end. A connection that breaks is opened again.
-    async fn go_on(&self) -> ReaderError {
+impl SlotChecks {
+    /// Runs until there is a reason for the stream to end. A connection that breaks is reopened.
+    async fn run(&self) -> ReaderError {
         loop {
             match self.session().await {
                 Ok(error) => return error,
                 Err(error) => {
                     tracing::debug!(%error, "the connection beside the WAL stream broke");
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(RECONNECT_PAUSE).await;
                 }
             }
         }
     }
 
     async fn session(&self) -> Result<ReaderError, PgWireError> {
-        let mut client = ReplicationClient::connect_gated(self.server.session()).await?;
-        let interval = self.heartbeat.map_or(LOOK, |heartbeat| heartbeat.min(LOOK));
-        let mut beat = tokio::time::Instant::now();
-        let mut look = beat;
+        let mut client = ReplicationClient::connect_gated(self.server.query_session()).await?;
+        let interval = self
+            .heartbeat
+            .map_or(CHECK_INTERVAL, |heartbeat| heartbeat.min(CHECK_INTERVAL));
+        let mut next_heartbeat = tokio::time::Instant::now();
+        let mut next_check = next_heartbeat;
         loop {
             let now = tokio::time::Instant::now();
             if let Some(heartbeat) = self.heartbeat
-                && beat <= now
+                && next_heartbeat <= now
             {
-                beat = now + heartbeat;
-                // Transactional: only a commit makes the slot compute anew what it needs.
+                next_heartbeat = now + heartbeat;
+                // Transactional: the slot advances its restart position at commits only.
                 client
                     .simple_query(&format!(
                         "SELECT pg_logical_emit_message(true, '{HEARTBEAT_PREFIX}', '')"
                     ))
                     .await?;
             }
-            if look <= now {
-                look = now + LOOK;
-                if let Some(error) = self.look(&mut client).await? {
+            if next_check <= now {
+                next_check = now + CHECK_INTERVAL;
+                if let Some(error) = self.check(&mut client).await? {
                     return Ok(error);
                 }
             }
@@ -120,13 +124,13 @@ impl Duty {
         }
     }
 
-    /// Looks for what is to end the stream.
-    async fn look(
+    /// Returns the reason why the stream must end, if there is one.
+    async fn check(
         &self,
         client: &mut ReplicationClient,
     ) -> Result<Option<ReaderError>, PgWireError> {
         if let Some(limit) = self.limit {
-            let retained = self.retained(client).await?;
+            let retained = self.retained_wal(client).await?;
             if retained > limit {
                 return Ok(Some(ReaderError::RetainedWal {
                     server: self.server.address(),
@@ -136,7 +140,7 @@ impl Duty {
                 }));
             }
         }
-        // The server goes on without one that was dropped, and sends nothing for it.
+        // The server ignores a publication that was dropped, and sends nothing of its tables.
         let missing = missing_publication(client, &self.publications).await?;
         Ok(missing.map(|name| ReaderError::NoPublication {
             server: self.server.address(),
@@ -145,13 +149,13 @@ impl Duty {
         }))
     }
 
-    /// Bytes of WAL that the slot holds back.
-    async fn retained(&self, client: &mut ReplicationClient) -> Result<u64, PgWireError> {
-        let question = format!(
+    /// Bytes of WAL that the slot retains.
+    async fn retained_wal(&self, client: &mut ReplicationClient) -> Result<u64, PgWireError> {
+        let sql = format!(
             "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots WHERE slot_name = '{}'",
             self.slot
         );
-        let rows = client.simple_query(&question).await?;
+        let rows = client.simple_query(&sql).await?;
         let bytes = rows.first().and_then(|row| row.first().cloned().flatten());
         Ok(bytes
             .and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok())
@@ -159,7 +163,7 @@ impl Duty {
     }
 }
 
-/// The first of these publications that is not there.
+/// The first of these publications that does not exist.
 pub(super) async fn missing_publication<'a>(
     client: &mut ReplicationClient,
     names: &'a [String],
@@ -167,9 +171,9 @@ pub(super) async fn missing_publication<'a>(
     let rows = client
         .simple_query("SELECT pubname FROM pg_publication")
         .await?;
-    let there = |name: &String| {
+    let exists = |name: &String| {
         rows.iter()
             .any(|row| matches!(row.first(), Some(Some(found)) if found == name.as_bytes()))
     };
-    Ok(names.iter().find(|name| !there(name)))
+    Ok(names.iter().find(|name| !exists(name)))
 }

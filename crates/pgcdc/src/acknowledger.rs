@@ -1,0 +1,53 @@
+//! Acknowledgements: what the sink has made durable.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::{Lsn, TableName};
+
+/// Acknowledges transactions and table copies to the reader, from any thread. Clones share their state.
+#[derive(Debug, Clone, Default)]
+pub struct Acknowledger(Arc<Acknowledged>);
+
+#[derive(Debug, Default)]
+struct Acknowledged {
+    lsn: AtomicU64,
+    /// Tables whose copy is acknowledged, and that the reader has not taken yet.
+    copied: Mutex<Vec<(TableName, Lsn)>>,
+    changed: Notify,
+}
+
+impl Acknowledger {
+    /// Waits for the next acknowledgement.
+    pub(super) async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+
+    /// Acknowledges every transaction up to this position, which is a [`Commit::end_lsn`](super::Commit::end_lsn): the sink
+    /// has them. A position that is not after the last one has no effect.
+    pub fn acknowledge(&self, end_lsn: Lsn) {
+        if self.0.lsn.fetch_max(end_lsn.0, Ordering::AcqRel) < end_lsn.0 {
+            self.0.changed.notify_one();
+        }
+    }
+
+    /// Acknowledges the initial copy of a table as of [`CopiedTable::point`](super::CopiedTable): the sink has it.
+    pub fn acknowledge_copy(&self, table: TableName, point: Lsn) {
+        let mut copied = self.0.copied.lock().unwrap_or_else(PoisonError::into_inner);
+        copied.push((table, point));
+        self.0.changed.notify_one();
+    }
+
+    /// The table copies acknowledged since the last call.
+    pub(super) fn take_copies(&self) -> Vec<(TableName, Lsn)> {
+        std::mem::take(&mut *self.0.copied.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The last acknowledged position.
+    #[must_use]
+    pub fn acknowledged(&self) -> Lsn {
+        Lsn(self.0.lsn.load(Ordering::Acquire))
+    }
+}

@@ -1,0 +1,188 @@
+//! How far a reader has delivered the stream, and what a new stream repeats of a transaction that was interrupted.
+
+use super::event::Transaction;
+use super::{Lsn, ReaderError};
+
+/// How far a reader has delivered the stream.
+#[derive(Debug, Default)]
+pub(super) struct ReplayState {
+    /// Resume LSN: nothing after it was delivered.
+    resume_lsn: Lsn,
+    /// Position after the last transaction received.
+    last_end_lsn: Option<Lsn>,
+    /// Position after the last transaction of which an event was delivered.
+    delivered: Lsn,
+    /// The transaction in progress.
+    current: Option<OpenTransaction>,
+    /// The transaction that was in progress when the stream broke: the server sends it again from its beginning.
+    interrupted: Option<OpenTransaction>,
+}
+
+/// A transaction in progress.
+#[derive(Debug)]
+pub(super) struct OpenTransaction {
+    pub(super) transaction: Transaction,
+    /// Changes and messages of it that were received on this stream.
+    pub(super) received: u64,
+    /// Changes and messages that were delivered before the stream broke, and are not delivered again.
+    skip: u64,
+    /// Whether its `Begin` was delivered.
+    pub(super) begun: bool,
+    /// Whether none of its events is to be delivered.
+    pub(super) filtered: bool,
+}
+
+impl ReplayState {
+    /// Starts after this position: everything up to it was delivered by an earlier reader.
+    pub(super) fn start_after(&mut self, lsn: Lsn) {
+        self.resume_lsn = lsn;
+        self.delivered = lsn;
+    }
+
+    /// Nothing after this position was delivered: here a new stream begins.
+    pub(super) fn resume_lsn(&self) -> Lsn {
+        self.resume_lsn
+    }
+
+    /// Position after the last transaction of which an event was delivered.
+    pub(super) fn delivered(&self) -> Lsn {
+        self.delivered
+    }
+
+    /// Position after the last transaction received, if there was one.
+    pub(super) fn last_end_lsn(&self) -> Option<Lsn> {
+        self.last_end_lsn
+    }
+
+    /// The transaction in progress.
+    pub(super) fn current(&mut self) -> Option<&mut OpenTransaction> {
+        self.current.as_mut()
+    }
+
+    /// The stream broke: the transaction in progress will come again from its beginning.
+    pub(super) fn interrupt(&mut self) {
+        if let Some(open) = self.current.take() {
+            self.interrupted = Some(open);
+        }
+    }
+
+    /// A transaction begins.
+    ///
+    /// # Errors
+    /// When a transaction was delivered in part, and another one comes in its place.
+    pub(super) fn begin(&mut self, transaction: Transaction) -> Result<(), ReaderError> {
+        let mut open = OpenTransaction {
+            transaction,
+            received: 0,
+            skip: 0,
+            begun: false,
+            filtered: false,
+        };
+        if let Some(interrupted) = self.interrupted.take() {
+            let wanted = interrupted.transaction.commit_lsn;
+            let found = open.transaction.commit_lsn;
+            // An interrupted transaction of which nothing was delivered may be missing.
+            if wanted != found && interrupted.begun {
+                return Err(ReaderError::Gap { wanted, found });
+            }
+            if wanted == found {
+                // An earlier interruption may have been later in the transaction than this one.
+                open.skip = interrupted.received.max(interrupted.skip);
+                open.begun = interrupted.begun;
+            }
+        }
+        self.current = Some(open);
+        Ok(())
+    }
+
+    /// The transaction in progress ends; returns it.
+    pub(super) fn end(&mut self, end_lsn: Lsn) -> Option<OpenTransaction> {
+        self.resume_lsn = end_lsn;
+        self.last_end_lsn = Some(end_lsn);
+        self.current.take()
+    }
+
+    /// The end of a transaction was delivered.
+    pub(super) fn commit_delivered(&mut self, end_lsn: Lsn) {
+        self.delivered = end_lsn;
+    }
+
+    /// Outside of transactions, the server has reached this position. False within a transaction, also an interrupted one.
+    pub(super) fn advance(&mut self, lsn: Lsn) -> bool {
+        if self.current.is_some() || self.interrupted.is_some() {
+            return false;
+        }
+        self.resume_lsn = self.resume_lsn.max(lsn);
+        true
+    }
+}
+
+impl OpenTransaction {
+    /// Counts an event. Returns its index in the transaction, or `None` when it is not to be delivered.
+    pub(super) fn next(&mut self) -> Option<u64> {
+        let index = self.received;
+        self.received += 1;
+        (!self.filtered && index >= self.skip).then_some(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{UnixNanos, Xid};
+
+    fn transaction(commit_lsn: u64) -> Transaction {
+        Transaction {
+            xid: Xid(7),
+            commit_lsn: Lsn(commit_lsn),
+            commit_time: UnixNanos(0),
+            previous: None,
+            origin: None,
+        }
+    }
+
+    /// Receives so many events of the transaction in progress; the indices of those to deliver.
+    fn receive(state: &mut ReplayState, events: usize) -> Vec<u64> {
+        let open = state.current().unwrap();
+        open.begun = true;
+        (0..events).filter_map(|_| open.next()).collect()
+    }
+
+    #[test]
+    fn an_interrupted_transaction_continues_after_what_was_delivered() {
+        let mut state = ReplayState::default();
+        state.begin(transaction(100)).unwrap();
+        assert_eq!(receive(&mut state, 3), [0, 1, 2]);
+        state.interrupt();
+        assert!(!state.advance(Lsn(50)), "it is still to come");
+        // Interrupted again, earlier than the first time.
+        state.begin(transaction(100)).unwrap();
+        assert_eq!(receive(&mut state, 1), [0; 0]);
+        state.interrupt();
+        state.begin(transaction(100)).unwrap();
+        assert_eq!(receive(&mut state, 5), [3, 4]);
+        assert_eq!(state.resume_lsn(), Lsn(0));
+        assert!(state.end(Lsn(110)).unwrap().begun);
+        assert_eq!(state.resume_lsn(), Lsn(110));
+    }
+
+    #[test]
+    fn another_transaction_in_place_of_the_interrupted_one_is_a_gap() {
+        let mut state = ReplayState::default();
+        state.begin(transaction(100)).unwrap();
+        state.interrupt();
+        assert!(
+            state.begin(transaction(200)).is_ok(),
+            "nothing was delivered"
+        );
+        receive(&mut state, 1);
+        state.interrupt();
+        assert!(matches!(
+            state.begin(transaction(300)),
+            Err(ReaderError::Gap {
+                wanted: Lsn(200),
+                found: Lsn(300)
+            })
+        ));
+    }
+}

@@ -1,0 +1,62 @@
+//! Exports the snapshot in which the sessions copy.
+
+use pgwire_replication::ReplicationClient;
+
+use crate::{Lsn, ReaderConfig, ReaderError};
+
+/// A snapshot that sessions can take, for as long as the connection of its slot is open and runs no other command.
+pub(super) struct ExportedSnapshot {
+    name: String,
+    point: Lsn,
+    _slot: ReplicationClient,
+}
+
+impl ExportedSnapshot {
+    /// Creates a temporary slot, which exports the snapshot of its creation.
+    pub(super) async fn create(config: &ReaderConfig) -> Result<Self, ReaderError> {
+        let server = &config.server;
+        let mut slot = ReplicationClient::connect_gated(server.query_session())
+            .await
+            .map_err(|error| server.error_from_wire(&error))?;
+        // A slot's name has at most 63 bytes, all of them ASCII.
+        let name = config.slot.name().as_str();
+        let name = &name[..name.len().min(58)];
+        let rows = slot
+            .simple_query(&format!(
+                "CREATE_REPLICATION_SLOT {name}_copy TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT"
+            ))
+            .await
+            .map_err(|error| server.error_from_wire(&error))?;
+        let text = |index: usize| {
+            let value = rows.first()?.get(index)?.as_ref()?;
+            std::str::from_utf8(value).ok()
+        };
+        let point = text(1).and_then(|lsn| lsn.parse().ok());
+        match (point, text(2)) {
+            (Some(point), Some(snapshot)) => Ok(Self {
+                name: snapshot.to_owned(),
+                point,
+                _slot: slot,
+            }),
+            _ => Err(unexpected_answer(config)),
+        }
+    }
+
+    /// The name for `SET TRANSACTION SNAPSHOT`.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The consistent point of the slot: the snapshot contains every transaction that committed before it.
+    pub(super) fn point(&self) -> Lsn {
+        self.point
+    }
+}
+
+/// The server's answer has another form than PostgreSQL's.
+pub(super) fn unexpected_answer(config: &ReaderConfig) -> ReaderError {
+    ReaderError::Server {
+        server: config.server.address(),
+        reason: "its answer to the snapshot's beginning is not as expected".to_owned(),
+    }
+}

@@ -1,0 +1,82 @@
+//! Runs the initial copy before the stream, and repeats it for the remaining tables when a connection breaks.
+
+use tokio_util::sync::CancellationToken;
+
+use super::ack_writer::AckWriter;
+use super::back_off::BackOff;
+use super::lookup::CatalogueLookup;
+use crate::ReaderError;
+use crate::config::ReaderConfig;
+use crate::delivery::{Delivery, Flow};
+use crate::event::Event;
+use crate::slot_monitor::SlotMonitor;
+use crate::snapshot::{PublishedTable, SnapshotCopy};
+
+/// What an initial copy works with.
+pub(super) struct InitialCopy<'a, H> {
+    pub(super) config: &'a ReaderConfig,
+    pub(super) delivery: &'a mut Delivery<H>,
+    pub(super) lookup: &'a mut CatalogueLookup,
+    pub(super) acks: &'a mut AckWriter,
+    pub(super) monitor: &'a mut SlotMonitor,
+    pub(super) stop: CancellationToken,
+}
+
+impl<H: FnMut(Event<'_>) -> Flow> InitialCopy<'_, H> {
+    /// Copies tables. When a connection breaks, tables that are not complete are copied again from their beginning.
+    pub(super) async fn run(
+        mut self,
+        mut tables: Vec<PublishedTable>,
+    ) -> Result<Flow, ReaderError> {
+        let mut back_off = BackOff::new();
+        loop {
+            let rows_before = self.delivery.stats.copied_rows;
+            let error = match self.attempt(&tables).await {
+                Err(error) if !error.is_permanent() => error,
+                ended => return ended,
+            };
+            if self.delivery.stats.copied_rows > rows_before {
+                back_off.reset();
+            }
+            let pause = back_off.pause();
+            tracing::warn!(%error, "the initial copy broke; trying again in {} ms", pause.as_millis());
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(Flow::Break(())),
+                () = tokio::time::sleep(pause) => {}
+            }
+            tables.retain(|table| !self.delivery.is_copied(table.name()));
+        }
+    }
+
+    async fn attempt(&mut self, tables: &[PublishedTable]) -> Result<Flow, ReaderError> {
+        let stop = self.stop.clone();
+        let connections = self.config.snapshot.unwrap_or_default().connections;
+        for table in tables {
+            self.lookup
+                .add_types(&table.description(), &mut self.delivery.relations)
+                .await
+                .map_err(|error| self.config.server.error_from_wire(&error))?;
+        }
+        let (mut copy, plan) = tokio::select! {
+            () = stop.cancelled() => return Ok(Flow::Break(())),
+            begun = SnapshotCopy::begin(self.config, connections, tables, self.delivery) => begun?,
+        };
+        if self.delivery.snapshot_begins(&plan).is_break() {
+            return Ok(Flow::Break(()));
+        }
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(Flow::Break(())),
+                error = self.monitor.failed() => return Err(error),
+                next = copy.next(self.delivery) => next?,
+            };
+            self.acks.store()?;
+            match next {
+                Some(Flow::Continue(())) => {}
+                Some(Flow::Break(())) => return Ok(Flow::Break(())),
+                None => return Ok(Flow::Continue(())),
+            }
+        }
+    }
+}
