@@ -26,7 +26,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cdc_bench::broker::{Records, RecordsConfig, fetch_settings};
-use cdc_bench::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageConfig};
+use cdc_bench::consumer::{ConsumerStage, DeadLetters, StageConfig};
+use cdc_bench::records::{RecordBatch, RecordSource};
 use cdc_bench_model::event::Generator;
 use cdc_bench_model::timeline::Clock;
 use clap::Parser;
@@ -289,7 +290,7 @@ impl Bench<'_> {
             let observer = Arc::new(Counted::default());
             let letters = DeadLetters::at(std::env::temp_dir().join("cdc-bench-no-letters"));
             let seen = Arc::clone(&observer);
-            let stage = Stage::new(source, Nowhere, seen, letters, config, clock);
+            let stage = ConsumerStage::new(source, Nowhere, seen, letters, config, clock);
             // As every command runs it: a task of its own.
             let ended = tokio::spawn(stage.run(CancellationToken::new())).await;
             let took = observer.began().unwrap().elapsed();

@@ -7,7 +7,7 @@ use rdkafka::message::{BorrowedMessage, Message, Timestamp};
 use self_cell::self_cell;
 
 use super::membership::Membership;
-use crate::consumer::{Kept, Record};
+use crate::records::{ReceivedRecord, RecordStorage};
 use cdc_bench_model::timeline::{Nanos, Stamp};
 
 /// Messages of a consumer, each with the time it was handed over at.
@@ -22,12 +22,12 @@ self_cell!(
     }
 );
 
-impl Kept for Messages {
+impl RecordStorage for Messages {
     fn count(&self) -> usize {
         self.borrow_dependent().len()
     }
 
-    fn record(&self, index: usize) -> Record<'_> {
+    fn record(&self, index: usize) -> ReceivedRecord<'_> {
         let (message, received) = &self.borrow_dependent()[index];
         let appended = match message.timestamp() {
             Timestamp::NotAvailable => None,
@@ -36,7 +36,7 @@ impl Kept for Messages {
                 Some(Stamp(ms * 1_000_000) + Nanos(500_000))
             }
         };
-        Record {
+        ReceivedRecord {
             value: message.payload(),
             partition: message.partition(),
             offset: message.offset(),

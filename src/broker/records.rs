@@ -20,7 +20,7 @@ use super::backlog::Backlog;
 use super::membership::{Membership, Rebalances};
 use super::messages::{Messages, Received};
 use super::{BrokerError, bootstrap_of};
-use crate::consumer::{RecordBatch, RecordSource};
+use crate::records::{RecordBatch, RecordSource};
 use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// Batches between the receiving thread and the consumer.
@@ -278,7 +278,7 @@ impl Receiver {
             }
             received
         });
-        RecordBatch::keeping(messages)
+        RecordBatch::backed_by(messages)
     }
 
     /// A message if one comes in time.

@@ -14,7 +14,7 @@ use super::route::{Route, topic_prefix};
 use super::threads::{OwnThreads, Role};
 use super::{Failure, Servers};
 use crate::broker::Publisher;
-use crate::consumer::{Record, RecordBatch, RecordSource};
+use crate::records::{ReceivedRecord, RecordBatch, RecordSource};
 use cdc_bench_model::RunId;
 use cdc_bench_model::event::EventId;
 use cdc_bench_model::timeline::{Captured, Clock, Stamp};
@@ -137,7 +137,7 @@ impl Beginning<'_> {
             clock,
             pass_on: move |record: Passed<'_>| {
                 let mut alone = RecordBatch::default();
-                alone.push(Record {
+                alone.push(ReceivedRecord {
                     value: record.value,
                     partition: 0,
                     offset: i64::try_from(record.number).unwrap_or(i64::MAX),

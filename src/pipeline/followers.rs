@@ -13,7 +13,8 @@ use super::route::{KafkaRoute, Route};
 use super::threads::{self, OwnThreads, Role};
 use super::{Failure, RunRequest, Servers, exit};
 use crate::broker::{Backlog, Publisher, Rebalances, Records, RecordsConfig, fetch_settings};
-use crate::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageEnd, StageError};
+use crate::consumer::{ConsumerStage, DeadLetters, StageEnd, StageError};
+use crate::records::{RecordBatch, RecordSource};
 use cdc_bench_model::timeline::{CapturePath, Clock};
 use pgcdc::ReaderHandle;
 
@@ -105,7 +106,7 @@ impl Followers {
         };
         let letters = DeadLetters::at(request.folder.file("dead-letters.jsonl"));
         let topic = route.kafka.as_ref().map_or("", |kafka| &kafka.topic);
-        let stage = Stage::new(
+        let stage = ConsumerStage::new(
             source,
             route.store.clone(),
             Arc::clone(observer) as Arc<_>,

@@ -11,7 +11,7 @@ use super::consume::{Bounded, stage_config};
 use super::phases::RateMeter;
 use super::{Failure, LoadState, RunProgress, exit, lock};
 use crate::broker::{Admin, BrokerError, Records, RecordsConfig, fetch_settings};
-use crate::consumer::{DeadLetter, DeadLetters, Stage, StageObserver};
+use crate::consumer::{ConsumerStage, DeadLetter, DeadLetters, StageObserver};
 use crate::load::{Limit, LoadObserver, LoadPlan, LoadSummary, Rate, run_load};
 use crate::settings::Settings;
 use crate::store::MongoStore;
@@ -283,7 +283,7 @@ pub async fn consume(
         run: request.run.map(|run| run.to_string()),
         ..Watcher::default()
     });
-    let stage = Stage::new(
+    let stage = ConsumerStage::new(
         Bounded::new(records, request.max, request.idle),
         store,
         Arc::clone(&watcher) as Arc<_>,

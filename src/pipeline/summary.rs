@@ -50,7 +50,7 @@ pub(super) struct Facts<'a> {
 pub(super) struct PathFacts {
     pub(super) outcome: PathOutcome,
     pub(super) recording: PathRecording,
-    pub(super) verification: crate::store::Verification,
+    pub(super) verification: crate::store::StoreVerification,
 }
 
 /// The report.
