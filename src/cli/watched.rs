@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::progress::Terminal;
 use crate::dashboard::{self, Reins, Screen};
 use crate::live::{Board, Figures, Phase, Post};
-use crate::load::{Pace, Rate};
+use crate::load::{LoadControl, Rate};
 use crate::pipeline::{Failure, LoadState, RunProgress};
 use crate::settings::Settings;
 use cdc_bench_model::RunId;
@@ -28,7 +28,7 @@ pub(super) struct Watched<'a> {
     terminal: &'a Terminal,
     board: Arc<Board>,
     /// By which the load is steered; `None` where the command itself chooses the rates.
-    pace: Option<Pace>,
+    pace: Option<LoadControl>,
     screen: Option<Screen>,
     post: Option<Post>,
 }
@@ -48,7 +48,7 @@ impl<'a> Watched<'a> {
         ));
         let heard = Arc::clone(&board);
         terminal.tell(move |line| heard.say(line));
-        let pace = rate.map(Pace::from);
+        let pace = rate.map(LoadControl::from);
         let post = Post::start(Arc::clone(&board), folder.clone());
         let post = post.inspect_err(|error| tracing::warn!(%error, "monitor cannot follow"));
         let mut watched = Self {
@@ -173,7 +173,7 @@ impl RunProgress for Watched<'_> {
         self.board.at_part(step);
     }
 
-    fn pace(&self) -> Option<Pace> {
+    fn pace(&self) -> Option<LoadControl> {
         self.pace.clone()
     }
 }

@@ -22,7 +22,7 @@ use ratatui::crossterm::{cursor, execute, queue};
 use super::keys::Wish;
 use super::{Theme, View, draw};
 use crate::live::Snapshot;
-use crate::load::Pace;
+use crate::load::LoadControl;
 
 /// From one picture to the next.
 const TICK: Duration = Duration::from_millis(100);
@@ -33,7 +33,7 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 /// What the keys may do to the run.
 pub struct Reins {
     /// By which the load is steered; `None` for who only looks on.
-    pub pace: Option<Pace>,
+    pub pace: Option<LoadControl>,
     /// Ends the run, or the looking on.
     pub quit: Box<dyn Fn() + Send>,
 }

@@ -18,7 +18,7 @@ use super::phases::Phases;
 use super::route::Route;
 use super::{Failure, RunProgress, RunRequest, Servers};
 use crate::broker::Rebalance;
-use crate::load::{Limit, LoadSummary, Pace};
+use crate::load::{Limit, LoadControl, LoadSummary};
 use cdc_bench_model::report::Recorder;
 use cdc_bench_model::timeline::{CapturePath, Clock, Joiner, Tally};
 use cdc_bench_stack::Stack;
@@ -119,7 +119,7 @@ impl PathOutcome {
 
 impl Course<'_> {
     /// How fast every load goes.
-    pub(super) fn pace(&self) -> Pace {
+    pub(super) fn pace(&self) -> LoadControl {
         let steered = self.progress.pace();
         steered.unwrap_or_else(|| self.request.rate.into())
     }

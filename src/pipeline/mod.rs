@@ -44,7 +44,7 @@ mod warm;
 mod within;
 
 use crate::live::Figures;
-use crate::load::Pace;
+use crate::load::LoadControl;
 use cdc_bench_model::timeline::Nanos;
 use cdc_bench_stack::Progress;
 
@@ -110,7 +110,7 @@ pub trait RunProgress: Progress {
     fn is_a_run(&self, _: &str) {}
 
     /// By what whoever watches steers the load, where he may.
-    fn pace(&self) -> Option<Pace> {
+    fn pace(&self) -> Option<LoadControl> {
         None
     }
 }

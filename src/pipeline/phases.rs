@@ -44,7 +44,7 @@ impl<'a> Phases<'a> {
             endpoint: &self.course.servers.endpoints.postgres,
             run_id: run_id.to_owned(),
             rows,
-            pace: self.course.pace(),
+            control: self.course.pace(),
             limit,
             insert_batch: request.insert_batch,
             connections: request.connections,
@@ -97,7 +97,7 @@ impl<'a> Phases<'a> {
         loop {
             let row: Option<OutboxRow> = rows.next();
             let one = LoadPlan {
-                pace: Rate::MAX.into(),
+                control: Rate::MAX.into(),
                 insert_batch: 1,
                 connections: 1,
                 ..self.plan(&self.leg.names.probe, row.into_iter(), Limit::Events(1))

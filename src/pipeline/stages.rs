@@ -107,7 +107,7 @@ pub async fn generate(
         endpoint: postgres,
         run_id: request.id.to_string(),
         rows: Generator::new(request.seed, jiff::Timestamp::now()),
-        pace: request.rate.into(),
+        control: request.rate.into(),
         limit: request.limit,
         insert_batch: request.insert_batch,
         connections: request.connections,

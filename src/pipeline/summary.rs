@@ -12,7 +12,7 @@ use super::environment::Surroundings;
 use super::incidents;
 use super::leg::PathOutcome;
 use crate::broker::fetch_settings;
-use crate::load::{Change, LoadSummary};
+use crate::load::{LoadChange, LoadSummary};
 use cdc_bench_model::analysis::{
     Conditions, Diagnosis, Finding, HopStatistics, Measured as Reached, PathStatistics, Severity,
     diagnose, times as in_words, violations,
@@ -42,7 +42,7 @@ pub(super) struct Facts<'a> {
     /// Servers of ours that ended by themselves, and when they were started again.
     pub(super) server_restarts: Vec<(String, jiff::Timestamp)>,
     /// How the load was steered.
-    pub(super) steered: Vec<Change>,
+    pub(super) steered: Vec<LoadChange>,
     pub(super) clocks: Measured,
 }
 

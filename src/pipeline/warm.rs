@@ -13,7 +13,7 @@ use super::phases::{Patience, Phases, TICK, WARMUP_SEED};
 use super::within::Within;
 use super::{Failure, RunProgress, RunRequest, compilers, exit, run_on};
 use crate::live::Phase;
-use crate::load::{Limit, LoadPlan, Pace, Rate, run_load};
+use crate::load::{Limit, LoadControl, LoadPlan, Rate, run_load};
 use cdc_bench_model::RunId;
 use cdc_bench_model::report::ResultFolder;
 use cdc_bench_stack::Stack;
@@ -141,7 +141,7 @@ impl Phases<'_> {
     async fn warm_up_by(
         &mut self,
         events: u64,
-        pace: Pace,
+        pace: LoadControl,
         warming: &mut Warming,
     ) -> Result<Option<f64>, Failure> {
         let stack = self.course.stack;
@@ -158,7 +158,7 @@ impl Phases<'_> {
     async fn send_unmeasured(
         &mut self,
         events: u64,
-        pace: Pace,
+        pace: LoadControl,
         warming: &mut Warming,
     ) -> Result<(), Failure> {
         let course = self.course;
@@ -172,7 +172,7 @@ impl Phases<'_> {
         let rows = rows.skip(usize::try_from(*done).unwrap_or(usize::MAX));
         let sent = run_load(
             LoadPlan {
-                pace,
+                control: pace,
                 ..self.plan(&self.leg.names.warmup, rows, Limit::Events(events))
             },
             course.clock,
