@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use cdc_bench::broker::{Records, RecordsConfig, fetch_settings};
+use cdc_bench::broker::{KafkaSource, KafkaSourceConfig, fetch_settings};
 use cdc_bench::consumer::{ConsumerStage, DeadLetters, StageConfig};
 use cdc_bench::records::{RecordBatch, RecordSource};
 use cdc_bench_model::event::Generator;
@@ -268,14 +268,14 @@ impl Bench<'_> {
     fn stage(&self, topic: &str, workers: usize, events: usize) -> Duration {
         self.runtime.block_on(async {
             let clock = Clock::start();
-            let config = RecordsConfig {
+            let config = KafkaSourceConfig {
                 topic: topic.to_owned(),
                 group: format!("drain-{}", uuid::Uuid::now_v7()),
                 from_end: false,
                 fetch: self.fetch.clone(),
             };
             let kafka = self.stack.kafka();
-            let records = Records::subscribe(&kafka, config, clock).await;
+            let records = KafkaSource::subscribe(&kafka, config, clock).await;
             let source = Finite {
                 inner: records.unwrap(),
                 left: events,
@@ -322,7 +322,7 @@ impl Bench<'_> {
 
 /// A source that ends after so many records.
 struct Finite {
-    inner: Records,
+    inner: KafkaSource,
     left: usize,
 }
 

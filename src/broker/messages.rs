@@ -1,4 +1,4 @@
-//! Messages that stay in librdkafka's memory, where its connection has put them, for as long as somebody reads them.
+//! Messages in librdkafka's memory, which is freed when no batch refers to them any more.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use super::membership::Membership;
 use crate::records::{ReceivedRecord, RecordStorage};
 use cdc_bench_model::timeline::{Nanos, Stamp};
 
-/// Messages of a consumer, each with the time it was handed over at.
+/// Messages of a consumer, each with the time it was received at.
 pub(super) type Received<'c> = Vec<(BorrowedMessage<'c>, Stamp)>;
 
 self_cell!(
-    /// Messages, and the consumer that their memory belongs to: it cannot go before them.
+    /// Messages, and the consumer that owns their memory: it is dropped after them.
     pub(super) struct Messages {
         owner: Arc<BaseConsumer<Membership>>,
         #[covariant]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::progress::Terminal;
 use crate::dashboard::{self, Reins, Screen};
-use crate::live::{Board, Figures, Phase, Post};
+use crate::live::{Figures, Phase, RunState, StateFile};
 use crate::load::{LoadControl, Rate};
 use crate::pipeline::{Failure, LoadState, RunProgress};
 use crate::settings::Settings;
@@ -26,11 +26,11 @@ pub(super) fn stack_of(settings: &Settings) -> Result<StackKind, Failure> {
 /// Who watches a run, or a series of them.
 pub(super) struct Watched<'a> {
     terminal: &'a Terminal,
-    board: Arc<Board>,
+    board: Arc<RunState>,
     /// By which the load is steered; `None` where the command itself chooses the rates.
     pace: Option<LoadControl>,
     screen: Option<Screen>,
-    post: Option<Post>,
+    post: Option<StateFile>,
 }
 
 impl<'a> Watched<'a> {
@@ -41,7 +41,7 @@ impl<'a> Watched<'a> {
         folder: &ResultFolder,
         wants_screen: bool,
     ) -> Self {
-        let board = Arc::new(Board::new(
+        let board = Arc::new(RunState::new(
             id.as_str(),
             &stack.to_string(),
             Figures::default(),
@@ -49,7 +49,7 @@ impl<'a> Watched<'a> {
         let heard = Arc::clone(&board);
         terminal.tell(move |line| heard.say(line));
         let pace = rate.map(LoadControl::from);
-        let post = Post::start(Arc::clone(&board), folder.clone());
+        let post = StateFile::start(Arc::clone(&board), folder.clone());
         let post = post.inspect_err(|error| tracing::warn!(%error, "monitor cannot follow"));
         let mut watched = Self {
             terminal,

@@ -9,7 +9,7 @@ use ratatui::widgets::Widget;
 use super::figures;
 use super::path::{draw_spark, flow, framed, lags, throughput_line};
 use super::theme::Theme;
-use crate::live::{Passed, PathState, Second, ServerState, Snapshot, TypeCount};
+use crate::live::{PathState, RecentEvent, Second, ServerState, Snapshot, TypeCount};
 use cdc_bench_model::analysis::Objective;
 use cdc_bench_model::timeline::Stamp;
 
@@ -165,7 +165,7 @@ pub(super) fn events(
     theme: Theme,
 ) {
     let is_narrow = area.width < 68;
-    let line = |event: &Passed| {
+    let line = |event: &RecentEvent| {
         let slow = path
             .total
             .is_some_and(|total| event.total_us > total.p99_us);

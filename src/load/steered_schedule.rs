@@ -74,9 +74,7 @@ impl SteeredSchedule {
             }
             LoadChangeKind::Rate { to, .. } => {
                 let now = self.paused_at.unwrap_or(at);
-                self.base = self
-                    .base
-                    .with_rate(to, self.previous_row, first_row, now);
+                self.base = self.base.with_rate(to, self.previous_row, first_row, now);
             }
         }
     }

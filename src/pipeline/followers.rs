@@ -12,7 +12,9 @@ use super::observer::PathObserver;
 use super::route::{KafkaRoute, Route};
 use super::threads::{self, OwnThreads, Role};
 use super::{Failure, RunRequest, Servers, exit};
-use crate::broker::{Backlog, Publisher, Rebalances, Records, RecordsConfig, fetch_settings};
+use crate::broker::{
+    Backlog, KafkaSource, KafkaSourceConfig, Publisher, Rebalances, fetch_settings,
+};
 use crate::consumer::{ConsumerStage, DeadLetters, StageEnd, StageError};
 use crate::records::{RecordBatch, RecordSource};
 use cdc_bench_model::timeline::{CapturePath, Clock};
@@ -37,7 +39,7 @@ pub(super) struct Followers {
 
 /// Where the consumer of a path takes its records from.
 enum Source {
-    Kafka(Records),
+    Kafka(KafkaSource),
     Channel(ChannelSource),
 }
 
@@ -210,15 +212,15 @@ async fn receive(
     kafka: &KafkaRoute,
     threads: &OwnThreads,
     clock: Clock,
-) -> Result<Records, Failure> {
-    let config = RecordsConfig {
+) -> Result<KafkaSource, Failure> {
+    let config = KafkaSourceConfig {
         topic: kafka.topic.clone(),
         group: kafka.group.clone(),
         from_end: true,
         fetch: fetch_settings(&request.settings.fetch),
     };
     let before = threads::present();
-    let records = Records::subscribe(&servers.kafka_config, config, clock).await?;
+    let records = KafkaSource::subscribe(&servers.kafka_config, config, clock).await?;
     threads.adopt(Role::Receiver, &before);
     Ok(records)
 }

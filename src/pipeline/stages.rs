@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::consume::{Bounded, stage_config};
 use super::phases::RateMeter;
 use super::{Failure, LoadState, RunProgress, exit, lock};
-use crate::broker::{Admin, BrokerError, Records, RecordsConfig, fetch_settings};
+use crate::broker::{Admin, BrokerError, KafkaSource, KafkaSourceConfig, fetch_settings};
 use crate::consumer::{ConsumerStage, DeadLetter, DeadLetters, StageObserver};
 use crate::load::{Limit, LoadObserver, LoadPlan, LoadSummary, Rate, run_load};
 use crate::settings::Settings;
@@ -270,14 +270,14 @@ pub async fn consume(
     store.check_writable().await?;
     store.ensure_indexes().await?;
     let clock = Clock::start();
-    let config = RecordsConfig {
+    let config = KafkaSourceConfig {
         topic: topic.clone(),
         group: settings.group.clone(),
         from_end: false,
         fetch: fetch_settings(&settings.fetch),
     };
     progress.update(step, "joining the consumer group");
-    let records = Records::subscribe(&kafka, config, clock).await?;
+    let records = KafkaSource::subscribe(&kafka, config, clock).await?;
     progress.end(step, &format!("topic {topic}, group {}", settings.group));
     let watcher = Arc::new(Watcher {
         run: request.run.map(|run| run.to_string()),

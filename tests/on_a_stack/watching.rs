@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cdc_bench::dashboard::{Reins, Screen};
-use cdc_bench::live::{Board, Figures};
+use cdc_bench::live::{Figures, RunState};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use nix::pty::{OpenptyResult, Winsize, openpty};
@@ -57,7 +57,7 @@ pub fn panic_if_asked() {
     if std::env::var_os(PANICS).is_none() {
         return;
     }
-    let board = Board::new("r", "local", Figures::default());
+    let board = RunState::new("r", "local", Figures::default());
     let mut pictures = 0;
     let latest = move || {
         pictures += 1;
