@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::progress::Terminal;
-use crate::dashboard::{self, Reins, Screen};
+use crate::dashboard::{self, Screen, ScreenControls};
 use crate::live::{Figures, Phase, RunState, StateFile};
 use crate::load::{LoadControl, Rate};
 use crate::pipeline::{Failure, LoadState, RunProgress};
@@ -66,12 +66,12 @@ impl<'a> Watched<'a> {
 
     fn open(&mut self) {
         let shown = Arc::clone(&self.board);
-        let reins = Reins {
-            pace: self.pace.clone(),
+        let controls = ScreenControls {
+            control: self.pace.clone(),
             quit: Box::new(interrupt),
         };
         self.terminal.hold();
-        match Screen::open(move || Some(shown.snapshot()), reins) {
+        match Screen::open(move || Some(shown.snapshot()), controls) {
             Ok(screen) => {
                 self.screen = Some(screen);
             }

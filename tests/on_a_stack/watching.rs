@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cdc_bench::dashboard::{Reins, Screen};
+use cdc_bench::dashboard::{Screen, ScreenControls};
 use cdc_bench::live::{Figures, RunState};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
@@ -64,11 +64,11 @@ pub fn panic_if_asked() {
         assert!(pictures < 4, "a picture that cannot be drawn");
         Some(board.snapshot())
     };
-    let reins = Reins {
-        pace: None,
+    let controls = ScreenControls {
+        control: None,
         quit: Box::new(|| {}),
     };
-    let screen = Screen::open(latest, reins).unwrap();
+    let screen = Screen::open(latest, controls).unwrap();
     until("the dashboard to end", || !screen.is_drawing());
     // Without unwinding: what is given back was given back by the panic.
     std::process::exit(0);
