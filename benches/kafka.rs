@@ -25,8 +25,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use cdc_bench::broker::{Records, RecordsConfig, fetch_settings};
-use cdc_bench::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageConfig};
+use cdc_bench::broker::{KafkaSource, KafkaSourceConfig, fetch_settings};
+use cdc_bench::consumer::{ConsumerStage, DeadLetters, StageConfig};
+use cdc_bench::records::{RecordBatch, RecordSource};
 use cdc_bench_model::event::Generator;
 use cdc_bench_model::timeline::Clock;
 use clap::Parser;
@@ -267,14 +268,14 @@ impl Bench<'_> {
     fn stage(&self, topic: &str, workers: usize, events: usize) -> Duration {
         self.runtime.block_on(async {
             let clock = Clock::start();
-            let config = RecordsConfig {
+            let config = KafkaSourceConfig {
                 topic: topic.to_owned(),
                 group: format!("drain-{}", uuid::Uuid::now_v7()),
                 from_end: false,
                 fetch: self.fetch.clone(),
             };
             let kafka = self.stack.kafka();
-            let records = Records::subscribe(&kafka, config, clock).await;
+            let records = KafkaSource::subscribe(&kafka, config, clock).await;
             let source = Finite {
                 inner: records.unwrap(),
                 left: events,
@@ -289,7 +290,7 @@ impl Bench<'_> {
             let observer = Arc::new(Counted::default());
             let letters = DeadLetters::at(std::env::temp_dir().join("cdc-bench-no-letters"));
             let seen = Arc::clone(&observer);
-            let stage = Stage::new(source, Nowhere, seen, letters, config, clock);
+            let stage = ConsumerStage::new(source, Nowhere, seen, letters, config, clock);
             // As every command runs it: a task of its own.
             let ended = tokio::spawn(stage.run(CancellationToken::new())).await;
             let took = observer.began().unwrap().elapsed();
@@ -321,7 +322,7 @@ impl Bench<'_> {
 
 /// A source that ends after so many records.
 struct Finite {
-    inner: Records,
+    inner: KafkaSource,
     left: usize,
 }
 

@@ -156,7 +156,7 @@ impl Bench<'_> {
             endpoint: &self.endpoint,
             run_id: inputs::RUN.to_owned(),
             rows: Generator::new(42, jiff::Timestamp::now()),
-            pace: rate.into(),
+            control: rate.into(),
             limit: Limit::Duration(Duration::from_secs(self.options.seconds)),
             insert_batch,
             connections,

@@ -26,12 +26,11 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cdc_bench::consumer::{
-    DeadLetters, Decoder, Record, RecordBatch, RecordSource, Stage, StageConfig,
-};
+use cdc_bench::consumer::{ConsumerStage, DeadLetters, Decoder, StageConfig};
 use cdc_bench::debezium::Envelope;
 use cdc_bench::json::TextBuffer;
-use cdc_bench::store::{DocumentParts, Documents, Payload};
+use cdc_bench::records::{ReceivedRecord, RecordBatch, RecordSource};
+use cdc_bench::store::{DocumentBatch, DocumentParts, Payload};
 use cdc_bench_model::analysis::SignedHistogram;
 use cdc_bench_model::event::{EventId, EventType};
 use cdc_bench_model::timeline::{
@@ -147,7 +146,7 @@ fn transform(criterion: &mut Criterion) {
     for event_type in EventType::ALL {
         let rows: Vec<_> = inputs::rows_of(event_type, 42).take(VARIETY).collect();
         group.bench_function(event_type.as_str(), |bench| {
-            let mut documents = Documents::default();
+            let mut documents = DocumentBatch::default();
             let mut next = 0;
             bench.iter(|| {
                 next = (next + 1) % rows.len();
@@ -183,7 +182,7 @@ fn encode(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes((bytes / rows.len()) as u64));
         let id = |name| BenchmarkId::new(name, size.name);
         group.bench_function(id("raw"), |bench| {
-            let mut documents = Documents::default();
+            let mut documents = DocumentBatch::default();
             let mut next = 0;
             bench.iter(|| {
                 next = (next + 1) % rows.len();
@@ -211,7 +210,7 @@ fn record_to_document(criterion: &mut Criterion) {
         let id = |name| BenchmarkId::new(name, size.name);
         group.bench_function(id("ours"), |bench| {
             let mut next = in_turn(&records);
-            let (mut decoder, mut documents) = (Decoder::default(), Documents::default());
+            let (mut decoder, mut documents) = (Decoder::default(), DocumentBatch::default());
             bench.iter(|| {
                 documents.clear();
                 let decoded = decoder.decode(Some(next()), |_| true, |_| &mut documents);
@@ -252,17 +251,17 @@ fn whole_stage(criterion: &mut Criterion) {
 /// Records that a stage is given in one go.
 const STAGE_RECORDS: usize = 2_000;
 
-/// Documents gathered from their batches into the command that one write is.
+/// DocumentBatch gathered from their batches into the command that one write is.
 fn command(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("batch");
     for batch in BATCHES {
-        let mut documents = Documents::default();
+        let mut documents = DocumentBatch::default();
         for row in inputs::rows(USUAL, 42).take(batch) {
             documents.push(&parts(&row)).unwrap();
         }
         group.throughput(Throughput::Elements(batch as u64));
         group.bench_function(BenchmarkId::new("append", batch), |bench| {
-            let mut gathered = Documents::default();
+            let mut gathered = DocumentBatch::default();
             bench.iter(|| {
                 gathered.clear();
                 gathered.append(&documents, 0..batch);
@@ -340,7 +339,7 @@ fn dead_letters(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     group.bench_function("refused", |bench| {
         let mut next = in_turn(&damaged);
-        let (mut decoder, mut documents) = (Decoder::default(), Documents::default());
+        let (mut decoder, mut documents) = (Decoder::default(), DocumentBatch::default());
         bench.iter(|| {
             let decoded = decoder.decode(Some(next()), |_| true, |_| &mut documents);
             decoded.unwrap_err()
@@ -375,7 +374,7 @@ fn batches(records: &[Vec<u8>], batch: usize, count: usize) -> Vec<RecordBatch> 
     for begin in (0..count).step_by(batch) {
         let mut together = RecordBatch::default();
         for offset in begin..count.min(begin + batch) {
-            together.push(Record {
+            together.push(ReceivedRecord {
                 value: values.next().map(Vec::as_slice),
                 partition: 0,
                 offset: i64::try_from(offset).unwrap(),
@@ -388,7 +387,7 @@ fn batches(records: &[Vec<u8>], batch: usize, count: usize) -> Vec<RecordBatch> 
     batches
 }
 
-fn stage(batches: Vec<RecordBatch>, observer: Arc<Counted>) -> Stage<Prepared, Nowhere> {
+fn stage(batches: Vec<RecordBatch>, observer: Arc<Counted>) -> ConsumerStage<Prepared, Nowhere> {
     let config = StageConfig {
         topic: "bench".to_owned(),
         batch_size: 100,
@@ -399,7 +398,7 @@ fn stage(batches: Vec<RecordBatch>, observer: Arc<Counted>) -> Stage<Prepared, N
     let file = std::env::temp_dir().join(format!("cdc-bench-letters-{}", std::process::id()));
     // What an earlier stage has left.
     drop(std::fs::remove_file(&file));
-    Stage::new(
+    ConsumerStage::new(
         Prepared(batches.into_iter()),
         Nowhere,
         observer,
@@ -442,7 +441,7 @@ fn summary() {
     let mut ratios = Vec::new();
     for size in SIZES {
         let records = records(size);
-        let (mut decoder, mut documents) = (Decoder::default(), Documents::default());
+        let (mut decoder, mut documents) = (Decoder::default(), DocumentBatch::default());
         for record in &records {
             let decoded = decoder.decode(Some(record), |_| true, |_| &mut documents);
             decoded.unwrap();
@@ -452,7 +451,7 @@ fn summary() {
         let document_bytes = documents.bytes(0..documents.len()) / documents.len();
         let runtime = runtime();
         let prepared = batches(&records, 100, ROUND_RECORDS);
-        let mut gathered = Documents::default();
+        let mut gathered = DocumentBatch::default();
         let mut contenders: Vec<Contender<'_>> = vec![
             ("parse: ours", over_all(&records, parse_ours)),
             ("parse: borrowed", over_all(&records, parse_borrowed)),

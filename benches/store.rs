@@ -24,10 +24,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use cdc_bench::consumer::{
-    DeadLetters, Decoder, Record, RecordBatch, RecordSource, Stage, StageConfig,
-};
-use cdc_bench::store::{COLLECTION, Documents, MongoStore, Store};
+use cdc_bench::consumer::{ConsumerStage, DeadLetters, Decoder, StageConfig};
+use cdc_bench::records::{ReceivedRecord, RecordBatch, RecordSource};
+use cdc_bench::store::{COLLECTION, DocumentBatch, MongoStore, Store};
 use cdc_bench_model::event::Generator;
 use cdc_bench_model::timeline::Clock;
 use cdc_bench_stack::StoreEndpoint;
@@ -141,7 +140,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// Documents a second by strategy, batch and writers; the best setting of the upserts.
+    /// DocumentBatch a second by strategy, batch and writers; the best setting of the upserts.
     fn strategies(&self) -> Setting {
         println!(
             "\ndocuments/s ({} s each)  {}",
@@ -207,7 +206,7 @@ impl Bench {
         done.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64()
     }
 
-    async fn write(&self, strategy: Strategy, batch: &Documents) {
+    async fn write(&self, strategy: Strategy, batch: &DocumentBatch) {
         let events = self.database.collection::<RawDocumentBuf>(COLLECTION);
         let owned = || batch.iter().map(ToOwned::to_owned);
         match strategy {
@@ -284,7 +283,7 @@ impl Bench {
         );
     }
 
-    /// Documents for some seconds of the best loop.
+    /// DocumentBatch for some seconds of the best loop.
     fn count_for(&self, best: Setting) -> usize {
         let rate = self.rate(Strategy::Upsert, best);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -320,7 +319,7 @@ impl Bench {
         let observer = Arc::new(Counted::default());
         let letters = DeadLetters::at(std::env::temp_dir().join("cdc-bench-no-letters"));
         let seen = Arc::clone(&observer);
-        let stage = Stage::new(
+        let stage = ConsumerStage::new(
             source,
             self.store.clone(),
             seen,
@@ -353,12 +352,12 @@ fn records(count: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn documents(records: &[Vec<u8>], batch: usize) -> Vec<Documents> {
+fn documents(records: &[Vec<u8>], batch: usize) -> Vec<DocumentBatch> {
     let mut decoder = Decoder::default();
-    let mut batches: Vec<Documents> = Vec::new();
+    let mut batches: Vec<DocumentBatch> = Vec::new();
     for record in records {
         if batches.last().is_none_or(|last| last.len() == batch) {
-            batches.push(Documents::default());
+            batches.push(DocumentBatch::default());
         }
         let last = batches.last_mut().unwrap();
         let decoded = decoder.decode(Some(record), |_| true, |_| last);
@@ -374,7 +373,7 @@ fn batches_of_records(records: &[Vec<u8>]) -> Vec<RecordBatch> {
         if batches.last().is_none_or(|last| last.len() == 256) {
             batches.push(RecordBatch::default());
         }
-        batches.last_mut().unwrap().push(Record {
+        batches.last_mut().unwrap().push(ReceivedRecord {
             value: Some(value),
             partition: 0,
             offset,

@@ -8,6 +8,7 @@
 //! | [`json`] | JSON read token by token, without a copy |
 //! | [`debezium`] | Debezium's envelope and its connector |
 //! | [`broker`] | Kafka: topics, records |
+//! | [`records`] | records between their source and the consumer |
 //! | [`consumer`] | record -> read-model document -> store |
 //! | [`store`] | MongoDB: documents, bulk writes, the verifier |
 //! | [`pipeline`] | one run from set-up to clean-up, and what other commands borrow of it |
@@ -26,5 +27,6 @@ pub mod json;
 pub mod live;
 pub mod load;
 pub mod pipeline;
+pub mod records;
 pub mod settings;
 pub mod store;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use cdc_bench::consumer::{DeadLetter, StageObserver};
-use cdc_bench::store::{BulkOutcome, Documents, Store, StoreError};
+use cdc_bench::store::{BulkOutcome, DocumentBatch, Store, StoreError};
 use cdc_bench_model::analysis::SignedHistogram;
 use cdc_bench_model::event::{EventId, EventType};
 use cdc_bench_model::timeline::ConsumerStamps;
@@ -18,7 +18,7 @@ use cdc_bench_model::timeline::ConsumerStamps;
 pub struct Nowhere;
 
 impl Store for Nowhere {
-    async fn upsert(&self, documents: &Documents) -> Result<BulkOutcome, StoreError> {
+    async fn upsert(&self, documents: &DocumentBatch) -> Result<BulkOutcome, StoreError> {
         Ok(BulkOutcome {
             upserted: black_box(documents).len() as u64,
             ..BulkOutcome::default()

@@ -1,4 +1,4 @@
-//! Topics and consumer groups: look, make, remove.
+//! Topics and consumer groups: describe, create, delete.
 
 use std::time::{Duration, Instant};
 
@@ -8,23 +8,23 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 
-use super::{BrokerError, bootstrap_of};
+use super::error::{BrokerError, bootstrap_of};
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest wait for a group's members to be gone. Ours are after ten seconds.
-const GROUP_PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for a group's members to leave. Ours time out after ten seconds.
+const EMPTY_GROUP_LIMIT: Duration = Duration::from_secs(20);
 
-/// A topic as it stands.
+/// The state of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicState {
     /// Partitions.
     pub partitions: i32,
-    /// Whether record timestamps are the broker's (`message.timestamp.type=LogAppendTime`); `None` where the broker does not tell.
+    /// Whether record timestamps are the broker's (`message.timestamp.type=LogAppendTime`); `None` where the broker does not say.
     pub log_append_time: Option<bool>,
 }
 
-/// Looks after topics and groups.
+/// Manages topics and groups.
 pub struct Admin {
     client: AdminClient<DefaultClientContext>,
     config: ClientConfig,
@@ -60,13 +60,13 @@ impl Admin {
         Ok(admin)
     }
 
-    /// The topic as it stands; `None` when there is none.
+    /// The state of a topic; `None` when there is none.
     ///
     /// # Errors
     /// When the broker does not answer.
     pub async fn topic(&self, name: &str) -> Result<Option<TopicState>, BrokerError> {
         let topic = name.to_owned();
-        // All topics are asked for: naming one would make it where auto.create.topics.enable is on.
+        // Metadata of all topics: a request for one would create it where auto.create.topics.enable is on.
         let partitions = self
             .with_consumer("reading the cluster's metadata", move |consumer| {
                 let metadata = consumer.fetch_metadata(None, TIMEOUT)?;
@@ -98,7 +98,7 @@ impl Admin {
         }))
     }
 
-    /// Makes a topic of one partition whose timestamps are the broker's. False when it was there already.
+    /// Creates a topic of one partition whose timestamps are the broker's. False when it existed.
     ///
     /// # Errors
     /// [`BrokerError::CreateTopic`] when the broker refuses.
@@ -126,7 +126,7 @@ impl Admin {
         }
     }
 
-    /// A topic is made before every broker knows of it.
+    /// A topic is created before every broker has its metadata.
     async fn wait_for_topic(&self, name: &str) -> Result<(), BrokerError> {
         for _ in 0..100 {
             if self.topic(name).await?.is_some_and(|t| t.partitions > 0) {
@@ -140,7 +140,7 @@ impl Admin {
         })
     }
 
-    /// Removes a topic; one that is not there is removed already.
+    /// Deletes a topic, if it exists.
     ///
     /// # Errors
     /// When the broker refuses.
@@ -159,8 +159,8 @@ impl Admin {
         }
     }
 
-    /// Removes a consumer group; one that is not there is removed already. A member that was killed is counted until
-    /// its session times out, so a group that is not empty is asked again for longer than that.
+    /// Deletes a consumer group, if it exists. A member that was killed stays in the group until its session times out,
+    /// so a group that is not empty is tried again for longer than that.
     ///
     /// # Errors
     /// When the broker refuses.
@@ -176,7 +176,7 @@ impl Admin {
                 .map_err(|e| failed(e.to_string()))?;
             match results.into_iter().next() {
                 Some(Err((_, RDKafkaErrorCode::NonEmptyGroup)))
-                    if began.elapsed() < GROUP_PATIENCE =>
+                    if began.elapsed() < EMPTY_GROUP_LIMIT =>
                 {
                     tokio::time::sleep(Duration::from_millis(100)).await
                 }
@@ -213,7 +213,7 @@ impl Admin {
         }
     }
 
-    /// librdkafka's metadata calls block, so they get a thread of their own.
+    /// librdkafka's metadata calls block, so they run on a thread of their own.
     async fn with_consumer<T: Send + 'static>(
         &self,
         action: &str,

@@ -1,17 +1,17 @@
-//! How far a consumer is behind its topic.
+//! The number of records that a consumer has not received yet.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use super::error::{BrokerError, bootstrap_of};
 use super::membership::Membership;
-use super::{BrokerError, bootstrap_of};
 
 /// Longest wait for the end of a partition.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Asks for the backlog of a consumer, by that consumer's own connection. It holds nobody up and keeps nobody alive.
+/// Asks for the backlog of a consumer over that consumer's own connection. It does not keep the consumer alive.
 #[derive(Clone)]
 pub struct Backlog {
     consumer: Weak<BaseConsumer<Membership>>,
@@ -33,7 +33,7 @@ impl Backlog {
     }
 
     /// Records in the partitions of this consumer that it has not received; `None` while it has received none of some
-    /// partition, so that its place there is not known, or when it goes or is gone.
+    /// partition, so that its position there is unknown, and once it leaves its group.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -48,9 +48,9 @@ impl Backlog {
         // librdkafka's calls block.
         let asked = tokio::task::spawn_blocking(move || {
             let mut behind = 0;
-            for place in consumer.position()?.elements() {
-                let (_, end) = consumer.fetch_watermarks(&topic, place.partition(), TIMEOUT)?;
-                let rdkafka::Offset::Offset(next) = place.offset() else {
+            for position in consumer.position()?.elements() {
+                let (_, end) = consumer.fetch_watermarks(&topic, position.partition(), TIMEOUT)?;
+                let rdkafka::Offset::Offset(next) = position.offset() else {
                     return Ok(None);
                 };
                 behind += u64::try_from(end - next).unwrap_or(0);

@@ -1,18 +1,18 @@
-//! How far the broker's clock is from ours, by probe records: sent at one time, acknowledged at another, and stamped by
-//! the broker (LogAppendTime) in between.
+//! The offset of the broker's clock from ours, by probe records: the broker stamps each (LogAppendTime) between the time it
+//! is sent and the time it is acknowledged.
 
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use super::{BrokerError, bootstrap_of};
+use super::error::{BrokerError, bootstrap_of};
 use cdc_bench_model::timeline::{Clock, ClockOffset, Nanos, OffsetEstimator, Stamp};
 
-/// One that travels longer than this says nothing the others do not.
+/// Longest wait for one probe: a slower one would not improve the estimate.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks a broker for its time.
+/// Measures a broker's clock.
 pub struct BrokerClock {
     producer: FutureProducer,
     topic: String,
@@ -42,7 +42,7 @@ impl BrokerClock {
         })
     }
 
-    /// Sends so many probe records, a millisecond or two apart.
+    /// Sends this number of probe records, a millisecond or two apart.
     ///
     /// # Errors
     /// When the broker does not take them, or stamps none.
@@ -50,8 +50,8 @@ impl BrokerClock {
         let failed = |reason: String| failed(&self.bootstrap, reason);
         let mut estimator = OffsetEstimator::default();
         for probe in 0..probes {
-            // Records are truncated to the millisecond; successive probes fall on other fractions of it, and paced by its
-            // golden section they spread evenly, so that together they see below it.
+            // The stamps are truncated to the millisecond. Pauses by its golden section spread the probes evenly over its
+            // fractions, so that together they resolve less than a millisecond.
             let pause = 1_000 + u64::from(probe) * 618 % 1_000;
             tokio::time::sleep(Duration::from_micros(pause)).await;
             let sent = self.clock.now();

@@ -1,4 +1,4 @@
-//! Messages that stay in librdkafka's memory, where its connection has put them, for as long as somebody reads them.
+//! Messages in librdkafka's memory, which is freed when no batch refers to them any more.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use rdkafka::message::{BorrowedMessage, Message, Timestamp};
 use self_cell::self_cell;
 
 use super::membership::Membership;
-use crate::consumer::{Kept, Record};
+use crate::records::{ReceivedRecord, RecordStorage};
 use cdc_bench_model::timeline::{Nanos, Stamp};
 
-/// Messages of a consumer, each with the time it was handed over at.
+/// Messages of a consumer, each with the time it was received at.
 pub(super) type Received<'c> = Vec<(BorrowedMessage<'c>, Stamp)>;
 
 self_cell!(
-    /// Messages, and the consumer that their memory belongs to: it cannot go before them.
+    /// Messages, and the consumer that owns their memory: it is dropped after them.
     pub(super) struct Messages {
         owner: Arc<BaseConsumer<Membership>>,
         #[covariant]
@@ -22,12 +22,12 @@ self_cell!(
     }
 );
 
-impl Kept for Messages {
+impl RecordStorage for Messages {
     fn count(&self) -> usize {
         self.borrow_dependent().len()
     }
 
-    fn record(&self, index: usize) -> Record<'_> {
+    fn record(&self, index: usize) -> ReceivedRecord<'_> {
         let (message, received) = &self.borrow_dependent()[index];
         let appended = match message.timestamp() {
             Timestamp::NotAvailable => None,
@@ -36,7 +36,7 @@ impl Kept for Messages {
                 Some(Stamp(ms * 1_000_000) + Nanos(500_000))
             }
         };
-        Record {
+        ReceivedRecord {
             value: message.payload(),
             partition: message.partition(),
             offset: message.offset(),

@@ -1,4 +1,4 @@
-//! Our own producer: keyed records, each with a delivery report that is stamped the moment it is here.
+//! Our own producer: keyed records, each with a delivery report that is stamped when it is received.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
-use super::{BrokerError, bootstrap_of};
+use super::error::{BrokerError, bootstrap_of};
 use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// Pause when librdkafka's queue is full.
@@ -17,26 +17,26 @@ const FULL_PAUSE: Duration = Duration::from_micros(500);
 /// Longest wait for the last records to be delivered.
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 
-/// Hears of every record that is in Kafka: what it was sent with, and when its report was here. Called on the producer's
-/// thread, for each partition in the order the records were sent.
+/// Called for every record that is in Kafka, with what it was sent with and when its report was received. Called on the
+/// producer's thread, for each partition in the order the records were sent.
 pub type Delivered<T> = Box<dyn Fn(T, Stamp) + Send + Sync>;
 
 /// A producer.
 pub struct Publisher<T: Send + Sync + 'static> {
-    producer: ThreadedProducer<Reports<T>>,
+    producer: ThreadedProducer<DeliveryReports<T>>,
     bootstrap: String,
     failure: Arc<OnceLock<String>>,
 }
 
-struct Reports<T> {
+struct DeliveryReports<T> {
     delivered: Delivered<T>,
     clock: Clock,
     failure: Arc<OnceLock<String>>,
 }
 
-impl<T> ClientContext for Reports<T> {}
+impl<T> ClientContext for DeliveryReports<T> {}
 
-impl<T: Send + Sync + 'static> ProducerContext for Reports<T> {
+impl<T: Send + Sync + 'static> ProducerContext for DeliveryReports<T> {
     type DeliveryOpaque = Box<T>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, sent_with: Box<T>) {
@@ -44,7 +44,7 @@ impl<T: Send + Sync + 'static> ProducerContext for Reports<T> {
         match result {
             Ok(_) => (self.delivered)(*sent_with, now),
             Err((error, _)) => {
-                // The first one says it; those behind it fail for the same reason.
+                // The first error is kept; those after it have the same reason.
                 self.failure.get_or_init(|| error.to_string());
             }
         }
@@ -63,7 +63,7 @@ impl<T: Send + Sync + 'static> Publisher<T> {
         delivered: Delivered<T>,
     ) -> Result<Self, BrokerError> {
         let failure = Arc::new(OnceLock::new());
-        let reports = Reports {
+        let reports = DeliveryReports {
             delivered,
             clock,
             failure: Arc::clone(&failure),

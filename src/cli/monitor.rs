@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::{LineOf, Terminal};
 use super::results_args::ResultsArgs;
-use crate::dashboard::{self, Reins, Screen};
+use crate::dashboard::{self, Screen, ScreenControls};
 use crate::live::{self, Snapshot};
 use crate::pipeline::Failure;
 
@@ -115,12 +115,12 @@ async fn on_screen(
     cancel: &CancellationToken,
 ) -> Result<(), Failure> {
     let (shown, quit) = (folder.to_owned(), cancel.clone());
-    let reins = Reins {
-        pace: None,
+    let controls = ScreenControls {
+        control: None,
         quit: Box::new(move || quit.cancel()),
     };
     terminal.hold();
-    let screen = Screen::open(move || live::read(&shown), reins).map_err(Failure::usage)?;
+    let screen = Screen::open(move || live::read(&shown), controls).map_err(Failure::usage)?;
     while screen.is_drawing() && !cancel.is_cancelled() {
         tokio::time::sleep(LOOK_EVERY).await;
     }

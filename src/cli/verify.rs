@@ -9,7 +9,7 @@ use super::output::{print, print_json};
 use super::progress::Terminal;
 use crate::pipeline::{Failure, connect_postgres, exit};
 use crate::settings::Settings;
-use crate::store::{MongoStore, Scope, Verification, VerifyError, verify};
+use crate::store::{MongoStore, Scope, StoreVerification, VerifyError, verify};
 use cdc_bench_model::RunId;
 use cdc_bench_stack::StepProgress;
 
@@ -58,7 +58,7 @@ pub(super) async fn run(
     }))
 }
 
-fn render(found: &Verification) -> String {
+fn render(found: &StoreVerification) -> String {
     use std::fmt::Write as _;
     let mut text = format!(
         "{} rows, {} documents: {} missing, {} extra, {} differing; {:.4} % match\n",

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::progress::Terminal;
-use crate::dashboard::{self, Reins, Screen};
-use crate::live::{Board, Figures, Phase, Post};
-use crate::load::{Pace, Rate};
+use crate::dashboard::{self, Screen, ScreenControls};
+use crate::live::{Figures, Phase, RunState, StateFile};
+use crate::load::{LoadControl, Rate};
 use crate::pipeline::{Failure, LoadState, RunProgress};
 use crate::settings::Settings;
 use cdc_bench_model::RunId;
@@ -26,11 +26,11 @@ pub(super) fn stack_of(settings: &Settings) -> Result<StackKind, Failure> {
 /// Who watches a run, or a series of them.
 pub(super) struct Watched<'a> {
     terminal: &'a Terminal,
-    board: Arc<Board>,
+    board: Arc<RunState>,
     /// By which the load is steered; `None` where the command itself chooses the rates.
-    pace: Option<Pace>,
+    pace: Option<LoadControl>,
     screen: Option<Screen>,
-    post: Option<Post>,
+    post: Option<StateFile>,
 }
 
 impl<'a> Watched<'a> {
@@ -41,15 +41,15 @@ impl<'a> Watched<'a> {
         folder: &ResultFolder,
         wants_screen: bool,
     ) -> Self {
-        let board = Arc::new(Board::new(
+        let board = Arc::new(RunState::new(
             id.as_str(),
             &stack.to_string(),
             Figures::default(),
         ));
         let heard = Arc::clone(&board);
         terminal.tell(move |line| heard.say(line));
-        let pace = rate.map(Pace::from);
-        let post = Post::start(Arc::clone(&board), folder.clone());
+        let pace = rate.map(LoadControl::from);
+        let post = StateFile::start(Arc::clone(&board), folder.clone());
         let post = post.inspect_err(|error| tracing::warn!(%error, "monitor cannot follow"));
         let mut watched = Self {
             terminal,
@@ -66,12 +66,12 @@ impl<'a> Watched<'a> {
 
     fn open(&mut self) {
         let shown = Arc::clone(&self.board);
-        let reins = Reins {
-            pace: self.pace.clone(),
+        let controls = ScreenControls {
+            control: self.pace.clone(),
             quit: Box::new(interrupt),
         };
         self.terminal.hold();
-        match Screen::open(move || Some(shown.snapshot()), reins) {
+        match Screen::open(move || Some(shown.snapshot()), controls) {
             Ok(screen) => {
                 self.screen = Some(screen);
             }
@@ -173,7 +173,7 @@ impl RunProgress for Watched<'_> {
         self.board.at_part(step);
     }
 
-    fn pace(&self) -> Option<Pace> {
+    fn pace(&self) -> Option<LoadControl> {
         self.pace.clone()
     }
 }

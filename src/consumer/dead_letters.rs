@@ -1,4 +1,4 @@
-//! `dead-letters.jsonl`: records that could not be written, kept with the reason.
+//! `dead-letters.jsonl`: records that could not be written, each with the reason.
 
 use std::fs::File;
 use std::io::Write;
@@ -11,7 +11,7 @@ use cdc_bench_model::event::EventId;
 /// A record that could not be written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DeadLetter {
-    /// Why.
+    /// Why it could not.
     pub reason: String,
     /// Topic.
     pub topic: String,
@@ -21,68 +21,68 @@ pub struct DeadLetter {
     pub offset: i64,
     /// The event, where it could be read.
     pub id: Option<EventId>,
-    /// The record's value as text; bytes that are no UTF-8 are replaced.
+    /// The record's value as text; bytes that are not UTF-8 are replaced.
     pub value: String,
 }
 
-/// The file. It is made with its first letter, so that a run without any leaves none.
+/// The file. It is created with the first dead letter: a run without any leaves no file.
 #[derive(Debug)]
 pub struct DeadLetters {
     path: PathBuf,
     file: Option<File>,
     count: u64,
-    /// Whether letters were kept that may not be on disk yet.
-    unsecured: bool,
+    /// Whether some may not be on disk yet.
+    unsynced: bool,
 }
 
 impl DeadLetters {
-    /// Letters go to `path`.
+    /// Dead letters are appended to `path`.
     #[must_use]
     pub fn at(path: PathBuf) -> Self {
         Self {
             path,
             file: None,
             count: 0,
-            unsecured: false,
+            unsynced: false,
         }
     }
 
-    /// Keeps one. It is on disk after [`DeadLetters::secure`].
+    /// Appends one. It is on disk after [`DeadLetters::sync`].
     ///
     /// # Errors
-    /// When it cannot be written: the record's offset must not be let go then.
-    pub fn keep(&mut self, letter: &DeadLetter) -> std::io::Result<()> {
+    /// When it cannot be written: the record's offset must not be committed then.
+    pub fn append(&mut self, dead_letter: &DeadLetter) -> std::io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
             empty => empty.insert(File::options().create(true).append(true).open(&self.path)?),
         };
-        let mut line = serde_json::to_vec(letter)?;
+        let mut line = serde_json::to_vec(dead_letter)?;
         line.push(b'\n');
         file.write_all(&line)?;
-        self.unsecured = true;
+        self.unsynced = true;
         self.count += 1;
         Ok(())
     }
 
-    /// All that were kept are on disk when this returns.
+    /// All that were appended are on disk when this returns.
     ///
     /// # Errors
-    /// When they are not: their records' offsets must not be let go then.
-    pub fn secure(&mut self) -> std::io::Result<()> {
-        if let (true, Some(file)) = (self.unsecured, &self.file) {
+    /// When they are not: their records' offsets must not be committed then.
+    pub fn sync(&mut self) -> std::io::Result<()> {
+        if let (true, Some(file)) = (self.unsynced, &self.file) {
             file.sync_data()?;
-            self.unsecured = false;
+            self.unsynced = false;
         }
         Ok(())
     }
 
-    /// Letters kept.
+    /// How many were appended.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// Where they are.
+    /// The file that they are in.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

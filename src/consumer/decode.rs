@@ -1,44 +1,44 @@
-//! A Debezium envelope becomes a document of the read model.
+//! Decodes a Debezium envelope to a document of the read model.
 
 use std::borrow::Cow;
 
 use uuid::Uuid;
 
 use crate::debezium::EnvelopeReader;
-use crate::store::{DocumentParts, Documents, PayloadBuffer};
+use crate::store::{DocumentBatch, DocumentParts, PayloadBuffer};
 use cdc_bench_model::event::{EventId, EventType};
 use cdc_bench_model::timeline::Stamp;
 
-/// A record decoded: the event besides its document.
+/// A decoded record: all of its event but the document.
 #[derive(Debug, Clone)]
 pub struct Decoded<'v> {
-    /// The run that made it.
+    /// The run that inserted it.
     pub run_id: Cow<'v, str>,
-    /// What else the pipeline has to know of it.
-    pub facts: Facts,
+    /// The rest.
+    pub header: EventHeader,
 }
 
-/// What the pipeline has to know of an event until its document is written.
+/// What is needed of an event, besides its document, until it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
-    /// Which event.
+pub struct EventHeader {
+    /// The event.
     pub id: EventId,
-    /// Its position in its run.
+    /// Its sequence number in its run.
     pub seq: u64,
-    /// What kind.
+    /// Its type.
     pub event_type: EventType,
-    /// `ts_ns` of the envelope: when Debezium handed it on, on Connect's clock.
-    pub handed_on: Option<Stamp>,
-    /// Position of the row in the WAL.
+    /// `ts_ns` of the envelope: when Debezium passed it to the producer, on Connect's clock.
+    pub debezium_ts: Option<Stamp>,
+    /// LSN of the row's change.
     pub source_lsn: Option<u64>,
-    /// Its transaction.
+    /// Its transaction id.
     pub source_xid: Option<u64>,
 }
 
-/// A record that makes no document.
+/// A record that no document can be made of: a case for the dead letters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
-    /// Why.
+    /// Why not.
     pub reason: String,
     /// The event, where it could be read.
     pub id: Option<EventId>,
@@ -53,31 +53,31 @@ impl Rejected {
     }
 }
 
-/// Decodes record after record.
+/// Decodes records. It reuses its buffers and what it has learned of the records' common text, so keep it.
 #[derive(Debug, Default)]
 pub struct Decoder {
     envelopes: EnvelopeReader,
-    /// The payload at hand.
+    /// The payload of the current record.
     payload: PayloadBuffer,
 }
 
 impl Decoder {
-    /// Decodes a record's value, its document behind those that are where `place` puts documents of its aggregate.
-    /// `None`: nothing to write (a tombstone, a change that is no insert, or an event of a run that `wants` does not ask
-    /// for).
+    /// Decodes a record's value, and appends its document to the batch that `batch_for` names for its aggregate.
+    /// `None`: there is nothing to write (a tombstone, a change other than an insert, or an event of a run that `wants`
+    /// excludes).
     ///
     /// # Errors
-    /// When the value is no envelope, or its row is no event. No document is added then.
+    /// When the value is not an envelope, or its row not an event. No document is appended then.
     pub fn decode<'v, 'd>(
         &mut self,
         value: Option<&'v [u8]>,
         wants: impl FnOnce(&str) -> bool,
-        place: impl FnOnce(Uuid) -> &'d mut Documents,
+        batch_for: impl FnOnce(Uuid) -> &'d mut DocumentBatch,
     ) -> Result<Option<Decoded<'v>>, Rejected> {
         let Some(value) = value else { return Ok(None) };
         let envelope = self.envelopes.read(value, |json| self.payload.read(json));
         let envelope = envelope.map_err(|e| Rejected::new(e, None))?;
-        let (handed_on, source) = (envelope.handed_on(), envelope.source);
+        let (debezium_ts, source) = (envelope.debezium_ts(), envelope.source);
         let Some(row) = envelope.into_inserted() else {
             return Ok(None);
         };
@@ -99,20 +99,20 @@ impl Decoder {
             lsn: source.lsn,
             tx_id: source.tx_id,
         };
-        place(row.aggregate_id)
+        batch_for(row.aggregate_id)
             .push(&parts)
             .map_err(|e| rejected(&e))?;
-        let facts = Facts {
+        let header = EventHeader {
             id,
             seq: row.seq,
             event_type,
-            handed_on,
+            debezium_ts,
             source_lsn: source.lsn,
             source_xid: source.tx_id,
         };
         Ok(Some(Decoded {
             run_id: row.run_id,
-            facts,
+            header,
         }))
     }
 }

@@ -1,107 +1,104 @@
-//! A lane: the documents of the aggregates that fall to it go to the store one write after the other, so that what
-//! happened to an aggregate is written in the order it happened in.
+//! A lane: a share of the aggregates, which has one write in flight. So the events of an aggregate are written in their
+//! order.
 
 use std::collections::VecDeque;
 
 use uuid::Uuid;
 
-use super::Facts;
-use crate::store::Documents;
+use super::EventHeader;
+use crate::store::DocumentBatch;
 
-/// Documents of one lane, with the events they are of.
+/// Documents of one lane, each with its event.
 #[derive(Default)]
-pub(super) struct Share {
-    pub documents: Documents,
-    pub events: Vec<Event>,
+pub(super) struct LaneBatch {
+    pub documents: DocumentBatch,
+    pub events: Vec<PendingEvent>,
 }
 
-impl Share {
-    pub fn with_room_for(documents: usize, bytes: usize) -> Self {
+impl LaneBatch {
+    pub fn with_capacity(documents: usize, bytes: usize) -> Self {
         Self {
-            documents: Documents::with_room_for(documents, bytes),
+            documents: DocumentBatch::with_capacity(documents, bytes),
             events: Vec::with_capacity(documents),
         }
     }
 }
 
-/// An event on its way to the store.
+/// An event that is decoded and not yet written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Event {
-    pub facts: Facts,
-    /// Number of the batch it came in.
+pub(super) struct PendingEvent {
+    pub header: EventHeader,
+    /// Number of the batch of records it was received in.
     pub batch: u64,
     /// Its record's position in that batch.
     pub index: usize,
-    /// Its run's position among those of the batch.
+    /// Its run's position in the batch's list of runs.
     pub run: usize,
 }
 
-/// What waits for one lane.
+/// The queue of one lane.
 #[derive(Default)]
 pub(super) struct Lane {
-    /// None is empty, none is larger than a write may be.
-    waiting: VecDeque<Share>,
+    /// No batch is empty or larger than a write may be.
+    queue: VecDeque<LaneBatch>,
     /// Whether a write is in flight.
     busy: bool,
 }
 
-/// The lane of an aggregate, of so many. A UUID's last bits are random in the versions that are in use.
+/// The lane of an aggregate. The last bits of a UUID are random in the versions that are in use.
 pub(super) fn lane_of(aggregate: Uuid, lanes: usize) -> usize {
     let (_, low) = aggregate.as_u64_pair();
     usize::try_from(low % lanes as u64).expect("less than the number of lanes")
 }
 
 impl Lane {
-    /// Adds what comes next, gathered into writes of `most` documents.
-    pub fn add(&mut self, share: Share, most: usize) {
-        let len = share.events.len();
-        let room = self
-            .waiting
-            .back()
-            .map_or(0, |last| most - last.events.len());
+    /// Queues documents, combined to writes of at most `most` documents.
+    pub fn add(&mut self, batch: LaneBatch, most: usize) {
+        let len = batch.events.len();
+        let room = self.queue.back().map_or(0, |last| most - last.events.len());
         if len == 0 {
         } else if room == 0 && len <= most {
-            self.waiting.push_back(share);
+            self.queue.push_back(batch);
         } else {
-            self.gather(&share, most);
+            self.combine(&batch, most);
         }
     }
 
-    fn gather(&mut self, share: &Share, most: usize) {
+    fn combine(&mut self, batch: &LaneBatch, most: usize) {
         let mut from = 0;
-        while from < share.events.len() {
+        while from < batch.events.len() {
             let full = self
-                .waiting
+                .queue
                 .back()
                 .is_none_or(|last| last.events.len() >= most);
             if full {
-                let next = from..share.events.len().min(from + most);
-                let bytes = share.documents.bytes(next.clone());
-                self.waiting
-                    .push_back(Share::with_room_for(next.len(), bytes));
+                let next = from..batch.events.len().min(from + most);
+                let bytes = batch.documents.bytes(next.clone());
+                self.queue
+                    .push_back(LaneBatch::with_capacity(next.len(), bytes));
             }
-            let Some(last) = self.waiting.back_mut() else {
+            let Some(last) = self.queue.back_mut() else {
                 return;
             };
-            let to = share.events.len().min(from + most - last.events.len());
-            last.documents.append(&share.documents, from..to);
-            last.events.extend_from_slice(&share.events[from..to]);
+            let to = batch.events.len().min(from + most - last.events.len());
+            last.documents.append(&batch.documents, from..to);
+            last.events.extend_from_slice(&batch.events[from..to]);
             from = to;
         }
     }
 
-    /// What is to be written now: as much as is waiting, at most a write; none while one is in flight.
-    pub fn begin(&mut self) -> Option<Share> {
+    /// The next write: all that is queued, up to the size of a write; `None` while a write is in flight.
+    pub fn begin_write(&mut self) -> Option<LaneBatch> {
         if self.busy {
             return None;
         }
-        let next = self.waiting.pop_front()?;
+        let next = self.queue.pop_front()?;
         self.busy = true;
         Some(next)
     }
 
-    /// The write that was in flight is acknowledged.
-    pub fn end(&mut self) {
+    /// The write in flight was acknowledged.
+    pub fn end_write(&mut self) {
         self.busy = false;
     }
 }

@@ -1,11 +1,12 @@
-//! The processing stage: records decoded by workers, gathered by lane, written, acknowledged, let go.
+//! The consumer stage: workers decode the records, lanes queue the documents, the store acknowledges them, and their
+//! offsets are released to the source.
 //!
-//! A single event goes at once; where events queue up they go together, "as much as is waiting, at most a batch". There
-//! is no timer to wait for.
+//! There is no timer: an event is written at once when its lane is idle; events that queue up behind a write are written
+//! together, as many as a write may hold.
 //!
-//! Batches of records are decoded side by side and enter the lanes in the order they came in. An aggregate has one lane,
-//! and a lane one write in flight, so what happened to an aggregate is written in its order. Offsets are let go in the
-//! order of their partition, when everything up to them is written or put aside.
+//! Batches of records are decoded in parallel and enter the lanes in the order they were received. An aggregate has one
+//! lane, and a lane one write in flight, so the events of an aggregate are written in their order. The offsets of a
+//! partition are released in order, when every record up to them is written, skipped or in the dead letters.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,24 +18,23 @@ use futures_util::stream::{FuturesOrdered, FuturesUnordered};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::lane::{Event, Lane};
-use super::under_way::UnderWay;
-use super::worker::{Sorted, sort};
-use super::write::{Write, write};
-use super::{
-    DeadLetter, DeadLetters, Decoder, Record, RecordBatch, RecordSource, Rejected, StageObserver,
-};
-use crate::store::{Refusal, Store, StoreError};
+use super::decode_batch::{DecodedBatch, decode_batch};
+use super::in_flight::InFlight;
+use super::lane::{Lane, PendingEvent};
+use super::write::{FinishedWrite, write_with_retries};
+use super::{DeadLetter, DeadLetters, Decoder, Rejected, StageError, StageObserver};
+use crate::records::{ReceivedRecord, RecordBatch, RecordSource};
+use crate::store::{RefusedDocument, Store};
 use cdc_bench_model::timeline::{Clock, ConsumerStamps};
 
-/// Fewer records than this are decoded on the spot: to hand them to a worker would take longer.
-const WORTH_A_WORKER: usize = 32;
-/// Records that are taken before earlier ones are written, where the writes in flight do not ask for more.
-const LEAST_UNDER_WAY: usize = 2_048;
-/// Bytes of records under way at which no more are taken.
-const MOST_BYTES_UNDER_WAY: usize = 16 * 1024 * 1024;
+/// Fewer records than this are decoded in place: passing them to a worker would take longer.
+const MIN_RECORDS_FOR_WORKER: usize = 32;
+/// Records that may be in flight whatever the size and number of writes; more where those need more.
+const MIN_RECORDS_IN_FLIGHT: usize = 2_048;
+/// Bytes of records in flight from which on no more are received.
+const MAX_BYTES_IN_FLIGHT: usize = 16 * 1024 * 1024;
 
-/// How the stage works.
+/// Settings of the stage.
 #[derive(Debug, Clone)]
 pub struct StageConfig {
     /// Topic, for dead letters.
@@ -43,69 +43,40 @@ pub struct StageConfig {
     pub batch_size: usize,
     /// Most writes in flight. The documents of one aggregate are never in two of them.
     pub writes_in_flight: usize,
-    /// Workers that decode batches of records; 1 decodes where the stage runs.
+    /// Workers that decode batches of records; with 1 the stage's own task decodes.
     pub workers: usize,
-    /// Longest time the store may be away before the stage gives up.
+    /// How long the store may be unavailable before the stage fails.
     pub store_outage: Duration,
 }
 
-/// Why the stage gave up. Records that were not written are delivered again to whoever comes next.
-#[derive(Debug, thiserror::Error)]
-pub enum StageError {
-    /// The store refuses every write, or was away too long.
-    #[error("writing to the store failed {}: {cause}", describe(*.tried_for))]
-    Store {
-        /// The last refusal.
-        cause: StoreError,
-        /// How long it was tried.
-        tried_for: Duration,
-    },
-    /// A record could be written nowhere, not even among the dead letters.
-    #[error("cannot write dead letters to {path}: {cause}")]
-    DeadLetters {
-        /// The file.
-        path: std::path::PathBuf,
-        /// The system's words.
-        cause: std::io::Error,
-    },
-}
-
-fn describe(tried_for: Duration) -> String {
-    if tried_for < Duration::from_secs(1) {
-        "at once and for good".to_owned()
-    } else {
-        format!("for {} s", tried_for.as_secs())
-    }
-}
-
-/// How the stage ended, when it did not fail.
+/// How the stage ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StageEnd {
     /// No more records.
     Exhausted,
-    /// It was asked to stop; what it had taken is written.
+    /// It was stopped; what it had received is written.
     Stopped,
 }
 
-/// The stage.
-pub struct Stage<R, S> {
+/// The stage between a source of records and a store.
+pub struct ConsumerStage<R, S> {
     source: R,
     store: Arc<S>,
     observer: Arc<dyn StageObserver>,
     dead_letters: DeadLetters,
     config: StageConfig,
     clock: Clock,
-    under_way: UnderWay,
-    decoding: FuturesOrdered<JoinHandle<Sorted>>,
-    /// Decoders that nobody works with. What they have learned of the records is worth keeping.
-    idle: Vec<Decoder>,
+    in_flight: InFlight,
+    decoding: FuturesOrdered<JoinHandle<DecodedBatch>>,
+    /// Decoders that are not in use, with what they have learned of the records.
+    idle_decoders: Vec<Decoder>,
     lanes: Vec<Lane>,
     writing: FuturesUnordered<WriteInFlight>,
 }
 
-type WriteInFlight = Pin<Box<dyn Future<Output = Write> + Send>>;
+type WriteInFlight = Pin<Box<dyn Future<Output = FinishedWrite> + Send>>;
 
-impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
+impl<R: RecordSource, S: Store + 'static> ConsumerStage<R, S> {
     /// A stage between `source` and `store`.
     pub fn new(
         source: R,
@@ -124,24 +95,24 @@ impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
             dead_letters,
             config,
             clock,
-            under_way: UnderWay::default(),
+            in_flight: InFlight::default(),
             decoding: FuturesOrdered::new(),
-            idle: Vec::new(),
+            idle_decoders: Vec::new(),
             lanes,
             writing: FuturesUnordered::new(),
         }
     }
 
-    /// Works until the source ends, `stop` is asked for, or it cannot go on. The source comes back for a clean end.
+    /// Runs until the source ends, `stop` is cancelled, or it fails. The source is returned, to be closed.
     ///
     /// # Errors
     /// See [`StageError`].
     pub async fn run(mut self, stop: CancellationToken) -> (R, Result<StageEnd, StageError>) {
-        let end = self.work(&stop).await;
+        let end = self.run_until(&stop).await;
         (self.source, end)
     }
 
-    async fn work(&mut self, stop: &CancellationToken) -> Result<StageEnd, StageError> {
+    async fn run_until(&mut self, stop: &CancellationToken) -> Result<StageEnd, StageError> {
         let mut end = None;
         loop {
             self.begin_writes(stop);
@@ -154,12 +125,12 @@ impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
                         return Ok(StageEnd::Stopped);
                     }
                 }
-                Some(sorted) = self.decoding.next() => match sorted {
-                    Ok(sorted) => self.enter(sorted)?,
-                    Err(ended) => resume(ended),
+                Some(decoded) = self.decoding.next() => match decoded {
+                    Ok(decoded) => self.enter_lanes(decoded)?,
+                    Err(ended) => resume_panic(ended),
                 },
                 records = self.source.recv(), if takes_more => match records {
-                    Some(records) => self.take(records)?,
+                    Some(records) => self.decode(records)?,
                     None => end = Some(StageEnd::Exhausted),
                 },
                 else => return Ok(end.unwrap_or(StageEnd::Exhausted)),
@@ -167,52 +138,53 @@ impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
         }
     }
 
-    /// Whether another batch may be taken: what is under way is bounded, in records and in bytes.
+    /// Whether another batch may be received: records in flight are limited, in number and in bytes.
     fn has_room(&self) -> bool {
-        let in_writes = 2 * self.config.batch_size * self.lanes.len();
-        self.under_way.records() < in_writes.max(LEAST_UNDER_WAY)
-            && self.under_way.bytes() < MOST_BYTES_UNDER_WAY
-            && self.decoding.len() < self.decoding_ahead()
+        let for_writes = 2 * self.config.batch_size * self.lanes.len();
+        self.in_flight.records() < for_writes.max(MIN_RECORDS_IN_FLIGHT)
+            && self.in_flight.bytes() < MAX_BYTES_IN_FLIGHT
+            && self.decoding.len() < self.max_decoding()
     }
 
-    /// Batches that may be with the workers: one at hand for each, and one that it finds when it is done with that.
-    fn decoding_ahead(&self) -> usize {
+    /// Batches that the workers may have: for each the one in progress and the next one.
+    fn max_decoding(&self) -> usize {
         match self.config.workers {
             0 | 1 => 1,
             workers => 2 * workers,
         }
     }
 
-    /// Has the records decoded: on the spot where they are few, else by a worker.
-    fn take(&mut self, records: RecordBatch) -> Result<(), StageError> {
+    /// Decodes a batch: in place where it is small, else in a worker.
+    fn decode(&mut self, records: RecordBatch) -> Result<(), StageError> {
         if records.is_empty() {
             return Ok(());
         }
         let records = Arc::new(records);
-        let number = self.under_way.take(Arc::clone(&records));
+        let number = self.in_flight.add(Arc::clone(&records));
         let (lanes, observer) = (self.lanes.len(), Arc::clone(&self.observer));
-        let decoder = self.idle.pop().unwrap_or_default();
-        let alone = self.config.workers <= 1 || records.len() < WORTH_A_WORKER;
-        if alone && self.decoding.is_empty() {
-            return self.enter(sort(decoder, number, &records, lanes, &*observer));
+        let decoder = self.idle_decoders.pop().unwrap_or_default();
+        let in_place = self.config.workers <= 1 || records.len() < MIN_RECORDS_FOR_WORKER;
+        if in_place && self.decoding.is_empty() {
+            let decoded = decode_batch(decoder, number, &records, lanes, &*observer);
+            return self.enter_lanes(decoded);
         }
         self.decoding.push_back(tokio::spawn(async move {
-            sort(decoder, number, &records, lanes, &*observer)
+            decode_batch(decoder, number, &records, lanes, &*observer)
         }));
         Ok(())
     }
 
-    /// A decoded batch enters the lanes; what makes no document is put aside.
-    fn enter(&mut self, sorted: Sorted) -> Result<(), StageError> {
-        self.idle.push(sorted.decoder);
-        let finished = sorted.passed_over + sorted.rejected.len();
-        for (index, rejected) in sorted.rejected {
-            self.put_aside(sorted.batch, index, rejected)?;
+    /// Queues the documents of a decoded batch in their lanes; rejected records become dead letters.
+    fn enter_lanes(&mut self, decoded: DecodedBatch) -> Result<(), StageError> {
+        self.idle_decoders.push(decoded.decoder);
+        let finished = decoded.skipped + decoded.rejected.len();
+        for (index, rejected) in decoded.rejected {
+            self.add_dead_letter(decoded.batch, index, rejected)?;
         }
-        self.under_way.decoded(sorted.batch, sorted.run_ids);
-        self.under_way.dealt_with(sorted.batch, finished);
-        for (lane, share) in self.lanes.iter_mut().zip(sorted.shares) {
-            lane.add(share, self.config.batch_size.max(1));
+        self.in_flight.set_run_ids(decoded.batch, decoded.run_ids);
+        self.in_flight.finish(decoded.batch, finished);
+        for (lane, batch) in self.lanes.iter_mut().zip(decoded.lanes) {
+            lane.add(batch, self.config.batch_size.max(1));
         }
         if finished > 0 {
             self.release()?;
@@ -220,13 +192,15 @@ impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
         Ok(())
     }
 
-    /// Every lane that has something waiting and nothing in flight begins a write.
+    /// Begins a write for every lane that has documents queued and no write in flight.
     fn begin_writes(&mut self, stop: &CancellationToken) {
         for (number, lane) in self.lanes.iter_mut().enumerate() {
-            let Some(share) = lane.begin() else { continue };
-            self.writing.push(Box::pin(write(
+            let Some(batch) = lane.begin_write() else {
+                continue;
+            };
+            self.writing.push(Box::pin(write_with_retries(
                 Arc::clone(&self.store),
-                share,
+                batch,
                 number,
                 self.config.store_outage,
                 self.clock,
@@ -235,69 +209,69 @@ impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
         }
     }
 
-    /// Tells of what was written. False when it was not, for it was asked to stop meanwhile.
-    fn end_write(&mut self, write: Write) -> Result<bool, StageError> {
+    /// Reports what was written. False when the write was given up because the stage was stopped.
+    fn end_write(&mut self, write: FinishedWrite) -> Result<bool, StageError> {
         let Some(outcome) = write.outcome? else {
             return Ok(false);
         };
-        self.lanes[write.lane].end();
+        self.lanes[write.lane].end_write();
         let mut refusals = outcome.refusals.into_iter().peekable();
-        for (index, event) in write.share.events.iter().enumerate() {
+        for (index, event) in write.batch.events.iter().enumerate() {
             if let Some(refusal) = refusals.next_if(|refusal| refusal.index == index) {
-                self.put_aside(event.batch, event.index, refused(event, &refusal))?;
+                self.add_dead_letter(event.batch, event.index, rejected(event, &refusal))?;
             } else {
-                let record = self.under_way.batch(event.batch).get(event.index);
-                let facts = &event.facts;
+                let record = self.in_flight.batch(event.batch).get(event.index);
+                let header = &event.header;
                 let stamps = ConsumerStamps {
-                    td: facts.handed_on,
+                    td: header.debezium_ts,
                     t2: record.appended,
                     t3: record.received,
                     t4: write.issued,
                     t5: write.acknowledged,
-                    source_lsn: facts.source_lsn,
-                    source_xid: facts.source_xid,
+                    source_lsn: header.source_lsn,
+                    source_xid: header.source_xid,
                 };
-                let run_id = self.under_way.run_id(event.batch, event.run);
+                let run_id = self.in_flight.run_id(event.batch, event.run);
                 self.observer
-                    .written(run_id, facts.id, facts.event_type, facts.seq, stamps);
+                    .written(run_id, header.id, header.event_type, header.seq, stamps);
             }
-            self.under_way.dealt_with(event.batch, 1);
+            self.in_flight.finish(event.batch, 1);
         }
         self.release()?;
         Ok(true)
     }
 
-    fn put_aside(
+    fn add_dead_letter(
         &mut self,
         batch: u64,
         index: usize,
         rejected: Rejected,
     ) -> Result<(), StageError> {
-        let record = self.under_way.batch(batch).get(index);
-        let letter = letter(&self.config.topic, record, rejected);
+        let record = self.in_flight.batch(batch).get(index);
+        let dead_letter = dead_letter_of(&self.config.topic, record, rejected);
         tracing::error!(
-            partition = letter.partition,
-            offset = letter.offset,
-            reason = letter.reason,
+            partition = dead_letter.partition,
+            offset = dead_letter.offset,
+            reason = dead_letter.reason,
             "record put aside"
         );
-        let kept = self.dead_letters.keep(&letter);
-        kept.map_err(|cause| self.no_dead_letters(cause))?;
-        self.observer.dead_letter(&letter);
+        let appended = self.dead_letters.append(&dead_letter);
+        appended.map_err(|cause| self.dead_letters_failed(cause))?;
+        self.observer.dead_letter(&dead_letter);
         Ok(())
     }
 
-    /// Lets go of the offsets up to which everything is dealt with; what was put aside is on disk by then.
+    /// Releases the offsets up to which every record is finished; its dead letters are on disk by then.
     fn release(&mut self) -> Result<(), StageError> {
-        let secured = self.dead_letters.secure();
-        secured.map_err(|cause| self.no_dead_letters(cause))?;
+        let synced = self.dead_letters.sync();
+        synced.map_err(|cause| self.dead_letters_failed(cause))?;
         let source = &mut self.source;
-        self.under_way
+        self.in_flight
             .release(|partition, offset| source.written(partition, offset));
         Ok(())
     }
 
-    fn no_dead_letters(&self, cause: std::io::Error) -> StageError {
+    fn dead_letters_failed(&self, cause: std::io::Error) -> StageError {
         StageError::DeadLetters {
             path: self.dead_letters.path().to_owned(),
             cause,
@@ -305,24 +279,24 @@ impl<R: RecordSource, S: Store + 'static> Stage<R, S> {
     }
 }
 
-/// A worker that panicked takes the stage with it.
-fn resume(ended: tokio::task::JoinError) {
+/// A panic of a worker ends the stage as a panic.
+fn resume_panic(ended: tokio::task::JoinError) {
     if let Ok(panic) = ended.try_into_panic() {
         std::panic::resume_unwind(panic);
     }
 }
 
-fn refused(event: &Event, refusal: &Refusal) -> Rejected {
+fn rejected(event: &PendingEvent, refusal: &RefusedDocument) -> Rejected {
     Rejected {
         reason: format!(
             "refused by the store: {} (code {})",
             refusal.message, refusal.code
         ),
-        id: Some(event.facts.id),
+        id: Some(event.header.id),
     }
 }
 
-fn letter(topic: &str, record: Record<'_>, rejected: Rejected) -> DeadLetter {
+fn dead_letter_of(topic: &str, record: ReceivedRecord<'_>, rejected: Rejected) -> DeadLetter {
     DeadLetter {
         reason: rejected.reason,
         topic: topic.to_owned(),

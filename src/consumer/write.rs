@@ -1,4 +1,4 @@
-//! One write: as often as it takes while the store is away.
+//! One write to the store, repeated while the store is unavailable.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,55 +6,55 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::StageError;
-use super::lane::Share;
+use super::lane::LaneBatch;
 use crate::store::{BulkOutcome, Store};
 use cdc_bench_model::timeline::{Clock, Stamp};
 
-/// First and longest pause before a write is tried again.
+/// First and longest pause before a write is repeated.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// A write that ended.
-pub(super) struct Write {
+/// A finished write.
+pub(super) struct FinishedWrite {
     /// Number of its lane.
     pub lane: usize,
-    pub share: Share,
-    /// When it was sent first.
+    pub batch: LaneBatch,
+    /// When it was sent the first time.
     pub issued: Stamp,
     pub acknowledged: Stamp,
-    /// `None` when it was asked to stop before the store took it.
+    /// `None` when the stage was stopped before the store accepted the write.
     pub outcome: Result<Option<BulkOutcome>, StageError>,
 }
 
-/// Writes, trying again while the store is away.
-pub(super) async fn write<S: Store>(
+/// Writes a batch, and repeats that for at most `store_outage` while the store is unavailable.
+pub(super) async fn write_with_retries<S: Store>(
     store: Arc<S>,
-    share: Share,
+    batch: LaneBatch,
     lane: usize,
     store_outage: Duration,
     clock: Clock,
     stop: CancellationToken,
-) -> Write {
+) -> FinishedWrite {
     let issued = clock.now();
-    let outcome = persist(&*store, &share, store_outage, &stop).await;
-    Write {
+    let outcome = upsert_with_retries(&*store, &batch, store_outage, &stop).await;
+    FinishedWrite {
         lane,
-        share,
+        batch,
         issued,
         acknowledged: clock.now(),
         outcome,
     }
 }
 
-async fn persist<S: Store>(
+async fn upsert_with_retries<S: Store>(
     store: &S,
-    share: &Share,
+    batch: &LaneBatch,
     store_outage: Duration,
     stop: &CancellationToken,
 ) -> Result<Option<BulkOutcome>, StageError> {
     let began = Instant::now();
     let mut pause = BACK_OFF.0;
     loop {
-        let cause = match store.upsert(&share.documents).await {
+        let cause = match store.upsert(&batch.documents).await {
             Ok(outcome) => return Ok(Some(outcome)),
             Err(cause) if cause.is_transient() && began.elapsed() < store_outage => cause,
             Err(cause) => {
@@ -64,7 +64,7 @@ async fn persist<S: Store>(
                 });
             }
         };
-        tracing::warn!(%cause, documents = share.documents.len(), "the store did not take a write; trying again");
+        tracing::warn!(%cause, documents = batch.documents.len(), "the store did not take a write; trying again");
         tokio::select! {
             () = stop.cancelled() => return Ok(None),
             () = tokio::time::sleep(pause) => {}

@@ -1,9 +1,9 @@
-//! Figures three lines high, to be read from the back of a room.
+//! Large digits, three lines high, to be read from the back of a room.
 
 use ratatui::buffer::Buffer;
 use ratatui::style::Style;
 
-/// Lines of a figure.
+/// Lines of a digit.
 pub(super) const HEIGHT: u16 = 3;
 /// Dots of a digit: five rows of three, the top row first.
 type Glyph = [u8; 5];
@@ -35,13 +35,13 @@ fn glyph(c: char) -> (Glyph, u16) {
     }
 }
 
-/// Columns that a figure takes.
+/// Width of a number, columns.
 pub(super) fn width(text: &str) -> u16 {
     let dots: u16 = text.chars().map(|c| glyph(c).1 + 1).sum();
     dots.saturating_sub(1)
 }
 
-/// Draws a figure with its upper left corner at `(x, y)`, two dots a character.
+/// Draws a number with its upper left corner at `(x, y)`, two dots a character.
 pub(super) fn draw(buffer: &mut Buffer, (x, y): (u16, u16), text: &str, style: Style) {
     let mut left = x;
     for c in text.chars() {

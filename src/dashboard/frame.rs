@@ -1,4 +1,4 @@
-//! The whole screen: head, progress, paths, panels, keys.
+//! The whole screen: header, progress, paths, panels, keys.
 
 use jiff::tz::TimeZone;
 use ratatui::Frame;
@@ -8,15 +8,15 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 
 use super::keys::{Panel, View};
-use super::path::{Plan, framed};
+use super::path::{PanelLayout, framed};
 use super::theme::Theme;
-use super::{figures, panels, path, pipeline};
+use super::{format, panels, path, pipeline};
 use crate::live::{PathState, Phase, Snapshot};
 
-/// The smallest screen that has room for a pipeline.
-const LEAST: (u16, u16) = (60, 16);
-/// How long nothing comes through before a run is said to stall, seconds.
-const STALLED: f64 = 2.0;
+/// The smallest screen with room for a pipeline, columns and lines.
+const MIN_SIZE: (u16, u16) = (60, 16);
+/// How long no event is written before a run is shown as stalled, seconds.
+const STALLED_S: f64 = 2.0;
 
 /// Draws a run.
 pub fn draw(
@@ -45,7 +45,7 @@ struct Canvas<'a> {
 
 impl Canvas<'_> {
     fn draw(&self, area: Rect, buffer: &mut Buffer) {
-        if area.width < LEAST.0 || area.height < LEAST.1 {
+        if area.width < MIN_SIZE.0 || area.height < MIN_SIZE.1 {
             for (row, line) in area
                 .rows()
                 .zip([self.head(area.width), self.progress(area.width)])
@@ -75,7 +75,7 @@ impl Canvas<'_> {
         }
     }
 
-    /// The paths that are looked at.
+    /// The paths that are shown.
     fn paths(&self) -> Vec<&PathState> {
         let all = &self.snapshot.figures.paths;
         match self.view.path.and_then(|path| all.get(path)) {
@@ -86,14 +86,15 @@ impl Canvas<'_> {
 
     fn body(&self, area: Rect, buffer: &mut Buffer) {
         let paths = self.paths();
-        let plan = Plan::of(&paths, area.width, area.height);
+        let plan = PanelLayout::of(&paths, area.width, area.height);
         let [top, below] =
             Layout::vertical([Constraint::Length(plan.height()), Constraint::Min(0)]).areas(area);
         let columns = Layout::horizontal(vec![Constraint::Fill(1); paths.len()]).split(top);
         for (path, column) in paths.iter().zip(columns.iter()) {
             path::draw(buffer, *column, plan, self.snapshot, path, self.theme);
         }
-        let has_room = area.width / u16::try_from(paths.len()).unwrap_or(1).max(1) >= pipeline::ROW;
+        let has_room =
+            area.width / u16::try_from(paths.len()).unwrap_or(1).max(1) >= pipeline::MIN_ROW_WIDTH;
         match (self.view.panel, &paths[..]) {
             (Panel::Log, _) => panels::log(buffer, below, self.snapshot, self.theme),
             (Panel::Events, _) => self.events(below, buffer, &paths),
@@ -145,7 +146,7 @@ impl Canvas<'_> {
         panels::servers(buffer, servers, snapshot, &[path], theme);
     }
 
-    /// What several paths have in common.
+    /// The panels that several paths share.
     fn overview(&self, area: Rect, buffer: &mut Buffer, paths: &[&PathState]) {
         let (snapshot, theme) = (self.snapshot, self.theme);
         if area.height < 8 {
@@ -173,11 +174,11 @@ impl Canvas<'_> {
         }
     }
 
-    /// What it does, which run, since when.
+    /// The header: phase, run, capture paths, uptime.
     fn head(&self, width: u16) -> Line<'static> {
         let (snapshot, theme) = (self.snapshot, self.theme);
         let figures = &snapshot.figures;
-        let is_quiet = figures.load.quiet_s >= STALLED && !figures.phase.is_over();
+        let is_quiet = figures.load.quiet_s >= STALLED_S && !figures.phase.is_over();
         let (word, style) = match figures.phase {
             Phase::Passed => ("PASSED".to_owned(), theme.good()),
             Phase::Failed => ("FAILED".to_owned(), theme.bad()),
@@ -200,7 +201,7 @@ impl Canvas<'_> {
             (None, true) => format!("{} stack", snapshot.stack),
             (None, false) => format!("{}, {} stack", paths.join(" + "), snapshot.stack),
         };
-        let up = format!("up {} ", figures::time(snapshot.uptime_s));
+        let up = format!("up {} ", format::time(snapshot.uptime_s));
         let used = badge.width() + 1 + what.len() + how.chars().count() + up.len();
         let gap = usize::from(width).saturating_sub(used).max(1);
         Line::from(vec![
@@ -213,7 +214,7 @@ impl Canvas<'_> {
         ])
     }
 
-    /// How many of how many, and how long it will take.
+    /// The progress line: events written of those to come, and the time left.
     #[allow(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -223,14 +224,14 @@ impl Canvas<'_> {
         let (load, theme) = (&self.snapshot.figures.load, self.theme);
         let is_drawn = !self.snapshot.figures.paths.is_empty();
         if is_drawn && !self.snapshot.step.is_empty() {
-            // Events are through, or the run is being ended.
+            // All events are written, or the run is being stopped.
             return Line::from(vec![
                 Span::styled(" ▸ ", theme.lit()),
                 Span::styled(self.snapshot.step.clone(), theme.strong()),
             ]);
         }
         let rate = match load.rate_per_s {
-            Some(rate) => figures::rate(rate),
+            Some(rate) => format::rate(rate),
             None => "max".to_owned(),
         };
         let Some(target) = load.target.filter(|target| *target > 0) else {
@@ -239,8 +240,8 @@ impl Canvas<'_> {
             }
             let text = format!(
                 " {} written, {} inserted at {rate}",
-                figures::count(load.written),
-                figures::count(load.inserted)
+                format::count(load.written),
+                format::count(load.inserted)
             );
             return Line::raw(text);
         };
@@ -249,17 +250,17 @@ impl Canvas<'_> {
         let to_go = target - done;
         let left = match load.rate_per_s {
             _ if load.is_paused || to_go == 0 => String::new(),
-            scheduled => match self.pace(scheduled) {
-                Some(pace) => format!("  {} left", figures::time((to_go as f64 / pace).ceil())),
+            scheduled => match self.expected_rate(scheduled) {
+                Some(rate) => format!("  {} left", format::time((to_go as f64 / rate).ceil())),
                 None => String::new(),
             },
         };
         let text = format!(
             " {} of {}  {:.0} %  {} to go{left}  at {rate} ",
-            figures::count(done),
-            figures::count(target),
+            format::count(done),
+            format::count(target),
             (part * 100.0).floor(),
-            figures::count(to_go)
+            format::count(to_go)
         );
         let room = usize::from(width).saturating_sub(text.chars().count() + 1);
         let cells = (part * room as f64) as usize;
@@ -271,8 +272,8 @@ impl Canvas<'_> {
         ])
     }
 
-    /// Events a second that the rest will take: as scheduled, or as the slowest path has them, where that is less.
-    fn pace(&self, scheduled: Option<f64>) -> Option<f64> {
+    /// Events a second expected for the rest: the scheduled rate, or the average of the slowest path, where that is less.
+    fn expected_rate(&self, scheduled: Option<f64>) -> Option<f64> {
         let paths = self.snapshot.figures.paths.iter();
         let rates = paths.map(|path| path.throughput.average_per_s);
         let reached = rates.filter(|rate| *rate > 0.0);

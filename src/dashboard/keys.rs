@@ -1,35 +1,35 @@
-//! What the keys choose.
+//! Keys, and what they select.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 /// What the lower part of the screen shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Panel {
-    /// Something of everything.
+    /// The most important of everything.
     #[default]
     Overview,
     /// The last events.
     Events,
-    /// What was said.
+    /// The messages.
     Log,
 }
 
-/// What is looked at.
+/// What the screen shows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct View {
-    /// The lower part.
+    /// The panel in its lower part.
     pub panel: Panel,
     /// One capture path alone, by its position; `None`: all side by side.
     pub path: Option<usize>,
-    /// Whether the keys are explained.
+    /// Whether the help is shown.
     pub help: bool,
-    /// Whether the load can be steered from here.
+    /// Whether the keys control the load.
     pub steers: bool,
 }
 
-/// What a key asks for besides another view.
+/// What a key does besides changing the view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum KeyAction {
     Pause,
     Faster,
     Slower,
@@ -38,25 +38,29 @@ pub(super) enum Wish {
 }
 
 impl View {
-    /// Takes a key in, given how many paths there are.
-    pub(super) fn press(&mut self, key: KeyEvent, paths: usize) -> Option<Wish> {
+    /// Applies a key, with `paths` capture paths.
+    pub(super) fn press(&mut self, key: KeyEvent, paths: usize) -> Option<KeyAction> {
         if key.kind == KeyEventKind::Release {
             return None;
         }
         let is_control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
-            KeyCode::Char('c') if is_control => return Some(Wish::Quit),
-            KeyCode::Char('q') => return Some(Wish::Quit),
+            KeyCode::Char('c') if is_control => return Some(KeyAction::Quit),
+            KeyCode::Char('q') => return Some(KeyAction::Quit),
             KeyCode::Char('?' | 'h') => self.help = !self.help,
             KeyCode::Esc => self.help = false,
             KeyCode::Tab => self.panel = self.panel.next(),
             KeyCode::BackTab => self.panel = self.panel.next().next(),
             KeyCode::Right if paths > 1 => self.path = next(self.path, paths),
             KeyCode::Left if paths > 1 => self.path = previous(self.path, paths),
-            KeyCode::Char(' ' | 'p') if self.steers => return Some(Wish::Pause),
-            KeyCode::Char('+' | '=') | KeyCode::Up if self.steers => return Some(Wish::Faster),
-            KeyCode::Char('b') if self.steers => return Some(Wish::Begin),
-            KeyCode::Char('-' | '_') | KeyCode::Down if self.steers => return Some(Wish::Slower),
+            KeyCode::Char(' ' | 'p') if self.steers => return Some(KeyAction::Pause),
+            KeyCode::Char('+' | '=') | KeyCode::Up if self.steers => {
+                return Some(KeyAction::Faster);
+            }
+            KeyCode::Char('b') if self.steers => return Some(KeyAction::Begin),
+            KeyCode::Char('-' | '_') | KeyCode::Down if self.steers => {
+                return Some(KeyAction::Slower);
+            }
             _ => {}
         }
         None
@@ -73,7 +77,7 @@ impl Panel {
     }
 }
 
-/// All, then each alone.
+/// All paths, then each alone.
 fn next(path: Option<usize>, paths: usize) -> Option<usize> {
     match path {
         None => Some(0),
@@ -96,8 +100,8 @@ mod tests {
     fn keys_switch_panels_and_paths_and_come_back() {
         let mut view = View::default();
         let mut press = |code: KeyCode| {
-            let wish = view.press(KeyEvent::new(code, KeyModifiers::NONE), 2);
-            assert_eq!(wish, None);
+            let action = view.press(KeyEvent::new(code, KeyModifiers::NONE), 2);
+            assert_eq!(action, None);
             view
         };
         assert_eq!(press(KeyCode::Tab).panel, Panel::Events);
@@ -108,27 +112,27 @@ mod tests {
         assert_eq!(press(KeyCode::Left).path, Some(1));
         assert!(press(KeyCode::Char('?')).help);
         assert!(!press(KeyCode::Esc).help);
-        // Who only looks on steers nothing.
+        // Without control of the load these do nothing.
         press(KeyCode::Char(' '));
         press(KeyCode::Char('+'));
         press(KeyCode::Char('b'));
     }
 
     #[test]
-    fn who_steers_may_pause_hurry_and_quit() {
+    fn keys_that_control_the_load_pause_it_change_its_rate_and_quit() {
         let mut view = View {
             steers: true,
             ..View::default()
         };
         let mut press = |code, modifiers| view.press(KeyEvent::new(code, modifiers), 1);
         let plain = KeyModifiers::NONE;
-        assert_eq!(press(KeyCode::Char(' '), plain), Some(Wish::Pause));
-        assert_eq!(press(KeyCode::Char('+'), plain), Some(Wish::Faster));
-        assert_eq!(press(KeyCode::Char('-'), plain), Some(Wish::Slower));
-        assert_eq!(press(KeyCode::Char('b'), plain), Some(Wish::Begin));
-        assert_eq!(press(KeyCode::Char('q'), plain), Some(Wish::Quit));
+        assert_eq!(press(KeyCode::Char(' '), plain), Some(KeyAction::Pause));
+        assert_eq!(press(KeyCode::Char('+'), plain), Some(KeyAction::Faster));
+        assert_eq!(press(KeyCode::Char('-'), plain), Some(KeyAction::Slower));
+        assert_eq!(press(KeyCode::Char('b'), plain), Some(KeyAction::Begin));
+        assert_eq!(press(KeyCode::Char('q'), plain), Some(KeyAction::Quit));
         let control_c = press(KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert_eq!(control_c, Some(Wish::Quit));
+        assert_eq!(control_c, Some(KeyAction::Quit));
         assert_eq!(press(KeyCode::Right, plain), None);
         assert_eq!(view.path, None, "there is one path");
     }

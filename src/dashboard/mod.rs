@@ -1,10 +1,10 @@
-//! A run on a terminal, drawn from its snapshots: it knows no server, and draws another process's run as well as ours.
+//! A run on a terminal, drawn from its snapshots. It needs no server, so it shows the run of another process as well.
 //!
-//! [`draw`] is a function of a snapshot, of what the keys have chosen ([`View`]) and of the colours there are ([`Theme`]);
-//! [`Screen`] owns the terminal around it.
+//! [`draw`] is a function of a snapshot, of the selection made by keys ([`View`]) and of the colours ([`Theme`]);
+//! [`Screen`] owns the terminal.
 
 mod digits;
-mod figures;
+mod format;
 mod frame;
 mod keys;
 mod panels;
@@ -18,5 +18,5 @@ mod tests;
 
 pub use frame::draw;
 pub use keys::{Panel, View};
-pub use screen::{Reins, Screen, fits, restore};
+pub use screen::{Screen, ScreenControls, fits, restore};
 pub use theme::Theme;

@@ -1,4 +1,4 @@
-//! What stands below the pipelines: objectives, throughput, events, servers, what was said.
+//! The panels below the pipelines: objectives, throughput, events, servers, messages.
 
 use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
@@ -6,14 +6,14 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
-use super::figures;
+use super::format;
 use super::path::{draw_spark, flow, framed, lags, throughput_line};
 use super::theme::Theme;
-use crate::live::{Passed, PathState, Second, ServerState, Snapshot, TypeCount};
+use crate::live::{PathState, RecentEvent, Second, ServerState, Snapshot, TypeCount};
 use cdc_bench_model::analysis::Objective;
 use cdc_bench_model::timeline::Stamp;
 
-/// Writes lines into a frame, as many as fit.
+/// Writes lines into a block, as many as fit; returns the rest of its area.
 fn write(
     buffer: &mut Buffer,
     area: Rect,
@@ -44,7 +44,7 @@ fn titled<'a>(name: &'a str, more: impl Into<std::borrow::Cow<'a, str>>, theme: 
     ])
 }
 
-/// A light: its shape says as much as its colour.
+/// The light of an objective, told by its shape as well as its colour.
 fn light(objective: &Objective, theme: Theme) -> Span<'static> {
     match (objective.measured, objective.met) {
         (None, _) => Span::styled("○", theme.dim()),
@@ -53,7 +53,7 @@ fn light(objective: &Objective, theme: Theme) -> Span<'static> {
     }
 }
 
-/// An objective's name for people.
+/// The displayed name of an objective.
 fn name_of(objective: &Objective) -> &str {
     match objective.name.as_str() {
         "throughput_per_s" => "events",
@@ -98,7 +98,7 @@ pub(super) fn lights(snapshot: &Snapshot, theme: Theme) -> Vec<Line<'static>> {
         .collect()
 }
 
-/// Events a second and what went wrong.
+/// Throughput and errors.
 pub(super) fn throughput(
     buffer: &mut Buffer,
     area: Rect,
@@ -113,13 +113,13 @@ pub(super) fn throughput(
     draw_spark(buffer, rest, &path.seconds, written, theme.calm());
 }
 
-/// What went wrong, and what is still to come through, in as many lines as it takes.
+/// Errors, and events in flight, in as many lines as needed.
 #[allow(clippy::cast_precision_loss)] // event counts far below 2^53
 pub(super) fn errors(snapshot: &Snapshot, width: u16, theme: Theme) -> Vec<Line<'static>> {
     let load = &snapshot.figures.load;
     let all = (load.written + load.errors).max(1);
     let percent = load.errors as f64 / all as f64 * 100.0;
-    let under_way = load.inserted.saturating_sub(load.written + load.errors);
+    let in_flight = load.inserted.saturating_sub(load.written + load.errors);
     let style = if load.errors > 0 {
         theme.bad()
     } else {
@@ -131,10 +131,10 @@ pub(super) fn errors(snapshot: &Snapshot, width: u16, theme: Theme) -> Vec<Line<
             Span::styled(value, style),
         ])
     };
-    let errors = format!("{} ({percent:.2} %)", figures::count(load.errors));
+    let errors = format!("{} ({percent:.2} %)", format::count(load.errors));
     let parts = [
         part("errors ", errors, style),
-        part("under way ", figures::count(under_way), theme.plain()),
+        part("under way ", format::count(in_flight), theme.plain()),
     ];
     flow(parts, width)
 }
@@ -143,20 +143,20 @@ pub(super) fn errors(snapshot: &Snapshot, width: u16, theme: Theme) -> Vec<Line<
 fn types(path: &PathState) -> String {
     let type_of = |of: &TypeCount| {
         let name = short(of.event_type.as_str());
-        format!("{name} {}", figures::count(of.count))
+        format!("{name} {}", format::count(of.count))
     };
     let types: Vec<_> = path.by_type.iter().map(type_of).collect();
     types.join(" · ")
 }
 
-/// `UserCreated` is about a user: enough where room is short.
+/// `User` for `UserCreated`, where room is short.
 fn short(event_type: &str) -> &str {
     event_type
         .trim_end_matches("Created")
         .trim_end_matches("Joined")
 }
 
-/// The last events, newest first; how many of each type came through stands in the frame.
+/// The last events, newest first; the numbers of each type are in the border.
 pub(super) fn events(
     buffer: &mut Buffer,
     area: Rect,
@@ -165,7 +165,7 @@ pub(super) fn events(
     theme: Theme,
 ) {
     let is_narrow = area.width < 68;
-    let line = |event: &Passed| {
+    let line = |event: &RecentEvent| {
         let slow = path
             .total
             .is_some_and(|total| event.total_us > total.p99_us);
@@ -179,11 +179,11 @@ pub(super) fn events(
         let mut spans = vec![
             Span::styled(time_of_day(event.created, zone), theme.dim()),
             Span::raw(name),
-            Span::styled(format!("{:>8}", figures::span_text(event.total_us)), style),
+            Span::styled(format!("{:>8}", format::span_text(event.total_us)), style),
             Span::styled(format!(" {:<14} ", event.slowest.as_str()), theme.lit()),
         ];
         if !is_narrow {
-            let took = figures::span_text(event.slowest_us);
+            let took = format::span_text(event.slowest_us);
             spans.push(Span::styled(took, theme.dim()));
         }
         Line::from(spans)
@@ -205,7 +205,7 @@ pub(super) fn events(
     }
 }
 
-/// To the millisecond, where the terminal is.
+/// Time of day to the millisecond, in the time zone of the terminal.
 fn time_of_day(at: Stamp, zone: &TimeZone) -> String {
     let at = jiff::Timestamp::from_nanosecond(i128::from(at.0)).unwrap_or_default();
     at.to_zoned_datetime(zone.clone())
@@ -213,7 +213,7 @@ fn time_of_day(at: Stamp, zone: &TimeZone) -> String {
         .to_string()
 }
 
-/// The servers, and what waits on each path.
+/// The servers, and the lags of each path.
 pub(super) fn servers(
     buffer: &mut Buffer,
     area: Rect,
@@ -289,7 +289,7 @@ pub(super) fn servers_lights(snapshot: &Snapshot, theme: Theme) -> Vec<Line<'sta
     snapshot.figures.servers.iter().map(of).collect()
 }
 
-/// What was said, the newest at the bottom.
+/// The messages, the newest at the bottom.
 pub(super) fn log(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot, theme: Theme) {
     let room = usize::from(area.height.saturating_sub(2));
     let mut said: Vec<Line<'_>> = snapshot

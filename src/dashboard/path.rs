@@ -6,14 +6,14 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Sparkline, SparklineBar, Widget};
 
 use super::theme::Theme;
-use super::{digits, figures, pipeline};
+use super::{digits, format, pipeline};
 use crate::live::{PathState, Second, Snapshot, TotalState};
 use cdc_bench_model::timeline::CapturePath;
 
 /// Lines of latency, throughput and lags below a pipeline, without the sparkline.
 const SUMMARY: u16 = 5;
 
-/// A frame in the dashboard's manner.
+/// A bordered block in the style of the dashboard.
 pub(super) fn framed<'a>(title: impl Into<Line<'a>>, theme: Theme) -> Block<'a> {
     Block::bordered()
         .border_type(BorderType::Rounded)
@@ -21,18 +21,18 @@ pub(super) fn framed<'a>(title: impl Into<Line<'a>>, theme: Theme) -> Block<'a> 
         .title(title)
 }
 
-/// How the panels of the paths are made up, all alike.
+/// The layout of the panels of the paths, the same for all.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Plan {
+pub(super) struct PanelLayout {
     /// Lines of the pipelines.
     pipeline: u16,
-    /// Whether latency and throughput stand in the same panel: where there are several.
+    /// Whether latency and throughput are in the same panel, as with several paths.
     has_summary: bool,
     sparks: u16,
 }
 
-impl Plan {
-    /// For these paths side by side in a space of this size.
+impl PanelLayout {
+    /// The layout for these paths side by side in a space of this size.
     pub(super) fn of(paths: &[&PathState], width: u16, room: u16) -> Self {
         let each = width / u16::try_from(paths.len()).unwrap_or(1).max(1);
         let pipelines = paths
@@ -40,7 +40,7 @@ impl Plan {
             .map(|path| pipeline::height(path.path, each.saturating_sub(2), room));
         Self {
             pipeline: pipelines.max().unwrap_or(0),
-            has_summary: paths.len() > 1 || each < pipeline::ROW,
+            has_summary: paths.len() > 1 || each < pipeline::MIN_ROW_WIDTH,
             sparks: (room / 8).clamp(1, 6),
         }
     }
@@ -60,7 +60,7 @@ impl Plan {
 pub(super) fn draw(
     buffer: &mut Buffer,
     area: Rect,
-    plan: Plan,
+    plan: PanelLayout,
     snapshot: &Snapshot,
     path: &PathState,
     theme: Theme,
@@ -75,8 +75,8 @@ pub(super) fn draw(
     let lines = plan.pipeline.min(inner.height);
     let [top, below] =
         Layout::vertical([Constraint::Length(lines), Constraint::Min(0)]).areas(inner);
-    let beat = beat(snapshot);
-    pipeline::draw(buffer, top, path, store(snapshot), beat, theme);
+    let tick = tick(snapshot);
+    pipeline::draw(buffer, top, path, store(snapshot), tick, theme);
     if plan.has_summary && below.height >= SUMMARY {
         summary(buffer, below, path, theme);
     }
@@ -90,9 +90,9 @@ fn store(snapshot: &Snapshot) -> &str {
         .unwrap_or("MongoDB")
 }
 
-/// Tenths of a second since the run began: what moves moves by it.
+/// Tenths of a second since the run began: the clock of the animation.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // positive; its size does not matter
-fn beat(snapshot: &Snapshot) -> u16 {
+fn tick(snapshot: &Snapshot) -> u16 {
     if snapshot.figures.load.is_paused {
         return 0;
     }
@@ -117,10 +117,10 @@ fn summary(buffer: &mut Buffer, area: Rect, path: &PathState, theme: Theme) {
     draw_spark(buffer, spark, &path.seconds, p99, theme.calm());
 }
 
-/// The quantiles of the whole way in two lines.
+/// The quantiles of the total in two lines.
 pub(super) fn total_lines(total: Option<TotalState>, theme: Theme) -> Vec<Line<'static>> {
     let pair = |name: &'static str, of: fn(&TotalState) -> i64, style| {
-        let value = figures::maybe_span(total.as_ref().map(of));
+        let value = format::maybe_span(total.as_ref().map(of));
         [
             Span::styled(format!("{name} "), theme.dim()),
             Span::styled(format!("{value:<8} "), style),
@@ -143,30 +143,30 @@ pub(super) fn total_lines(total: Option<TotalState>, theme: Theme) -> Vec<Line<'
 pub(super) fn throughput_line(path: &PathState, theme: Theme) -> Line<'static> {
     let rates = path.throughput;
     Line::from(vec![
-        Span::styled(figures::rate(rates.now_per_s), theme.strong()),
+        Span::styled(format::rate(rates.now_per_s), theme.strong()),
         Span::styled(
             format!(
                 "  avg {}  peak {}",
-                figures::rate(rates.average_per_s),
-                figures::rate(rates.peak_per_s)
+                format::rate(rates.average_per_s),
+                format::rate(rates.peak_per_s)
             ),
             theme.dim(),
         ),
     ])
 }
 
-/// What waits on the way, in as many lines as it takes.
+/// The lags of slot, Debezium and consumer group, in as many lines as needed.
 pub(super) fn lags(path: &PathState, width: u16, theme: Theme) -> Vec<Line<'static>> {
     let unknown = || "–".to_owned();
     let mut parts = vec![(
         "slot",
-        path.slot_lag_bytes.map_or_else(unknown, figures::bytes),
+        path.slot_lag_bytes.map_or_else(unknown, format::bytes),
     )];
     if let Some(behind) = path.debezium_behind_ms {
         parts.push(("Debezium", format!("{behind:.1} ms")));
     }
     if path.path != CapturePath::Embedded {
-        let records = path.group_lag_records.map_or_else(unknown, figures::count);
+        let records = path.group_lag_records.map_or_else(unknown, format::count);
         parts.push(("group", records));
     }
     let parts = parts.into_iter().map(|(name, lag)| {
@@ -176,7 +176,7 @@ pub(super) fn lags(path: &PathState, width: u16, theme: Theme) -> Vec<Line<'stat
     flow(parts, width)
 }
 
-/// Puts as much into a line as fits.
+/// Combines parts to lines of at most `width`.
 pub(super) fn flow(
     parts: impl IntoIterator<Item = Line<'static>>,
     width: u16,
@@ -226,7 +226,7 @@ pub(super) fn draw_spark(
         .render(area, buffer);
 }
 
-/// The latency of one path alone: large where there is room. `more` stands below it.
+/// The latency of a single path, in large digits where there is room, with `more` below it.
 pub(super) fn latency(
     buffer: &mut Buffer,
     area: Rect,
@@ -260,7 +260,7 @@ pub(super) fn latency(
     }
     let label = match path.seconds.iter().filter_map(p99).max() {
         Some(worst) => {
-            let worst = figures::span_text(i64::try_from(worst).unwrap_or(i64::MAX));
+            let worst = format::span_text(i64::try_from(worst).unwrap_or(i64::MAX));
             format!("p99 of each second, up to {worst}")
         }
         None => "p99 of each second".to_owned(),
@@ -277,13 +277,13 @@ pub(super) fn latency(
     draw_spark(buffer, spark, &path.seconds, p99, theme.calm());
 }
 
-/// Three quantiles to be read from afar.
+/// Three quantiles in large digits.
 fn large(buffer: &mut Buffer, area: Rect, total: Option<TotalState>, theme: Theme) {
     let thirds: [Rect; 3] = Layout::horizontal([Constraint::Fill(1); 3]).areas(area);
     let figure = |of: fn(&TotalState) -> i64| {
         total
             .as_ref()
-            .map_or(("–".to_owned(), ""), |total| figures::span(of(total)))
+            .map_or(("–".to_owned(), ""), |total| format::span(of(total)))
     };
     let quantiles = [
         ("p50", figure(|t| t.p50_us)),

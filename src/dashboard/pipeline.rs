@@ -1,33 +1,33 @@
-//! The pipeline as a row of stages, the way between two of them lit where it takes longest.
+//! The pipeline as a row of stages with an arrow for each hop; the slowest hop is highlighted.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::theme::Theme;
-use super::{digits, figures};
+use super::{digits, format};
 use crate::live::{HopState, PathState};
 use cdc_bench_model::timeline::{CapturePath, Hop};
 
-/// Narrower than this, the stages stand one below the other.
-pub(super) const ROW: u16 = 72;
-/// Lines of the row where the stages are words on a line.
-const LOW: u16 = 5;
-/// Lines where they have frames and the medians are large, and of a hop's parts below.
-const HIGH: u16 = 8;
+/// In a narrower space the stages are one below the other.
+pub(super) const MIN_ROW_WIDTH: u16 = 72;
+/// Height of the row with stages as words on a line.
+const LOW_HEIGHT: u16 = 5;
+/// Height with framed stages and large medians, and of the parts of a hop below.
+const HIGH_HEIGHT: u16 = 8;
 const PARTS: u16 = 2;
 
-/// Where events are, and the ways between.
+/// The stages, and the hops between them.
 struct Stages {
     names: Vec<String>,
-    ways: Vec<Way>,
+    arrows: Vec<HopArrow>,
 }
 
-struct Way {
+struct HopArrow {
     hop: Hop,
     state: Option<HopState>,
     is_slowest: bool,
-    /// What the hop is made of, in words: one a line.
+    /// The parts of the hop, as text: one a line.
     parts: Vec<String>,
 }
 
@@ -41,7 +41,7 @@ impl Stages {
             hops.retain(|hop| *hop != Hop::KafkaDelivery);
         }
         let slowest = path.slowest();
-        let way = |hop: Hop| Way {
+        let arrow = |hop: Hop| HopArrow {
             hop,
             state: path.hop(hop).copied(),
             is_slowest: slowest == Some(hop),
@@ -49,7 +49,7 @@ impl Stages {
         };
         Self {
             names: names.into_iter().map(ToOwned::to_owned).collect(),
-            ways: hops.into_iter().map(way).collect(),
+            arrows: hops.into_iter().map(arrow).collect(),
         }
     }
 }
@@ -61,53 +61,57 @@ fn parts(path: &PathState, hop: Hop) -> Vec<String> {
         Some(format!(
             "{} {}",
             part.as_str(),
-            figures::span_text(state.p50_us)
+            format::span_text(state.p50_us)
         ))
     };
     hop.parts().iter().filter_map(part).collect()
 }
 
-/// Lines that the pipeline takes in a space of this size.
+/// Lines of the pipeline in a space of this size.
 pub(super) fn height(path: CapturePath, width: u16, room: u16) -> u16 {
-    if width < ROW {
+    if width < MIN_ROW_WIDTH {
         return if path == CapturePath::Embedded { 7 } else { 9 };
     }
-    if room >= 3 * HIGH { HIGH + PARTS } else { LOW }
+    if room >= 3 * HIGH_HEIGHT {
+        HIGH_HEIGHT + PARTS
+    } else {
+        LOW_HEIGHT
+    }
 }
 
-/// Draws it. `beat` moves what flows.
+/// Draws the pipeline. `tick` is the clock of the animation.
 pub(super) fn draw(
     buffer: &mut Buffer,
     area: Rect,
     path: &PathState,
     store: &str,
-    beat: u16,
+    tick: u16,
     theme: Theme,
 ) {
     let stages = Stages::of(path, store);
     let flows = path.throughput.now_per_s > 0.0;
-    let pen = Pen {
+    let painter = PipelinePainter {
         theme,
-        beat: flows.then_some(beat),
+        tick: flows.then_some(tick),
     };
-    if area.width < ROW {
-        pen.column(buffer, area, &stages);
-    } else if area.height >= HIGH {
-        pen.high_row(buffer, area, &stages);
+    if area.width < MIN_ROW_WIDTH {
+        painter.column(buffer, area, &stages);
+    } else if area.height >= HIGH_HEIGHT {
+        painter.high_row(buffer, area, &stages);
     } else {
-        pen.low_row(buffer, area, &stages);
+        painter.low_row(buffer, area, &stages);
     }
 }
 
-struct Pen {
+struct PipelinePainter {
     theme: Theme,
-    /// Moves what flows; `None` when nothing does.
-    beat: Option<u16>,
+    /// The clock of the animation; `None` while no events flow.
+    tick: Option<u16>,
 }
 
-impl Pen {
-    fn style(&self, way: &Way) -> Style {
-        if way.is_slowest {
+impl PipelinePainter {
+    fn style(&self, arrow: &HopArrow) -> Style {
+        if arrow.is_slowest {
             self.theme.lit()
         } else {
             self.theme.calm()
@@ -116,8 +120,8 @@ impl Pen {
 
     /// Stages in frames, medians large.
     fn high_row(&self, buffer: &mut Buffer, area: Rect, stages: &Stages) {
-        let places = places(area, &stages.names, 4);
-        for (name, (x, width)) in stages.names.iter().zip(&places) {
+        let stage_columns = stage_columns(area, &stages.names, 4);
+        for (name, (x, width)) in stages.names.iter().zip(&stage_columns) {
             let inner = usize::from(*width - 2);
             let lines = [
                 format!("╭{}╮", "─".repeat(inner)),
@@ -128,23 +132,23 @@ impl Pen {
                 buffer.set_string(*x, y, line, self.theme.strong());
             }
         }
-        for (way, pair) in stages.ways.iter().zip(places.windows(2)) {
+        for (arrow, pair) in stages.arrows.iter().zip(stage_columns.windows(2)) {
             let (from, to) = (pair[0].0 + pair[0].1, pair[1].0);
-            self.line(buffer, (from, to), area.y + 1, way);
+            self.line(buffer, (from, to), area.y + 1, arrow);
             let column = between(pair);
-            let style = self.style(way);
-            self.title(buffer, column, area.y + 3, way);
-            let (number, unit) = way
+            let style = self.style(arrow);
+            self.title(buffer, column, area.y + 3, arrow);
+            let (number, unit) = arrow
                 .state
-                .map_or(("–".to_owned(), ""), |state| figures::span(state.p50_us));
+                .map_or(("–".to_owned(), ""), |state| format::span(state.p50_us));
             let wide = digits::width(&number);
             let unit_width = u16::try_from(unit.len()).unwrap_or(0) + 1;
             let left = column.0 + column.1.saturating_sub(wide + unit_width) / 2;
             digits::draw(buffer, (left, area.y + 4), &number, style);
             buffer.set_string(left + wide + 1, area.y + 6, unit, self.theme.dim());
-            let p99 = format!("p99 {}", figures::maybe_span(way.state.map(|s| s.p99_us)));
+            let p99 = format!("p99 {}", format::maybe_span(arrow.state.map(|s| s.p99_us)));
             centred(buffer, column, area.y + 7, &p99, self.theme.plain());
-            for (y, part) in (area.y + 8..area.bottom()).zip(&way.parts) {
+            for (y, part) in (area.y + 8..area.bottom()).zip(&arrow.parts) {
                 centred(buffer, column, y, part, self.theme.dim());
             }
         }
@@ -152,21 +156,24 @@ impl Pen {
 
     /// Stages as words above a line.
     fn low_row(&self, buffer: &mut Buffer, area: Rect, stages: &Stages) {
-        let places = places(area, &stages.names, 0);
-        let middles: Vec<u16> = places.iter().map(|(x, width)| x + width / 2).collect();
-        for (name, (x, _)) in stages.names.iter().zip(&places) {
+        let stage_columns = stage_columns(area, &stages.names, 0);
+        let middles: Vec<u16> = stage_columns
+            .iter()
+            .map(|(x, width)| x + width / 2)
+            .collect();
+        for (name, (x, _)) in stages.names.iter().zip(&stage_columns) {
             buffer.set_string(*x, area.y, name, self.theme.strong());
         }
         for middle in &middles {
             buffer.set_string(*middle, area.y + 1, "●", self.theme.strong());
         }
-        for (way, pair) in stages.ways.iter().zip(middles.windows(2)) {
-            self.line(buffer, (pair[0] + 1, pair[1]), area.y + 1, way);
+        for (arrow, pair) in stages.arrows.iter().zip(middles.windows(2)) {
+            self.line(buffer, (pair[0] + 1, pair[1]), area.y + 1, arrow);
             let column = (pair[0], pair[1] - pair[0] + 1);
-            let style = self.style(way);
-            self.title(buffer, column, area.y + 2, way);
-            let p50 = figures::maybe_span(way.state.map(|state| state.p50_us));
-            let p99 = figures::maybe_span(way.state.map(|state| state.p99_us));
+            let style = self.style(arrow);
+            self.title(buffer, column, area.y + 2, arrow);
+            let p50 = format::maybe_span(arrow.state.map(|state| state.p50_us));
+            let p99 = format::maybe_span(arrow.state.map(|state| state.p99_us));
             centred(buffer, column, area.y + 3, &format!("p50 {p50}"), style);
             centred(
                 buffer,
@@ -193,27 +200,27 @@ impl Pen {
                 let heads = format!("{:>9}{:>10}", "p50", "p99");
                 buffer.set_string(figures_at, y, heads, self.theme.dim());
             }
-            let Some(way) = stages.ways.get(place).filter(|_| y + 1 < area.bottom()) else {
+            let Some(arrow) = stages.arrows.get(place).filter(|_| y + 1 < area.bottom()) else {
                 return;
             };
-            let style = self.style(way);
+            let style = self.style(arrow);
             let is_moving = self
-                .beat
-                .is_some_and(|beat| usize::from(beat / 3) % stages.ways.len() == place);
-            let line = match (is_moving, way.is_slowest) {
+                .tick
+                .is_some_and(|tick| usize::from(tick / 3) % stages.arrows.len() == place);
+            let line = match (is_moving, arrow.is_slowest) {
                 (true, _) => "▼",
                 (false, true) => "┃",
                 (false, false) => "│",
             };
             buffer.set_string(area.x, y + 1, line, style);
-            let name_style = if way.is_slowest {
+            let name_style = if arrow.is_slowest {
                 self.theme.badge(style)
             } else {
                 style
             };
-            buffer.set_string(area.x + 2, y + 1, way.hop.as_str(), name_style);
-            let p50 = figures::maybe_span(way.state.map(|state| state.p50_us));
-            let p99 = figures::maybe_span(way.state.map(|state| state.p99_us));
+            buffer.set_string(area.x + 2, y + 1, arrow.hop.as_str(), name_style);
+            let p50 = format::maybe_span(arrow.state.map(|state| state.p50_us));
+            let p99 = format::maybe_span(arrow.state.map(|state| state.p99_us));
             buffer.set_string(figures_at, y + 1, format!("{p50:>9}"), style);
             buffer.set_string(
                 figures_at + 9,
@@ -221,32 +228,39 @@ impl Pen {
                 format!("{p99:>10}"),
                 self.theme.plain(),
             );
-            self.bar(buffer, (figures_at + 21, y + 1), area, way, stages);
+            self.bar(buffer, (figures_at + 21, y + 1), area, arrow, stages);
             y += 2;
         }
     }
 
-    /// How a hop compares with the slowest, where there is room.
-    fn bar(&self, buffer: &mut Buffer, (x, y): (u16, u16), area: Rect, way: &Way, stages: &Stages) {
-        let longest = stages.ways.iter().filter_map(|way| way.state);
+    /// A bar for the hop's median relative to the slowest one, where there is room.
+    fn bar(
+        &self,
+        buffer: &mut Buffer,
+        (x, y): (u16, u16),
+        area: Rect,
+        arrow: &HopArrow,
+        stages: &Stages,
+    ) {
+        let longest = stages.arrows.iter().filter_map(|arrow| arrow.state);
         let longest = longest.map(|state| state.p50_us).max().unwrap_or(0);
-        let (Some(state), true) = (way.state, longest > 0) else {
+        let (Some(state), true) = (arrow.state, longest > 0) else {
             return;
         };
         let room = i64::from(area.right().saturating_sub(x));
         let cells = (state.p50_us.max(0) * room + longest / 2) / longest;
         let bar = "█".repeat(usize::try_from(cells).unwrap_or(0));
-        buffer.set_string(x, y, bar, self.style(way));
+        buffer.set_string(x, y, bar, self.style(arrow));
     }
 
     /// The line between two stages, from the first column to before the second.
-    fn line(&self, buffer: &mut Buffer, (from, to): (u16, u16), y: u16, way: &Way) {
-        let style = if way.is_slowest {
+    fn line(&self, buffer: &mut Buffer, (from, to): (u16, u16), y: u16, arrow: &HopArrow) {
+        let style = if arrow.is_slowest {
             self.theme.lit()
         } else {
             self.theme.dim()
         };
-        let stroke = if way.is_slowest { "━" } else { "─" };
+        let stroke = if arrow.is_slowest { "━" } else { "─" };
         for x in from..to {
             buffer.set_string(x, y, stroke, style);
         }
@@ -255,18 +269,18 @@ impl Pen {
             return;
         }
         buffer.set_string(to - 1, y, "▶", style);
-        if let Some(beat) = self.beat.filter(|_| length > 2) {
-            // A few at even distances, all moving.
-            for x in (beat % 6..length - 1).step_by(6) {
+        if let Some(tick) = self.tick.filter(|_| length > 2) {
+            // Dots at even distances, all moving.
+            for x in (tick % 6..length - 1).step_by(6) {
                 buffer.set_string(from + x, y, "•", self.theme.strong());
             }
         }
     }
 
-    /// A hop's name, the slowest on a ground of its colour.
-    fn title(&self, buffer: &mut Buffer, column: (u16, u16), y: u16, way: &Way) {
-        let (name, style) = (way.hop.as_str(), self.style(way));
-        if way.is_slowest {
+    /// The name of a hop, reversed for the slowest.
+    fn title(&self, buffer: &mut Buffer, column: (u16, u16), y: u16, arrow: &HopArrow) {
+        let (name, style) = (arrow.hop.as_str(), self.style(arrow));
+        if arrow.is_slowest {
             let name = format!(" {name} ");
             centred(buffer, column, y, &name, self.theme.badge(style));
         } else {
@@ -275,24 +289,24 @@ impl Pen {
     }
 }
 
-/// Where each stage begins and how wide it is: the first at the left edge, the last at the right one.
-fn places(area: Rect, names: &[String], frame: u16) -> Vec<(u16, u16)> {
+/// Column and width of each stage: the first at the left edge, the last at the right one.
+fn stage_columns(area: Rect, names: &[String], frame: u16) -> Vec<(u16, u16)> {
     let widths: Vec<u16> = names
         .iter()
         .map(|name| u16::try_from(name.chars().count()).unwrap_or(0) + frame)
         .collect();
-    let ways = u16::try_from(names.len().saturating_sub(1))
+    let arrows = u16::try_from(names.len().saturating_sub(1))
         .unwrap_or(1)
         .max(1);
     let free = area.width.saturating_sub(widths.iter().sum());
     let mut x = area.x;
-    let mut places = Vec::new();
+    let mut stage_columns = Vec::new();
     for (number, width) in (0..).zip(widths) {
-        places.push((x, width));
-        // What does not divide goes to the first.
-        x += width + free / ways + u16::from(number < free % ways);
+        stage_columns.push((x, width));
+        // The remainder goes to the first ones.
+        x += width + free / arrows + u16::from(number < free % arrows);
     }
-    places
+    stage_columns
 }
 
 /// From the middle of a stage to the middle of the next.

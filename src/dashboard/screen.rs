@@ -1,4 +1,4 @@
-//! The terminal: taken for a while, given back as it was, whatever ends us.
+//! The terminal: taken over for a while, and restored however the process ends.
 
 use std::io::{self, BufWriter, IsTerminal, Stderr, Write};
 use std::os::fd::AsFd;
@@ -19,26 +19,26 @@ use ratatui::crossterm::terminal::{
 };
 use ratatui::crossterm::{cursor, execute, queue};
 
-use super::keys::Wish;
+use super::keys::KeyAction;
 use super::{Theme, View, draw};
 use crate::live::Snapshot;
-use crate::load::Pace;
+use crate::load::LoadControl;
 
-/// From one picture to the next.
+/// Time between two frames.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Whether the terminal is ours.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// What the keys may do to the run.
-pub struct Reins {
-    /// By which the load is steered; `None` for who only looks on.
-    pub pace: Option<Pace>,
-    /// Ends the run, or the looking on.
+/// What the keys control.
+pub struct ScreenControls {
+    /// Control of the load; `None` for an observer.
+    pub control: Option<LoadControl>,
+    /// Ends the run, or the observation.
     pub quit: Box<dyn Fn() + Send>,
 }
 
-/// Pictures of a run on the alternate screen of stderr's terminal, ten a second, drawn on a thread of its own.
+/// A run on the alternate screen of stderr's terminal, drawn ten times a second on a thread of its own.
 pub struct Screen {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -51,7 +51,7 @@ pub fn fits() -> bool {
     io::stderr().is_terminal() && io::stdin().is_terminal() && !is_dumb
 }
 
-/// Gives the terminal back, if it is taken. Whoever ends the process without unwinding calls this before.
+/// Restores the terminal, if it is taken over. Call this before the process ends without unwinding.
 pub fn restore() {
     if TAKEN.swap(false, Ordering::SeqCst) {
         // A terminal that is gone needs nothing.
@@ -61,33 +61,33 @@ pub fn restore() {
 }
 
 impl Screen {
-    /// Takes the terminal. `latest` says how the run stands; `None` once there is nothing more to see.
+    /// Takes over the terminal. `latest` returns the state of the run; `None` ends the drawing.
     ///
     /// # Errors
     /// When the terminal refuses.
     pub fn open(
         mut latest: impl FnMut() -> Option<Snapshot> + Send + 'static,
-        reins: Reins,
+        controls: ScreenControls,
     ) -> io::Result<Self> {
         restore_on_panic();
         TAKEN.store(true, Ordering::SeqCst);
         let opened = enable_raw_mode()
             .and_then(|()| execute!(io::stderr(), EnterAlternateScreen, cursor::Hide))
             .and_then(|()| {
-                // Whole pictures go out at once.
+                // Each frame is written at once.
                 let out = BufWriter::with_capacity(1 << 16, io::stderr());
                 Terminal::new(CrosstermBackend::new(out))
             });
         let terminal = opened.inspect_err(|_| restore())?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
-        let mut drawn = Drawn {
+        let mut drawn = TerminalView {
             terminal,
             view: View {
-                steers: reins.pace.is_some(),
+                steers: controls.control.is_some(),
                 ..View::default()
             },
-            reins,
+            controls,
             zone: TimeZone::system(),
             theme: Theme::of_environment(),
         };
@@ -97,8 +97,8 @@ impl Screen {
                 while !stopping.load(Ordering::Relaxed) && TAKEN.load(Ordering::SeqCst) {
                     let began = Instant::now();
                     let Some(snapshot) = latest() else { break };
-                    // A terminal that is gone ends the pictures, not the run.
-                    if drawn.picture(&snapshot).is_err() || drawn.keys(began, &snapshot).is_err() {
+                    // A terminal that is gone ends the drawing, not the run.
+                    if drawn.frame(&snapshot).is_err() || drawn.keys(began, &snapshot).is_err() {
                         break;
                     }
                 }
@@ -123,24 +123,24 @@ impl Drop for Screen {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
-            // If it panicked, the terminal is given back by now.
+            // If it panicked, the terminal is restored by now.
             let _ = thread.join();
         }
         restore();
     }
 }
 
-struct Drawn {
+struct TerminalView {
     terminal: Terminal<CrosstermBackend<BufWriter<Stderr>>>,
     view: View,
-    reins: Reins,
+    controls: ScreenControls,
     zone: TimeZone,
     theme: Theme,
 }
 
-impl Drawn {
-    /// One picture, shown as a whole by terminals that know how.
-    fn picture(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+impl TerminalView {
+    /// Draws one frame, shown as a whole by terminals that support it.
+    fn frame(&mut self, snapshot: &Snapshot) -> io::Result<()> {
         queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
         let (view, zone, theme) = (&self.view, &self.zone, self.theme);
         self.terminal
@@ -149,14 +149,14 @@ impl Drawn {
         self.terminal.backend_mut().flush()
     }
 
-    /// Takes keys in until the next picture is due; at once after one, so that it is seen.
+    /// Applies keys until the next frame is due, or until the first one, so that its effect is shown at once.
     fn keys(&mut self, began: Instant, snapshot: &Snapshot) -> io::Result<()> {
-        while is_told(TICK.saturating_sub(began.elapsed()))? {
+        while wait_for_input(TICK.saturating_sub(began.elapsed()))? {
             match event::read()? {
                 Event::Key(key) => {
-                    let wish = self.view.press(key, snapshot.figures.paths.len());
-                    if let Some(wish) = wish {
-                        self.grant(wish);
+                    let action = self.view.press(key, snapshot.figures.paths.len());
+                    if let Some(action) = action {
+                        self.apply(action);
                     }
                 }
                 Event::Resize(..) => {}
@@ -167,34 +167,37 @@ impl Drawn {
         Ok(())
     }
 
-    fn grant(&self, wish: Wish) {
-        let pace = self.reins.pace.as_ref();
-        match (wish, pace) {
-            (Wish::Quit, _) => (self.reins.quit)(),
-            (Wish::Pause, Some(pace)) => pace.toggle_pause(),
-            (Wish::Faster, Some(pace)) => pace.set_rate(pace.rate().step_up()),
-            (Wish::Begin, Some(pace)) => pace.begin_now(),
-            (Wish::Slower, Some(pace)) => pace.set_rate(pace.rate().step_down()),
+    fn apply(&self, action: KeyAction) {
+        let control = self.controls.control.as_ref();
+        match (action, control) {
+            (KeyAction::Quit, _) => (self.controls.quit)(),
+            (KeyAction::Pause, Some(control)) => control.toggle_pause(),
+            (KeyAction::Faster, Some(control)) => control.set_rate(control.rate().step_up()),
+            (KeyAction::Begin, Some(control)) => control.begin_now(),
+            (KeyAction::Slower, Some(control)) => control.set_rate(control.rate().step_down()),
             (_, None) => {}
         }
     }
 }
 
-/// Whether a key was pressed, or the size has changed, within this time. A terminal that is gone is an error, and is not
-/// left to crossterm: it would read the end of it for ever.
-fn is_told(within: Duration) -> io::Result<bool> {
+/// Whether a key was pressed, or the size has changed, within this time. A terminal that is gone is an error here, because
+/// crossterm would read its end of file for ever.
+fn wait_for_input(within: Duration) -> io::Result<bool> {
     let stdin = io::stdin();
-    // What came with an earlier key is there already.
+    // Input that came with an earlier key is already buffered.
     for timeout in [Duration::ZERO, within] {
         let mut keys = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
         let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
         match poll(&mut keys, timeout) {
-            // A signal may be that of a new size.
+            // The signal may be that of a new size.
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
         }
         let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
-        if keys[0].revents().is_some_and(|told| told.intersects(gone)) {
+        if keys[0]
+            .revents()
+            .is_some_and(|events| events.intersects(gone))
+        {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         if event::poll(Duration::ZERO)? {
@@ -204,7 +207,7 @@ fn is_told(within: Duration) -> io::Result<bool> {
     Ok(false)
 }
 
-/// A panic's words belong on the screen that stays.
+/// A panic's message belongs on the normal screen.
 fn restore_on_panic() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -7,8 +7,8 @@ use ratatui::style::Color;
 
 use super::{Panel, Theme, View, draw};
 use crate::live::{
-    Figures, HopState, LoadFigures, Passed, PathState, Phase, Rates, SCHEMA, Second, ServerState,
-    Snapshot, TotalState, TypeCount,
+    Figures, HopState, LoadFigures, PathState, Phase, Rates, RecentEvent, SCHEMA, Second,
+    ServerState, Snapshot, TotalState, TypeCount,
 };
 use cdc_bench_model::analysis::{HopStatistics, RunFigures, Targets, Throughput};
 use cdc_bench_model::event::EventType;
@@ -120,7 +120,7 @@ fn state(path: CapturePath) -> PathState {
         p50_us: Some(4_700 + n * 37 % 400),
         p99_us: Some(8_000 + n * 911 % 6_000),
     };
-    let event = |n: i64| Passed {
+    let event = |n: i64| RecentEvent {
         event_type: EventType::ALL[usize::try_from(n % 3).unwrap()],
         created: Stamp(0) + Nanos::from_millis(36_900_000 - n * 6),
         total_us: 4_900 + n * 731 % 9_000,

@@ -1,4 +1,4 @@
-//! Colours that people tell apart whatever they see, and none at all where none are wanted.
+//! Colours that colour-blind people can tell apart, or none where none are wanted.
 
 use ratatui::style::{Color, Modifier, Style};
 
@@ -8,7 +8,7 @@ const BLUISH_GREEN: Color = Color::Indexed(36);
 const ORANGE: Color = Color::Indexed(214);
 const VERMILLION: Color = Color::Indexed(202);
 
-/// What things look like. Nothing is told by colour alone: what is lit is bold or reversed, and lights differ in shape.
+/// Styles. Nothing is told by colour alone: highlights are bold or reversed, and lights differ in shape.
 #[derive(Debug, Clone, Copy)]
 pub struct Theme {
     has_colours: bool,
@@ -67,7 +67,7 @@ impl Theme {
         self.colour(ORANGE).add_modifier(Modifier::BOLD)
     }
 
-    /// A word on a ground of its colour.
+    /// Text on a background of its colour.
     pub(super) fn badge(self, style: Style) -> Style {
         style.add_modifier(Modifier::REVERSED | Modifier::BOLD)
     }

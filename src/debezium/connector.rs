@@ -1,4 +1,4 @@
-//! The connector's configuration.
+//! The configuration of Debezium's PostgreSQL connector.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,6 +7,9 @@ use secrecy::ExposeSecret;
 
 use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_stack::{HostPort, PostgresEndpoint};
+
+/// The class of Debezium's PostgreSQL connector.
+pub(super) const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
 
 /// Which settings a connector of ours gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -40,7 +43,7 @@ pub const LOW_LATENCY: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// What a connector is made of.
+/// The parameters of a connector.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectorParams<'a> {
     /// Its name.
@@ -61,7 +64,7 @@ pub struct ConnectorParams<'a> {
     pub overrides: &'a [(String, String)],
 }
 
-/// The configuration as Connect takes it. It holds the database's password: see [`redacted`].
+/// The configuration for Connect. It contains the database's password: see [`redacted`].
 #[must_use]
 pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String> {
     let postgres = params.postgres;
@@ -71,10 +74,7 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
     };
     let mut config: BTreeMap<String, String> = [
         ("name", params.name),
-        (
-            "connector.class",
-            "io.debezium.connector.postgresql.PostgresConnector",
-        ),
+        ("connector.class", CONNECTOR_CLASS),
         ("tasks.max", "1"),
         ("plugin.name", "pgoutput"),
         ("database.hostname", host),
@@ -103,7 +103,7 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
     config
 }
 
-/// A configuration fit to be shown: whatever may be a secret is hidden.
+/// A configuration to be shown: every value that may be a secret is replaced.
 #[must_use]
 pub fn redacted(config: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let secret = |key: &str| {

@@ -1,12 +1,21 @@
-//! Debezium: the envelope it writes, the connector that runs it, and Kafka Connect, where it runs.
+//! Debezium: its change events as records carry them, the connector's configuration, and Kafka Connect, which runs it.
+//!
+//! Reading an event: [`Envelope`] has its fields. `reader` reads it by the `template` of the previous event, which compares
+//! its text, and where that does not match by parsing it (`partial`, with the `scalars` of its fields).
 
 mod connect;
 mod connector;
 mod envelope;
-mod shape;
-mod values;
+mod error;
+mod field;
+mod partial;
+mod reader;
+mod scalars;
+mod template;
+mod trace;
 
-pub use connect::{ConnectClient, ConnectError, ConnectorStatus};
+pub use connect::{ConnectClient, ConnectorStatus, KafkaConnectError};
 pub use connector::{ConnectorParams, ConnectorProfile, LOW_LATENCY, connector_config, redacted};
-pub(crate) use envelope::EnvelopeReader;
-pub use envelope::{Envelope, EnvelopeError, OutboxAfter, Source};
+pub use envelope::{Envelope, EnvelopeSource, OutboxAfter};
+pub use error::ReadEnvelopeError;
+pub(crate) use reader::EnvelopeReader;

@@ -1,25 +1,25 @@
-//! A part of a text that came before and may come again.
+//! A part of a text that is expected again: compared instead of parsed.
 
 use super::text::WORD;
 
-/// So many bytes are compared at once.
+/// Up to this many bytes are compared as whole words.
 const SHORT: usize = 4 * WORD;
 
-/// Bytes that may stand where a reader stands. Most are short, and each is of another length: to compare with them takes the
-/// same steps all the same, since a processor cannot foresee steps that depend on a length.
+/// Bytes that may be next in a text. Most are short and of different lengths. The comparison takes the same steps for every
+/// length, because a processor cannot predict branches that depend on it.
 #[derive(Debug)]
 pub(crate) struct Expected {
     bytes: Box<[u8]>,
-    /// The first of them, a word each.
-    first: Words,
-    /// Which bits of those words count.
-    counts: Words,
+    /// The first bytes, as words.
+    first: WordBlock,
+    /// The bits of those words that are compared.
+    counts: WordBlock,
 }
 
-type Words = [u64; SHORT / WORD];
+type WordBlock = [u64; SHORT / WORD];
 
 #[inline]
-fn words(bytes: &[u8; SHORT]) -> Words {
+fn words(bytes: &[u8; SHORT]) -> WordBlock {
     let (words, _) = bytes.as_chunks::<WORD>();
     std::array::from_fn(|at| u64::from_le_bytes(words[at]))
 }
@@ -41,7 +41,7 @@ impl Expected {
         self.bytes.len()
     }
 
-    /// Whether they stand at the beginning of a text.
+    /// Whether a text begins with these bytes.
     #[inline]
     pub fn begins(&self, text: &[u8]) -> bool {
         let Some(ahead) = text.first_chunk::<SHORT>() else {

@@ -3,14 +3,14 @@
 //! serde_json is what everything else reads with, and the measure in the tests. Here it would find every key by comparing
 //! it with a list, and resolve escapes in a buffer that grows anew with every document.
 
+mod escape_level;
 mod expected;
 mod reader;
-mod spelling;
 mod text;
 
-pub(crate) use expected::Expected;
-pub(crate) use reader::{NotJson, Number, Reader};
 #[cfg(test)]
-pub(crate) use spelling::Plain;
-pub(crate) use spelling::{Escaped, Spelling};
+pub(crate) use escape_level::TopLevel;
+pub(crate) use escape_level::{EscapeLevel, InString};
+pub(crate) use expected::Expected;
+pub(crate) use reader::{JsonReader, NotJson, Number};
 pub use text::TextBuffer;

@@ -1,13 +1,13 @@
-//! Texts: where their plain bytes end, and what they are once their escapes are resolved.
+//! Strings and digits, eight bytes at a time: where plain bytes end, what decimal digits amount to, and resolved escapes.
 
-use super::spelling::{Plain, Spelling};
+use super::escape_level::{EscapeLevel, TopLevel};
 
-/// A string that holds no text: a surrogate without its other half.
+/// A string that is not a text: it has half of a surrogate pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a \\u escape is no character: half of a surrogate pair")]
 pub struct LoneSurrogate;
 
-/// The text of a string, given what stands between its quotes, which is known to be JSON.
+/// The text of a string, from the bytes between its quotes, which are known to be JSON.
 ///
 /// # Errors
 /// [`LoneSurrogate`].
@@ -17,7 +17,7 @@ pub(super) fn resolve(raw: &str) -> Result<String, LoneSurrogate> {
     while let Some((before, _)) = rest.split_once('\\') {
         text.push_str(before);
         let escape = &rest.as_bytes()[before.len()..];
-        let (character, length) = Plain::escape(escape).ok_or(LoneSurrogate)?;
+        let (character, length) = TopLevel::escape(escape).ok_or(LoneSurrogate)?;
         text.push(character);
         rest = &rest[before.len() + length..];
     }
@@ -25,21 +25,21 @@ pub(super) fn resolve(raw: &str) -> Result<String, LoneSurrogate> {
     Ok(text)
 }
 
-/// Room for one text, used again from text to text.
+/// A buffer for one text, reused from text to text.
 #[derive(Debug, Clone, Default)]
 pub struct TextBuffer {
     bytes: Vec<u8>,
 }
 
 impl TextBuffer {
-    /// The text that was read into it last.
+    /// The text that was written to it last.
     #[must_use]
     pub fn as_str(&self) -> &str {
         simdutf8::basic::from_utf8(&self.bytes)
             .expect("parts of a text between its escapes, and whole characters")
     }
 
-    /// Forgets the text that is in it, for another to be written.
+    /// Removes the text, and returns the memory for another.
     pub(super) fn begin(&mut self) -> &mut Vec<u8> {
         self.bytes.clear();
         &mut self.bytes
@@ -50,8 +50,8 @@ pub(super) const WORD: usize = size_of::<u64>();
 const ONES: u64 = u64::MAX / 0xff;
 const HIGH_BITS: u64 = ONES << 7;
 
-/// Copies bytes up to the first that is a quote, a backslash or a control character behind what `to` holds; how many. Runs
-/// between escapes are short: a word at a time, written before it is known how much of it counts.
+/// Appends the bytes before the first quote, backslash or control character to `to`; returns how many. Runs between escapes
+/// are short, so whole words are written before it is known how much of them belongs to the run.
 #[inline]
 pub(super) fn append_plain(from: &[u8], to: &mut Vec<u8>) -> usize {
     let (words, tail) = from.as_chunks::<WORD>();
@@ -68,7 +68,7 @@ pub(super) fn append_plain(from: &[u8], to: &mut Vec<u8>) -> usize {
     to.len() - begin
 }
 
-/// How many bytes there are before the first that is a quote, a backslash or a control character.
+/// How many bytes there are before the first quote, backslash or control character.
 #[inline]
 pub(super) fn plain_bytes(text: &[u8]) -> usize {
     let (words, tail) = text.as_chunks::<WORD>();
@@ -88,7 +88,7 @@ fn is_plain(byte: &u8) -> bool {
 #[inline]
 fn plain_bytes_in(word: [u8; WORD]) -> usize {
     let word = u64::from_le_bytes(word);
-    // Turning this bit puts a quote next to the control characters, which change among themselves, and nothing else there.
+    // Flipping this bit moves the quote next to the control characters, which stay among themselves, and no other byte there.
     let quote_or_control = below(0x21, word ^ (ONES * 2));
     let backslash = below(1, word ^ (ONES * u64::from(b'\\')));
     bytes_before(quote_or_control | backslash)
@@ -107,7 +107,7 @@ pub(super) fn digits(text: &[u8]) -> usize {
     text.len() - tail.len() + digits_one_by_one(tail).count()
 }
 
-/// The same, and what they come to; more than [`u64`] holds wraps around.
+/// The same, and their value; it wraps around beyond [`u64`].
 #[inline]
 pub(super) fn decimal(text: &[u8]) -> (usize, u64) {
     let add = |value: u64, more: u64, scale: u64| value.wrapping_mul(scale).wrapping_add(more);
@@ -118,7 +118,7 @@ pub(super) fn decimal(text: &[u8]) -> (usize, u64) {
         if before == 0 {
             return (index * WORD, value);
         }
-        // What is no digit of this number goes out at the end, and zeros come in at the beginning.
+        // Shifts out what is not a digit of this number, and shifts in leading zero bytes.
         let digits = u64::from_le_bytes(*word) << (8 * (WORD - before));
         value = add(value, eight_digits(digits), POWERS_OF_TEN[before]);
         if before < WORD {
@@ -157,8 +157,8 @@ fn digits_one_by_one(text: &[u8]) -> impl Iterator<Item = u64> {
     digits.map(|digit| u64::from(digit - b'0'))
 }
 
-/// What eight digits come to, the first in the lowest byte; a zero byte counts as one. Neighbours are put together: to four
-/// numbers below 100, two below 10,000, one.
+/// The value of eight digits, the first in the lowest byte; a zero byte counts as the digit 0. Neighbours are combined to
+/// four numbers below 100, these to two below 10,000, these to one.
 #[inline]
 fn eight_digits(digits: u64) -> u64 {
     let ones = digits & (ONES * 0xf);
@@ -174,7 +174,7 @@ fn below(limit: u8, word: u64) -> u64 {
     word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH_BITS
 }
 
-/// Bytes before the first with a bit; all of them where there is none.
+/// Bytes before the first one with a bit set; all bytes where no bit is set.
 #[inline]
 fn bytes_before(bits: u64) -> usize {
     bits.trailing_zeros() as usize / 8
@@ -186,18 +186,18 @@ mod tests {
 
     use super::*;
 
-    /// By both ways, which must agree.
+    /// With `text` and with `resolved_into`, which must agree.
     fn resolve(json: &str) -> Result<String, String> {
         let read = |buffer: &mut TextBuffer| {
-            let mut reader = crate::json::Reader::new(json);
+            let mut reader = crate::json::JsonReader::new(json);
             reader.resolved_into(buffer)?;
             reader.end()
         };
-        let mut reader = crate::json::Reader::new(json);
+        let mut reader = crate::json::JsonReader::new(json);
         let text = reader.peek().and_then(|_| reader.text());
         let text = text.map_err(|e| format!("{e} at byte {}", reader.at()))?;
         reader.end().map_err(|e| e.to_string())?;
-        // What an earlier text has left in the buffer must not show.
+        // What an earlier text left in the buffer must not matter.
         let mut buffer = TextBuffer::default();
         buffer.begin().extend_from_slice(&[b'\\'; 40]);
         let read = read(&mut buffer);

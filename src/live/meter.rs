@@ -1,16 +1,16 @@
-//! Takes in the events of a path as they come through, and says at any time how it stands.
+//! Collects the events of a path as they are written, and gives its state at any time.
 
 use std::collections::VecDeque;
 
-use super::{HopState, Passed, PathState, Rates, Second, TotalState, TypeCount};
+use super::{HopState, PathState, Rates, RecentEvent, Second, TotalState, TypeCount};
 use cdc_bench_model::analysis::{HopStatistics, SignedHistogram, Throughput, ThroughputMeter};
 use cdc_bench_model::event::EventType;
 use cdc_bench_model::timeline::{CapturePath, Hop, Joined, Nanos, Stamp};
 
-/// Half of the span that is "of late".
+/// Half of the period that hops are shown for.
 const HALF: Nanos = Nanos::from_millis(5_000);
 const SECOND: Nanos = Nanos::from_millis(1_000);
-/// Seconds that are kept: the widest a sparkline can be.
+/// Seconds that are kept: the width of the widest sparkline.
 const SECONDS: usize = 200;
 /// Events that are kept.
 const LAST: usize = 40;
@@ -24,12 +24,12 @@ pub struct PathMeter {
     throughput: ThroughputMeter,
     seconds: Seconds,
     by_type: [u64; 3],
-    last: VecDeque<Passed>,
+    last: VecDeque<RecentEvent>,
     behind: Option<Nanos>,
 }
 
 impl PathMeter {
-    /// Of no event yet.
+    /// A meter without events.
     #[must_use]
     pub fn new(path: CapturePath) -> Self {
         Self {
@@ -50,7 +50,7 @@ impl PathMeter {
         self.path
     }
 
-    /// Adds an event that came through.
+    /// Adds an event that was written.
     pub fn record(&mut self, event: &Joined) {
         let (stamps, hops) = (&event.stamps, event.stamps.hops());
         let total = stamps.t5 - stamps.t0;
@@ -70,7 +70,7 @@ impl PathMeter {
             .max_by_key(|(_, span)| *span);
         let (slowest, slowest_took) = slowest.unwrap_or((Hop::Total, total));
         self.last.truncate(LAST - 1);
-        self.last.push_front(Passed {
+        self.last.push_front(RecentEvent {
             event_type: event.event_type,
             created: stamps.t0,
             total_us: total.round_micros(),
@@ -79,7 +79,7 @@ impl PathMeter {
         });
     }
 
-    /// How the path stands at `now`, as far as its events tell.
+    /// The state of the path at `now`, as far as its events determine it.
     pub fn state(&mut self, now: Stamp) -> PathState {
         self.recent.turn(now);
         let Throughput {
@@ -118,7 +118,7 @@ impl PathMeter {
         }
     }
 
-    /// What the path has reached so far, for objectives.
+    /// Total and throughput so far, for the objectives.
     #[must_use]
     pub fn reached(&self) -> (Option<HopStatistics>, Throughput) {
         let total = (self.total.count() > 0).then(|| self.total.statistics(Some(Nanos(0))));
@@ -142,7 +142,7 @@ struct Recent {
 }
 
 impl Recent {
-    /// Begins new halves where it is time.
+    /// Starts a new half when the current one is over.
     fn turn(&mut self, now: Stamp) {
         let began = *self.began.get_or_insert(now);
         let halves = (now - began).0 / HALF.0;
@@ -174,7 +174,7 @@ impl Recent {
     }
 }
 
-/// What came through in each second of our clock.
+/// The events written in each second of our clock.
 #[derive(Debug, Default)]
 struct Seconds {
     over: VecDeque<Second>,
@@ -185,7 +185,7 @@ struct Seconds {
 impl Seconds {
     fn record(&mut self, t5: Stamp, total: Nanos) {
         self.turn(t5);
-        // One that joins late counts to the second in which it does.
+        // An event that is joined late counts in that second.
         let (_, totals) = self
             .filling
             .get_or_insert_with(|| (second_of(t5), SignedHistogram::default()));
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_stands_as_its_events_say() {
+    fn the_state_of_a_path_is_that_of_its_events() {
         let mut meter = PathMeter::new(CapturePath::Debezium);
         (0..2_000).for_each(|n| meter.record(&event(n * 2)));
         let state = meter.state(ms(4_010));
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn of_late_forgets_and_the_whole_does_not() {
+    fn hops_are_of_the_last_seconds_and_the_total_of_all() {
         let mut meter = PathMeter::new(CapturePath::Debezium);
         meter.record(&event(0));
         assert_eq!(meter.state(ms(100)).hops.len(), Hop::ALL.len());

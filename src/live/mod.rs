@@ -1,17 +1,17 @@
-//! A run as it stands while it goes on: what the dashboard draws, what `monitor` reads, what programs get as JSON.
+//! The state of a run while it is in progress: for the dashboard, for `monitor`, and as JSON for programs.
 //!
-//! The pipeline makes [`Figures`], several times a second; a [`Board`] holds them with the steps and words around them,
-//! as one [`Snapshot`]. Whoever draws or writes that touches no server.
+//! The pipeline sets [`Figures`] several times a second; a [`RunState`] holds them with the current step and the messages,
+//! and gives all of it as one [`Snapshot`]. What shows a snapshot needs no connection to a server.
 
-mod board;
 mod meter;
-mod post;
+mod run_state;
 mod snapshot;
+mod state_file;
 
-pub use board::Board;
 pub use meter::PathMeter;
-pub use post::{FRESH, Post, newest, read};
+pub use run_state::RunState;
 pub use snapshot::{
-    Figures, HopState, LoadFigures, Passed, PathState, Phase, Rates, SCHEMA, Second, ServerState,
-    Snapshot, TotalState, TypeCount,
+    Figures, HopState, LoadFigures, PathState, Phase, Rates, RecentEvent, SCHEMA, Second,
+    ServerState, Snapshot, TotalState, TypeCount,
 };
+pub use state_file::{FRESH, StateFile, newest, read};

@@ -1,4 +1,4 @@
-//! What a run looks like at one moment.
+//! The state of a run at one moment, as JSON and on screens.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,34 +22,34 @@ pub struct Snapshot {
     pub at: jiff::Timestamp,
     /// Since the run began, seconds.
     pub uptime_s: f64,
-    /// Where several runs are made: which of them is under way, in words.
+    /// Of a series of runs, the one in progress, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part: Option<String>,
-    /// The step that it is at, in words; empty between steps.
+    /// The current step, as text; empty between steps.
     pub step: String,
-    /// What was said so far: steps that ended, warnings. The last few, newest last.
+    /// The last messages: steps that ended, warnings; newest last.
     pub said: Vec<String>,
-    /// The numbers.
+    /// The figures.
     #[serde(flatten)]
     pub figures: Figures,
 }
 
-/// The numbers of a run under way.
+/// The figures of a run in progress.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figures {
-    /// Where it is.
+    /// Its phase.
     pub phase: Phase,
-    /// What drives it.
+    /// Its load.
     pub load: LoadFigures,
-    /// Each capture path, the one first that the objectives are for.
+    /// Each capture path; the objectives are those of the first.
     pub paths: Vec<PathState>,
-    /// Each server, in the pipeline's order.
+    /// Each server, in the order of the pipeline.
     pub servers: Vec<ServerState>,
-    /// What has to be reached, held against what was reached so far.
+    /// The objectives, with the values measured so far.
     pub objectives: Vec<Objective>,
 }
 
-/// Where a run is.
+/// The phase of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
@@ -60,9 +60,9 @@ pub enum Phase {
     WarmUp,
     /// The measured ones, on their schedule.
     Load,
-    /// All are inserted; some are under way.
+    /// All are inserted; some are in flight.
     Drain,
-    /// All are through: PostgreSQL against the store.
+    /// All are written: PostgreSQL is compared with the store.
     Verification,
     /// It has a result, and every objective was met.
     Passed,
@@ -71,7 +71,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Its name for people.
+    /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -85,21 +85,21 @@ impl Phase {
         }
     }
 
-    /// Whether nothing more will happen.
+    /// Whether the run has ended.
     #[must_use]
     pub fn is_over(self) -> bool {
         matches!(self, Self::Passed | Self::Failed)
     }
 }
 
-/// What drives a run: of the phase that it is in, and of the path that is furthest behind.
+/// The load of the current phase; where a figure is of a path, of the slowest.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LoadFigures {
     /// Events to come, where their number is known.
     pub target: Option<u64>,
-    /// Events a second on the schedule in force; `null`: as fast as it goes.
+    /// Events a second of the schedule; `null`: as fast as possible.
     pub rate_per_s: Option<f64>,
-    /// Whether somebody holds it up.
+    /// Whether it is paused.
     pub is_paused: bool,
     /// Committed.
     pub inserted: u64,
@@ -107,7 +107,7 @@ pub struct LoadFigures {
     pub written: u64,
     /// Refused INSERTs and dead letters.
     pub errors: u64,
-    /// How long nothing has come through although events are under way, seconds.
+    /// How long no event was written although some are in flight, seconds.
     pub quiet_s: f64,
 }
 
@@ -128,17 +128,17 @@ pub struct PathState {
     pub throughput: Rates,
     /// Every hop over the last 5 to 10 seconds; in [`Phase::WarmUp`] of warm-up events, which are not measured.
     pub hops: Vec<HopState>,
-    /// The whole way, since the first measured event.
+    /// The total, since the first measured event.
     pub total: Option<TotalState>,
     /// The last seconds, newest last.
     pub seconds: Vec<Second>,
     /// Measured events by type.
     pub by_type: Vec<TypeCount>,
     /// The last events, newest first.
-    pub last: Vec<Passed>,
+    pub last: Vec<RecentEvent>,
     /// WAL that its slot's sender has not sent, bytes.
     pub slot_lag_bytes: Option<u64>,
-    /// How far behind the commit Debezium handed the last event on, ms.
+    /// From the commit of the last event to when Debezium passed it to the producer, ms.
     pub debezium_behind_ms: Option<f64>,
     /// Records in Kafka that its consumer group has not received.
     pub group_lag_records: Option<u64>,
@@ -155,7 +155,7 @@ pub struct Rates {
     pub peak_per_s: f64,
 }
 
-/// A hop of late, microseconds.
+/// A hop over the last seconds, microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HopState {
     /// Which.
@@ -190,15 +190,15 @@ pub struct TotalState {
 /// One second of a path; its quantiles are of the total.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Second {
-    /// Events that came into the store.
+    /// Events written to the store.
     pub written: u64,
-    /// Median, microseconds; `null` where none came.
+    /// Median, microseconds; `null` where there was none.
     pub p50_us: Option<i64>,
     /// 99th percentile.
     pub p99_us: Option<i64>,
 }
 
-/// How many events of a type came through.
+/// How many events of a type were written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TypeCount {
     /// Which.
@@ -207,14 +207,14 @@ pub struct TypeCount {
     pub count: u64,
 }
 
-/// An event that came through.
+/// An event that was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Passed {
-    /// What happened.
+pub struct RecentEvent {
+    /// Its type.
     pub event_type: EventType,
     /// When its INSERT was sent: T0.
     pub created: Stamp,
-    /// The whole way, microseconds.
+    /// Its total, microseconds.
     pub total_us: i64,
     /// The hop that took longest.
     pub slowest: Hop,
@@ -229,14 +229,14 @@ pub struct ServerState {
     pub name: String,
     /// What it is, where the name does not say: the store's.
     pub product: Option<String>,
-    /// Why it did not answer when it was asked last; `null`: it did.
+    /// Why it did not answer the last request; `null`: it did.
     pub trouble: Option<String>,
-    /// How often it was started again in this run.
+    /// How often it was restarted in this run.
     pub restarts: u64,
 }
 
 impl PathState {
-    /// A path of which nothing is known yet.
+    /// A path without any figures yet.
     #[must_use]
     pub fn new(path: CapturePath) -> Self {
         Self {
@@ -257,13 +257,13 @@ impl PathState {
         }
     }
 
-    /// A hop of late.
+    /// A hop over the last seconds.
     #[must_use]
     pub fn hop(&self, hop: Hop) -> Option<&HopState> {
         self.hops.iter().find(|state| state.hop == hop)
     }
 
-    /// The hop of the pipeline that is slowest at the median, of late.
+    /// The hop of the pipeline with the greatest median over the last seconds.
     #[must_use]
     pub fn slowest(&self) -> Option<Hop> {
         let of_pipeline = Hop::PIPELINE.into_iter().filter_map(|hop| self.hop(hop));

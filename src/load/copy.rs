@@ -1,4 +1,4 @@
-//! Rows of one transaction by `COPY ... FROM STDIN`: the server parses and plans nothing.
+//! Inserts the rows of a transaction by `COPY ... FROM STDIN`, which the server need not parse or plan.
 
 use std::pin::pin;
 
@@ -8,11 +8,8 @@ use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 
-use super::connection::column_seq;
+use super::statements::column_seq;
 use cdc_bench_model::event::OutboxRow;
-
-pub(super) const COPY_ROWS: &str = "COPY activity.event_outbox \
-    (run_id, id, seq, event_type, aggregate_type, aggregate_id, payload) FROM STDIN (FORMAT binary)";
 
 const TYPES: [Type; 7] = [
     Type::TEXT,
@@ -26,9 +23,9 @@ const TYPES: [Type; 7] = [
 
 /// Copies the rows as a transaction of its own; returns once the commit is acknowledged.
 ///
-/// The server says that a COPY is complete before it commits, and tokio-postgres listens no further than that; so the
-/// COMMIT is a statement, whose answer is the one that counts. All three are sent at once and in this order, whatever
-/// else is under way on the connection: each is on its way with the first poll of its future.
+/// The server reports a COPY as complete before it commits, and tokio-postgres reads no further than that; so COMMIT is a
+/// statement of its own, and its answer is the acknowledgement. All three are sent at once and in this order, whatever else
+/// is in flight on the connection: each is sent by the first poll of its future.
 pub(super) async fn commit_copy(
     client: &Client,
     copy: &Statement,
@@ -72,7 +69,7 @@ async fn copy_in(
     writer.finish().await
 }
 
-/// A `jsonb` in binary format: its version, then its text.
+/// A `jsonb` value in binary format: its version, then its text.
 #[derive(Debug)]
 struct JsonbText<'a>(&'a str);
 

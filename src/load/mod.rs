@@ -1,19 +1,32 @@
-//! The open-loop load: rows go out when the schedule says so, whether or not the system keeps up.
+//! The open-loop load: rows are sent when the schedule says so, whether or not the system keeps up.
 //!
-//! One thread of its own paces ([`Rate`], [`Schedule`]), another sends over a few connections ([`run_load`]). Where all
-//! of them are full the schedule goes on: the rows are late, their scheduled time `ts` stays what it was, and `t0` says
-//! when they were really sent. How late they were is reported, so coordinated omission cannot hide.
+//! One thread paces the rows ([`Rate`], [`Schedule`]), another sends them over a few connections ([`run_load`]). Where all
+//! connections are busy the schedule goes on: the rows are late, their scheduled time `ts` does not change, and `t0` is when
+//! they were really sent. Their delay is reported, so coordinated omission is visible.
 
 mod connection;
+mod control;
 mod copy;
+mod error;
 mod inserter;
-mod line;
-mod pace;
+mod observer;
 mod pacer;
+mod plan;
+mod postgres_error;
 mod profile;
 mod rate;
+mod reconnecting;
+mod schedule;
+mod statements;
+mod steered_schedule;
+mod summary;
 
-pub use inserter::{Limit, LoadError, LoadObserver, LoadPlan, LoadSummary, run_load};
-pub use pace::{Change, Pace, Steering};
+pub use control::{LoadChange, LoadChangeKind, LoadControl};
+pub use error::LoadError;
+pub use inserter::run_load;
+pub use observer::LoadObserver;
+pub use plan::{Limit, LoadPlan};
 pub use profile::LoadProfile;
-pub use rate::{ParseRateError, Rate, Schedule};
+pub use rate::{ParseRateError, Rate};
+pub use schedule::Schedule;
+pub use summary::LoadSummary;

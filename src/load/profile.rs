@@ -1,4 +1,4 @@
-//! Loads by name: the four that a demonstration goes through, each a step up from the one before.
+//! Loads by name: the four of a demonstration, each heavier than the one before.
 
 use super::Rate;
 

@@ -1,4 +1,4 @@
-//! How many events a second, and when each of them is due.
+//! How many events a second.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use cdc_bench_model::timeline::{Nanos, Stamp};
+use cdc_bench_model::timeline::Nanos;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
-/// Rates are kept in events per million seconds, so that six decimals are exact.
+/// Rates are stored in events per million seconds, so that six decimals are exact.
 const SCALE: u32 = 1_000_000;
 const SCALE_DIGITS: usize = 6;
-/// The highest rate that is a rate; beyond it only `max` makes sense.
+/// The highest rate; beyond it only `max` makes sense.
 const HIGHEST_PER_S: u64 = 10_000_000;
 
-/// Events a second: a positive number with up to six decimals, or `max`, as fast as the connections go.
+/// Events a second: a positive number with up to six decimals, or `max`, as fast as the connections allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate(Option<u64>);
 
 impl Rate {
-    /// As fast as the connections go.
+    /// As fast as the connections allow.
     pub const MAX: Self = Self(None);
 
     /// A whole number of events a second; zero is taken as one.
@@ -29,7 +29,7 @@ impl Rate {
         Self(Some(u64::from(per_second.max(1)) * u64::from(SCALE)))
     }
 
-    /// So many times as fast, up to the highest rate there is. [`Rate::MAX`] stays as it is.
+    /// The rate times `factor`, up to the highest rate there is. [`Rate::MAX`] stays as it is.
     #[must_use]
     pub fn times(self, factor: u32) -> Self {
         let highest = HIGHEST_PER_S * u64::from(SCALE);
@@ -47,7 +47,7 @@ impl Rate {
     }
 
     /// How long after the start event `index` is due; zero for every event at [`Rate::MAX`]. Exact to the nanosecond for
-    /// any index: nothing is added up.
+    /// any index, because it is not a sum of intervals.
     #[must_use]
     pub fn due_after(self, index: u64) -> Nanos {
         let Some(micro) = self.0 else {
@@ -84,7 +84,7 @@ impl Rate {
     }
 }
 
-/// The rates a hand turns through, ascending, from one event in ten seconds.
+/// The rates of [`Rate::step_up`] and [`Rate::step_down`], ascending, from one event in ten seconds.
 fn round_rates() -> impl Iterator<Item = u64> {
     let decades = std::iter::successors(Some(u64::from(SCALE) / 100), |unit| unit.checked_mul(10));
     decades
@@ -116,7 +116,7 @@ impl Serialize for Rate {
     }
 }
 
-/// Why a text is no rate.
+/// Why a text is not a rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseRateError {
     /// Neither a decimal number nor `max`.
@@ -130,10 +130,10 @@ pub enum ParseRateError {
     /// Below zero.
     #[error("a rate of {0} is negative: give a positive number of events per second, or \"max\"")]
     Negative(String),
-    /// More decimals than are kept.
+    /// More decimals than are stored.
     #[error("a rate of {0} has more than six decimals: round it")]
     TooFine(String),
-    /// Beyond any server.
+    /// More than any server can take.
     #[error(
         "a rate of {0} is more than 10000000 events per second: use \"max\" for as fast as possible"
     )]
@@ -176,89 +176,6 @@ impl FromStr for Rate {
     }
 }
 
-/// When the transactions of a load are due: row `n` at `start + n / rate`, a transaction when its first row is. Where it
-/// was changed on the way, it counts from the first row behind the change.
-#[derive(Debug, Clone, Copy)]
-pub struct Schedule {
-    start: Stamp,
-    rate: Rate,
-    /// The row that is due at `start`.
-    first_row: u64,
-}
-
-impl Schedule {
-    /// A schedule whose row 0 is due at `start`.
-    #[must_use]
-    pub fn new(start: Stamp, rate: Rate) -> Self {
-        Self {
-            start,
-            rate,
-            first_row: 0,
-        }
-    }
-
-    /// When its first row is due: row 0, or the first behind the last change.
-    #[must_use]
-    pub fn start(&self) -> Stamp {
-        self.start
-    }
-
-    /// The rate in force.
-    #[must_use]
-    pub fn rate(&self) -> Rate {
-        self.rate
-    }
-
-    /// How many rows are due before `end`; all there are at [`Rate::MAX`].
-    #[must_use]
-    pub fn rows_before(&self, end: Stamp) -> u64 {
-        let span = u64::try_from((end - self.start).0).map_or(Duration::ZERO, Duration::from_nanos);
-        let more = self.rate.events_in(span).unwrap_or(u64::MAX);
-        self.first_row.saturating_add(more)
-    }
-
-    /// The same schedule, later.
-    #[must_use]
-    pub fn moved_by(self, span: Nanos) -> Self {
-        Self {
-            start: self.start + span,
-            ..self
-        }
-    }
-
-    /// Another rate from row `first_row` on, which is due as long behind `previous_row` as the new rate says, but not
-    /// before `now`.
-    #[must_use]
-    pub fn with_rate(
-        self,
-        rate: Rate,
-        previous_row: Option<u64>,
-        first_row: u64,
-        now: Stamp,
-    ) -> Self {
-        let previous = previous_row.and_then(|row| Some((row, self.due(row)?)));
-        let start = match previous {
-            Some((row, due)) => now.max(due + rate.due_after(first_row - row)),
-            None => self.due(first_row).map_or(now, |due| due.max(now)),
-        };
-        Self {
-            start,
-            rate,
-            first_row,
-        }
-    }
-
-    /// When the transaction that begins with row `first_row` is due. `None` at [`Rate::MAX`]: at once, and `ts` is `t0`.
-    #[must_use]
-    pub fn due(&self, first_row: u64) -> Option<Stamp> {
-        self.rate.0?;
-        let after = self
-            .rate
-            .due_after(first_row.saturating_sub(self.first_row));
-        Some(Stamp(self.start.0.saturating_add(after.0)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -281,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rate_says_why() {
+    fn what_is_not_a_rate_says_why() {
         let why = |text: &str| text.parse::<Rate>().unwrap_err();
         assert!(matches!(why("0"), ParseRateError::Zero(_)));
         assert!(matches!(why("0.000"), ParseRateError::Zero(_)));
@@ -299,20 +216,6 @@ mod tests {
     }
 
     #[test]
-    fn the_schedule_does_not_drift() {
-        let schedule = Schedule::new(Stamp(1_000), rate("3"));
-        assert_eq!(schedule.due(0), Some(Stamp(1_000)));
-        assert_eq!(schedule.due(1), Some(Stamp(333_334_333)));
-        // A thousand million thirds of a second on, still exact.
-        let far = 3_000_000_000;
-        assert_eq!(
-            schedule.due(far),
-            Some(Stamp(1_000 + 1_000_000_000_000_000_000))
-        );
-        assert_eq!(Schedule::new(Stamp(1_000), Rate::MAX).due(7), None);
-    }
-
-    #[test]
     fn a_rate_times_a_factor_is_a_rate() {
         assert_eq!(Rate::whole(33), rate("33"));
         assert_eq!(rate("0.5").times(10), rate("5"));
@@ -321,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hand_turns_through_round_rates() {
+    fn steps_go_through_round_rates() {
         let up = |text: &str| rate(text).step_up().to_string();
         let down = |text: &str| rate(text).step_down().to_string();
         assert_eq!(
@@ -332,24 +235,6 @@ mod tests {
         assert_eq!(down("0.1"), "0.1", "the lowest");
         assert_eq!(up("10000000"), "10000000", "the highest");
         assert_eq!(Rate::MAX.step_down(), Rate::MAX);
-    }
-
-    #[test]
-    fn a_change_of_rate_counts_from_the_row_before_it() {
-        let slow = Schedule::new(Stamp(0), rate("1"));
-        let second = Nanos::from_millis(1_000);
-        // Row 4 was due at 4 s; half a second later rows come ten times as fast.
-        let now = Stamp(0) + Nanos::from_millis(4_050);
-        let fast = slow.with_rate(rate("10"), Some(4), 5, now);
-        assert_eq!(fast.due(5), Some(Stamp(4_100_000_000)));
-        assert_eq!(fast.due(15), Some(Stamp(5_100_000_000)));
-        // Where the new interval is over already, it begins now and not in the past.
-        let late = Stamp(0) + Nanos::from_millis(4_500);
-        assert_eq!(
-            slow.with_rate(rate("10"), Some(4), 5, late).due(5),
-            Some(late)
-        );
-        assert_eq!(fast.moved_by(second).due(5), Some(Stamp(5_100_000_000)));
     }
 
     #[test]

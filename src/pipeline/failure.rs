@@ -101,10 +101,10 @@ from_server_error!(
     tokio_postgres::Error
 );
 
-impl From<crate::debezium::ConnectError> for Failure {
-    fn from(error: crate::debezium::ConnectError) -> Self {
+impl From<crate::debezium::KafkaConnectError> for Failure {
+    fn from(error: crate::debezium::KafkaConnectError) -> Self {
         match error {
-            crate::debezium::ConnectError::Cancelled => Self::interrupted(),
+            crate::debezium::KafkaConnectError::Cancelled => Self::interrupted(),
             error => Self::server(error),
         }
     }

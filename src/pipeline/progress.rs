@@ -4,7 +4,7 @@ use cdc_bench_model::timeline::Nanos;
 use cdc_bench_stack::{Download, StepProgress};
 
 use crate::live::Figures;
-use crate::load::Pace;
+use crate::load::LoadControl;
 
 /// How the load stands, for whoever watches.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,7 @@ pub trait RunProgress: StepProgress {
     fn is_a_run(&self, _: &str) {}
 
     /// By what whoever watches steers the load, where he may.
-    fn pace(&self) -> Option<Pace> {
+    fn pace(&self) -> Option<LoadControl> {
         None
     }
 }

@@ -19,21 +19,21 @@ pub(super) mod kind {
 
 const UUID_SUBTYPE: u8 = 0x04;
 
-/// A document begun and not yet ended.
+/// A document or string that was begun and is not ended: where its length goes.
 #[must_use]
-pub(super) struct Open(usize);
+pub(super) struct OpenDocument(usize);
 
-/// So many bytes of a head are written at once, whether they count or not.
+/// Heads of up to this many bytes are written by one copy of this constant size, and cut to their length.
 const SHORT_HEAD: usize = 32;
 
-/// What is before an element's value, kind and name, to be written again and again.
+/// The bytes before an element's value, its kind and name, stored to be written many times.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct ElementHead {
     bytes: Box<[u8]>,
     first: [u8; SHORT_HEAD],
 }
 
-impl Head {
+impl ElementHead {
     pub fn new(bytes: &[u8]) -> Self {
         Self {
             bytes: bytes.into(),
@@ -60,7 +60,7 @@ impl BsonBuffer {
         self.bytes.len()
     }
 
-    /// Makes room for so many bytes more.
+    /// Reserves room for this many bytes more.
     pub fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve(bytes);
     }
@@ -70,7 +70,7 @@ impl BsonBuffer {
         &self.bytes
     }
 
-    /// Takes back what was written from `len` on.
+    /// Removes what was written from byte `len` on.
     pub fn truncate(&mut self, len: usize) {
         self.bytes.truncate(len);
     }
@@ -81,21 +81,21 @@ impl BsonBuffer {
 
     /// Begins the outermost document, or the value of an element of kind document or array.
     #[inline]
-    pub fn begin(&mut self) -> Open {
+    pub fn begin(&mut self) -> OpenDocument {
         let at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);
-        Open(at)
+        OpenDocument(at)
     }
 
     /// Ends the document. Past 2 GiB its length does not fit, and the caller's limit of 16 MiB is long exceeded.
     #[inline]
-    pub fn end(&mut self, open: Open) {
+    pub fn end(&mut self, open: OpenDocument) {
         self.bytes.push(0);
         let length = i32::try_from(self.bytes.len() - open.0).unwrap_or(i32::MAX);
         self.patch(open.0, &length.to_le_bytes());
     }
 
-    // These are inlined whatever they cost: a name that is known where they are called is no copy of unknown length then.
+    // Always inlined: a name that is a constant at the call is copied with a constant length then.
     #[inline(always)]
     pub fn element(&mut self, kind: u8, name: &str) {
         debug_assert!(!name.contains('\0'));
@@ -103,7 +103,7 @@ impl BsonBuffer {
         self.name(name);
     }
 
-    /// An element of a kind still unknown; [`Self::set_kind`] fills it in.
+    /// Begins an element whose kind is not known yet; [`Self::set_kind`] sets it.
     #[inline]
     pub fn begin_element(&mut self) -> usize {
         self.bytes.push(0);
@@ -137,15 +137,15 @@ impl BsonBuffer {
         self.bytes.push(0);
     }
 
-    /// Begins a text that is written in parts.
+    /// Begins a string that is written in parts.
     #[inline]
-    pub fn begin_string(&mut self) -> Open {
+    pub fn begin_string(&mut self) -> OpenDocument {
         self.begin()
     }
 
-    /// Ends the text.
+    /// Ends the string.
     #[inline]
-    pub fn end_string(&mut self, open: Open) {
+    pub fn end_string(&mut self, open: OpenDocument) {
         self.bytes.push(0);
         let length = self.bytes.len() - open.0 - size_of::<i32>();
         let length = i32::try_from(length).unwrap_or(i32::MAX);
@@ -157,9 +157,9 @@ impl BsonBuffer {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// What is before an element's value.
+    /// Writes a stored head.
     #[inline]
-    pub fn head(&mut self, head: &Head) {
+    pub fn head(&mut self, head: &ElementHead) {
         let end = self.bytes.len() + head.bytes.len();
         if head.bytes.len() <= SHORT_HEAD {
             self.bytes.extend_from_slice(&head.first);
@@ -169,7 +169,7 @@ impl BsonBuffer {
         }
     }
 
-    /// For whoever writes behind the rest.
+    /// The bytes, to append to directly.
     #[inline]
     pub fn tail(&mut self) -> &mut Vec<u8> {
         &mut self.bytes

@@ -1,79 +1,32 @@
-//! The `update` command that one write is.
+//! The `update` command that writes documents, and how many of them fit one.
 
 use mongodb::bson::{RawDocument, RawDocumentBuf};
-use mongodb::options::{Acknowledgment, WriteConcern};
 
 use super::bson::{BsonBuffer, kind};
-use super::{Documents, document_id};
-
-/// Longest wait of the server for its write concern, in milliseconds.
-const WRITE_CONCERN_LIMIT_MS: i64 = 10_000;
+use super::{COLLECTION, DocumentBatch, WriteConcernChoice, document_id};
 
 /// Most statements in one command: MongoDB's `maxWriteBatchSize`.
-const MOST_STATEMENTS: usize = 100_000;
+const MAX_STATEMENTS: usize = 100_000;
 /// Most bytes in one command, just below MongoDB's `maxMessageSizeBytes` of 48 MB. A single document fits in any case.
-const MOST_COMMAND_BYTES: usize = 40 * 1024 * 1024;
+const MAX_COMMAND_BYTES: usize = 40 * 1024 * 1024;
 /// Bytes of one statement beside its document.
 const STATEMENT_BYTES: usize = 80;
-/// Bytes that a command begins with; it grows.
-const COMMAND_BYTES: usize = 16 * 1024;
+/// Initial capacity of a command, bytes.
+const COMMAND_CAPACITY: usize = 16 * 1024;
 
-/// When a write counts as done.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum WriteConcernChoice {
-    /// `w: "majority", j: true`: it survives the loss of a minority of the servers, and of power.
-    #[default]
-    MajorityJournaled,
-    /// `w: 1, j: true`: in the primary's journal.
-    Journaled,
-    /// `w: 1, j: false`: in the primary's memory.
-    Acknowledged,
-}
-
-impl WriteConcernChoice {
-    /// What a connection string asks for; the default where it does not say. `None`: none of these.
-    pub(super) fn asked_for(asked: Option<&WriteConcern>) -> Option<Self> {
-        let Some(asked) = asked else {
-            return Some(Self::default());
-        };
-        match (&asked.w, asked.journal) {
-            (None | Some(Acknowledgment::Majority), None | Some(true)) => {
-                Some(Self::MajorityJournaled)
-            }
-            (Some(Acknowledgment::Nodes(1)), Some(true)) => Some(Self::Journaled),
-            (Some(Acknowledgment::Nodes(1)), None | Some(false)) => Some(Self::Acknowledged),
-            _ => None,
-        }
-    }
-
-    /// As reports name it.
+impl DocumentBatch {
+    /// The command that writes all of its documents, at the default write concern.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::MajorityJournaled => "majority+journal",
-            Self::Journaled => "w1+journal",
-            Self::Acknowledged => "w1",
-        }
-    }
-
-    fn write_to(self, buffer: &mut BsonBuffer) {
-        buffer.element(kind::DOCUMENT, "writeConcern");
-        let concern = buffer.begin();
-        match self {
-            Self::MajorityJournaled => buffer.string("w", "majority"),
-            Self::Journaled | Self::Acknowledged => buffer.int64("w", 1),
-        }
-        buffer.boolean("j", self != Self::Acknowledged);
-        buffer.int64("wtimeout", WRITE_CONCERN_LIMIT_MS);
-        buffer.end(concern);
+    pub fn update_command(&self) -> RawDocumentBuf {
+        update_command(COLLECTION, self.iter(), WriteConcernChoice::default())
     }
 }
 
 /// How many documents from `begin` on fit one command; at least the first.
-pub(super) fn fitting(documents: &Documents, begin: usize) -> usize {
-    let most = documents.len().min(begin + MOST_STATEMENTS);
+pub(super) fn fitting(documents: &DocumentBatch, begin: usize) -> usize {
+    let most = documents.len().min(begin + MAX_STATEMENTS);
     let fits = |end: &usize| {
-        documents.bytes(begin..*end) + (end - begin) * STATEMENT_BYTES <= MOST_COMMAND_BYTES
+        documents.bytes(begin..*end) + (end - begin) * STATEMENT_BYTES <= MAX_COMMAND_BYTES
     };
     let fitting = (begin + 1..=most).take_while(fits).count();
     fitting.max(1)
@@ -85,7 +38,7 @@ pub(super) fn update_command<'d>(
     documents: impl IntoIterator<Item = &'d RawDocument>,
     write_concern: WriteConcernChoice,
 ) -> RawDocumentBuf {
-    let mut buffer = BsonBuffer::with_capacity(COMMAND_BYTES);
+    let mut buffer = BsonBuffer::with_capacity(COMMAND_CAPACITY);
     let command = buffer.begin();
     buffer.string("update", collection);
     buffer.boolean("ordered", false);
@@ -101,7 +54,7 @@ pub(super) fn update_command<'d>(
         let query = buffer.begin();
         match document_id(document) {
             Some(id) => buffer.uuid("_id", id.0),
-            // None of ours; the server refuses a replacement whose _id does not match.
+            // Not an event: the server refuses a replacement whose _id does not match.
             None => buffer.null("_id"),
         }
         buffer.end(query);
@@ -125,8 +78,8 @@ mod tests {
     use crate::store::{DocumentParts, Payload};
     use cdc_bench_model::event::EventId;
 
-    fn documents(payloads: &[&str]) -> Documents {
-        let mut documents = Documents::default();
+    fn documents(payloads: &[&str]) -> DocumentBatch {
+        let mut documents = DocumentBatch::default();
         for (n, payload_json) in (1..).zip(payloads) {
             let parts = DocumentParts {
                 id: EventId(Uuid::from_u128(n)),

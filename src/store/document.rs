@@ -1,5 +1,5 @@
-//! The read model's document: one per event, made from the same parts whether they come out of a Debezium envelope, out
-//! of the WAL, or (for verification) out of the PostgreSQL row.
+//! The read model's document: one for each event, built from the same parts whether they are decoded from a Debezium
+//! envelope, from the WAL, or (for verification) from the PostgreSQL row.
 //!
 //! ```text
 //! { _id: UUID, run_id, seq: int64, type, aggregate: { type, id: UUID },
@@ -15,23 +15,26 @@ use uuid::Uuid;
 
 use super::Payload;
 use super::bson::{BsonBuffer, kind};
-use super::transcode::{DEEPEST, Stop, floor_millis};
+use super::transcode::{MAX_DEPTH, TranscodeFault, floor_millis};
 use cdc_bench_model::event::EventId;
 
-/// The largest document MongoDB takes, in bytes.
-pub(super) const LARGEST_BYTES: usize = 16 * 1024 * 1024;
+/// The collection of the documents, unless another is configured.
+pub const COLLECTION: &str = "events";
 
-/// Bytes of a document beside its payload, about.
+/// MongoDB's limit for a document, bytes.
+pub(super) const MAX_DOCUMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Estimated bytes of a document without its payload.
 const FRAME_BYTES: usize = 320;
 
-/// What a document is made of, borrowed from wherever it was decoded.
+/// The parts of a document, borrowed from where they were decoded.
 #[derive(Debug, Clone, Copy)]
 pub struct DocumentParts<'a> {
     /// The event's identity; `_id`.
     pub id: EventId,
     /// The run that inserted it.
     pub run_id: &'a str,
-    /// Position in that run.
+    /// Sequence number in that run.
     pub seq: u64,
     /// Column `event_type`.
     pub event_type: &'a str,
@@ -49,7 +52,7 @@ pub struct DocumentParts<'a> {
     pub tx_id: Option<u64>,
 }
 
-/// Why an event makes no document. It will not do so on another try either: a case for the dead letters.
+/// Why no document can be built of an event. Another try fails in the same way: a case for the dead letters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DocumentError {
     /// The payload is not JSON.
@@ -57,7 +60,7 @@ pub enum DocumentError {
     NotJson {
         /// The event.
         id: EventId,
-        /// Bytes before what is not.
+        /// Offset of the first byte that is not, bytes.
         at: usize,
     },
     /// The payload has a number that no double holds.
@@ -74,7 +77,7 @@ pub enum DocumentError {
     },
     /// The payload nests deeper than MongoDB takes.
     #[error(
-        "the payload of event {id} is nested deeper than {DEEPEST} levels, which is all that MongoDB takes"
+        "the payload of event {id} is nested deeper than {MAX_DEPTH} levels, which is all that MongoDB takes"
     )]
     TooDeep {
         /// The event.
@@ -100,7 +103,7 @@ pub enum DocumentError {
     },
     /// The document is beyond MongoDB's limit.
     #[error(
-        "the document of event {id} has {bytes} bytes, more than the {LARGEST_BYTES} that MongoDB takes"
+        "the document of event {id} has {bytes} bytes, more than the {MAX_DOCUMENT_BYTES} that MongoDB takes"
     )]
     TooLarge {
         /// The event.
@@ -111,10 +114,10 @@ pub enum DocumentError {
 }
 
 impl DocumentParts<'_> {
-    /// The document by itself.
+    /// The document alone.
     ///
     /// # Errors
-    /// [`DocumentError`], where the event cannot be a document.
+    /// [`DocumentError`], where no document can be built.
     pub fn to_document(&self) -> Result<RawDocumentBuf, DocumentError> {
         let mut buffer = BsonBuffer::default();
         self.write_to(&mut buffer)?;
@@ -122,7 +125,7 @@ impl DocumentParts<'_> {
             .expect("the length was filled in when the document was ended"))
     }
 
-    /// Writes the document behind what is in the buffer, in one pass. After an error a part of it is there.
+    /// Appends the document to the buffer, in one pass. After an error a part of it is in the buffer.
     pub(super) fn write_to(&self, buffer: &mut BsonBuffer) -> Result<(), DocumentError> {
         let id = self.id;
         buffer.reserve(FRAME_BYTES + self.payload.size_hint());
@@ -138,7 +141,7 @@ impl DocumentParts<'_> {
         buffer.uuid("id", self.aggregate_id);
         buffer.end(aggregate);
 
-        // The payload, which is still to come, says it.
+        // Its value is in the payload, which is written after it.
         let occurred_at = buffer.len();
         buffer.date_time("occurred_at", 0);
         let after_occurred_at = buffer.len();
@@ -161,7 +164,7 @@ impl DocumentParts<'_> {
         }
         buffer.end(document);
         let bytes = buffer.len() - begin;
-        if bytes > LARGEST_BYTES {
+        if bytes > MAX_DOCUMENT_BYTES {
             return Err(DocumentError::TooLarge { id, bytes });
         }
         Ok(())
@@ -171,12 +174,12 @@ impl DocumentParts<'_> {
         let id = self.id;
         self.payload
             .write_to(buffer)
-            .map_err(|stopped| match stopped.why {
-                Stop::NotAnObject => DocumentError::NotAnObject { id },
-                Stop::TooDeep => DocumentError::TooDeep { id },
-                Stop::NulInName => DocumentError::NulInName { id },
-                Stop::NotJson => DocumentError::NotJson { id, at: stopped.at },
-                Stop::NumberOutOfRange => DocumentError::NumberOutOfRange { id },
+            .map_err(|error| match error.fault {
+                TranscodeFault::NotAnObject => DocumentError::NotAnObject { id },
+                TranscodeFault::TooDeep => DocumentError::TooDeep { id },
+                TranscodeFault::NulInName => DocumentError::NulInName { id },
+                TranscodeFault::NotJson => DocumentError::NotJson { id, at: error.at },
+                TranscodeFault::NumberOutOfRange => DocumentError::NumberOutOfRange { id },
             })
     }
 
@@ -202,7 +205,7 @@ impl DocumentParts<'_> {
     }
 }
 
-/// The event a document is of, or `None` where its `_id` is no UUID: then it is none of ours.
+/// The event of a document; `None` where its `_id` is not a UUID, so that it is not a document of ours.
 #[must_use]
 pub fn document_id(document: &RawDocument) -> Option<EventId> {
     match document.get("_id") {
@@ -263,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_say_when_occurred_at_null() {
+    fn a_payload_without_occurred_at_leaves_it_null() {
         for json in [
             "{}",
             r#"{"occurred_at":5}"#,
@@ -299,7 +302,7 @@ mod tests {
             error.to_string().starts_with("lsn of event 01900000-"),
             "{error}"
         );
-        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(LARGEST_BYTES));
+        let large = format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_DOCUMENT_BYTES));
         assert!(matches!(why(&large), DocumentError::TooLarge { .. }));
     }
 

@@ -1,8 +1,8 @@
-//! What can go wrong with the store, in sentences, and what of it passes by itself.
+//! The errors of the store, and which of them are transient.
 
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 
-/// Server error codes that pass by themselves: shutting down, electing, stepping down, network between its nodes,
+/// Server error codes that are transient: shutting down, electing, stepping down, network between its nodes,
 /// timeouts, write conflicts, and the failure to wait for a write concern.
 /// Source: MongoDB's `error_codes.yml` and the drivers' retryable-writes specification.
 const TRANSIENT_CODES: [i32; 22] = [
@@ -28,7 +28,7 @@ pub enum StoreError {
         /// What is wrong with it.
         cause: String,
     },
-    /// Nobody answers.
+    /// No server answers.
     #[error("cannot reach MongoDB at {server}: {cause}; check that it runs there (MONGODB_URI)")]
     Unreachable {
         /// Host and port of every server tried.
@@ -43,7 +43,7 @@ pub enum StoreError {
     AuthFailed {
         /// Host and port.
         server: String,
-        /// The server's words.
+        /// The server's message.
         cause: String,
     },
     /// The user may not do what was asked.
@@ -55,7 +55,7 @@ pub enum StoreError {
         server: String,
         /// What was asked.
         doing: String,
-        /// The server's words.
+        /// The server's message.
         cause: String,
     },
     /// The server takes no writes.
@@ -65,10 +65,10 @@ pub enum StoreError {
     ReadOnly {
         /// Host and port.
         server: String,
-        /// The server's words.
+        /// The server's message.
         cause: String,
     },
-    /// A fault that passes by itself: the network, a restart, an election, a timeout. Try again after a while.
+    /// A transient fault: the network, a restart, an election, a timeout. Try again later.
     #[error("MongoDB at {server} could not {doing} just now: {cause}")]
     Transient {
         /// Host and port.
@@ -78,7 +78,7 @@ pub enum StoreError {
         /// What was seen.
         cause: String,
     },
-    /// A fault that comes back however often it is tried.
+    /// A fault that another try will not mend.
     #[error("MongoDB at {server} could not {doing}: {cause}")]
     Permanent {
         /// Host and port.
@@ -100,7 +100,7 @@ impl StoreError {
         )
     }
 
-    /// Sorts the driver's error while it was `doing` something at `server`.
+    /// The driver's error while it was `doing` something at `server`.
     pub(super) fn of(error: &Error, server: &str, doing: &str) -> Self {
         let server = server.to_owned();
         let doing = doing.to_owned();
@@ -152,7 +152,7 @@ impl StoreError {
         }
     }
 
-    /// Sorts a server's refusal by its code.
+    /// A server's refusal, by its code.
     pub(super) fn of_code(code: i32, message: &str, server: String, doing: String) -> Self {
         let cause = format!("{message} (code {code})");
         match code {
@@ -190,7 +190,7 @@ impl StoreError {
     }
 }
 
-/// Whether a server's error code is of a fault that passes by itself.
+/// Whether a server's error code is that of a transient fault.
 pub(super) fn is_transient_code(code: i32) -> bool {
     code == NOT_PRIMARY_OR_SECONDARY || TRANSIENT_CODES.contains(&code)
 }

@@ -1,27 +1,27 @@
-//! What an `update` command's reply says became of each document.
+//! The outcome of each document of an `update` command, from its reply.
 
 use mongodb::bson::{Bson, Document};
 
-/// A document that the store refused for itself.
+/// A document that the store refused, while it may have written others of the same command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct RefusedDocument {
     /// Its position in the documents given.
     pub index: usize,
     /// The server's error code.
     pub code: i32,
-    /// The server's words.
+    /// The server's message.
     pub message: String,
 }
 
-/// What became of the documents of one [`super::Store::upsert`].
+/// The outcome of one [`super::Store::upsert`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BulkOutcome {
     /// Documents that were not there before.
     pub upserted: u64,
-    /// Documents that were there before, and were replaced: events that came in twice.
+    /// Documents that were there before and were replaced: events that were received twice.
     pub matched: u64,
-    /// Documents that were not written, each with the reason; all others were.
-    pub refusals: Vec<Refusal>,
+    /// Documents that were not written, each with the reason; all others were written.
+    pub refusals: Vec<RefusedDocument>,
 }
 
 impl BulkOutcome {
@@ -29,7 +29,7 @@ impl BulkOutcome {
     pub(super) fn add(&mut self, other: Self, offset: usize) {
         self.upserted += other.upserted;
         self.matched += other.matched;
-        let shifted = other.refusals.into_iter().map(|refusal| Refusal {
+        let shifted = other.refusals.into_iter().map(|refusal| RefusedDocument {
             index: refusal.index + offset,
             ..refusal
         });
@@ -51,7 +51,7 @@ impl BulkOutcome {
         let refusals = list("writeErrors")
             .iter()
             .filter_map(Bson::as_document)
-            .map(|error| Refusal {
+            .map(|error| RefusedDocument {
                 index: usize::try_from(number(error.get("index"))).unwrap_or(usize::MAX),
                 code: i32::try_from(number(error.get("code"))).unwrap_or(0),
                 message: error.get_str("errmsg").unwrap_or_default().to_owned(),
@@ -77,7 +77,7 @@ mod tests {
             "upserted": [ { "index": 0, "_id": 1 }, { "index": 3, "_id": 2 } ],
             "writeErrors": [ { "index": 4, "code": 121, "errmsg": "failed validation" } ],
         };
-        let refusal = |index| Refusal {
+        let refusal = |index| RefusedDocument {
             index,
             code: 121,
             message: "failed validation".to_owned(),

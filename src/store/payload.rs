@@ -1,11 +1,11 @@
-//! An event's payload, as a JSON text or as the BSON that was made of it where it was read.
+//! An event's payload: a JSON text, or the BSON that it was transcoded to while the envelope was read.
 
 use super::bson::BsonBuffer;
-use super::names::Names;
-use super::transcode::{Stopped, transcode, transcode_alike};
-use crate::json::{Escaped, NotJson, Reader, TextBuffer};
+use super::member_cache::MemberCache;
+use super::transcode::{TranscodeError, transcode, transcode_cached};
+use crate::json::{InString, JsonReader, NotJson, TextBuffer};
 
-/// What a document has under `data`, before it is there.
+/// The value of a document's `data`, before it is written.
 #[derive(Debug, Clone, Copy)]
 pub enum Payload<'a> {
     /// A JSON text.
@@ -22,7 +22,7 @@ pub struct Transcoded {
 }
 
 impl Payload<'_> {
-    /// Bytes that it may have as BSON, about.
+    /// Estimated bytes as BSON.
     pub(super) fn size_hint(&self) -> usize {
         match self {
             Self::Json(text) => text.len() * 5 / 4,
@@ -30,11 +30,11 @@ impl Payload<'_> {
         }
     }
 
-    /// Appends it as the value of an element of kind document, and returns its own `occurred_at` in milliseconds since the
-    /// Unix epoch, where it is a time.
-    pub(super) fn write_to(&self, buffer: &mut BsonBuffer) -> Result<Option<i64>, Stopped> {
+    /// Appends it as the value of an element of kind document, and returns its member `occurred_at` in milliseconds since
+    /// the Unix epoch, where that is a time.
+    pub(super) fn write_to(&self, buffer: &mut BsonBuffer) -> Result<Option<i64>, TranscodeError> {
         match self {
-            Self::Json(text) => transcode(&mut Reader::new(text), buffer),
+            Self::Json(text) => transcode(&mut JsonReader::new(text), buffer),
             Self::Transcoded(payload) => {
                 buffer.raw(payload.bson.bytes());
                 Ok(payload.occurred_at_ms)
@@ -43,27 +43,27 @@ impl Payload<'_> {
     }
 }
 
-/// Reads payloads out of envelopes, where they are JSON texts within strings. Its room is used again, and the names in one
-/// are expected in the next.
+/// Reads payloads from envelopes, where each is a JSON text in a JSON string. The buffers are reused, and the members of
+/// one payload are expected in the next.
 #[derive(Debug, Default)]
 pub(crate) struct PayloadBuffer {
     transcoded: Transcoded,
-    names: Names<Escaped>,
+    members: MemberCache<InString>,
     text: TextBuffer,
     is_text: bool,
 }
 
 impl PayloadBuffer {
-    /// Reads a payload: to BSON at once, as is possible for what Debezium and PostgreSQL write; else to its text, which
-    /// says what is wrong with it when it is made a document.
-    pub(crate) fn read(&mut self, json: &mut Reader<'_>) -> Result<(), NotJson> {
+    /// Reads a payload: directly to BSON, where it is escaped as Debezium and PostgreSQL do; else to its text, so that an
+    /// error in it is reported when the document is built.
+    pub(crate) fn read(&mut self, json: &mut JsonReader<'_>) -> Result<(), NotJson> {
         let Transcoded {
             bson,
             occurred_at_ms,
         } = &mut self.transcoded;
         bson.truncate(0);
         let transcoded =
-            json.text_within(|within| transcode_alike(within, bson, &mut self.names).ok());
+            json.text_within(|within| transcode_cached(within, bson, &mut self.members).ok());
         self.is_text = transcoded.is_none();
         match transcoded {
             Some(ms) => *occurred_at_ms = ms,
@@ -72,7 +72,7 @@ impl PayloadBuffer {
         Ok(())
     }
 
-    /// What was read last.
+    /// The payload that was read last.
     pub(crate) fn payload(&self) -> Payload<'_> {
         if self.is_text {
             Payload::Json(self.text.as_str())
@@ -88,15 +88,15 @@ mod tests {
 
     use super::*;
 
-    type Written = Result<(Option<i64>, Vec<u8>), String>;
+    type WrittenPayload = Result<(Option<i64>, Vec<u8>), String>;
 
     /// What becomes of a payload in a string that is spelled so, by way of its text and without it.
-    fn both_ways(string: &str) -> [Written; 2] {
+    fn both_ways(string: &str) -> [WrittenPayload; 2] {
         both_ways_after(&mut PayloadBuffer::default(), string)
     }
 
     /// The same with a buffer that has read others before.
-    fn both_ways_after(buffer: &mut PayloadBuffer, string: &str) -> [Written; 2] {
+    fn both_ways_after(buffer: &mut PayloadBuffer, string: &str) -> [WrittenPayload; 2] {
         let written = |payload: Payload<'_>| {
             let mut buffer = BsonBuffer::default();
             let occurred_at_ms = payload.write_to(&mut buffer);
@@ -105,13 +105,13 @@ mod tests {
         };
         let no_string = |NotJson| "no string".to_owned();
         let mut text = TextBuffer::default();
-        let mut reader = Reader::new(string);
+        let mut reader = JsonReader::new(string);
         let by_text = reader
             .resolved_into(&mut text)
             .and_then(|()| reader.end())
             .map_err(no_string)
             .and_then(|()| written(Payload::Json(text.as_str())));
-        let mut reader = Reader::new(string);
+        let mut reader = JsonReader::new(string);
         let at_once = buffer
             .read(&mut reader)
             .and_then(|()| reader.end())
@@ -124,7 +124,7 @@ mod tests {
     fn what_debezium_writes_is_transcoded_where_it_stands() {
         let read = |string: &str| {
             let mut buffer = PayloadBuffer::default();
-            buffer.read(&mut Reader::new(string)).unwrap();
+            buffer.read(&mut JsonReader::new(string)).unwrap();
             buffer.is_text
         };
         for inner in [

@@ -1,24 +1,24 @@
-//! JSON text to BSON bytes in one pass: every name, text and number is written to its place as it is read.
+//! JSON text to BSON bytes in one pass: each name, string and number is written to the document as it is read.
 
 use super::bson::{BsonBuffer, kind};
-use super::names::{Named, Names, Place};
-use crate::json::{NotJson, Number, Reader, Spelling};
+use super::member_cache::{MemberCache, MemberHead, MemberPosition};
+use crate::json::{EscapeLevel, JsonReader, NotJson, Number};
 use cdc_bench_model::event::unix_micros;
 
 /// Deepest nesting of a payload. MongoDB takes 100 levels in all; the document and its `data` are two of them.
-pub(super) const DEEPEST: usize = 98;
+pub(super) const MAX_DEPTH: usize = 98;
 
-/// Where a text could not be transcoded any further.
+/// Why and where a text could not be transcoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stopped {
-    pub why: Stop,
-    /// Bytes before it.
+pub(super) struct TranscodeError {
+    pub fault: TranscodeFault,
+    /// Offset in the text, bytes.
     pub at: usize,
 }
 
-/// Why.
+/// Why a text could not be transcoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(super) enum TranscodeFault {
     NotJson,
     NumberOutOfRange,
     NotAnObject,
@@ -26,77 +26,77 @@ pub(super) enum Stop {
     NulInName,
 }
 
-impl From<NotJson> for Stop {
+impl From<NotJson> for TranscodeFault {
     fn from(NotJson: NotJson) -> Self {
         Self::NotJson
     }
 }
 
-/// Appends a JSON object as the value of an element of kind document. Its own `occurred_at` in milliseconds since the
-/// Unix epoch is returned, where it is a time. After an error a part of it is in the buffer.
-pub(super) fn transcode<S: Spelling>(
-    json: &mut Reader<'_, S>,
+/// Appends a JSON object as the value of an element of kind document. Returns its member `occurred_at` in milliseconds since the
+/// Unix epoch, where that is a time. After an error a part of the object is in the buffer.
+pub(super) fn transcode<S: EscapeLevel>(
+    json: &mut JsonReader<'_, S>,
     buffer: &mut BsonBuffer,
-) -> Result<Option<i64>, Stopped> {
-    transcode_from(None, json, buffer, &mut Names::default())
+) -> Result<Option<i64>, TranscodeError> {
+    transcode_from(None, json, buffer, &mut MemberCache::default())
 }
 
-/// The same, of an object whose members may be known from others before it.
-pub(super) fn transcode_alike<S: Spelling>(
-    json: &mut Reader<'_, S>,
+/// The same for an object whose members may be cached from earlier ones.
+pub(super) fn transcode_cached<S: EscapeLevel>(
+    json: &mut JsonReader<'_, S>,
     buffer: &mut BsonBuffer,
-    names: &mut Names<S>,
-) -> Result<Option<i64>, Stopped> {
-    transcode_from(Some(Place::Outermost), json, buffer, names)
+    cache: &mut MemberCache<S>,
+) -> Result<Option<i64>, TranscodeError> {
+    transcode_from(Some(MemberPosition::Outermost), json, buffer, cache)
 }
 
-fn transcode_from<S: Spelling>(
-    outermost: Option<Place>,
-    json: &mut Reader<'_, S>,
+fn transcode_from<S: EscapeLevel>(
+    outermost: Option<MemberPosition>,
+    json: &mut JsonReader<'_, S>,
     buffer: &mut BsonBuffer,
-    names: &mut Names<S>,
-) -> Result<Option<i64>, Stopped> {
+    cache: &mut MemberCache<S>,
+) -> Result<Option<i64>, TranscodeError> {
     let mut transcoder = Transcoder {
         json,
         buffer,
-        names,
+        cache,
         occurred_at_ms: None,
     };
     let whole = transcoder.whole(outermost);
     let at = transcoder.json.at();
-    whole.map_err(|why| Stopped { why, at })?;
+    whole.map_err(|fault| TranscodeError { fault, at })?;
     Ok(transcoder.occurred_at_ms)
 }
 
-/// Milliseconds out of microseconds since the Unix epoch, downwards, as BSON keeps times.
+/// Milliseconds from microseconds since the Unix epoch, rounded down, as BSON stores times.
 pub(super) fn floor_millis(us: i64) -> i64 {
     us.div_euclid(1_000)
 }
 
 struct Transcoder<'t, 'j, S> {
-    json: &'t mut Reader<'j, S>,
+    json: &'t mut JsonReader<'j, S>,
     buffer: &'t mut BsonBuffer,
-    names: &'t mut Names<S>,
+    cache: &'t mut MemberCache<S>,
     occurred_at_ms: Option<i64>,
 }
 
-impl<S: Spelling> Transcoder<'_, '_, S> {
-    fn whole(&mut self, outermost: Option<Place>) -> Result<(), Stop> {
+impl<S: EscapeLevel> Transcoder<'_, '_, S> {
+    fn whole(&mut self, outermost: Option<MemberPosition>) -> Result<(), TranscodeFault> {
         let written = self.value(0, outermost, false)?;
         self.json.end()?;
         if written != kind::DOCUMENT {
-            return Err(Stop::NotAnObject);
+            return Err(TranscodeFault::NotAnObject);
         }
         Ok(())
     }
 
-    /// Writes a value, and says of which BSON kind it is. The members of an object in it are looked for in `inner`.
+    /// Writes a value, and returns its BSON kind. `inner` is the position of the first member of an object in it.
     fn value(
         &mut self,
         depth: usize,
-        inner: Option<Place>,
+        inner: Option<MemberPosition>,
         is_occurred_at: bool,
-    ) -> Result<u8, Stop> {
+    ) -> Result<u8, TranscodeFault> {
         match self.json.peek()? {
             b'"' => self.string(is_occurred_at),
             b'{' => self.object(depth + 1, inner),
@@ -108,35 +108,39 @@ impl<S: Spelling> Transcoder<'_, '_, S> {
         }
     }
 
-    fn literal(&mut self, word: &str, value: &[u8], kind: u8) -> Result<u8, Stop> {
+    fn literal(&mut self, word: &str, value: &[u8], kind: u8) -> Result<u8, TranscodeFault> {
         self.json.literal(word)?;
         self.buffer.raw(value);
         Ok(kind)
     }
 
-    fn object(&mut self, depth: usize, first: Option<Place>) -> Result<u8, Stop> {
-        if depth > DEEPEST {
-            return Err(Stop::TooDeep);
+    fn object(
+        &mut self,
+        depth: usize,
+        first: Option<MemberPosition>,
+    ) -> Result<u8, TranscodeFault> {
+        if depth > MAX_DEPTH {
+            return Err(TranscodeFault::TooDeep);
         }
         let document = self.buffer.begin();
-        let (mut place, mut is_first) = (first, true);
+        let (mut position, mut is_first) = (first, true);
         loop {
             let kind_at = self.buffer.len();
-            let Some(named) = self.member(place, is_first)? else {
+            let Some(member) = self.member(position, is_first)? else {
                 break;
             };
-            let inner = named.member.map(Place::In);
-            let kind = self.value(depth, inner, named.is_occurred_at && depth == 1)?;
+            let inner = member.member.map(MemberPosition::In);
+            let kind = self.value(depth, inner, member.is_occurred_at && depth == 1)?;
             self.buffer.set_kind(kind_at, kind);
-            (place, is_first) = (named.member.map(Place::Behind), false);
+            (position, is_first) = (member.member.map(MemberPosition::After), false);
         }
         self.buffer.end(document);
         Ok(kind::DOCUMENT)
     }
 
-    fn array(&mut self, depth: usize, inner: Option<Place>) -> Result<u8, Stop> {
-        if depth > DEEPEST {
-            return Err(Stop::TooDeep);
+    fn array(&mut self, depth: usize, inner: Option<MemberPosition>) -> Result<u8, TranscodeFault> {
+        if depth > MAX_DEPTH {
+            return Err(TranscodeFault::TooDeep);
         }
         let array = self.buffer.begin();
         let mut more = self.json.begin(b'[', b']')?;
@@ -146,30 +150,38 @@ impl<S: Spelling> Transcoder<'_, '_, S> {
             self.buffer.index_name(index);
             let kind = self.value(depth, inner, false)?;
             self.buffer.set_kind(kind_at, kind);
-            more = self.json.goes_on(b']')?;
+            more = self.json.has_next(b']')?;
             index += 1;
         }
         self.buffer.end(array);
         Ok(kind::ARRAY)
     }
 
-    /// Writes all of the next member that is before its value, its kind left open; none at the object's end.
+    /// Writes the next member up to its value, its kind still unset; `None` at the end of the object.
     #[inline]
-    fn member(&mut self, place: Option<Place>, is_first: bool) -> Result<Option<Named>, Stop> {
-        let known = place.and_then(|place| self.names.read(place, self.json));
-        if let Some((named, head)) = known {
+    fn member(
+        &mut self,
+        position: Option<MemberPosition>,
+        is_first: bool,
+    ) -> Result<Option<MemberHead>, TranscodeFault> {
+        let cached = position.and_then(|position| self.cache.read(position, self.json));
+        if let Some((member, head)) = cached {
             self.buffer.head(head);
-            return Ok(Some(named));
+            return Ok(Some(member));
         }
-        self.new_member(place, is_first)
+        self.new_member(position, is_first)
     }
 
-    fn new_member(&mut self, place: Option<Place>, is_first: bool) -> Result<Option<Named>, Stop> {
+    fn new_member(
+        &mut self,
+        position: Option<MemberPosition>,
+        is_first: bool,
+    ) -> Result<Option<MemberHead>, TranscodeFault> {
         let begin = self.json.at();
         let more = if is_first {
             self.json.begin(b'{', b'}')?
         } else {
-            self.json.goes_on(b'}')?
+            self.json.has_next(b'}')?
         };
         if !more {
             return Ok(None);
@@ -179,24 +191,24 @@ impl<S: Spelling> Transcoder<'_, '_, S> {
         let has_escapes = self.json.resolved(self.buffer.tail())?;
         let name = &self.buffer.bytes()[head + 1..];
         if has_escapes && name.contains(&0) {
-            return Err(Stop::NulInName);
+            return Err(TranscodeFault::NulInName);
         }
         let is_occurred_at = name == b"occurred_at";
         self.buffer.raw(&[0]);
         self.json.colon()?;
         self.json.peek()?;
         let head = &self.buffer.bytes()[head..];
-        let member = place.and_then(|place| {
+        let member = position.and_then(|position| {
             let before = self.json.since(begin);
-            self.names.learn(place, before, head, is_occurred_at)
+            self.cache.learn(position, before, head, is_occurred_at)
         });
-        Ok(Some(Named {
+        Ok(Some(MemberHead {
             member,
             is_occurred_at,
         }))
     }
 
-    fn string(&mut self, is_occurred_at: bool) -> Result<u8, Stop> {
+    fn string(&mut self, is_occurred_at: bool) -> Result<u8, TranscodeFault> {
         let string = self.buffer.begin_string();
         let begin = self.buffer.len();
         self.json.resolved(self.buffer.tail())?;
@@ -209,7 +221,7 @@ impl<S: Spelling> Transcoder<'_, '_, S> {
         Ok(kind::STRING)
     }
 
-    fn number(&mut self) -> Result<u8, Stop> {
+    fn number(&mut self) -> Result<u8, TranscodeFault> {
         if let Some(small) = self.json.short_unsigned::<i32>() {
             self.buffer.raw(&small.to_le_bytes());
             return Ok(kind::INT32);
@@ -226,13 +238,13 @@ impl<S: Spelling> Transcoder<'_, '_, S> {
                 return Ok(kind::INT64);
             }
         }
-        // Past 64 bits it is a double too: jsonb spells 1e19 and 10000000000000000000 alike, so it may be either.
+        // Beyond 64 bits an integer is a double too: jsonb prints 1e19 and 10000000000000000000 in the same way.
         match text.parse::<f64>() {
             Ok(value) if value.is_finite() => {
                 self.buffer.raw(&value.to_le_bytes());
                 Ok(kind::DOUBLE)
             }
-            _ => Err(Stop::NumberOutOfRange),
+            _ => Err(TranscodeFault::NumberOutOfRange),
         }
     }
 }
@@ -245,14 +257,15 @@ mod tests {
 
     use super::*;
 
-    fn transcode(json: &str) -> Result<Document, Stop> {
+    fn transcode(json: &str) -> Result<Document, TranscodeFault> {
         let mut buffer = BsonBuffer::default();
-        super::transcode(&mut Reader::new(json), &mut buffer).map_err(|stopped| stopped.why)?;
+        super::transcode(&mut JsonReader::new(json), &mut buffer)
+            .map_err(|stopped| stopped.fault)?;
         let raw = RawDocumentBuf::from_bytes(buffer.into_bytes()).unwrap();
         Ok(Document::try_from(raw.as_ref()).unwrap())
     }
 
-    /// The plain way, by a tree in between.
+    /// By way of serde_json's tree.
     fn tree(json: &Json) -> Bson {
         match json {
             Json::Null => Bson::Null,
@@ -295,15 +308,15 @@ mod tests {
             .prop_map(|members| Json::Object(members.into_iter().collect()))
     }
 
-    /// Both take it or both refuse it, and the same comes out.
+    /// serde_json and `transcode` both accept it, with the same result, or both refuse it.
     fn assert_read_alike(json: &str) -> Result<(), TestCaseError> {
         match (serde_json::from_str::<Json>(json), transcode(json)) {
             (Ok(expected), Ok(document)) => {
                 prop_assert_eq!(Bson::Document(document), tree(&expected), "{}", json);
             }
             (Ok(expected), Err(stop)) => {
-                let ours =
-                    stop == Stop::NulInName || stop == Stop::NotAnObject && !expected.is_object();
+                let ours = stop == TranscodeFault::NulInName
+                    || stop == TranscodeFault::NotAnObject && !expected.is_object();
                 prop_assert!(ours, "{}: {:?}", json, stop);
             }
             (Err(error), outcome) => {
@@ -316,7 +329,10 @@ mod tests {
 
     #[test]
     fn a_number_that_no_double_holds_is_refused() {
-        assert_eq!(transcode("{\"a\":1e400}"), Err(Stop::NumberOutOfRange));
+        assert_eq!(
+            transcode("{\"a\":1e400}"),
+            Err(TranscodeFault::NumberOutOfRange)
+        );
         assert!(transcode("{\"a\":-1e308}").is_ok());
     }
 
@@ -347,17 +363,23 @@ mod tests {
     #[test]
     fn what_is_no_object_or_too_deep_or_has_nul_in_a_name_says_so() {
         for json in ["1", "[]", "\"a\"", "null", "[{\"a\":1}]"] {
-            assert_eq!(transcode(json), Err(Stop::NotAnObject), "{json}");
+            assert_eq!(transcode(json), Err(TranscodeFault::NotAnObject), "{json}");
         }
         let nested = |levels: usize| format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels));
-        assert!(transcode(&nested(DEEPEST)).is_ok());
-        assert_eq!(transcode(&nested(DEEPEST + 1)), Err(Stop::TooDeep));
-        assert_eq!(transcode(&nested(100_000)), Err(Stop::TooDeep));
+        assert!(transcode(&nested(MAX_DEPTH)).is_ok());
+        assert_eq!(
+            transcode(&nested(MAX_DEPTH + 1)),
+            Err(TranscodeFault::TooDeep)
+        );
+        assert_eq!(transcode(&nested(100_000)), Err(TranscodeFault::TooDeep));
         let in_array = format!("{{\"a\":{}1{}}}", "[".repeat(98), "]".repeat(98));
-        assert_eq!(transcode(&in_array), Err(Stop::TooDeep));
-        assert_eq!(transcode("{\"a\\u0000b\":1}"), Err(Stop::NulInName));
+        assert_eq!(transcode(&in_array), Err(TranscodeFault::TooDeep));
+        assert_eq!(
+            transcode("{\"a\\u0000b\":1}"),
+            Err(TranscodeFault::NulInName)
+        );
         for json in ["", "{", "{\"a\":1} 2", "{\"a\":nan}"] {
-            assert_eq!(transcode(json), Err(Stop::NotJson), "{json}");
+            assert_eq!(transcode(json), Err(TranscodeFault::NotJson), "{json}");
         }
     }
 }

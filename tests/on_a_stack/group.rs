@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cdc_bench::broker::{Records, RecordsConfig};
+use cdc_bench::broker::{KafkaSource, KafkaSourceConfig};
 use cdc_bench_model::event::{EventId, Generator, OutboxRow};
 use cdc_bench_model::timeline::Clock;
 use futures_util::TryStreamExt;
@@ -319,13 +319,13 @@ fn left_and_joined(stack: &TestStack) {
     let clock = Clock::start();
     stack.block_on(async {
         for turn in 0..6 {
-            let config = RecordsConfig {
+            let config = KafkaSourceConfig {
                 topic: group.name.to_owned(),
                 group: group.name.to_owned(),
                 from_end: true,
                 fetch: BTreeMap::new(),
             };
-            let records = Records::subscribe(&stack.kafka(), config, clock).await;
+            let records = KafkaSource::subscribe(&stack.kafka(), config, clock).await;
             let records = records.unwrap_or_else(|error| panic!("turn {turn}: {error}"));
             while records.rebalances().so_far().is_empty() {
                 tokio::time::sleep(Duration::from_millis(10)).await;

@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cdc_bench::dashboard::{Reins, Screen};
-use cdc_bench::live::{Board, Figures};
+use cdc_bench::dashboard::{Screen, ScreenControls};
+use cdc_bench::live::{Figures, RunState};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
 use nix::pty::{OpenptyResult, Winsize, openpty};
@@ -57,18 +57,18 @@ pub fn panic_if_asked() {
     if std::env::var_os(PANICS).is_none() {
         return;
     }
-    let board = Board::new("r", "local", Figures::default());
+    let board = RunState::new("r", "local", Figures::default());
     let mut pictures = 0;
     let latest = move || {
         pictures += 1;
         assert!(pictures < 4, "a picture that cannot be drawn");
         Some(board.snapshot())
     };
-    let reins = Reins {
-        pace: None,
+    let controls = ScreenControls {
+        control: None,
         quit: Box::new(|| {}),
     };
-    let screen = Screen::open(latest, reins).unwrap();
+    let screen = Screen::open(latest, controls).unwrap();
     until("the dashboard to end", || !screen.is_drawing());
     // Without unwinding: what is given back was given back by the panic.
     std::process::exit(0);

@@ -9,7 +9,7 @@ use super::act::Act;
 use crate::cli::progress::Terminal;
 use crate::cli::watched::Watched;
 use crate::live::{Figures, Phase};
-use crate::load::Pace;
+use crate::load::LoadControl;
 use crate::pipeline::{LoadState, RunProgress};
 use cdc_bench_model::event::EventType;
 use cdc_bench_model::timeline::{Hop, Nanos, Stamp};
@@ -189,7 +189,7 @@ impl RunProgress for Narrator<'_> {
         self.watched.figures(figures);
     }
 
-    fn pace(&self) -> Option<Pace> {
+    fn pace(&self) -> Option<LoadControl> {
         self.watched.pace()
     }
 }

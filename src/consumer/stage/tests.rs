@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::json::TextBuffer;
-use crate::store::{BulkOutcome, Documents, document_id};
+use crate::store::{BulkOutcome, DocumentBatch, StoreError, document_id};
 use cdc_bench_model::event::{EventId, EventType};
 use cdc_bench_model::timeline::Stamp;
 
@@ -40,7 +40,7 @@ fn batches(values: Vec<Vec<u8>>, sizes: impl Iterator<Item = usize>) -> Vec<Reco
         let mut batch = RecordBatch::default();
         for (n, value) in values.by_ref().take(size) {
             let partition = n % offsets.len();
-            batch.push(Record {
+            batch.push(ReceivedRecord {
                 value: Some(&value),
                 partition: i32::try_from(partition).unwrap(),
                 offset: offsets[partition],
@@ -57,7 +57,7 @@ fn batches(values: Vec<Vec<u8>>, sizes: impl Iterator<Item = usize>) -> Vec<Reco
     batches
 }
 
-/// What both sides of the stage have seen, each looking at the other.
+/// What the source, the store and the observer of a stage have seen.
 #[derive(Default)]
 struct World {
     /// Ids in the store, and in which order each came.
@@ -66,12 +66,12 @@ struct World {
     writes: Mutex<Vec<usize>>,
     /// Most writes that were in flight.
     in_flight: (AtomicUsize, AtomicUsize),
-    /// How far each partition was let go, and what was let go before it was written.
-    let_go: Mutex<HashMap<i32, i64>>,
+    /// The last offset released of each partition, and how many were released before they were written.
+    released: Mutex<HashMap<i32, i64>>,
     too_early: AtomicUsize,
-    letters: Mutex<Vec<DeadLetter>>,
-    told: Mutex<Vec<(String, u64)>>,
-    taken: AtomicUsize,
+    dead_letters: Mutex<Vec<DeadLetter>>,
+    reported: Mutex<Vec<(String, u64)>>,
+    received: AtomicUsize,
 }
 
 struct Source {
@@ -107,7 +107,9 @@ impl RecordSource for Source {
         tokio::task::yield_now().await;
         match self.batches.next() {
             Some(batch) => {
-                self.world.taken.fetch_add(batch.len(), Ordering::Relaxed);
+                self.world
+                    .received
+                    .fetch_add(batch.len(), Ordering::Relaxed);
                 Some(batch)
             }
             None if self.ends => None,
@@ -117,13 +119,15 @@ impl RecordSource for Source {
 
     fn written(&mut self, partition: i32, offset: i64) {
         let stored: HashSet<EventId> = self.world.stored.lock().unwrap().iter().copied().collect();
-        let letters = self.world.letters.lock().unwrap();
-        let mut let_go = self.world.let_go.lock().unwrap();
-        let from = let_go.insert(partition, offset).map_or(0, |last| last + 1);
+        let dead_letters = self.world.dead_letters.lock().unwrap();
+        let mut released = self.world.released.lock().unwrap();
+        let from = released
+            .insert(partition, offset)
+            .map_or(0, |last| last + 1);
         for offset in from..=offset {
             let dealt_with = match self.events[&(partition, offset)] {
-                Some(id) => stored.contains(&id) || letters.iter().any(|l| l.id == Some(id)),
-                None => letters
+                Some(id) => stored.contains(&id) || dead_letters.iter().any(|l| l.id == Some(id)),
+                None => dead_letters
                     .iter()
                     .any(|l| (l.partition, l.offset) == (partition, offset)),
             };
@@ -160,7 +164,7 @@ impl SlowStore {
 }
 
 impl Store for SlowStore {
-    async fn upsert(&self, documents: &Documents) -> Result<BulkOutcome, StoreError> {
+    async fn upsert(&self, documents: &DocumentBatch) -> Result<BulkOutcome, StoreError> {
         let world = &self.world;
         let number = {
             let mut writes = world.writes.lock().unwrap();
@@ -187,7 +191,7 @@ impl Store for SlowStore {
         for (index, document) in documents.iter().enumerate() {
             let id = document_id(document).unwrap();
             if (self.refuses)(id) {
-                outcome.refusals.push(Refusal {
+                outcome.refusals.push(RefusedDocument {
                     index,
                     code: 121,
                     message: "no".to_owned(),
@@ -211,11 +215,11 @@ impl StageObserver for World {
     fn written(&self, run_id: &str, id: EventId, _: EventType, seq: u64, stamps: ConsumerStamps) {
         assert_eq!(id.0, Uuid::from_u128(u128::from(seq) + 1));
         assert!(stamps.t5 >= stamps.t4);
-        self.told.lock().unwrap().push((run_id.to_owned(), seq));
+        self.reported.lock().unwrap().push((run_id.to_owned(), seq));
     }
 
-    fn dead_letter(&self, letter: &DeadLetter) {
-        self.letters.lock().unwrap().push(letter.clone());
+    fn dead_letter(&self, dead_letter: &DeadLetter) {
+        self.dead_letters.lock().unwrap().push(dead_letter.clone());
     }
 }
 
@@ -234,11 +238,11 @@ fn run(
     source: Source,
     store: SlowStore,
     config: StageConfig,
-    letters: &std::path::Path,
+    dead_letters: &std::path::Path,
 ) -> Result<StageEnd, StageError> {
     let world = Arc::clone(&source.world);
-    let letters = DeadLetters::at(letters.join("letters"));
-    let stage = Stage::new(source, store, world, letters, config, Clock::start());
+    let dead_letters = DeadLetters::at(dead_letters.join("letters"));
+    let stage = ConsumerStage::new(source, store, world, dead_letters, config, Clock::start());
     runtime().block_on(stage.run(CancellationToken::new())).1
 }
 
@@ -252,7 +256,7 @@ fn runtime() -> tokio::runtime::Runtime {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]
-    fn everything_is_written_in_the_order_of_its_aggregate_and_let_go_no_earlier(
+    fn everything_is_written_in_the_order_of_its_aggregate_and_released_no_earlier(
         aggregates in prop::collection::vec(0..5_u64, 1..400),
         sizes in prop::collection::vec(1..90_usize, 1..8),
         turns in prop::collection::vec(0..12_usize, 1..6),
@@ -286,14 +290,14 @@ proptest! {
             prop_assert!(last.insert(aggregate, n).is_none_or(|before| before < n), "in order");
         }
         prop_assert_eq!(world.too_early.load(Ordering::Relaxed), 0);
-        for (partition, offset) in &*world.let_go.lock().unwrap() {
+        for (partition, offset) in &*world.released.lock().unwrap() {
             let partition = usize::try_from(*partition).unwrap();
             let count = (aggregates.len() + 2 - partition) / 3;
             prop_assert_eq!(usize::try_from(*offset + 1).unwrap(), count, "all let go at the end");
         }
-        prop_assert_eq!(world.letters.lock().unwrap().len(), damaged);
-        prop_assert_eq!(world.told.lock().unwrap().len(), stored.len());
-        prop_assert!(world.told.lock().unwrap().iter().all(|(run, n)| *run == run_of(*n)));
+        prop_assert_eq!(world.dead_letters.lock().unwrap().len(), damaged);
+        prop_assert_eq!(world.reported.lock().unwrap().len(), stored.len());
+        prop_assert!(world.reported.lock().unwrap().iter().all(|(run, n)| *run == run_of(*n)));
         prop_assert!(world.writes.lock().unwrap().iter().all(|size| *size <= batch_size));
         prop_assert!(world.in_flight.1.load(Ordering::Relaxed) <= lanes);
     }
@@ -321,13 +325,13 @@ fn a_store_that_does_not_answer_stops_the_taking() {
     let mut store = SlowStore::new(&world, vec![0]);
     store.gate = Some(Arc::clone(&gate));
     let folder = tempfile::tempdir().unwrap();
-    let letters = DeadLetters::at(folder.path().join("letters"));
+    let dead_letters = DeadLetters::at(folder.path().join("letters"));
     let observer = Arc::clone(&world) as Arc<dyn StageObserver>;
-    let stage = Stage::new(
+    let stage = ConsumerStage::new(
         source,
         store,
         observer,
-        letters,
+        dead_letters,
         config(100, 4, 2),
         Clock::start(),
     );
@@ -335,18 +339,18 @@ fn a_store_that_does_not_answer_stops_the_taking() {
         let stage = tokio::spawn(stage.run(CancellationToken::new()));
         // It takes what it may, and no more however long it waits.
         let mut before = usize::MAX;
-        while before != world.taken.load(Ordering::Relaxed) {
-            before = world.taken.load(Ordering::Relaxed);
+        while before != world.received.load(Ordering::Relaxed) {
+            before = world.received.load(Ordering::Relaxed);
             for _ in 0..1_000 {
                 tokio::task::yield_now().await;
             }
         }
         assert!(
-            (LEAST_UNDER_WAY..LEAST_UNDER_WAY + 300).contains(&before),
+            (MIN_RECORDS_IN_FLIGHT..MIN_RECORDS_IN_FLIGHT + 300).contains(&before),
             "{before}"
         );
         assert_eq!(world.in_flight.0.load(Ordering::Relaxed), 4);
-        assert!(world.let_go.lock().unwrap().is_empty());
+        assert!(world.released.lock().unwrap().is_empty());
         while !stage.is_finished() {
             gate.notify_waiters();
             tokio::task::yield_now().await;
@@ -381,11 +385,11 @@ fn a_store_that_stays_away_ends_the_stage_and_lets_nothing_go() {
     config.store_outage = Duration::ZERO;
     let error = run(source, store, config, folder.path()).unwrap_err();
     assert!(matches!(error, StageError::Store { .. }), "{error}");
-    assert!(world.let_go.lock().unwrap().is_empty());
+    assert!(world.released.lock().unwrap().is_empty());
 }
 
 #[test]
-fn what_the_store_refuses_is_put_aside_and_let_go() {
+fn what_the_store_refuses_becomes_a_dead_letter_and_is_released() {
     let world = Arc::new(World::default());
     let values = (0..30).map(|n| event(n, n)).collect();
     let source = Source::of(batches(values, std::iter::repeat(30)), &world);
@@ -396,16 +400,16 @@ fn what_the_store_refuses_is_put_aside_and_let_go() {
     assert_eq!(world.stored.lock().unwrap().len(), 27);
     assert_eq!(world.too_early.load(Ordering::Relaxed), 0);
     let file = std::fs::read_to_string(folder.path().join("letters")).unwrap();
-    let letters: Vec<serde_json::Value> = file
+    let dead_letters: Vec<serde_json::Value> = file
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    assert_eq!(letters.len(), 3);
-    for letter in letters {
-        assert_eq!(letter["reason"], "refused by the store: no (code 121)");
-        let value = letter["value"].as_str().unwrap();
+    assert_eq!(dead_letters.len(), 3);
+    for dead_letter in dead_letters {
+        assert_eq!(dead_letter["reason"], "refused by the store: no (code 121)");
+        let value = dead_letter["value"].as_str().unwrap();
         assert!(
-            value.contains(letter["id"].as_str().unwrap()),
+            value.contains(dead_letter["id"].as_str().unwrap()),
             "its own record"
         );
     }
@@ -419,13 +423,13 @@ fn asked_to_stop_it_writes_what_it_has_taken() {
     source.ends = false;
     let store = SlowStore::new(&world, vec![40]);
     let folder = tempfile::tempdir().unwrap();
-    let letters = DeadLetters::at(folder.path().join("letters"));
+    let dead_letters = DeadLetters::at(folder.path().join("letters"));
     let observer = Arc::clone(&world) as Arc<dyn StageObserver>;
-    let stage = Stage::new(
+    let stage = ConsumerStage::new(
         source,
         store,
         observer,
-        letters,
+        dead_letters,
         config(10, 2, 2),
         Clock::start(),
     );
@@ -438,9 +442,9 @@ fn asked_to_stop_it_writes_what_it_has_taken() {
         stop.cancel();
         assert_eq!(stage.await.unwrap().1.unwrap(), StageEnd::Stopped);
     });
-    let taken = world.taken.load(Ordering::Relaxed);
-    assert_eq!(world.stored.lock().unwrap().len(), taken);
-    let let_go = world.let_go.lock().unwrap();
-    let let_go: i64 = let_go.values().map(|offset| offset + 1).sum();
-    assert_eq!(usize::try_from(let_go).unwrap(), taken);
+    let received = world.received.load(Ordering::Relaxed);
+    assert_eq!(world.stored.lock().unwrap().len(), received);
+    let released = world.released.lock().unwrap();
+    let released: i64 = released.values().map(|offset| offset + 1).sum();
+    assert_eq!(usize::try_from(released).unwrap(), received);
 }

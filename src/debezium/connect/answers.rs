@@ -1,4 +1,4 @@
-//! What Connect answers.
+//! The answers of Connect's REST interface.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,12 @@ use serde::Deserialize;
 /// A connector and its tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ConnectorStatus {
-    connector: State,
-    tasks: Vec<State>,
+    connector: TaskState,
+    tasks: Vec<TaskState>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-struct State {
+struct TaskState {
     state: String,
     #[serde(default)]
     trace: Option<String>,
@@ -52,7 +52,7 @@ impl ConnectorStatus {
         Some(lines.join("; "))
     }
 
-    fn all(&self) -> impl Iterator<Item = &State> {
+    fn all(&self) -> impl Iterator<Item = &TaskState> {
         std::iter::once(&self.connector).chain(&self.tasks)
     }
 
@@ -63,24 +63,24 @@ impl ConnectorStatus {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Root {
+pub(super) struct ConnectInfo {
     pub(super) version: String,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Plugin {
+pub(super) struct InstalledPlugin {
     pub(super) class: String,
     #[serde(default)]
     pub(super) version: Option<String>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Expanded {
-    pub(super) info: Info,
+pub(super) struct ExpandedConnector {
+    pub(super) info: ConnectorInfo,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Info {
+pub(super) struct ConnectorInfo {
     pub(super) config: BTreeMap<String, String>,
 }
 
@@ -95,6 +95,6 @@ pub(super) struct OffsetEntry {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Refusal {
+pub(super) struct ConnectRefusal {
     pub(super) message: String,
 }

@@ -1,12 +1,12 @@
-//! What may go wrong with Connect.
+//! The errors of Kafka Connect.
 
 use reqwest::StatusCode;
 
-use super::CONNECTOR_CLASS;
+use crate::debezium::connector::CONNECTOR_CLASS;
 
-/// What Connect refused or did not answer.
+/// A request to Kafka Connect failed.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
+pub enum KafkaConnectError {
     /// Not an address.
     #[error(
         "{url:?} is no address of Kafka Connect: {reason}; expected something like http://127.0.0.1:8083"
@@ -17,22 +17,22 @@ pub enum ConnectError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Nobody answers.
+    /// No answer.
     #[error("cannot reach Kafka Connect at {url}: {reason}; is it running?")]
     Unreachable {
         /// Address.
         url: String,
-        /// The system's words.
+        /// The system's error.
         reason: String,
     },
-    /// It said no.
+    /// It refused.
     #[error("Kafka Connect at {url} answered {status}: {message}")]
     Refused {
         /// Address.
         url: String,
         /// HTTP status.
         status: StatusCode,
-        /// Its words.
+        /// Its message.
         message: String,
     },
     /// Debezium is not installed there.
@@ -59,7 +59,7 @@ pub enum ConnectError {
         /// First lines of the trace.
         reason: String,
     },
-    /// It does not get to run.
+    /// It does not start to run.
     #[error("connector \"{name}\" was not RUNNING within {seconds} s; its last state was {state}")]
     NotRunning {
         /// Its name.
@@ -69,7 +69,7 @@ pub enum ConnectError {
         /// Its last state.
         state: String,
     },
-    /// The user asked to stop.
+    /// It was cancelled.
     #[error("interrupted")]
     Cancelled,
 }

@@ -115,7 +115,10 @@ async fn a_connector_without_a_task_does_not_run_yet() {
         .wait_running("a", Duration::from_millis(300), &CancellationToken::new())
         .await
         .unwrap_err();
-    assert!(matches!(error, ConnectError::NotRunning { .. }), "{error}");
+    assert!(
+        matches!(error, KafkaConnectError::NotRunning { .. }),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -152,7 +155,7 @@ async fn what_is_not_there_is_deleted_already() {
     client.delete("a b/c").await.unwrap();
     assert!(matches!(
         client.status("a").await,
-        Err(ConnectError::NoConnector { .. })
+        Err(KafkaConnectError::NoConnector { .. })
     ));
 }
 

@@ -88,7 +88,7 @@ async fn connect(url: Option<&str>) -> Component {
         let client = ConnectClient::new(url)?;
         client.require_debezium().await?;
         let (version, debezium) = (client.version().await?, client.debezium_version().await?);
-        Ok::<_, crate::debezium::ConnectError>(format!(
+        Ok::<_, crate::debezium::KafkaConnectError>(format!(
             "{version} with Debezium {}, {url}",
             debezium.unwrap_or_default()
         ))

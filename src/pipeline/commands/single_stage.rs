@@ -12,8 +12,8 @@ use cdc_bench_model::timeline::{Clock, ConsumerStamps, Nanos, Stamp};
 use cdc_bench_stack::{GivenEndpoints, PostgresEndpoint};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Admin, BrokerError, Records, RecordsConfig, fetch_settings};
-use crate::consumer::{DeadLetter, DeadLetters, Stage, StageObserver};
+use crate::broker::{Admin, BrokerError, KafkaSource, KafkaSourceConfig, fetch_settings};
+use crate::consumer::{ConsumerStage, DeadLetter, DeadLetters, StageObserver};
 use crate::load::{Limit, LoadObserver, LoadPlan, LoadSummary, Rate, run_load};
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::lock::lock;
@@ -109,7 +109,7 @@ pub async fn generate(
         endpoint: postgres,
         run_id: request.id.to_string(),
         rows: Generator::new(request.seed, jiff::Timestamp::now()),
-        pace: request.rate.into(),
+        control: request.rate.into(),
         limit: request.limit,
         insert_batch: request.insert_batch,
         connections: request.connections,
@@ -183,7 +183,7 @@ pub struct Consumed {
     pub consumed: u64,
     /// Events acknowledged by the store.
     pub written: u64,
-    /// Records put aside.
+    /// KafkaSource put aside.
     pub dead_letters: u64,
     /// Written a second, from the first record to the last acknowledgement.
     pub per_s: Option<f64>,
@@ -272,20 +272,20 @@ pub async fn consume(
     store.check_writable().await?;
     store.ensure_indexes().await?;
     let clock = Clock::start();
-    let config = RecordsConfig {
+    let config = KafkaSourceConfig {
         topic: topic.clone(),
         group: settings.group.clone(),
         from_end: false,
         fetch: fetch_settings(&settings.fetch),
     };
     progress.update(step, "joining the consumer group");
-    let records = Records::subscribe(&kafka, config, clock).await?;
+    let records = KafkaSource::subscribe(&kafka, config, clock).await?;
     progress.end(step, &format!("topic {topic}, group {}", settings.group));
     let watcher = Arc::new(Watcher {
         run: request.run.map(|run| run.to_string()),
         ..Watcher::default()
     });
-    let stage = Stage::new(
+    let stage = ConsumerStage::new(
         Bounded::new(records, request.max, request.idle),
         store,
         Arc::clone(&watcher) as Arc<_>,

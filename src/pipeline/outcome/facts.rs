@@ -5,7 +5,7 @@ use cdc_bench_model::report::PathRecording;
 use cdc_bench_model::timeline::Stamp;
 use cdc_bench_stack::StackKind;
 
-use crate::load::{Change, LoadSummary};
+use crate::load::{LoadChange, LoadSummary};
 use crate::pipeline::monitor::cpu::Used;
 use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
 use crate::pipeline::monitor::resource_usage::ResourceUsage;
@@ -31,7 +31,7 @@ pub(crate) struct RunFacts<'a> {
     /// Servers of ours that ended by themselves, and when they were started again.
     pub(crate) server_restarts: Vec<(String, jiff::Timestamp)>,
     /// How the load was steered.
-    pub(crate) steered: Vec<Change>,
+    pub(crate) steered: Vec<LoadChange>,
     pub(crate) clocks: MeasuredClocks,
 }
 
@@ -39,5 +39,5 @@ pub(crate) struct RunFacts<'a> {
 pub(crate) struct PathFacts {
     pub(crate) outcome: PathOutcome,
     pub(crate) recording: PathRecording,
-    pub(crate) verification: crate::store::Verification,
+    pub(crate) verification: crate::store::StoreVerification,
 }

@@ -7,7 +7,7 @@ use cdc_bench_model::report::{
 use cdc_bench_model::timeline::{CapturePath, Nanos, Stamp};
 
 use crate::broker::Rebalance;
-use crate::load::{Change, Steering};
+use crate::load::{LoadChange, LoadChangeKind};
 use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
 use crate::pipeline::outcome::facts::RunFacts;
 
@@ -99,12 +99,12 @@ fn checkpointed(checkpoint: &PostgresCheckpoint, first: Stamp) -> Option<Inciden
 }
 
 /// When somebody paused the load or changed its rate.
-pub(crate) fn steered(changes: &[Change]) -> Vec<Incident> {
-    let of = |(number, change): (usize, &Change)| match change.steering {
-        Steering::Paused => {
+pub(crate) fn steered(changes: &[LoadChange]) -> Vec<Incident> {
+    let of = |(number, change): (usize, &LoadChange)| match change.kind {
+        LoadChangeKind::Paused => {
             let until = changes[number..]
                 .iter()
-                .find(|later| later.steering == Steering::Resumed);
+                .find(|later| later.kind == LoadChangeKind::Resumed);
             let length = until.map(|resumed| resumed.happened.duration_since(change.happened));
             let said = length.map(|length| format!(" for {:.1} s", length.as_secs_f64()));
             let what = format!("the load was paused{}", said.unwrap_or_default());
@@ -114,12 +114,12 @@ pub(crate) fn steered(changes: &[Change]) -> Vec<Incident> {
                 ..moment(change.happened, LOAD_PAUSED, what)
             })
         }
-        Steering::Resumed => None,
-        Steering::Rate { from, to } => {
+        LoadChangeKind::Resumed => None,
+        LoadChangeKind::Rate { from, to } => {
             let what = format!("the load's rate was changed from {from} to {to} events a second");
             Some(moment(change.happened, RATE_CHANGED, what))
         }
-        Steering::WarmUpCut => {
+        LoadChangeKind::WarmUpCut => {
             let what = "the warm-up was ended by hand, before the servers had settled";
             Some(moment(change.happened, WARM_UP_CUT, what.to_owned()))
         }
@@ -130,16 +130,16 @@ pub(crate) fn steered(changes: &[Change]) -> Vec<Incident> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::{Pace, Rate};
+    use crate::load::{LoadControl, Rate};
 
     #[test]
     fn a_pause_is_one_incident_with_its_length_and_a_change_of_rate_says_from_what() {
-        let pace = Pace::from(Rate::whole(100));
+        let pace = LoadControl::from(Rate::whole(100));
         pace.toggle_pause();
         pace.toggle_pause();
         pace.set_rate(Rate::whole(200));
         pace.toggle_pause();
-        pace.note_warm_up_cut();
+        pace.record_warm_up_cut();
         let incidents = steered(&pace.changes());
         let said: Vec<_> = incidents
             .iter()

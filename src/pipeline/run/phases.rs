@@ -47,7 +47,7 @@ impl<'a> Phases<'a> {
             endpoint: &self.context.servers.endpoints.postgres,
             run_id: run_id.to_owned(),
             rows,
-            pace: self.context.pace(),
+            control: self.context.pace(),
             limit,
             insert_batch: request.insert_batch,
             connections: request.connections,
@@ -100,7 +100,7 @@ impl<'a> Phases<'a> {
         loop {
             let row: Option<OutboxRow> = rows.next();
             let one = LoadPlan {
-                pace: Rate::MAX.into(),
+                control: Rate::MAX.into(),
                 insert_batch: 1,
                 connections: 1,
                 ..self.plan(&self.trial.names.probe, row.into_iter(), Limit::Events(1))

@@ -3,7 +3,8 @@
 use std::num::NonZero;
 use std::time::Duration;
 
-use crate::consumer::{RecordBatch, RecordSource, StageConfig};
+use crate::consumer::StageConfig;
+use crate::records::{RecordBatch, RecordSource};
 use crate::settings::Settings;
 
 /// Longest time the store may be away before a consumer gives up.

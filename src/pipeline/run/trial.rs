@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use cdc_bench_model::timeline::{CapturePath, Joiner};
 
 use crate::broker::Rebalance;
-use crate::load::Pace;
+use crate::load::LoadControl;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::monitor::cpu::CpuSample;
 use crate::pipeline::monitor::resource_usage::UsageSample;
@@ -22,7 +22,7 @@ use crate::pipeline::run::workers::Workers;
 
 impl RunContext<'_> {
     /// How fast every load goes.
-    pub(crate) fn pace(&self) -> Pace {
+    pub(crate) fn pace(&self) -> LoadControl {
         let steered = self.progress.pace();
         steered.unwrap_or_else(|| self.request.rate.into())
     }

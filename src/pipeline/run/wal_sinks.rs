@@ -13,7 +13,6 @@ use pgcdc_debezium::{EnvelopeConfig, EnvelopeError, Envelopes};
 use rdkafka::ClientConfig;
 
 use crate::broker::Publisher;
-use crate::consumer::{Record, RecordBatch, RecordSource};
 use crate::pipeline::failure::Failure;
 use crate::pipeline::monitor::threads::{OwnThreads, Role};
 use crate::pipeline::provision::names::topic_prefix;
@@ -23,6 +22,7 @@ use crate::pipeline::run::ack_tracker::{AckTracker, AckUnit};
 use crate::pipeline::run::observer::{FollowedEvent, PathObserver};
 use crate::pipeline::run::outbox_table::OutboxTable;
 use crate::pipeline::run::reader_clock::{ReaderClock, stamp, unix_nanos};
+use crate::records::{ReceivedRecord, RecordBatch, RecordSource};
 
 /// Records between our reader and the consumer in the same process, as many as between Kafka's receiver and its writer.
 const QUEUE: usize = 1_000;
@@ -138,7 +138,7 @@ impl WalSinks<'_> {
             clock,
             pass_on: move |record: OutgoingRecord<'_>| {
                 let mut alone = RecordBatch::default();
-                alone.push(Record {
+                alone.push(ReceivedRecord {
                     value: record.value,
                     partition: 0,
                     offset: i64::try_from(record.number).unwrap_or(i64::MAX),

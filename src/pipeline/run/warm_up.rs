@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::live::Phase;
-use crate::load::{Limit, LoadPlan, Pace, Rate, run_load};
+use crate::load::{Limit, LoadControl, LoadPlan, Rate, run_load};
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::monitor::jvm::CompilerSample;
 use crate::pipeline::request::WarmUp;
@@ -46,26 +46,26 @@ impl WarmUpProgress {
 
 /// Whether whoever watches has asked for the measured events.
 struct WarmUpCut {
-    steering: Option<Pace>,
+    steering: Option<LoadControl>,
     /// How often it had been asked for before this warm-up.
     before: u64,
 }
 
 impl WarmUpCut {
-    fn of(steering: Option<Pace>) -> Self {
-        let before = steering.as_ref().map_or(0, Pace::begun);
+    fn of(steering: Option<LoadControl>) -> Self {
+        let before = steering.as_ref().map_or(0, LoadControl::begun);
         Self { steering, before }
     }
 
     fn is_asked_for(&self) -> bool {
-        let begun = self.steering.as_ref().map_or(0, Pace::begun);
+        let begun = self.steering.as_ref().map_or(0, LoadControl::begun);
         begun > self.before
     }
 
     /// The report tells of it.
     fn note(&self) {
         if let Some(steering) = &self.steering {
-            steering.note_warm_up_cut();
+            steering.record_warm_up_cut();
         }
     }
 }
@@ -136,7 +136,7 @@ impl Phases<'_> {
     }
 
     /// What is not measured need not take as long as what is.
-    fn warm_up_pace(&self) -> Pace {
+    fn warm_up_pace(&self) -> LoadControl {
         match self.context.request.rate.per_second() {
             Some(rate) if rate < f64::from(LEAST_RATE) => Rate::whole(LEAST_RATE).into(),
             _ => self.context.pace(),
@@ -147,7 +147,7 @@ impl Phases<'_> {
     async fn warm_up_by(
         &mut self,
         events: u64,
-        pace: Pace,
+        pace: LoadControl,
         cut: &WarmUpCut,
         warming: &mut WarmUpProgress,
     ) -> Result<Option<f64>, Failure> {
@@ -164,7 +164,7 @@ impl Phases<'_> {
     async fn send_unmeasured(
         &mut self,
         events: u64,
-        pace: Pace,
+        pace: LoadControl,
         cut: &WarmUpCut,
         warming: &mut WarmUpProgress,
     ) -> Result<u64, Failure> {
@@ -181,7 +181,7 @@ impl Phases<'_> {
         let before = load.acknowledged.load(Ordering::Relaxed);
         let sent = run_load(
             LoadPlan {
-                pace,
+                control: pace,
                 ..self.plan(&self.trial.names.warmup, rows, Limit::Events(events))
             },
             context.clock,

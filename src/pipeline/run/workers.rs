@@ -7,8 +7,10 @@ use pgcdc::ReaderHandle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::broker::{Backlog, Publisher, Rebalances, Records, RecordsConfig, fetch_settings};
-use crate::consumer::{DeadLetters, RecordBatch, RecordSource, Stage, StageEnd, StageError};
+use crate::broker::{
+    Backlog, KafkaSource, KafkaSourceConfig, Publisher, Rebalances, fetch_settings,
+};
+use crate::consumer::{ConsumerStage, DeadLetters, StageEnd, StageError};
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::monitor::connector_watch::ConnectorWatch;
 use crate::pipeline::monitor::threads;
@@ -19,6 +21,7 @@ use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::observer::PathObserver;
 use crate::pipeline::run::stage_setup::stage_config;
 use crate::pipeline::run::wal_sinks::{ChannelSource, SentRecord, WalSinks};
+use crate::records::{RecordBatch, RecordSource};
 
 /// The reader and the consumer of one path.
 pub(crate) struct Workers {
@@ -39,7 +42,7 @@ pub(crate) struct Workers {
 
 /// Where the consumer of a path takes its records from.
 enum WorkerSource {
-    Kafka(Records),
+    Kafka(KafkaSource),
     Channel(ChannelSource),
 }
 
@@ -108,7 +111,7 @@ impl Workers {
         };
         let dead_letters = DeadLetters::at(request.folder.file("dead-letters.jsonl"));
         let topic = route.kafka.as_ref().map_or("", |kafka| &kafka.topic);
-        let stage = Stage::new(
+        let stage = ConsumerStage::new(
             source,
             route.store.clone(),
             Arc::clone(observer) as Arc<_>,
@@ -212,15 +215,15 @@ async fn receive(
     kafka: &KafkaRoute,
     threads: &OwnThreads,
     clock: Clock,
-) -> Result<Records, Failure> {
-    let config = RecordsConfig {
+) -> Result<KafkaSource, Failure> {
+    let config = KafkaSourceConfig {
         topic: kafka.topic.clone(),
         group: kafka.group.clone(),
         from_end: true,
         fetch: fetch_settings(&request.settings.fetch),
     };
     let before = threads::present();
-    let records = Records::subscribe(&servers.kafka_config, config, clock).await?;
+    let records = KafkaSource::subscribe(&servers.kafka_config, config, clock).await?;
     threads.adopt(Role::Receiver, &before);
     Ok(records)
 }

@@ -1,4 +1,4 @@
-//! A connection that comes back when it is lost, and the transactions that are under way on it.
+//! A connection that is restored when it is lost, with the transactions in flight on it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,51 +8,52 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{Connection, InsertError};
-use super::inserter::LoadError;
+use super::LoadError;
+use super::connection::Connection;
+use super::postgres_error::InsertError;
 use cdc_bench_model::event::OutboxRow;
 use cdc_bench_stack::PostgresEndpoint;
 
-/// Longest time spent on getting a lost connection back.
+/// Longest time spent to restore a lost connection.
 const RECONNECT_LIMIT: Duration = Duration::from_secs(30);
 const FIRST_BACK_OFF: Duration = Duration::from_millis(50);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(2);
-/// How long an INSERT under way may go on once the load was cancelled.
+/// How long an INSERT in flight may take after the load was cancelled.
 const CANCEL_GRACE: Duration = Duration::from_secs(2);
 
-/// What became of a transaction.
-pub(super) enum Outcome {
+/// The outcome of a transaction.
+pub(super) enum TransactionOutcome {
     Acknowledged,
     Failed(String),
     Cancelled,
 }
 
-/// A connection, whichever it is at present.
-pub(super) struct Line {
+/// A connection that is replaced by a new one when it is lost.
+pub(super) struct ReconnectingConnection {
     endpoint: PostgresEndpoint,
     insert_batch: usize,
     connection: RefCell<Rc<Connection>>,
-    /// Held by the one that gets the connection back, while the others wait for it.
+    /// Held by the transaction that reconnects, while the others wait for it.
     reconnecting: Mutex<()>,
-    under_way: Cell<usize>,
+    in_flight: Cell<usize>,
     retried: Cell<u64>,
 }
 
-impl Line {
+impl ReconnectingConnection {
     pub fn new(connection: Connection, endpoint: &PostgresEndpoint, insert_batch: usize) -> Self {
         Self {
             endpoint: endpoint.clone(),
             insert_batch,
             connection: RefCell::new(Rc::new(connection)),
             reconnecting: Mutex::new(()),
-            under_way: Cell::new(0),
+            in_flight: Cell::new(0),
             retried: Cell::new(0),
         }
     }
 
     /// Transactions whose outcome is not known yet.
-    pub fn under_way(&self) -> usize {
-        self.under_way.get()
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.get()
     }
 
     /// Transactions sent a second time.
@@ -60,51 +61,55 @@ impl Line {
         self.retried.get()
     }
 
-    /// Sends the rows, over a new connection where need be, until their outcome is known or the load was stopped for a
-    /// while.
+    /// Sends the rows, again over a new connection where one was lost, until their outcome is known or the grace period
+    /// after a stop is over.
     pub async fn commit(
         &self,
         run_id: &str,
         rows: &[OutboxRow],
         stop: &CancellationToken,
-    ) -> Result<Outcome, LoadError> {
-        let _counted = UnderWay::begin(&self.under_way);
+    ) -> Result<TransactionOutcome, LoadError> {
+        let _counted = InFlightGuard::count(&self.in_flight);
         let stopped = async {
             stop.cancelled().await;
             tokio::time::sleep(CANCEL_GRACE).await;
         };
         tokio::select! {
             biased;
-            outcome = self.commit_surely(run_id, rows) => outcome,
-            () = stopped => Ok(Outcome::Cancelled),
+            outcome = self.commit_with_retries(run_id, rows) => outcome,
+            () = stopped => Ok(TransactionOutcome::Cancelled),
         }
     }
 
-    async fn commit_surely(&self, run_id: &str, rows: &[OutboxRow]) -> Result<Outcome, LoadError> {
+    async fn commit_with_retries(
+        &self,
+        run_id: &str,
+        rows: &[OutboxRow],
+    ) -> Result<TransactionOutcome, LoadError> {
         let mut connection = Rc::clone(&self.connection.borrow());
         let mut result = connection.insert(run_id, rows).await;
         loop {
             let lost = match result {
-                Ok(()) => return Ok(Outcome::Acknowledged),
-                Err(InsertError::Refused(reason)) => return Ok(Outcome::Failed(reason)),
+                Ok(()) => return Ok(TransactionOutcome::Acknowledged),
+                Err(InsertError::Refused(reason)) => return Ok(TransactionOutcome::Failed(reason)),
                 Err(InsertError::Lost(cause)) => cause,
             };
-            connection = self.another_than(&connection, &lost).await?;
+            connection = self.replacement_of(&connection, &lost).await?;
             self.retried.set(self.retried.get() + 1);
             result = connection.insert_missing(run_id, rows).await;
         }
     }
 
-    /// The connection that stands in for one that was lost: made by the first who misses it.
-    async fn another_than(
+    /// The connection that replaces a lost one: opened by the first transaction that finds it lost.
+    async fn replacement_of(
         &self,
-        gone: &Rc<Connection>,
+        lost_connection: &Rc<Connection>,
         lost: &str,
     ) -> Result<Rc<Connection>, LoadError> {
-        let _alone = self.reconnecting.lock().await;
-        let present = Rc::clone(&self.connection.borrow());
-        if !Rc::ptr_eq(&present, gone) {
-            return Ok(present);
+        let _guard = self.reconnecting.lock().await;
+        let current = Rc::clone(&self.connection.borrow());
+        if !Rc::ptr_eq(&current, lost_connection) {
+            return Ok(current);
         }
         let new = Rc::new(self.reconnect(lost).await?);
         *self.connection.borrow_mut() = Rc::clone(&new);
@@ -139,17 +144,17 @@ impl Line {
     }
 }
 
-/// Counts while it lives.
-struct UnderWay<'a>(&'a Cell<usize>);
+/// Counts a transaction in flight until it is dropped.
+struct InFlightGuard<'a>(&'a Cell<usize>);
 
-impl<'a> UnderWay<'a> {
-    fn begin(count: &'a Cell<usize>) -> Self {
+impl<'a> InFlightGuard<'a> {
+    fn count(count: &'a Cell<usize>) -> Self {
         count.set(count.get() + 1);
         Self(count)
     }
 }
 
-impl Drop for UnderWay<'_> {
+impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
     }

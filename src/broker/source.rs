@@ -1,8 +1,8 @@
-//! Records of one topic, each stamped the moment librdkafka hands it over.
+//! Receives the records of one topic, and stamps each when librdkafka delivers it.
 //!
-//! Receiving has a thread of its own: T3 is when the consumer has the record, not when its writer has time for it. The
-//! queue to the writer is short and bounded; what does not fit stays in Kafka, and where it does not fit for long the
-//! partitions are paused, so that the member goes on answering its group.
+//! Receiving has its own thread: T3 is when this process has the record, not when the consumer stage has time for it. The
+//! queue to the stage is short and bounded; what does not fit stays in Kafka. While it does not fit for long the partitions
+//! are paused, so that the member can go on polling, which its group requires.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,40 +17,40 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::backlog::Backlog;
+use super::error::{BrokerError, bootstrap_of};
 use super::membership::{Membership, Rebalances};
 use super::messages::{Messages, Received};
-use super::{BrokerError, bootstrap_of};
-use crate::consumer::{RecordBatch, RecordSource};
+use crate::records::{RecordBatch, RecordSource};
 use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// Batches between the receiving thread and the consumer.
 const QUEUE: usize = 4;
-/// A batch is what is there at once, up to so many records, and so many bytes but for the last record.
+/// Most records in a batch, and the bytes from which on no record is added.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 256 * 1024;
-/// Longest silent wait of the receiving thread, so that it sees a stop.
+/// Longest wait of the receiving thread for a message, so that it sees a stop.
 const POLL: Duration = Duration::from_millis(100);
-/// How long the queue is full before the partitions are paused. What librdkafka has fetched ahead is lost with that.
+/// How long the queue is full before the partitions are paused. A pause discards what librdkafka has prefetched.
 const PAUSE_AFTER: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Between two looks at whether the consumer is nobody's any more.
-const LAST_LOOK: Duration = Duration::from_millis(1);
+/// Between two checks of whether the consumer has no other owner.
+const LAST_OWNER_POLL: Duration = Duration::from_millis(1);
 
 /// What to read.
 #[derive(Debug, Clone)]
-pub struct RecordsConfig {
+pub struct KafkaSourceConfig {
     /// Topic.
     pub topic: String,
     /// Consumer group; its committed offsets say where to begin, else the topic's beginning.
     pub group: String,
-    /// Begin at the topic's end as it is now, whatever the group has committed.
+    /// Begin at the current end of the topic, whatever the group has committed.
     pub from_end: bool,
     /// How records are fetched: see [`fetch_settings`].
     pub fetch: BTreeMap<String, String>,
 }
 
-/// Settings that decide how soon a record is handed over: as soon as it is there, and a full local queue is looked at
-/// again at once, where librdkafka's default waits a second.
+/// Settings that decide how soon a record is delivered: at once, and after a full local queue with a back-off of 5 ms, where
+/// librdkafka's default is a second.
 const FETCH: [(&str, &str); 4] = [
     ("fetch.min.bytes", "1"),
     ("fetch.wait.max.ms", "500"),
@@ -58,7 +58,7 @@ const FETCH: [(&str, &str); 4] = [
     ("queued.max.messages.kbytes", "16384"),
 ];
 
-/// The settings that decide how soon a record is handed over: ours, and over them the user's.
+/// The settings that decide how soon a record is delivered: ours, overridden by the user's.
 #[must_use]
 pub fn fetch_settings(over: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let ours = FETCH
@@ -67,8 +67,8 @@ pub fn fetch_settings(over: &BTreeMap<String, String>) -> BTreeMap<String, Strin
     ours.chain(over.clone()).collect()
 }
 
-/// The records of a topic as they arrive.
-pub struct Records {
+/// The records of a topic, received as a member of a consumer group.
+pub struct KafkaSource {
     queue: mpsc::Receiver<RecordBatch>,
     consumer: Arc<BaseConsumer<Membership>>,
     topic: String,
@@ -77,14 +77,14 @@ pub struct Records {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Records {
-    /// Joins the group and begins to receive.
+impl KafkaSource {
+    /// Joins the group and starts to receive.
     ///
     /// # Errors
     /// When the broker does not answer or the topic is not there.
     pub async fn subscribe(
         base: &ClientConfig,
-        config: RecordsConfig,
+        config: KafkaSourceConfig,
         clock: Clock,
     ) -> Result<Self, BrokerError> {
         let bootstrap = bootstrap_of(base);
@@ -96,8 +96,8 @@ impl Records {
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", "1000")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            // One that was killed is out of its group this soon, and no longer in the way of its removal. It has a price: who
-            // sees no broker for as long gives its place up, and waits until that has expired before it has another.
+            // A member that was killed leaves its group this soon, so that the group can be deleted. The price: a member that
+            // reaches no broker for as long is removed, and rejoins only after that has expired.
             .set("session.timeout.ms", "10000");
         for (name, value) in &config.fetch {
             settings.set(name, value);
@@ -130,7 +130,7 @@ impl Records {
             queue: sender,
             stopping: Arc::clone(&stopping),
             clock,
-            early: VecDeque::new(),
+            received_while_paused: VecDeque::new(),
         };
         let thread = std::thread::Builder::new()
             .name("kafka-receiver".to_owned())
@@ -146,19 +146,19 @@ impl Records {
         })
     }
 
-    /// The times that partitions were handed out to us.
+    /// The rebalances of this member.
     #[must_use]
     pub fn rebalances(&self) -> Rebalances {
         self.consumer.context().rebalances()
     }
 
-    /// How far we are behind the topic.
+    /// How many records of the topic were not received yet.
     #[must_use]
     pub fn backlog(&self) -> Backlog {
         self.backlog.clone()
     }
 
-    /// Commits what was written and leaves the group: when this returns, nobody is in it by us.
+    /// Commits the offsets of what was written and leaves the group, before it returns.
     pub async fn close(mut self) {
         self.stop();
         let (mut consumer, thread) = (Arc::clone(&self.consumer), self.thread.take());
@@ -176,17 +176,17 @@ impl Records {
                     tracing::warn!(%error, "the last offsets were not committed; these records will be delivered again")
                 }
             }
-            // Its end is what leaves the group, and who asks for the backlog at this moment has it, too.
+            // Dropping the consumer leaves the group, and a request for the backlog may own it, too, at this moment.
             while let Err(shared) = Arc::try_unwrap(consumer) {
                 consumer = shared;
-                std::thread::sleep(LAST_LOOK);
+                std::thread::sleep(LAST_OWNER_POLL);
             }
         });
         drop(left.await);
     }
 }
 
-impl Records {
+impl KafkaSource {
     fn stop(&mut self) {
         self.stopping.store(true, Ordering::Relaxed);
         self.queue.close();
@@ -194,7 +194,7 @@ impl Records {
         self.wake();
     }
 
-    /// There is room in the queue.
+    /// Wakes the receiving thread: there is room in the queue.
     fn wake(&self) {
         if let Some(thread) = &self.thread {
             thread.thread().unpark();
@@ -202,7 +202,7 @@ impl Records {
     }
 }
 
-impl RecordSource for Records {
+impl RecordSource for KafkaSource {
     async fn recv(&mut self) -> Option<RecordBatch> {
         let batch = self.queue.recv().await;
         self.wake();
@@ -210,7 +210,7 @@ impl RecordSource for Records {
     }
 
     fn written(&mut self, partition: i32, offset: i64) {
-        // A partition that was taken away meanwhile is another member's: it will write those records again, which is harmless.
+        // A partition that was revoked meanwhile is another member's, which will write those records again: harmless.
         if let Err(error) = self.consumer.store_offset(&self.topic, partition, offset) {
             tracing::debug!(partition, offset, %error, "offset not kept");
         }
@@ -218,13 +218,13 @@ impl RecordSource for Records {
     }
 }
 
-impl Drop for Records {
+impl Drop for KafkaSource {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-/// Commits the topic's present end for the group, so that it begins there, also after a rebalance or a restart.
+/// Commits the current end of the topic for the group, so that it begins there, also after a rebalance or a restart.
 fn begin_at_the_end(consumer: &BaseConsumer<Membership>, topic: &str) -> KafkaResult<()> {
     let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
     let mut ends = TopicPartitionList::new();
@@ -239,31 +239,31 @@ fn begin_at_the_end(consumer: &BaseConsumer<Membership>, topic: &str) -> KafkaRe
     consumer.commit(&ends, CommitMode::Sync)
 }
 
-/// The receiving thread's work.
+/// The work of the receiving thread.
 struct Receiver {
     consumer: Arc<BaseConsumer<Membership>>,
     queue: mpsc::Sender<RecordBatch>,
     stopping: Arc<AtomicBool>,
     clock: Clock,
-    /// What came in while everything was paused: of partitions that were assigned meanwhile.
-    early: VecDeque<RecordBatch>,
+    /// Records of partitions that were assigned while the others were paused.
+    received_while_paused: VecDeque<RecordBatch>,
 }
 
 impl Receiver {
     fn run(mut self) {
         while !self.stopping.load(Ordering::Relaxed) {
-            let mut batch = match self.early.pop_front() {
+            let mut batch = match self.received_while_paused.pop_front() {
                 Some(batch) => batch,
                 None => self.gather(BATCH),
             };
             self.remove_revoked(&mut batch);
-            if !batch.is_empty() && !self.hand_over(batch) {
+            if !batch.is_empty() && !self.enqueue(batch) {
                 break;
             }
         }
     }
 
-    /// What is there, once something is: at most so many records. None where nothing comes for a while.
+    /// The messages that are there, at most `most`; waits a while for the first one.
     fn gather(&self, most: usize) -> RecordBatch {
         let messages = Messages::new(Arc::clone(&self.consumer), |consumer| {
             let mut received = Received::new();
@@ -278,10 +278,10 @@ impl Receiver {
             }
             received
         });
-        RecordBatch::keeping(messages)
+        RecordBatch::backed_by(messages)
     }
 
-    /// A message if one comes in time.
+    /// A message, if one is received in time.
     fn receive<'c>(
         &self,
         consumer: &'c BaseConsumer<Membership>,
@@ -298,26 +298,26 @@ impl Receiver {
         }
     }
 
-    /// Puts a batch into the queue, once there is room. False when nobody takes any more.
-    fn hand_over(&mut self, mut batch: RecordBatch) -> bool {
+    /// Puts a batch into the queue as soon as there is room. False when the queue is closed.
+    fn enqueue(&mut self, mut batch: RecordBatch) -> bool {
         let began = Instant::now();
         let mut paused = false;
         while !batch.is_empty() {
             let last_offsets = batch.last_offsets();
             match self.queue.try_send(batch) {
                 Ok(()) => {
-                    self.consumer.context().handed_over(&last_offsets);
+                    self.consumer.context().delivered(&last_offsets);
                     break;
                 }
                 Err(TrySendError::Full(back)) => batch = back,
                 Err(TrySendError::Closed(_)) => return false,
             }
             if began.elapsed() < PAUSE_AFTER {
-                // Whoever takes a batch wakes us.
+                // Taking a batch from the queue wakes this thread.
                 std::thread::park_timeout(POLL);
             } else {
                 paused = true;
-                self.answer_the_group();
+                self.poll_while_paused();
                 self.remove_revoked(&mut batch);
             }
         }
@@ -327,23 +327,23 @@ impl Receiver {
         true
     }
 
-    /// What has moved away before it was handed over is not ours to write.
+    /// Removes the records of revoked partitions that were not delivered: they are not ours to write.
     fn remove_revoked(&mut self, batch: &mut RecordBatch) {
         let revoked = self.consumer.context().take_revoked();
-        for batch in self.early.iter_mut().chain([batch]) {
+        for batch in self.received_while_paused.iter_mut().chain([batch]) {
             batch.remove_partitions(&revoked);
         }
     }
 
-    /// Takes no records for a while, and answers the group's calls.
-    fn answer_the_group(&mut self) {
-        // Each time: what was assigned meanwhile is not paused.
+    /// Pauses all partitions and polls, so that the member stays in its group.
+    fn poll_while_paused(&mut self) {
+        // Each time, because partitions assigned meanwhile are not paused.
         if let Err(error) = self.for_all_partitions(BaseConsumer::pause) {
             tracing::warn!(%error, "partitions could not be paused");
         }
-        let early = self.gather(1);
-        if !early.is_empty() {
-            self.early.push_back(early);
+        let received_while_paused = self.gather(1);
+        if !received_while_paused.is_empty() {
+            self.received_while_paused.push_back(received_while_paused);
         }
     }
 

@@ -1,34 +1,33 @@
-//! Documents for one write, one after the other in one buffer.
+//! The documents of one write, encoded one after the other in one buffer.
 
 use std::ops::Range;
 
-use mongodb::bson::{RawDocument, RawDocumentBuf};
+use mongodb::bson::RawDocument;
 
 use super::bson::BsonBuffer;
-use super::command::update_command;
-use super::{COLLECTION, DocumentError, DocumentParts, WriteConcernChoice};
+use super::{DocumentError, DocumentParts};
 
-/// Documents in the order they were written. Each is encoded once, to where it stays until the store has it.
+/// Documents in the order they were added. Each is encoded once, and stays where it is until the store has it.
 #[derive(Debug, Clone, Default)]
-pub struct Documents {
+pub struct DocumentBatch {
     buffer: BsonBuffer,
     ends: Vec<usize>,
 }
 
-impl Documents {
-    /// Room for so many documents of so many bytes in all, before any is in it.
+impl DocumentBatch {
+    /// An empty batch with room for this number of documents of this many bytes together.
     #[must_use]
-    pub fn with_room_for(documents: usize, bytes: usize) -> Self {
+    pub fn with_capacity(documents: usize, bytes: usize) -> Self {
         Self {
             buffer: BsonBuffer::with_capacity(bytes),
             ends: Vec::with_capacity(documents),
         }
     }
 
-    /// Encodes a document behind the others.
+    /// Encodes a document and appends it.
     ///
     /// # Errors
-    /// [`DocumentError`], where the event cannot be a document; nothing is added then.
+    /// [`DocumentError`], where no document can be built; nothing is added then.
     pub fn push(&mut self, parts: &DocumentParts<'_>) -> Result<(), DocumentError> {
         let begin = self.buffer.len();
         match parts.write_to(&mut self.buffer) {
@@ -43,7 +42,7 @@ impl Documents {
         }
     }
 
-    /// Copies documents of another behind these.
+    /// Appends copies of documents of another batch.
     ///
     /// # Panics
     /// When `which` reaches beyond its end.
@@ -56,22 +55,22 @@ impl Documents {
         self.ends.extend(ends);
     }
 
-    /// Documents in it.
+    /// Number of documents.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ends.len()
     }
 
-    /// Whether none is in it.
+    /// Whether it holds no document.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
-    /// Bytes of the documents in `which`.
+    /// Bytes of these documents together.
     ///
     /// # Panics
-    /// When it reaches beyond the end.
+    /// When `which` reaches beyond the end.
     #[must_use]
     pub fn bytes(&self, which: Range<usize>) -> usize {
         self.begin(which.end) - self.begin(which.start)
@@ -80,7 +79,7 @@ impl Documents {
     /// The document at `index`.
     ///
     /// # Panics
-    /// When there is none.
+    /// When `index` is out of range.
     #[must_use]
     pub fn get(&self, index: usize) -> &RawDocument {
         let bytes = &self.buffer.bytes()[self.begin(index)..self.ends[index]];
@@ -93,19 +92,13 @@ impl Documents {
         (0..self.len()).map(|index| self.get(index))
     }
 
-    /// The command that writes them all, at the usual write concern.
-    #[must_use]
-    pub fn update_command(&self) -> RawDocumentBuf {
-        update_command(COLLECTION, self.iter(), WriteConcernChoice::default())
-    }
-
-    /// Empties it, and keeps the buffer.
+    /// Removes all documents, and keeps the memory.
     pub fn clear(&mut self) {
         self.buffer.truncate(0);
         self.ends.clear();
     }
 
-    /// Where the document at `index` begins; its number of documents stands for the end.
+    /// The byte at which the document at `index` begins; for the number of documents, the end.
     fn begin(&self, index: usize) -> usize {
         index.checked_sub(1).map_or(0, |before| self.ends[before])
     }
@@ -137,7 +130,7 @@ mod tests {
     #[test]
     fn each_document_is_what_it_would_be_alone() {
         let payloads = ["{}", r#"{"a":[1,2]}"#, "[]", r#"{"b":"#, r#"{"c":"long"}"#];
-        let mut documents = Documents::default();
+        let mut documents = DocumentBatch::default();
         let mut alone = Vec::new();
         for (n, payload) in (0..).zip(payloads) {
             let parts = parts(n, payload);
@@ -151,7 +144,7 @@ mod tests {
         }
         assert_eq!(alone.len(), 3, "two of the payloads are no objects");
         assert!(documents.iter().eq(alone.iter().map(AsRef::as_ref)));
-        let mut copied = Documents::default();
+        let mut copied = DocumentBatch::default();
         copied.append(&documents, 2..3);
         copied.append(&documents, 0..2);
         copied.append(&documents, 3..3);

@@ -1,161 +1,116 @@
-//! What the change events of a table have in common: all of their text but some values. Debezium writes the members of each
-//! in the same order and says the same in many of them, so an event is read faster by comparing it with the one before
-//! than by looking for its members.
+//! The common text of a table's change events. Debezium writes the members of every event in the same order, and many of
+//! them with the same value, so comparing an event with the previous one is faster than parsing it.
 //!
-//! What a shape reads is what would be read without it. Its text is a JSON text, and what stands between two values of it
-//! is compared byte by byte; each value is one in the text that is read as well. So the members are the same, and their
-//! values are in the same places.
+//! A template reads the same fields as the parser: its text is JSON, the text between two slots is compared byte by byte,
+//! and each slot is a value in the event as it is in the template. So the event has the same members, with their values in
+//! the same slots.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::values::{Field, ReadPayload, TextField, Values};
-use crate::json::{Expected, Reader};
+use super::field::{Field, TextField};
+use super::partial::{PartialEnvelope, ReadPayload};
+use super::trace::{TracedValue, ValueTrace};
+use crate::json::{Expected, JsonReader};
 
-/// A value and where it stands; no field where it is passed over.
-type Placed = (Option<Field>, Range<usize>);
-
-/// The values of one event, in their order, as they are met with.
-#[derive(Debug, Default)]
-pub(super) struct Trace {
-    values: Vec<Placed>,
-    is_kept: bool,
-}
-
-impl Trace {
-    /// One that keeps nothing.
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// Forgets what there was, and begins anew.
-    pub fn begin(&mut self) {
-        self.values.clear();
-        self.is_kept = true;
-    }
-
-    /// Nothing can be learned from this event.
-    pub fn give_up(&mut self) {
-        self.is_kept = false;
-    }
-
-    pub fn value(&mut self, field: Option<Field>, place: Range<usize>) {
-        if self.is_kept {
-            self.values.push((field, place));
-        }
-    }
-
-    /// How many values there are so far.
-    pub fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    /// These values were read in vain.
-    pub fn disregard(&mut self, which: Range<usize>) {
-        for (field, _) in self.values.get_mut(which).unwrap_or_default() {
-            *field = None;
-        }
-    }
-}
-
-/// A value of an event that was learned from.
+/// A value of the event that the template was made of.
 #[derive(Debug)]
-struct Known {
+struct TemplateValue {
     field: Option<Field>,
-    place: Range<usize>,
-    /// Whether it must be read: it is asked for, or another from event to event.
+    range: Range<usize>,
+    /// Whether it is read: it is a field, or differs from event to event.
     is_read: bool,
 }
 
-/// A value that must be read.
+/// A value that is read.
 #[derive(Debug)]
-struct Slot {
+struct TemplateSlot {
     field: Option<Field>,
     /// The text before it.
     before: Expected,
-    /// The same with the value, if that is a text that stands for itself: it may well be the same again.
-    same: Option<(TextField, Expected)>,
+    /// The text before it and the value, where that is a text without escapes: it is likely to be the same again.
+    with_value: Option<(TextField, Expected)>,
 }
 
-/// The shape of a table's events; at first of none.
+/// The common text of a table's events; empty until an event was learned.
 #[derive(Debug, Default)]
-pub(super) struct Shape {
-    /// The event it was learned from last.
+pub(super) struct EventTemplate {
+    /// The event it was made of last.
     text: String,
-    /// All of its values.
-    values: Vec<Known>,
-    slots: Vec<Slot>,
-    /// The text behind the last of them.
+    /// All values of that event.
+    values: Vec<TemplateValue>,
+    slots: Vec<TemplateSlot>,
+    /// The text after the last slot.
     end: Option<Expected>,
 }
 
-impl Shape {
-    /// The values of an event of this shape; of another, or where a value is not what it must be, `None`.
+impl EventTemplate {
+    /// Reads an event that matches the template; `None` where it does not, or a value is not of its field's type.
     pub fn read<'a>(
         &self,
         text: &'a str,
         payload: &mut impl ReadPayload<'a>,
-    ) -> Option<Values<'a>> {
+    ) -> Option<PartialEnvelope<'a>> {
         let end = self.end.as_ref()?;
-        let mut json = Reader::new(text);
-        let mut values = Values::default();
-        for Slot {
+        let mut json = JsonReader::new(text);
+        let mut event = PartialEnvelope::default();
+        for TemplateSlot {
             field,
             before,
-            same,
+            with_value,
         } in &self.slots
         {
-            if let Some((field, with_value)) = same
-                && json.expected(with_value).is_ok()
+            if let Some((field, expected)) = with_value
+                && json.expected(expected).is_ok()
             {
-                let value = with_value.len() - before.len();
+                let value = expected.len() - before.len();
                 let quoted = &text[json.at() - value..json.at()];
-                *values.text(*field) = Some(Cow::Borrowed(&quoted[1..quoted.len() - 1]));
+                *event.text(*field) = Some(Cow::Borrowed(&quoted[1..quoted.len() - 1]));
                 continue;
             }
             json.expected(before).ok()?;
             match field {
-                Some(field) => values.read_field(*field, &mut json, payload).ok()?,
+                Some(field) => event.read_field(*field, &mut json, payload).ok()?,
                 None => json.skip().ok()?,
             }
         }
         json.expected(end).ok()?;
         json.end().ok()?;
-        Some(values)
+        Some(event)
     }
 
-    /// Takes the shape of this event. A value that nobody asks for is taken to be the same in every event until it is another.
-    pub fn learn(&mut self, text: &str, trace: &Trace) {
+    /// Makes the template of this event. A value that is not a field is taken for constant until one event has another.
+    pub fn learn(&mut self, text: &str, trace: &ValueTrace) {
         let fields = trace.values.iter().map(|(field, _)| *field);
-        let is_known = self.values.iter().map(|known| known.field).eq(fields);
-        let varies = |n: usize, place: &Range<usize>| {
-            let known = &self.values[n];
-            known.is_read || self.text[known.place.clone()] != text[place.clone()]
+        let has_same_fields = self.values.iter().map(|value| value.field).eq(fields);
+        let varies = |n: usize, range: &Range<usize>| {
+            let value = &self.values[n];
+            value.is_read || self.text[value.range.clone()] != text[range.clone()]
         };
-        let known = |(n, (field, place)): (usize, &Placed)| Known {
+        let value = |(n, (field, range)): (usize, &TracedValue)| TemplateValue {
             field: *field,
-            place: place.clone(),
-            is_read: field.is_some() || is_known && varies(n, place),
+            range: range.clone(),
+            is_read: field.is_some() || has_same_fields && varies(n, range),
         };
-        self.values = trace.values.iter().enumerate().map(known).collect();
+        self.values = trace.values.iter().enumerate().map(value).collect();
         text.clone_into(&mut self.text);
         self.slots.clear();
         let mut end = 0;
         let expected = |range: Range<usize>| Expected::new(text[range].as_bytes());
         let read = self.values.iter().filter(|value| value.is_read);
-        for Known { field, place, .. } in read.filter(|_| trace.is_kept) {
-            let same = match field {
-                Some(Field::Text(field)) if !text[place.clone()].contains('\\') => {
-                    Some((*field, expected(end..place.end)))
+        for TemplateValue { field, range, .. } in read.filter(|_| trace.is_recording) {
+            let with_value = match field {
+                Some(Field::Text(field)) if !text[range.clone()].contains('\\') => {
+                    Some((*field, expected(end..range.end)))
                 }
                 _ => None,
             };
-            self.slots.push(Slot {
+            self.slots.push(TemplateSlot {
                 field: *field,
-                before: expected(end..place.start),
-                same,
+                before: expected(end..range.start),
+                with_value,
             });
-            end = place.end;
+            end = range.end;
         }
         self.end = (!self.slots.is_empty()).then(|| expected(end..text.len()));
     }
@@ -165,7 +120,9 @@ impl Shape {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::envelope::{Envelope, EnvelopeError, EnvelopeReader};
+    use super::super::envelope::Envelope;
+    use super::super::error::ReadEnvelopeError;
+    use super::super::reader::EnvelopeReader;
     use crate::json::TextBuffer;
 
     fn after(seq: &str) -> String {
@@ -185,25 +142,25 @@ mod tests {
 
     const SOURCE: &str = r#"{"version":"3.6.0.Final","ts_ms":7,"sequence":"[null,\"1\"]","txId":771,"lsn":24023128,"xmin":null}"#;
 
-    /// What is read of a value, and the text of its payload.
-    type Outcome<'a> = (Result<Envelope<'a>, EnvelopeError>, String);
+    /// The envelope of a value, and the text of its payload.
+    type ReadOutcome<'a> = (Result<Envelope<'a>, ReadEnvelopeError>, String);
 
-    fn by_reader<'a>(reader: &mut EnvelopeReader, value: &'a [u8]) -> Outcome<'a> {
+    fn by_reader<'a>(reader: &mut EnvelopeReader, value: &'a [u8]) -> ReadOutcome<'a> {
         let mut text = TextBuffer::default();
         let envelope = reader.read(value, |json| json.resolved_into(&mut text));
         (envelope, text.as_str().to_owned())
     }
 
-    fn anew(value: &[u8]) -> Outcome<'_> {
+    fn anew(value: &[u8]) -> ReadOutcome<'_> {
         let mut text = TextBuffer::default();
         let envelope = Envelope::parse(value, &mut text);
         (envelope, text.as_str().to_owned())
     }
 
-    fn by_shape(reader: &EnvelopeReader, value: &str) -> bool {
+    fn by_template(reader: &EnvelopeReader, value: &str) -> bool {
         let mut text = TextBuffer::default();
-        let mut payload = |json: &mut crate::json::Reader<'_>| json.resolved_into(&mut text);
-        reader.shape.read(value, &mut payload).is_some()
+        let mut payload = |json: &mut crate::json::JsonReader<'_>| json.resolved_into(&mut text);
+        reader.template.read(value, &mut payload).is_some()
     }
 
     #[test]
@@ -213,11 +170,11 @@ mod tests {
         let [first, second, third] =
             [SOURCE, &other, &third].map(|source| event("41", source, "\"c\""));
         let mut reader = EnvelopeReader::default();
-        assert!(!by_shape(&reader, &first));
+        assert!(!by_template(&reader, &first));
         by_reader(&mut reader, first.as_bytes()).0.unwrap();
-        assert!(by_shape(&reader, &first) && !by_shape(&reader, &second));
+        assert!(by_template(&reader, &first) && !by_template(&reader, &second));
         by_reader(&mut reader, second.as_bytes()).0.unwrap();
-        assert!(by_shape(&reader, &third));
+        assert!(by_template(&reader, &third));
         assert_eq!(
             by_reader(&mut reader, third.as_bytes()),
             anew(third.as_bytes())
@@ -238,7 +195,7 @@ mod tests {
                 by_reader(&mut reader, twice.as_bytes()).0.is_ok(),
                 "{twice}"
             );
-            assert!(!by_shape(&reader, &twice), "{twice}");
+            assert!(!by_template(&reader, &twice), "{twice}");
         }
     }
 
@@ -286,7 +243,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_events_are_read_as_without_a_shape(events in prop::collection::vec(any_event(), 1..8)) {
+        fn any_events_are_read_as_without_a_template(events in prop::collection::vec(any_event(), 1..8)) {
             let mut reader = EnvelopeReader::default();
             for event in &events {
                 prop_assert_eq!(by_reader(&mut reader, event.as_bytes()), anew(event.as_bytes()), "{}", event);
@@ -294,7 +251,7 @@ mod tests {
         }
 
         #[test]
-        fn damaged_events_are_read_as_without_a_shape(at in 0usize..600, byte in any::<u8>(), cut in 0usize..600) {
+        fn damaged_events_are_read_as_without_a_template(at in 0usize..600, byte in any::<u8>(), cut in 0usize..600) {
             let whole = event("41", SOURCE, "\"c\"");
             let mut reader = EnvelopeReader::default();
             by_reader(&mut reader, whole.as_bytes()).0.unwrap();

@@ -1,36 +1,37 @@
-//! How the quotes and escapes of a JSON text are spelled where it stands: by itself, or within a string of another.
+//! The two levels at which JSON is read: a text by itself, or a text in a JSON string of another, where its quotes and
+//! backslashes are escaped once more.
 
-/// What a string cannot hold as it is.
+/// What ends a run of plain bytes in a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mark {
-    /// The quote at its end.
+pub(crate) enum StringMark {
+    /// The quote at the end of the string.
     Quote,
     Escape,
 }
 
-/// A way to spell them. What it does not know is no JSON to it.
-pub(crate) trait Spelling {
-    /// A quote, before and behind a string.
+/// How quotes and escapes are written at a level. Anything else is not JSON there.
+pub(crate) trait EscapeLevel {
+    /// The quote before and after a string.
     const QUOTE: &'static str;
 
-    /// The first byte of the token that is first here, `"` for a string.
+    /// The first byte of the token at the beginning of `rest`, `"` for a string.
     fn token(rest: &[u8]) -> Option<u8>;
 
-    /// Whether nothing of the text is left.
+    /// Whether the text ends at the beginning of `rest`.
     fn is_over(rest: &[u8]) -> bool;
 
-    /// What is first here, at a byte of a string that does not stand for itself.
-    fn mark(rest: &[u8]) -> Option<Mark>;
+    /// The quote or escape at the beginning of `rest`; `None` for any other byte that a string cannot contain.
+    fn mark(rest: &[u8]) -> Option<StringMark>;
 
-    /// What the escape that is first here stands for, and its length.
+    /// The character of the escape at the beginning of `rest`, and the length of the escape in bytes.
     fn escape(rest: &[u8]) -> Option<(char, usize)>;
 }
 
-/// A text by itself.
+/// A JSON text by itself.
 #[derive(Debug)]
-pub(crate) struct Plain;
+pub(crate) struct TopLevel;
 
-impl Spelling for Plain {
+impl EscapeLevel for TopLevel {
     const QUOTE: &'static str = "\"";
 
     #[inline]
@@ -44,10 +45,10 @@ impl Spelling for Plain {
     }
 
     #[inline]
-    fn mark(rest: &[u8]) -> Option<Mark> {
+    fn mark(rest: &[u8]) -> Option<StringMark> {
         match rest.first()? {
-            b'"' => Some(Mark::Quote),
-            b'\\' => Some(Mark::Escape),
+            b'"' => Some(StringMark::Quote),
+            b'\\' => Some(StringMark::Escape),
             // A control character.
             _ => None,
         }
@@ -63,12 +64,13 @@ impl Spelling for Plain {
     }
 }
 
-/// A text within a string, its quotes and backslashes escaped once more: `{\"a\": \"b\\nc\"}`. Only these, and each by a
-/// backslash before it: there are other ways to spell a text in a string, but nobody has taken them who writes JSON.
+/// A JSON text in a JSON string, its quotes and backslashes escaped once more: `{\"a\": \"b\\nc\"}`. Only these may be
+/// escaped, and only by a backslash: JSON allows other escapes (`\u0022`), but JSON writers do not use them. Such a text is
+/// not accepted at this level, and the caller resolves the string first.
 #[derive(Debug)]
-pub(crate) struct Escaped;
+pub(crate) struct InString;
 
-impl Spelling for Escaped {
+impl EscapeLevel for InString {
     const QUOTE: &'static str = "\\\"";
 
     #[inline]
@@ -87,10 +89,10 @@ impl Spelling for Escaped {
     }
 
     #[inline]
-    fn mark(rest: &[u8]) -> Option<Mark> {
+    fn mark(rest: &[u8]) -> Option<StringMark> {
         match rest {
-            [b'\\', b'"', ..] => Some(Mark::Quote),
-            [b'\\', b'\\', ..] => Some(Mark::Escape),
+            [b'\\', b'"', ..] => Some(StringMark::Quote),
+            [b'\\', b'\\', ..] => Some(StringMark::Escape),
             _ => None,
         }
     }
@@ -106,7 +108,7 @@ impl Spelling for Escaped {
     }
 }
 
-/// What the escape at the beginning stands for, where it is one of a single letter.
+/// The byte of the escape at the beginning, where it is one of a single letter.
 #[inline]
 pub(super) fn simple_escape(text: &[u8]) -> Option<u8> {
     match *text.get(1)? {
@@ -120,8 +122,8 @@ pub(super) fn simple_escape(text: &[u8]) -> Option<u8> {
     }
 }
 
-/// What `\uXXXX` stands for, or two of them that are a surrogate pair, and their length; no character where it is half of
-/// such a pair alone.
+/// The character of `\uXXXX`, or of two of them that are a surrogate pair, and their length in bytes; no character for half
+/// of such a pair.
 fn code_point(text: &[u8]) -> Option<(Option<char>, usize)> {
     let unit = |at: usize| -> Option<u32> {
         let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;

@@ -1,19 +1,19 @@
-//! How figures are written: three digits say enough, and a number does not jump about while it changes.
+//! Numbers as text: with three digits, so that their width is stable while they change.
 
 use cdc_bench_model::timeline::Nanos;
 
-/// A span for a figure that stands alone: its number and its unit.
+/// A duration in microseconds as its number and its unit.
 pub(super) fn span(us: i64) -> (String, &'static str) {
     Nanos::from_micros(us).to_three_digits()
 }
 
-/// A span in a line of text.
+/// A duration in microseconds as text.
 pub(super) fn span_text(us: i64) -> String {
     let (number, unit) = span(us);
     format!("{number} {unit}")
 }
 
-/// The same of something that may not be known.
+/// The same for a duration that may be unknown.
 pub(super) fn maybe_span(us: Option<i64>) -> String {
     us.map_or_else(|| "–".to_owned(), span_text)
 }
@@ -55,7 +55,7 @@ pub(super) fn bytes(bytes: u64) -> String {
     }
 }
 
-/// A length of time, to the second.
+/// Seconds as minutes or hours, to the second.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // never negative, far below 2^64
 pub(super) fn time(seconds: f64) -> String {
     let all = seconds.max(0.0) as u64;
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_rates_sizes_and_times_are_read_at_a_glance() {
+    fn counts_rates_sizes_and_times_are_formatted() {
         assert_eq!(
             [count(7), count(1_234), count(1_234_567)],
             ["7", "1,234", "1,234,567"]

@@ -1,49 +1,23 @@
-//! Records as they come in: several together, in one buffer.
+//! A batch of records: their values in one buffer, or in the memory that they were received in.
 
 use std::sync::Arc;
 
+use super::{ReceivedRecord, RecordStorage};
 use cdc_bench_model::timeline::Stamp;
 
-/// One record, stamped; its value is borrowed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Record<'a> {
-    /// Its value; `None` for a tombstone.
-    pub value: Option<&'a [u8]>,
-    /// Its partition.
-    pub partition: i32,
-    /// Its offset.
-    pub offset: i64,
-    /// T2 on the clock of whoever stamped it; `None` when no Kafka was in between.
-    pub appended: Option<Stamp>,
-    /// T3.
-    pub received: Stamp,
-}
-
-/// Records that are left where they were received, until the last batch that has them is dropped.
-pub trait Kept: Send + Sync {
-    /// How many there are.
-    fn count(&self) -> usize;
-
-    /// The one at `index`, of so many.
-    fn record(&self, index: usize) -> Record<'_>;
-
-    /// Its value alone, which is what is asked for again.
-    fn value(&self, index: usize) -> Option<&[u8]>;
-}
-
-/// Records that came together, in the order they came in. Their values lie one after the other in one buffer, so that
-/// many records cost as many allocations as one, or are left where they were received.
+/// Records that were received together, in their order. Their values are in one buffer, so that a batch of many records
+/// takes as many allocations as a batch of one, or stay in a [`RecordStorage`].
 #[derive(Clone, Default)]
 pub struct RecordBatch {
-    copied: Vec<u8>,
-    kept: Option<Arc<dyn Kept>>,
-    records: Vec<Entry>,
+    buffer: Vec<u8>,
+    storage: Option<Arc<dyn RecordStorage>>,
+    records: Vec<BatchEntry>,
 }
 
 #[derive(Clone)]
-struct Entry {
-    value: Place,
-    /// Length of its value.
+struct BatchEntry {
+    value: ValueLocation,
+    /// Length of the value, bytes.
     bytes: usize,
     partition: i32,
     offset: i64,
@@ -51,19 +25,19 @@ struct Entry {
     received: Stamp,
 }
 
-/// Where a record's value lies.
+/// Where a record's value is.
 #[derive(Clone, Copy)]
-enum Place {
-    /// A tombstone has none.
-    Nowhere,
-    /// In the buffer of the batch, from here on.
-    Copied(usize),
-    /// With whoever received it, under this index.
-    Kept(usize),
+enum ValueLocation {
+    /// A tombstone has no value.
+    Tombstone,
+    /// In the buffer of the batch, from this byte on.
+    Buffer(usize),
+    /// In the storage, at this index.
+    Storage(usize),
 }
 
-impl Entry {
-    fn new(record: &Record<'_>, value: Place) -> Self {
+impl BatchEntry {
+    fn new(record: &ReceivedRecord<'_>, value: ValueLocation) -> Self {
         Self {
             value,
             bytes: record.value.map_or(0, <[u8]>::len),
@@ -76,39 +50,39 @@ impl Entry {
 }
 
 impl RecordBatch {
-    /// The records that `kept` keeps.
-    pub fn keeping(kept: impl Kept + 'static) -> Self {
-        let entry = |index| Entry::new(&kept.record(index), Place::Kept(index));
+    /// The records of `storage`; their values are not copied.
+    pub fn backed_by(storage: impl RecordStorage + 'static) -> Self {
+        let entry = |index| BatchEntry::new(&storage.record(index), ValueLocation::Storage(index));
         Self {
-            copied: Vec::new(),
-            records: (0..kept.count()).map(entry).collect(),
-            kept: Some(Arc::new(kept)),
+            buffer: Vec::new(),
+            records: (0..storage.count()).map(entry).collect(),
+            storage: Some(Arc::new(storage)),
         }
     }
 
     /// Adds a record; its value is copied.
-    pub fn push(&mut self, record: Record<'_>) {
-        let place = record.value.map_or(Place::Nowhere, |value| {
-            let begin = self.copied.len();
-            self.copied.extend_from_slice(value);
-            Place::Copied(begin)
+    pub fn push(&mut self, record: ReceivedRecord<'_>) {
+        let location = record.value.map_or(ValueLocation::Tombstone, |value| {
+            let begin = self.buffer.len();
+            self.buffer.extend_from_slice(value);
+            ValueLocation::Buffer(begin)
         });
-        self.records.push(Entry::new(&record, place));
+        self.records.push(BatchEntry::new(&record, location));
     }
 
-    /// Records in it.
+    /// Number of records.
     #[must_use]
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether none is in it.
+    /// Whether it holds no record.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Bytes of all values.
+    /// Bytes of all values together.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.records.iter().map(|entry| entry.bytes).sum()
@@ -117,16 +91,19 @@ impl RecordBatch {
     /// The record at `index`.
     ///
     /// # Panics
-    /// When there is none.
+    /// When `index` is out of range.
     #[must_use]
-    pub fn get(&self, index: usize) -> Record<'_> {
+    pub fn get(&self, index: usize) -> ReceivedRecord<'_> {
         let entry = &self.records[index];
         let value = match entry.value {
-            Place::Nowhere => None,
-            Place::Copied(begin) => Some(&self.copied[begin..begin + entry.bytes]),
-            Place::Kept(index) => self.kept.as_ref().and_then(|kept| kept.value(index)),
+            ValueLocation::Tombstone => None,
+            ValueLocation::Buffer(begin) => Some(&self.buffer[begin..begin + entry.bytes]),
+            ValueLocation::Storage(index) => {
+                let storage = self.storage.as_ref();
+                storage.and_then(|storage| storage.value(index))
+            }
         };
-        Record {
+        ReceivedRecord {
             value,
             partition: entry.partition,
             offset: entry.offset,
@@ -135,8 +112,8 @@ impl RecordBatch {
         }
     }
 
-    /// All of them, first to last.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+    /// All records, first to last.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = ReceivedRecord<'_>> {
         (0..self.len()).map(|index| self.get(index))
     }
 
@@ -145,7 +122,10 @@ impl RecordBatch {
     pub fn last_offsets(&self) -> Vec<(i32, i64)> {
         let mut last: Vec<(i32, i64)> = Vec::new();
         for entry in &self.records {
-            match last.iter_mut().find(|(known, _)| *known == entry.partition) {
+            match last
+                .iter_mut()
+                .find(|(partition, _)| *partition == entry.partition)
+            {
                 Some((_, offset)) => *offset = entry.offset,
                 None => last.push((entry.partition, entry.offset)),
             }
@@ -153,7 +133,7 @@ impl RecordBatch {
         last
     }
 
-    /// Takes the records of these partitions out.
+    /// Removes the records of these partitions.
     pub fn remove_partitions(&mut self, partitions: &[i32]) {
         self.records
             .retain(|entry| !partitions.contains(&entry.partition));
@@ -169,8 +149,8 @@ impl RecordBatch {
 mod tests {
     use super::*;
 
-    fn record(partition: i32, offset: i64, value: Option<&[u8]>) -> Record<'_> {
-        Record {
+    fn record(partition: i32, offset: i64, value: Option<&[u8]>) -> ReceivedRecord<'_> {
+        ReceivedRecord {
             value,
             partition,
             offset,
@@ -200,18 +180,18 @@ mod tests {
         assert_eq!(batch.bytes(), 3);
     }
 
-    /// Whoever keeps them says when they are gone.
-    struct Keeper {
+    /// Storage whose drop can be observed, by the count of `_alive`.
+    struct Values {
         values: Vec<Option<Vec<u8>>>,
-        _there: Arc<()>,
+        _alive: Arc<()>,
     }
 
-    impl Kept for Keeper {
+    impl RecordStorage for Values {
         fn count(&self) -> usize {
             self.values.len()
         }
 
-        fn record(&self, index: usize) -> Record<'_> {
+        fn record(&self, index: usize) -> ReceivedRecord<'_> {
             record(0, i64::try_from(index).unwrap(), self.value(index))
         }
 
@@ -221,19 +201,19 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_kept_are_not_moved_and_go_with_the_last_batch() {
+    fn values_in_storage_are_not_moved_and_are_dropped_with_the_last_batch() {
         let values = vec![Some(b"one".to_vec()), None, Some(b"three".to_vec())];
-        let places: Vec<_> = values
+        let addresses: Vec<_> = values
             .iter()
             .flatten()
             .map(|value| value.as_ptr())
             .collect();
-        let there = Arc::new(());
-        let keeper = Keeper {
+        let alive = Arc::new(());
+        let storage = Values {
             values,
-            _there: Arc::clone(&there),
+            _alive: Arc::clone(&alive),
         };
-        let mut batch = RecordBatch::keeping(keeper);
+        let mut batch = RecordBatch::backed_by(storage);
         assert_eq!((batch.len(), batch.bytes()), (3, 8));
         // One that is copied may follow.
         batch.push(record(1, 3, Some(b"four")));
@@ -244,7 +224,7 @@ mod tests {
         );
         assert_eq!(
             [values[0], values[2]].map(|value| value.unwrap().as_ptr()),
-            places[..]
+            addresses[..]
         );
         let rest = {
             let mut rest = batch.clone();
@@ -253,8 +233,8 @@ mod tests {
             rest
         };
         assert_eq!(rest.get(2).value, Some(&b"three"[..]));
-        assert_eq!(Arc::strong_count(&there), 2);
+        assert_eq!(Arc::strong_count(&alive), 2);
         drop(rest);
-        assert_eq!(Arc::strong_count(&there), 1);
+        assert_eq!(Arc::strong_count(&alive), 1);
     }
 }

@@ -1,0 +1,54 @@
+//! The errors of Kafka.
+
+/// A request to Kafka failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// No broker answers.
+    #[error(
+        "cannot reach Kafka at {bootstrap}: {reason}; is the broker running, and is the address its advertised listener?"
+    )]
+    Unreachable {
+        /// Bootstrap servers.
+        bootstrap: String,
+        /// librdkafka's message.
+        reason: String,
+    },
+    /// A topic could not be created.
+    #[error(
+        "cannot create topic \"{topic}\" on {bootstrap}: {reason}; create it yourself (message.timestamp.type=LogAppendTime) or allow CREATE on it"
+    )]
+    CreateTopic {
+        /// Its name.
+        topic: String,
+        /// Bootstrap servers.
+        bootstrap: String,
+        /// The broker's message.
+        reason: String,
+    },
+    /// A topic does not exist.
+    #[error("topic \"{topic}\" does not exist on {bootstrap}")]
+    NoTopic {
+        /// Its name.
+        topic: String,
+        /// Bootstrap servers.
+        bootstrap: String,
+    },
+    /// Anything else.
+    #[error("Kafka at {bootstrap}: {action} failed: {reason}")]
+    Failed {
+        /// What was tried.
+        action: String,
+        /// Bootstrap servers.
+        bootstrap: String,
+        /// librdkafka's message.
+        reason: String,
+    },
+}
+
+/// The brokers' addresses of a configuration, for messages.
+pub(super) fn bootstrap_of(config: &rdkafka::ClientConfig) -> String {
+    config
+        .get("bootstrap.servers")
+        .unwrap_or("(no bootstrap servers)")
+        .to_owned()
+}

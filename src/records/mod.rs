@@ -1,0 +1,10 @@
+//! Records between their source and the consumer: [`crate::broker`] and the embedded reader produce them,
+//! [`crate::consumer`] takes them.
+
+mod batch;
+mod record;
+mod source;
+
+pub use batch::RecordBatch;
+pub use record::{ReceivedRecord, RecordStorage};
+pub use source::RecordSource;

@@ -1,0 +1,59 @@
+//! What can go wrong with a verification, and the limit for one item of a side.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::store::StoreError;
+use cdc_bench_model::event::EventId;
+
+/// Longest wait for the next row or document. The first one may need a sort of all.
+const SIDE_LIMIT: Duration = Duration::from_secs(120);
+
+/// Why a verification could not be completed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// PostgreSQL did not return its rows.
+    #[error(
+        "cannot read activity.event_outbox from PostgreSQL: {0}; check that the table is there (\"cdc-bench setup\") and that the user may SELECT from it"
+    )]
+    Postgres(String),
+    /// The store did not return its documents.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A side does not sort UUIDs by their bytes, so the two cannot be merged.
+    #[error(
+        "{side} returned event {id} after a greater one, though asked to sort by id: it cannot be verified against"
+    )]
+    OutOfOrder {
+        /// `PostgreSQL` or the store.
+        side: &'static str,
+        /// The event that is out of order.
+        id: EventId,
+    },
+    /// A side sent nothing for too long.
+    #[error("{side} sent nothing for {} s while its events were read; check that it is up and try again", SIDE_LIMIT.as_secs())]
+    Silent {
+        /// `PostgreSQL` or the store.
+        side: &'static str,
+    },
+    /// It was cancelled.
+    #[error("the verification was stopped before its end")]
+    Cancelled,
+}
+
+/// Awaits the next item of one side, for at most [`SIDE_LIMIT`].
+pub(super) async fn next<T>(
+    side: &'static str,
+    cancel: &CancellationToken,
+    item: impl Future<Output = Result<T, VerifyError>>,
+) -> Result<T, VerifyError> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(VerifyError::Cancelled),
+        item = tokio::time::timeout(SIDE_LIMIT, item) => {
+            item.unwrap_or(Err(VerifyError::Silent { side }))
+        }
+    }
+}
