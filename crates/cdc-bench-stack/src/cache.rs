@@ -19,7 +19,8 @@ impl Cache {
     /// `CDC_BENCH_CACHE_DIR`, or the system's place for caches. Root's is `/var/cache/cdc-bench`: PostgreSQL, which then
     /// runs as another user, must be able to reach its binaries.
     ///
-    /// # Errors When it cannot be created, or PostgreSQL's user cannot reach it.
+    /// # Errors
+    /// When it cannot be created, or PostgreSQL's user cannot reach it.
     pub fn open() -> Result<Self, StackError> {
         let path = Self::locate()?;
         std::fs::create_dir_all(&path).map_err(StackError::io("make the cache folder", &path))?;

@@ -67,7 +67,7 @@ impl Component {
     }
 }
 
-/// Looks at programs, cache and the stack that is kept.
+/// Checks the programs, the cache and the kept stack.
 pub async fn inspect(kind: StackKind) -> Vec<Component> {
     let local = kind != StackKind::Compose;
     let mut parts = vec![if local {
@@ -171,7 +171,7 @@ async fn java() -> Component {
     }
 }
 
-/// A program on PATH, with the first line it says of itself. One that has done its work already may be missing.
+/// A program on PATH, with the first line of its version output. If its work is already done, it may be missing.
 fn program(name: &str, command: &str, args: &[&str], done: bool, purpose: &str) -> Component {
     let Some(path) = on_path(command) else {
         return if done {

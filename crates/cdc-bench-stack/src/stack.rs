@@ -49,7 +49,8 @@ enum Origin {
 impl Stack {
     /// Uses the user's servers; else the kept stack; else starts a stack that is stopped with the run.
     ///
-    /// # Errors When a server is missing or does not start. Servers started so far are stopped.
+    /// # Errors
+    /// When a server is missing or does not start. Servers started so far are stopped.
     pub async fn bring_up(
         request: &StackRequest,
         progress: &dyn StepProgress,

@@ -9,11 +9,11 @@ use super::Objective;
 use crate::timeline::{Nanos, Stamp};
 
 /// The share of the offered rate that must be reached.
-const KEPT: f64 = 0.99;
+const REQUIRED_SHARE: f64 = 0.99;
 /// The base latency is taken from the first quarter of the events, before a backlog grows.
 const BEFORE_BACKLOG: usize = 4;
 /// The base latency is at most the sending time divided by this.
-const OWN_WAY: i64 = 10;
+const BASE_LATENCY_DIVISOR: i64 = 10;
 
 /// T0 and T5 of each event of a run.
 #[derive(Debug, Clone, Default)]
@@ -41,8 +41,8 @@ impl AchievedRate {
         let sending = self.sending()?;
         let first = self.events.iter().map(|(t0, _)| *t0).min()?;
         let last = self.events.iter().map(|(_, t5)| *t5).max()?;
-        let own_way = self.own_way()?.0.min(sending.0 / OWN_WAY);
-        let working = (last - first).0 - own_way;
+        let base_latency = self.base_latency()?.0.min(sending.0 / BASE_LATENCY_DIVISOR);
+        let working = (last - first).0 - base_latency;
         self.per_s(Nanos(working.max(sending.0)))
     }
 
@@ -53,16 +53,17 @@ impl AchievedRate {
         let percent = reached.map(|rate| rate / offered * 100.0);
         Objective {
             name: "offered_rate_percent".to_owned(),
-            target: format!(">= {} %", KEPT * 100.0),
+            target: format!(">= {} %", REQUIRED_SHARE * 100.0),
             measured: percent.map(|percent| (percent * 10.0).round() / 10.0),
-            met: percent.is_some_and(|percent| percent >= KEPT * 100.0),
+            met: percent.is_some_and(|percent| percent >= REQUIRED_SHARE * 100.0),
         }
     }
 
     /// Whether the INSERTs themselves stayed below `offered` events a second: the pipeline is then not the limit.
     #[must_use]
     pub fn load_fell_behind(&self, offered: f64) -> bool {
-        self.sent_per_s().is_some_and(|sent| sent < offered * KEPT)
+        self.sent_per_s()
+            .is_some_and(|sent| sent < offered * REQUIRED_SHARE)
     }
 
     fn sending(&self) -> Option<Nanos> {
@@ -70,14 +71,14 @@ impl AchievedRate {
         Some(sent().max()? - sent().min()?)
     }
 
-    fn own_way(&self) -> Option<Nanos> {
+    fn base_latency(&self) -> Option<Nanos> {
         let mut events = self.events.clone();
         events.sort_unstable_by_key(|(t0, _)| *t0);
         events.truncate(events.len().div_ceil(BEFORE_BACKLOG));
-        let mut ways: Vec<i64> = events.iter().map(|(t0, t5)| (*t5 - *t0).0).collect();
-        ways.sort_unstable();
-        let place = (ways.len() * 99).div_ceil(100).checked_sub(1)?;
-        ways.get(place).map(|way| Nanos(*way))
+        let mut latencies: Vec<i64> = events.iter().map(|(t0, t5)| (*t5 - *t0).0).collect();
+        latencies.sort_unstable();
+        let place = (latencies.len() * 99).div_ceil(100).checked_sub(1)?;
+        latencies.get(place).map(|latency| Nanos(*latency))
     }
 
     /// The intervals between the events over a time.
@@ -95,11 +96,11 @@ mod tests {
     const MS: i64 = 1_000_000;
 
     /// Ten seconds at a hundred a second; event `n` takes `way(n)` milliseconds.
-    fn pace(way: impl Fn(i64) -> i64) -> AchievedRate {
+    fn pace(latency: impl Fn(i64) -> i64) -> AchievedRate {
         let mut pace = AchievedRate::default();
         for n in 0..1_000 {
             let t0 = n * 10 * MS;
-            pace.record(Stamp(t0), Stamp(t0 + way(n) * MS));
+            pace.record(Stamp(t0), Stamp(t0 + latency(n) * MS));
         }
         pace
     }

@@ -110,7 +110,7 @@ impl OverTime {
         self.length = Nanos(self.length.0 * 2);
     }
 
-    /// The same in periods that hold enough events for their quantiles to be told apart from chance.
+    /// The same in periods that hold enough events for meaningful quantiles.
     #[must_use]
     pub fn settled(mut self) -> Self {
         let events: u64 = self.periods.iter().map(Period::sent).sum();

@@ -132,7 +132,7 @@ impl PathStatistics {
         &self.until_captured
     }
 
-    /// T5 - Ts: the total as somebody sees it who waited from the scheduled time on.
+    /// T5 - Ts: the total from the scheduled time, which includes coordinated omission.
     #[must_use]
     pub fn from_schedule(&self) -> &SignedHistogram {
         &self.from_schedule

@@ -1,4 +1,4 @@
-//! Quantiles per hop, from HdrHistogram, with negative spans kept as what they are.
+//! Quantiles per hop, from HdrHistogram, with negative spans counted as such.
 
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};

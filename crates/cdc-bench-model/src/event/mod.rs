@@ -1,6 +1,6 @@
 //! The outbox row, and the three kinds of event it carries.
 //!
-//! This module knows no server: the same row is inserted by `load`, read back by [`crate::wal`], carried by Debezium
+//! This module knows no server: the same row is inserted by `load`, read back by our WAL reader, carried by Debezium
 //! and turned into a document by `consumer`.
 
 mod generator;
@@ -52,7 +52,7 @@ impl EventType {
         Self::ParticipantJoined,
     ];
 
-    /// The name as it stands in the outbox's `event_type` column.
+    /// The name as written to the outbox's `event_type` column.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -62,7 +62,7 @@ impl EventType {
         }
     }
 
-    /// What the event is about, as it stands in the outbox's `aggregate_type` column.
+    /// What the event is about, as written to the outbox's `aggregate_type` column.
     #[must_use]
     pub fn aggregate_type(self) -> &'static str {
         match self {
@@ -113,7 +113,7 @@ pub struct OutboxRow {
     pub seq: u64,
     /// What happened.
     pub event_type: EventType,
-    /// The user or activity it happened to; the key that order is kept for.
+    /// The user or activity it happened to; the key whose order is preserved.
     pub aggregate_id: Uuid,
     /// The event itself as a JSON object (column `payload`, type `jsonb`).
     pub payload: String,

@@ -1,4 +1,4 @@
-//! What each kind of event says: the JSON object of the outbox's `payload` column.
+//! The payload of each kind of event: the JSON object of the outbox's `payload` column.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Every form of a result says the same: what each of them shows is parsed back and held against the report.
+//! Every format of a result shows the same figures: each is parsed and compared with the report.
 
 use super::*;
 use crate::timeline::Hop;
@@ -10,8 +10,8 @@ struct Shown {
     bound: String,
 }
 
-/// What the report says, in the units of the forms.
-fn told(path: &PathReport, hop: Hop) -> ([i64; 4], u64, Option<i64>) {
+/// The figures of the report, in the units of the formats.
+fn reported(path: &PathReport, hop: Hop) -> ([i64; 4], u64, Option<i64>) {
     let s = path.hops[hop.as_str()];
     ([s.p50, s.p95, s.p99, s.max], s.count, s.error_bound)
 }
@@ -29,7 +29,7 @@ fn agrees(shown: &str, us: i64) -> bool {
 fn check(report: &Report, form: &str, shown: impl Fn(&str, Hop) -> Shown) {
     for (name, path) in &report.paths {
         for hop in Hop::PIPELINE.into_iter().chain([Hop::Total]) {
-            let (quantiles, count, bound) = told(path, hop);
+            let (quantiles, count, bound) = reported(path, hop);
             let Shown { figures, bound: b } = shown(name, hop);
             let context = format!("{form}, {name}, {}: {figures:?} ± {b:?}", hop.as_str());
             assert_eq!(figures[0], count.to_string(), "{context}");
@@ -218,10 +218,10 @@ fn every_form_tells_which_objectives_were_missed() {
         let failure = case.children().find(|node| node.has_tag_name("failure"));
         assert_eq!(failure.is_some(), !objective.met, "{}", objective.name);
         if let Some(failure) = failure {
-            let says = failure.attribute("message").unwrap();
+            let message = failure.attribute("message").unwrap();
             assert!(
-                says.contains(&measured) && says.contains(&objective.target),
-                "{says}"
+                message.contains(&measured) && message.contains(&objective.target),
+                "{message}"
             );
         }
     }
@@ -249,10 +249,10 @@ fn every_form_says_what_an_advice_would_gain() {
         text(parse(&html).root()),
     ] {
         let line = form.lines().find(|line| line.contains("linger"));
-        let said = line
+        let found = line
             .unwrap()
             .contains("; expected gain: 249 ms at the median");
-        assert!(said, "{line:?}");
+        assert!(found, "{line:?}");
     }
 }
 

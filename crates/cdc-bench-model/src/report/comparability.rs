@@ -27,7 +27,7 @@ const OWN: [&str; 23] = [
     "run.duration_s",
     "run.seed",
     "run.events",
-    // Said by `run.warmup_events`.
+    // Covered by `run.warmup_events`.
     "run.warmup_settles",
     "program.cpu_s",
     "program.peak_memory_mib",

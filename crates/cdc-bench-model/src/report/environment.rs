@@ -32,9 +32,9 @@ pub struct Host {
     pub arch: String,
     /// Cores this process may use.
     pub cores: u64,
-    /// The processor's name, where the system tells.
+    /// The processor's name, if the system reports it.
     pub cpu: Option<String>,
-    /// Memory, MiB, where the system tells.
+    /// Memory, MiB, if the system reports it.
     pub memory_mib: Option<u64>,
 }
 

@@ -60,7 +60,7 @@ pub(super) fn met(objective: &Objective) -> &'static str {
     if objective.met { "met" } else { "missed" }
 }
 
-/// The slowest hop, and what is said of it: how much of the median it is, and which hop is slow in the tail.
+/// The slowest hop, and the text about it: its share of the median, and the slowest hop in the tail.
 pub(super) fn slowest(found: &Diagnosis) -> Option<(&str, String)> {
     let hop = found.slowest_hop.as_deref()?;
     let part = match &found.slowest_part {

@@ -13,8 +13,8 @@ pub struct Incident {
     pub kind: String,
     /// In a few words, such as `kafka started again`.
     pub what: String,
-    /// How long it went on: from partitions taken away to partitions handed out, a checkpoint's writing and syncing, a
-    /// pause; `null` for a moment, for what did not end in the run, and where it is not known.
+    /// How long it went on: from the revocation of partitions to their assignment, a checkpoint's writing and syncing,
+    /// a pause; `null` for a moment, for what did not end in the run, and where it is not known.
     #[serde(default)]
     pub took: Option<i64>,
 }

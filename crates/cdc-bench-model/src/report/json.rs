@@ -29,8 +29,8 @@ pub struct Report {
     pub throughput: Throughput,
     /// By capture path.
     pub paths: BTreeMap<String, PathReport>,
-    /// Processor time of what paths that worked at once have shared, by server (`cdc-bench` is us, with what is told of
-    /// paths), seconds a million events of each path. Empty where servers are not ours, or each path worked alone.
+    /// Processor time of what paths that worked at once have shared, by server (`cdc-bench` is our process), seconds a
+    /// million events of each path. Empty where servers are not ours, or each path worked alone.
     #[serde(default)]
     pub shared_cpu_s_per_million: BTreeMap<String, f64>,
     /// Foreign clocks.
@@ -100,7 +100,7 @@ pub struct RunInfo {
     /// Whether how many was left to the run (`--warmup auto`: until the servers have settled, where that can be seen).
     #[serde(default)]
     pub warmup_settles: bool,
-    /// Scheduled rate; `null` for as fast as it goes.
+    /// Scheduled rate; `null` for the highest possible.
     pub rate_per_s: Option<f64>,
     /// Rows a transaction.
     pub insert_batch: u64,

@@ -60,18 +60,18 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
     out.to_string()
 }
 
-fn case(name: &str, met: bool, says: &str) -> TestCase {
+fn case(name: &str, met: bool, message: &str) -> TestCase {
     let status = if met {
         TestCaseStatus::success()
     } else {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
-        status.set_message(says);
+        status.set_message(message);
         status
     };
     let mut case = TestCase::new(name, status);
     case.set_classname("cdc-bench.objectives");
     if met {
-        case.set_system_out(says);
+        case.set_system_out(message);
     }
     case
 }

@@ -1,4 +1,4 @@
-//! A result as Markdown, for a comment on a pull request: what it comes to first, the rest folded away.
+//! A result as Markdown, for a comment on a pull request: the verdict first, the details folded.
 
 use std::fmt::Write as _;
 

@@ -73,13 +73,13 @@ impl Recorder {
         }
         let (sender, receiver) = sync_channel(QUEUE);
         let failure = Arc::new(Mutex::new(None));
-        let seen = Arc::clone(&failure);
+        let shared_failure = Arc::clone(&failure);
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || {
                 let outcome = record_all(&receiver, lines, logs, listener);
                 if let Err(error) = &outcome {
-                    *seen
+                    *shared_failure
                         .lock()
                         .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(error.clone());
                 }
@@ -125,7 +125,8 @@ impl Recorder {
     /// Writes the remaining events; every handle must be dropped before. The paths come in the order they were given
     /// in.
     ///
-    /// # Errors When a file cannot be written.
+    /// # Errors
+    /// When a file cannot be written.
     pub fn finish(mut self) -> Result<Vec<PathRecording>, RecorderError> {
         self.sender = None;
         let Some(thread) = self.thread.take() else {
@@ -243,15 +244,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = ResultFolder::create(dir.path(), "r").unwrap();
         let paths = [CapturePath::Debezium, CapturePath::Wal];
-        let (heard, hears) = std::sync::mpsc::channel();
-        let listener = move |path, _: &Joined| heard.send(path).unwrap();
+        let (sender, positions) = std::sync::mpsc::channel();
+        let listener = move |path, _: &Joined| sender.send(path).unwrap();
         let recorder = Recorder::start(&folder, &paths, listener).unwrap();
         for (path, round) in [(CapturePath::Debezium, 0), (CapturePath::Wal, 1)] {
             let handle = recorder.handle(path, round);
             (0..500).for_each(|n| handle.record(event(n)));
         }
         let recordings = recorder.finish().unwrap();
-        assert_eq!(hears.iter().sum::<usize>(), 500, "each path's events");
+        assert_eq!(positions.iter().sum::<usize>(), 500, "each path's events");
         let rounds: Vec<_> = recordings.iter().map(|path| path.rounds.len()).collect();
         assert_eq!(rounds, [1, 2]);
         let recording = &recordings[0];

@@ -70,12 +70,12 @@ pub enum StoredError {
     },
 }
 
-/// A result as it was kept.
+/// A stored result.
 #[derive(Debug, Clone)]
 pub struct Stored {
     /// Its report.
     pub report: Report,
-    /// `report.json` as it stands, with fields that this version may not know.
+    /// The text of `report.json`, including fields that this version does not know.
     pub json: String,
     path: PathBuf,
 }
@@ -133,7 +133,7 @@ impl Stored {
         &self.path
     }
 
-    /// Its events, a line at a time; `None` where they were not kept beside the report.
+    /// Its events, a line at a time; `None` if there is no `events.jsonl`.
     ///
     /// # Errors
     /// When they are there and cannot be opened.

@@ -153,7 +153,7 @@ mod tests {
             broker_bound: Nanos(0),
             ..Corrections::default()
         });
-        // Connect is 250 ms ahead; each event is handed on 3 ms after its commit, 2 ms before it is in Kafka.
+        // Connect is 250 ms ahead; each event is emitted 3 ms after its commit, 2 ms before it is in Kafka.
         for n in 0..10 {
             let commit = Stamp(n * 1_000_000_000);
             let reading = commit + ms(3) + ms(250);

@@ -1,4 +1,4 @@
-//! Who says when a record was in Kafka (T2), and the error bound that its clock puts on each hop.
+//! The source of T2 (when a record was in Kafka), and the error bounds of the hops that follow from its clock.
 
 use super::{Hop, Nanos};
 

@@ -31,14 +31,14 @@ impl OffsetLine {
     /// The offset at a time on our clock.
     #[must_use]
     pub fn offset_at(&self, ours: Stamp) -> Nanos {
-        Nanos(whole(self.value(ours.0)))
+        Nanos(rounded(self.value(ours.0)))
     }
 
     /// Converts a foreign reading to our clock.
     #[must_use]
     pub fn to_ours(&self, foreign: Stamp) -> Stamp {
         // The time of the reading is first estimated without drift; the error this makes in the offset is negligible.
-        let near = foreign - Nanos(whole(self.offset));
+        let near = foreign - Nanos(rounded(self.offset));
         if self.drift == 0.0 {
             return near;
         }
@@ -63,7 +63,7 @@ fn as_f64(nanos: i64) -> f64 {
 }
 
 #[allow(clippy::cast_possible_truncation)] // saturates, and offsets are far from its ends
-fn whole(nanos: f64) -> i64 {
+fn rounded(nanos: f64) -> i64 {
     // As `round`, which is a call where the processor may lack SSE 4.1. It differs next below a half, and beyond 52 days.
     (nanos + 0.5_f64.copysign(nanos)) as i64
 }
@@ -172,7 +172,7 @@ impl ClockTrack {
     pub fn drift(&self) -> Option<Nanos> {
         let (first, last) = (self.measured.first()?, self.measured.last()?);
         let line = self.line().filter(|_| first.at < last.at)?;
-        Some(Nanos(whole(line.value(last.at) - line.value(first.at))))
+        Some(Nanos(rounded(line.value(last.at) - line.value(first.at))))
     }
 
     /// Error bound of all stamps corrected by the lines used; `None` without measurements.
@@ -191,7 +191,7 @@ impl ClockTrack {
                 worst = worst.max(high - used).max(used - low);
             }
         }
-        Some(Nanos(whole(worst.ceil())))
+        Some(Nanos(rounded(worst.ceil())))
     }
 
     /// The smallest and largest possible offset at a time; `lines` are the extreme possible lines.
@@ -356,12 +356,12 @@ mod tests {
             for (n, (place, width)) in (0..).zip(&noise) {
                 let at = n * 2 * SECOND;
                 // The truth is somewhere in the interval.
-                let middle = truth(at) + whole((place - 0.5) * as_f64(*width));
+                let middle = truth(at) + rounded((place - 0.5) * as_f64(*width));
                 track.observe(Stamp(at), offset(middle, width / 2 + 1));
                 track.use_line(Stamp(at), track.line().unwrap());
             }
             let end = track.measured.last().unwrap().at;
-            let at = whole(when * as_f64(end));
+            let at = rounded(when * as_f64(end));
             let (_, line) = track.used.iter().rev().find(|(from, _)| *from <= at).unwrap();
             let off = (line.offset_at(Stamp(at)).0 - truth(at)).abs();
             let bound = track.error_bound().unwrap().0;

@@ -134,7 +134,8 @@ fn complete(cache: &Cache) -> Result<Option<StoreProgram>, StackError> {
 
 /// Fetches missing artifacts and starts nothing.
 ///
-/// # Errors When an artifact cannot be fetched or does not match its sum.
+/// # Errors
+/// When an artifact cannot be fetched or does not match its sum.
 pub async fn fetch(
     cache: &Cache,
     progress: &dyn StepProgress,
@@ -145,7 +146,8 @@ pub async fn fetch(
 
 /// Fetches Debezium's jars if they are missing. Returns the folder for Connect's `plugin.path`.
 ///
-/// # Errors When they cannot be fetched or do not match their sums.
+/// # Errors
+/// When they cannot be fetched or do not match their sums.
 pub async fn fetch_debezium(
     cache: &Cache,
     progress: &dyn StepProgress,

@@ -1,4 +1,4 @@
-//! A PostgreSQL server and database, and connections to it, encrypted as its endpoint says.
+//! A PostgreSQL server and database, and connections to it, with the TLS settings of the endpoint.
 
 use std::fmt;
 use std::time::Duration;
@@ -88,7 +88,8 @@ pub enum PostgresConnectError {
 impl PostgresEndpoint {
     /// Connects. The returned task drives the connection and ends with it.
     ///
-    /// # Errors When the server does not answer, TLS fails, or the server refuses.
+    /// # Errors
+    /// When the server does not answer, TLS fails, or the server refuses.
     pub async fn connect(&self) -> Result<(Client, JoinHandle<()>), PostgresConnectError> {
         self.connect_as("cdc-bench").await
     }

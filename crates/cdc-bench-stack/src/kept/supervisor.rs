@@ -69,7 +69,8 @@ pub async fn run_kept_stack(
 
 /// Starts a detached supervisor process and waits until its stack is up.
 ///
-/// # Errors When another one is being started, or this one fails: with its own error message.
+/// # Errors
+/// When another one is being started, or this one fails: with its own error message.
 pub async fn start_kept_stack(
     cache: &Cache,
     options: &LocalOptions,

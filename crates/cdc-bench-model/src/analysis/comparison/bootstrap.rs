@@ -18,7 +18,8 @@ use crate::timeline::Hop;
 /// Enough for a standard error that is itself within some 3 %.
 const REPLICATES: usize = 600;
 
-/// The most that neighbouring blocks are taken to correlate: beyond it the one round says hardly more than a single block.
+/// The most that neighbouring blocks are taken to correlate: beyond it one round gives hardly more information than a
+/// single block.
 const MOST_CORRELATED: f64 = 0.9;
 
 /// One replicate: by hop and quantile, the baseline's and the candidate's value in microseconds.

@@ -17,9 +17,9 @@ pub const COMPARED: [Hop; 5] = [
 /// shorter and so hold less of what belongs together (Schmeiser, 1982, on batch means).
 const BLOCKS: usize = 20;
 /// Most events of a round that are kept for resampling; of more events, every second, fourth and so on is kept.
-const KEPT: usize = 20_000;
+const KEPT_EVENTS: usize = 20_000;
 /// Events of a side that go into the resampling.
-const DRAWN: usize = 20_000;
+const DRAWN_EVENTS: usize = 20_000;
 
 /// An event: when it was sent, and its spans in nanoseconds in the order of [`COMPARED`].
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +42,7 @@ impl Round {
             self.events.push(event);
         }
         self.count += 1;
-        if self.events.len() > KEPT {
+        if self.events.len() > KEPT_EVENTS {
             let mut keep = false;
             self.events.retain(|_| {
                 keep = !keep;
@@ -58,7 +58,7 @@ impl Round {
 pub struct Sample {
     rounds: BTreeMap<u32, Round>,
     /// All events: the figures are theirs, whatever is drawn for the intervals.
-    whole: BTreeMap<Hop, SignedHistogram>,
+    all_events: BTreeMap<Hop, SignedHistogram>,
 }
 
 impl Sample {
@@ -66,7 +66,7 @@ impl Sample {
     pub fn record(&mut self, round: u32, t0: Stamp, hops: &Hops) {
         for hop in COMPARED {
             if let Some(span) = hops.get(hop) {
-                self.whole.entry(hop).or_default().record(span);
+                self.all_events.entry(hop).or_default().record(span);
             }
         }
         let spans = COMPARED.map(|hop| hops.get(hop).map(|span| span.0));
@@ -100,13 +100,13 @@ impl Sample {
     /// Whether any event had this hop.
     #[must_use]
     pub fn has(&self, hop: Hop) -> bool {
-        self.whole.contains_key(&hop)
+        self.all_events.contains_key(&hop)
     }
 
     /// All spans of a hop.
     #[must_use]
     pub fn spans(&self, hop: Hop) -> Option<&SignedHistogram> {
-        self.whole.get(&hop)
+        self.all_events.get(&hop)
     }
 
     /// A quantile over all events, in microseconds.
@@ -175,7 +175,7 @@ impl Sample {
             return Vec::new();
         };
         let kept: usize = self.rounds.values().map(|round| round.events.len()).sum();
-        let every = kept.div_ceil(DRAWN).max(1);
+        let every = kept.div_ceil(DRAWN_EVENTS).max(1);
         let several = self.rounds() > 1;
         let mut spans = Vec::with_capacity(kept / every + 1);
         for (number, round) in self.rounds.values().enumerate() {
@@ -258,9 +258,14 @@ mod tests {
         for n in 0..100_000 {
             sample.record(7, Stamp(n), &hops(n));
         }
-        assert!(sample.rounds.values().all(|r| r.events.len() <= KEPT));
+        assert!(
+            sample
+                .rounds
+                .values()
+                .all(|r| r.events.len() <= KEPT_EVENTS)
+        );
         let drawn = sample.drawn_from(Hop::Total);
-        assert!(drawn.len() <= DRAWN, "{}", drawn.len());
+        assert!(drawn.len() <= DRAWN_EVENTS, "{}", drawn.len());
         for block in 0..BLOCKS {
             let events = drawn.iter().filter(|(_, of)| *of == block).count();
             assert!(events.abs_diff(drawn.len() / BLOCKS) <= 2, "{events}");

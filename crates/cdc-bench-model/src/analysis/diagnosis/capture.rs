@@ -169,49 +169,54 @@ mod tests {
         );
         assert_eq!(first.expected_gain, Some(500_000));
         assert!(
-            !run.says("lingers"),
+            !run.has_evidence("lingers"),
             "it cannot be seen behind the poll's wait"
         );
     }
 
     #[test]
     fn a_short_poll_interval_is_not_blamed() {
-        assert!(!waiting().says("poll.interval"), "it is 1");
+        assert!(!waiting().has_evidence("poll.interval"), "it is 1");
         let quick = Run::quick().with_connector(&[("poll.interval.ms", "500")]);
-        assert!(!quick.says("a wait paid twice"), "nobody waited");
-        assert!(!waiting().with_connector(&[]).says("poll"), "not known");
+        assert!(!quick.has_evidence("a wait paid twice"), "nobody waited");
+        assert!(
+            !waiting().with_connector(&[]).has_evidence("poll"),
+            "not known"
+        );
     }
 
     #[test]
     fn a_batch_that_is_too_small_for_the_rate_is_named() {
         let settings = [("poll.interval.ms", "100"), ("max.batch.size", "10")];
         let mut run = Run::quick().with_connector(&settings);
-        assert!(run.says("at most max.batch.size 10 every poll.interval.ms 100: 100 a second"));
+        assert!(
+            run.has_evidence("at most max.batch.size 10 every poll.interval.ms 100: 100 a second")
+        );
         run.conditions.rate_per_s = Some(50.0);
-        assert!(!run.says("max.batch.size"));
-        assert!(!Run::quick().says("max.batch.size"));
+        assert!(!run.has_evidence("max.batch.size"));
+        assert!(!Run::quick().has_evidence("max.batch.size"));
     }
 
     #[test]
     fn a_full_queue_is_told_by_what_waits_in_it() {
         let mut run = Run::of(|_| [300, 700, 900_000, 902_000, 903_000, 903_100, 904_000, 0]);
-        assert!(!run.says("max.queue.size"), "150 events fit");
+        assert!(!run.has_evidence("max.queue.size"), "150 events fit");
         run.conditions.throughput_per_s = 9_500.0;
-        assert!(run.says("max.queue.size 8192: it was full"));
+        assert!(run.has_evidence("max.queue.size 8192: it was full"));
         run.conditions
             .connector
             .insert("max.queue.size".to_owned(), "32768".to_owned());
-        assert!(!run.says("max.queue.size"));
+        assert!(!run.has_evidence("max.queue.size"));
     }
 
     #[test]
     fn a_snapshot_and_a_restart_are_told() {
         let mut run = Run::quick();
-        assert!(!run.says("snapshot") && !run.says("restarted"));
+        assert!(!run.has_evidence("snapshot") && !run.has_evidence("restarted"));
         run.conditions.snapshot_running = true;
         run.conditions.connector_restarts = 3;
-        assert!(run.says("still taking its snapshot"));
-        assert!(run.says("restarted 3 times"));
+        assert!(run.has_evidence("still taking its snapshot"));
+        assert!(run.has_evidence("restarted 3 times"));
         assert_eq!(run.diagnose().findings[0].severity, Severity::Critical);
     }
 
@@ -219,7 +224,7 @@ mod tests {
     fn an_observer_that_is_often_late_is_told() {
         let late = |n: i64| if n % 10 == 0 { 5_000 } else { 700 };
         let run = Run::of(move |n| [300, late(n), 1_500, 2_200, 2_900, 2_950, 6_000, 0]);
-        assert!(run.says("20 of 200 events were in Kafka before our own reader"));
-        assert!(!Run::quick().says("before our own reader"));
+        assert!(run.has_evidence("20 of 200 events were in Kafka before our own reader"));
+        assert!(!Run::quick().has_evidence("before our own reader"));
     }
 }

@@ -1,4 +1,4 @@
-//! What cannot be told, because clocks are not known well enough.
+//! Figures that are uncertain because a clock is not known well enough.
 
 use super::evidence::Evidence;
 use super::finding::{Finding, Severity};
@@ -76,10 +76,13 @@ mod tests {
     fn create_time_is_told_where_the_record_is_connects() {
         let mut run = Run::quick();
         run.conditions.log_append_time = false;
-        assert!(run.says("CreateTime"));
+        assert!(run.has_evidence("CreateTime"));
         run.path = CapturePath::Wal;
-        assert!(!run.says("CreateTime"), "our producer has its own stamp");
-        assert!(!Run::quick().says("CreateTime"));
+        assert!(
+            !run.has_evidence("CreateTime"),
+            "our producer has its own stamp"
+        );
+        assert!(!Run::quick().has_evidence("CreateTime"));
     }
 
     #[test]
@@ -90,8 +93,8 @@ mod tests {
         assert_eq!(found.findings.len(), 1, "consumer_lag is 0.7 ms: {found:?}");
         assert_eq!(found.findings[0].severity, Severity::Info);
         run.bound = 30_000;
-        assert!(run.says("known within ±30.0 ms: too little to tell"));
+        assert!(run.has_evidence("known within ±30.0 ms: too little to tell"));
         run.bound = 100;
-        assert!(!run.says("known within"));
+        assert!(!run.has_evidence("known within"));
     }
 }

@@ -16,7 +16,7 @@ pub struct Conditions {
     pub postgres: BTreeMap<String, String>,
     /// PostgreSQL checkpoints while events were in flight.
     pub checkpoints: Option<CheckpointActivity>,
-    /// Bytes of WAL that the path's slot was behind when the load ended.
+    /// Lag of the path's slot when the load ended, bytes of WAL.
     pub slot_lag_bytes: Option<u64>,
     /// Whether the topic's timestamps are the broker's (LogAppendTime).
     pub log_append_time: bool,

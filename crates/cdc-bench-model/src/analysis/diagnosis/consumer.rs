@@ -81,31 +81,31 @@ mod tests {
     fn a_fetch_that_waits_for_company_is_named() {
         let slow = |_| [300, 700, 1_500, 2_200, 11_000, 11_100, 12_000, 0];
         let mut run = Run::of(slow);
-        assert!(!run.says("fetch.min.bytes"), "it is 1");
+        assert!(!run.has_evidence("fetch.min.bytes"), "it is 1");
         run.conditions.consumer = settings(&[("fetch.min.bytes", "10000")]);
-        assert!(run.says("at least 10000 bytes"));
+        assert!(run.has_evidence("at least 10000 bytes"));
         let mut quick = Run::quick();
         quick.conditions.consumer = settings(&[("fetch.min.bytes", "10000")]);
-        assert!(!quick.says("fetch.min.bytes"));
+        assert!(!quick.has_evidence("fetch.min.bytes"));
     }
 
     #[test]
     fn a_rebalance_is_told() {
         let mut run = Run::quick();
-        assert!(!run.says("rebalanced"));
+        assert!(!run.has_evidence("rebalanced"));
         run.conditions.rebalances = 2;
-        assert!(run.says("rebalanced 2 times"));
+        assert!(run.has_evidence("rebalanced 2 times"));
     }
 
     #[test]
     fn a_consumer_at_its_processors_limit_is_told_from_a_slow_store() {
         let waiting = |_| [300, 700, 1_500, 2_200, 2_900, 32_000, 33_000, 0];
         let mut run = Run::of(waiting);
-        assert!(!run.says("processor's limit"));
+        assert!(!run.has_evidence("processor's limit"));
         run.conditions.our_cores = Some(1.2);
-        assert!(run.says("1.2 cores busy"));
+        assert!(run.has_evidence("1.2 cores busy"));
         let mut store = Run::of(|_| [300, 700, 1_500, 2_200, 2_900, 3_000, 33_000, 0]);
         store.conditions.our_cores = Some(1.2);
-        assert!(!store.says("processor's limit"));
+        assert!(!store.has_evidence("processor's limit"));
     }
 }

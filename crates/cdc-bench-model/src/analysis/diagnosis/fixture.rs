@@ -112,10 +112,10 @@ impl Run {
         diagnose(&path, &hops, &self.conditions)
     }
 
-    /// Whether a finding's evidence has these words.
-    pub(super) fn says(&self, words: &str) -> bool {
+    /// Whether a finding's evidence contains this text.
+    pub(super) fn has_evidence(&self, text: &str) -> bool {
         let found = self.diagnose();
-        found.findings.iter().any(|f| f.evidence.contains(words))
+        found.findings.iter().any(|f| f.evidence.contains(text))
     }
 }
 

@@ -3,9 +3,9 @@
 use super::evidence::Evidence;
 use super::finding::{Finding, Severity};
 
-/// Beyond this, whoever is ready to work waits.
+/// Above this share, runnable threads wait for a processor.
 const SATURATED: f64 = 0.9;
-/// More cores than this are not kept compiling by JVMs that have settled, but for moments.
+/// Warmed-up JVMs use fewer cores than this for compiling, except for moments.
 const STILL_COMPILING: f64 = 0.15;
 
 pub(super) fn findings(evidence: Evidence<'_>) -> Vec<Finding> {
@@ -56,19 +56,19 @@ mod tests {
     fn a_machine_without_idle_cores_is_named() {
         let mut run = Run::quick();
         run.conditions.host_busy = Some(0.97);
-        assert!(run.says("2 cores were 97 % busy"));
+        assert!(run.has_evidence("2 cores were 97 % busy"));
         run.conditions.host_busy = Some(0.7);
-        assert!(!run.says("busy"));
+        assert!(!run.has_evidence("busy"));
         run.conditions.host_busy = None;
-        assert!(!run.says("busy"), "another machine's is not known");
+        assert!(!run.has_evidence("busy"), "another machine's is not known");
     }
 
     #[test]
     fn jvms_that_still_compile_are_named() {
         let mut run = Run::quick();
         run.conditions.compiling_cores = Some(0.84);
-        assert!(run.says("0.84 cores busy with compiling"));
+        assert!(run.has_evidence("0.84 cores busy with compiling"));
         run.conditions.compiling_cores = Some(0.05);
-        assert!(!run.says("compiling"));
+        assert!(!run.has_evidence("compiling"));
     }
 }

@@ -74,13 +74,13 @@ mod tests {
     fn a_lingering_producer_is_named() {
         let slow = |_| [900, 1_000, 2_000, 7_200, 7_600, 7_700, 9_000, 0];
         let run = Run::of(slow).with_connector(&[("poll.interval.ms", "1")]);
-        assert!(run.says("lingers 5 ms"));
-        assert!(!Run::of(slow).says("lingers"), "it is 0");
+        assert!(run.has_evidence("lingers 5 ms"));
+        assert!(!Run::of(slow).has_evidence("lingers"), "it is 0");
         let quick = Run::quick().with_connector(&[("poll.interval.ms", "1")]);
-        assert!(!quick.says("lingers"));
+        assert!(!quick.has_evidence("lingers"));
         let mut unsure = Run::of(slow).with_connector(&[("poll.interval.ms", "1")]);
         unsure.bound = 9_000;
-        assert!(!unsure.says("lingers"), "within the clocks' error");
+        assert!(!unsure.has_evidence("lingers"), "within the clocks' error");
     }
 
     #[test]
@@ -98,13 +98,13 @@ mod tests {
                 0,
             ]
         });
-        assert!(!run.says("one partition"), "it keeps up");
+        assert!(!run.has_evidence("one partition"), "it keeps up");
         run.conditions.throughput_per_s = 90.0;
-        assert!(run.says("the topic has one partition"));
+        assert!(run.has_evidence("the topic has one partition"));
         run.conditions.partitions = 6;
-        assert!(!run.says("one partition"));
+        assert!(!run.has_evidence("one partition"));
         let mut quick = Run::quick();
         quick.conditions.throughput_per_s = 90.0;
-        assert!(!quick.says("one partition"), "nobody waited");
+        assert!(!quick.has_evidence("one partition"), "nobody waited");
     }
 }

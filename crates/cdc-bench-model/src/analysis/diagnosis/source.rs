@@ -5,7 +5,7 @@ use super::finding::{Finding, Severity};
 use super::wording::ms;
 use crate::timeline::Hop;
 
-/// WAL that a slot which keeps up is never behind by.
+/// Lag, in bytes of WAL, that a slot in step with the load never has.
 const LAGGING: u64 = 16 * 1024 * 1024;
 
 pub(super) fn findings(evidence: Evidence<'_>) -> Vec<Finding> {
@@ -60,7 +60,7 @@ fn commit(evidence: Evidence<'_>) -> Option<Finding> {
     Some(finding.gaining(commit.p50))
 }
 
-/// A checkpoint's writes stand before the WAL's on the same disk.
+/// A PostgreSQL checkpoint's writes delay the WAL's on the same disk.
 fn checkpoint(evidence: Evidence<'_>) -> Option<Finding> {
     let checkpoints = evidence.conditions.checkpoints.filter(|c| c.count > 0)?;
     let commit = evidence.hop(Hop::Commit)?;
@@ -109,20 +109,20 @@ mod tests {
         let mut run = Run::quick();
         for (name, off) in [("fsync", true), ("synchronous_commit", true)] {
             run.conditions.postgres = settings(&[(name, if off { "off" } else { "on" })]);
-            assert!(run.says(&format!("{name} = off")));
+            assert!(run.has_evidence(&format!("{name} = off")));
         }
         run.conditions.postgres = settings(&[("fsync", "on")]);
-        assert!(!run.says("before it is on disk"));
+        assert!(!run.has_evidence("before it is on disk"));
     }
 
     #[test]
     fn a_slow_commit_is_told_from_slow_decoding() {
         let commit = Run::of(|_| [8_000, 8_300, 8_900, 9_500, 9_900, 9_950, 11_000, 0]);
-        assert!(commit.says("own commit is 8.00"));
+        assert!(commit.has_evidence("own commit is 8.00"));
         let gain = commit.diagnose().findings[0].expected_gain.unwrap();
         assert!((7_990..=8_010).contains(&gain), "{gain}");
         let decoding = Run::of(|_| [500, 8_300, 8_900, 9_500, 9_900, 9_950, 11_000, 0]);
-        assert!(!decoding.says("own commit"));
+        assert!(!decoding.has_evidence("own commit"));
     }
 
     #[test]
@@ -131,23 +131,23 @@ mod tests {
         let mut run = Run::of(move |n| {
             [stall(n), 300, 900, 1_500, 1_900, 1_950, 2_600, 0].map(|us| us + stall(n))
         });
-        assert!(!run.says("checkpoints"), "there was none");
+        assert!(!run.has_evidence("checkpoints"), "there was none");
         run.conditions.checkpoints = Some(CheckpointActivity {
             count: 2,
             took: Duration::from_millis(3_400),
         });
-        assert!(run.says("2 checkpoints wrote and synced for 3.4 s"));
+        assert!(run.has_evidence("2 checkpoints wrote and synced for 3.4 s"));
         let mut steady = Run::quick();
         steady.conditions.checkpoints = run.conditions.checkpoints;
-        assert!(!steady.says("checkpoints"));
+        assert!(!steady.has_evidence("checkpoints"));
     }
 
     #[test]
     fn a_slot_that_is_behind_is_named() {
         let mut run = Run::quick();
         run.conditions.slot_lag_bytes = Some(300 * 1024 * 1024);
-        assert!(run.says("300 MiB of WAL behind"));
+        assert!(run.has_evidence("300 MiB of WAL behind"));
         run.conditions.slot_lag_bytes = Some(9_000);
-        assert!(!run.says("behind"));
+        assert!(!run.has_evidence("behind"));
     }
 }

@@ -1,4 +1,4 @@
-//! The document store: its write concern, and how much goes into one write.
+//! The document store: its write concern, and the size of its writes.
 
 use super::evidence::Evidence;
 use super::finding::{Finding, Severity};
@@ -78,18 +78,18 @@ mod tests {
     #[test]
     fn a_slow_write_is_told_with_its_write_concern() {
         let run = Run::of(|_| [300, 700, 1_500, 2_200, 2_900, 3_000, 30_000, 0]);
-        assert!(run.says("on MongoDB 8.0.4 at majority+journal"));
-        assert!(!run.says("for the write before theirs"));
-        assert!(!Run::quick().says("the write itself"));
+        assert!(run.has_evidence("on MongoDB 8.0.4 at majority+journal"));
+        assert!(!run.has_evidence("for the write before theirs"));
+        assert!(!Run::quick().has_evidence("the write itself"));
     }
 
     #[test]
     fn full_writes_are_told_from_a_slow_store() {
         let waiting = |_| [300, 700, 1_500, 2_200, 2_900, 40_000, 60_000, 0];
-        assert!(Run::of(waiting).says("with 1.0 documents in it"));
+        assert!(Run::of(waiting).has_evidence("with 1.0 documents in it"));
         let mut full = Run::of(waiting);
         full.batch = 100;
-        assert!(full.says("writes were full: 100 documents of at most 100"));
-        assert!(!Run::quick().says("for the write before theirs"));
+        assert!(full.has_evidence("writes were full: 100 documents of at most 100"));
+        assert!(!Run::quick().has_evidence("for the write before theirs"));
     }
 }

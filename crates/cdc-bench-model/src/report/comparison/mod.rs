@@ -1,4 +1,4 @@
-//! Two sides of stored results compared: what is read, what is said of it, and how it is written.
+//! The comparison of two sides, each one or more stored results.
 
 mod text;
 
@@ -16,11 +16,11 @@ pub use text::render_comparison;
 
 /// The schema of a comparison as JSON.
 const SCHEMA: &str = "cdc-bench/comparison/1";
-/// By how much of itself a median differs from a run to another, as a standard deviation, unless told otherwise. Measured
-/// over forty runs of 400 events on a stack that was kept, on two cores with nothing else to do: 0.11 (the total, from a
-/// run to the next) to 0.26 (a hop, over all forty).
+/// By how much of itself a median differs from a run to another, as a standard deviation, by default. Measured over
+/// forty runs of 400 events on a kept stack, on two cores with nothing else to do: 0.11 (the total, from a run to the
+/// next) to 0.26 (a hop, over all forty).
 pub const RUN_NOISE: f64 = 0.15;
-/// The same samples are drawn from in the same way each time.
+/// Fixed, so that the same samples give the same result.
 const SEED: u64 = 1;
 
 /// Why results cannot be compared.
@@ -129,7 +129,7 @@ pub struct Compared {
 /// Reads both sides and compares them.
 ///
 /// # Errors
-/// When a side cannot be read, or the results are unlike and nobody said that this is meant.
+/// When a side cannot be read, or the results are not comparable and the comparison was not forced.
 pub fn compare_results(request: &ComparisonRequest) -> Result<Compared, ComparisonError> {
     let (baseline, candidate) = (&request.baseline, &request.candidate);
     let one_run = one_run(baseline, candidate);
@@ -331,16 +331,16 @@ fn verdict(comparison: &Comparison) -> String {
     }
     let (total, hops): (Vec<&Difference>, Vec<&Difference>) =
         comparison.called().partition(|d| d.hop == Hop::Total);
-    let mut said_of: Vec<String> = total.iter().map(|d| said(d)).collect();
+    let mut described: Vec<String> = total.iter().map(|d| describe(d)).collect();
     // A hop is named once, at its lowest quantile.
     let mut named = Vec::new();
     for hop in hops {
         if !named.contains(&hop.hop) {
             named.push(hop.hop);
-            said_of.push(said(hop));
+            described.push(describe(hop));
         }
     }
-    let all = said_of.join("; ");
+    let all = described.join("; ");
     if total.is_empty() {
         format!("{} in part: {all}; not shown in the total", word(outcome))
     } else {
@@ -357,7 +357,7 @@ fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-fn said(d: &Difference) -> String {
+fn describe(d: &Difference) -> String {
     format!(
         "{} {} {} ms{} (interval {} to {})",
         d.hop.as_str(),
@@ -378,13 +378,13 @@ fn not_shown(comparison: &Comparison) -> String {
     let least = (total.baseline > 0).then(|| half as f64 / total.baseline as f64 * 100.0);
     format!(
         "no difference shown: {}; less than ±{} ms{} could not have been seen",
-        said(total),
+        describe(total),
         ms(half),
         least.map_or_else(String::new, |percent| format!(" ({percent:.0} %)"))
     )
 }
 
-/// What is said of a difference, in words.
+/// The verdict on a difference, in words.
 pub(super) fn call(call: DifferenceVerdict) -> &'static str {
     match call {
         DifferenceVerdict::Faster => "faster",

@@ -12,7 +12,8 @@ use crate::timeline::Hop;
 
 /// The page of a comparison.
 ///
-/// # Errors When the template cannot be rendered.
+/// # Errors
+/// When the template cannot be rendered.
 pub fn comparison_page(compared: &Compared) -> Result<String, PageError> {
     Ok(ComparisonPage::of(compared).render()?)
 }
@@ -23,7 +24,7 @@ struct ComparisonPage<'a> {
     compared: &'a Compared,
     word: String,
     class: &'static str,
-    /// What is said first of the verdict, and what besides.
+    /// The verdict's first sentence, and the rest.
     sentence: &'a str,
     besides: &'a str,
     basis: String,
@@ -76,8 +77,8 @@ impl<'a> ComparisonPage<'a> {
             Outcome::NoDifferenceShown => "even",
         };
         let verdict = compared.verdict.as_str();
-        let (word, said) = verdict.split_once(": ").unwrap_or((verdict, ""));
-        let (sentence, besides) = said.split_once("; ").unwrap_or((said, ""));
+        let (word, rest) = verdict.split_once(": ").unwrap_or((verdict, ""));
+        let (sentence, besides) = rest.split_once("; ").unwrap_or((rest, ""));
         let [baseline, candidate] = &compared.samples;
         Self {
             compared,

@@ -1,4 +1,4 @@
-//! The page of a demonstration: its acts, and the way to each act's own page.
+//! The page of a demonstration: its acts, and links to their pages.
 
 use askama::Template;
 
@@ -9,7 +9,8 @@ use crate::report::{ActReport, DemoReport, Verdict};
 
 /// The page of a demonstration.
 ///
-/// # Errors When the template cannot be rendered.
+/// # Errors
+/// When the template cannot be rendered.
 pub fn demo_page(demo: &DemoReport) -> Result<String, PageError> {
     let page = DemoPage {
         demo,

@@ -1,4 +1,4 @@
-//! `report.html`: a result as one page that stands alone. No script, no font, no picture from elsewhere; it follows the
+//! `report.html`: a result as one self-contained page. No script, no font, no picture from elsewhere; it follows the
 //! reader's light or dark scheme and prints.
 
 mod axis;

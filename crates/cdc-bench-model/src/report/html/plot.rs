@@ -119,7 +119,7 @@ impl Plot {
         );
     }
 
-    /// Draws the vertical axis, with ticks of its own choice.
+    /// Draws the vertical axis, with automatic ticks.
     pub(super) fn vertical(&mut self, what: &str) {
         let right = self.size.width - self.right;
         for value in self.y.ticks(6) {
@@ -205,7 +205,7 @@ impl Plot {
         put!(self.body, r#"<path class="band {class}" d="{path}"/>"#);
     }
 
-    /// A bar that stands on the horizontal axis.
+    /// A bar on the horizontal axis.
     pub(super) fn bar(&mut self, class: &str, from: f64, to: f64, height: f64) {
         let (left, right) = (self.x.place(from), self.x.place(to));
         let (top, bottom) = (self.y.place(height), self.size.height - BOTTOM);

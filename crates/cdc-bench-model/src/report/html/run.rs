@@ -114,7 +114,7 @@ struct PathStage {
     does: &'static str,
 }
 
-/// A hop as it stands between two stages.
+/// A hop between two stages.
 struct HopCard {
     name: &'static str,
     p50: String,

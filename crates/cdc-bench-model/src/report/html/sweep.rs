@@ -12,7 +12,8 @@ use crate::timeline::CapturePath;
 
 /// The page of a sweep.
 ///
-/// # Errors When the template cannot be rendered.
+/// # Errors
+/// When the template cannot be rendered.
 pub fn sweep_page(sweep: &SweepReport) -> Result<String, PageError> {
     Ok(SweepPage::of(sweep).render()?)
 }
@@ -40,7 +41,7 @@ struct SweptPath<'a> {
 struct StepRow<'a> {
     rate: String,
     class: &'static str,
-    /// Whether it holds, for who looks at the rate alone.
+    /// Whether the objectives hold, as a sign beside the rate.
     sign: &'static str,
     /// Reached, p50, p95, p99, max, schedule lag, CPU.
     figures: [String; 7],
@@ -67,14 +68,14 @@ impl<'a> SweepPage<'a> {
 }
 
 fn headline(sweep: &SweepReport) -> String {
-    let said = sweep
+    let texts = sweep
         .paths
         .iter()
         .map(|path| match path.highest_rate_per_s {
             Some(rate) => format!("{} holds up to {rate} events/s", path.path),
             None => format!("{} holds at none of the rates", path.path),
         });
-    said.collect::<Vec<_>>().join("; ")
+    texts.collect::<Vec<_>>().join("; ")
 }
 
 /// Colour and dashes of a path, by its place.
@@ -229,19 +230,19 @@ impl OverRate {
         longest.unwrap_or(0) as f64 * LETTER_WIDTH + 12.0
     }
 
-    /// Whose knees they are is said where that has room.
+    /// The paths of a knee are named where there is room.
     fn draw_knees(&self, plot: &mut Plot) {
         let place = |knee: &(f64, String)| plot.x.place(knee.0);
         let mut pairs = self.knees.windows(2);
         let has_room =
             !plot.is_narrow() && pairs.all(|pair| place(&pair[1]) - place(&pair[0]) > KNEE_WIDTH);
         for (rate, whose) in &self.knees {
-            let said = format!("knee of {whose}");
-            plot.mark("knee", *rate, if has_room { &said } else { "knee" });
+            let label = format!("knee of {whose}");
+            plot.mark("knee", *rate, if has_room { &label } else { "knee" });
         }
     }
 
-    /// A name stands where its curve ends: at the right, or earlier where no higher rate was tried.
+    /// A name is placed where its curve ends: at the right, or earlier where no higher rate was tried.
     fn name(&self, plot: &mut Plot, size: Size, right: f64) {
         let mut ends: Vec<(Dot, &str, String)> = self
             .names(size)
@@ -307,7 +308,7 @@ fn latency(sweep: &SweepReport) -> Option<Figure> {
             ..Curve::of(place, path, |step| total(step, |total| total.p99))
         });
     }
-    let said = sweep.paths.iter().map(|path| {
+    let texts = sweep.paths.iter().map(|path| {
         let curve = path.numbered().filter_map(|(rate, step)| {
             let total = step.total.as_ref()?;
             Some(format!("{} ms at {rate}/s", ms(total.p99)))
@@ -334,7 +335,7 @@ fn latency(sweep: &SweepReport) -> Option<Figure> {
         title: "Latency against rate",
         description: &format!(
             "The time from INSERT to document, p50 and p99, at each rate; both axes logarithmic. {}",
-            said.collect::<Vec<_>>().join(" ")
+            texts.collect::<Vec<_>>().join(" ")
         ),
     })
 }

@@ -42,7 +42,7 @@ fn the_page_stands_alone_and_is_small() {
     let (_folder, stored) = folder(&sample::two_paths(), 10_000);
     let page = page(&stored).unwrap();
     assert!(page.len() < 1_000_000, "{} bytes", page.len());
-    // Nothing is fetched, nothing runs, and what servers said cannot become part of the page.
+    // Nothing is fetched, nothing runs, and text from servers cannot inject markup.
     for foreign in [
         "<script",
         "src=",
@@ -120,7 +120,7 @@ fn incidents_are_marked_where_they_happened_each_sort_by_its_own_line() {
     for sort in ["fault", "load", "rebalance", "checkpoint"] {
         assert!(page.contains(&format!(r#"<line class="mark incident {sort}""#)));
     }
-    // Its length is shaded; to who cannot see it all is said.
+    // Its length is shaded, and described for screen readers.
     assert!(page.contains(r#"<rect class="stretch incident checkpoint""#));
     assert!(page.contains("in the list: 1 checkpoint at 4.5 s, 2 fault at 7.5 s,"));
     // Words where there is room, numbers where there is not, and one label for two that would meet.

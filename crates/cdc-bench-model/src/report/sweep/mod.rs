@@ -20,7 +20,7 @@ const FAR_PAST: f64 = 0.8;
 /// INSERTs that are this late at p99 were not on their schedule any more.
 const LATE_US: i64 = 100_000;
 
-/// A whole sweep. Durations are whole microseconds unless the name says otherwise.
+/// A sweep. Durations are whole microseconds unless the name says otherwise.
 #[derive(Debug, Clone, Serialize)]
 pub struct SweepReport {
     /// [`SCHEMA`].
@@ -109,7 +109,7 @@ impl PathSweep {
         }
     }
 
-    /// Whether higher rates would tell nothing more.
+    /// Whether higher rates need no measurement.
     #[must_use]
     pub fn is_far_past_saturation(&self) -> bool {
         let numbered = self.steps.iter().rev().find_map(|step| {
@@ -162,7 +162,7 @@ impl PathSweep {
     }
 }
 
-/// One path at one rate: a run of its own.
+/// One path at one rate, measured by a separate run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Step {
     /// Events a second on the schedule; `null` for as fast as they go.
@@ -172,7 +172,7 @@ pub struct Step {
     /// Events a second through the pipeline, its base latency subtracted; at `max`, from the first INSERT to the last
     /// acknowledgement.
     pub achieved_per_s: Option<f64>,
-    /// Whether the INSERTs stayed behind the schedule: the step is about the load generator, or PostgreSQL's commits.
+    /// Whether the INSERTs fell behind the schedule: the limit is then the load generator, or PostgreSQL's commits.
     pub load_fell_behind: bool,
     /// The run's id.
     pub run: String,
@@ -275,43 +275,43 @@ pub(super) fn cells(step: &Step) -> [String; 8] {
     ]
 }
 
-/// What is said of a step besides its figures.
+/// The verdict on a step.
 pub(super) fn verdict(step: &Step) -> String {
-    let mut says = Vec::new();
+    let mut notes = Vec::new();
     if !step.is_clean {
-        says.push("events lost or differing".to_owned());
+        notes.push("events lost or differing".to_owned());
     }
     if step.load_fell_behind {
         let sent = step.sent_per_s.unwrap_or(0.0);
         let late = step.schedule_lag.map_or(0, |lag| lag.p99);
         let late = figures::ms(late);
-        says.push(format!(
+        notes.push(format!(
             "load behind schedule: {sent}/s sent, {late} ms late"
         ));
     }
     let missed: Vec<_> = step.missed().map(|missed| missed.name.as_str()).collect();
     if !missed.is_empty() {
-        says.push(format!("missed {}", missed.join(", ")));
+        notes.push(format!("missed {}", missed.join(", ")));
     }
-    if says.is_empty() {
+    if notes.is_empty() {
         return if step.objectives.is_empty() {
             "saturated".to_owned()
         } else {
             "met".to_owned()
         };
     }
-    says.join("; ")
+    notes.join("; ")
 }
 
 /// What is read off a path's curve, in sentences.
 pub(super) fn conclusions(path: &PathSweep) -> Vec<String> {
-    let mut says = Vec::new();
+    let mut notes = Vec::new();
     if path.numbered().next().is_some() {
-        says.push(match path.highest_rate_per_s {
+        notes.push(match path.highest_rate_per_s {
             Some(rate) => format!("objectives hold up to {rate}/s"),
             None => "objectives hold at none of these rates".to_owned(),
         });
-        says.push(match (&path.knee, &path.no_knee) {
+        notes.push(match (&path.knee, &path.no_knee) {
             (Some(knee), _) => format!(
                 "knee at {}/s{}, p99 {} ms",
                 knee.rate_per_s,
@@ -326,16 +326,16 @@ pub(super) fn conclusions(path: &PathSweep) -> Vec<String> {
         });
     }
     if let Some(rate) = path.saturation_per_s {
-        says.push(format!("saturated at {rate}/s"));
+        notes.push(format!("saturated at {rate}/s"));
     }
     if !path.left_out.is_empty() {
         let rates: Vec<_> = path.left_out.iter().map(ToString::to_string).collect();
-        says.push(format!(
+        notes.push(format!(
             "not tried: {}/s, as it was far past saturation before",
             rates.join(", ")
         ));
     }
-    says
+    notes
 }
 
 #[cfg(test)]

@@ -85,10 +85,10 @@ fn a_step_that_reached_less_than_99_percent_has_missed() {
     let mut alone = PathSweep::new(CapturePath::Debezium);
     alone.add(almost);
     assert!(!alone.is_far_past_saturation());
-    let says = conclusions(&alone);
-    assert_eq!(says[0], "objectives hold at none of these rates");
+    let notes = conclusions(&alone);
+    assert_eq!(notes[0], "objectives hold at none of these rates");
     assert_eq!(
-        says[1],
+        notes[1],
         "no knee: it takes at least 4 rates, and this has 1"
     );
 }

@@ -45,8 +45,8 @@ fn table(out: &mut String, path: &PathSweep) {
     for step in &path.steps {
         row(out, step);
     }
-    for says in conclusions(path) {
-        line!(out, "  {says}");
+    for line in conclusions(path) {
+        line!(out, "  {line}");
     }
 }
 

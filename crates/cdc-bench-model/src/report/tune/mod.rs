@@ -17,7 +17,7 @@ pub use text::render_tune;
 /// The schema's name and number.
 pub const SCHEMA: &str = "cdc-bench/tune/1";
 
-/// A whole tuning. Durations are whole microseconds unless the name says otherwise.
+/// A tuning. Durations are whole microseconds unless the name says otherwise.
 #[derive(Debug, Clone, Serialize)]
 pub struct TuneReport {
     /// [`SCHEMA`].
@@ -81,7 +81,7 @@ impl fmt::Display for Configuration {
 /// One configuration and its runs.
 #[derive(Debug, Clone, Serialize)]
 pub struct TuneTrial {
-    /// `stock`, `low-latency`, or a number of its own.
+    /// `stock`, `low-latency`, or a number.
     pub name: String,
     /// What it sets.
     pub configuration: Configuration,

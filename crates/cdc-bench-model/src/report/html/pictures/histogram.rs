@@ -55,7 +55,7 @@ pub(in crate::report::html) fn histogram(
     };
     bins[0] += below;
     Some(Figure::new(text, 190.0, |size| {
-        // Several stand beside each other: the small one is for every screen.
+        // Histograms are shown side by side, so the narrow size is used on every screen.
         let size = Size {
             width: 360.0,
             ticks: 6,

@@ -53,7 +53,7 @@ pub(super) fn marked(marks: &[IncidentMark]) -> String {
     if marks.is_empty() {
         return String::new();
     }
-    let said: Vec<_> = marks
+    let texts: Vec<_> = marks
         .iter()
         .map(|mark| {
             format!(
@@ -64,7 +64,10 @@ pub(super) fn marked(marks: &[IncidentMark]) -> String {
             )
         })
         .collect();
-    format!(" Marked by their numbers in the list: {}.", said.join(", "))
+    format!(
+        " Marked by their numbers in the list: {}.",
+        texts.join(", ")
+    )
 }
 
 /// Marks with a number each, and the word beside it where there is room; of marks too close for that, the numbers from

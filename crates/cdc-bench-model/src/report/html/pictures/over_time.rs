@@ -94,7 +94,7 @@ pub(in crate::report::html) fn latency_over_time(
         draw_marks(&mut plot, marks);
         let ends = lines
             .iter()
-            // Of lines that end together, the upper one's name stands above.
+            // Upper lines first, so that the order of the names is that of the lines.
             .rev()
             .filter_map(|(name, line)| {
                 let (_, y) = line.iter().rev().flatten().next()?;

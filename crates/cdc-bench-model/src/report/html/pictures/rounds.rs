@@ -13,7 +13,7 @@ pub(in crate::report::html) fn rounds(
     if most < 2 {
         return None;
     }
-    // By their order: rounds of one run that took turns stand above each other.
+    // By order, so that interleaved rounds of one run are aligned.
     let places = |medians: &[(u32, i64)]| -> Vec<Option<(f64, f64)>> {
         let numbered = medians.iter().enumerate();
         numbered

@@ -14,7 +14,7 @@ pub(in crate::report::html) struct Waterfall {
     /// Hop, where it begins and how wide it is, in percent of the longest.
     pub(in crate::report::html) spans: Vec<(&'static str, String, String)>,
     /// The hops in words.
-    pub(in crate::report::html) says: String,
+    pub(in crate::report::html) summary: String,
 }
 
 /// The slowest events, slowest first.
@@ -30,7 +30,7 @@ pub(in crate::report::html) fn waterfall(path: &PathDigest, origin: Stamp) -> Ve
 fn one_way(event: &DigestedEvent, origin: Stamp, longest: i64) -> Waterfall {
     let percent = |span: i64| span as f64 / longest as f64 * 100.0;
     let mut spans = Vec::new();
-    let mut says = Vec::new();
+    let mut summary = Vec::new();
     let mut at = 0;
     for hop in Hop::PIPELINE {
         let Some(span) = event.hops.get(hop) else {
@@ -43,7 +43,7 @@ fn one_way(event: &DigestedEvent, origin: Stamp, longest: i64) -> Waterfall {
             format!("{:.2}", percent(at.max(0))),
             format!("{:.2}", percent(span.0.max(0))),
         ));
-        says.push(format!("{name} {}", ms(span.round_micros())));
+        summary.push(format!("{name} {}", ms(span.round_micros())));
         at += span.0;
     }
     Waterfall {
@@ -52,6 +52,6 @@ fn one_way(event: &DigestedEvent, origin: Stamp, longest: i64) -> Waterfall {
         at_s: format!("{:.1}", (event.t0 - origin).as_millis_f64() / 1e3),
         total: ms(event.total().round_micros()),
         spans,
-        says: says.join(", "),
+        summary: summary.join(", "),
     }
 }
