@@ -288,6 +288,9 @@ impl Canvas<'_> {
             } else {
                 "pause"
             };
+            if self.snapshot.figures.phase == Phase::WarmUp {
+                keys.push(("b", "begin now"));
+            }
             keys.extend([("space", pause), ("+ −", "rate")]);
         }
         keys.push(("tab", "panel"));
@@ -307,6 +310,7 @@ impl Canvas<'_> {
         let mut lines = Vec::new();
         if self.view.steers {
             lines.extend([
+                "b       end the warm-up: the measured events begin",
                 "space   hold the load up, and let it go on",
                 "+ −     a higher or lower rate",
                 "        (what was due before keeps its time; the report says",

@@ -7,7 +7,7 @@ use ratatui::widgets::{Block, BorderType, Sparkline, SparklineBar, Widget};
 
 use super::theme::Theme;
 use super::{digits, format, pipeline};
-use crate::live::{PathState, Second, Snapshot, TotalState};
+use crate::live::{PathState, Phase, Second, Snapshot, TotalState};
 use cdc_bench_model::timeline::CapturePath;
 
 /// Lines of latency, throughput and lags below a pipeline, without the sparkline.
@@ -65,9 +65,15 @@ pub(super) fn draw(
     path: &PathState,
     theme: Theme,
 ) {
+    let is_measured = snapshot.figures.phase != Phase::WarmUp;
+    let what = if is_measured {
+        "each hop, last 5–10 s "
+    } else {
+        "each hop of warm-up events, not measured "
+    };
     let title = Line::from(vec![
         Span::styled(format!(" {} ", path.path), theme.strong()),
-        Span::styled("each hop, last 5–10 s ", theme.dim()),
+        Span::styled(what, theme.dim()),
     ]);
     let block = framed(title, theme);
     let inner = block.inner(area);
@@ -76,7 +82,14 @@ pub(super) fn draw(
     let [top, below] =
         Layout::vertical([Constraint::Length(lines), Constraint::Min(0)]).areas(inner);
     let tick = tick(snapshot);
-    pipeline::draw(buffer, top, path, store(snapshot), tick, theme);
+    pipeline::draw(
+        buffer,
+        top,
+        (path, is_measured),
+        store(snapshot),
+        tick,
+        theme,
+    );
     if plan.has_summary && below.height >= SUMMARY {
         summary(buffer, below, path, theme);
     }

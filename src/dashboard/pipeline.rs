@@ -32,7 +32,7 @@ struct HopArrow {
 }
 
 impl Stages {
-    fn of(path: &PathState, store: &str) -> Self {
+    fn of(path: &PathState, store: &str, is_measured: bool) -> Self {
         let has_kafka = path.path != CapturePath::Embedded;
         let mut names = vec!["PostgreSQL", "WAL", "Kafka", "consumer", store];
         let mut hops = Hop::PIPELINE.to_vec();
@@ -40,7 +40,7 @@ impl Stages {
             names.retain(|name| *name != "Kafka");
             hops.retain(|hop| *hop != Hop::KafkaDelivery);
         }
-        let slowest = path.slowest();
+        let slowest = path.slowest().filter(|_| is_measured);
         let arrow = |hop: Hop| HopArrow {
             hop,
             state: path.hop(hop).copied(),
@@ -79,19 +79,21 @@ pub(super) fn height(path: CapturePath, width: u16, room: u16) -> u16 {
     }
 }
 
-/// Draws the pipeline. `tick` is the clock of the animation.
+/// Draws the pipeline: dimmed, and without the slowest hop, where its events are not measured. `tick` is the clock of the
+/// animation.
 pub(super) fn draw(
     buffer: &mut Buffer,
     area: Rect,
-    path: &PathState,
+    (path, is_measured): (&PathState, bool),
     store: &str,
     tick: u16,
     theme: Theme,
 ) {
-    let stages = Stages::of(path, store);
-    let flows = path.throughput.now_per_s > 0.0;
+    let stages = Stages::of(path, store, is_measured);
+    let flows = path.throughput.now_per_s > 0.0 || !is_measured && !path.hops.is_empty();
     let painter = PipelinePainter {
         theme,
+        is_measured,
         tick: flows.then_some(tick),
     };
     if area.width < MIN_ROW_WIDTH {
@@ -105,13 +107,25 @@ pub(super) fn draw(
 
 struct PipelinePainter {
     theme: Theme,
+    is_measured: bool,
     /// The clock of the animation; `None` while no events flow.
     tick: Option<u16>,
 }
 
 impl PipelinePainter {
+    /// Of figures beside the medians.
+    fn plain(&self) -> Style {
+        if self.is_measured {
+            self.theme.plain()
+        } else {
+            self.theme.dim()
+        }
+    }
+
     fn style(&self, arrow: &HopArrow) -> Style {
-        if arrow.is_slowest {
+        if !self.is_measured {
+            self.theme.dim()
+        } else if arrow.is_slowest {
             self.theme.lit()
         } else {
             self.theme.calm()
@@ -147,7 +161,7 @@ impl PipelinePainter {
             digits::draw(buffer, (left, area.y + 4), &number, style);
             buffer.set_string(left + wide + 1, area.y + 6, unit, self.theme.dim());
             let p99 = format!("p99 {}", format::maybe_span(arrow.state.map(|s| s.p99_us)));
-            centred(buffer, column, area.y + 7, &p99, self.theme.plain());
+            centred(buffer, column, area.y + 7, &p99, self.plain());
             for (y, part) in (area.y + 8..area.bottom()).zip(&arrow.parts) {
                 centred(buffer, column, y, part, self.theme.dim());
             }
@@ -180,7 +194,7 @@ impl PipelinePainter {
                 column,
                 area.y + 4,
                 &format!("p99 {p99}"),
-                self.theme.plain(),
+                self.plain(),
             );
         }
     }
@@ -222,12 +236,7 @@ impl PipelinePainter {
             let p50 = format::maybe_span(arrow.state.map(|state| state.p50_us));
             let p99 = format::maybe_span(arrow.state.map(|state| state.p99_us));
             buffer.set_string(figures_at, y + 1, format!("{p50:>9}"), style);
-            buffer.set_string(
-                figures_at + 9,
-                y + 1,
-                format!("{p99:>10}"),
-                self.theme.plain(),
-            );
+            buffer.set_string(figures_at + 9, y + 1, format!("{p99:>10}"), self.plain());
             self.bar(buffer, (figures_at + 21, y + 1), area, arrow, stages);
             y += 2;
         }

@@ -176,7 +176,12 @@ fn warming_up(paths: &[CapturePath]) -> Snapshot {
         ..figures.load.clone()
     };
     for path in &mut figures.paths {
-        *path = PathState::new(path.path);
+        // Of warm-up events.
+        let hops = std::mem::take(&mut path.hops);
+        *path = PathState {
+            hops,
+            ..PathState::new(path.path)
+        };
     }
     for objective in &mut figures.objectives {
         objective.measured = None;
