@@ -81,7 +81,7 @@ pub struct Comparison {
     pub pairing: Pairing,
     /// Rounds of the baseline and of the candidate.
     pub rounds: [usize; 2],
-    /// What was added for the difference between runs, as a part of each figure; see [`Terms::run_noise`].
+    /// What was added for the difference between runs, as a part of each figure; see [`Terms::run_noise`](super::Terms::run_noise).
     pub run_noise: f64,
     /// By hop and quantile.
     pub differences: Vec<Difference>,
