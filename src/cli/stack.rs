@@ -12,7 +12,7 @@ use super::output::{Output, print_json, print_line};
 use super::progress::Terminal;
 use crate::pipeline::{Failure, exit};
 use cdc_bench_model::analysis::times;
-use cdc_bench_stack::{Cache, KeptStack, LocalOptions, ServerStatus, StackError, StepProgress};
+use cdc_bench_stack::{Cache, KeptStack, LocalOptions, ServerProcess, StackError, StepProgress};
 
 /// How often a log is looked at that is followed.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
@@ -192,7 +192,7 @@ fn describe(kept: &KeptStack) -> Result<(), Failure> {
     ))
 }
 
-fn line(server: &ServerStatus) -> String {
+fn line(server: &ServerProcess) -> String {
     let restarts = match server.restarts {
         0 => String::new(),
         count => format!(", started again {}", times(count.into())),
@@ -216,7 +216,7 @@ struct Status {
 #[derive(serde::Serialize)]
 struct ServerState {
     #[serde(flatten)]
-    server: ServerStatus,
+    server: ServerProcess,
     answers: bool,
     problem: Option<String>,
 }

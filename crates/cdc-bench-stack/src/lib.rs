@@ -41,7 +41,7 @@ pub use error::StackError;
 pub use inspect::{Component, ComponentState, inspect};
 pub use kept::{KeptStack, run_kept_stack, start_kept_stack};
 pub use kind::StackKind;
-pub use processes::ServerStatus;
+pub use processes::ServerProcess;
 pub use progress::{Download, STOPPING, StepProgress};
 pub use servers::LocalOptions;
 pub use stack::{Stack, StackRequest, running_endpoints};

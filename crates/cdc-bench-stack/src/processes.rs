@@ -9,5 +9,5 @@ mod supervision;
 pub(crate) use child::{Child, ServerSpec, detach_from_terminal, kill_group, pid, tail};
 pub(crate) use class_archive::ClassArchive;
 pub(crate) use client::{OutputStream, watch};
-pub use supervision::ServerStatus;
+pub use supervision::ServerProcess;
 pub(crate) use supervision::Supervision;

@@ -12,7 +12,7 @@ use crate::error::StackError;
 use crate::kept::{Claim, KeptStack};
 use crate::kind::StackKind;
 use crate::local::{LocalStack, StackLifetime};
-use crate::processes::{ServerStatus, kill_group};
+use crate::processes::{ServerProcess, kill_group};
 use crate::progress::{STOPPING, StepProgress};
 use crate::servers::LocalOptions;
 
@@ -193,7 +193,7 @@ impl Stack {
             Origin::Kept(kept, _) => kept.servers_now(),
             Origin::External | Origin::Compose(_) => Vec::new(),
         };
-        let times = |server: ServerStatus| {
+        let times = |server: ServerProcess| {
             let name = server.name;
             let times = server.restarted_at.into_iter();
             times.map(move |at| (name.clone(), at))

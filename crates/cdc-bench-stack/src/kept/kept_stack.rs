@@ -12,7 +12,7 @@ use crate::endpoints::Endpoints;
 use crate::error::StackError;
 use crate::instance;
 use crate::local::KEPT;
-use crate::processes::{ServerStatus, pid};
+use crate::processes::{ServerProcess, pid};
 use crate::servers;
 
 /// Lock file, held by the run that uses the stack.
@@ -53,12 +53,12 @@ impl KeptStack {
 
     /// Its servers, as read by [`KeptStack::find`].
     #[must_use]
-    pub fn servers(&self) -> &[ServerStatus] {
+    pub fn servers(&self) -> &[ServerProcess] {
         &self.record.servers
     }
 
     /// Its servers, read again from the record.
-    pub(crate) fn servers_now(&self) -> Vec<ServerStatus> {
+    pub(crate) fn servers_now(&self) -> Vec<ServerProcess> {
         StackRecord::read(&self.folder)
             .map_or_else(|| self.record.servers.clone(), |record| record.servers)
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::endpoints::{Endpoints, KafkaEndpoint, PostgresEndpoint, StoreEndpoint};
 use crate::error::StackError;
 use crate::files::write_private;
-use crate::processes::ServerStatus;
+use crate::processes::ServerProcess;
 
 /// File that later commands read.
 const RECORD: &str = "stack.json";
@@ -20,7 +20,7 @@ pub(super) const ENVIRONMENT: &str = "stack.env";
 pub(super) struct StackRecord {
     pub(super) since: String,
     pub(super) kafka_version: String,
-    pub(super) servers: Vec<ServerStatus>,
+    pub(super) servers: Vec<ServerProcess>,
     pub(super) endpoints: EndpointsRecord,
     pub(super) given_up: Option<String>,
 }

@@ -35,7 +35,7 @@ struct SupervisionState {
 
 /// The current state of a server.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct ServerStatus {
+pub struct ServerProcess {
     /// `postgres`, `kafka`, `connect` or `store`.
     pub name: String,
     /// Its version.
@@ -95,8 +95,8 @@ impl Supervision {
     }
 
     /// The current state of all servers.
-    pub(crate) fn servers(&self) -> Vec<ServerStatus> {
-        let status = |server: &SupervisedServer| ServerStatus {
+    pub(crate) fn servers(&self) -> Vec<ServerProcess> {
+        let status = |server: &SupervisedServer| ServerProcess {
             name: server.child.spec.name.clone(),
             version: server.child.spec.version.clone(),
             address: server.child.spec.address.clone(),
