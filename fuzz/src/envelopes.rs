@@ -4,8 +4,8 @@ use cdc_bench::consumer::Decoder;
 use cdc_bench::debezium::Envelope;
 use cdc_bench::json::TextBuffer;
 use cdc_bench::store::DocumentBatch;
-use serde_json::Value;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 /// What is accepted is JSON, and has the values that serde_json reads. A decoder gives the same for the second of two equal
 /// records, which it compares with the first, as for the first.

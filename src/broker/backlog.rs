@@ -47,15 +47,15 @@ impl Backlog {
         let topic = Arc::clone(&self.topic);
         // librdkafka's calls block.
         let asked = tokio::task::spawn_blocking(move || {
-            let mut behind = 0;
+            let mut backlog = 0;
             for position in consumer.position()?.elements() {
                 let (_, end) = consumer.fetch_watermarks(&topic, position.partition(), TIMEOUT)?;
                 let rdkafka::Offset::Offset(next) = position.offset() else {
                     return Ok(None);
                 };
-                behind += u64::try_from(end - next).unwrap_or(0);
+                backlog += u64::try_from(end - next).unwrap_or(0);
             }
-            Ok::<_, rdkafka::error::KafkaError>(Some(behind))
+            Ok::<_, rdkafka::error::KafkaError>(Some(backlog))
         });
         let failed = |reason: String| BrokerError::Failed {
             action: "reading the topic's end".to_owned(),

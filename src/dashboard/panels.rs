@@ -234,12 +234,12 @@ pub(super) fn servers(
     for path in paths {
         let is_named = width >= 40;
         let room = if is_named { width - 9 } else { width };
-        let mut behind = lags(path, room, theme);
-        if is_named && let Some(first) = behind.first_mut() {
+        let mut lines_of_path = lags(path, room, theme);
+        if is_named && let Some(first) = lines_of_path.first_mut() {
             let name = format!("{:<9}", path.path.as_str());
             first.spans.insert(0, Span::styled(name, theme.dim()));
         }
-        lines.extend(behind);
+        lines.extend(lines_of_path);
     }
     write(
         buffer,

@@ -27,7 +27,7 @@ use crate::load::LoadControl;
 /// Time between two frames.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Whether the terminal is ours.
+/// Whether the terminal is taken over.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// What the keys control.

@@ -189,7 +189,7 @@ fn warming_up(paths: &[CapturePath]) -> Snapshot {
     snapshot
 }
 
-/// Connect is away: events are in PostgreSQL, and none comes out.
+/// Connect is unavailable: events are in PostgreSQL, and none is written.
 fn stalled(paths: &[CapturePath]) -> Snapshot {
     let mut snapshot = running(paths);
     let figures = &mut snapshot.figures;

@@ -11,7 +11,7 @@ use cdc_bench_stack::{HostPort, PostgresEndpoint};
 /// The class of Debezium's PostgreSQL connector.
 pub(super) const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
 
-/// Which settings a connector of ours gets.
+/// The settings of a connector that this program creates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ConnectorProfile {
     /// Debezium as it comes
@@ -29,7 +29,7 @@ impl fmt::Display for ConnectorProfile {
     }
 }
 
-/// What `low-latency` sets, and why.
+/// The settings of `low-latency`: name, value, reason.
 pub const LOW_LATENCY: &[(&str, &str, &str)] = &[
     (
         "poll.interval.ms",

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn names_may_be_spelled_with_escapes_and_come_in_any_order() {
+    fn names_may_have_escapes_and_any_order() {
         let spelled = EVENT.replacen("\"after\"", "\"\\u0061fter\"", 1);
         assert_eq!(
             parse(spelled.as_bytes()).unwrap(),

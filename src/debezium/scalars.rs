@@ -16,7 +16,7 @@ pub(super) fn members<'a>(
 ) -> Result<(), ParseFailure> {
     let mut more = json.begin(b'{', b'}')?;
     while more {
-        // A name with half of a surrogate pair is not one of ours.
+        // A name with half of a surrogate pair is not one that is read.
         json.peek()?;
         let name = json.text()?.unwrap_or_default();
         json.colon()?;
@@ -37,6 +37,7 @@ pub(super) fn or_null<'a, T>(
     read(json).map(Some)
 }
 
+#[inline]
 pub(super) fn must_be_string(
     json: &mut JsonReader<'_>,
     field: &'static str,
@@ -48,6 +49,7 @@ pub(super) fn must_be_string(
     Err(wrong(field, "no string".to_owned()))
 }
 
+#[inline]
 pub(super) fn text<'a>(
     json: &mut JsonReader<'a>,
     field: &'static str,
@@ -93,6 +95,7 @@ fn any_number<T: std::str::FromStr>(
     parsed.map_err(|_| wrong(field, format!("{}, which it cannot be", number.text)))
 }
 
+#[inline]
 pub(super) fn uuid(json: &mut JsonReader<'_>, field: &'static str) -> Result<Uuid, ParseFailure> {
     json.peek()?;
     let hyphenated = |text: &[u8; Hyphenated::LENGTH]| Uuid::try_parse_ascii(text).ok();
@@ -103,6 +106,7 @@ pub(super) fn uuid(json: &mut JsonReader<'_>, field: &'static str) -> Result<Uui
     Uuid::try_parse(&text).map_err(|error| wrong(field, format!("{text:?}, no UUID: {error}")))
 }
 
+#[inline]
 pub(super) fn instant_us(
     json: &mut JsonReader<'_>,
     field: &'static str,

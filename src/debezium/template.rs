@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_twice_is_known_to_differ() {
+    fn a_value_that_differed_once_is_read() {
         let other = SOURCE.replace("\"ts_ms\":7", "\"ts_ms\":8");
         let third = SOURCE.replace("\"ts_ms\":7", "\"ts_ms\":9.5e3");
         let [first, second, third] =
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_learned_from_members_that_come_twice_or_from_what_is_no_insert() {
+    fn no_template_is_made_of_duplicate_members_or_of_other_changes_than_inserts() {
         let mut reader = EnvelopeReader::default();
         for source in [
             format!("{SOURCE},\"source\":{{\"lsn\":1}}"),

@@ -25,7 +25,7 @@ pub struct PathMeter {
     seconds: Seconds,
     by_type: [u64; 3],
     last: VecDeque<RecentEvent>,
-    behind: Option<Nanos>,
+    debezium_lag: Option<Nanos>,
 }
 
 impl PathMeter {
@@ -40,7 +40,7 @@ impl PathMeter {
             seconds: Seconds::default(),
             by_type: [0; 3],
             last: VecDeque::with_capacity(LAST),
-            behind: None,
+            debezium_lag: None,
         }
     }
 
@@ -62,7 +62,7 @@ impl PathMeter {
         self.seconds.record(stamps.t5, total);
         self.by_type[event.event_type.index()] += 1;
         if let Some(td) = stamps.td {
-            self.behind = Some(td - stamps.tc);
+            self.debezium_lag = Some(td - stamps.tc);
         }
         let slowest = Hop::PIPELINE
             .into_iter()
@@ -113,7 +113,7 @@ impl PathMeter {
                 })
                 .collect(),
             last: self.last.iter().copied().collect(),
-            debezium_behind_ms: self.behind.map(Nanos::as_millis_f64),
+            debezium_behind_ms: self.debezium_lag.map(Nanos::as_millis_f64),
             ..PathState::new(self.path)
         }
     }

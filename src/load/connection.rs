@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn nobody_on_the_port_is_an_error_with_a_way_out() {
+    async fn a_closed_port_is_an_error_with_advice() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
@@ -185,7 +185,7 @@ mod tests {
             tls: pgcdc::TlsConfig::disabled(),
         };
         let Err(error) = Connection::open(&endpoint, 1).await else {
-            panic!("connected to nobody");
+            panic!("connected to a closed port");
         };
         let text = error.to_string();
         assert!(text.contains(&format!("u@127.0.0.1:{port}/activity_db")));

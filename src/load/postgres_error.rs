@@ -5,7 +5,7 @@ use tokio_postgres::error::SqlState;
 /// How an INSERT failed.
 #[derive(Debug)]
 pub(super) enum InsertError {
-    /// The server refused the statement: nothing of it is in the table, and the connection goes on.
+    /// The server refused the statement: nothing of it is in the table, and the connection can be used further.
     Refused(String),
     /// The connection is gone; whether the rows are in the table is unknown.
     Lost(String),

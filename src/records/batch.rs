@@ -181,12 +181,12 @@ mod tests {
     }
 
     /// Storage whose drop can be observed, by the count of `_alive`.
-    struct Values {
+    struct OwnedValues {
         values: Vec<Option<Vec<u8>>>,
         _alive: Arc<()>,
     }
 
-    impl RecordStorage for Values {
+    impl RecordStorage for OwnedValues {
         fn count(&self) -> usize {
             self.values.len()
         }
@@ -209,7 +209,7 @@ mod tests {
             .map(|value| value.as_ptr())
             .collect();
         let alive = Arc::new(());
-        let storage = Values {
+        let storage = OwnedValues {
             values,
             _alive: Arc::clone(&alive),
         };

@@ -205,7 +205,7 @@ impl DocumentParts<'_> {
     }
 }
 
-/// The event of a document; `None` where its `_id` is not a UUID, so that it is not a document of ours.
+/// The event of a document; `None` where its `_id` is not a UUID, so that this program did not write it.
 #[must_use]
 pub fn document_id(document: &RawDocument) -> Option<EventId> {
     match document.get("_id") {

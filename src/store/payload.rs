@@ -90,12 +90,12 @@ mod tests {
 
     type WrittenPayload = Result<(Option<i64>, Vec<u8>), String>;
 
-    /// What becomes of a payload in a string that is spelled so, by way of its text and without it.
+    /// The BSON of a payload in this JSON string, by way of its text and directly.
     fn both_ways(string: &str) -> [WrittenPayload; 2] {
         both_ways_after(&mut PayloadBuffer::default(), string)
     }
 
-    /// The same with a buffer that has read others before.
+    /// The same with a buffer that has read other payloads before.
     fn both_ways_after(buffer: &mut PayloadBuffer, string: &str) -> [WrittenPayload; 2] {
         let written = |payload: Payload<'_>| {
             let mut buffer = BsonBuffer::default();
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// Texts of few names, which are more than are kept in a place, and some that are not JSON.
+    /// Texts with few names, but more than are cached in one position; some are not JSON.
     fn any_alike() -> impl Strategy<Value = String> {
         let space = || prop::sample::select(vec!["", "", "", " ", "\n "]);
         let name = prop::sample::select(vec![

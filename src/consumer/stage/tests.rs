@@ -21,7 +21,7 @@ fn run_of(n: u64) -> String {
     format!("r{}", n % 3)
 }
 
-/// The record of an event: `n` says which, and what it is about is one of a few aggregates.
+/// The record of an event: number `n`, of one of a few aggregates.
 fn event(n: u64, aggregate: u64) -> Vec<u8> {
     let id = Uuid::from_u128(u128::from(n) + 1);
     let (aggregate, run) = (Uuid::from_u64_pair(7, aggregate), run_of(n));
@@ -74,7 +74,7 @@ struct World {
     received: AtomicUsize,
 }
 
-struct Source {
+struct TestSource {
     batches: std::vec::IntoIter<RecordBatch>,
     /// Event of each record, by partition and offset; `None`: one that makes no document.
     events: HashMap<(i32, i64), Option<EventId>>,
@@ -82,7 +82,7 @@ struct Source {
     ends: bool,
 }
 
-impl Source {
+impl TestSource {
     fn of(batches: Vec<RecordBatch>, world: &Arc<World>) -> Self {
         let mut events = HashMap::new();
         for record in batches.iter().flat_map(RecordBatch::iter) {
@@ -102,7 +102,7 @@ impl Source {
     }
 }
 
-impl RecordSource for Source {
+impl RecordSource for TestSource {
     async fn recv(&mut self) -> Option<RecordBatch> {
         tokio::task::yield_now().await;
         match self.batches.next() {
@@ -235,7 +235,7 @@ fn config(batch_size: usize, writes_in_flight: usize, workers: usize) -> StageCo
 
 /// Runs a stage to the end of its records.
 fn run(
-    source: Source,
+    source: TestSource,
     store: SlowStore,
     config: StageConfig,
     dead_letters: &std::path::Path,
@@ -274,7 +274,7 @@ proptest! {
             .collect();
         let damaged = damaged.iter().filter(|n| **n < values.len()).count();
         let batches = batches(values, sizes.into_iter().cycle());
-        let source = Source::of(batches, &world);
+        let source = TestSource::of(batches, &world);
         let folder = tempfile::tempdir().unwrap();
         let store = SlowStore::new(&world, turns);
         let end = run(source, store, config(batch_size, lanes, workers), folder.path());
@@ -293,7 +293,7 @@ proptest! {
         for (partition, offset) in &*world.released.lock().unwrap() {
             let partition = usize::try_from(*partition).unwrap();
             let count = (aggregates.len() + 2 - partition) / 3;
-            prop_assert_eq!(usize::try_from(*offset + 1).unwrap(), count, "all let go at the end");
+            prop_assert_eq!(usize::try_from(*offset + 1).unwrap(), count, "all released at the end");
         }
         prop_assert_eq!(world.dead_letters.lock().unwrap().len(), damaged);
         prop_assert_eq!(world.reported.lock().unwrap().len(), stored.len());
@@ -309,7 +309,7 @@ fn a_single_event_goes_at_once_and_a_burst_in_bulk() {
     let values = (0..201).map(|n| event(n, 0)).collect();
     // One event, and while it is being written two hundred more.
     let sizes = [1].into_iter().chain(std::iter::repeat(50));
-    let source = Source::of(batches(values, sizes), &world);
+    let source = TestSource::of(batches(values, sizes), &world);
     let folder = tempfile::tempdir().unwrap();
     let store = SlowStore::new(&world, vec![200]);
     run(source, store, config(100, 4, 1), folder.path()).unwrap();
@@ -320,7 +320,7 @@ fn a_single_event_goes_at_once_and_a_burst_in_bulk() {
 fn a_store_that_does_not_answer_stops_the_taking() {
     let world = Arc::new(World::default());
     let values = (0..20_000).map(|n| event(n, n)).collect();
-    let source = Source::of(batches(values, std::iter::repeat(100)), &world);
+    let source = TestSource::of(batches(values, std::iter::repeat(100)), &world);
     let gate = Arc::new(Notify::new());
     let mut store = SlowStore::new(&world, vec![0]);
     store.gate = Some(Arc::clone(&gate));
@@ -364,7 +364,7 @@ fn a_store_that_does_not_answer_stops_the_taking() {
 fn a_store_that_comes_back_gets_everything_once() {
     let world = Arc::new(World::default());
     let values = (0..30).map(|n| event(n, n)).collect();
-    let source = Source::of(batches(values, std::iter::repeat(30)), &world);
+    let source = TestSource::of(batches(values, std::iter::repeat(30)), &world);
     let mut store = SlowStore::new(&world, vec![1]);
     store.failures = AtomicUsize::new(3);
     let folder = tempfile::tempdir().unwrap();
@@ -377,7 +377,7 @@ fn a_store_that_comes_back_gets_everything_once() {
 fn a_store_that_stays_away_ends_the_stage_and_lets_nothing_go() {
     let world = Arc::new(World::default());
     let values = (0..30).map(|n| event(n, n)).collect();
-    let source = Source::of(batches(values, std::iter::repeat(30)), &world);
+    let source = TestSource::of(batches(values, std::iter::repeat(30)), &world);
     let mut store = SlowStore::new(&world, vec![1]);
     store.failures = AtomicUsize::new(usize::MAX);
     let folder = tempfile::tempdir().unwrap();
@@ -392,7 +392,7 @@ fn a_store_that_stays_away_ends_the_stage_and_lets_nothing_go() {
 fn what_the_store_refuses_becomes_a_dead_letter_and_is_released() {
     let world = Arc::new(World::default());
     let values = (0..30).map(|n| event(n, n)).collect();
-    let source = Source::of(batches(values, std::iter::repeat(30)), &world);
+    let source = TestSource::of(batches(values, std::iter::repeat(30)), &world);
     let mut store = SlowStore::new(&world, vec![1]);
     store.refuses = |id| id.0.as_u128() % 10 == 0;
     let folder = tempfile::tempdir().unwrap();
@@ -419,7 +419,7 @@ fn what_the_store_refuses_becomes_a_dead_letter_and_is_released() {
 fn asked_to_stop_it_writes_what_it_has_taken() {
     let world = Arc::new(World::default());
     let values = (0..500).map(|n| event(n, n)).collect();
-    let mut source = Source::of(batches(values, std::iter::repeat(50)), &world);
+    let mut source = TestSource::of(batches(values, std::iter::repeat(50)), &world);
     source.ends = false;
     let store = SlowStore::new(&world, vec![40]);
     let folder = tempfile::tempdir().unwrap();

@@ -160,7 +160,7 @@ async fn what_is_not_there_is_deleted_already() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_said_with_the_address() {
+async fn an_error_of_connecting_has_the_address() {
     let client = ConnectClient::new("http://127.0.0.1:9").unwrap();
     let error = client.version().await.unwrap_err().to_string();
     assert!(

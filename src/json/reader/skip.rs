@@ -1,4 +1,4 @@
-//! Skips values that nobody asks for, and checks that they are JSON.
+//! Skips values that are not used, and checks that they are JSON.
 
 use super::{JsonReader, NotJson, is_whole_number};
 use crate::json::text::digits;
