@@ -1,4 +1,4 @@
-//! Hears of every event of a path at every place, and tells measured ones from the probe and the warm-up.
+//! Receives every event of a path at every stage, and separates measured events from probes and warm-up.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,27 +16,27 @@ use crate::pipeline::export::traces::PathTraces;
 use crate::pipeline::lock::lock;
 use crate::pipeline::request::RunNames;
 
-/// The meeting point of one path's events.
+/// Joins the stamps of one path's events.
 pub(crate) struct PathObserver {
     path: CapturePath,
-    /// How long every event is held up in the consumer.
+    /// Artificial delay of every event in the consumer.
     transform_delay: Option<Duration>,
     pub(crate) names: RunNames,
     pub(crate) joiner: Joiner,
     recorder: Mutex<Option<RecorderHandle>>,
-    /// Commit times of events that are not measured: of Connect's clock they tell all the same.
+    /// Commit times of events that are not measured, which bound Connect's clock all the same.
     unmeasured: Mutex<HashMap<EventId, Stamp>>,
-    /// Latencies by hop, for whoever asks from outside.
+    /// Latency histograms by hop, for the metrics endpoint.
     metrics: Option<HopMetrics>,
-    /// Where its events leave their traces.
+    /// Queue for the traces of this path's events.
     traces: Option<PathTraces>,
     pub(crate) probes_written: AtomicU64,
     pub(crate) warmup_written: AtomicU64,
-    /// Records put aside, whoever's they are.
+    /// Dead letters, of whatever run.
     pub(crate) dead_letters: AtomicU64,
-    /// Those of them that are known to be measured events.
+    /// Dead letters that are known to be measured events.
     pub(crate) abandoned: AtomicU64,
-    /// Records of other runs and programs that came by on the topic.
+    /// Records of other runs and programs on the topic.
     pub(crate) foreign: AtomicU64,
 }
 
@@ -65,7 +65,7 @@ impl PathObserver {
         }
     }
 
-    /// What has been counted so far.
+    /// The counters so far.
     pub(crate) fn counts(&self) -> PathCounts {
         PathCounts {
             tally: self.joiner.tally(),
@@ -73,17 +73,17 @@ impl PathObserver {
         }
     }
 
-    /// Tells these as well.
+    /// Records latencies there as well.
     pub(crate) fn metered(self, metrics: Option<HopMetrics>) -> Self {
         Self { metrics, ..self }
     }
 
-    /// Leaves traces there as well.
+    /// Exports traces there as well.
     pub(crate) fn traced(self, traces: Option<PathTraces>) -> Self {
         Self { traces, ..self }
     }
 
-    /// Our reader has a row of the outbox. True when it is a measured event.
+    /// Our reader has decoded an outbox row. True if it is a measured event.
     pub(crate) fn captured(&self, run_id: &str, id: EventId, seq: u64, captured: Captured) -> bool {
         let is_measured = run_id == self.names.measured;
         if is_measured {
@@ -94,7 +94,7 @@ impl PathObserver {
         is_measured
     }
 
-    /// Our producer has heard that a measured event is in Kafka.
+    /// Our producer has delivered a measured event to Kafka.
     pub(crate) fn delivered(&self, id: EventId, seq: u64, t2: Stamp) {
         self.finish(self.joiner.delivered(id, seq, t2));
     }
@@ -107,14 +107,14 @@ impl PathObserver {
         if let Some(traces) = &self.traces {
             traces.record(&event);
         }
-        // Cloned so that a recorder that is behind holds up this thread alone, not all of them.
+        // Cloned, so that a slow recorder blocks this thread only and not every other one at the lock.
         let recorder = lock(&self.recorder).clone();
         if let Some(recorder) = recorder {
             recorder.record(event);
         }
     }
 
-    /// No more events: lets the recorder end.
+    /// No more events: lets the recorder finish.
     pub(crate) fn close(&self) {
         *lock(&self.recorder) = None;
     }
@@ -140,7 +140,7 @@ impl StageObserver for PathObserver {
 
     fn written(&self, run_id: &str, id: EventId, _: EventType, seq: u64, mut written: Written) {
         if self.path != CapturePath::Debezium {
-            // On our paths the envelope's time is when our reader made it: T1.
+            // On our own paths the envelope's timestamp is T1, not Td.
             written.td = None;
         }
         if run_id == self.names.measured {
@@ -166,7 +166,7 @@ impl StageObserver for PathObserver {
     }
 }
 
-/// The load generator's view for the measured events: every path hears of them.
+/// The load generator's observer for measured events: passes them to every path.
 pub(crate) struct MeasuredLoad(pub(crate) Vec<Arc<PathObserver>>);
 
 impl LoadObserver for MeasuredLoad {
@@ -190,7 +190,7 @@ impl LoadObserver for MeasuredLoad {
     }
 }
 
-/// The load generator's view for the events before them.
+/// The load generator's observer for warm-up events.
 #[derive(Default)]
 pub(crate) struct WarmupLoad {
     pub(crate) acknowledged: AtomicU64,
@@ -208,7 +208,7 @@ impl LoadObserver for WarmupLoad {
     }
 }
 
-/// The load generator's view for the readiness probe, of which nothing is counted.
+/// The load generator's observer for readiness probes, which are not counted.
 pub(crate) struct ProbeLoad;
 
 impl LoadObserver for ProbeLoad {
