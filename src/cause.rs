@@ -1,8 +1,8 @@
-//! The innermost cause of an error.
+//! The root cause of an error.
 
 use std::error::Error;
 
-/// The innermost cause of an error. Of clients' errors it is the informative one.
+/// The innermost cause, which has the detail in the errors of clients.
 pub(crate) fn innermost(error: &dyn Error) -> &dyn Error {
     let mut cause = error;
     while let Some(inner) = cause.source() {

@@ -1,4 +1,4 @@
-//! The command of cdc-bench, in the order the data takes. What it stands on are crates of their own: `pgcdc` (the reader),
+//! The command of cdc-bench; its modules follow the data. It is built on crates of their own: `pgcdc` (the reader),
 //! `pgcdc-debezium` (its changes as Debezium's events), `cdc-bench-model` (stamps, hops, analysis, report) and
 //! `cdc-bench-stack` (where the servers come from).
 //!
@@ -12,10 +12,10 @@
 //! | [`consumer`] | record -> read-model document -> store |
 //! | [`store`] | MongoDB: documents, bulk writes, the verifier |
 //! | [`pipeline`] | one run from set-up to clean-up, and what other commands borrow of it |
-//! | [`live`] | a run as it stands while it goes on |
-//! | [`dashboard`] | the same on a terminal |
-//! | [`settings`] | what every command is told besides its own request |
-//! | [`cli`] | a file a subcommand: its arguments, and the function it calls |
+//! | [`live`] | the state of a run in progress |
+//! | [`dashboard`] | that state on a terminal |
+//! | [`settings`] | the settings that all commands share |
+//! | [`cli`] | one file per subcommand: its arguments, and the function it calls |
 
 pub mod broker;
 mod cause;

@@ -1,13 +1,13 @@
-//! What every command is told besides its own request: servers, topic, group, how the consumer fetches and writes.
+//! The settings that all commands share: servers, topic, group, and how the consumer fetches and writes.
 
 use std::collections::BTreeMap;
 
 use cdc_bench_stack::{Endpoints, GivenEndpoints, MissingEndpoint, StackKind, StackRequest};
 
-/// Endpoints and what else is the same for every command, resolved.
+/// The settings that all commands share, resolved.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The user's servers, as far as they were given; `None`: servers of ours.
+    /// The user's servers as far as they were given; `None`: our own stack.
     pub given: Option<GivenEndpoints>,
     /// Where the servers come from.
     pub stack: StackKind,
@@ -23,12 +23,12 @@ pub struct Settings {
     pub batch_size: usize,
     /// Most store writes in flight.
     pub writes_in_flight: usize,
-    /// How our consumer fetches, over what it sets itself.
+    /// Settings of our consumer's fetching, over its defaults.
     pub fetch: BTreeMap<String, String>,
 }
 
 impl Settings {
-    /// The user's servers, all of them; `None`: servers of ours.
+    /// The user's servers, all of them; `None`: our own stack.
     ///
     /// # Errors
     /// When one is missing.
@@ -36,7 +36,7 @@ impl Settings {
         self.given.as_ref().map(GivenEndpoints::all).transpose()
     }
 
-    /// Which servers to bring up or to find.
+    /// The request for the servers to start or to find.
     #[must_use]
     pub fn servers(&self) -> StackRequest {
         StackRequest {

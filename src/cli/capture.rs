@@ -22,7 +22,7 @@ use pgcdc::{
 };
 use pgcdc_debezium::{Decimals, EnvelopeConfig};
 
-/// First part of the name of the publication that is made for a capture that names none.
+/// Prefix of the publication that is created for a capture that names none.
 const PUBLICATION: &str = "cdc_bench_capture";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -53,16 +53,16 @@ enum DecimalHandling {
     String,
 }
 
-/// Where to begin, or to end.
+/// Where to start or to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// Where the server's WAL ends now.
+    /// The current end of the server's WAL.
     Now,
-    /// With the rows that are there already.
+    /// A snapshot of the existing rows first.
     Snapshot,
-    /// Where the slot, or the checkpoint, was left.
+    /// The position of the slot, or of the checkpoint.
     Resume,
-    /// At a position.
+    /// A given position.
     At(Lsn),
 }
 
@@ -190,7 +190,7 @@ pub(super) async fn run(
         publications.push(own.clone());
     }
     let outcome = capture(&args, &server, publications, kafka, progress, cancel).await;
-    // With a slot of its own it goes on later, and needs its publication then.
+    // With a slot of its own it can be continued, and needs its publication then.
     if args.publication.is_empty() && args.slot.is_none() {
         drop_publication(&server, &own).await?;
     }
@@ -233,7 +233,7 @@ async fn capture(
     reader.start_after = match args.from {
         Place::Resume | Place::Snapshot => None,
         Place::At(lsn) => Some(lsn),
-        // A slot that is not there yet begins now by itself.
+        // A slot that does not exist yet starts at the current end by itself.
         Place::Now => match &args.slot {
             Some(name) if exists(server, name).await? => Some(current_lsn(server).await?),
             _ => None,
@@ -289,7 +289,7 @@ async fn capture(
     run_capture(request, progress, cancel).await
 }
 
-/// Makes the topics that are not there.
+/// Creates the topics that do not exist.
 async fn make_topics(
     kafka: &rdkafka::ClientConfig,
     envelopes: &EnvelopeConfig,

@@ -1,4 +1,4 @@
-//! By which ways the events go: the same flag wherever capture paths are measured.
+//! Arguments for capture paths, shared by all commands that measure them.
 
 use cdc_bench_model::timeline::CapturePath;
 
@@ -21,7 +21,7 @@ impl CaptureArgs {
     }
 }
 
-/// At least one, none twice.
+/// At least one, without duplicates.
 #[derive(Debug, Clone)]
 struct CapturePaths(Vec<CapturePath>);
 

@@ -1,4 +1,4 @@
-//! `cleanup`: removes from servers what the ledger says was made.
+//! `cleanup`: removes from the servers what is in the registry.
 
 use std::process::ExitCode;
 

@@ -65,7 +65,7 @@ fn percent(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What is waited for.
+/// The progress step.
 const STEP: &str = "comparison";
 
 pub(super) fn run(args: &Args, progress: &Terminal) -> Result<ExitCode, Failure> {

@@ -1,4 +1,4 @@
-//! Settings of a connector of ours: the same flags wherever one may be made.
+//! Arguments for a connector of ours, shared by all commands that may create one.
 
 use crate::debezium::ConnectorProfile;
 use crate::pipeline::ConnectorRequest;

@@ -1,4 +1,4 @@
-//! `consume`: the consumer alone.
+//! `consume`: the consumer only.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

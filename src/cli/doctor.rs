@@ -1,4 +1,4 @@
-//! `doctor`: what each part resolves to, and what to type where something is missing.
+//! `doctor`: the state of each component, with advice where something is missing.
 
 use std::process::ExitCode;
 

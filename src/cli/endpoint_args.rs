@@ -1,4 +1,4 @@
-//! Where the servers are, and what else is the same for every command. Strings stop here.
+//! Endpoints of the servers, and other arguments shared by all commands. Strings are parsed here.
 
 use cdc_bench_stack::{GivenEndpoints, KafkaEndpoint, PostgresEndpoint, StackKind, StoreEndpoint};
 
@@ -34,7 +34,7 @@ pub struct EnvFileError(String);
 /// Reads `.env` in the working directory, for variables that are not set.
 ///
 /// # Errors
-/// When it is there and cannot be read. The text of a line is not repeated: it may hold a password.
+/// When it exists and cannot be read. The text of a line is not repeated: it may hold a password.
 pub fn load_env_file() -> Result<(), EnvFileError> {
     match dotenvy::dotenv() {
         Err(dotenvy::Error::LineParse(_, at)) => Err(EnvFileError(format!(
@@ -108,8 +108,8 @@ pub struct EndpointArgs {
     consumer_config: Vec<(String, String)>,
 }
 
-/// `KEY=VALUE` of a setting that decides how records are fetched. What decides which of them, and what becomes of them, is
-/// not the user's.
+/// `KEY=VALUE` of a setting that controls how records are fetched. Which records are read, and how offsets are committed, is not
+/// for the user to set.
 fn fetch_setting(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
     let fetches = key.starts_with("fetch.")
@@ -125,7 +125,7 @@ fn fetch_setting(text: &str) -> Result<(String, String), String> {
 }
 
 impl EndpointArgs {
-    /// Tells what was given from what was not. Whether it is enough is for each command to say.
+    /// Resolves the arguments. Whether the given endpoints suffice is checked by each command.
     #[must_use]
     pub fn resolve(self) -> Settings {
         let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());

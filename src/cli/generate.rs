@@ -1,4 +1,4 @@
-//! `generate`: the load alone.
+//! `generate`: the load generator only.
 
 use std::process::ExitCode;
 

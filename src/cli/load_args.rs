@@ -1,4 +1,4 @@
-//! How much to insert, and how fast: the same flags wherever something is inserted.
+//! Arguments for the load, shared by all commands that insert events.
 
 use std::time::Duration;
 
@@ -48,12 +48,12 @@ impl LoadArgs {
         self.rate.unwrap_or(self.named().rate())
     }
 
-    /// Whether a load was asked for by its name.
+    /// Whether a load profile was given.
     pub(super) fn is_named(&self) -> bool {
         self.profile.is_some()
     }
 
-    /// The load that what is not given is taken from.
+    /// The profile that supplies the values that are not given.
     fn named(&self) -> LoadProfile {
         self.profile.unwrap_or(LoadProfile::Extreme)
     }

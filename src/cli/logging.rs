@@ -1,10 +1,10 @@
 //! Logging: everything from `LOG_LEVEL` up into the run's `run.log`, warnings to the terminal.
 //!
-//! Under load a log line an event would cost more than the event. So the level drops by itself: past [`BUSY`] lines in a
-//! second only warnings pass until the second is over, past [`FLOODED`] only errors. Errors always pass, and what was
-//! left out is counted and said.
+//! Under load, a log line per event would cost more than the event. So the level drops: above [`BUSY`] lines in a second only
+//! warnings pass until the second is over, above [`FLOODED`] only errors. Errors always pass. Dropped lines are counted, and
+//! the log ends with their number.
 //!
-//! Once servers are being stopped, Kafka's client loses its broker as it must: that is for the log, and not for people.
+//! While servers are being stopped, Kafka's client reports lost connections, as expected: they go to the log only.
 
 use std::fs::File;
 use std::io::Write;
@@ -17,12 +17,12 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Lines a second past which only warnings and errors pass.
+/// Lines per second above which only warnings and errors pass.
 const BUSY: u64 = 500;
-/// Lines a second past which only errors pass.
+/// Lines per second above which only errors pass.
 const FLOODED: u64 = 2_000;
 
-/// Lets less through the more there is.
+/// Drops the level as the number of lines grows.
 struct LoadAware {
     ceiling: LevelFilter,
     started: Instant,
@@ -42,7 +42,7 @@ impl LoadAware {
         }
     }
 
-    /// Whether a line of this level passes at this second of the program's life.
+    /// Whether a line of this level passes in this second since the start of the program.
     fn passes(&self, level: Level, second: u64) -> bool {
         if level > self.ceiling {
             return false;
@@ -78,18 +78,18 @@ impl<S: Subscriber> Filter<S> for LoadAware {
     }
 }
 
-/// Whether servers are being stopped, or the user has asked for the end.
+/// Whether servers are being stopped, or the user has asked to stop.
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
-/// From here on, what Kafka's client says of lost connections is for the log alone.
+/// From now on, what Kafka's client reports goes to the log only.
 pub(crate) fn is_ending() {
     IS_ENDING.store(true, Ordering::Relaxed);
 }
 
-/// Kafka's client, in C and in Rust.
+/// Targets of Kafka's client, in C and in Rust.
 const KAFKA_CLIENT: [&str; 2] = ["librdkafka", "rdkafka"];
 
-/// Lets Kafka's client speak as long as its broker is to be there.
+/// Passes lines of Kafka's client only as long as the broker is expected to be up.
 struct WhileServersStay(&'static AtomicBool);
 
 impl<S: Subscriber> Filter<S> for WhileServersStay {
@@ -104,14 +104,14 @@ impl<S: Subscriber> Filter<S> for WhileServersStay {
     }
 }
 
-/// Where log lines go once a run has a folder; until then they are kept.
+/// The log file of a run. Lines are buffered until there is one.
 #[derive(Default)]
 struct LogFile {
     file: Option<File>,
     early: Vec<u8>,
 }
 
-/// Longest start of a log kept in memory, bytes.
+/// Capacity of that buffer, bytes.
 const EARLY: usize = 1 << 20;
 
 impl Write for LogFile {
@@ -131,7 +131,7 @@ impl Write for LogFile {
 
 static LOG: OnceLock<(Arc<Mutex<LogFile>>, Arc<AtomicU64>)> = OnceLock::new();
 
-/// A writer into the one log.
+/// A writer into the shared log.
 struct LogWriter(Arc<Mutex<LogFile>>);
 
 impl Write for LogWriter {
@@ -150,14 +150,14 @@ impl Write for LogWriter {
     }
 }
 
-/// Sets logging up; once a process.
+/// Sets up logging; once per process.
 pub(crate) fn start(level: LevelFilter, terminal: impl Fn(&str) + Send + Sync + 'static) {
     let log = Arc::new(Mutex::new(LogFile::default()));
     let left_out = Arc::new(AtomicU64::new(0));
     if LOG.set((Arc::clone(&log), Arc::clone(&left_out))).is_err() {
         return;
     }
-    // librdkafka and the MongoDB driver are talkative below a warning.
+    // librdkafka and the MongoDB driver are verbose below warnings.
     let ours_only = |ceiling: LevelFilter| {
         tracing_subscriber::filter::Targets::new()
             .with_default(ceiling.min(LevelFilter::WARN))
@@ -193,7 +193,7 @@ pub(crate) fn start(level: LevelFilter, terminal: impl Fn(&str) + Send + Sync + 
     }
 }
 
-/// Sends the log into `file`, what was said before included.
+/// Writes the log into `file` from now on, buffered lines first.
 pub(crate) fn into_file(mut file: File) -> std::io::Result<()> {
     let Some((log, _)) = LOG.get() else {
         return Ok(());
@@ -206,7 +206,7 @@ pub(crate) fn into_file(mut file: File) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Says how many lines were left out, and closes the file.
+/// Writes how many lines were dropped, and closes the file.
 pub(crate) fn finish() {
     let Some((log, left_out)) = LOG.get() else {
         return;
@@ -217,7 +217,7 @@ pub(crate) fn finish() {
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(mut file) = log.file.take() {
         if count > 0 {
-            // A log that cannot be written to cannot say so either.
+            // A log that cannot be written to cannot report that either.
             let _ = writeln!(
                 file,
                 "{count} lines below an error were left out while the load was high"
@@ -227,7 +227,7 @@ pub(crate) fn finish() {
     }
 }
 
-/// One line for the terminal, handed over whole so that it does not tear the progress bars.
+/// Collects one line and passes it to the terminal at once, so that it does not tear the progress bars.
 struct ScreenWriter<F: Fn(&str)> {
     terminal: Arc<F>,
     line: Vec<u8>,

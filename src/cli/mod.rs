@@ -1,6 +1,6 @@
-//! The command line: one file a subcommand, each with its arguments and the one function it calls.
+//! The command line: one file per subcommand, with its arguments and the one function it calls.
 
-// Everything is said through `output`, which a closed pipe does not make panic.
+// Everything is printed through `output`, which does not panic on a closed pipe.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod capture;
@@ -260,10 +260,10 @@ pub fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
-/// Parses the arguments, does what they ask, and says how it went.
+/// Parses the arguments, runs the command, and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    // What is set wins over the file.
+    // Variables that are set override the file.
     if let Err(error) = endpoint_args::load_env_file() {
         output::tell(format_args!("error: {error}"));
         return ExitCode::from(2);
@@ -291,7 +291,7 @@ pub fn main() -> ExitCode {
     });
     progress.clear();
     logging::finish();
-    // A thread still inside a client library must not keep the command from ending.
+    // A thread blocked in a client library must not keep the process alive.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match outcome {
         Ok(code) => code,
@@ -305,18 +305,18 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// How long what a command has let go of may take to end.
+/// Longest wait for background tasks to end after a command.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(500);
 
-/// Tasks of the runtime that are alive.
+/// Number of live tasks of the runtime.
 fn tasks() -> usize {
     tokio::runtime::Handle::current()
         .metrics()
         .num_alive_tasks()
 }
 
-/// Waits until no more tasks are alive than `before`, for a moment. MongoDB's client ends its sessions on a task of its own
-/// when it is dropped, and that task panics where the runtime goes away under it.
+/// Waits briefly until no more tasks are alive than `before`. MongoDB's client ends its sessions on a background task when it
+/// is dropped, and that task panics if the runtime is shut down first.
 async fn last_words(before: usize) {
     let ended = async {
         while tasks() > before {
@@ -364,7 +364,7 @@ mod tests {
 
     use super::*;
 
-    /// A command and everything beneath it, with the words that call it.
+    /// A command and all of its subcommands, with the words that call them.
     fn all(command: &clap::Command, called: &str) -> Vec<(String, clap::Command)> {
         let mut found = vec![(called.to_owned(), command.clone())];
         for inner in command.get_subcommands() {
@@ -382,7 +382,7 @@ mod tests {
             assert!(help.starts_with("Examples:\n"), "{called} has no examples");
             let lines = help.lines().map(str::trim_start);
             for line in lines.filter(|line| line.starts_with("cdc-bench ")) {
-                // What explains it stands behind two blanks; what follows it in a shell, behind a sign.
+                // An explanation follows two blanks; what follows in a shell, a sign.
                 let example = line.split("  ").next().unwrap_or_default();
                 let words = example
                     .split_whitespace()

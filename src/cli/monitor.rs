@@ -1,4 +1,4 @@
-//! `monitor`: a run under way, as its own dashboard shows it, from another terminal.
+//! `monitor`: the dashboard of a run in progress, from another terminal.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use crate::dashboard::{self, Screen, ScreenControls};
 use crate::live::{self, Snapshot};
 use crate::pipeline::Failure;
 
-/// Between two plain lines.
+/// Interval between plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(1);
-/// How often the run is looked for again while a screen shows it.
+/// How often the run is looked for while the dashboard shows it.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
@@ -87,7 +87,7 @@ fn not_under_way(folder: &Path) -> Failure {
     ))
 }
 
-/// Prints a line a second until the run, or the looking on, ends.
+/// Prints a line per second until the run ends or the user stops it.
 async fn each_second(
     folder: &Path,
     cancel: &CancellationToken,
@@ -102,7 +102,7 @@ async fn each_second(
         let Some(snapshot) = live::read(folder) else {
             return Ok(());
         };
-        // Whoever reads no more has seen enough.
+        // The pipe is closed: nobody reads on.
         if writeln!(std::io::stdout(), "{}", line(&snapshot)?).is_err() {
             return Ok(());
         }

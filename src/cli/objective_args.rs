@@ -1,4 +1,4 @@
-//! What has to be reached: the same flags wherever objectives are judged.
+//! Arguments for objectives, shared by all commands that judge them.
 
 use cdc_bench_model::analysis::Targets;
 
@@ -19,7 +19,7 @@ pub(super) struct ObjectiveArgs {
 }
 
 impl ObjectiveArgs {
-    /// With a throughput to exceed, where one is asked.
+    /// The targets, with a minimum throughput if there is one.
     pub(super) fn targets(&self, throughput_per_s: Option<f64>) -> Targets {
         Targets {
             p50_ms: self.max_p50,

@@ -1,12 +1,12 @@
-//! What a command says: results to stdout, the rest to stderr. Whoever reads may have had enough, as `head` has; what is
-//! left to say is then left unsaid, and the command ends as it would have.
+//! Output of a command: results to stdout, the rest to stderr. If the reader has closed the pipe, as `head` does, the rest is
+//! not written, and the command ends as it would have.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 
 use crate::pipeline::Failure;
 
-/// Stdout.
+/// A writer to stdout that tolerates a closed pipe.
 pub(super) struct Output<W = io::Stdout> {
     out: W,
     is_read: bool,
@@ -23,12 +23,12 @@ impl<W: Write> Output<W> {
         Self { out, is_read: true }
     }
 
-    /// Whether anybody reads still.
+    /// Whether the pipe is still open.
     pub(super) fn is_read(&self) -> bool {
         self.is_read
     }
 
-    /// A text as it stands.
+    /// Writes a text unchanged.
     pub(super) fn text(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
         if !self.is_read {
             return Ok(());
@@ -36,12 +36,12 @@ impl<W: Write> Output<W> {
         self.settle(|out| write!(out, "{text}"))
     }
 
-    /// A line.
+    /// Writes a line.
     pub(super) fn line(&mut self, line: impl fmt::Display) -> Result<(), Failure> {
         self.text(format_args!("{line}\n"))
     }
 
-    /// What is held back goes out.
+    /// Flushes buffered output.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
         self.settle(Write::flush)
     }
@@ -60,24 +60,24 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// A text on stdout.
+/// Prints a text to stdout.
 pub(super) fn print(text: impl fmt::Display) -> Result<(), Failure> {
     let mut output = Output::new();
     output.text(text)?;
     output.flush()
 }
 
-/// A line on stdout.
+/// Prints a line to stdout.
 pub(super) fn print_line(line: impl fmt::Display) -> Result<(), Failure> {
     print(format_args!("{line}\n"))
 }
 
-/// A result on stdout, for programs.
+/// Prints a result to stdout as JSON.
 pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print_line(serde_json::to_string_pretty(value).map_err(Failure::usage)?)
 }
 
-/// A line on stderr. Where that is gone there is nobody to tell.
+/// Prints a line to stderr. If stderr is closed, there is nowhere to report that.
 pub(super) fn tell(line: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
@@ -86,7 +86,7 @@ pub(super) fn tell(line: impl fmt::Display) {
 mod tests {
     use super::*;
 
-    /// Takes so many writes, then fails with this.
+    /// Accepts this many writes, then fails with this error.
     struct Ends(usize, ErrorKind);
 
     impl Write for Ends {

@@ -16,16 +16,16 @@ use crate::pipeline::{LoadState, RunProgress};
 use cdc_bench_model::timeline::Nanos;
 use cdc_bench_stack::{Download, STOPPING, StepProgress};
 
-/// Where there is no terminal, a line now and then.
+/// Interval between plain lines, without a terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(1);
-/// The same line again, so that it is seen that it goes on.
+/// Interval at which an unchanged line is repeated, to show that the step is still in progress.
 const PLAIN_AGAIN: Duration = Duration::from_secs(10);
-/// A step says how long it has taken from here on.
+/// A step shows its duration from here on.
 const LONG: Duration = Duration::from_secs(1);
-/// Lines that are kept while the screen is another's.
+/// Most lines that are buffered while the dashboard is shown.
 const MOST_HELD: usize = 10_000;
 
-/// How a run stands, in a plain line.
+/// The state of a run as a plain line.
 pub(super) struct LineOf<'a>(pub(super) &'a Snapshot);
 
 impl fmt::Display for LineOf<'_> {
@@ -82,12 +82,12 @@ struct Inner {
     live: bool,
     steps: Mutex<HashMap<String, Step>>,
     load: Mutex<Load>,
-    /// What is to be said once the screen is ours again; `None` while it is.
+    /// Lines to print once the dashboard is closed; `None` if it is not shown.
     held: Mutex<Option<Vec<String>>>,
     listener: Mutex<Option<Listener>>,
 }
 
-/// Hears of every line that is said, without colours.
+/// Receives every printed line, without colours.
 type Listener = Box<dyn Fn(&str) + Send>;
 
 struct Step {
@@ -95,7 +95,7 @@ struct Step {
     fetches: bool,
     began: Instant,
     said: Instant,
-    /// What was said last where there is no terminal.
+    /// The last plain line.
     last: String,
 }
 
@@ -108,8 +108,7 @@ impl Step {
         }
     }
 
-    /// Where there is no terminal, what there is to say now, unless something was said a moment ago, or the same not
-    /// long ago.
+    /// Without a terminal, prints a plain line, unless another was printed a moment ago, or the same one not long ago.
     fn say(&mut self, step: &str, live: bool, detail: &str) {
         let pause = if self.last == detail {
             PLAIN_AGAIN
@@ -131,7 +130,7 @@ struct Load {
 }
 
 impl Terminal {
-    /// Bars when stderr is a terminal.
+    /// Draws bars if stderr is a terminal.
     pub(crate) fn new() -> Self {
         Self::on(MultiProgress::new(), std::io::stderr().is_terminal())
     }
@@ -147,13 +146,13 @@ impl Terminal {
         }))
     }
 
-    /// Leaves the screen to another: what is said is kept until [`Terminal::resume`].
+    /// Leaves the screen to the dashboard: lines are buffered until [`Terminal::resume`].
     pub(crate) fn hold(&self) {
         self.clear();
         lock(&self.0.held).get_or_insert_default();
     }
 
-    /// Has the screen again, and says what was kept.
+    /// Takes the screen back, and prints the buffered lines.
     pub(crate) fn resume(&self) {
         let held = lock(&self.0.held).take();
         for line in held.unwrap_or_default() {
@@ -165,12 +164,12 @@ impl Terminal {
         lock(&self.0.held).is_some()
     }
 
-    /// Who is to hear of every line that is said.
+    /// Sets the listener that receives every printed line.
     pub(crate) fn tell(&self, listener: impl Fn(&str) + Send + 'static) {
         *lock(&self.0.listener) = Some(Box::new(listener));
     }
 
-    /// A line above the bars.
+    /// Prints a line above the bars.
     pub(crate) fn say(&self, line: &str) {
         if let Some(listener) = lock(&self.0.listener).as_ref() {
             listener(&console::strip_ansi_codes(line));
@@ -188,11 +187,11 @@ impl Terminal {
         }
     }
 
-    /// Takes every bar away.
+    /// Removes all bars.
     pub(crate) fn clear(&self) {
         lock(&self.0.steps).clear();
         if self.0.live {
-            // A terminal that is gone needs no clearing.
+            // A closed terminal needs no clearing.
             let _ = self.0.bars.clear();
         }
     }
@@ -208,7 +207,7 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the templates in this file are well formed")
 }
 
-/// A spinner, what is waited for, and for how long.
+/// A spinner with name, duration and detail of the step.
 fn waiting() -> ProgressStyle {
     style("{spinner} {prefix}{waited:.dim} {wide_msg:.dim}").with_key("waited", waited)
 }
@@ -360,7 +359,7 @@ mod tests {
 
     use super::*;
 
-    /// A terminal of 80 columns, and what it shows.
+    /// A terminal of 80 columns, and its contents.
     fn terminal() -> (Terminal, InMemoryTerm) {
         let screen = InMemoryTerm::new(10, 80);
         let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
@@ -368,7 +367,7 @@ mod tests {
         (Terminal::on(bars, true), screen)
     }
 
-    /// Whether it shows this, now or in a moment: it is not drawn at every change.
+    /// Whether the terminal shows this now or soon: it is not redrawn at every change.
     fn comes(screen: &InMemoryTerm, is_shown: impl Fn(&str) -> bool) -> bool {
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(10) {

@@ -1,4 +1,4 @@
-//! `report`: a stored result again, in another form.
+//! `report`: prints a stored result in one of several formats.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! Where results are: the same for every command that makes or reads them.
+//! The folder of results, shared by all commands that create or read results.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ pub(super) struct ResultsArgs {
 }
 
 impl ResultsArgs {
-    /// A new result: its name, and its folder, which takes the log from here on.
+    /// Creates a result: its id, and its folder, which receives the log from now on.
     pub(super) fn begin(&self) -> Result<(RunId, ResultFolder), Failure> {
         let id = RunId::generate();
         let folder = ResultFolder::create(&self.results_dir, id.as_str())?;
@@ -25,7 +25,7 @@ impl ResultsArgs {
     }
 }
 
-/// There is no result: the log says why, and an empty folder does not stay.
+/// Ends a command without a result: logs the reason, and removes the folder if it is empty.
 pub(super) fn without_result(folder: &ResultFolder, failure: Failure) -> Failure {
     tracing::info!(%failure, "there is no result");
     logging::finish();

@@ -25,9 +25,9 @@ use crate::settings::Settings;
 use cdc_bench_model::report::{PathReport, Report, Verdict, page, render, write_whole};
 use cdc_bench_stack::StepProgress;
 
-/// Events a second to exceed, where nothing else is asked.
+/// Default objective for the throughput, events per second.
 const MIN_THROUGHPUT: f64 = 100.0;
-/// How often each path has its turn, where the number is not given.
+/// Default number of rounds if paths are interleaved.
 const ROUNDS: u32 = 10;
 
 #[derive(Debug, clap::Args)]
@@ -99,7 +99,7 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    // Before anything is made.
+    // Before anything is created.
     let stack = stack_of(&settings)?;
     let (id, folder) = args.results.begin()?;
     let paths = args.capture.paths();
@@ -122,7 +122,7 @@ pub(super) async fn run(
         &folder,
         args.screen.wants_screen(),
     );
-    // A load by name may be slower than that by intention.
+    // A profile may be slower than that by intention.
     let is_named = args.load.is_named();
     let min_throughput = args
         .min_throughput

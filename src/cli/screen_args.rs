@@ -1,4 +1,4 @@
-//! Whether a run is shown on the dashboard: the same flag wherever runs are made.
+//! The argument for the dashboard, shared by all commands that make runs.
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ScreenArgs {
@@ -8,7 +8,7 @@ pub(super) struct ScreenArgs {
 }
 
 impl ScreenArgs {
-    /// Whether there is to be one, where there is a terminal for it.
+    /// Whether to show the dashboard if the terminal allows it.
     pub(super) fn wants_screen(&self) -> bool {
         !self.no_tui
     }

@@ -1,4 +1,4 @@
-//! `setup`: makes what a pipeline needs, until `cleanup`.
+//! `setup`: creates what a pipeline needs; it stays until `cleanup`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `completions` and `man`: what a shell and a reader of manuals want to know of the commands.
+//! `completions` and `man`: shell completions and manual pages.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,7 +31,7 @@ pub(super) struct ManArgs {
     dir: PathBuf,
 }
 
-/// One page a command.
+/// Writes one page per command.
 pub(super) fn man(args: &ManArgs) -> Result<ExitCode, Failure> {
     let written = std::fs::create_dir_all(&args.dir)
         .and_then(|()| clap_mangen::generate_to(Cli::command(), &args.dir));

@@ -1,4 +1,4 @@
-//! `stack`: servers that stay for later runs.
+//! `stack`: servers that stay up for later runs.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ use crate::pipeline::{Failure, exit};
 use cdc_bench_model::analysis::times;
 use cdc_bench_stack::{Cache, KeptStack, LocalOptions, ServerProcess, StackError, StepProgress};
 
-/// How often a log is looked at that is followed.
+/// Poll interval of a followed log.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
 pub(super) const EXAMPLES: &str = "\
@@ -290,7 +290,7 @@ async fn status(cache: &Cache, progress: &Terminal, json: bool) -> Result<ExitCo
     Ok(ExitCode::from(if well { 0 } else { exit::SERVER }))
 }
 
-/// A log as far as it was read.
+/// A server's log, with a read position.
 struct Tail {
     name: String,
     file: std::fs::File,
@@ -343,7 +343,7 @@ async fn logs(
 }
 
 impl Tail {
-    /// What was written since; whole lines only.
+    /// The complete lines written since the last call.
     fn rest(&mut self) -> Result<String, Failure> {
         let mut bytes = Vec::new();
         self.file.read_to_end(&mut bytes).map_err(Failure::usage)?;

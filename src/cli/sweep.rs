@@ -1,4 +1,4 @@
-//! `sweep`: rising rates.
+//! `sweep`: runs at rising rates.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -58,7 +58,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Ascending, none twice; `max` has no number and comes last.
+/// Ascending, without duplicates; `max` has no number and comes last.
 fn ascending(mut rates: Vec<Rate>) -> Vec<Rate> {
     let number = |rate: &Rate| rate.per_second().unwrap_or(f64::INFINITY);
     rates.sort_by(|a, b| number(a).total_cmp(&number(b)));

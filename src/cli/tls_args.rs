@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL, asked for as libpq's users do.
+//! Arguments for TLS to PostgreSQL, as libpq has them.
 
 use std::path::PathBuf;
 
@@ -59,11 +59,11 @@ pub struct TlsArgs {
 }
 
 impl TlsArgs {
-    /// As the clients take it.
+    /// The TLS configuration of the clients.
     #[must_use]
     pub fn resolve(self) -> TlsConfig {
         let given = |file: Option<PathBuf>| file.filter(|path| !path.as_os_str().is_empty());
-        // "system" is libpq's word for the authorities that are known anyway.
+        // "system" is libpq's word for the authorities that are built in.
         let root = given(self.root_certificate).filter(|path| path.as_os_str() != "system");
         let mode = match self.mode {
             None | Some(Mode::Disable) => SslMode::Disable,

@@ -1,4 +1,4 @@
-//! Where events' traces go, and of how many of them.
+//! Arguments for the export of traces.
 
 use crate::load::Rate;
 use crate::pipeline::{Exporter, Failure, Traces};
@@ -14,7 +14,7 @@ pub(super) struct TracesArgs {
     otlp_sample: Option<f64>,
 }
 
-/// A part of the whole that is not nothing.
+/// A share above 0, up to 1.
 fn share(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(share) if share > 0.0 && share <= 1.0 => Ok(share),
@@ -23,7 +23,7 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 impl TracesArgs {
-    /// Begins to send, where that is asked for.
+    /// Starts the exporter if one is requested.
     pub(super) fn begin(
         &self,
         run: &RunId,

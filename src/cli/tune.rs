@@ -1,4 +1,4 @@
-//! `tune`: what to set, and what it gains.
+//! `tune`: finds the best settings, and measures what they gain.
 
 use std::process::ExitCode;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `verify`: PostgreSQL against the store.
+//! `verify`: compares PostgreSQL with the store.
 
 use std::process::ExitCode;
 

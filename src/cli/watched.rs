@@ -1,4 +1,4 @@
-//! A run that is watched: on the terminal by its dashboard or by plain lines, and by other processes through its folder.
+//! Shows a run: on the terminal by the dashboard or by progress lines, and to other processes through its folder.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use cdc_bench_model::RunId;
 use cdc_bench_model::report::{Report, ResultFolder, Verdict};
 use cdc_bench_stack::{Download, StackKind, StepProgress};
 
-/// Cells of a download's bar.
+/// Width of a download's bar, in cells.
 const BAR: usize = 20;
 
-/// Where a command's servers will come from.
+/// Where the servers of a command come from.
 pub(super) fn stack_of(settings: &Settings) -> Result<StackKind, Failure> {
     Ok(match settings.endpoints()? {
         Some(_) => StackKind::External,
@@ -23,18 +23,18 @@ pub(super) fn stack_of(settings: &Settings) -> Result<StackKind, Failure> {
     })
 }
 
-/// Who watches a run, or a series of them.
+/// Shows a run, or a series of runs.
 pub(super) struct Watched<'a> {
     terminal: &'a Terminal,
     board: Arc<RunState>,
-    /// By which the load is steered; `None` where the command itself chooses the rates.
+    /// Controls the load; `None` if the command itself chooses the rates.
     pace: Option<LoadControl>,
     screen: Option<Screen>,
     post: Option<StateFile>,
 }
 
 impl<'a> Watched<'a> {
-    /// Begins to watch; on a dashboard where one is wanted and there is a terminal for it.
+    /// Starts to show a run; on the dashboard if that is wanted and the terminal allows it.
     pub(super) fn begin(
         terminal: &'a Terminal,
         (id, stack, rate): (&RunId, StackKind, Option<Rate>),
@@ -82,7 +82,7 @@ impl<'a> Watched<'a> {
         }
     }
 
-    /// The run has ended: the terminal is as it was, and what was said meanwhile stands there.
+    /// The run has ended: restores the terminal, and prints the lines buffered meanwhile.
     pub(super) fn over(self, outcome: Result<&Report, &Failure>) {
         self.finish(|figures| match outcome {
             Ok(report) => {
@@ -96,7 +96,7 @@ impl<'a> Watched<'a> {
         });
     }
 
-    /// The same of a series of runs.
+    /// A series of runs has ended.
     pub(super) fn series_over(self, is_good: bool) {
         self.finish(|figures| {
             figures.phase = if is_good {
@@ -126,7 +126,7 @@ impl Drop for Watched<'_> {
     }
 }
 
-/// As Ctrl-C does: raw, the terminal sends no signal by itself.
+/// Does what Ctrl-C does: in raw mode the terminal sends no signal.
 fn interrupt() {
     if let Err(error) = nix::sys::signal::raise(nix::sys::signal::Signal::SIGINT) {
         tracing::error!(%error, "cannot interrupt the run");

@@ -1,4 +1,4 @@
-//! How a command fails: a sentence, and an exit code a script can act on.
+//! The failure of a command: a sentence, and an exit code for scripts.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ pub mod exit {
     pub const INTERRUPTED: u8 = 130;
 }
 
-/// A failure on its way to the terminal.
+/// A failure of a command.
 #[derive(Debug)]
 pub struct Failure {
     code: u8,
@@ -32,7 +32,7 @@ impl Failure {
         }
     }
 
-    /// Something a server did, or did not do.
+    /// A server is missing, or has refused.
     pub fn server(error: impl Into<anyhow::Error>) -> Self {
         Self {
             code: exit::SERVER,
@@ -49,7 +49,7 @@ impl Failure {
         }
     }
 
-    /// Any code.
+    /// A failure with any exit code.
     pub fn new(code: u8, error: impl Into<anyhow::Error>) -> Self {
         Self {
             code,
@@ -57,19 +57,19 @@ impl Failure {
         }
     }
 
-    /// What the process ends with.
+    /// The exit code of the process.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         self.code
     }
 
-    /// Whether the user asked for it.
+    /// Whether the user has interrupted the command.
     #[must_use]
     pub fn is_interrupt(&self) -> bool {
         self.code == exit::INTERRUPTED
     }
 
-    /// The same, with what was being done said first.
+    /// Puts what was being done before the message.
     #[must_use]
     pub fn context(self, doing: impl fmt::Display + Send + Sync + 'static) -> Self {
         Self {

@@ -1,15 +1,15 @@
-//! One run from set-up to clean-up, and what other commands borrow of it.
+//! A run from set-up to clean-up, and the parts of it that other commands use.
 //!
-//! | room | what it is | uses |
+//! | module | what it is | uses |
 //! | --- | --- | --- |
-//! | `commands` | what each command does | every room |
+//! | `commands` | what each command does | every module |
 //! | `run` | trials, phases, workers, stamps | `provision`, `monitor`, `export` |
-//! | `monitor` | servers and processes while events are under way | `provision`, `export` |
-//! | `provision` | source, connector, routes, names, the registry of what was made, clean-up | |
+//! | `monitor` | servers and processes while events are in flight | `provision`, `export` |
+//! | `provision` | source, connector, routes, names, registry of resources, clean-up | |
 //! | `outcome` | facts, incidents, the report | `run`, `provision`, `monitor` |
 //! | `export` | metrics and traces | |
 //!
-//! All of them know the [`request`](RunRequest), how a command fails ([`Failure`]) and how it says how far it is
+//! All of them use the parameters of a run ([`RunRequest`]), the failure of a command ([`Failure`]), and its progress
 //! ([`RunProgress`]).
 
 mod commands;

@@ -1,4 +1,4 @@
-//! What a run says while it goes on.
+//! The progress that a run reports.
 
 use cdc_bench_model::timeline::Nanos;
 use cdc_bench_stack::{Download, StepProgress};
@@ -6,18 +6,18 @@ use cdc_bench_stack::{Download, StepProgress};
 use crate::live::Figures;
 use crate::load::LoadControl;
 
-/// How the load stands, for whoever watches.
+/// Progress of the load.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadState {
     /// `warm-up`, `load` or `drain`.
     pub phase: &'static str,
-    /// Events to come, where the load is limited by their number.
+    /// Events of the load, if it is limited by their number.
     pub target: Option<u64>,
-    /// Committed.
+    /// Events committed.
     pub inserted: u64,
-    /// In the store.
+    /// Events in the store.
     pub written: u64,
-    /// Into the store, over the last second or so.
+    /// Events stored per second, over about the last second.
     pub written_per_s: f64,
     /// Median of the total so far.
     pub p50: Option<Nanos>,
@@ -27,27 +27,27 @@ pub struct LoadState {
     pub errors: u64,
 }
 
-/// Hears how a run goes on.
+/// Receives the progress of a run.
 pub trait RunProgress: StepProgress {
-    /// Several times a second while events are under way.
+    /// Progress of the load, several times a second.
     fn load(&self, state: &LoadState);
 
-    /// The events are through.
+    /// The load has ended.
     fn load_over(&self);
 
-    /// The run as it stands, several times a second while events are under way.
+    /// The figures of the run, several times a second while events are in flight.
     fn figures(&self, _: Figures) {}
 
-    /// The step that has begun is a run, one of several; what it says of itself comes as details of this step.
+    /// The step that has begun is one run of several; the progress of that run is reported as details of this step.
     fn is_a_run(&self, _: &str) {}
 
-    /// By what whoever watches steers the load, where he may.
+    /// The user's control of the load, where the command allows it.
     fn pace(&self) -> Option<LoadControl> {
         None
     }
 }
 
-/// Passes on what a run says, beneath a step.
+/// Reports the progress of a run as details of one step.
 pub(crate) struct NestedProgress<'a> {
     outer: &'a dyn RunProgress,
     step: &'a str,

@@ -1,4 +1,4 @@
-//! What a run is asked to do.
+//! The parameters of a run.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -15,49 +15,49 @@ use crate::pipeline::export::metrics::Metrics;
 use crate::pipeline::export::traces::Traces;
 use crate::settings::Settings;
 
-/// What a run is asked to do.
+/// The parameters of a run.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
-    /// Name of the run.
+    /// Id of the run.
     pub id: RunId,
-    /// Endpoints and what else comes from the environment.
+    /// Endpoints, topic, group and consumer settings.
     pub settings: Settings,
-    /// How much is measured.
+    /// Number of measured events, or a duration.
     pub limit: Limit,
-    /// How fast.
+    /// Rate of the INSERTs.
     pub rate: Rate,
-    /// Rows a transaction.
+    /// Rows per transaction.
     pub insert_batch: usize,
     /// Connections of the load generator.
     pub connections: usize,
-    /// Events before the measured ones.
+    /// The warm-up.
     pub warmup: WarmUp,
     /// Seed of the events.
     pub seed: u64,
-    /// The capture paths, the first of which the objectives are for. None comes twice.
+    /// The capture paths, without duplicates. The objectives are for the first.
     pub paths: Vec<CapturePath>,
-    /// How often each path has its turn; `None`: all at once, on the same inserts.
+    /// Rounds of interleaved paths; `None`: all paths at once, on the same inserts.
     pub rounds: Option<u32>,
-    /// Which connector.
+    /// The connector to use.
     pub connector: ConnectorRequest,
-    /// How long every event is held up between its receipt and its write.
+    /// Artificial delay of every event between its receipt and its write.
     pub transform_delay: Option<Duration>,
-    /// Whether our reader looks on beside Debezium.
+    /// Whether our reader observes the WAL beside Debezium.
     pub observer: bool,
-    /// What has to be reached.
+    /// The objectives.
     pub targets: Targets,
-    /// Longest time without an event coming through before the drain gives up.
+    /// Longest time without a processed event before the drain gives up.
     pub drain_timeout: Duration,
     /// Folder of the result.
     pub folder: ResultFolder,
-    /// Where whoever watches reads the figures while the run goes on.
+    /// Metrics to update during the run.
     pub metrics: Option<Arc<Metrics>>,
-    /// Where its events leave their traces.
+    /// Queue for the traces of its events.
     pub traces: Option<Arc<Traces>>,
 }
 
 impl RunRequest {
-    /// The `run_id` that a path's measured rows have.
+    /// The `run_id` columns of a path's rows.
     pub(crate) fn names_of(&self, path: CapturePath) -> RunNames {
         match self.rounds {
             Some(_) => RunNames::of_path(&self.id, path),
@@ -66,19 +66,19 @@ impl RunRequest {
     }
 }
 
-/// Which connector a run is to use.
+/// The connector that a run is to use.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectorRequest {
-    /// This one, as it is.
+    /// An existing connector, used as it is.
     pub connector: Option<String>,
-    /// The profile of ours; where none is asked for, `low-latency`.
+    /// Profile of a connector of ours; `None`: `low-latency`.
     pub profile: Option<ConnectorProfile>,
-    /// Settings of ours over the profile's.
+    /// Settings that override the profile's.
     pub overrides: Vec<(String, String)>,
 }
 
 impl ConnectorRequest {
-    /// Whether the user asked for a connector of ours by describing it.
+    /// Whether the user has configured a connector of ours.
     pub(crate) fn describes_ours(&self) -> bool {
         self.profile.is_some() || !self.overrides.is_empty()
     }
@@ -93,17 +93,17 @@ pub(crate) struct RunNames {
 }
 
 impl RunNames {
-    /// Of a run whose paths follow the same events.
+    /// For a run whose paths process the same events.
     pub(crate) fn of(run: &RunId) -> Self {
         Self::measured(run.to_string())
     }
 
-    /// Of the events that are one path's alone.
+    /// For events that only one path processes.
     pub(crate) fn of_path(run: &RunId, path: CapturePath) -> Self {
         Self::measured(format!("{run}-{path}"))
     }
 
-    /// Whether these are events before the measured ones.
+    /// Whether this is the `run_id` of probe or warm-up events.
     pub(crate) fn is_before(&self, run_id: &str) -> bool {
         run_id == self.warmup || run_id == self.probe
     }
@@ -117,23 +117,23 @@ impl RunNames {
     }
 }
 
-/// The events before the measured ones.
+/// The warm-up before the measured events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WarmUp {
-    /// So many at least.
+    /// Number of events, at least.
     pub events: u64,
-    /// And then on until the JVMs of a local stack have compiled what there is to compile.
+    /// Whether it continues until the JIT compilers of a local stack's JVMs are idle.
     pub settles: bool,
 }
 
 impl WarmUp {
-    /// Until the servers have settled.
+    /// At least 500 events, and until the JVMs have settled.
     pub const AUTO: Self = Self {
         events: 500,
         settles: true,
     };
 
-    /// So many events.
+    /// A fixed number of events.
     #[must_use]
     pub const fn of(events: u64) -> Self {
         Self {

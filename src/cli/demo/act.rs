@@ -1,25 +1,25 @@
-//! The acts of a demonstration: what each is for, and how much it sends how fast.
+//! The acts of a demonstration: the purpose, size and rate of each.
 
 use crate::load::{Limit, LoadProfile, Rate};
 
-/// An act.
+/// An act of a demonstration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Act {
     pub(super) name: &'static str,
     pub(super) purpose: &'static str,
     pub(super) events: u64,
     pub(super) rate: Rate,
-    /// Whether every event is told of.
+    /// Whether every event is printed.
     pub(super) is_detailed: bool,
-    /// The server that is killed in the middle.
+    /// The server that is killed halfway.
     pub(super) fault: Option<String>,
 }
 
-/// Events of the act in which a server is killed: enough that they go on while it is away.
+/// Events of the act in which a server is killed: enough to last longer than the outage.
 const EVENTS_WITH_FAULT: u64 = 2_000;
 
 impl Act {
-    /// The act of a load, `speed` times as fast.
+    /// The act for a load profile, `speed` times as fast.
     pub(super) fn of(load: LoadProfile, speed: u32) -> Self {
         Self {
             name: load.as_str(),

@@ -1,4 +1,4 @@
-//! `demo`: the pipeline shown to people, in acts of rising load on one stack, and one report over all of them.
+//! `demo`: demonstrates the pipeline, in acts of rising load on one stack, with one report on all of them.
 
 mod act;
 mod narrator;
@@ -33,11 +33,11 @@ use cdc_bench_model::timeline::{Hop, Nanos};
 use cdc_bench_stack::{Stack, StackKind};
 use narrator::{Narrator, ToldEvent};
 
-/// Events before each act, so that it does not begin cold.
+/// Warm-up events before each act.
 const WARM_UP: u64 = 100;
-/// How often a wait for Enter looks whether it is to end, milliseconds.
+/// Poll interval while waiting for Enter, milliseconds.
 const POLL_MS: u16 = 50;
-/// Longest time without an event coming through: a server that was killed needs some.
+/// Longest time without a processed event: a killed server needs some time to come back.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Debug, clap::Args)]
@@ -83,7 +83,7 @@ fn speed(text: &str) -> Result<u32, String> {
     }
 }
 
-/// What the acts are performed with.
+/// What all acts share.
 struct Stage<'a> {
     args: &'a Args,
     id: &'a RunId,
@@ -188,7 +188,7 @@ impl Stage<'_> {
         })
     }
 
-    /// One act: a run with a result of its own.
+    /// Performs one act: a run with a result of its own.
     async fn act(&self, number: u32, act: &Act) -> Result<Report, Failure> {
         let id = RunId::parse(&format!("{}-{number}", self.id))
             .map_err(|reason| Failure::usage(anyhow::anyhow!(reason)))?;
@@ -255,11 +255,11 @@ impl Stage<'_> {
     }
 }
 
-/// Waits for Enter; false when asked to stop before.
+/// Waits for Enter; false if cancelled first.
 fn enter(cancel: &CancellationToken) -> std::io::Result<bool> {
     let stdin = std::io::stdin();
     while !cancel.is_cancelled() {
-        // A terminal has no line to read before it is whole.
+        // A terminal delivers whole lines only.
         let mut wanted = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
         match poll(&mut wanted, POLL_MS) {
             // Nothing yet, or a signal: perhaps to stop.
@@ -271,7 +271,7 @@ fn enter(cancel: &CancellationToken) -> std::io::Result<bool> {
     Ok(false)
 }
 
-/// Tells of the events that came through after the last look: of the first path, in the order they came.
+/// Prints the events of the first path that were stored after the last figures, in order.
 fn tell_rest(narrator: &Narrator<'_>, stored: &Stored, told: u64) -> Result<(), Failure> {
     let Some(events) = stored.events().map_err(Failure::usage)? else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Tells of an act while it goes on: each event where there are few, and a server's death and return.
+//! Narrates an act while it is in progress: each event if there are few, and the outage of a server.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -15,7 +15,7 @@ use cdc_bench_model::event::EventType;
 use cdc_bench_model::timeline::{Hop, Nanos, Stamp};
 use cdc_bench_stack::{Download, Stack, StepProgress};
 
-/// Listens to an act's run, and passes on what it hears.
+/// Narrates the run of an act, and passes its progress on.
 pub(super) struct Narrator<'a> {
     pub(super) watched: &'a Watched<'a>,
     pub(super) terminal: &'a Terminal,
@@ -31,18 +31,18 @@ struct Told {
     fault: Fault,
 }
 
-/// How far the killing of a server has got.
+/// State of the injected fault.
 #[derive(Default, Clone, Copy)]
 enum Fault {
     #[default]
     ToCome,
     Killed(Instant),
-    /// It was seen not to answer.
+    /// It does not answer any more.
     Away(Instant),
     Over,
 }
 
-/// An event that is told of.
+/// An event to print.
 pub(super) struct ToldEvent {
     pub(super) event_type: EventType,
     pub(super) created: Stamp,
@@ -66,12 +66,12 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    /// How many events it has told of.
+    /// Number of events printed.
     pub(super) fn events(&self) -> u64 {
         self.told().events
     }
 
-    /// Tells of an event.
+    /// Prints an event.
     pub(super) fn tell(&self, event: &ToldEvent) {
         let mut told = self.told();
         told.events += 1;
@@ -105,8 +105,8 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    /// Kills the server once a third of the events is sent, and tells when it is back. Sent, not through: a store that is
-    /// behind would have the load over before.
+    /// Kills the server once a third of the events is sent, and prints when it is back. Sent, not stored: with a slow store, the
+    /// load could be over before a third is stored.
     fn fault(&self, server: &str, figures: &Figures) {
         let load = &figures.load;
         let under_way = load.inserted.saturating_sub(load.written + load.errors);

@@ -1,4 +1,4 @@
-//! `doctor`: what each part resolves to, and what to do where something is missing.
+//! `doctor`: checks the servers that a command would use, with advice where something is missing.
 
 use cdc_bench_stack::{Component, Endpoints, PostgresEndpoint, StoreEndpoint};
 
@@ -8,7 +8,7 @@ use crate::pipeline::provision::source::{SourceNeeds, check_source, connect_post
 use crate::settings::Settings;
 use crate::store::MongoStore;
 
-/// Looks at the servers that a command would use: the user's, or what a stack of ours is made of.
+/// Checks the servers that a command would use: the user's, or the components of our own stack.
 pub async fn examine(settings: &Settings) -> Vec<Component> {
     match settings.endpoints() {
         Ok(None) => cdc_bench_stack::inspect(settings.stack).await,
@@ -31,7 +31,7 @@ async fn external(endpoints: &Endpoints) -> Vec<Component> {
     vec![postgres, kafka, connect, store]
 }
 
-/// An error of ours says what to do after its last semicolon.
+/// The text of our errors has its advice after the last semicolon.
 fn refused(name: &str, error: &dyn std::error::Error) -> Component {
     let text = error.to_string();
     match text.rsplit_once("; ") {

@@ -1,4 +1,4 @@
-//! What the commands do: each makes runs, or borrows parts of one.
+//! The commands: each makes runs, or uses parts of one.
 
 pub(crate) mod capture_job;
 pub(crate) mod doctor;

@@ -21,7 +21,7 @@ use crate::pipeline::run::context::RunContext;
 use crate::pipeline::run::live_metrics::LiveMetrics;
 use crate::store::{Scope, verify};
 
-/// Does it all. Whatever happens, what the run made on servers is removed and what it started is stopped.
+/// Makes a run. Whatever its outcome, resources that it created on servers are removed and servers that it started are stopped.
 ///
 /// # Errors
 /// When the run has no result; a result that misses its objectives is one.
@@ -43,7 +43,7 @@ pub async fn run(
     outcome
 }
 
-/// The same on servers that are up, and stay so. What goes away with them is left on them.
+/// Makes a run on servers that are up and stay up. On servers that are discarded afterwards no resources are removed.
 ///
 /// # Errors
 /// As [`run`].
@@ -65,7 +65,7 @@ pub async fn run_on(
         outcome = measured(request, stack, &servers, started_at, progress, cancel) => outcome,
     };
     progress.load_over();
-    // Servers of our own go away with everything on them.
+    // Our own servers are discarded with everything on them.
     if stack.exclusive() {
         return outcome;
     }

@@ -1,4 +1,4 @@
-//! `setup`: makes what a pipeline needs on servers that are there already, for good, until `cleanup`.
+//! `setup`: creates what a pipeline needs on servers that are up already; it stays until `cleanup`.
 
 use std::fmt;
 
@@ -20,25 +20,25 @@ use crate::pipeline::provision::topic::ensure_topic;
 use crate::pipeline::request::ConnectorRequest;
 use crate::store::COLLECTION;
 
-/// The slot that waits for a reader of ours.
+/// The slot for a reader of ours.
 const READER_SLOT: &str = "cdc_bench_reader";
 
-/// What is there after a set-up.
+/// The result of `setup`.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct SetUp {
-    /// The outbox.
+    /// The outbox table.
     pub table: String,
     /// Its publication.
     pub publication: String,
-    /// The slot for a reader of ours. It holds back WAL until somebody reads it or `cleanup` drops it.
+    /// The slot for a reader of ours. It retains WAL until it is read, or dropped by `cleanup`.
     pub slot: String,
-    /// The topic, and whether its timestamps are the broker's.
+    /// The topic.
     pub topic: String,
-    /// LogAppendTime or not.
+    /// Whether the topic has `LogAppendTime`.
     pub log_append_time: bool,
-    /// The connector that feeds the topic; `None` without an address of Connect.
+    /// The connector that feeds the topic; `None` if Connect's address is unknown.
     pub connector: Option<String>,
-    /// Whether that connector was there already and is somebody else's.
+    /// Whether that connector existed before and is not ours.
     pub connector_is_foreign: bool,
     /// The collection, with its indexes.
     pub collection: String,
@@ -70,10 +70,10 @@ impl fmt::Display for SetUp {
     }
 }
 
-/// Makes it all, and leaves alone what is there. The step `set-up` has begun.
+/// Creates what is missing. The step `set-up` has begun.
 ///
 /// # Errors
-/// The first thing that a server refuses; what was made until then is in the registry, for `cleanup`.
+/// The first refusal by a server; what was created until then is registered, for `cleanup`.
 pub async fn set_up(
     servers: &Servers,
     topic: &str,

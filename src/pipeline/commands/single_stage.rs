@@ -1,4 +1,4 @@
-//! One stage alone: `generate` inserts, `consume` writes what a topic holds.
+//! One stage alone: `generate` inserts, `consume` writes the records of a topic.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,19 +23,19 @@ use crate::pipeline::run::stage_setup::{Bounded, stage_config};
 use crate::settings::Settings;
 use crate::store::MongoStore;
 
-/// How often whoever watches hears of it.
+/// Interval between progress updates.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What to insert.
+/// Parameters of `generate`.
 #[derive(Debug, Clone)]
 pub struct GenerateRequest {
     /// Value of the `run_id` column.
     pub id: RunId,
-    /// How much.
+    /// Number of events, or a duration.
     pub limit: Limit,
-    /// How fast.
+    /// Rate of the inserts.
     pub rate: Rate,
-    /// Rows a transaction.
+    /// Rows per transaction.
     pub insert_batch: usize,
     /// Connections.
     pub connections: usize,
@@ -71,7 +71,7 @@ impl LoadObserver for Counted {
     }
 }
 
-/// What a load alone came to.
+/// Result of `generate`.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Generated {
     /// Value of the `run_id` column, for `verify`.
@@ -80,15 +80,15 @@ pub struct Generated {
     pub inserted: u64,
     /// Rows refused.
     pub errors: u64,
-    /// Rows a second, from the first INSERT to the last acknowledgement.
+    /// Rows per second, from the first INSERT to the last acknowledgement.
     pub per_s: Option<f64>,
     /// INSERT sent to commit acknowledged, microseconds.
     pub commit: HopStatistics,
-    /// How late the load was, microseconds.
+    /// Delay of INSERTs against the schedule, microseconds.
     pub schedule_lag: HopStatistics,
 }
 
-/// Inserts, and follows nothing.
+/// Inserts events; nothing follows them through the pipeline.
 ///
 /// # Errors
 /// When PostgreSQL refuses or is lost; [`exit::INTERRUPTED`] when it was stopped before its end.
@@ -159,20 +159,20 @@ pub async fn generate(
     })
 }
 
-/// What to consume.
+/// Parameters of `consume`.
 #[derive(Debug, Clone)]
 pub struct ConsumeRequest {
     /// Stop after this many records.
     pub max: Option<u64>,
-    /// Stop when none has come for this long.
+    /// Stop when no record has arrived for this long.
     pub idle: Option<Duration>,
-    /// Events of this run alone.
+    /// Write the events of this run only.
     pub run: Option<RunId>,
-    /// Where records go that cannot be written.
+    /// File for dead letters.
     pub dead_letters: PathBuf,
 }
 
-/// What a consumer alone came to.
+/// Result of `consume`.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct Consumed {
     /// Topic.
@@ -183,15 +183,15 @@ pub struct Consumed {
     pub consumed: u64,
     /// Events acknowledged by the store.
     pub written: u64,
-    /// KafkaSource put aside.
+    /// Dead letters.
     pub dead_letters: u64,
-    /// Written a second, from the first record to the last acknowledgement.
+    /// Events written per second, from the first record to the last acknowledgement.
     pub per_s: Option<f64>,
     /// Received to write issued, microseconds.
     pub transform: HopStatistics,
     /// Write issued to acknowledged, microseconds.
     pub write: HopStatistics,
-    /// The broker's (or Connect's) timestamp to received; microseconds, its clock not corrected.
+    /// Timestamp of the record to received, microseconds; the timestamp's clock is not corrected.
     pub lag_uncorrected: HopStatistics,
 }
 
@@ -241,10 +241,10 @@ impl StageObserver for Watcher {
     }
 }
 
-/// Writes what the topic holds and what comes, until told to stop.
+/// Writes the records of the topic into the store until stopped.
 ///
 /// # Errors
-/// When a server is not there, or the store is away too long. Being asked to stop is no error.
+/// When a server is unreachable, or the store is away too long. A requested stop is not an error.
 pub async fn consume(
     request: ConsumeRequest,
     settings: &Settings,

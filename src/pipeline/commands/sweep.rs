@@ -1,4 +1,4 @@
-//! Rising rates: one run a rate and capture path, all on the same servers.
+//! `sweep`: rising rates, one run per rate and capture path, all on the same servers.
 
 use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::AchievedRate;
@@ -17,17 +17,17 @@ use crate::pipeline::outcome::stored_report::keep_report;
 use crate::pipeline::progress::{NestedProgress, RunProgress};
 use crate::pipeline::request::RunRequest;
 
-/// What a sweep is asked to do.
+/// Parameters of a sweep.
 #[derive(Debug, Clone)]
 pub struct SweepRequest {
-    /// What each step is, but for its rate and path. Id and folder are the sweep's, the paths those that are tried.
+    /// Template of the steps, which differ in rate and path. Id and folder are the sweep's; every path is tried.
     pub step: RunRequest,
-    /// Ascending, none twice, [`Rate::MAX`] last.
+    /// Ascending, without duplicates, [`Rate::MAX`] last.
     pub rates: Vec<Rate>,
 }
 
 impl SweepRequest {
-    /// The steps in their order. At each rate every path has its turn, so that all are measured at about the same time.
+    /// The steps in order: all paths at one rate before the next rate, so that they are measured at about the same time.
     fn steps(&self) -> Vec<(Rate, CapturePath)> {
         let paths = &self.step.paths;
         self.rates
@@ -36,8 +36,8 @@ impl SweepRequest {
             .collect()
     }
 
-    /// How much a step inserts. What goes in as fast as it can is as much as the highest rate brings in the same time,
-    /// else it would be a backlog of many times the step.
+    /// Size of a step. At the maximum rate it is the number of events that the highest fixed rate inserts in the same time;
+    /// otherwise its backlog would be many times a step.
     fn limit(&self, rate: Rate) -> Limit {
         let highest = self.rates.iter().rev().find(|rate| **rate != Rate::MAX);
         match (self.step.limit, highest) {
@@ -48,7 +48,7 @@ impl SweepRequest {
         }
     }
 
-    /// One run.
+    /// The run of a step.
     fn run(&self, rate: Rate, path: CapturePath) -> Result<RunRequest, Failure> {
         let folder = ResultFolder::create(self.step.folder.path(), &format!("{path}-{rate}"))?;
         Ok(RunRequest {
@@ -62,8 +62,7 @@ impl SweepRequest {
     }
 }
 
-/// Makes every run. What was measured is in the report also where the sweep could not be finished; then the reason is
-/// beside it.
+/// Makes every run. If the sweep ends early, the report has what was measured, and the failure is returned beside it.
 ///
 /// # Errors
 /// When nothing could be measured.
@@ -114,7 +113,7 @@ pub async fn sweep(
     }
 }
 
-/// Goes step by step, and adds each to the report.
+/// Makes the runs step by step, and adds each to the report.
 async fn climb(
     request: &SweepRequest,
     stack: &Stack,

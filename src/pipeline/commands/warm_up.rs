@@ -1,4 +1,4 @@
-//! A run of which nothing is kept, before the runs of a sweep or a tuning.
+//! A run without a result that warms up the servers, before the runs of a sweep or a tuning.
 
 use cdc_bench_model::RunId;
 use cdc_bench_model::report::ResultFolder;
@@ -11,10 +11,10 @@ use crate::pipeline::failure::Failure;
 use crate::pipeline::progress::{NestedProgress, RunProgress};
 use crate::pipeline::request::{RunRequest, WarmUp};
 
-/// As many events as this many warm-ups of a run.
+/// Size of this run, as a multiple of a run's warm-up.
 const WARM_UPS: u64 = 5;
 
-/// One run of all paths of which nothing is kept; none where runs have no warm-up.
+/// Makes one run of all paths and discards its result; nothing if runs have no warm-up.
 pub(crate) async fn warm(
     template: &RunRequest,
     rate: Rate,
@@ -41,7 +41,7 @@ pub(crate) async fn warm(
     let step = "warming the servers up";
     let inner = NestedProgress::enter(progress, step);
     let outcome = run_on(&run, stack, &inner, cancel).await;
-    // Its files tell nothing, whether or not they go.
+    // Nobody needs its files, whether or not they can be removed.
     let _ = std::fs::remove_dir_all(run.folder.path());
     outcome?;
     progress.end(step, "one run that does not count");

@@ -1,4 +1,4 @@
-//! What other programs read while a run goes on: metrics and traces.
+//! Data for other programs while a run is in progress: metrics and traces.
 
 pub(crate) mod metrics;
 #[cfg_attr(not(feature = "otlp"), path = "no_traces.rs")]

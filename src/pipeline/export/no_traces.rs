@@ -1,5 +1,4 @@
-//! In place of `traces` in a build without the feature `otlp`: whoever asks for traces is told, and what cannot be made
-//! is nowhere to be asked.
+//! Replaces `traces` in a build without the feature `otlp`: an exporter cannot be started, and the other types have no values.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,27 +8,27 @@ use cdc_bench_model::timeline::{CapturePath, ForeignClocks, InKafka, Joined};
 
 use crate::load::Rate;
 
-/// There are none.
+/// This build has no traces.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "this build has no feature otlp and sends no traces; for one that does: cargo build --release"
 )]
 pub struct TracesError;
 
-/// What there is none of.
+/// Has no values.
 #[derive(Debug)]
 pub enum Traces {}
 
-/// Nobody who sends any.
+/// Has no values.
 #[derive(Debug)]
 pub enum Exporter {}
 
-/// Nothing that has come of them.
+/// Has no values.
 #[derive(Debug)]
 pub enum Exported {}
 
 impl Exporter {
-    /// Refuses.
+    /// Fails.
     ///
     /// # Errors
     /// Always.
@@ -42,7 +41,7 @@ impl Exporter {
         Err(TracesError)
     }
 
-    /// Never begins.
+    /// Cannot be called.
     #[allow(clippy::unused_async)] // as where there is something to wait for
     pub async fn finish(self) -> Exported {
         match self {}

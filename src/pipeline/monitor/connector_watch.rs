@@ -10,17 +10,17 @@ use crate::debezium::ConnectClient;
 use crate::pipeline::lock::lock;
 use crate::pipeline::provision::servers::Servers;
 
-/// How often our connector is looked at while a run goes on.
+/// Interval between two looks at our connector's status.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
-/// Watches a connector of ours and restarts a task that failed, as an operator would.
+/// Watches a connector of ours and restarts a failed task, as an operator would.
 pub(crate) struct ConnectorWatch {
     restarts: Arc<Mutex<Vec<jiff::Timestamp>>>,
     task: Option<JoinHandle<()>>,
 }
 
 impl ConnectorWatch {
-    /// Starts to watch. A connector that is not ours is left alone.
+    /// Starts to watch; does nothing for a connector that is not ours.
     pub(crate) fn start(
         servers: &Servers,
         connector: Option<&ConnectorReport>,
@@ -41,7 +41,7 @@ impl ConnectorWatch {
         }
     }
 
-    /// Ends it; when there were restarts.
+    /// Stops watching. The times of the restarts.
     pub(crate) async fn stop(mut self) -> Vec<jiff::Timestamp> {
         if let Some(task) = self.task.take() {
             task.abort();

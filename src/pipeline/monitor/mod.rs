@@ -1,4 +1,4 @@
-//! What is seen of servers and of this process while events are under way.
+//! Monitors the servers and this process while events are in flight.
 
 pub(crate) mod connector_watch;
 pub(crate) mod cpu;

@@ -1,4 +1,4 @@
-//! PostgreSQL's checkpoints: its counters, and what they say when they move.
+//! PostgreSQL's checkpoints, detected by changes of its counters.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use cdc_bench_model::analysis::CheckpointActivity;
 use cdc_bench_model::timeline::{Nanos, Stamp};
 use tokio_postgres::Client;
 
-/// PostgreSQL 17 moved the counters to a view of their own. Asked for by version: every question that fails stands in
-/// the server's log.
+/// PostgreSQL 17 moved the counters to a view of their own. We select by version, because a failed query would appear in the
+/// server's log.
 const VERSION: &str = "SELECT current_setting('server_version_num')::int";
 const SINCE_17: &str =
     "SELECT num_timed + num_requested, (write_time + sync_time)::float8 FROM pg_stat_checkpointer";
 const BEFORE_17: &str = "SELECT checkpoints_timed + checkpoints_req, (checkpoint_write_time + checkpoint_sync_time)::float8 FROM pg_stat_bgwriter";
 
-/// The counters as they stand; `None` where the server does not tell.
+/// The current counters; `None` if the server does not answer.
 pub(crate) async fn counters(postgres: &Client) -> Option<CheckpointActivity> {
     let version: i32 = postgres.query_one(VERSION, &[]).await.ok()?.get(0);
     let question = if version < 170_000 {
@@ -29,16 +29,16 @@ pub(crate) async fn counters(postgres: &Client) -> Option<CheckpointActivity> {
     })
 }
 
-/// A checkpoint that was seen in the counters, as nearly as they are looked at often.
+/// A checkpoint detected in the counters; its times are as exact as the counters are polled often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PostgresCheckpoint {
     pub(crate) began: Stamp,
-    /// Its writing and syncing; `None` while it is under way.
+    /// Time of writing and syncing; `None` while it is in progress.
     pub(crate) took: Option<Duration>,
 }
 
-/// Reads checkpoints off the counters. One is counted when it begins, which shows at once where it spreads its writes;
-/// its time is added when it is over.
+/// Detects checkpoints from the counters. PostgreSQL counts a checkpoint when it begins, and adds its time when it is
+/// over.
 #[derive(Debug, Default)]
 pub(crate) struct CheckpointWatch {
     last: Option<CheckpointActivity>,
@@ -46,7 +46,7 @@ pub(crate) struct CheckpointWatch {
 }
 
 impl CheckpointWatch {
-    /// The counters stood so at this time.
+    /// Takes the counters as read at this time.
     pub(crate) fn look(&mut self, at: Stamp, now: CheckpointActivity) {
         let Some(last) = self.last.replace(now) else {
             return;
@@ -54,7 +54,7 @@ impl CheckpointWatch {
         let took = now.took.saturating_sub(last.took);
         let took = (!took.is_zero()).then_some(took);
         if now.count > last.count {
-            // Of several at once, the sum.
+            // If there were several since the last look, the sum of their times.
             let began = took.map_or(at, |took| at - Nanos::from(took));
             self.seen.push(PostgresCheckpoint { began, took });
         } else if let (Some(under_way), Some(took)) = (self.seen.last_mut(), took) {
@@ -86,14 +86,14 @@ mod tests {
         watch.look(at(1), counters(7, 500));
         watch.look(at(2), counters(7, 500));
         assert_eq!(watch.seen(), [], "what was before is not the run's");
-        // Over between two looks.
+        // Begins and ends between two looks.
         watch.look(at(3), counters(8, 750));
         let quick = PostgresCheckpoint {
             began: Stamp(2_750_000_000),
             took: Some(Duration::from_millis(250)),
         };
         assert_eq!(watch.seen(), [quick]);
-        // One that takes its time.
+        // A long one.
         watch.look(at(4), counters(9, 750));
         assert_eq!(watch.seen()[1].took, None);
         watch.look(at(5), counters(9, 750));

@@ -1,4 +1,4 @@
-//! Asks the servers how they are while events are under way: whether they answer, and what they hold back.
+//! Polls the servers while events are in flight: whether they answer, and how large their lags are.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -16,12 +16,12 @@ use crate::pipeline::monitor::postgres_checkpoints::{CheckpointWatch, PostgresCh
 use crate::pipeline::monitor::slot_lag::asked_slot_lags;
 use crate::pipeline::provision::servers::Servers;
 
-/// How often they are asked, each by a client that the run has anyway.
+/// Poll interval. The run's own clients are used.
 const EVERY: Duration = Duration::from_secs(1);
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Looks at the servers of a trial.
+/// Polls the servers of a trial.
 pub(crate) struct ServerMonitor<'a> {
     servers: &'a Servers,
     stack: &'a Stack,
@@ -33,33 +33,33 @@ pub(crate) struct ServerMonitor<'a> {
     metrics: Option<&'a Metrics>,
 }
 
-/// What is asked about a path.
+/// What is polled for a path.
 pub(crate) struct MonitoredPath {
     pub(crate) path: CapturePath,
-    /// Replication slot, where it is known.
+    /// Replication slot, if known.
     pub(crate) slot: Option<String>,
-    /// How far the consumer is behind; `None` without Kafka.
+    /// The consumer's lag; `None` without Kafka.
     pub(crate) backlog: Option<Backlog>,
-    /// Name of the connector, where there is one.
+    /// Name of the connector, if there is one.
     pub(crate) connector: Option<String>,
 }
 
-/// What the servers said last.
+/// The status of the servers at the last poll.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ServerStatus {
     pub(crate) servers: Vec<ServerState>,
-    /// By path: what the slot holds back, in bytes, and how many records the consumer is behind.
+    /// By path: the slot's lag in bytes, and the consumer's lag in records.
     lags: BTreeMap<CapturePath, (Option<u64>, Option<u64>)>,
 }
 
 impl ServerStatus {
-    /// What each path's slot holds back, in bytes.
+    /// Each path's slot lag, in bytes.
     fn slot_lags(&self) -> impl Iterator<Item = (CapturePath, u64)> + '_ {
         let lags = self.lags.iter();
         lags.filter_map(|(path, (slot, _))| Some((*path, (*slot)?)))
     }
 
-    /// Adds what is known of a path.
+    /// Sets the lags of a path's state.
     pub(crate) fn complete(&self, state: &mut PathState) {
         if let Some((slot, records)) = self.lags.get(&state.path) {
             state.slot_lag_bytes = *slot;
@@ -69,7 +69,7 @@ impl ServerStatus {
 }
 
 impl<'a> ServerMonitor<'a> {
-    /// Over these paths; the metrics, where there are any, hear of the slots.
+    /// A monitor of these paths. Slot lags are exported to the metrics, if there are any.
     pub(crate) fn over(
         (servers, stack): (&'a Servers, &'a Stack),
         paths: Vec<MonitoredPath>,
@@ -88,17 +88,17 @@ impl<'a> ServerMonitor<'a> {
         }
     }
 
-    /// Where what is seen can be read.
+    /// The latest status, updated at every poll.
     pub(crate) fn seen(&self) -> Arc<Mutex<ServerStatus>> {
         Arc::clone(&self.seen)
     }
 
-    /// PostgreSQL's checkpoints so far, as far as it tells of them.
+    /// PostgreSQL's checkpoints detected so far.
     pub(crate) fn checkpoints(&self) -> Vec<PostgresCheckpoint> {
         lock(&self.checkpoints).seen().to_vec()
     }
 
-    /// Does the work, and looks on until it is done.
+    /// Polls the servers until `work` is done.
     pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         tokio::select! {
             done = work => done,

@@ -1,10 +1,10 @@
-//! How far replication slots are behind.
+//! The lag of replication slots.
 
 use std::collections::BTreeMap;
 
 use tokio_postgres::Client;
 
-/// Bytes of WAL that each slot's sender has not sent yet; none where the server does not say.
+/// Bytes of WAL that each slot's walsender has not sent yet; empty if the server does not answer.
 pub(crate) async fn slot_lags(postgres: &Client) -> BTreeMap<String, u64> {
     let asked = asked_slot_lags(postgres).await;
     asked.unwrap_or_else(|error| {
@@ -13,7 +13,7 @@ pub(crate) async fn slot_lags(postgres: &Client) -> BTreeMap<String, u64> {
     })
 }
 
-/// The same, or why the server does not say.
+/// Bytes of WAL that each slot's walsender has not sent yet.
 pub(crate) async fn asked_slot_lags(
     postgres: &Client,
 ) -> Result<BTreeMap<String, u64>, tokio_postgres::Error> {

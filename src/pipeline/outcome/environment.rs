@@ -1,4 +1,4 @@
-//! What was measured, and on what: versions and settings, read from the servers themselves.
+//! Versions and settings of what was measured, read from the servers themselves.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::pipeline::provision::route::{KafkaRoute, Route};
 use crate::pipeline::provision::servers::Servers;
 use crate::store::StoreIdentity;
 
-/// PostgreSQL's settings that decide how long a commit and its decoding take.
+/// PostgreSQL's settings that affect the latency of a commit and of its decoding.
 const POSTGRES_SETTINGS: [&str; 9] = [
     "wal_level",
     "fsync",
@@ -25,7 +25,7 @@ const POSTGRES_SETTINGS: [&str; 9] = [
     "logical_decoding_work_mem",
 ];
 
-/// Reads what the servers tell; what they do not tell is left out rather than guessed.
+/// Reads versions and settings. What a server does not report is left out rather than guessed.
 pub(crate) async fn read_environment<'a>(
     servers: &Servers,
     mut routes: impl Iterator<Item = &'a Route> + Clone,
@@ -78,7 +78,7 @@ pub(crate) async fn read_environment<'a>(
     }
 }
 
-/// The first path's part of it.
+/// The report's part on Kafka, for one route.
 fn kafka(route: &KafkaRoute) -> KafkaReport {
     KafkaReport {
         version: None,
@@ -111,7 +111,7 @@ async fn postgres(client: &Client) -> Result<PostgresReport, tokio_postgres::Err
     Ok(PostgresReport { version, settings })
 }
 
-/// This program.
+/// The build of this program.
 fn build() -> BTreeMap<String, String> {
     [
         ("version", env!("CARGO_PKG_VERSION")),

@@ -1,4 +1,4 @@
-//! What was gathered of a run.
+//! The data gathered in a run, from which the report is built.
 
 use cdc_bench_model::report::Environment;
 use cdc_bench_model::report::PathRecording;
@@ -13,7 +13,7 @@ use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::clocks::MeasuredClocks;
 use crate::pipeline::run::trial_outcome::PathOutcome;
 
-/// Everything a run has gathered.
+/// The data gathered in a run.
 pub(crate) struct RunFacts<'a> {
     pub(crate) request: &'a RunRequest,
     /// In the request's order.
@@ -25,17 +25,17 @@ pub(crate) struct RunFacts<'a> {
     pub(crate) warmup_events: u64,
     pub(crate) shared: Used,
     pub(crate) resource_usage: ResourceUsage,
-    /// PostgreSQL's, from the first trial's set-up on.
+    /// PostgreSQL's checkpoints since the set-up of the first trial.
     pub(crate) checkpoints: Vec<PostgresCheckpoint>,
     pub(crate) finished: Stamp,
-    /// Servers of ours that ended by themselves, and when they were started again.
+    /// Our own servers that crashed, and when they were restarted.
     pub(crate) server_restarts: Vec<(String, jiff::Timestamp)>,
-    /// How the load was steered.
+    /// Changes that the user made to the load.
     pub(crate) steered: Vec<LoadChange>,
     pub(crate) clocks: MeasuredClocks,
 }
 
-/// What was gathered of one path.
+/// The data gathered on one path.
 pub(crate) struct PathFacts {
     pub(crate) outcome: PathOutcome,
     pub(crate) recording: PathRecording,

@@ -1,5 +1,4 @@
-//! What happened in a run and shows in its latencies: servers that came back, what was done to the load, rebalances,
-//! checkpoints.
+//! Incidents of a run that show in its latencies: restarts of servers, changes of the load, rebalances, checkpoints.
 
 use cdc_bench_model::report::{
     CHECKPOINT, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE, WARM_UP_CUT,
@@ -11,7 +10,7 @@ use crate::load::{LoadChange, LoadChangeKind};
 use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
 use crate::pipeline::outcome::facts::RunFacts;
 
-/// All of them, in order.
+/// All incidents, by time.
 pub(crate) fn of(facts: &RunFacts<'_>) -> Vec<Incident> {
     let servers = facts.server_restarts.iter().map(|(server, at)| {
         let what = format!("{server} had ended by itself and was started again");
@@ -51,7 +50,7 @@ fn on_our_clock(stamp: Stamp) -> jiff::Timestamp {
     jiff::Timestamp::from_nanosecond(i128::from(stamp.0)).unwrap_or_default()
 }
 
-/// A path is named where there are others.
+/// The path is named if the run has several.
 fn rebalanced(rebalance: &Rebalance, path: Option<CapturePath>) -> Incident {
     let Rebalance {
         began,
@@ -77,7 +76,7 @@ fn rebalanced(rebalance: &Rebalance, path: Option<CapturePath>) -> Incident {
     }
 }
 
-/// `None` for one that was over before the first event.
+/// `None` if it was over before the first event.
 fn checkpointed(checkpoint: &PostgresCheckpoint, first: Stamp) -> Option<Incident> {
     let took = checkpoint.took.map(Nanos::from);
     if checkpoint.began + took.unwrap_or_default() < first {
@@ -98,7 +97,7 @@ fn checkpointed(checkpoint: &PostgresCheckpoint, first: Stamp) -> Option<Inciden
     })
 }
 
-/// When somebody paused the load or changed its rate.
+/// Pauses of the load and changes of its rate.
 pub(crate) fn steered(changes: &[LoadChange]) -> Vec<Incident> {
     let of = |(number, change): (usize, &LoadChange)| match change.kind {
         LoadChangeKind::Paused => {
@@ -151,7 +150,7 @@ mod tests {
                 "rate_changed",
                 "the load's rate was changed from 100 to 200 events a second",
             ),
-            // It was, to the end.
+            // Paused to the end.
             ("load_paused", "the load was paused"),
             (
                 "warm_up_cut",

@@ -1,4 +1,4 @@
-//! What a run came to: facts, incidents, the report.
+//! The outcome of a run: facts, incidents, the report.
 
 pub(crate) mod environment;
 pub(crate) mod facts;

@@ -1,10 +1,10 @@
-//! A report into its folder, and back, so that what is read off a run is what a later command finds.
+//! Stores a report in its folder and reads it back, so that this command reads what later ones will.
 
 use cdc_bench_model::report::{Report, ResultFolder, Stored};
 
 use crate::pipeline::failure::Failure;
 
-/// Writes `report.json`.
+/// Writes `report.json` and reads it back.
 ///
 /// # Errors
 /// When it cannot be written.

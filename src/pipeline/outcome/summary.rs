@@ -1,4 +1,4 @@
-//! Turns what a run has gathered into its report.
+//! Builds the report of a run.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::pipeline::monitor::cpu::Used;
 use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
 use crate::pipeline::outcome::incidents;
 
-/// The report.
+/// The report of a run.
 pub(crate) fn report(facts: RunFacts<'_>) -> Report {
     let request = facts.request;
     let reports: Vec<PathReport> = facts
@@ -102,7 +102,7 @@ pub(crate) fn report(facts: RunFacts<'_>) -> Report {
     }
 }
 
-/// What was measured, with how we fetched where there was a topic.
+/// The environment, with our fetch settings if there was a topic.
 fn environment(facts: &RunFacts<'_>) -> Environment {
     let mut environment = facts.environment.clone();
     if !environment.kafka.topic.is_empty() {
@@ -111,7 +111,7 @@ fn environment(facts: &RunFacts<'_>) -> Environment {
     environment
 }
 
-/// The paths in a word.
+/// The capture paths as one word.
 fn capture(paths: &[CapturePath]) -> String {
     if paths == [CapturePath::Debezium, CapturePath::Wal] {
         return "both".to_owned();
@@ -194,7 +194,7 @@ fn diagnosis(
     let route = &path.outcome.route;
     let kafka = route.kafka.as_ref();
     let (outcome, resource_usage) = (&path.outcome, &facts.resource_usage);
-    // Us as a whole: what is shared, or what this path had for itself.
+    // Our processor time: what the paths share, or all of it if the trial had one path.
     let ours = facts.shared.get("cdc-bench");
     let ours = ours.or_else(|| outcome.used.get("cdc-bench"));
     let conditions = Conditions {
@@ -228,7 +228,7 @@ fn diagnosis(
     diagnose(statistics, hops, &conditions)
 }
 
-/// Seconds a million events.
+/// Processor seconds per million events.
 #[allow(clippy::cast_precision_loss)] // event counts far below 2^53
 fn per_million(used: &Used, events: u64) -> BTreeMap<String, f64> {
     let per_million = |used: &Duration| {
@@ -258,7 +258,7 @@ fn counts(path: &PathFacts, statistics: &PathStatistics, facts: &RunFacts<'_>) -
         errors: tally.insert_errors + dead_letters,
         dead_letters,
         duplicates: tally.duplicates,
-        // A dead letter is kept, with its reason; it is an error, not a loss.
+        // A dead letter is stored with its reason: an error, not a loss.
         lost: tally.inserted.saturating_sub(tally.written + dead_letters),
         negative_hops,
         negative_within_error,
@@ -268,7 +268,7 @@ fn counts(path: &PathFacts, statistics: &PathStatistics, facts: &RunFacts<'_>) -
     }
 }
 
-/// Places of the first path, troubles of all.
+/// The first path's counts, with the problems of all paths.
 fn overall(reports: &[PathReport]) -> EventCounts {
     let mut all = reports.iter().map(|path| path.counts);
     let first = all.next().unwrap_or_default();
@@ -286,7 +286,7 @@ fn overall(reports: &[PathReport]) -> EventCounts {
     })
 }
 
-/// (processed - errors) / processed, percent. What was lost was processed without success.
+/// (processed - errors) / processed, percent. A lost event was processed without success.
 #[allow(clippy::cast_precision_loss)] // event counts far below 2^53
 fn success_percent(counts: &EventCounts) -> f64 {
     let processed = counts.written + counts.errors + counts.lost;
@@ -296,7 +296,7 @@ fn success_percent(counts: &EventCounts) -> f64 {
     counts.written as f64 / processed as f64 * 100.0
 }
 
-/// How far the figures of a hop may be off; zero where both ends are on our clock, `None` where a clock is unknown.
+/// Error bound of a hop; zero if both ends are on our clock, `None` if a clock is unknown.
 fn error_bound(hop: Hop, path: &PathFacts, facts: &RunFacts<'_>) -> Option<Nanos> {
     let kafka = path.outcome.route.kafka.as_ref();
     let log_append_time = kafka.is_some_and(|kafka| kafka.log_append_time);
@@ -304,7 +304,7 @@ fn error_bound(hop: Hop, path: &PathFacts, facts: &RunFacts<'_>) -> Option<Nanos
     in_kafka.error_bound(hop, facts.clocks.bounds())
 }
 
-/// What happened to the run besides its latency.
+/// Findings about the run that are not about a hop.
 fn disturbances(facts: &RunFacts<'_>, counts: &EventCounts) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut add = |evidence: String, advice: &str| {

@@ -1,4 +1,4 @@
-//! Removes what the registry says was made: all of it, or what one run made.
+//! Removes registered resources from the servers: all of them, or those of one run.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::pipeline::provision::route::Route;
 use crate::pipeline::provision::servers::Servers;
 use crate::pipeline::provision::source::drop_slot;
 
-/// Longest wait for a slot's user to let go of it.
+/// Longest wait for a slot to be no longer in use.
 const SLOT_LIMIT: Duration = Duration::from_secs(20);
 
-/// The order of removal: whoever uses a thing goes before it.
+/// The order of removal: a resource is removed before those that it uses.
 const ORDER: [ResourceKind; 8] = [
     ResourceKind::Connector,
     ResourceKind::Slot,
@@ -29,18 +29,18 @@ const ORDER: [ResourceKind; 8] = [
     ResourceKind::Schema,
 ];
 
-/// What was removed.
+/// The removed resources.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Removal(Vec<(ResourceKind, String)>);
 
 impl Removal {
-    /// Each thing, in the order it went.
+    /// Each resource, in the order of removal.
     #[must_use]
     pub fn things(&self) -> &[(ResourceKind, String)] {
         &self.0
     }
 
-    /// How many of each kind, without their names.
+    /// The number of each kind, without names.
     #[must_use]
     pub fn in_short(&self) -> String {
         let kinds = self.0.chunk_by(|(a, _), (b, _)| a == b);
@@ -72,10 +72,10 @@ impl fmt::Display for Removal {
     }
 }
 
-/// Removes what a run made. Tables and documents stay, for `verify`.
+/// Removes the resources of a run. Tables and documents stay, for `verify`.
 ///
 /// # Errors
-/// When a server refuses; what is left stays in the registry.
+/// When a server refuses; the remaining resources stay in the registry.
 pub async fn remove_run(
     servers: &Servers,
     run: &RunId,
@@ -84,10 +84,10 @@ pub async fn remove_run(
     remove(servers, progress, |of| of == Some(run.as_str())).await
 }
 
-/// Removes everything `setup` and runs that were cut off have made, and then the registry.
+/// Removes every registered resource, of `setup` and of interrupted runs, and then the registry itself.
 ///
 /// # Errors
-/// When a server refuses; what is left stays in the registry.
+/// When a server refuses; the remaining resources stay in the registry.
 pub async fn remove_everything(
     servers: &Servers,
     progress: &dyn StepProgress,
@@ -97,8 +97,8 @@ pub async fn remove_everything(
     Ok(removal)
 }
 
-/// Removes what a trial of a run captured with, before the next one begins: a slot that nobody reads holds back WAL, and a
-/// connector that nobody needs works on beside it.
+/// Removes connector and slot of a trial before the next one begins: a slot that is not read retains WAL, and a connector that
+/// is not needed uses processor time.
 pub(crate) async fn remove_capture(servers: &Servers, route: &Route) -> Result<(), Failure> {
     let connector = route.connector.as_ref().filter(|_| route.connector_is_ours);
     if let Some(connector) = connector {
@@ -171,7 +171,7 @@ async fn remove_one(servers: &Servers, kind: ResourceKind, name: &str) -> Result
                 .batch_execute(&format!("DROP TABLE IF EXISTS {SCHEMA}.{TABLE}"))
                 .await?
         }
-        // Without CASCADE: whatever somebody else has put in there keeps it.
+        // Without CASCADE: objects of others in it keep it.
         ResourceKind::Schema => {
             servers
                 .postgres

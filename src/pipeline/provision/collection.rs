@@ -1,11 +1,11 @@
-//! Collections of the read model.
+//! Creates collections of the read model.
 
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::servers::Servers;
 use crate::store::MongoStore;
 
-/// Makes the collection and its indexes, and keeps in the registry that we did.
+/// Creates the collection and its indexes if they do not exist, and registers it.
 pub(crate) async fn ensure_collection(
     servers: &Servers,
     store: &MongoStore,
@@ -17,7 +17,7 @@ pub(crate) async fn ensure_collection(
         .await?;
     let made = store.ensure_indexes().await?;
     if fresh && !made {
-        // It was there before us: it is not ours to remove.
+        // It existed before: not ours to remove.
         servers
             .registry
             .forget(ResourceKind::Collection, name)

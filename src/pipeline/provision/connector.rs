@@ -1,4 +1,4 @@
-//! Debezium's connector: one that is there, used as it is, or one of our own.
+//! Debezium's connector: an existing one, used as it is, or one of our own.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,22 +16,22 @@ use crate::pipeline::provision::servers::Servers;
 use crate::pipeline::provision::topic::ensure_topic;
 use crate::pipeline::request::RunRequest;
 
-/// Longest wait for a connector to run.
+/// Longest wait for a connector to be RUNNING.
 const RUNNING_LIMIT: Duration = Duration::from_secs(60);
 
-/// A connector, and what it feeds.
+/// A connector that is RUNNING, and the topic it feeds.
 #[derive(Debug, Clone)]
 pub(crate) struct ProvidedConnector {
     pub(crate) topic: String,
-    /// Its replication slot, where it is known.
+    /// Its replication slot, if known.
     pub(crate) slot: Option<String>,
-    /// The connector, secrets hidden; `None` when the topic is fed by something we do not know.
+    /// The connector, secrets redacted; `None` if it is unknown what feeds the topic.
     pub(crate) connector: Option<ConnectorReport>,
-    /// Whether it is ours, to watch and restart, and to remove.
+    /// Whether it is ours: we watch it, restart it, and remove it.
     pub(crate) ours: bool,
 }
 
-/// Finds the connector or makes one; it is RUNNING when this returns, and its topic is there.
+/// Finds the connector or creates one. When this returns, it is RUNNING and its topic exists.
 pub(crate) async fn provide(
     servers: &Servers,
     request: &RunRequest,
@@ -81,15 +81,15 @@ pub(crate) async fn provide(
 }
 
 enum ExistingConnector {
-    /// Found or named, with the topic it feeds.
+    /// One that was found, or named by the user, with the topic it feeds.
     Connector(String, ConnectorReport),
-    /// There may be one, but no address to ask.
+    /// Connect's address is unknown: there may be one.
     Unknown,
-    /// None.
+    /// There is none.
     None,
 }
 
-/// The connector that is there already.
+/// Looks for an existing connector.
 async fn existing(servers: &Servers, request: &RunRequest) -> Result<ExistingConnector, Failure> {
     let Some(connect) = &servers.connect else {
         if request.connector.describes_ours() {
@@ -121,7 +121,7 @@ async fn existing(servers: &Servers, request: &RunRequest) -> Result<ExistingCon
     }
     Ok(
         match connect.find_by_topic(&request.settings.topic).await? {
-            // One that another run has made goes away with it.
+            // A connector of another run is removed with that run.
             Some((name, config)) if !name.starts_with(ConnectorNames::PREFIX) => {
                 ExistingConnector::Connector(request.settings.topic.clone(), report(name, config))
             }
@@ -130,7 +130,7 @@ async fn existing(servers: &Servers, request: &RunRequest) -> Result<ExistingCon
     )
 }
 
-/// The outbox topic a connector feeds.
+/// The outbox topic that a connector feeds.
 fn topic_of(config: &BTreeMap<String, String>, default: &str) -> String {
     config.get("topic.prefix").map_or_else(
         || default.to_owned(),

@@ -1,4 +1,4 @@
-//! What a run needs on servers: found or made, named, registered, and removed again.
+//! The resources of a run on servers: found or created, named, registered, and removed again.
 
 pub(crate) mod clean_up;
 pub(crate) mod collection;

@@ -1,4 +1,4 @@
-//! What the things that we make on servers are called.
+//! Names of the resources that we create on servers.
 
 use cdc_bench_model::RunId;
 use cdc_bench_model::event::{SCHEMA, TABLE};
@@ -6,12 +6,12 @@ use cdc_bench_model::timeline::CapturePath;
 
 use crate::pipeline::request::RunRequest;
 
-/// First part of the topic's name on a path of ours.
+/// Topic prefix of a path of our own reader.
 pub(crate) fn topic_prefix(path: CapturePath, run: &RunId) -> String {
     format!("cdc_bench_{path}_{}", run.as_identifier())
 }
 
-/// The slot of a path in one round.
+/// Replication slot of a path in one round.
 pub(crate) fn slot_name(path: CapturePath, run: &RunId, round: u32) -> String {
     let run = run.as_identifier();
     match round {
@@ -20,7 +20,7 @@ pub(crate) fn slot_name(path: CapturePath, run: &RunId, round: u32) -> String {
     }
 }
 
-/// What a connector of ours is called, and its topic and slot.
+/// Names of a connector of ours, of its slot and of its topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConnectorNames {
     pub(crate) connector: String,
@@ -30,11 +30,11 @@ pub(crate) struct ConnectorNames {
 }
 
 impl ConnectorNames {
-    /// Of every connector that a run makes.
+    /// Prefix of the name of every connector that a run creates.
     pub(crate) const PREFIX: &'static str = "cdc-bench-run-";
 
-    /// On servers that others may use too, each run gets a topic of its own: two connectors on one would double every record.
-    /// Rounds share it.
+    /// Names for a run. On servers that others may use, each run has a topic of its own: two connectors on one topic would
+    /// duplicate every record. The rounds of a run share the topic.
     pub(crate) fn of(request: &RunRequest, round: u32, exclusive: bool) -> Self {
         let suffix = format!(".{SCHEMA}.{TABLE}");
         let configured = request.settings.topic.strip_suffix(&suffix);
@@ -54,7 +54,7 @@ impl ConnectorNames {
     }
 }
 
-/// What `setup` makes besides tables, publication and collection.
+/// Names of what `setup` creates besides tables, publication and collection; `None` if Debezium cannot feed this topic.
 pub(crate) fn permanent_names(topic: &str) -> Option<ConnectorNames> {
     let topic_prefix = topic
         .strip_suffix(&format!(".{SCHEMA}.{TABLE}"))?

@@ -1,4 +1,4 @@
-//! The registry: what was made on the servers, written down before it is made, in the source database itself.
+//! The registry of resources on servers: a table in the source database, written before a resource is created.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 
 const SCHEMA_SQL: &str = include_str!("../../../sql/resource_registry.sql");
 
-/// A kind of thing.
+/// A kind of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ResourceKind {
     /// A schema in the source database.
@@ -73,14 +73,14 @@ impl FromStr for ResourceKind {
     }
 }
 
-/// A thing that was made.
+/// A registered resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegistryEntry {
-    /// What it is.
+    /// Its kind.
     pub kind: ResourceKind,
     /// Its name.
     pub name: String,
-    /// The run that made it; `None` for what `setup` made, or what outlives its run.
+    /// The run that created it; `None` for resources of `setup` and for those that outlive their run.
     pub run_id: Option<String>,
 }
 
@@ -88,13 +88,13 @@ pub struct RegistryEntry {
 pub struct ResourceRegistry(Client);
 
 impl ResourceRegistry {
-    /// The registry of the database that this client is connected to. It is made with its first entry.
+    /// The registry of the database that this client is connected to. Its table is created with the first entry.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self(client)
     }
 
-    /// Writes down what is about to be made. What stands there already stays as it is; false then.
+    /// Registers a resource before it is created. False if there is an entry already, which stays as it is.
     ///
     /// # Errors
     /// When the database refuses.
@@ -117,7 +117,7 @@ impl ResourceRegistry {
         Ok(rows > 0)
     }
 
-    /// Strikes out what is gone.
+    /// Removes the entry of a resource that is gone.
     ///
     /// # Errors
     /// When the database refuses.
@@ -135,10 +135,10 @@ impl ResourceRegistry {
             .map(drop)
     }
 
-    /// Everything in it, oldest first.
+    /// All entries, oldest first.
     ///
     /// # Errors
-    /// When the database refuses. Kinds that this version does not know are left out, and left alone.
+    /// When the database refuses. Entries of kinds that this version does not know are skipped.
     pub async fn entries(&self) -> Result<Vec<RegistryEntry>, tokio_postgres::Error> {
         let question = "SELECT kind, name, run_id FROM cdc_bench.ledger ORDER BY made_at";
         let rows = match self.0.query(question, &[]).await {
@@ -160,7 +160,7 @@ impl ResourceRegistry {
         Ok(rows.iter().filter_map(entry).collect())
     }
 
-    /// Removes the registry itself when nothing is in it.
+    /// Drops the registry's table and schema if there is no entry.
     ///
     /// # Errors
     /// When the database refuses.
@@ -185,13 +185,13 @@ impl ResourceRegistry {
     }
 }
 
-/// Whether there is no registry yet.
+/// Whether the registry's table does not exist yet.
 fn is_missing(error: &tokio_postgres::Error) -> bool {
     error.code() == Some(&SqlState::UNDEFINED_TABLE)
 }
 
-/// Runs `CREATE ... IF NOT EXISTS`. Two at once may both find nothing and both make it: the second then fails on a
-/// catalogue's unique index, and finds it there when it looks again.
+/// Runs `CREATE ... IF NOT EXISTS`. Two sessions may both find nothing and both create: the second then fails on a unique
+/// index of the catalogue, and finds the object when the statement is repeated.
 pub(crate) async fn create(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
     match client.batch_execute(sql).await {
         Err(error)

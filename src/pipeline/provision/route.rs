@@ -1,4 +1,4 @@
-//! The route of a capture path: what it is called on the servers, made ready there.
+//! The route of a capture path through the servers, prepared for use: topic, group, slot, connector and collection.
 
 use cdc_bench_model::RunId;
 use cdc_bench_model::event::{SCHEMA, TABLE};
@@ -18,39 +18,39 @@ use crate::pipeline::provision::topic::ensure_topic;
 use crate::pipeline::request::RunRequest;
 use crate::store::{COLLECTION, MongoStore};
 
-/// One path's way through the servers.
+/// The route of one capture path through the servers.
 #[derive(Debug, Clone)]
 pub(crate) struct Route {
     pub(crate) path: CapturePath,
     /// Publication of the outbox.
     pub(crate) publication: String,
-    /// The slot of what captures, where it is known.
+    /// Slot of the process that captures, if known.
     pub(crate) slot: Option<String>,
-    /// The slot of our reader where it looks on. It is temporary: gone with its connection, whatever happens to us, so that
-    /// it can never fill a disk.
+    /// Slot of our reader if it only observes. It is temporary: it is dropped with its connection in every case, so that it can
+    /// never fill a disk.
     pub(crate) observer_slot: Option<String>,
-    /// `None` where no Kafka is in between.
+    /// `None` on a path without Kafka.
     pub(crate) kafka: Option<KafkaRoute>,
-    /// The connector, secrets hidden, where the path has one that is known.
+    /// The path's connector if known, its secrets redacted.
     pub(crate) connector: Option<ConnectorReport>,
-    /// Whether that is ours.
+    /// Whether we have created that connector.
     pub(crate) connector_is_ours: bool,
-    /// The store, at the path's own collection.
+    /// The store, with the path's own collection.
     pub(crate) store: MongoStore,
 }
 
-/// A path's part of Kafka.
+/// The part of a route that is in Kafka.
 #[derive(Debug, Clone)]
 pub(crate) struct KafkaRoute {
     pub(crate) topic: String,
     pub(crate) partitions: i32,
-    /// Whether the topic's timestamps are the broker's.
+    /// Whether the topic has `LogAppendTime`.
     pub(crate) log_append_time: bool,
     pub(crate) group: String,
 }
 
 impl Route {
-    /// Makes topic, group, collection and connector of a path ready. The source is ready already.
+    /// Prepares topic, group, collection and connector of a path. The source must be prepared already.
     pub(crate) async fn prepare(
         path: CapturePath,
         round: u32,
@@ -117,7 +117,7 @@ impl Route {
     }
 }
 
-/// The slot of a reader of ours that is no observer. The reader makes it, and it outlives a connection that breaks.
+/// Registers the slot of a reader that captures. The reader creates it; it survives a broken connection.
 async fn own_slot(
     servers: &Servers,
     path: CapturePath,
@@ -139,7 +139,7 @@ async fn kafka(
     topic: &str,
 ) -> Result<KafkaRoute, Failure> {
     let settings = &request.settings;
-    // The first path has the name that the user knows.
+    // The first path has the configured name.
     let suffix = if request.paths.first() == Some(&path) {
         String::new()
     } else {
@@ -148,7 +148,7 @@ async fn kafka(
     let group = if settings.group_is_given {
         format!("{}{suffix}", settings.group)
     } else {
-        // A group of its own, so that no other run or consumer takes a part of the events.
+        // A group per run, so that no other run or consumer receives a part of the events.
         format!("{}-{}{suffix}", settings.group, request.id)
     };
     if !settings.group_is_given || !suffix.is_empty() {
@@ -170,7 +170,7 @@ async fn kafka(
     })
 }
 
-/// The first path writes where every other command looks; each of the others has a collection beside it.
+/// The first path writes to the collection that other commands read; each of the others has a collection of its own.
 fn collection(request: &RunRequest, path: CapturePath) -> String {
     if request.paths.first() == Some(&path) {
         COLLECTION.to_owned()

@@ -1,4 +1,4 @@
-//! Clients of the four servers, each known to answer.
+//! Clients of the four servers, each checked by a request.
 
 use cdc_bench_stack::Endpoints;
 use rdkafka::ClientConfig;
@@ -12,26 +12,26 @@ use crate::pipeline::provision::source::connect_postgres;
 use crate::settings::Settings;
 use crate::store::MongoStore;
 
-/// The servers of a pipeline.
+/// Clients of the servers of a pipeline.
 pub struct Servers {
-    /// Where they are.
+    /// Addresses and credentials.
     pub endpoints: Endpoints,
-    /// The source.
+    /// PostgreSQL, the source.
     pub postgres: Client,
-    /// What was made on all of them.
+    /// Registry of the resources on all servers.
     pub registry: ResourceRegistry,
     /// Kafka's topics and groups.
     pub kafka: Admin,
-    /// What every Kafka client begins with.
+    /// Base configuration of every Kafka client.
     pub kafka_config: ClientConfig,
-    /// Connect, where its address is known.
+    /// Kafka Connect, if its address is known.
     pub connect: Option<ConnectClient>,
-    /// The read model.
+    /// The store.
     pub store: MongoStore,
 }
 
 impl Servers {
-    /// Those that are there already: the user's, or the stack that is kept.
+    /// Connects to servers that are up already: the user's, or the kept stack.
     ///
     /// # Errors
     /// When there are none, or as [`Servers::connect`].
@@ -39,10 +39,10 @@ impl Servers {
         Self::connect(&cdc_bench_stack::running_endpoints(&settings.servers())?.all()?).await
     }
 
-    /// Connects to all of them at once, and makes sure that the store can be written to.
+    /// Connects to all servers at once, and checks that the store can be written to.
     ///
     /// # Errors
-    /// The first server that does not answer or refuses, in the pipeline's order.
+    /// The first server, in the pipeline's order, that is unreachable or refuses.
     pub async fn connect(endpoints: &Endpoints) -> Result<Self, Failure> {
         let kafka_config = endpoints.kafka.client_config();
         let connect = endpoints

@@ -19,7 +19,7 @@ const OUTBOX_SQL: &str = include_str!("../../../sql/outbox.sql");
 /// The publication of the outbox.
 pub const PUBLICATION: &str = "cdc_bench";
 
-/// The outbox's columns; a table of the user's must have them all.
+/// Columns that the outbox table must have.
 const COLUMNS: [&str; 8] = [
     "id",
     "run_id",
@@ -31,35 +31,35 @@ const COLUMNS: [&str; 8] = [
     "created_at",
 ];
 
-/// What keeps the source from being made ready.
+/// Why the source cannot be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// Nobody answers.
+    /// The server is unreachable.
     #[error(
         "cannot reach PostgreSQL at {server}: {reason}; is it running, and does it listen there?"
     )]
     Unreachable {
         /// User, host, port, database.
         server: String,
-        /// The system's words.
+        /// The operating system's message.
         reason: String,
     },
-    /// User or password are wrong.
+    /// User or password is wrong.
     #[error("PostgreSQL refused {server}: {reason}; check POSTGRES_USER and POSTGRES_PASSWORD")]
     Password {
         /// User, host, port, database.
         server: String,
-        /// The server's words.
+        /// The server's message.
         reason: String,
     },
-    /// There is no such database.
+    /// The database does not exist.
     #[error(
         "PostgreSQL has no such database ({server}): {reason}; create it, or name another with POSTGRES_DB"
     )]
     Database {
         /// User, host, port, database.
         server: String,
-        /// The server's words.
+        /// The server's message.
         reason: String,
     },
     /// `wal_level` is below logical.
@@ -67,40 +67,40 @@ pub enum SourceError {
         "PostgreSQL has wal_level = {found}; change data capture needs logical: ALTER SYSTEM SET wal_level = 'logical', then restart the server"
     )]
     WalLevel {
-        /// What it is.
+        /// The current setting.
         found: String,
     },
-    /// Not enough slots.
+    /// Not enough free replication slots.
     #[error(
         "PostgreSQL has {free} of {max} replication slots free, and {needed} are needed; drop one that is no longer used (\"cdc-bench cleanup\" drops ours), or raise max_replication_slots"
     )]
     Slots {
-        /// Free.
+        /// Free slots.
         free: i64,
         /// `max_replication_slots`.
         max: i64,
-        /// Needed.
+        /// Slots needed.
         needed: i64,
     },
-    /// Not enough walsenders.
+    /// Not enough free WAL senders.
     #[error(
         "PostgreSQL has {free} of {max} WAL senders free, and {needed} are needed; raise max_wal_senders"
     )]
     Senders {
-        /// Free.
+        /// Free senders.
         free: i64,
         /// `max_wal_senders`.
         max: i64,
-        /// Needed.
+        /// Senders needed.
         needed: i64,
     },
-    /// The role may not replicate.
+    /// The role lacks REPLICATION.
     #[error("role \"{role}\" may not replicate: ALTER ROLE \"{role}\" REPLICATION")]
     NoReplication {
         /// The role.
         role: String,
     },
-    /// The role may not create.
+    /// The role lacks CREATE on the database.
     #[error(
         "role \"{role}\" may not create schemas in database \"{database}\": GRANT CREATE ON DATABASE \"{database}\" TO \"{role}\""
     )]
@@ -110,32 +110,32 @@ pub enum SourceError {
         /// The database.
         database: String,
     },
-    /// The user's outbox table is another one.
+    /// The existing outbox table lacks columns.
     #[error(
         "table {SCHEMA}.{TABLE} exists but lacks the column(s) {missing}; use another database (POSTGRES_DB), or add them (sql/outbox.sql has their types)"
     )]
     Columns {
-        /// Which.
+        /// The missing columns.
         missing: String,
     },
-    /// A slot is held by somebody.
+    /// The replication slot stays in use.
     #[error(
         "replication slot \"{slot}\" is still in use by process {pid} after {seconds} s; stop whoever reads it, then run \"cdc-bench cleanup\""
     )]
     SlotActive {
-        /// Its name.
+        /// Name of the slot.
         slot: String,
-        /// Server process.
+        /// Process that uses it.
         pid: i32,
-        /// How long it was waited for.
+        /// How long we waited for it.
         seconds: u64,
     },
-    /// Anything else.
+    /// Any other refusal.
     #[error("PostgreSQL refused to {action}: {reason}")]
     Refused {
         /// What was tried.
         action: String,
-        /// The server's words.
+        /// The server's message.
         reason: String,
     },
 }
@@ -161,10 +161,10 @@ fn refused(action: &str) -> impl FnOnce(tokio_postgres::Error) -> SourceError + 
     }
 }
 
-/// Connects; the connection is driven by a task that ends with it.
+/// Connects. A background task drives the connection and ends with it.
 ///
 /// # Errors
-/// When nobody answers, or the server refuses.
+/// When the server is unreachable or refuses.
 pub async fn connect_postgres(endpoint: &PostgresEndpoint) -> Result<Client, SourceError> {
     let server = endpoint.to_string();
     let connected = endpoint.connect().await;
@@ -193,28 +193,28 @@ pub async fn connect_postgres(endpoint: &PostgresEndpoint) -> Result<Client, Sou
     Ok(client)
 }
 
-/// What is asked of the source.
+/// Requirements on the source.
 #[derive(Debug, Clone, Default)]
 pub struct SourceNeeds {
-    /// The run it is for; `None`: it stays until `cleanup`.
+    /// The run that it is prepared for; `None`: resources stay until `cleanup`.
     pub run_id: Option<RunId>,
-    /// Slots and senders that must be free.
+    /// Slots and WAL senders that must be free.
     pub slots: i64,
-    /// A slot of our reader's that stays.
+    /// A permanent slot for our reader.
     pub permanent_slot: Option<SlotName>,
 }
 
-/// The source as it was made ready.
+/// The prepared source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PreparedSource {
     /// Publication of the outbox.
     pub publication: String,
 }
 
-/// Checks the source, and makes what it lacks. Each thing is written into the registry first. Again is no error.
+/// Checks the source, and creates what is missing. Each resource is registered first. Can be repeated.
 ///
 /// # Errors
-/// What is in the way, with what to do about it.
+/// What prevents it, with advice.
 pub async fn prepare_source(
     client: &Client,
     registry: &ResourceRegistry,
@@ -223,7 +223,7 @@ pub async fn prepare_source(
     check_source(client, needs).await?;
     let exists: bool = exists(client, "SELECT to_regnamespace($1) IS NOT NULL", SCHEMA).await?;
     if !exists {
-        // Tables stay behind a run, so that `verify` can look at them: they are `cleanup`'s to remove.
+        // Tables outlive a run, so that `verify` can read them: `cleanup` removes them.
         registry.record(ResourceKind::Schema, SCHEMA, None).await?;
     }
     let table = format!("{SCHEMA}.{TABLE}");
@@ -241,7 +241,7 @@ pub async fn prepare_source(
     )
     .await?
     {
-        // Runs beside each other share it, so it is no single run's to remove.
+        // Concurrent runs share it, so no single run may remove it.
         registry
             .record(ResourceKind::Publication, PUBLICATION, None)
             .await?;
@@ -277,7 +277,7 @@ pub async fn prepare_source(
     })
 }
 
-/// How many of these slots are there.
+/// How many of these slots exist.
 ///
 /// # Errors
 /// When the server refuses.
@@ -295,10 +295,10 @@ async fn exists(client: &Client, question: &str, name: &str) -> Result<bool, Sou
     Ok(row.get(0))
 }
 
-/// Whether the source can be captured at all: `wal_level`, free slots and senders, rights.
+/// Checks that the source can be captured: `wal_level`, free slots and WAL senders, rights.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first problem.
 pub(crate) async fn check_source(client: &Client, needs: &SourceNeeds) -> Result<(), SourceError> {
     let question = "SELECT current_setting('wal_level'), \
         current_setting('max_replication_slots')::bigint, (SELECT count(*) FROM pg_replication_slots), \
@@ -363,10 +363,10 @@ async fn check_columns(client: &Client) -> Result<(), SourceError> {
     }
 }
 
-/// Drops a slot once nobody uses it; one that is not there is dropped already.
+/// Drops a slot once it is no longer in use. Does nothing if it does not exist.
 ///
 /// # Errors
-/// [`SourceError::SlotActive`] when somebody holds on to it past the limit.
+/// [`SourceError::SlotActive`] if it is still in use after the limit.
 pub async fn drop_slot(client: &Client, name: &str, limit: Duration) -> Result<(), SourceError> {
     let began = Instant::now();
     loop {
@@ -385,7 +385,7 @@ pub async fn drop_slot(client: &Client, name: &str, limit: Duration) -> Result<(
                 .await
             {
                 Ok(_) => return Ok(()),
-                // Taken again, or dropped by another, in between.
+                // Acquired or dropped by another session in between.
                 Err(error) if matches!(error.code(), Some(code) if *code == SqlState::OBJECT_IN_USE || *code == SqlState::UNDEFINED_OBJECT) =>
                 {
                     continue;

@@ -1,4 +1,4 @@
-//! Topics of our own.
+//! Creates topics of our own.
 
 use cdc_bench_model::RunId;
 
@@ -6,7 +6,7 @@ use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::servers::Servers;
 
-/// Makes the topic where there is none, and keeps in the registry that we did.
+/// Creates the topic if it does not exist, and registers it.
 pub(crate) async fn ensure_topic(
     servers: &Servers,
     topic: &str,
@@ -22,7 +22,7 @@ pub(crate) async fn ensure_topic(
     match servers.kafka.create_topic(topic).await {
         Ok(true) => Ok(()),
         made => {
-            // Refused, or somebody else was quicker: it is not ours to remove.
+            // Refused, or created by someone else: not ours to remove.
             servers.registry.forget(ResourceKind::Topic, topic).await?;
             made.map(drop).map_err(Failure::from)
         }

@@ -1,21 +1,22 @@
-//! Which transactions have arrived: each is acknowledged once its last record, and everything before it, is where it should be.
+//! Acknowledges transactions and copied tables once their records are delivered: each unit when its last record, and every
+//! record before it, is delivered.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use pgcdc::{Acknowledger, Lsn, TableName};
 
-/// What is whole with a record.
+/// What is acknowledged once its records are delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum AckUnit {
-    /// A transaction, by the position behind it.
+    /// A transaction, by its end LSN.
     Transaction(Lsn),
-    /// A table of an initial copy, as of a position.
+    /// A table of the initial snapshot, as of an LSN.
     Copy(TableName, Lsn),
 }
 
 impl AckUnit {
-    /// Acknowledges it.
+    /// Acknowledges the unit to the reader.
     pub(crate) fn acknowledge(self, acknowledger: &Acknowledger) {
         match self {
             Self::Transaction(end) => acknowledger.acknowledge(end),
@@ -24,7 +25,7 @@ impl AckUnit {
     }
 }
 
-/// Records on their way, numbered from 1.
+/// Tracks delivered records and acknowledges units in order. Records are numbered from 1.
 #[derive(Debug, Default)]
 pub(crate) struct AckTracker {
     state: Mutex<Underway>,
@@ -33,27 +34,27 @@ pub(crate) struct AckTracker {
 
 #[derive(Debug, Default)]
 struct Underway {
-    /// The number of the last record of something, and what is whole with it.
+    /// Units that are not acknowledged yet, each with the number of its last record.
     expected: VecDeque<(u64, AckUnit)>,
-    /// Everything up to this record is where it should be.
+    /// Every record up to this number is delivered.
     arrived: u64,
-    /// Records that are, and some before them are not: partitions are delivered each in its own time.
+    /// Delivered records with a gap before them: partitions deliver independently of each other.
     early: BTreeSet<u64>,
 }
 
 impl AckTracker {
-    /// Whom to tell. What has arrived before is told with what comes next.
+    /// Sets where acknowledgements go. Units that are complete already are acknowledged with the next update.
     pub(crate) fn go_to(&self, acknowledger: Acknowledger) {
         // Called once.
         let _ = self.acknowledger.set(acknowledger);
     }
 
-    /// Something is whole with record `last`, which may be there already.
+    /// Registers a unit that ends with record `last`, which may be delivered already.
     pub(crate) fn expect(&self, last: u64, whole: AckUnit) {
         self.settle(|underway| underway.expected.push_back((last, whole)));
     }
 
-    /// This record is where it should be.
+    /// Record `number` is delivered.
     pub(crate) fn arrived(&self, number: u64) {
         self.settle(|underway| {
             if number == underway.arrived + 1 {
@@ -67,7 +68,7 @@ impl AckTracker {
         });
     }
 
-    /// Everything up to this record is where it should be.
+    /// Every record up to `number` is delivered.
     pub(crate) fn arrived_up_to(&self, number: u64) {
         self.settle(|underway| underway.arrived = underway.arrived.max(number));
     }
@@ -114,11 +115,11 @@ mod tests {
         assert_eq!(told(&acks), 0);
         acks.arrived(2);
         assert_eq!(told(&acks), 20);
-        // A consumer tells the last one of a batch.
+        // A consumer reports the last record of a batch.
         acks.expect(9, AckUnit::Transaction(Lsn(90)));
         acks.arrived_up_to(10);
         assert_eq!(told(&acks), 90);
-        // It was quicker than its commit.
+        // Delivered before its commit was read.
         acks.expect(10, AckUnit::Transaction(Lsn(100)));
         assert_eq!(told(&acks), 100);
     }

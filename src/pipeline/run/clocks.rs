@@ -1,8 +1,8 @@
-//! The foreign clocks of a run: measured before it, now and then while it goes on, and after it.
+//! Measures the clocks of PostgreSQL, the broker and Connect: before a run, periodically during it, and after it.
 //!
-//! PostgreSQL is asked in round trips, the broker by probe records. Connect's clock cannot be asked. It is bounded by
-//! causality: an event is handed on no sooner than its commit and no later than it is in Kafka. Where it is known
-//! to be the kernel's, as PostgreSQL's is, it is PostgreSQL's, unless events contradict that.
+//! PostgreSQL's clock is measured by round trips, the broker's by probe records. Connect's clock cannot be queried. It is
+//! bounded by causality: Debezium reads an event no earlier than its commit and no later than its record is in Kafka. If
+//! Connect is known to share PostgreSQL's host clock, PostgreSQL's measurements are used, unless events contradict them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,35 +22,35 @@ use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::servers::Servers;
 use crate::pipeline::provision::source::connect_postgres;
 
-/// Exchanges with each server before the run and after it; the quickest of them sets the bound.
+/// Exchanges with each server before and after the run; the fastest of them set the error bound.
 const THOROUGH: u32 = 60;
-/// Exchanges at a time while events are under way.
+/// Exchanges per measurement while events are in flight.
 const BRIEF: u32 = 12;
-/// Between two measurements at first; later a twentieth of the time so far.
+/// Initial interval between measurements; later a twentieth of the elapsed time.
 const EVERY: Duration = Duration::from_secs(2);
 
-/// Measures while a run goes on.
+/// Measures the foreign clocks in the background during a run.
 pub(crate) struct Clocks {
-    /// As everybody who corrects a stamp knows them.
+    /// The current corrections, shared with everything that corrects stamps.
     pub(crate) foreign: Arc<ForeignClocks>,
-    /// Asks for a measurement at once.
+    /// Requests an immediate measurement.
     ask: mpsc::Sender<oneshot::Sender<()>>,
     stop: CancellationToken,
     task: JoinHandle<ClockMeter>,
 }
 
-/// The clocks over the whole run.
+/// The measured clocks over the whole run.
 #[derive(Debug, Clone)]
 pub(crate) struct MeasuredClocks {
     postgres: ClockTrack,
     broker: ClockTrack,
     connect: ClockTrack,
-    /// Whether Connect's clock was taken for PostgreSQL's all the time.
+    /// Whether Connect's clock was taken to be PostgreSQL's throughout the run.
     shared: bool,
 }
 
 impl Clocks {
-    /// Measures, and goes on to do so now and then. `probe_topic` takes the probe records and must have `LogAppendTime`.
+    /// Measures once, then starts measuring periodically. `probe_topic` receives the probe records and must have `LogAppendTime`.
     pub(crate) async fn start(
         servers: &Servers,
         probe_topic: &str,
@@ -59,7 +59,7 @@ impl Clocks {
     ) -> Result<Self, Failure> {
         let foreign = Arc::new(ForeignClocks::default());
         let mut meter = ClockMeter {
-            // One of its own: nothing waits before its questions.
+            // A separate connection, so that no other query delays the round trips.
             postgres: connect_postgres(&servers.endpoints.postgres).await?,
             broker: BrokerClock::new(&servers.kafka_config, probe_topic, clock)?,
             clock,
@@ -84,17 +84,17 @@ impl Clocks {
         })
     }
 
-    /// Measures now, with what the events so far say of Connect's clock. None of them was measured: whatever its line was
-    /// before does not matter.
+    /// Measures now, including what the warm-up events say about Connect's clock. Its earlier corrections are dropped: no
+    /// measured event has used them.
     pub(crate) async fn settle_connect(&self) {
         let (done, is_done) = oneshot::channel();
         if self.ask.send(done).await.is_ok() {
-            // A measurement that failed has been told of.
+            // A failed measurement has been logged.
             let _ = is_done.await;
         }
     }
 
-    /// Measures once more.
+    /// Takes the final measurement and stops.
     pub(crate) async fn stop(self) -> Result<MeasuredClocks, Failure> {
         self.stop.cancel();
         let meter = self.task.await;
@@ -128,7 +128,7 @@ impl ClockMeter {
                 () = stop.cancelled() => return self,
                 asked = asked.recv() => match asked {
                     Some(done) => Some(done),
-                    // A run that failed has let go of its clocks.
+                    // The run failed and has dropped its clocks.
                     None => return self,
                 },
                 () = tokio::time::sleep(pause) => None,
@@ -136,12 +136,12 @@ impl ClockMeter {
             if done.is_some() {
                 self.measured.forget_connect(self.one_clock);
             }
-            // A server that is away for a while has no time to tell.
+            // A server that is unreachable for a while cannot be measured.
             if let Err(failure) = self.measure(BRIEF).await {
                 tracing::debug!(%failure, "the clocks could not be measured");
             }
             if let Some(done) = done {
-                // Whoever asked may have been cancelled.
+                // The requester may have been cancelled.
                 let _ = done.send(());
             }
         }
@@ -170,7 +170,7 @@ fn midway(from: Stamp, to: Stamp) -> Stamp {
     from + Nanos((to - from).0 / 2)
 }
 
-/// By round trips to `clock_timestamp()`, which has microseconds.
+/// Measures PostgreSQL's clock by round trips to `clock_timestamp()`, which has microsecond resolution.
 async fn ask_postgres(
     client: &Client,
     exchanges: u32,
@@ -192,7 +192,7 @@ async fn ask_postgres(
 }
 
 impl MeasuredClocks {
-    /// What is best known, to be used from now on.
+    /// The corrections to use from now on.
     fn corrections(&mut self, now: Stamp, one_clock: bool) -> Corrections {
         let postgres = self.postgres.line().unwrap_or_default();
         let broker = self.broker.line().unwrap_or_default();
@@ -201,7 +201,7 @@ impl MeasuredClocks {
         let connect = if is_shared {
             postgres
         } else {
-            // Without an event and without a common host there is nothing to go by.
+            // Without an event and without a shared host nothing is known.
             self.connect.line().unwrap_or_default()
         };
         self.postgres.use_line(now, postgres);
@@ -217,23 +217,23 @@ impl MeasuredClocks {
         }
     }
 
-    /// No stamp of Connect's that matters has been corrected so far.
+    /// Drops the corrections of Connect's clock: no measured event has used them.
     fn forget_connect(&mut self, one_clock: bool) {
         self.connect.forget_lines();
         self.shared = one_clock;
     }
 
-    /// How far a stamp of PostgreSQL's may be off.
+    /// Error bound of PostgreSQL's stamps.
     pub(crate) fn postgres_bound(&self) -> Nanos {
         self.postgres.error_bound().unwrap_or_default()
     }
 
-    /// How far the broker's clock may be off, beside the millisecond that its stamps are.
+    /// Error bound of the broker's clock, without the millisecond resolution of its stamps.
     pub(crate) fn broker_bound(&self) -> Nanos {
         self.broker.error_bound().unwrap_or_default()
     }
 
-    /// How far a stamp of Connect's may be off; `None` where nothing is known of its clock.
+    /// Error bound of Connect's stamps; `None` if its clock is unknown.
     pub(crate) fn connect_bound(&self) -> Option<Nanos> {
         if self.shared {
             Some(self.postgres_bound())
@@ -242,7 +242,7 @@ impl MeasuredClocks {
         }
     }
 
-    /// How far the stamps of both may be off that hops end at.
+    /// Error bounds of the two clocks that hops end at.
     pub(crate) fn bounds(&self) -> ClockBounds {
         ClockBounds {
             broker: self.broker_bound(),
@@ -250,7 +250,7 @@ impl MeasuredClocks {
         }
     }
 
-    /// As reports carry them; Connect's only where a path went by it.
+    /// The clocks as the report has them; Connect's only if a path uses it.
     pub(crate) fn report(&self, with_connect: bool) -> Vec<ClockReport> {
         let mut clocks = vec![
             report(
@@ -352,12 +352,12 @@ mod tests {
 
     #[test]
     fn events_that_contradict_a_shared_clock_win() {
-        // Handed on before it was committed, by PostgreSQL's clock.
+        // Read by Debezium before it was committed, by PostgreSQL's clock.
         let each = [1, 2, 3, 4].map(|second| (second, offset(-250, 1_500)));
         let skewed = measured(&each, true);
         let connect = &skewed.report(true)[2];
         assert!(connect.method.contains("causality"), "{connect:?}");
-        // That it was taken for PostgreSQL's before the first event does not matter: none was measured then.
+        // That the clocks were taken to be one before the first measured event does not matter.
         assert!(skewed.connect_bound().unwrap() <= Nanos::from_millis(4));
     }
 

@@ -1,4 +1,4 @@
-//! What every trial of a run works with, and what a trial is.
+//! What the trials of a run share, the definition of a trial, and an active capture path.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::pipeline::run::live_metrics::LiveMetrics;
 use crate::pipeline::run::observer::PathObserver;
 use crate::pipeline::run::workers::Workers;
 
-/// What every trial of a run works with.
+/// What the trials of a run share.
 #[derive(Clone, Copy)]
 pub(crate) struct RunContext<'a> {
     pub(crate) request: &'a RunRequest,
@@ -34,7 +34,7 @@ pub(crate) struct RunContext<'a> {
     pub(crate) cancel: &'a CancellationToken,
 }
 
-/// Which paths, and which events.
+/// One measurement of some paths on the same events.
 #[derive(Debug, Clone)]
 pub(crate) struct Trial {
     pub(crate) round: u32,
@@ -43,11 +43,11 @@ pub(crate) struct Trial {
     pub(crate) limit: Limit,
     /// Events that earlier trials of the same load have inserted.
     pub(crate) done: u64,
-    /// Whether it is the first on Debezium's path: its warm-up tells Connect's clock.
+    /// Whether this is the first trial with Debezium: its warm-up determines Connect's clock.
     pub(crate) settles_connect: bool,
 }
 
-/// A path at work: its way through the servers, who follows it, and where its events meet.
+/// An active capture path: its route through the servers, its observer, and its workers.
 pub(crate) struct ActivePath {
     pub(crate) route: Route,
     pub(crate) observer: Arc<PathObserver>,
@@ -55,7 +55,7 @@ pub(crate) struct ActivePath {
 }
 
 impl ActivePath {
-    /// What the server monitor asks about it.
+    /// What the server monitor polls for this path.
     pub(crate) fn monitored(&self) -> MonitoredPath {
         let connector = self.route.connector.as_ref();
         MonitoredPath {
@@ -66,7 +66,7 @@ impl ActivePath {
         }
     }
 
-    /// What works for it alone.
+    /// The processes and threads that work for this path alone.
     pub(crate) fn processes(&self) -> PathProcesses {
         PathProcesses {
             path: self.route.path,

@@ -1,4 +1,4 @@
-//! A run: its trials, what works in them, and the stamps that come of it.
+//! The execution of a run: trials, phases, workers, and the stamps they take.
 
 pub(crate) mod ack_tracker;
 pub(crate) mod clocks;

@@ -1,4 +1,4 @@
-//! Hears of every event of a path at every place, and tells measured ones from the probe and the warm-up.
+//! Receives every event of a path at every stage, and separates measured events from probes and warm-up.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,19 +57,19 @@ pub(crate) struct PathObserver {
     pub(crate) names: RunNames,
     pub(crate) joiner: Joiner,
     recorder: Mutex<Option<RecorderHandle>>,
-    /// Commit times of events that are not measured: of Connect's clock they tell all the same.
+    /// Commit times of events that are not measured, which bound Connect's clock all the same.
     unmeasured: Mutex<HashMap<EventId, Stamp>>,
-    /// Latencies by hop, for whoever asks from outside.
+    /// Latency histograms by hop, for the metrics endpoint.
     metrics: Option<HopMetrics>,
-    /// Where its events leave their traces.
+    /// Queue for the traces of this path's events.
     traces: Option<PathTraces>,
     pub(crate) probes_written: AtomicU64,
     pub(crate) warmup_written: AtomicU64,
-    /// Records put aside, whoever's they are.
+    /// Dead letters, of whatever run.
     pub(crate) dead_letters: AtomicU64,
-    /// Those of them that are known to be measured events.
+    /// Dead letters that are known to be measured events.
     pub(crate) abandoned: AtomicU64,
-    /// Records of other runs and programs that came by on the topic.
+    /// Records of other runs and programs on the topic.
     pub(crate) foreign: AtomicU64,
 }
 
@@ -100,7 +100,7 @@ impl PathObserver {
         }
     }
 
-    /// What has been counted so far.
+    /// The counters so far.
     pub(crate) fn counts(&self) -> PathCounts {
         PathCounts {
             tally: self.joiner.tally(),
@@ -108,12 +108,12 @@ impl PathObserver {
         }
     }
 
-    /// Tells these as well.
+    /// Records latencies there as well.
     pub(crate) fn metered(self, metrics: Option<HopMetrics>) -> Self {
         Self { metrics, ..self }
     }
 
-    /// Leaves traces there as well.
+    /// Exports traces there as well.
     pub(crate) fn traced(self, traces: Option<PathTraces>) -> Self {
         Self { traces, ..self }
     }
@@ -165,14 +165,14 @@ impl PathObserver {
         if let Some(traces) = &self.traces {
             traces.record(&event);
         }
-        // Cloned so that a recorder that is behind holds up this thread alone, not all of them.
+        // Cloned, so that a slow recorder blocks this thread only and not every other one at the lock.
         let recorder = lock(&self.recorder).clone();
         if let Some(recorder) = recorder {
             recorder.record(event);
         }
     }
 
-    /// No more events: lets the recorder end.
+    /// No more events: lets the recorder finish.
     pub(crate) fn close(&self) {
         *lock(&self.recorder) = None;
     }
@@ -207,7 +207,7 @@ impl StageObserver for PathObserver {
         mut written: ConsumerStamps,
     ) {
         if self.path != CapturePath::Debezium {
-            // On our paths the envelope's time is when our reader made it: T1.
+            // On our own paths the envelope's timestamp is T1, not Td.
             written.td = None;
         }
         if run_id == self.names.measured {
@@ -235,7 +235,7 @@ impl StageObserver for PathObserver {
     }
 }
 
-/// The load generator's view for the measured events: every path hears of them.
+/// The load generator's observer for measured events: passes them to every path.
 pub(crate) struct MeasuredLoad(pub(crate) Vec<Arc<PathObserver>>);
 
 impl LoadObserver for MeasuredLoad {
@@ -302,7 +302,7 @@ impl LoadObserver for WarmupLoad {
     }
 }
 
-/// The load generator's view for the readiness probe, of which nothing is counted.
+/// The load generator's observer for readiness probes, which are not counted.
 pub(crate) struct ProbeLoad;
 
 impl LoadObserver for ProbeLoad {

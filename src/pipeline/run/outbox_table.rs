@@ -1,4 +1,4 @@
-//! The outbox table as our reader sees it: which event a row is, without copying anything.
+//! Reads inserts into the outbox from the WAL: the identity of an event, without a copy.
 
 use std::sync::Arc;
 
@@ -7,36 +7,36 @@ use pgcdc::pgoutput::{Tuple, Value};
 use pgcdc::{Change, Operation, Relation};
 use uuid::Uuid;
 
-/// Which event a row is.
+/// The identity of an outbox event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutboxKey<'a> {
     /// Primary key.
     pub id: EventId,
-    /// The run that made it.
+    /// The run that inserted it.
     pub run_id: &'a str,
-    /// Its position in that run.
+    /// Its sequence number in that run.
     pub seq: u64,
 }
 
-/// A row of the outbox that is no event.
+/// An outbox row that is not a valid event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutboxError {
     /// The table lacks a column, or the publication leaves it out.
     #[error("{SCHEMA}.{TABLE} as published has no column \"{0}\"")]
     MissingColumn(&'static str),
-    /// A value is not what it must be.
+    /// A column holds an invalid value.
     #[error("column \"{column}\" of {SCHEMA}.{TABLE} holds {found}, not {expected}")]
     Value {
-        /// Which.
+        /// Name of the column.
         column: &'static str,
-        /// What it holds.
+        /// The value found.
         found: String,
-        /// What it should.
+        /// The value expected.
         expected: &'static str,
     },
 }
 
-/// Reads inserts into the outbox. OutboxColumns are looked up once a description of the table.
+/// Reads inserts into the outbox. Column positions are looked up once per description of the table.
 #[derive(Debug, Default)]
 pub struct OutboxTable {
     described: Option<(Arc<Relation>, OutboxColumns)>,
@@ -53,7 +53,7 @@ impl OutboxTable {
     /// The event a change inserts; `None` for every other change.
     ///
     /// # Errors
-    /// When the row is no event.
+    /// When the row is not a valid event.
     pub fn read<'a>(
         &mut self,
         change: &'a Change<'_>,

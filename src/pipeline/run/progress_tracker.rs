@@ -1,8 +1,8 @@
-//! How fast a count grows, and for how long it has not grown.
+//! The rate of a growing count, and the time since it last grew.
 
 use std::time::{Duration, Instant};
 
-/// Sees how fast a count grows, and how long it has not grown.
+/// Measures how fast a count grows, and how long it has not grown.
 pub(crate) struct ProgressTracker {
     rate: RateMeter,
     moved: (u64, Instant),
@@ -21,7 +21,7 @@ impl ProgressTracker {
         self.rate.read(count)
     }
 
-    /// How long the count has stood still although `more` is to come, seconds.
+    /// Seconds since the count last changed, while `more` events are outstanding.
     pub(crate) fn quiet_s(&mut self, count: u64, more: u64) -> f64 {
         if count != self.moved.0 || more == 0 {
             self.moved = (count, Instant::now());
@@ -50,7 +50,7 @@ impl RateMeter {
     }
 }
 
-/// How long a count has not moved.
+/// Time since a count last changed.
 pub(crate) struct StallTimer {
     last: Option<u64>,
     since: Instant,

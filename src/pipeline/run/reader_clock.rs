@@ -1,9 +1,9 @@
-//! The run's clock as the reader's, so that T1 is on the same time line as every other stamp of ours.
+//! The run's clock as the reader's time source, so that T1 is on the same time line as our other stamps.
 
 use cdc_bench_model::timeline::{Clock, Stamp};
 use pgcdc::{TimeSource, UnixNanos};
 
-/// The run's clock, where the reader stamps what it receives.
+/// The run's clock as the reader's time source.
 #[derive(Debug)]
 pub struct ReaderClock(pub Clock);
 
@@ -13,12 +13,12 @@ impl TimeSource for ReaderClock {
     }
 }
 
-/// A stamp as the reader's crates take one.
+/// A stamp as the reader's time.
 pub(crate) fn unix_nanos(stamp: Stamp) -> UnixNanos {
     UnixNanos(stamp.0)
 }
 
-/// A time of the reader's as a stamp.
+/// The reader's time as a stamp.
 pub(crate) fn stamp(time: UnixNanos) -> Stamp {
     Stamp(time.0)
 }

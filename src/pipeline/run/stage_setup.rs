@@ -1,4 +1,4 @@
-//! How the processing stage is set up, and a source that ends.
+//! Configuration of the consumer's stage, and a record source that ends.
 
 use std::num::NonZero;
 use std::time::Duration;
@@ -7,10 +7,10 @@ use crate::consumer::StageConfig;
 use crate::records::{RecordBatch, RecordSource};
 use crate::settings::Settings;
 
-/// Longest time the store may be away before a consumer gives up.
+/// Longest outage of the store before a consumer gives up.
 const STORE_OUTAGE: Duration = Duration::from_secs(120);
 
-/// A source that ends: after so many records, or when none comes for a while.
+/// A record source that ends after a number of records, or when none arrives for a while.
 pub(crate) struct Bounded<R> {
     inner: R,
     left: Option<u64>,
@@ -30,7 +30,7 @@ impl<R> Bounded<R> {
         self.inner
     }
 
-    /// What of the records there is still room for.
+    /// Cuts a batch to the number of records that is left.
     fn count(&mut self, records: Option<RecordBatch>) -> Option<RecordBatch> {
         let mut records = records?;
         if let Some(left) = &mut self.left {

@@ -1,5 +1,5 @@
-//! A trial of a run: some paths follow the same events from set-up to drain. A run is one trial of all its paths, or, where
-//! they take turns, many trials of one path each.
+//! Executes a trial: some paths process the same events, from set-up to drain. A run is one trial of all its paths, or, when
+//! they are interleaved, many trials of one path each.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,13 +21,13 @@ use crate::pipeline::run::trial_outcome::{PathOutcome, TrialOutcome, add_used};
 use crate::pipeline::run::workers::Workers;
 
 impl RunContext<'_> {
-    /// How fast every load goes.
+    /// The pace of every load; controlled by the user where the command allows it.
     pub(crate) fn pace(&self) -> LoadControl {
         let steered = self.progress.pace();
         steered.unwrap_or_else(|| self.request.rate.into())
     }
 
-    /// Makes the paths ready and starts whoever follows them.
+    /// Prepares the routes and starts the workers of the trial's paths.
     pub(crate) async fn begin(
         &self,
         trial: &Trial,
@@ -90,7 +90,7 @@ impl RunContext<'_> {
         Ok(paths)
     }
 
-    /// Sends the events and waits until they are through.
+    /// Sends the events and waits until they are drained, while the server monitor polls the servers.
     pub(crate) async fn go(
         &self,
         trial: &Trial,
@@ -179,7 +179,7 @@ impl RunContext<'_> {
         })
     }
 
-    /// What Connect does not tell is not so.
+    /// Whether the connector is taking a snapshot; false if Connect does not say.
     async fn is_in_snapshot(&self, route: &Route) -> bool {
         let (Some(connect), Some(connector)) = (&self.servers.connect, &route.connector) else {
             return false;
@@ -191,7 +191,7 @@ impl RunContext<'_> {
         })
     }
 
-    /// How far each path's topic and counters are.
+    /// Topic offsets and counters of each path at this moment.
     async fn marks(&self, paths: &[ActivePath]) -> Result<Vec<PathMark>, Failure> {
         let mut marks = Vec::new();
         for path in paths {
@@ -215,12 +215,12 @@ impl RunContext<'_> {
     }
 }
 
-/// Where a path stands.
+/// Topic offset and counters of a path at one moment.
 struct PathMark {
     /// Records ever appended to its topic.
     appended: u64,
-    /// Records of others among them that came by.
+    /// Records of other runs received so far.
     foreign: u64,
-    /// Those of its consumer's group.
+    /// Rebalances of its consumer group so far.
     rebalances: Vec<Rebalance>,
 }

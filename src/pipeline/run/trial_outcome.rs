@@ -1,4 +1,4 @@
-//! What a trial came to.
+//! The outcome of a trial.
 
 use cdc_bench_model::timeline::Tally;
 
@@ -9,43 +9,43 @@ use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
 use crate::pipeline::monitor::resource_usage::ResourceUsage;
 use crate::pipeline::provision::route::Route;
 
-/// What a trial came to.
+/// The outcome of a trial.
 #[derive(Debug)]
 pub(crate) struct TrialOutcome {
     pub(crate) paths: Vec<PathOutcome>,
     pub(crate) load: LoadSummary,
-    /// Events before the measured ones.
+    /// Number of warm-up events.
     pub(crate) warmup_events: u64,
-    /// Processor time of what the paths share.
+    /// Processor time that the paths share.
     pub(crate) shared: Used,
-    /// What went on beside the events.
+    /// Load of the machine, JIT compilation and checkpoints during the trial.
     pub(crate) resource_usage: ResourceUsage,
-    /// PostgreSQL's meanwhile.
+    /// PostgreSQL's checkpoints during the trial.
     pub(crate) checkpoints: Vec<PostgresCheckpoint>,
 }
 
-/// What a path came to in a trial.
+/// The outcome of one path in a trial.
 #[derive(Debug, Clone)]
 pub(crate) struct PathOutcome {
     pub(crate) route: Route,
     pub(crate) tally: Tally,
     pub(crate) in_kafka: u64,
     pub(crate) dead_letters: u64,
-    /// When the connector's task had failed and was started again.
+    /// When a failed task of the connector was restarted.
     pub(crate) connector_restarts: Vec<jiff::Timestamp>,
-    /// Whether every event came through before the drain ended.
+    /// Whether every event was processed before the drain ended.
     pub(crate) drained: bool,
-    /// Processor time of what worked for this path alone.
+    /// Processor time of what works for this path alone.
     pub(crate) used: Used,
-    /// The consumer group's while events were under way.
+    /// Rebalances of the consumer group during the trial.
     pub(crate) rebalances: Vec<Rebalance>,
-    /// Bytes of WAL that the slot's sender was behind when the load ended, where that is known.
+    /// Bytes of WAL that the slot's walsender had not sent when the load ended, if known.
     pub(crate) slot_lag: Option<u64>,
-    /// Whether the connector was copying tables still.
+    /// Whether the connector was still taking its snapshot.
     pub(crate) in_snapshot: bool,
 }
 
-/// Adds processor time to processor time.
+/// Adds processor times, name by name.
 pub(crate) fn add_used(sum: &mut Used, more: Used) {
     for (name, used) in more {
         *sum.entry(name).or_default() += used;
@@ -53,7 +53,7 @@ pub(crate) fn add_used(sum: &mut Used, more: Used) {
 }
 
 impl PathOutcome {
-    /// Adds what the same path came to in another trial.
+    /// Adds the outcome of the same path in another trial.
     pub(crate) fn add(&mut self, other: Self) {
         self.tally.add(&other.tally);
         self.in_kafka += other.in_kafka;

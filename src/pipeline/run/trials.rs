@@ -1,4 +1,4 @@
-//! The trials of a run: one of all its capture paths, or, where they take turns, one of each path in every round.
+//! The trials of a run: one of all its capture paths, or, when they are interleaved, one per path and round.
 
 use cdc_bench_model::timeline::CapturePath;
 use rand::SeedableRng;
@@ -16,7 +16,7 @@ use crate::pipeline::run::context::{RunContext, Trial};
 use crate::pipeline::run::trial_outcome::{PathOutcome, add_used};
 
 impl RunRequest {
-    /// The trials: one of all paths, or each path alone in every round, in an order that the seed shuffles.
+    /// The trials: one of all paths, or one per path and round, in an order shuffled by the seed.
     pub(crate) fn trials(&self) -> Vec<Trial> {
         let Some(rounds) = self.rounds else {
             return vec![Trial {
@@ -45,7 +45,7 @@ impl RunRequest {
         trials
     }
 
-    /// Slots and senders that must be free at once.
+    /// Replication slots and WAL senders that are needed at the same time.
     pub(crate) fn slots(&self) -> i64 {
         let of = |path: &CapturePath| match path {
             // The connector's and the observer's.
@@ -60,20 +60,20 @@ impl RunRequest {
     }
 }
 
-/// What all trials together came to.
+/// The outcome of all trials together.
 pub(crate) struct TrialsOutcome {
     /// In the request's order.
     pub(crate) paths: Vec<PathOutcome>,
     pub(crate) load: LoadSummary,
-    /// Events before the measured ones, of the trial that had most.
+    /// Warm-up events of the trial that had the most.
     pub(crate) warmup_events: u64,
-    /// Processor time of what paths at work at once have shared.
+    /// Processor time shared by paths that were active at the same time.
     pub(crate) shared: Used,
     pub(crate) resource_usage: ResourceUsage,
     pub(crate) checkpoints: Vec<PostgresCheckpoint>,
 }
 
-/// Goes trial by trial. The first has been begun as `set-up`.
+/// Executes the trials in order. The step `set-up` has begun for the first one.
 pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome, Failure> {
     let (request, progress) = (context.request, context.progress);
     let trials = request.trials();
@@ -135,7 +135,7 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
     })
 }
 
-/// One round's part of a load.
+/// One round's share of a load.
 fn part_of(limit: Limit, round: u32, rounds: u32) -> Limit {
     match limit {
         Limit::Events(count) => {

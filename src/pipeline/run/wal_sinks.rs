@@ -1,5 +1,5 @@
-//! What our reader does with the rows it reads: on Debezium's path it looks on, on the others it feeds the consumer,
-//! through Kafka or at once.
+//! What our reader does with the rows it decodes: on Debezium's path it observes, on the other paths it delivers them to the
+//! consumer, through Kafka or in process.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use crate::pipeline::run::outbox_table::OutboxTable;
 use crate::pipeline::run::reader_clock::{ReaderClock, stamp, unix_nanos};
 use crate::records::{ReceivedRecord, RecordBatch, RecordSource};
 
-/// Records between our reader and the consumer in the same process, as many as between Kafka's receiver and its writer.
+/// Capacity of the queue between our reader and the consumer in process; as many as between Kafka's receiver and its writer.
 const QUEUE: usize = 1_000;
 
-/// What a feed needs to begin.
+/// Starts our reader with the sink that a path needs.
 pub(crate) struct WalSinks<'a> {
     pub(crate) servers: &'a Servers,
     pub(crate) route: &'a Route,
@@ -45,7 +45,8 @@ impl WalSinks<'_> {
         config
     }
 
-    /// A reader whose rows have to arrive: its slot outlives a broken connection, and is acknowledged by receipts.
+    /// Configuration of a reader whose rows must be delivered: its slot survives a broken connection and is acknowledged by the
+    /// ack tracker.
     fn delivering(&self) -> Result<ReaderConfig, Failure> {
         let name = self.route.slot.as_deref().unwrap_or_default();
         let mut config = self.reader(Slot::Permanent {
@@ -53,7 +54,7 @@ impl WalSinks<'_> {
             failover: false,
         });
         config.acknowledge = Acknowledge::Manual;
-        // Debezium's events have the primary key.
+        // Debezium's events contain the primary key.
         config.describe = true;
         Ok(config)
     }
@@ -73,7 +74,7 @@ impl WalSinks<'_> {
         Envelopes::new(EnvelopeConfig::new(name, database))
     }
 
-    /// Looks on: stamps T1 of what Debezium reads beside it.
+    /// Starts a reader that observes: it stamps T1 of the rows that Debezium reads too.
     pub(crate) async fn look_on(&self) -> Result<ReaderHandle, Failure> {
         let slot = self.route.observer_slot.as_deref().unwrap_or_default();
         let slot = Slot::Temporary(SlotName::new(slot).map_err(ReaderError::from)?);
@@ -87,7 +88,7 @@ impl WalSinks<'_> {
         Ok(Reader::spawn(self.reader(slot), handler).await?)
     }
 
-    /// Publishes every change as Debezium's event.
+    /// Starts a reader that publishes every change to Kafka as Debezium's event.
     pub(crate) async fn publish(
         &self,
         kafka: &ClientConfig,
@@ -125,7 +126,7 @@ impl WalSinks<'_> {
         Ok((reader, publisher))
     }
 
-    /// Hands every change to the consumer in this process.
+    /// Starts a reader that passes every change to the consumer in this process.
     pub(crate) async fn embed(&self) -> Result<(ReaderHandle, ChannelSource), Failure> {
         let acks = Arc::new(AckTracker::default());
         let (sender, records) = async_channel::bounded(QUEUE);
@@ -155,7 +156,7 @@ impl WalSinks<'_> {
     }
 }
 
-/// OutboxRows of the outbox as the observer hears of them.
+/// Reports decoded outbox rows to the observer.
 struct OutboxRows {
     outbox: OutboxTable,
     observer: Arc<PathObserver>,
@@ -164,7 +165,7 @@ struct OutboxRows {
 }
 
 impl OutboxRows {
-    /// Stamps a row; which event it is, where its stamps are followed.
+    /// Stamps a row. The event in it, if it is a measured one.
     fn note(&mut self, change: &Change<'_>) -> Option<FollowedEvent> {
         if !self.is_known {
             self.is_known = true;
@@ -191,16 +192,16 @@ impl OutboxRows {
     }
 }
 
-/// What a record was sent with.
+/// What identifies a published record in its delivery report.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SentRecord {
-    /// How manyth record it is.
+    /// Number of the record.
     number: u64,
     /// The event in it, where its stamps are followed.
     event: Option<FollowedEvent>,
 }
 
-/// A record on its way out of the feed.
+/// A record to deliver.
 struct OutgoingRecord<'a> {
     number: u64,
     event: Option<FollowedEvent>,
@@ -208,12 +209,12 @@ struct OutgoingRecord<'a> {
     value: Option<&'a [u8]>,
 }
 
-/// A reader's handler that makes Debezium's events and passes them on.
+/// A handler of the reader that encodes changes as Debezium's events and delivers them.
 struct EnvelopeSink<F> {
     rows: OutboxRows,
     envelopes: Envelopes,
     acks: Arc<AckTracker>,
-    /// Records passed on so far.
+    /// Number of records delivered so far.
     number: u64,
     clock: Clock,
     pass_on: F,
@@ -228,7 +229,7 @@ impl<E: std::fmt::Display, F: FnMut(OutgoingRecord<'_>) -> Result<(), E>> Envelo
                 self.acks.expect(self.number, whole);
                 ControlFlow::Continue(())
             }
-            // No initial copy is asked for.
+            // No snapshot is requested.
             Event::Begin(_)
             | Event::Message(_)
             | Event::Idle(_)
@@ -251,21 +252,21 @@ impl<E: std::fmt::Display, F: FnMut(OutgoingRecord<'_>) -> Result<(), E>> Envelo
                         key: record.key,
                         value: record.value,
                     };
-                    // The consumer is gone, or the producer has failed and says so itself: the run is about to end.
+                    // The consumer is gone, or the producer has failed and reports that itself: the run is about to end.
                     if let Err(error) = pass_on(passed) {
                         tracing::debug!(%error, "a record was not passed on");
                         flow = ControlFlow::Break(());
                     }
                 });
         if let Err(error) = written {
-            // The stream is asked for in text format.
+            // Not expected: the stream is requested in text format.
             tracing::error!(%error, lsn = %change.lsn, "a change could not be written");
         }
         flow
     }
 }
 
-/// Records of our reader's as the consumer takes them.
+/// The consumer's record source in process: the records of our reader.
 pub(crate) struct ChannelSource {
     records: async_channel::Receiver<RecordBatch>,
     acks: Arc<AckTracker>,

@@ -1,4 +1,4 @@
-//! Those who follow the events of a path: our reader, the consumer, and the eye on the connector.
+//! The workers of a path: our reader, the consumer, and the connector watch.
 
 use std::sync::Arc;
 
@@ -25,22 +25,22 @@ use crate::records::{RecordBatch, RecordSource};
 
 /// The reader and the consumer of one path.
 pub(crate) struct Workers {
-    /// `None` where nobody looks on.
+    /// `None` without an observer.
     reader: Option<ReaderHandle>,
     publisher: Option<Arc<Publisher<SentRecord>>>,
     stage: JoinHandle<(WorkerSource, Result<StageEnd, StageError>)>,
     /// Stops the consumer when dropped.
     stop_stage: DropGuard,
     connector_watch: ConnectorWatch,
-    /// Which threads of ours work for this path alone.
+    /// Our threads that work for this path alone.
     pub(crate) threads: OwnThreads,
-    /// The times that partitions were handed out to the consumer.
+    /// Rebalances of the consumer group.
     pub(crate) rebalances: Rebalances,
-    /// How far the consumer is behind its topic; `None` without Kafka.
+    /// The consumer's lag on its topic; `None` without Kafka.
     pub(crate) backlog: Option<Backlog>,
 }
 
-/// Where the consumer of a path takes its records from.
+/// Record source of a path's consumer.
 enum WorkerSource {
     Kafka(KafkaSource),
     Channel(ChannelSource),
@@ -83,7 +83,7 @@ impl Workers {
         let mut publisher = None;
         let mut rebalances = Rebalances::default();
         let mut backlog = None;
-        // The consumer first: nothing that is published may come before its beginning.
+        // The consumer first: it must have its offsets before anything is published.
         let (reader, source) = match &route.kafka {
             Some(kafka) => {
                 let records = receive(request, servers, kafka, &threads, clock).await?;
@@ -135,7 +135,7 @@ impl Workers {
         })
     }
 
-    /// The reason if one of them has given up.
+    /// Fails if one of the workers has stopped.
     pub(crate) async fn check(&mut self) -> Result<(), Failure> {
         if let Some(error) = self.publisher.as_ref().and_then(|ours| ours.failure()) {
             return Err(Failure::from(error).context("our producer stopped"));
@@ -158,7 +158,7 @@ impl Workers {
         Ok(())
     }
 
-    /// Stops reader and consumer; when the connector was restarted.
+    /// Stops reader and consumer. The times of the connector's restarts.
     pub(crate) async fn stop(
         self,
         observer: &PathObserver,
@@ -174,7 +174,7 @@ impl Workers {
         drop(stop_stage);
         match stage.await {
             Ok((source, end)) => {
-                // A reader that waits for room in the channel goes on when there is nobody behind it any more.
+                // A reader that waits for room in the channel continues once its receiver is dropped.
                 if let WorkerSource::Kafka(source) = source {
                     source.close().await;
                 }

@@ -20,7 +20,7 @@ impl Handler {
     pub(super) fn event(&mut self, event: Event<'_>) -> ControlFlow<()> {
         match event {
             Event::Begin(transaction) => {
-                // In this order: whoever has said stop then sees that a transaction is at hand, or we see that they did.
+                // The order matters: either the job sees that a transaction has begun, or we see that the job is stopping.
                 self.state.is_within.store(true, Ordering::SeqCst);
                 let is_over = self.state.stopping.load(Ordering::SeqCst)
                     || self.until.is_some_and(|lsn| transaction.commit_lsn >= lsn);
@@ -60,7 +60,7 @@ impl Handler {
         match self.outlet.change(change) {
             Ok(flow) => flow?,
             Err(refusal) => {
-                // The first one ends the capture.
+                // The first error ends the capture.
                 let _ = self.state.refusal.set(refusal);
                 return ControlFlow::Break(());
             }
@@ -81,7 +81,7 @@ impl Handler {
         ControlFlow::Continue(())
     }
 
-    /// Everything out and acknowledged, so that the reader's last word to the server has it.
+    /// Flushes and acknowledges everything, so that the reader's last status update to the server includes it.
     pub(super) fn finish(&mut self) -> ControlFlow<()> {
         self.outlet.flush()?;
         ControlFlow::Break(())

@@ -1,5 +1,4 @@
-//! `capture`: what our reader reads, passed on as lines or as records into Kafka. A transaction, or a table's initial copy, is
-//! acknowledged once everything of it is where it should be.
+//! Runs a capture: sets up reader and outlet, waits for the end, and stops them in order.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -21,33 +20,33 @@ use super::state::CaptureState;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::run::reader_clock::ReaderClock;
 
-/// Where changes go.
+/// Where changes are delivered.
 pub enum Destination {
-    /// Lines.
+    /// As lines.
     Lines(LineFormat, Box<dyn Write + Send>),
-    /// Kafka: Debezium's events, in a topic a table.
+    /// To Kafka: Debezium's events, one topic per table.
     Kafka(EnvelopeConfig, ClientConfig),
 }
 
-/// What is captured, to where, and for how long.
+/// Parameters of a capture.
 pub struct CaptureRequest {
-    /// What is read. Acknowledgment is ours to do.
+    /// Configuration of the reader. How it acknowledges is set by the capture.
     pub reader: ReaderConfig,
-    /// Where it goes.
+    /// Where changes are delivered.
     pub to: Destination,
-    /// Stop behind this position.
+    /// Stop after this position.
     pub until: Option<Lsn>,
-    /// Stop after so many changes.
+    /// Stop after this many changes.
     pub max: Option<u64>,
 }
 
-/// The step that tells how far a capture is; its caller begins it where that is to be seen.
+/// The progress step of a capture; the caller begins it if progress is to be shown.
 pub const CAPTURE_STEP: &str = "capture";
 
-/// Captures until there is a reason to stop: the request's, the user's, or that nobody reads the lines any more.
+/// Captures until a limit of the request is reached, the user stops it, or the lines' reader has closed the pipe.
 ///
 /// # Errors
-/// When the reader fails, or what it reads cannot be passed on.
+/// When the reader fails, or its changes cannot be delivered.
 pub async fn run_capture(
     mut request: CaptureRequest,
     progress: &dyn StepProgress,
@@ -93,7 +92,7 @@ pub async fn run_capture(
             }
         }
     }
-    // AckUnit transactions: the one at hand is passed on to its end, and no other begins.
+    // Whole transactions: the open one is delivered to its end, and no other begins.
     state.stopping.store(true, Ordering::SeqCst);
     while state.is_within.load(Ordering::SeqCst) && !reader.is_over() {
         tokio::time::sleep(Duration::from_millis(5)).await;

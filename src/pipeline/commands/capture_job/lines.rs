@@ -1,4 +1,4 @@
-//! Changes as lines. They are written by a thread of their own, so that the stream does not wait for whoever reads them.
+//! Changes as lines. A thread of its own writes them, so that a slow consumer of the lines does not block the stream.
 
 use std::io::Write;
 use std::ops::ControlFlow;
@@ -16,21 +16,21 @@ use crate::pipeline::failure::Failure;
 use crate::pipeline::run::ack_tracker::AckUnit;
 use crate::pipeline::run::reader_clock::unix_nanos;
 
-/// Bytes that go to the writer at once, of a transaction that is larger.
+/// Bytes of a large transaction that are passed to the writer at once.
 const CHUNK: usize = 64 * 1_024;
-/// Chunks that wait for the writer: what is beyond them waits in the server.
+/// Capacity of the writer's queue, in chunks. When it is full, the stream waits.
 const WAITING: usize = 64;
-/// Longest wait for the last lines to be out.
+/// Longest wait for a flush.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
-/// How a change is written.
+/// Format of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LineFormat {
-    /// As Debezium's event: its value alone.
+    /// Debezium's event, its value only.
     Debezium(EnvelopeConfig),
-    /// The same with topic and key: `{"topic":..,"key":..,"value":..}`, and tombstones.
+    /// Debezium's event with topic and key, `{"topic":..,"key":..,"value":..}`, and tombstones.
     DebeziumRecords(EnvelopeConfig),
-    /// One plain object.
+    /// One plain object per change.
     Flat,
 }
 
@@ -49,7 +49,7 @@ impl Form {
         }
     }
 
-    /// A line for the transaction's beginning, in a format that can tell it from a change.
+    /// Writes a line for the start of a transaction, in a format that has such lines.
     fn begin(&mut self, out: &mut Vec<u8>, change: &Change<'_>) {
         if let Self::Records(envelopes) = self {
             let topic = envelopes.transaction_topic();
@@ -59,7 +59,7 @@ impl Form {
         }
     }
 
-    /// And for its end.
+    /// Writes a line for the end of a transaction, in a format that has such lines.
     fn end(&mut self, out: &mut Vec<u8>, commit: &Commit<'_>) {
         if let Self::Records(envelopes) = self {
             let topic = envelopes.transaction_topic();
@@ -97,7 +97,7 @@ impl Form {
 
 fn write_record(out: &mut Vec<u8>, topic: &str, record: Record<'_>) {
     out.extend_from_slice(b"{\"topic\":");
-    // Writing into memory does not fail, nor does a string.
+    // Serializing a string into memory does not fail.
     let _ = serde_json::to_writer(&mut *out, topic);
     for (name, json) in [(",\"key\":", record.key), (",\"value\":", record.value)] {
         out.extend_from_slice(name.as_bytes());
@@ -106,7 +106,7 @@ fn write_record(out: &mut Vec<u8>, topic: &str, record: Record<'_>) {
     out.extend_from_slice(b"}\n");
 }
 
-/// The handler's side.
+/// The reader's side: encodes changes and passes them to the writer.
 pub(super) struct LineOutlet {
     format: Form,
     clock: Clock,
@@ -114,7 +114,7 @@ pub(super) struct LineOutlet {
     sender: SyncSender<Chunk>,
 }
 
-/// The side of whoever waits.
+/// The job's side: waits for the writer.
 pub(super) struct LineOutletEnd {
     sender: SyncSender<Chunk>,
     writer: Writer,
@@ -156,7 +156,7 @@ impl LineOutlet {
         let lines = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
         match self.sender.send(Chunk::Lines(lines, whole)) {
             Ok(()) => ControlFlow::Continue(()),
-            // The writer is over: it has said why.
+            // The writer has ended; it reports the reason.
             Err(_) => ControlFlow::Break(()),
         }
     }
@@ -173,7 +173,7 @@ impl LineOutletEnd {
         flush(&self.sender);
     }
 
-    /// Whoever reads the lines may have had enough of them.
+    /// Waits for the writer. A closed pipe is no error.
     pub(super) fn finish(self) -> Result<(), Failure> {
         drop(self.sender);
         match self.writer.join() {
@@ -186,22 +186,22 @@ impl LineOutletEnd {
 }
 
 enum Chunk {
-    /// LineOutlet, and what is whole with them.
+    /// Lines, and the unit that ends with them.
     Lines(Vec<u8>, Option<AckUnit>),
-    /// Say when everything before this is out.
+    /// Signals when everything before it is flushed.
     Flush(SyncSender<()>),
 }
 
-/// Waits until everything before is out.
+/// Waits until everything before is flushed.
 fn flush(sender: &SyncSender<Chunk>) {
     let (done, is_done) = sync_channel(1);
     if sender.send(Chunk::Flush(done)).is_ok() {
-        // Past the limit it is not acknowledged, and comes again.
+        // After the limit it stays unacknowledged, and will be sent again.
         let _ = is_done.recv_timeout(FLUSH_LIMIT);
     }
 }
 
-/// Writes chunks as they come, and flushes when none waits: one line goes at once, many go together.
+/// Writes chunks as they arrive, and flushes when the queue is empty: one line is written at once, many go together.
 struct Writer(JoinHandle<std::io::Result<()>>);
 
 impl Writer {
@@ -255,7 +255,7 @@ fn write_chunks(
             Chunk::Lines(lines, end) => {
                 out.write_all(&lines)?;
                 match (end, whole.last_mut()) {
-                    // The last transaction stands for those before it.
+                    // Acknowledging the last transaction acknowledges those before it.
                     (Some(AckUnit::Transaction(end)), Some(AckUnit::Transaction(last))) => {
                         *last = end
                     }
@@ -264,7 +264,7 @@ fn write_chunks(
             }
             Chunk::Flush(done) => {
                 out_is_flushed(out, &mut whole)?;
-                // Whoever waited may have given up.
+                // The requester may have given up.
                 let _ = done.try_send(());
             }
         }

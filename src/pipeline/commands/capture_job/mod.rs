@@ -1,5 +1,5 @@
-//! `capture`: what our reader reads, passed on as lines or as records into Kafka. A transaction, or a table's initial copy, is
-//! acknowledged once everything of it is where it should be.
+//! `capture`: delivers what our reader reads, as lines or as records into Kafka. A transaction, or the initial copy of a table,
+//! is acknowledged once all of it is delivered.
 
 mod handler;
 mod job;

@@ -1,4 +1,4 @@
-//! Where a capture passes changes on to: lines, or records into Kafka.
+//! Where a capture delivers changes: lines, or records into Kafka.
 
 use super::lines::{LineOutlet, LineOutletEnd};
 use super::records::{RecordOutlet, RecordOutletEnd};
@@ -9,7 +9,7 @@ use pgcdc::{Acknowledger, Change, Commit};
 use pgcdc_debezium::EnvelopeError;
 use std::ops::ControlFlow;
 
-/// Takes changes, on the reader's thread. One that breaks has a reason, which its [`OutletEnd`] tells.
+/// Takes changes, on the reader's thread. When it breaks, its [`OutletEnd`] has the reason.
 pub(super) enum Outlet {
     Lines(LineOutlet),
     Kafka(RecordOutlet),
@@ -40,7 +40,7 @@ impl Outlet {
         }
     }
 
-    /// Waits until everything is out, and acknowledged where it is whole.
+    /// Waits until everything is delivered, and acknowledges complete units.
     pub(super) fn flush(&mut self) -> ControlFlow<()> {
         match self {
             Self::Lines(lines) => lines.flush(),
@@ -52,7 +52,7 @@ impl Outlet {
     }
 }
 
-/// The same from where the capture is waited for.
+/// The job's side of an outlet.
 pub(super) enum OutletEnd {
     Lines(LineOutletEnd),
     Kafka(RecordOutletEnd),

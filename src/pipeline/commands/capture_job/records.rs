@@ -1,4 +1,4 @@
-//! Changes as records in Kafka: Debezium's events, in a topic a table, keyed as Debezium keys them.
+//! Changes as records in Kafka: Debezium's events, one topic per table, with the keys that Debezium uses.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -14,23 +14,23 @@ use crate::pipeline::failure::Failure;
 use crate::pipeline::run::ack_tracker::{AckTracker, AckUnit};
 use crate::pipeline::run::reader_clock::unix_nanos;
 
-/// The handler's side.
+/// The reader's side: encodes changes and publishes them.
 pub(super) struct RecordOutlet {
     envelopes: Envelopes,
-    /// By the table's OID.
+    /// Topic by the table's OID.
     topics: HashMap<u32, String>,
     out: Out,
     clock: Clock,
 }
 
-/// Where records go, and how many went.
+/// Publishes records and numbers them.
 struct Out {
     publisher: Arc<Publisher<u64>>,
     acks: Arc<AckTracker>,
     number: u64,
 }
 
-/// The side of whoever waits.
+/// The job's side: flushes, and reports a failure.
 pub(super) struct RecordOutletEnd {
     publisher: Arc<Publisher<u64>>,
     acks: Arc<AckTracker>,
@@ -78,7 +78,7 @@ impl RecordOutlet {
         let (out, mut flow) = (&mut self.out, ControlFlow::Continue(()));
         self.envelopes
             .write(change, unix_nanos(self.clock.now()), |record| {
-                // The publisher keeps the reason.
+                // The publisher has the reason.
                 if flow.is_continue() && out.send(topic, record).is_err() {
                     flow = ControlFlow::Break(());
                 }
@@ -94,7 +94,7 @@ impl RecordOutlet {
         }
     }
 
-    /// Something is whole with the last record that was sent.
+    /// A unit ends with the record sent last.
     pub(super) fn whole(&mut self, whole: AckUnit) {
         self.out.acks.expect(self.out.number, whole);
     }
@@ -116,7 +116,7 @@ impl Out {
     }
 }
 
-/// What is not delivered in time is not acknowledged, and comes again.
+/// Waits for delivery. A record not delivered in time stays unacknowledged, and will be sent again.
 fn flush(publisher: &Publisher<u64>) {
     if let Err(error) = publisher.flush() {
         tracing::warn!(%error, "not every record is delivered");

@@ -1,4 +1,4 @@
-//! How far a capture is, for the threads that work on it.
+//! The state of a capture, shared by its threads.
 
 use cdc_bench_model::timeline::Clock;
 use pgcdc::Acknowledger;
@@ -6,26 +6,26 @@ use pgcdc_debezium::EnvelopeError;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
-/// What the handler, whoever passes on, and the one who waits for them share.
+/// Shared by the handler, the outlet, and the job that waits for them.
 #[derive(Debug, Default)]
 pub(super) struct CaptureState {
     pub(super) acknowledger: OnceLock<Acknowledger>,
     pub(super) changes: AtomicU64,
-    /// Tables of an initial copy that are still to come.
+    /// Tables of the initial copy that are left.
     pub(super) tables_to_copy: AtomicUsize,
-    /// Rows of an initial copy, as the server's statistics have them; 0 where they have none.
+    /// Rows of the initial copy by the server's statistics; 0 if there are none.
     pub(super) rows_to_copy: AtomicU64,
-    /// Commit time of the change passed on last, nanoseconds on PostgreSQL's clock.
+    /// Commit time of the change delivered last, nanoseconds on PostgreSQL's clock.
     pub(super) commit_time: AtomicI64,
     pub(super) stopping: AtomicBool,
-    /// A transaction is at hand.
+    /// Whether a transaction is open.
     pub(super) is_within: AtomicBool,
-    /// Why a change could not be written.
+    /// Why a change could not be encoded.
     pub(super) refusal: OnceLock<EnvelopeError>,
 }
 
 impl CaptureState {
-    /// How far the capture is.
+    /// The progress of the capture, for the terminal.
     pub(super) fn describe(&self, changes: u64, rate: f64, clock: &Clock) -> String {
         let left = self.tables_to_copy.load(Ordering::Relaxed);
         if left == 0 {
@@ -38,7 +38,7 @@ impl CaptureState {
         format!("initial copy: {changes}{of} rows, {rate:.0}/s, {left} tables left")
     }
 
-    /// How long ago the last change was committed; PostgreSQL's clock being taken for ours.
+    /// Time since the last change was committed, with PostgreSQL's clock taken to be ours.
     pub(super) fn lag(&self, clock: &Clock) -> String {
         match self.commit_time.load(Ordering::Relaxed) {
             0 => "no change yet".to_owned(),

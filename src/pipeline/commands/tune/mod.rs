@@ -1,5 +1,5 @@
-//! Tuning: configurations of Debezium, of its producer and of our consumer, by successive halving, and what the one that is
-//! recommended gains over the defaults.
+//! Tuning: compares configurations of Debezium, its producer and our consumer by successive halving, recommends one, and
+//! measures what it gains over the defaults.
 
 mod plan;
 mod space;
@@ -31,9 +31,9 @@ use crate::pipeline::progress::{NestedProgress, RunProgress};
 use crate::pipeline::request::{ConnectorRequest, RunRequest};
 use crate::settings::Settings;
 
-/// The defaults, in the table and in folders' names.
+/// Name of the defaults, in the table and in folder names.
 const STOCK: &str = "stock";
-/// Names under which two results of a tuning may differ.
+/// Settings in which two results of a tuning may differ.
 const VARIED: [&str; 4] = [
     "connector",
     "kafka.consumer",
@@ -41,7 +41,7 @@ const VARIED: [&str; 4] = [
     "run.writes_in_flight",
 ];
 
-/// What is worth more.
+/// What to optimise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Preference {
     /// Both: p99 times processor time is the least
@@ -50,29 +50,29 @@ pub enum Preference {
     Latency,
 }
 
-/// What tuning is asked to do.
+/// Parameters of a tuning.
 #[derive(Debug, Clone)]
 pub struct TuneRequest {
-    /// What each run is, but for its configuration and how many events it has. Id and folder are the tuning's.
+    /// Template of the runs, which differ in configuration and number of events. Id and folder are the tuning's.
     pub run: RunRequest,
-    /// Configurations to begin with, the defaults among them.
+    /// Number of configurations at the start, including the defaults.
     pub candidates: usize,
-    /// Events of each in the first round.
+    /// Events of each configuration in the first round.
     pub events: u64,
-    /// How many are left when halving ends.
+    /// Number of configurations that are left when halving ends.
     pub keep: usize,
     /// Runs of each side in the head-to-head.
     pub duels: u32,
     /// Longest time for all of it.
     pub budget: Duration,
-    /// What is worth more.
+    /// What to optimise.
     pub prefer: Preference,
-    /// Whether acknowledgements may be weakened, at the risk of losing events.
+    /// Whether weaker acknowledgements are tried, at the risk of losing events.
     pub weaker: bool,
 }
 
 impl TuneRequest {
-    /// A run of a configuration.
+    /// The run of a configuration.
     fn run(
         &self,
         folder: &str,
@@ -117,8 +117,8 @@ impl TuneRequest {
     }
 }
 
-/// Tries, halves, recommends, and measures the gain. What was measured is in the report also where it could not be
-/// finished; then the reason is beside it.
+/// Tries configurations, halves them, recommends one, and measures its gain. If the tuning ends early, the report has what
+/// was measured, and the failure is returned beside it.
 ///
 /// # Errors
 /// When nothing could be measured, or the budget is too short for anything.
@@ -207,7 +207,7 @@ pub async fn tune(
     }
 }
 
-/// A tuning under way.
+/// A tuning in progress.
 struct Tuning<'a> {
     request: &'a TuneRequest,
     stack: &'a Stack,
@@ -215,7 +215,7 @@ struct Tuning<'a> {
     pace: Pace,
     began: Instant,
     report: TuneReport,
-    /// The connector that each trial has had, secrets hidden.
+    /// The connector configuration of each trial, secrets redacted.
     connectors: BTreeMap<usize, BTreeMap<String, String>>,
     progress: &'a dyn RunProgress,
     cancel: &'a CancellationToken,
@@ -239,8 +239,8 @@ impl Tuning<'_> {
         self.duel(chosen).await
     }
 
-    /// Round by round; the places of those that are left, with what they cost. In each round they are measured in another
-    /// order, so that none is always the first.
+    /// Runs the rounds. Returns the indices of the remaining trials with their costs. Each round has another order, so that no
+    /// trial is always the first.
     async fn halve(&mut self) -> Result<Vec<(usize, Option<Cost>)>, Failure> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.request.run.seed);
         let mut alive: Vec<usize> = (0..self.report.trials.len()).collect();
@@ -255,7 +255,7 @@ impl Tuning<'_> {
             for (number, &trial) in alive.iter().enumerate() {
                 if !self.has_time_for(events) {
                     tracing::warn!("the budget is used up: halving ends here");
-                    // Runs of different lengths cannot be held against each other.
+                    // Runs of different lengths cannot be compared.
                     return Ok(if measured.is_empty() {
                         standing
                     } else {
@@ -279,7 +279,7 @@ impl Tuning<'_> {
         Ok(standing)
     }
 
-    /// Whether one more run fits, and the head-to-head after it. The first two always have their turn.
+    /// Whether the budget allows one more run and the head-to-head. The first two trials run in any case.
     fn has_time_for(&self, events: u64) -> bool {
         let measured = |trial: &TuneTrial| !trial.measured.is_empty() || trial.refused.is_some();
         if self.report.trials.iter().filter(|t| measured(t)).count() < 2 {
@@ -289,7 +289,7 @@ impl Tuning<'_> {
         self.began.elapsed() + self.pace.of_run(events) + duels <= self.request.budget
     }
 
-    /// What is left of the plan, in words.
+    /// The remaining time of the plan, as text.
     fn time_left(&self, round: usize, number: usize) -> String {
         let left = Plan {
             rounds: self.plan.rounds[round..].to_vec(),
@@ -303,7 +303,7 @@ impl Tuning<'_> {
         format!(" (some {} s left)", left.min(budget).as_secs())
     }
 
-    /// One run of a trial. A configuration that a server refuses falls out, and the tuning goes on.
+    /// Makes one run of a trial. A configuration that a server refuses is excluded, and the tuning continues.
     async fn measure(
         &mut self,
         trial: usize,
@@ -362,7 +362,7 @@ impl Tuning<'_> {
         Ok(stored)
     }
 
-    /// The one to recommend.
+    /// The index of the trial to recommend.
     fn choose(&self, left: &[(usize, Option<Cost>)]) -> Option<usize> {
         let price = |cost: &Cost| match self.request.prefer {
             Preference::Balance => cost.product(),
@@ -390,7 +390,7 @@ impl Tuning<'_> {
         });
     }
 
-    /// The defaults and the chosen one in turns, in shuffled order.
+    /// Alternates runs of the defaults and of the chosen configuration, in shuffled order.
     async fn duel(&mut self, chosen: usize) -> Result<(), Failure> {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(self.request.run.seed);
         let chosen = self.report.trials[chosen].clone();
@@ -443,7 +443,7 @@ impl Tuning<'_> {
     }
 }
 
-/// What runs of the same thing cost on average; `None` where that is not known of one.
+/// Mean processor time per million events of several results; `None` if one of them does not have it.
 #[allow(clippy::cast_precision_loss)] // a handful of runs
 fn mean_cpu(results: &[Stored]) -> Option<f64> {
     let costs = results.iter().map(|stored| {

@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use cdc_bench_model::analysis::{Cost, best};
 
-/// What a run takes besides its events, until the first one tells: connector, topic, verification, clean-up.
+/// Assumed time of a run besides its events (connector, topic, verification, clean-up), until one was measured.
 const FIRST_GUESS: Duration = Duration::from_secs(6);
-/// Fewer configurations than these are no choice.
+/// Fewest configurations that make a choice.
 const LEAST: usize = 2;
 
-/// How long runs take.
+/// Estimates how long runs take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// Events a second.
+    /// Events per second.
     pub(super) rate: f64,
-    /// Events before those that are measured.
+    /// Warm-up events per run.
     pub(super) warmup: u64,
-    /// What a run takes besides.
+    /// Time of a run besides its events.
     pub(super) besides: Duration,
-    /// Whether that is a guess still.
+    /// Whether that is still the assumption.
     is_guess: bool,
 }
 
@@ -33,7 +33,7 @@ impl Pace {
         }
     }
 
-    /// One run of so many events.
+    /// Time of one run with this many events.
     pub(super) fn of_run(&self, events: u64) -> Duration {
         self.events(events) + self.besides
     }
@@ -44,7 +44,7 @@ impl Pace {
         Duration::from_secs_f64(seconds)
     }
 
-    /// Learns from a run: the longest so far is what the next is taken to need.
+    /// Takes a measured run into account: the longest so far is the estimate.
     pub(super) fn learn(&mut self, events: u64, took: Duration) {
         let besides = took.saturating_sub(self.events(events));
         self.besides = if self.is_guess {
@@ -56,7 +56,7 @@ impl Pace {
     }
 }
 
-/// How many configurations with how many events, round by round.
+/// Number of configurations and of events each, by round.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Plan {
     pub(super) rounds: Vec<(usize, u64)>,
@@ -75,8 +75,8 @@ impl Plan {
         Self { rounds }
     }
 
-    /// The same with as many candidates as fit in a budget, `duels` runs of both sides at the end included; `None` where
-    /// not even the fewest do.
+    /// The plan with as many candidates as fit in the budget, including `duels` runs of both sides at the end; `None` if not
+    /// even the fewest fit.
     pub(super) fn within(
         candidates: usize,
         events: u64,
@@ -91,7 +91,7 @@ impl Plan {
             .find(|plan| plan.takes(duels, pace) <= budget)
     }
 
-    /// How long all of it takes, but for warming the servers up.
+    /// Time of the whole plan, without the warm-up of the servers.
     pub(super) fn takes(&self, duels: u32, pace: &Pace) -> Duration {
         let halving = self.rounds.iter().map(|(count, events)| {
             let count = u32::try_from(*count).unwrap_or(u32::MAX);
@@ -106,7 +106,7 @@ impl Plan {
     }
 }
 
-/// The better `keep` of configurations that were measured; those without a cost fall out first.
+/// Indices of the better `keep` of the measured configurations; those without a cost are dropped first.
 pub(super) fn survivors(measured: &[(usize, Option<Cost>)], keep: usize) -> Vec<usize> {
     let (places, costs): (Vec<usize>, Vec<Cost>) = measured
         .iter()

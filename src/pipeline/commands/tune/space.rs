@@ -1,4 +1,4 @@
-//! What tuning tries: the settings, their defaults, and configurations drawn from them.
+//! The search space of a tuning: settings, their defaults, and configurations drawn at random.
 
 use rand::seq::IndexedRandom;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::debezium::LOW_LATENCY;
 
-/// Whose setting it is.
+/// Component that a setting belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Of {
     Connector,
@@ -17,7 +17,7 @@ enum Of {
     Store,
 }
 
-/// A setting: its default, and what else is tried.
+/// A setting with its default and the other values to try.
 struct Setting {
     of: Of,
     name: &'static str,
@@ -39,7 +39,7 @@ const fn setting(
     }
 }
 
-/// Defaults are those of Debezium 3, of Kafka 4's producer within Connect, and of our own consumer.
+/// Defaults of Debezium 3, of Kafka 4's producer within Connect, and of our own consumer.
 const SPACE: [Setting; 10] = [
     setting(
         Of::Connector,
@@ -87,14 +87,14 @@ const SPACE: [Setting; 10] = [
     setting(Of::Store, "batch_size", "100", &["20", "500", "1000"]),
     setting(Of::Store, "writes_in_flight", "2", &["1", "4", "8"]),
 ];
-/// What the broker has acknowledged, but not copied yet, is lost with it.
+/// Records that the broker has acknowledged but not replicated yet are lost with it.
 const ACKS: Setting = setting(Of::Connector, "producer.override.acks", "all", &["1"]);
 
-/// Draws so often for one that is new before there is taken to be none.
+/// Attempts to draw a new configuration before there is taken to be none.
 const DRAWS: usize = 1_000;
 
-/// `count` configurations by name, none twice: Debezium as it comes, our `low-latency` profile, and others drawn at
-/// random. In each of these about half of the settings are the defaults.
+/// `count` distinct configurations by name: Debezium's defaults, our `low-latency` profile, and random ones, of whose settings
+/// about half are the defaults.
 pub(super) fn configurations(
     count: usize,
     seed: u64,
@@ -146,12 +146,12 @@ fn draw(rng: &mut Xoshiro256PlusPlus, weaker: bool) -> Configuration {
     one
 }
 
-/// Debezium refuses a queue that does not hold more than a batch.
+/// Debezium refuses a queue that is not larger than a batch.
 fn is_accepted(one: &Configuration) -> bool {
     number(one, "max.queue.size") > number(one, "max.batch.size")
 }
 
-/// The value of a setting that is a number.
+/// The value of a numeric setting.
 pub(super) fn number(one: &Configuration, name: &str) -> Option<u64> {
     let all = [&one.connector, &one.consumer, &one.store];
     let set = all.into_iter().find_map(|settings| settings.get(name));
@@ -196,7 +196,7 @@ mod tests {
                     setting.name
                 );
             }
-            // But for the profile, which says what it wants.
+            // Except for the profile, which sets every value explicitly.
             assert!(
                 values.iter().all(|value| *value != setting.default),
                 "{}",

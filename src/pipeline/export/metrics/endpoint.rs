@@ -1,4 +1,4 @@
-//! Where Prometheus asks: `GET /metrics`.
+//! The endpoint for Prometheus: `GET /metrics`.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -17,10 +17,10 @@ use tokio::task::JoinHandle;
 
 use crate::pipeline::export::metrics::Metrics;
 
-/// What Prometheus' text format calls itself.
+/// Content type of Prometheus' text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Why nobody can ask.
+/// Why the endpoint cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {reason}; choose another address with --metrics-listen")]
 pub struct EndpointError {
@@ -28,7 +28,7 @@ pub struct EndpointError {
     reason: String,
 }
 
-/// Answers until it is dropped.
+/// Serves the metrics until it is dropped.
 #[derive(Debug)]
 pub struct Endpoint {
     address: SocketAddr,
@@ -36,10 +36,10 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Begins to listen.
+    /// Starts to listen.
     ///
     /// # Errors
-    /// When the address is taken, or is none of this machine.
+    /// When the address is in use, or not one of this machine.
     pub async fn listen(address: SocketAddr, metrics: Arc<Metrics>) -> Result<Self, EndpointError> {
         let failed = |error: std::io::Error| EndpointError {
             address,
@@ -56,7 +56,7 @@ impl Endpoint {
         })
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -75,7 +75,7 @@ async fn answer(listener: TcpListener, metrics: Arc<Metrics>) {
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::debug!(%error, "nobody was let in");
-                // Out of descriptors, most likely: at once again would only be the same.
+                // Most likely out of file descriptors: an immediate retry would fail as well.
                 tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 continue;
             }

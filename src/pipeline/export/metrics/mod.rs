@@ -1,4 +1,4 @@
-//! A run's figures while it goes on, as Prometheus takes them.
+//! Metrics of a run in progress, for Prometheus.
 //!
 //! | metric | labels | |
 //! | --- | --- | --- |
@@ -10,7 +10,7 @@
 //! | `cdc_bench_run_info` | `run`, `capture`, `rate` | 1 |
 //! | `cdc_bench_build_info` | `version`, `profile` | 1 |
 //!
-//! How far a stage is behind is the difference of two places: `captured` less `consumed` is what waits in Kafka.
+//! The backlog between two stages is the difference of their counters: `captured` less `consumed` is what waits in Kafka.
 
 mod endpoint;
 
@@ -29,13 +29,13 @@ use crate::load::Rate;
 
 pub use endpoint::{Endpoint, EndpointError};
 
-/// Upper bounds of the histograms' buckets, seconds. A span below zero is in the first one.
+/// Upper bounds of the histogram buckets, seconds. Negative spans count in the first one.
 pub const BUCKETS: [f64; 17] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
     5.0, 10.0, 30.0,
 ];
 
-/// Every figure of a run.
+/// The metrics of a run.
 pub struct Metrics {
     registry: Registry,
     hops: HistogramVec,
@@ -43,7 +43,7 @@ pub struct Metrics {
     troubles: IntCounterVec,
     under_way: IntGaugeVec,
     slot_lag: IntGaugeVec,
-    /// The paths that are at work.
+    /// The active paths.
     followed: Mutex<Vec<FollowedPath>>,
 }
 
@@ -53,26 +53,26 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// What a path has counted so far.
+/// Counters of a path.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct PathCounts {
     pub(crate) tally: Tally,
     pub(crate) dead_letters: u64,
 }
 
-/// A path, and what of its counts is in the counters.
+/// A path, and how much of its counters is exported.
 struct FollowedPath {
     path: CapturePath,
-    /// Reads what it has counted.
+    /// Reads its counters.
     counts: Box<dyn Fn() -> PathCounts + Send>,
     exported: PathCounts,
 }
 
 impl Metrics {
-    /// Those of one run, all at zero.
+    /// The metrics of one run, all at zero.
     ///
     /// # Panics
-    /// Never: every name is one, and there is none twice.
+    /// Never: the names are valid and distinct.
     #[must_use]
     pub fn new(run: &RunId, paths: &[CapturePath], rate: Rate) -> Self {
         const WELL_NAMED: &str = "the names in this file are well formed, and none is there twice";
@@ -159,13 +159,13 @@ impl Metrics {
         }
     }
 
-    /// Those of one path's hops.
+    /// The histograms of one path's hops.
     pub(crate) fn of_path(&self, path: CapturePath) -> HopMetrics {
         let of_hop = |hop: Hop| self.hops.with_label_values(&[path.as_str(), hop.as_str()]);
         HopMetrics(Hop::ALL.into_iter().map(|hop| (hop, of_hop(hop))).collect())
     }
 
-    /// A path is at work.
+    /// Exports a path's counters from now on.
     pub(crate) fn follow(
         &self,
         path: CapturePath,
@@ -178,14 +178,14 @@ impl Metrics {
         });
     }
 
-    /// The paths' work is done.
+    /// Exports the last counts, and forgets the paths.
     pub(crate) fn unfollow(&self) {
         self.count();
         self.followed().clear();
         self.slot_lag.reset();
     }
 
-    /// How far the slots of the paths are behind.
+    /// Sets the lag of each path's slot, bytes.
     pub(crate) fn slot_lags(&self, lags: impl Iterator<Item = (CapturePath, u64)>) {
         for (path, lag) in lags {
             let gauge = self.slot_lag.with_label_values(&[path.as_str()]);
@@ -193,7 +193,7 @@ impl Metrics {
         }
     }
 
-    /// All of it in Prometheus' text format, 0.0.4.
+    /// All metrics in Prometheus' text format, 0.0.4.
     #[must_use]
     pub fn text(&self) -> Vec<u8> {
         self.count();
@@ -204,7 +204,7 @@ impl Metrics {
         text
     }
 
-    /// Brings the counters up to what the paths have counted.
+    /// Adds what the paths have counted since the last time.
     fn count(&self) {
         for followed in self.followed().iter_mut() {
             let counts = (followed.counts)();
@@ -249,7 +249,7 @@ impl Metrics {
 pub(crate) struct HopMetrics(BTreeMap<Hop, Histogram>);
 
 impl HopMetrics {
-    /// An event is in the store.
+    /// Records the hops of an event that is in the store.
     #[allow(clippy::cast_precision_loss)] // spans far below 2^53 ns
     pub(crate) fn record(&self, hops: &Hops) {
         for (hop, histogram) in &self.0 {
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
     use cdc_bench_model::timeline::{Stamp, Stamps};
 
-    /// Metrics by the names that are in a text.
+    /// Names of the metrics in a text.
     fn names(text: &str) -> BTreeSet<String> {
         let word = |c: char| !(c.is_ascii_lowercase() || c == '_');
         let words = text
@@ -331,7 +331,7 @@ mod tests {
         assert!(!asked_for.is_empty());
         let unknown: Vec<_> = asked_for.difference(&there_are).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
-        // And what the head of this file tells of is what there is.
+        // The table of the module lists exactly these metrics.
         let head = include_str!("mod.rs")
             .split("mod endpoint;")
             .next()

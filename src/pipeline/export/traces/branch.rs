@@ -1,8 +1,8 @@
-//! One path's stretch of an event's way.
+//! The trace of one event on one capture path.
 
 use cdc_bench_model::timeline::{CapturePath, ClockBounds, InKafka, Joined};
 
-/// One path's stretch of an event's way, and what its spans say of it.
+/// The trace of one event on one capture path, and what its spans need.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Branch {
     pub(super) event: Joined,

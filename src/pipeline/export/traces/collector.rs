@@ -1,4 +1,4 @@
-//! Who takes the traces: an OTLP receiver over HTTP.
+//! The client of an OTLP receiver over HTTP.
 
 use prost::Message;
 use std::time::Duration;
@@ -11,15 +11,15 @@ use reqwest::{StatusCode, Url};
 
 use crate::cause::innermost;
 
-/// Longest wait for an answer.
+/// Longest wait for a response.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// Where traces go, below the address of a receiver.
+/// Path of the traces, below the receiver's address.
 const TRACES: &str = "v1/traces";
 
-/// Why traces are not taken.
+/// Why traces are not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
-    /// No address.
+    /// The address is invalid.
     #[error(
         "{address:?} is no address of an OTLP receiver: {reason}; such as http://127.0.0.1:4318"
     )]
@@ -29,7 +29,7 @@ pub enum TracesError {
         /// What is wrong with it.
         reason: String,
     },
-    /// It does not answer.
+    /// The receiver is unreachable.
     #[error("no OTLP receiver answers at {url}: {reason}")]
     Unreachable {
         /// Where.
@@ -37,7 +37,7 @@ pub enum TracesError {
         /// Why.
         reason: String,
     },
-    /// It answers, and takes nothing, or not all.
+    /// The receiver rejects all spans, or some.
     #[error("the OTLP receiver at {url} refuses: {reason}")]
     Refused {
         /// Where.
@@ -55,13 +55,13 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// The one at this address. `/v1/traces` is added, as OpenTelemetry's own `OTEL_EXPORTER_OTLP_ENDPOINT` has it.
+    /// The receiver at an address. `/v1/traces` is added, as for OpenTelemetry's own `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub(super) fn at(address: &str) -> Result<Self, TracesError> {
         let failed = |reason: &str| TracesError::Address {
             address: address.to_owned(),
             reason: reason.to_owned(),
         };
-        // What comes before an @ may be a password, and is not for messages.
+        // What stands before an @ may be a password, and must not appear in messages.
         if address.contains('@') {
             return Err(TracesError::Address {
                 address: "...@...".to_owned(),
@@ -81,7 +81,7 @@ impl Collector {
         Ok(Self { http, url })
     }
 
-    /// Hands over one request's spans, all of them or none: where it takes a part, the rest is lost, and it says so.
+    /// Sends the spans of one request. If the receiver rejects some of them, they are lost, and that is an error.
     pub(super) async fn take(&self, request: ExportTraceServiceRequest) -> Result<(), TracesError> {
         let sent = self
             .http
@@ -96,7 +96,7 @@ impl Collector {
         if !status.is_success() {
             return Err(self.refused(&status_line(status)));
         }
-        // A receiver that answers with something else has taken them all the same.
+        // A receiver with another response has accepted them all the same.
         let answer = ExportTraceServiceResponse::decode(body).unwrap_or_default();
         match answer.partial_success {
             Some(part) if part.rejected_spans > 0 => Err(self.refused(&format!(

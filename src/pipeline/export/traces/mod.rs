@@ -1,7 +1,7 @@
-//! Events' ways as traces, for Jaeger, Tempo and whoever else takes OTLP.
+//! Traces of events, for Jaeger, Tempo and other receivers of OTLP.
 //!
-//! A trace is an event: its id is the event's id without the hyphens, so that either leads to the other. Each capture path
-//! that the event takes is a branch of it with a root of its own, `event via PATH`, and below that
+//! A trace is an event: its id is the event's id without the hyphens, so that either leads to the other. Each capture path of
+//! the event is a branch with a root span of its own, `event via PATH`, and below it
 //!
 //! | span | from | until | the report's hop |
 //! | --- | --- | --- | --- |
@@ -11,10 +11,10 @@
 //! | `consume` | T2 | T3 | `consumer_lag` |
 //! | `write` | T3 | T5 | `processing` |
 //!
-//! so they add up to the root. Marks within them: `committed` (Tc), `handed on by Debezium` (Td), `write issued` (T4).
+//! so they add up to the root. Span events: `committed` (Tc), `handed on by Debezium` (Td), `write issued` (T4).
 //!
-//! Which events are taken is a matter of their ids alone. They wait in a bounded queue for a task that sends them; what
-//! finds no place there, and what the receiver does not take, is counted and let go: no event waits for its trace.
+//! Events are sampled by their ids alone. Branches wait in a bounded queue for a task that sends them. A branch that finds the
+//! queue full, or that the receiver rejects, is counted and dropped: no event waits for its trace.
 
 mod branch;
 mod collector;
@@ -40,25 +40,25 @@ use crate::load::Rate;
 
 pub use collector::TracesError;
 
-/// Traces that wait to be sent.
+/// Capacity of the queue, in branches.
 const QUEUE: usize = 8_192;
-/// Traces in one request.
+/// Branches per request.
 const BATCH: usize = 256;
-/// From one sending to the next.
+/// Interval between requests.
 const EVERY: Duration = Duration::from_millis(250);
-/// How long the end of a run waits for the last of them.
+/// Longest wait for the last branches at the end of a run.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Branches so far.
+/// Numbers of branches.
 #[derive(Debug, Default)]
 struct Counts {
-    /// Of the events that were to be traced.
+    /// Of sampled events.
     wanted: AtomicU64,
-    /// Taken by the receiver.
+    /// Accepted by the receiver.
     taken: AtomicU64,
 }
 
-/// Where a run's events leave their traces.
+/// The queue for a run's traces.
 #[derive(Debug)]
 pub struct Traces {
     queue: Sender<Branch>,
@@ -67,7 +67,7 @@ pub struct Traces {
 }
 
 impl Traces {
-    /// Where the events of one path leave theirs.
+    /// The queue for one path's traces.
     pub(crate) fn of_path(
         &self,
         path: CapturePath,
@@ -85,7 +85,7 @@ impl Traces {
     }
 }
 
-/// The same for one path.
+/// The queue for one path's traces.
 #[derive(Debug)]
 pub(crate) struct PathTraces {
     path: CapturePath,
@@ -97,13 +97,13 @@ pub(crate) struct PathTraces {
 }
 
 impl PathTraces {
-    /// An event is in the store. Never waits.
+    /// Queues the trace of an event that is in the store. Never waits.
     pub(crate) fn record(&self, event: &Joined) {
         if !self.sampling.takes(event.id) {
             return;
         }
         self.counts.wanted.fetch_add(1, Ordering::Relaxed);
-        // One that finds no place is wanted and not taken.
+        // One that finds the queue full is counted as sampled and not as accepted.
         let _ = self.queue.try_send(Branch {
             event: *event,
             path: self.path,
@@ -122,11 +122,11 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// Begins to send to the receiver at `address`: of this share of the events, or of so many that a load of this rate
-    /// gives some 100 traces a second. Whether it is there shows with the first of them.
+    /// Starts to send to the receiver at `address`: this share of the events, or, without one, a share that gives some 100 traces
+    /// a second at this rate. Whether the receiver is reachable shows with the first request.
     ///
     /// # Errors
-    /// When that is no HTTP address.
+    /// When the address is not one of HTTP.
     pub fn start(
         address: &str,
         share: Option<f64>,
@@ -152,7 +152,7 @@ impl Exporter {
         Ok((traces, Self { counts, stop, task }))
     }
 
-    /// Sends what is left, but does not wait long for it, and says how many were taken.
+    /// Sends what is left, with a time limit, and returns how many traces were accepted.
     pub async fn finish(mut self) -> Exported {
         self.stop.cancel();
         if timeout(PATIENCE, &mut self.task).await.is_err() {
@@ -166,7 +166,7 @@ impl Exporter {
     }
 }
 
-/// What has come of a run's traces. An event counts once for each of its paths.
+/// How many traces were sent. An event counts once for each of its paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exported {
     wanted: u64,

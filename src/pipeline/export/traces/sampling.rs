@@ -1,26 +1,26 @@
-//! Which events leave a trace.
+//! Which events are traced.
 
 use cdc_bench_model::event::EventId;
 
 use crate::load::Rate;
 
-/// Traces a second at the most, unless more is asked for.
+/// Default limit of traces per second.
 const PER_SECOND: f64 = 100.0;
-/// Of a load whose rate is not known before.
+/// Default share if the rate is unknown.
 const UNKNOWN: f64 = 0.01;
-/// Bits of an id that decide: its last 56, as in OpenTelemetry's consistent probability sampling. In a UUIDv7 they are
-/// random.
+/// Bits of an id that decide: its last 56, as in OpenTelemetry's consistent probability sampling. They are random in a
+/// UUIDv7.
 const BITS: u32 = 56;
 
-/// A share of the events, told by their ids: every path, process and repetition takes the same ones.
+/// A share of the events, selected by their ids: every path, process and repetition selects the same ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sampling {
-    /// Ids whose bits are below this are taken.
+    /// Ids whose bits are below this are selected.
     below: u64,
 }
 
 impl Sampling {
-    /// This share of them, from none (0) to all (1).
+    /// A share from none (0) to all (1).
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -32,7 +32,7 @@ impl Sampling {
         }
     }
 
-    /// As many as do not flood whoever takes them, some 100 a second.
+    /// A share that gives some 100 traces a second.
     pub(super) fn at(rate: Rate) -> Self {
         Self::of(rate.per_second().map_or(UNKNOWN, |rate| PER_SECOND / rate))
     }

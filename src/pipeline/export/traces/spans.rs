@@ -1,4 +1,4 @@
-//! The spans of an event's way, made from its joined stamps.
+//! The spans of an event, made from its joined stamps.
 
 use cdc_bench_model::timeline::{Hop, InKafka, Stamp};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -11,12 +11,12 @@ use pgcdc::Lsn;
 
 use super::branch::Branch;
 
-/// As traces call this program.
+/// Service name in traces.
 const NAME: &str = "cdc-bench";
-/// The W3C's flag of a trace that is recorded.
+/// W3C trace flag of a sampled trace.
 const SAMPLED: u32 = 1;
 
-/// What is sent for these branches.
+/// The request that carries these branches.
 pub(super) fn request(branches: &[Branch], run: &str) -> ExportTraceServiceRequest {
     let version = env!("CARGO_PKG_VERSION");
     ExportTraceServiceRequest {
@@ -46,7 +46,7 @@ pub(super) fn request(branches: &[Branch], run: &str) -> ExportTraceServiceReque
     }
 }
 
-/// A stretch of an event's way, by the span's name, the hop it is, and its two stamps.
+/// A span to be made: its name, its hop, and its two stamps.
 struct Stretch {
     name: &'static str,
     kind: SpanKind,
@@ -57,7 +57,7 @@ struct Stretch {
 }
 
 impl Branch {
-    /// The root, and below it the stretches in order.
+    /// The root span, and below it the hops in order.
     pub(super) fn spans(&self, run: &str) -> Vec<Span> {
         let stamps = &self.event.stamps;
         let root = self.span(
@@ -85,7 +85,7 @@ impl Branch {
         spans
     }
 
-    /// What the whole way says of itself.
+    /// Attributes of the root span.
     fn attributes(&self, run: &str) -> Vec<KeyValue> {
         let event = &self.event;
         let mut attributes = vec![
@@ -176,7 +176,7 @@ impl Branch {
         if let Some(bound) = self.in_kafka.error_bound(hop, self.bounds) {
             attributes.push(number("cdc.error_bound_ns", bound.0));
         }
-        // A span that ends before it begins is a finding, and is drawn between its ends: `cdc.hop_ns` has the sign.
+        // A negative span is a finding. It is drawn between its two ends; the sign is in `cdc.hop_ns`.
         if took.0 < 0 {
             attributes.push(attribute("cdc.is_negative", Value::BoolValue(true)));
         }
@@ -194,7 +194,7 @@ impl Branch {
         }
     }
 
-    /// Of the random half of the event's id, which two bits of its variant keep from being zero, and the span's place.
+    /// Derived from the random half of the event's id, which the bits of its variant keep from being zero, and the span's number.
     fn span_id(&self, number_in_branch: u8) -> Vec<u8> {
         let mut id = self.event.id.0.as_bytes()[8..].to_vec();
         id[6] ^= self.path as u8;
@@ -227,7 +227,7 @@ fn attribute(key: &str, value: Value) -> KeyValue {
     }
 }
 
-/// Before 1970 there is none.
+/// Zero before 1970.
 fn unix_nanos(stamp: Stamp) -> u64 {
     u64::try_from(stamp.0).unwrap_or(0)
 }

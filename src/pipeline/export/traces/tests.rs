@@ -9,7 +9,7 @@ use super::*;
 use cdc_bench_model::event::{EventId, EventType};
 use cdc_bench_model::timeline::{Captured, ClockBounds, Hop, Nanos, Stamp, Stamps};
 
-/// An event of 20 ms that Debezium handed on before our reader had its row.
+/// An event of 20 ms that Debezium read before our reader had its row.
 fn branch(path: CapturePath) -> Branch {
     let at = |us: i64| Stamp(1_790_000_000_000_000_000) + Nanos::from_micros(us);
     let in_kafka = path.in_kafka(true);
@@ -164,13 +164,13 @@ fn paths_are_branches_of_one_trace_and_the_same_event_gives_the_same_ids() {
             spans += 1;
         }
     }
-    // Without Kafka nothing is published.
+    // There is no `publish` without Kafka.
     assert_eq!((spans, ids.len(), traces.len()), (6 + 6 + 5, 17, 1));
     let again = branch(CapturePath::Wal).spans("r1");
     assert_eq!(branch(CapturePath::Wal).spans("r1"), again);
 }
 
-/// Sends events' branches of which the receiver takes what it takes.
+/// Exports branches to a receiver.
 async fn exported(address: &str, events: u64) -> Exported {
     let run = RunId::generate();
     let (traces, exporter) = Exporter::start(address, Some(1.0), Rate::MAX, &run).unwrap();
