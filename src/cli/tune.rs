@@ -97,10 +97,10 @@ pub(super) async fn run(
         candidates: args.candidates.into(),
         events: args.events,
         keep: args.keep.into(),
-        duels: args.rounds,
+        head_to_head_rounds: args.rounds,
         budget: Duration::from_secs(args.budget),
         prefer: args.prefer,
-        weaker: args.weaker_acks,
+        weaker_acks: args.weaker_acks,
     };
     let outcome = tune(&request, &watched, &cancel).await;
     watched.series_over(outcome.as_ref().is_ok_and(|(_, failure)| failure.is_none()));

@@ -26,12 +26,11 @@ mod run;
 pub use commands::capture_job::{
     CAPTURE_STEP, CaptureRequest, Destination, LineFormat, run_capture,
 };
+pub use commands::consume::{ConsumeRequest, Consumed, consume};
 pub use commands::doctor::examine;
+pub use commands::generate::{GenerateRequest, Generated, generate};
 pub use commands::run::{run, run_on};
 pub use commands::setup::{SetUp, set_up};
-pub use commands::single_stage::{
-    ConsumeRequest, Consumed, GenerateRequest, Generated, consume, generate,
-};
 pub use commands::sweep::{SweepRequest, sweep};
 pub use commands::tune::{Preference, TuneRequest, tune};
 pub use export::metrics::{Endpoint, EndpointError, Metrics};

@@ -1,10 +1,11 @@
 //! The commands: each makes runs, or uses parts of one.
 
 pub(crate) mod capture_job;
+pub(crate) mod consume;
 pub(crate) mod doctor;
+pub(crate) mod generate;
 pub(crate) mod run;
 pub(crate) mod setup;
-pub(crate) mod single_stage;
 pub(crate) mod sweep;
 pub(crate) mod tune;
 pub(crate) mod warm_up;

@@ -1,6 +1,5 @@
 //! The main job: bring up, set up, warm up, load, follow, drain, verify, report, clean up.
 
-use crate::pipeline::run::trials::run_trials;
 use cdc_bench_model::report::{Recorder, Report};
 use cdc_bench_model::timeline::Clock;
 use cdc_bench_stack::Stack;
@@ -9,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::outcome::environment::read_environment;
 use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
-use crate::pipeline::outcome::summary;
+use crate::pipeline::outcome::report::build_report;
 use crate::pipeline::progress::RunProgress;
 use crate::pipeline::provision::clean_up;
 use crate::pipeline::provision::resource_registry::ResourceKind;
@@ -19,6 +18,7 @@ use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::clocks::Clocks;
 use crate::pipeline::run::context::RunContext;
 use crate::pipeline::run::live_metrics::LiveMetrics;
+use crate::pipeline::run::trials::run_trials;
 use crate::store::{Scope, verify};
 
 /// Makes a run. Whatever its outcome, resources that it created on servers are removed and servers that it started are stopped.
@@ -62,7 +62,7 @@ pub async fn run_on(
     };
     let outcome = tokio::select! {
         () = cancel.cancelled() => Err(Failure::interrupted()),
-        outcome = measured(request, stack, &servers, started_at, progress, cancel) => outcome,
+        outcome = run_measured(request, stack, &servers, started_at, progress, cancel) => outcome,
     };
     progress.load_over();
     // Our own servers are discarded with everything on them.
@@ -84,7 +84,8 @@ pub async fn run_on(
     outcome
 }
 
-async fn measured(
+/// Sets up, runs the trials, verifies, and builds the report.
+async fn run_measured(
     request: &RunRequest,
     stack: &Stack,
     servers: &Servers,
@@ -122,7 +123,7 @@ async fn measured(
         progress,
         cancel,
     };
-    let followed = run_trials(&context).await?;
+    let trials = run_trials(&context).await?;
     let finished = clock.now();
 
     progress.begin("verification");
@@ -132,7 +133,7 @@ async fn measured(
     let recordings = tokio::task::spawn_blocking(move || recorder.finish()).await;
     let recordings = recordings.map_err(|panicked| Failure::new(exit::USAGE, panicked))??;
     let mut paths = Vec::new();
-    for (outcome, recording) in followed.paths.into_iter().zip(recordings) {
+    for (outcome, recording) in trials.paths.into_iter().zip(recordings) {
         let scope = Scope::Run(request.names_of(recording.path).measured);
         let store = &outcome.route.store;
         let compared = |count: u64| {
@@ -149,25 +150,28 @@ async fn measured(
             verification,
         });
     }
-    let matches: Vec<_> = paths
+    let match_percents: Vec<_> = paths
         .iter()
         .map(|path| path.verification.match_percent.to_string())
         .collect();
-    progress.end("verification", &format!("{} % match", matches.join(", ")));
+    progress.end(
+        "verification",
+        &format!("{} % match", match_percents.join(", ")),
+    );
 
     let routes = paths.iter().map(|path| &path.outcome.route);
     let environment = read_environment(servers, routes, stack).await;
-    Ok(summary::report(RunFacts {
+    Ok(build_report(RunFacts {
         request,
         paths,
         stack: stack.kind(),
         started_at,
         environment,
-        load: followed.load,
-        warmup_events: followed.warmup_events,
-        shared: followed.shared,
-        resource_usage: followed.resource_usage,
-        checkpoints: followed.checkpoints,
+        load: trials.load,
+        warmup_events: trials.warmup_events,
+        shared: trials.shared,
+        resource_usage: trials.resource_usage,
+        checkpoints: trials.checkpoints,
         finished,
         server_restarts: stack.restarts(started_at),
         steered: progress.pace().map_or_else(Vec::new, |pace| pace.changes()),

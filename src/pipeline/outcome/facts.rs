@@ -10,7 +10,7 @@ use crate::pipeline::monitor::cpu::Used;
 use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
 use crate::pipeline::monitor::resource_usage::ResourceUsage;
 use crate::pipeline::request::RunRequest;
-use crate::pipeline::run::clocks::MeasuredClocks;
+use crate::pipeline::run::measured_clocks::MeasuredClocks;
 use crate::pipeline::run::trial_outcome::PathOutcome;
 
 /// The data gathered in a run.

@@ -3,5 +3,7 @@
 pub(crate) mod environment;
 pub(crate) mod facts;
 pub(crate) mod incidents;
+mod path_report;
+pub(crate) mod report;
+mod run_findings;
 pub(crate) mod stored_report;
-pub(crate) mod summary;

@@ -7,9 +7,10 @@ use cdc_bench_model::RunId;
 use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_model::timeline::CapturePath;
 use cdc_bench_stack::StepProgress;
+use postgres_protocol::escape::escape_identifier;
 
 use crate::pipeline::failure::Failure;
-use crate::pipeline::provision::resource_registry::{ResourceKind, ResourceRegistry};
+use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::route::Route;
 use crate::pipeline::provision::servers::Servers;
 use crate::pipeline::provision::source::drop_slot;
@@ -157,7 +158,7 @@ async fn remove_one(servers: &Servers, kind: ResourceKind, name: &str) -> Result
                 .postgres
                 .batch_execute(&format!(
                     "DROP PUBLICATION IF EXISTS {}",
-                    ResourceRegistry::quote(name)
+                    escape_identifier(name)
                 ))
                 .await?
         }

@@ -177,12 +177,6 @@ impl ResourceRegistry {
         }
         Ok(())
     }
-
-    /// A name as an SQL identifier.
-    #[must_use]
-    pub fn quote(name: &str) -> String {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    }
 }
 
 /// Whether the registry's table does not exist yet.

@@ -1,17 +1,10 @@
-//! Measures the clocks of PostgreSQL, the broker and Connect: before a run, periodically during it, and after it.
-//!
-//! PostgreSQL's clock is measured by round trips, the broker's by probe records. Connect's clock cannot be queried. It is
-//! bounded by causality: Debezium reads an event no earlier than its commit and no later than its record is in Kafka. If
-//! Connect is known to share PostgreSQL's host clock, PostgreSQL's measurements are used, unless events contradict them.
+//! Measures the foreign clocks: before a run, periodically during it, and after it. PostgreSQL's clock is measured by round
+//! trips, the broker's by probe records, Connect's by the events themselves.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cdc_bench_model::report::ClockReport;
-use cdc_bench_model::timeline::{
-    Clock, ClockBounds, ClockOffset, ClockTrack, Corrections, ForeignClocks, Nanos,
-    OffsetEstimator, OffsetLine, Stamp,
-};
+use cdc_bench_model::timeline::{Clock, ClockOffset, ForeignClocks, Nanos, OffsetEstimator, Stamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -21,6 +14,7 @@ use crate::broker::BrokerClock;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::servers::Servers;
 use crate::pipeline::provision::source::connect_postgres;
+use crate::pipeline::run::measured_clocks::MeasuredClocks;
 
 /// Exchanges with each server before and after the run; the fastest of them set the error bound.
 const THOROUGH: u32 = 60;
@@ -39,16 +33,6 @@ pub(crate) struct Clocks {
     task: JoinHandle<ClockMeter>,
 }
 
-/// The measured clocks over the whole run.
-#[derive(Debug, Clone)]
-pub(crate) struct MeasuredClocks {
-    postgres: ClockTrack,
-    broker: ClockTrack,
-    connect: ClockTrack,
-    /// Whether Connect's clock was taken to be PostgreSQL's throughout the run.
-    shared: bool,
-}
-
 impl Clocks {
     /// Measures once, then starts measuring periodically. `probe_topic` receives the probe records and must have `LogAppendTime`.
     pub(crate) async fn start(
@@ -65,12 +49,7 @@ impl Clocks {
             clock,
             one_clock,
             foreign: Arc::clone(&foreign),
-            measured: MeasuredClocks {
-                postgres: ClockTrack::default(),
-                broker: ClockTrack::default(),
-                connect: ClockTrack::default(),
-                shared: one_clock,
-            },
+            measured: MeasuredClocks::new(one_clock),
         };
         meter.measure(THOROUGH).await?;
         let stop = CancellationToken::new();
@@ -189,183 +168,4 @@ async fn ask_postgres(
         tokio::time::sleep(Duration::from_micros(300)).await;
     }
     Ok(estimator.estimate().expect("exchanges were observed"))
-}
-
-impl MeasuredClocks {
-    /// The corrections to use from now on.
-    fn corrections(&mut self, now: Stamp, one_clock: bool) -> Corrections {
-        let postgres = self.postgres.line().unwrap_or_default();
-        let broker = self.broker.line().unwrap_or_default();
-        let is_shared = one_clock && self.connect.allows(now, postgres.offset_at(now));
-        self.shared &= is_shared;
-        let connect = if is_shared {
-            postgres
-        } else {
-            // Without an event and without a shared host nothing is known.
-            self.connect.line().unwrap_or_default()
-        };
-        self.postgres.use_line(now, postgres);
-        self.broker.use_line(now, broker);
-        self.connect.use_line(now, connect);
-        Corrections {
-            postgres,
-            postgres_bound: self.postgres_bound(),
-            broker,
-            broker_bound: self.broker_bound(),
-            connect,
-            connect_bound: self.connect_bound(),
-        }
-    }
-
-    /// Drops the corrections of Connect's clock: no measured event has used them.
-    fn forget_connect(&mut self, one_clock: bool) {
-        self.connect.forget_lines();
-        self.shared = one_clock;
-    }
-
-    /// Error bound of PostgreSQL's stamps.
-    pub(crate) fn postgres_bound(&self) -> Nanos {
-        self.postgres.error_bound().unwrap_or_default()
-    }
-
-    /// Error bound of the broker's clock, without the millisecond resolution of its stamps.
-    pub(crate) fn broker_bound(&self) -> Nanos {
-        self.broker.error_bound().unwrap_or_default()
-    }
-
-    /// Error bound of Connect's stamps; `None` if its clock is unknown.
-    pub(crate) fn connect_bound(&self) -> Option<Nanos> {
-        if self.shared {
-            Some(self.postgres_bound())
-        } else {
-            self.connect.error_bound()
-        }
-    }
-
-    /// Error bounds of the two clocks that hops end at.
-    pub(crate) fn bounds(&self) -> ClockBounds {
-        ClockBounds {
-            broker: self.broker_bound(),
-            connect: self.connect_bound(),
-        }
-    }
-
-    /// The clocks as the report has them; Connect's only if a path uses it.
-    pub(crate) fn report(&self, with_connect: bool) -> Vec<ClockReport> {
-        let mut clocks = vec![
-            report(
-                "postgres",
-                &self.postgres,
-                self.postgres_bound(),
-                "round trips to clock_timestamp(), intersected",
-            ),
-            report(
-                "kafka",
-                &self.broker,
-                self.broker_bound(),
-                "probe records' LogAppendTime between send and delivery report, intersected; whole milliseconds",
-            ),
-        ];
-        if let Some(bound) = self.connect_bound().filter(|_| with_connect) {
-            let (track, method) = if self.shared {
-                (
-                    &self.postgres,
-                    "taken for PostgreSQL's: both keep their host's, and no event contradicts it",
-                )
-            } else {
-                (
-                    &self.connect,
-                    "causality: each event handed on between its commit and its record in Kafka",
-                )
-            };
-            clocks.push(report("connect", track, bound, method));
-        }
-        clocks
-    }
-}
-
-fn report(server: &str, track: &ClockTrack, bound: Nanos, method: &str) -> ClockReport {
-    let first = track.first_offset().unwrap_or_default();
-    let uneven = if track.is_uneven() {
-        "; no straight line goes through the measurements: this clock was stepped, or does not run evenly"
-    } else {
-        ""
-    };
-    ClockReport {
-        server: server.to_owned(),
-        offset: first.round_micros(),
-        error_bound: bound.round_micros(),
-        drift: track.drift().map(Nanos::round_micros),
-        drift_ppm: track
-            .line()
-            .map(|line: OffsetLine| (line.drift_ppm() * 10.0).round() / 10.0),
-        measurements: u64::try_from(track.measurements()).unwrap_or(u64::MAX),
-        method: format!("{method}{uneven}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(seconds: i64) -> Stamp {
-        Stamp(seconds * 1_000_000_000)
-    }
-
-    fn offset(ms: i64, bound_us: i64) -> ClockOffset {
-        ClockOffset {
-            offset: Nanos::from_millis(ms),
-            error_bound: Nanos::from_micros(bound_us),
-            samples: 1,
-            inconsistent: false,
-        }
-    }
-
-    fn measured(connect: &[(i64, ClockOffset)], one_clock: bool) -> MeasuredClocks {
-        let mut measured = MeasuredClocks {
-            postgres: ClockTrack::default(),
-            broker: ClockTrack::default(),
-            connect: ClockTrack::default(),
-            shared: one_clock,
-        };
-        for second in 0..5 {
-            if second == 2 {
-                measured.forget_connect(one_clock);
-            }
-            measured.postgres.observe(at(second), offset(7, 50));
-            measured.broker.observe(at(second), offset(0, 400));
-            for (_, found) in connect.iter().filter(|(when, _)| *when == second) {
-                measured.connect.observe(at(second), *found);
-            }
-            measured.corrections(at(second), one_clock);
-        }
-        measured
-    }
-
-    #[test]
-    fn on_one_clock_connects_clock_is_postgresqls() {
-        let shared = measured(&[(1, offset(8, 2_000)), (2, offset(6, 1_500))], true);
-        assert_eq!(shared.connect_bound(), Some(shared.postgres_bound()));
-        assert!(shared.report(true)[2].method.contains("their host's"));
-        assert_eq!(shared.report(false).len(), 2);
-    }
-
-    #[test]
-    fn events_that_contradict_a_shared_clock_win() {
-        // Read by Debezium before it was committed, by PostgreSQL's clock.
-        let each = [1, 2, 3, 4].map(|second| (second, offset(-250, 1_500)));
-        let skewed = measured(&each, true);
-        let connect = &skewed.report(true)[2];
-        assert!(connect.method.contains("causality"), "{connect:?}");
-        // That the clocks were taken to be one before the first measured event does not matter.
-        assert!(skewed.connect_bound().unwrap() <= Nanos::from_millis(4));
-    }
-
-    #[test]
-    fn on_a_clock_of_its_own_nothing_is_known_before_an_event() {
-        assert_eq!(measured(&[], false).connect_bound(), None);
-        let each = [0, 1, 2, 3, 4].map(|second| (second, offset(90, 1_500)));
-        let known = measured(&each, false);
-        assert!(known.connect_bound().unwrap() <= Nanos::from_millis(4));
-    }
 }

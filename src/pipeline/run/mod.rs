@@ -4,6 +4,7 @@ pub(crate) mod ack_tracker;
 pub(crate) mod clocks;
 pub(crate) mod context;
 pub(crate) mod live_metrics;
+pub(crate) mod measured_clocks;
 pub(crate) mod observer;
 pub(crate) mod outbox_table;
 pub(crate) mod phases;

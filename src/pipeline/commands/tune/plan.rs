@@ -6,36 +6,36 @@ use std::time::Duration;
 use cdc_bench_model::analysis::{Cost, best};
 
 /// Assumed time of a run besides its events (connector, topic, verification, clean-up), until one was measured.
-const FIRST_GUESS: Duration = Duration::from_secs(6);
+const ASSUMED_OVERHEAD: Duration = Duration::from_secs(6);
 /// Fewest configurations that make a choice.
-const LEAST: usize = 2;
+const MIN_CONFIGURATIONS: usize = 2;
 
 /// Estimates how long runs take.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
+pub(super) struct RunTimeEstimate {
     /// Events per second.
     pub(super) rate: f64,
     /// Warm-up events per run.
     pub(super) warmup: u64,
     /// Time of a run besides its events.
-    pub(super) besides: Duration,
+    pub(super) overhead: Duration,
     /// Whether that is still the assumption.
-    is_guess: bool,
+    is_assumed: bool,
 }
 
-impl Pace {
+impl RunTimeEstimate {
     pub(super) fn new(rate: f64, warmup: u64) -> Self {
         Self {
             rate,
             warmup,
-            besides: FIRST_GUESS,
-            is_guess: true,
+            overhead: ASSUMED_OVERHEAD,
+            is_assumed: true,
         }
     }
 
     /// Time of one run with this many events.
-    pub(super) fn of_run(&self, events: u64) -> Duration {
-        self.events(events) + self.besides
+    pub(super) fn run_time(&self, events: u64) -> Duration {
+        self.events(events) + self.overhead
     }
 
     fn events(&self, events: u64) -> Duration {
@@ -45,24 +45,24 @@ impl Pace {
     }
 
     /// Takes a measured run into account: the longest so far is the estimate.
-    pub(super) fn learn(&mut self, events: u64, took: Duration) {
-        let besides = took.saturating_sub(self.events(events));
-        self.besides = if self.is_guess {
-            besides
+    pub(super) fn observe(&mut self, events: u64, took: Duration) {
+        let overhead = took.saturating_sub(self.events(events));
+        self.overhead = if self.is_assumed {
+            overhead
         } else {
-            self.besides.max(besides)
+            self.overhead.max(overhead)
         };
-        self.is_guess = false;
+        self.is_assumed = false;
     }
 }
 
 /// Number of configurations and of events each, by round.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Plan {
+pub(super) struct HalvingPlan {
     pub(super) rounds: Vec<(usize, u64)>,
 }
 
-impl Plan {
+impl HalvingPlan {
     /// Halves `candidates` until no more than `keep` are left, and doubles their events each time.
     pub(super) fn new(candidates: usize, events: u64, keep: usize) -> Self {
         let mut rounds = vec![(candidates, events)];
@@ -75,29 +75,33 @@ impl Plan {
         Self { rounds }
     }
 
-    /// The plan with as many candidates as fit in the budget, including `duels` runs of both sides at the end; `None` if not
+    /// The plan with as many candidates as fit in the budget, including `head_to_head_rounds` runs of both sides at the end; `None` if not
     /// even the fewest fit.
     pub(super) fn within(
         candidates: usize,
         events: u64,
         keep: usize,
-        duels: u32,
-        pace: &Pace,
+        head_to_head_rounds: u32,
+        estimate: &RunTimeEstimate,
         budget: Duration,
     ) -> Option<Self> {
-        (LEAST..=candidates.max(LEAST))
+        (MIN_CONFIGURATIONS..=candidates.max(MIN_CONFIGURATIONS))
             .rev()
             .map(|candidates| Self::new(candidates, events, keep))
-            .find(|plan| plan.takes(duels, pace) <= budget)
+            .find(|plan| plan.total_time(head_to_head_rounds, estimate) <= budget)
     }
 
     /// Time of the whole plan, without the warm-up of the servers.
-    pub(super) fn takes(&self, duels: u32, pace: &Pace) -> Duration {
+    pub(super) fn total_time(
+        &self,
+        head_to_head_rounds: u32,
+        estimate: &RunTimeEstimate,
+    ) -> Duration {
         let halving = self.rounds.iter().map(|(count, events)| {
             let count = u32::try_from(*count).unwrap_or(u32::MAX);
-            pace.of_run(*events) * count
+            estimate.run_time(*events) * count
         });
-        halving.sum::<Duration>() + pace.of_run(self.last_events()) * duels * 2
+        halving.sum::<Duration>() + estimate.run_time(self.last_events()) * head_to_head_rounds * 2
     }
 
     /// Events of the last round, and of the head-to-head.
@@ -108,11 +112,11 @@ impl Plan {
 
 /// Indices of the better `keep` of the measured configurations; those without a cost are dropped first.
 pub(super) fn survivors(measured: &[(usize, Option<Cost>)], keep: usize) -> Vec<usize> {
-    let (places, costs): (Vec<usize>, Vec<Cost>) = measured
+    let (indices, costs): (Vec<usize>, Vec<Cost>) = measured
         .iter()
         .filter_map(|(place, cost)| Some((*place, (*cost)?)))
         .unzip();
-    best(&costs, keep).into_iter().map(|n| places[n]).collect()
+    best(&costs, keep).into_iter().map(|n| indices[n]).collect()
 }
 
 #[cfg(test)]
@@ -121,7 +125,7 @@ mod tests {
 
     #[test]
     fn half_as_many_with_twice_the_events_until_few_are_left() {
-        let rounds = |candidates, keep| Plan::new(candidates, 300, keep).rounds;
+        let rounds = |candidates, keep| HalvingPlan::new(candidates, 300, keep).rounds;
         assert_eq!(rounds(12, 3), [(12, 300), (6, 600), (3, 1_200)]);
         assert_eq!(rounds(5, 2), [(5, 300), (3, 600), (2, 1_200)]);
         assert_eq!(rounds(3, 3), [(3, 300)]);
@@ -129,11 +133,11 @@ mod tests {
 
     #[test]
     fn a_plan_fits_its_budget_or_is_none() {
-        let pace = Pace::new(100.0, 100);
+        let estimate = RunTimeEstimate::new(100.0, 100);
         let within = |seconds| {
             let budget = Duration::from_secs(seconds);
-            let plan = Plan::within(16, 300, 2, 3, &pace, budget)?;
-            assert!(plan.takes(3, &pace) <= budget);
+            let plan = HalvingPlan::within(16, 300, 2, 3, &estimate, budget)?;
+            assert!(plan.total_time(3, &estimate) <= budget);
             Some(plan.rounds[0].0)
         };
         assert_eq!(within(3_600), Some(16));
@@ -145,12 +149,16 @@ mod tests {
 
     #[test]
     fn what_runs_take_besides_their_events_is_learnt_from_them() {
-        let mut pace = Pace::new(100.0, 0);
-        pace.learn(200, Duration::from_secs(5));
-        assert_eq!(pace.of_run(100), Duration::from_secs(4));
-        pace.learn(200, Duration::from_secs(9));
-        pace.learn(200, Duration::from_secs(3));
-        assert_eq!(pace.of_run(100), Duration::from_secs(8), "the longest");
+        let mut estimate = RunTimeEstimate::new(100.0, 0);
+        estimate.observe(200, Duration::from_secs(5));
+        assert_eq!(estimate.run_time(100), Duration::from_secs(4));
+        estimate.observe(200, Duration::from_secs(9));
+        estimate.observe(200, Duration::from_secs(3));
+        assert_eq!(
+            estimate.run_time(100),
+            Duration::from_secs(8),
+            "the longest"
+        );
     }
 
     #[test]

@@ -9,86 +9,109 @@ use rand::{RngExt, SeedableRng};
 
 use crate::debezium::LOW_LATENCY;
 
+/// Name of the defaults, in the table and in folder names.
+pub(super) const STOCK: &str = "stock";
+
 /// Component that a setting belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Of {
+enum SettingOwner {
     Connector,
     Consumer,
     Store,
 }
 
 /// A setting with its default and the other values to try.
-struct Setting {
-    of: Of,
+struct TunedSetting {
+    owner: SettingOwner,
     name: &'static str,
     default: &'static str,
-    others: &'static [&'static str],
+    alternatives: &'static [&'static str],
 }
 
 const fn setting(
-    of: Of,
+    owner: SettingOwner,
     name: &'static str,
     default: &'static str,
-    others: &'static [&'static str],
-) -> Setting {
-    Setting {
-        of,
+    alternatives: &'static [&'static str],
+) -> TunedSetting {
+    TunedSetting {
+        owner,
         name,
         default,
-        others,
+        alternatives,
     }
 }
 
 /// Defaults of Debezium 3, of Kafka 4's producer within Connect, and of our own consumer.
-const SPACE: [Setting; 10] = [
+const SPACE: [TunedSetting; 10] = [
     setting(
-        Of::Connector,
+        SettingOwner::Connector,
         "poll.interval.ms",
         "500",
         &["1", "5", "10", "50", "100"],
     ),
     setting(
-        Of::Connector,
+        SettingOwner::Connector,
         "max.batch.size",
         "2048",
         &["256", "1024", "8192"],
     ),
     setting(
-        Of::Connector,
+        SettingOwner::Connector,
         "max.queue.size",
         "8192",
         &["2048", "16384", "32768"],
     ),
     setting(
-        Of::Connector,
+        SettingOwner::Connector,
         "producer.override.linger.ms",
         "5",
         &["0", "1", "10", "20"],
     ),
     setting(
-        Of::Connector,
+        SettingOwner::Connector,
         "producer.override.batch.size",
         "16384",
         &["65536", "262144"],
     ),
     setting(
-        Of::Connector,
+        SettingOwner::Connector,
         "producer.override.compression.type",
         "none",
         &["lz4", "snappy", "zstd"],
     ),
-    setting(Of::Consumer, "fetch.min.bytes", "1", &["1024", "16384"]),
     setting(
-        Of::Consumer,
+        SettingOwner::Consumer,
+        "fetch.min.bytes",
+        "1",
+        &["1024", "16384"],
+    ),
+    setting(
+        SettingOwner::Consumer,
         "fetch.wait.max.ms",
         "500",
         &["5", "20", "100"],
     ),
-    setting(Of::Store, "batch_size", "100", &["20", "500", "1000"]),
-    setting(Of::Store, "writes_in_flight", "2", &["1", "4", "8"]),
+    setting(
+        SettingOwner::Store,
+        "batch_size",
+        "100",
+        &["20", "500", "1000"],
+    ),
+    setting(
+        SettingOwner::Store,
+        "writes_in_flight",
+        "2",
+        &["1", "4", "8"],
+    ),
 ];
 /// Records that the broker has acknowledged but not replicated yet are lost with it.
-const ACKS: Setting = setting(Of::Connector, "producer.override.acks", "all", &["1"]);
+const ACKS: TunedSetting = setting(
+    SettingOwner::Connector,
+    "producer.override.acks",
+    "all",
+    &["1"],
+);
 
 /// Attempts to draw a new configuration before there is taken to be none.
 const DRAWS: usize = 1_000;
@@ -98,20 +121,20 @@ const DRAWS: usize = 1_000;
 pub(super) fn configurations(
     count: usize,
     seed: u64,
-    weaker: bool,
+    weaker_acks: bool,
 ) -> Vec<(String, Configuration)> {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut drawn = vec![
-        ("stock".to_owned(), Configuration::default()),
+        (STOCK.to_owned(), Configuration::default()),
         ("low-latency".to_owned(), low_latency()),
     ];
     for _ in 0..DRAWS {
         if drawn.len() >= count {
             break;
         }
-        let one = draw(&mut rng, weaker);
-        if is_accepted(&one) && drawn.iter().all(|(_, known)| *known != one) {
-            drawn.push((format!("random-{}", drawn.len() - 1), one));
+        let configuration = draw(&mut rng, weaker_acks);
+        if is_accepted(&configuration) && drawn.iter().all(|(_, known)| *known != configuration) {
+            drawn.push((format!("random-{}", drawn.len() - 1), configuration));
         }
     }
     drawn.truncate(count);
@@ -128,32 +151,36 @@ fn low_latency() -> Configuration {
     }
 }
 
-fn draw(rng: &mut Xoshiro256PlusPlus, weaker: bool) -> Configuration {
-    let mut one = Configuration::default();
-    for setting in SPACE.iter().chain(weaker.then_some(&ACKS)) {
+fn draw(rng: &mut Xoshiro256PlusPlus, weaker_acks: bool) -> Configuration {
+    let mut configuration = Configuration::default();
+    for setting in SPACE.iter().chain(weaker_acks.then_some(&ACKS)) {
         if rng.random_bool(0.5) {
             continue;
         }
-        if let Some(value) = setting.others.choose(rng) {
-            let settings: &mut BTreeMap<_, _> = match setting.of {
-                Of::Connector => &mut one.connector,
-                Of::Consumer => &mut one.consumer,
-                Of::Store => &mut one.store,
+        if let Some(value) = setting.alternatives.choose(rng) {
+            let settings: &mut BTreeMap<_, _> = match setting.owner {
+                SettingOwner::Connector => &mut configuration.connector,
+                SettingOwner::Consumer => &mut configuration.consumer,
+                SettingOwner::Store => &mut configuration.store,
             };
             settings.insert(setting.name.to_owned(), (*value).to_owned());
         }
     }
-    one
+    configuration
 }
 
 /// Debezium refuses a queue that is not larger than a batch.
-fn is_accepted(one: &Configuration) -> bool {
-    number(one, "max.queue.size") > number(one, "max.batch.size")
+fn is_accepted(configuration: &Configuration) -> bool {
+    number(configuration, "max.queue.size") > number(configuration, "max.batch.size")
 }
 
 /// The value of a numeric setting.
-pub(super) fn number(one: &Configuration, name: &str) -> Option<u64> {
-    let all = [&one.connector, &one.consumer, &one.store];
+pub(super) fn number(configuration: &Configuration, name: &str) -> Option<u64> {
+    let all = [
+        &configuration.connector,
+        &configuration.consumer,
+        &configuration.store,
+    ];
     let set = all.into_iter().find_map(|settings| settings.get(name));
     let default = || Some(SPACE.iter().find(|setting| setting.name == name)?.default);
     set.map(String::as_str).or_else(default)?.parse().ok()
@@ -168,7 +195,10 @@ mod tests {
         let drawn = configurations(40, 7, false);
         assert_eq!(drawn, configurations(40, 7, false));
         assert_ne!(drawn, configurations(40, 8, false));
-        let mut all: Vec<_> = drawn.iter().map(|(_, one)| one.clone()).collect();
+        let mut all: Vec<_> = drawn
+            .iter()
+            .map(|(_, configuration)| configuration.clone())
+            .collect();
         all.sort();
         all.dedup();
         assert_eq!(all.len(), 40);
@@ -183,13 +213,17 @@ mod tests {
         for setting in SPACE.iter().chain([&ACKS]) {
             let values: Vec<_> = drawn
                 .iter()
-                .filter_map(|(_, one)| {
-                    let all = [&one.connector, &one.consumer, &one.store];
+                .filter_map(|(_, configuration)| {
+                    let all = [
+                        &configuration.connector,
+                        &configuration.consumer,
+                        &configuration.store,
+                    ];
                     all.into_iter()
                         .find_map(|settings| settings.get(setting.name))
                 })
                 .collect();
-            for other in setting.others {
+            for other in setting.alternatives {
                 assert!(
                     values.iter().any(|value| value == other),
                     "{} {other}",
@@ -207,18 +241,18 @@ mod tests {
 
     #[test]
     fn a_queue_holds_more_than_a_batch() {
-        for (name, one) in configurations(300, 3, false) {
-            assert!(is_accepted(&one), "{name}: {one}");
+        for (name, configuration) in configurations(300, 3, false) {
+            assert!(is_accepted(&configuration), "{name}: {configuration}");
         }
     }
 
     #[test]
     fn acks_are_weakened_only_where_that_is_asked_for() {
-        let has_acks = |weaker| {
-            let drawn = configurations(60, 5, weaker);
+        let has_acks = |weaker_acks| {
+            let drawn = configurations(60, 5, weaker_acks);
             drawn
                 .iter()
-                .any(|(_, one)| one.connector.contains_key(ACKS.name))
+                .any(|(_, configuration)| configuration.connector.contains_key(ACKS.name))
         };
         assert!(!has_acks(false));
         assert!(has_acks(true));

@@ -1,0 +1,307 @@
+//! The metrics of one run: a registry, and the counters of its paths.
+
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use cdc_bench_model::RunId;
+use cdc_bench_model::timeline::{CapturePath, Hop, Tally};
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use super::hop_metrics::{BUCKETS, HopMetrics};
+use crate::load::Rate;
+
+/// The metrics of a run.
+pub struct Metrics {
+    registry: Registry,
+    hops: HistogramVec,
+    events: IntCounterVec,
+    troubles: IntCounterVec,
+    under_way: IntGaugeVec,
+    slot_lag: IntGaugeVec,
+    /// The active paths.
+    followed: Mutex<Vec<FollowedPath>>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// Counters of a path.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PathCounts {
+    pub(crate) tally: Tally,
+    pub(crate) dead_letters: u64,
+}
+
+/// A path, and how much of its counters is exported.
+struct FollowedPath {
+    path: CapturePath,
+    /// Reads its counters.
+    counts: Box<dyn Fn() -> PathCounts + Send>,
+    exported: PathCounts,
+}
+
+impl Metrics {
+    /// The metrics of one run, all at zero.
+    ///
+    /// # Panics
+    /// Never: the names are valid and distinct.
+    #[must_use]
+    pub fn new(run: &RunId, paths: &[CapturePath], rate: Rate) -> Self {
+        const WELL_NAMED: &str = "the names in this file are well formed, and none is there twice";
+        let registry = Registry::new();
+        let opts = |name: &str, help: &str| Opts::new(name, help);
+        let hops = HistogramVec::new(
+            HistogramOpts::new(
+                "cdc_bench_hop_seconds",
+                "Spans of measured events that are in the store.",
+            )
+            .buckets(BUCKETS.to_vec()),
+            &["path", "hop"],
+        )
+        .expect(WELL_NAMED);
+        let counter = |name, help, label| {
+            IntCounterVec::new(opts(name, help), &["path", label]).expect(WELL_NAMED)
+        };
+        let gauge = |name, help, labels: &[&str]| {
+            IntGaugeVec::new(opts(name, help), labels).expect(WELL_NAMED)
+        };
+        let events = counter(
+            "cdc_bench_events_total",
+            "Measured events that have come to each place.",
+            "place",
+        );
+        let troubles = counter(
+            "cdc_bench_troubles_total",
+            "Refused INSERTs, dead letters, events that came again, and disagreements on their position.",
+            "kind",
+        );
+        let under_way = gauge(
+            "cdc_bench_events_under_way",
+            "Events that are inserted, and not yet in the store.",
+            &["path"],
+        );
+        let slot_lag = gauge(
+            "cdc_bench_slot_lag_bytes",
+            "WAL that the sender of the path's replication slot has not sent yet.",
+            &["path"],
+        );
+        let run_info = gauge(
+            "cdc_bench_run_info",
+            "The run.",
+            &["run", "capture", "rate"],
+        );
+        let build_info = gauge(
+            "cdc_bench_build_info",
+            "This program.",
+            &["version", "profile"],
+        );
+        let capture: Vec<_> = paths.iter().map(|path| path.as_str()).collect();
+        let rate = rate.to_string();
+        run_info
+            .with_label_values(&[run.as_str(), &capture.join(","), &rate])
+            .set(1);
+        let profile = if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        };
+        build_info
+            .with_label_values(&[env!("CARGO_PKG_VERSION"), profile])
+            .set(1);
+        let all: [Box<dyn prometheus::core::Collector>; 7] = [
+            Box::new(hops.clone()),
+            Box::new(events.clone()),
+            Box::new(troubles.clone()),
+            Box::new(under_way.clone()),
+            Box::new(slot_lag.clone()),
+            Box::new(run_info),
+            Box::new(build_info),
+        ];
+        for collector in all {
+            registry.register(collector).expect(WELL_NAMED);
+        }
+        Self {
+            registry,
+            hops,
+            events,
+            troubles,
+            under_way,
+            slot_lag,
+            followed: Mutex::default(),
+        }
+    }
+
+    /// The histograms of one path's hops.
+    pub(crate) fn of_path(&self, path: CapturePath) -> HopMetrics {
+        let of_hop = |hop: Hop| self.hops.with_label_values(&[path.as_str(), hop.as_str()]);
+        HopMetrics(Hop::ALL.into_iter().map(|hop| (hop, of_hop(hop))).collect())
+    }
+
+    /// Exports a path's counters from now on.
+    pub(crate) fn follow(
+        &self,
+        path: CapturePath,
+        counts: impl Fn() -> PathCounts + Send + 'static,
+    ) {
+        self.followed().push(FollowedPath {
+            path,
+            counts: Box::new(counts),
+            exported: PathCounts::default(),
+        });
+    }
+
+    /// Exports the last counts, and forgets the paths.
+    pub(crate) fn unfollow(&self) {
+        self.count();
+        self.followed().clear();
+        self.slot_lag.reset();
+    }
+
+    /// Sets the lag of each path's slot, bytes.
+    pub(crate) fn slot_lags(&self, lags: impl Iterator<Item = (CapturePath, u64)>) {
+        for (path, lag) in lags {
+            let gauge = self.slot_lag.with_label_values(&[path.as_str()]);
+            gauge.set(i64::try_from(lag).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// All metrics in Prometheus' text format, 0.0.4.
+    #[must_use]
+    pub fn text(&self) -> Vec<u8> {
+        self.count();
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::warn!(%error, "metrics could not be written");
+        }
+        text
+    }
+
+    /// Adds what the paths have counted since the last time.
+    fn count(&self) {
+        for followed in self.followed().iter_mut() {
+            let counts = (followed.counts)();
+            let (now, seen) = (counts.tally, followed.exported.tally);
+            let path = followed.path.as_str();
+            for (place, now, seen) in [
+                ("inserted", now.inserted, seen.inserted),
+                ("captured", now.captured, seen.captured),
+                ("consumed", now.consumed, seen.consumed),
+                ("written", now.written, seen.written),
+            ] {
+                let counter = self.events.with_label_values(&[path, place]);
+                counter.inc_by(now.saturating_sub(seen));
+            }
+            for (kind, now, seen) in [
+                ("insert_error", now.insert_errors, seen.insert_errors),
+                (
+                    "dead_letter",
+                    counts.dead_letters,
+                    followed.exported.dead_letters,
+                ),
+                ("duplicate", now.duplicates, seen.duplicates),
+                ("lsn_mismatch", now.lsn_mismatches, seen.lsn_mismatches),
+            ] {
+                let counter = self.troubles.with_label_values(&[path, kind]);
+                counter.inc_by(now.saturating_sub(seen));
+            }
+            let under_way = now.inserted.saturating_sub(now.written);
+            let gauge = self.under_way.with_label_values(&[path]);
+            gauge.set(i64::try_from(under_way).unwrap_or(i64::MAX));
+            followed.exported = counts;
+        }
+    }
+
+    fn followed(&self) -> MutexGuard<'_, Vec<FollowedPath>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use cdc_bench_model::timeline::{Stamp, Stamps};
+
+    /// Names of the metrics in a text.
+    fn names(text: &str) -> BTreeSet<String> {
+        let word = |c: char| !(c.is_ascii_lowercase() || c == '_');
+        let words = text
+            .split(word)
+            .filter(|word| word.starts_with("cdc_bench_"));
+        words
+            .map(|word| word.trim_end_matches("_bucket").to_owned())
+            .collect()
+    }
+
+    fn metrics() -> Metrics {
+        Metrics::new(&RunId::generate(), &[CapturePath::Wal], Rate::MAX)
+    }
+
+    #[test]
+    fn spans_fall_into_their_buckets_also_below_zero() {
+        let metrics = metrics();
+        let at = |ms: i64| Stamp(ms * 1_000_000);
+        let hops = Stamps {
+            ts: at(0),
+            t0: at(0),
+            ta: at(1),
+            tc: at(1),
+            t1: at(2),
+            td: None,
+            t2: at(1),
+            t3: at(4),
+            t4: at(5),
+            t5: at(20),
+        };
+        metrics.of_path(CapturePath::Wal).record(&hops.hops());
+        let text = String::from_utf8(metrics.text()).unwrap();
+        let has = |hop: &str, le: &str, count: u64| {
+            let line = format!(
+                "cdc_bench_hop_seconds_bucket{{hop=\"{hop}\",path=\"wal\",le=\"{le}\"}} {count}\n"
+            );
+            assert!(text.contains(&line), "{line} is not in {text}");
+        };
+        has("total", "0.01", 0);
+        has("total", "0.025", 1);
+        has("kafka_delivery", "0.0001", 1);
+        has("consumer_lag", "0.0025", 0);
+        has("consumer_lag", "0.005", 1);
+    }
+
+    #[test]
+    fn the_dashboard_asks_for_metrics_that_there_are() {
+        let dashboard = include_str!("../../../../deploy/grafana/cdc-bench.json");
+        let parsed: serde_json::Value = serde_json::from_str(dashboard).unwrap();
+        assert!(parsed["panels"].as_array().unwrap().len() > 5);
+        let metrics = metrics();
+        metrics.of_path(CapturePath::Wal);
+        for vec in [&metrics.events, &metrics.troubles] {
+            vec.with_label_values(&["wal", "x"]);
+        }
+        for vec in [&metrics.under_way, &metrics.slot_lag] {
+            vec.with_label_values(&["wal"]);
+        }
+        let there_are = names(&String::from_utf8(metrics.text()).unwrap());
+        let asked_for = names(dashboard);
+        assert!(!asked_for.is_empty());
+        let unknown: Vec<_> = asked_for.difference(&there_are).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        // The table of the module lists exactly these metrics.
+        let head = include_str!("mod.rs")
+            .split("mod endpoint;")
+            .next()
+            .unwrap();
+        let told: BTreeSet<_> = names(head);
+        let there_are: BTreeSet<_> = there_are
+            .into_iter()
+            .filter(|name| !name.ends_with("_sum") && !name.ends_with("_count"))
+            .collect();
+        assert_eq!(told, there_are);
+    }
+}

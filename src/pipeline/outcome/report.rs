@@ -1,0 +1,144 @@
+//! Builds the report of a run.
+
+use cdc_bench_model::analysis::RunFigures as Reached;
+use cdc_bench_model::report::{
+    Environment, EventCounts, EventsByType, PathReport, Report, RunInfo, SCHEMA, Verdict,
+    seconds_between,
+};
+use cdc_bench_model::timeline::{CapturePath, Hop};
+
+use crate::broker::fetch_settings;
+use crate::pipeline::outcome::facts::RunFacts;
+use crate::pipeline::outcome::incidents;
+use crate::pipeline::outcome::path_report::{path_report, per_million, to_u64};
+use crate::pipeline::outcome::run_findings::run_findings;
+
+/// The report of a run.
+pub(crate) fn build_report(facts: RunFacts<'_>) -> Report {
+    let request = facts.request;
+    let reports: Vec<PathReport> = facts
+        .paths
+        .iter()
+        .map(|path| path_report(path, &facts))
+        .collect();
+    let first = reports.first().cloned().unwrap_or_default();
+    let counts = overall(&reports);
+    let verification = first.verification;
+    let reached = Reached {
+        total: first.hops.get(Hop::Total.as_str()),
+        throughput: first.throughput,
+        success_percent: success_percent(&counts),
+        match_percent: reports
+            .iter()
+            .filter_map(|path| Some(path.verification?.match_percent))
+            .min_by(f64::total_cmp),
+    };
+    let objectives = request.targets.judge(&reached);
+    let mut diagnosis = first.diagnosis.clone().unwrap_or_default();
+    diagnosis
+        .findings
+        .splice(0..0, run_findings(&facts, &counts));
+    let is_clean = reports.iter().all(PathReport::is_clean);
+    let verdict = if is_clean && objectives.iter().all(|o| o.met) {
+        Verdict::Pass
+    } else {
+        Verdict::Fail
+    };
+    let by_type = facts.paths.first().map(|path| path.recording.by_type);
+    let [users, activities, participants] = by_type.unwrap_or_default();
+    Report {
+        schema: SCHEMA.to_owned(),
+        run: RunInfo {
+            id: request.id.to_string(),
+            started_at: facts.started_at.to_string(),
+            finished_at: jiff::Timestamp::now().to_string(),
+            capture: capture(&request.paths),
+            paths: request.paths.clone(),
+            rounds: request.rounds.unwrap_or(1),
+            interleaved: request.rounds.is_some(),
+            stack: facts.stack.to_string(),
+            events: first.counts.inserted,
+            warmup_events: facts.warmup_events,
+            warmup_settles: request.warmup.settles,
+            rate_per_s: request.rate.per_second(),
+            insert_batch: to_u64(request.insert_batch),
+            connections: to_u64(request.connections),
+            seed: request.seed,
+            batch_size: to_u64(request.settings.batch_size),
+            writes_in_flight: Some(to_u64(request.settings.writes_in_flight)),
+            duration_s: facts
+                .load
+                .first_t0
+                .map_or(0.0, |first| seconds_between(first, facts.finished)),
+        },
+        environment: environment(&facts),
+        counts,
+        events_by_type: EventsByType {
+            UserCreated: users,
+            ActivityCreated: activities,
+            ParticipantJoined: participants,
+        },
+        throughput: first.throughput,
+        shared_cpu_s_per_million: per_million(&facts.shared, first.counts.written),
+        paths: facts
+            .paths
+            .iter()
+            .map(|path| path.recording.path.to_string())
+            .zip(reports)
+            .collect(),
+        clocks: facts
+            .clocks
+            .report(request.paths.contains(&CapturePath::Debezium)),
+        incidents: incidents::of(&facts),
+        diagnosis,
+        objectives,
+        verification,
+        verdict,
+    }
+}
+
+/// The environment, with our fetch settings if there was a topic.
+fn environment(facts: &RunFacts<'_>) -> Environment {
+    let mut environment = facts.environment.clone();
+    if !environment.kafka.topic.is_empty() {
+        environment.kafka.consumer = fetch_settings(&facts.request.settings.fetch);
+    }
+    environment
+}
+
+/// The capture paths as one word.
+fn capture(paths: &[CapturePath]) -> String {
+    if paths == [CapturePath::Debezium, CapturePath::Wal] {
+        return "both".to_owned();
+    }
+    let names: Vec<_> = paths.iter().map(|path| path.as_str()).collect();
+    names.join(",")
+}
+
+/// The first path's counts, with the problems of all paths.
+fn overall(reports: &[PathReport]) -> EventCounts {
+    let mut all = reports.iter().map(|path| path.counts);
+    let first = all.next().unwrap_or_default();
+    all.fold(first, |sum, path| EventCounts {
+        errors: sum.errors + path.errors,
+        dead_letters: sum.dead_letters + path.dead_letters,
+        duplicates: sum.duplicates + path.duplicates,
+        lost: sum.lost + path.lost,
+        negative_hops: sum.negative_hops + path.negative_hops,
+        negative_within_error: sum.negative_within_error + path.negative_within_error,
+        observer_late: sum.observer_late + path.observer_late,
+        acknowledged_late: sum.acknowledged_late + path.acknowledged_late,
+        lsn_mismatches: sum.lsn_mismatches + path.lsn_mismatches,
+        ..sum
+    })
+}
+
+/// (processed - errors) / processed, percent. A lost event was processed without success.
+#[allow(clippy::cast_precision_loss)] // event counts far below 2^53
+fn success_percent(counts: &EventCounts) -> f64 {
+    let processed = counts.written + counts.errors + counts.lost;
+    if processed == 0 {
+        return 0.0;
+    }
+    counts.written as f64 / processed as f64 * 100.0
+}

@@ -1,0 +1,81 @@
+//! Findings about the run as a whole: lost events, contradicting stamps, restarts, changes of the load.
+
+use std::collections::BTreeMap;
+
+use cdc_bench_model::analysis::{Finding, Severity, times as in_words};
+use cdc_bench_model::report::EventCounts;
+
+use crate::pipeline::outcome::facts::RunFacts;
+use crate::pipeline::outcome::incidents;
+
+/// Findings about the run that are not about a hop.
+pub(super) fn run_findings(facts: &RunFacts<'_>, counts: &EventCounts) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut add = |evidence: String, advice: &str| {
+        findings.push(Finding::new(None, Severity::Critical, evidence, advice));
+    };
+    if counts.lost > 0 {
+        add(
+            format!(
+                "{} of {} events are not in the store{}",
+                counts.lost,
+                counts.inserted,
+                if facts.paths.iter().all(|path| path.outcome.drained) {
+                    ""
+                } else {
+                    ", and none came any more when the drain ended"
+                }
+            ),
+            "see run.log for what failed; counts say how far they came: captured from the WAL, in Kafka, consumed",
+        );
+    }
+    if counts.lsn_mismatches > 0 {
+        add(
+            format!(
+                "{} events carry another LSN or transaction in Debezium's envelope than in the WAL",
+                counts.lsn_mismatches
+            ),
+            "the joined stamps may belong to different rows: please report this with events.jsonl",
+        );
+    }
+    if counts.negative_hops > 0 {
+        add(
+            format!(
+                "{} spans are below zero by more than the clocks' measured error",
+                counts.negative_hops
+            ),
+            "a clock was stepped in the run, or a stamp is wrong: do not trust the hops between clocks (kafka_delivery, consumer_lag)",
+        );
+    }
+    if !facts.request.observer {
+        add(
+            "our reader did not look on beside Debezium: T1 is taken to be T2, so that capture holds the whole way to Kafka"
+                .to_owned(),
+            "leave out --observer off, unless this is to see what looking on costs",
+        );
+    }
+    let mut times: BTreeMap<&str, u64> = BTreeMap::new();
+    for (server, _) in &facts.server_restarts {
+        *times.entry(server).or_default() += 1;
+    }
+    for (server, times) in times {
+        add(
+            format!(
+                "{server} ended by itself and was started again {}",
+                in_words(times)
+            ),
+            "the latencies hold these outages; the report's incidents say when",
+        );
+    }
+    let steered = incidents::steered(&facts.steered);
+    if !steered.is_empty() {
+        let what: Vec<_> = steered.into_iter().map(|incident| incident.what).collect();
+        findings.push(Finding::new(
+            None,
+            Severity::Warning,
+            what.join("; "),
+            "throughput and latencies are of all that together: compare with nothing but runs that were left alone",
+        ));
+    }
+    findings
+}

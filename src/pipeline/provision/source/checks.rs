@@ -1,0 +1,100 @@
+//! Checks that the source can be captured: settings, rights, free slots, columns.
+
+use cdc_bench_model::RunId;
+use cdc_bench_model::event::{SCHEMA, TABLE};
+use pgcdc::SlotName;
+use tokio_postgres::Client;
+
+use super::error::{SourceError, refused};
+
+/// Columns that the outbox table must have.
+const COLUMNS: [&str; 8] = [
+    "id",
+    "run_id",
+    "seq",
+    "event_type",
+    "aggregate_type",
+    "aggregate_id",
+    "payload",
+    "created_at",
+];
+
+/// Requirements on the source.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SourceNeeds {
+    /// The run that it is prepared for; `None`: resources stay until `cleanup`.
+    pub(crate) run_id: Option<RunId>,
+    /// Slots and WAL senders that must be free.
+    pub(crate) slots: i64,
+    /// A permanent slot for our reader.
+    pub(crate) permanent_slot: Option<SlotName>,
+}
+
+/// Checks that the source can be captured: `wal_level`, free slots and WAL senders, rights.
+///
+/// # Errors
+/// The first problem.
+pub(crate) async fn check_source(client: &Client, needs: &SourceNeeds) -> Result<(), SourceError> {
+    let question = "SELECT current_setting('wal_level'), \
+        current_setting('max_replication_slots')::bigint, (SELECT count(*) FROM pg_replication_slots), \
+        current_setting('max_wal_senders')::bigint, (SELECT count(*) FROM pg_stat_replication), \
+        rolname::text, rolsuper OR rolreplication, \
+        has_database_privilege(current_database(), 'CREATE'), current_database()::text \
+        FROM pg_roles WHERE rolname = current_user";
+    let row = client
+        .query_one(question, &[])
+        .await
+        .map_err(refused("read its settings"))?;
+    let wal_level: String = row.get(0);
+    if wal_level != "logical" {
+        return Err(SourceError::WalLevel { found: wal_level });
+    }
+    let role: String = row.get(5);
+    if !row.get::<_, bool>(6) {
+        return Err(SourceError::NoReplication { role });
+    }
+    if !row.get::<_, bool>(7) {
+        return Err(SourceError::NoCreate {
+            role,
+            database: row.get(8),
+        });
+    }
+    let (max, used): (i64, i64) = (row.get(1), row.get(2));
+    if max - used < needs.slots {
+        return Err(SourceError::Slots {
+            free: max - used,
+            max,
+            needed: needs.slots,
+        });
+    }
+    let (max, used): (i64, i64) = (row.get(3), row.get(4));
+    if max - used < needs.slots {
+        return Err(SourceError::Senders {
+            free: max - used,
+            max,
+            needed: needs.slots,
+        });
+    }
+    Ok(())
+}
+
+/// Checks that the outbox table has the columns that it needs.
+pub(super) async fn check_columns(client: &Client) -> Result<(), SourceError> {
+    let question = "SELECT column_name::text FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2";
+    let rows = client
+        .query(question, &[&SCHEMA, &TABLE])
+        .await
+        .map_err(refused("read its catalogues"))?;
+    let present: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let missing: Vec<_> = COLUMNS
+        .into_iter()
+        .filter(|name| !present.iter().any(|p| p == name))
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(SourceError::Columns {
+            missing: missing.join(", "),
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! Why the source cannot be prepared, with advice.
+
+use cdc_bench_model::event::{SCHEMA, TABLE};
+
+use crate::cause::innermost;
+use crate::pipeline::failure::Failure;
+
+/// Why the source cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The server is unreachable.
+    #[error(
+        "cannot reach PostgreSQL at {server}: {reason}; is it running, and does it listen there?"
+    )]
+    Unreachable {
+        /// User, host, port, database.
+        server: String,
+        /// The operating system's message.
+        reason: String,
+    },
+    /// User or password is wrong.
+    #[error("PostgreSQL refused {server}: {reason}; check POSTGRES_USER and POSTGRES_PASSWORD")]
+    Password {
+        /// User, host, port, database.
+        server: String,
+        /// The server's message.
+        reason: String,
+    },
+    /// The database does not exist.
+    #[error(
+        "PostgreSQL has no such database ({server}): {reason}; create it, or name another with POSTGRES_DB"
+    )]
+    Database {
+        /// User, host, port, database.
+        server: String,
+        /// The server's message.
+        reason: String,
+    },
+    /// `wal_level` is below logical.
+    #[error(
+        "PostgreSQL has wal_level = {found}; change data capture needs logical: ALTER SYSTEM SET wal_level = 'logical', then restart the server"
+    )]
+    WalLevel {
+        /// The current setting.
+        found: String,
+    },
+    /// Not enough free replication slots.
+    #[error(
+        "PostgreSQL has {free} of {max} replication slots free, and {needed} are needed; drop one that is no longer used (\"cdc-bench cleanup\" drops ours), or raise max_replication_slots"
+    )]
+    Slots {
+        /// Free slots.
+        free: i64,
+        /// `max_replication_slots`.
+        max: i64,
+        /// Slots needed.
+        needed: i64,
+    },
+    /// Not enough free WAL senders.
+    #[error(
+        "PostgreSQL has {free} of {max} WAL senders free, and {needed} are needed; raise max_wal_senders"
+    )]
+    Senders {
+        /// Free senders.
+        free: i64,
+        /// `max_wal_senders`.
+        max: i64,
+        /// Senders needed.
+        needed: i64,
+    },
+    /// The role lacks REPLICATION.
+    #[error("role \"{role}\" may not replicate: ALTER ROLE \"{role}\" REPLICATION")]
+    NoReplication {
+        /// The role.
+        role: String,
+    },
+    /// The role lacks CREATE on the database.
+    #[error(
+        "role \"{role}\" may not create schemas in database \"{database}\": GRANT CREATE ON DATABASE \"{database}\" TO \"{role}\""
+    )]
+    NoCreate {
+        /// The role.
+        role: String,
+        /// The database.
+        database: String,
+    },
+    /// The existing outbox table lacks columns.
+    #[error(
+        "table {SCHEMA}.{TABLE} exists but lacks the column(s) {missing}; use another database (POSTGRES_DB), or add them (sql/outbox.sql has their types)"
+    )]
+    Columns {
+        /// The missing columns.
+        missing: String,
+    },
+    /// The replication slot stays in use.
+    #[error(
+        "replication slot \"{slot}\" is still in use by process {pid} after {seconds} s; stop whoever reads it, then run \"cdc-bench cleanup\""
+    )]
+    SlotActive {
+        /// Name of the slot.
+        slot: String,
+        /// Process that uses it.
+        pid: i32,
+        /// How long we waited for it.
+        seconds: u64,
+    },
+    /// Any other refusal.
+    #[error("PostgreSQL refused to {action}: {reason}")]
+    Refused {
+        /// What was tried.
+        action: String,
+        /// The server's message.
+        reason: String,
+    },
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        Self::server(error)
+    }
+}
+
+/// The server's message; the driver has it one level down.
+pub(super) fn server_message(error: &tokio_postgres::Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        return db.message().to_owned();
+    }
+    innermost(error).to_string()
+}
+
+/// Maps the driver's error on an action that the server refused.
+pub(super) fn refused(action: &str) -> impl FnOnce(tokio_postgres::Error) -> SourceError + '_ {
+    move |error| SourceError::Refused {
+        action: action.to_owned(),
+        reason: server_message(&error),
+    }
+}

@@ -1,0 +1,96 @@
+//! Creates tables, publication and slot of the source, where they are missing.
+
+use cdc_bench_model::event::{SCHEMA, TABLE};
+use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
+
+use super::checks::{SourceNeeds, check_columns, check_source};
+use super::error::{SourceError, refused};
+use crate::pipeline::failure::Failure;
+use crate::pipeline::provision::resource_registry::{ResourceKind, ResourceRegistry, create};
+
+const OUTBOX_SQL: &str = include_str!("../../../../sql/outbox.sql");
+
+/// The publication of the outbox.
+pub const PUBLICATION: &str = "cdc_bench";
+
+/// The prepared source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PreparedSource {
+    /// Publication of the outbox.
+    pub(crate) publication: String,
+}
+
+/// Checks the source, and creates what is missing. Each resource is registered first. Can be repeated.
+///
+/// # Errors
+/// What prevents it, with advice.
+pub(crate) async fn prepare_source(
+    client: &Client,
+    registry: &ResourceRegistry,
+    needs: &SourceNeeds,
+) -> Result<PreparedSource, Failure> {
+    check_source(client, needs).await?;
+    if !exists(client, "SELECT to_regnamespace($1) IS NOT NULL", SCHEMA).await? {
+        // Tables outlive a run, so that `verify` can read them: `cleanup` removes them.
+        registry.record(ResourceKind::Schema, SCHEMA, None).await?;
+    }
+    let table = format!("{SCHEMA}.{TABLE}");
+    if !exists(client, "SELECT to_regclass($1) IS NOT NULL", &table).await? {
+        registry.record(ResourceKind::Table, &table, None).await?;
+    }
+    create(client, OUTBOX_SQL)
+        .await
+        .map_err(refused(&format!("make {table}")))?;
+    check_columns(client).await?;
+    if !exists(
+        client,
+        "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1)",
+        PUBLICATION,
+    )
+    .await?
+    {
+        // Concurrent runs share it, so no single run may remove it.
+        registry
+            .record(ResourceKind::Publication, PUBLICATION, None)
+            .await?;
+        let make = format!(
+            "CREATE PUBLICATION {PUBLICATION} FOR TABLE {table} WITH (publish = 'insert, update, delete, truncate')"
+        );
+        match client.batch_execute(&make).await {
+            Err(error) if error.code() == Some(&SqlState::DUPLICATE_OBJECT) => {}
+            outcome => outcome.map_err(refused("make the publication"))?,
+        }
+    }
+    if let Some(slot) = &needs.permanent_slot
+        && !exists(
+            client,
+            "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)",
+            slot.as_str(),
+        )
+        .await?
+    {
+        registry
+            .record(ResourceKind::Slot, slot.as_str(), needs.run_id.as_ref())
+            .await?;
+        let make = client
+            .execute(
+                "SELECT pg_create_logical_replication_slot($1, 'pgoutput')",
+                &[&slot.as_str()],
+            )
+            .await;
+        make.map_err(refused(&format!("make replication slot \"{slot}\"")))?;
+    }
+    Ok(PreparedSource {
+        publication: PUBLICATION.to_owned(),
+    })
+}
+
+/// Whether the server has an object of this name.
+async fn exists(client: &Client, question: &str, name: &str) -> Result<bool, SourceError> {
+    let row = client
+        .query_one(question, &[&name])
+        .await
+        .map_err(refused("read its catalogues"))?;
+    Ok(row.get(0))
+}
