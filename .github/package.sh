@@ -18,7 +18,7 @@ name=cdc-bench-$version-$target
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/$name/completions"
-cp "$binary" README.md LICENSE-* CHANGELOG.md "$work/$name/"
+cp -R "$binary" README.md LICENSE-* CHANGELOG.md docs "$work/$name/"
 "$binary" man --dir "$work/$name/man/man1" >/dev/null
 "$binary" completions bash >"$work/$name/completions/cdc-bench"
 "$binary" completions zsh >"$work/$name/completions/_cdc-bench"
