@@ -19,7 +19,7 @@ use super::screen_args::ScreenArgs;
 use super::traces_args::TracesArgs;
 use super::watched::{Watched, stack_of};
 use crate::pipeline::{
-    Endpoint, Failure, Metrics, RunRequest, WarmUp, exit, keep_report, run as run_pipeline,
+    Endpoint, Failure, Metrics, RunRequest, WarmUp, exit, run as run_pipeline, store_report,
 };
 use crate::settings::Settings;
 use cdc_bench_model::report::{PathReport, Report, Verdict, page, render, write_whole};
@@ -162,7 +162,7 @@ pub(super) async fn run(
     let report = outcome.map_err(|failure| without_result(&folder, failure))?;
     progress.begin("report");
     progress.update("report", "writing the page and its plots");
-    let stored = keep_report(&report, &folder)?;
+    let stored = store_report(&report, &folder)?;
     let html = page(&stored).map_err(Failure::usage)?;
     folder.write("report.html", html.as_bytes())?;
     progress.clear();

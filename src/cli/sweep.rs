@@ -88,7 +88,7 @@ pub(super) async fn run(
             rate: Rate::MAX,
             insert_batch: args.inserter.insert_batch(),
             connections: args.inserter.connections(),
-            warmup: WarmUp::of(args.warmup),
+            warmup: WarmUp::fixed(args.warmup),
             seed: args.inserter.seed,
             paths: args.capture.paths(),
             rounds: None,

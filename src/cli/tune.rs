@@ -81,7 +81,7 @@ pub(super) async fn run(
             rate: args.rate,
             insert_batch: args.inserter.insert_batch(),
             connections: args.inserter.connections(),
-            warmup: WarmUp::of(args.warmup),
+            warmup: WarmUp::fixed(args.warmup),
             seed: args.inserter.seed,
             paths: vec![CapturePath::Debezium],
             rounds: None,

@@ -169,7 +169,7 @@ impl RunProgress for Watched<'_> {
         self.board.put(figures);
     }
 
-    fn is_a_run(&self, step: &str) {
+    fn begin_nested_run(&self, step: &str) {
         self.board.at_part(step);
     }
 

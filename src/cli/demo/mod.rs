@@ -20,7 +20,7 @@ use super::results_args::{ResultsArgs, without_result};
 use super::screen_args::ScreenArgs;
 use super::watched::Watched;
 use crate::load::LoadProfile;
-use crate::pipeline::{Failure, RunRequest, WarmUp, exit, keep_report, run_on};
+use crate::pipeline::{Failure, RunRequest, WarmUp, exit, run_on, store_report};
 use crate::settings::Settings;
 use act::Act;
 use cdc_bench_model::RunId;
@@ -200,7 +200,7 @@ impl Stage<'_> {
             rate: act.rate,
             insert_batch: 1,
             connections: 4,
-            warmup: WarmUp::of(WARM_UP),
+            warmup: WarmUp::fixed(WARM_UP),
             seed: 42,
             paths: self.args.capture.clone().paths(),
             rounds: None,
@@ -226,7 +226,7 @@ impl Stage<'_> {
         let outcome = run_on(&request, self.stack, &narrator, self.cancel).await;
         let told = narrator.events();
         if let Ok(report) = &outcome {
-            let stored = keep_report(report, &folder)?;
+            let stored = store_report(report, &folder)?;
             let html = page(&stored).map_err(Failure::usage)?;
             folder.write("report.html", html.as_bytes())?;
             if act.is_detailed {
