@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::output::tell;
+use super::output::print_error_line;
 use super::progress::Terminal;
 use crate::broker::Admin;
 use crate::pipeline::{
@@ -26,7 +26,7 @@ use pgcdc_debezium::{Decimals, EnvelopeConfig};
 const PUBLICATION: &str = "cdc_bench_capture";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
+enum CaptureFormat {
     /// Debezium's events, a value a line
     Debezium,
     /// The same with topic and key, and tombstones
@@ -36,7 +36,7 @@ enum Format {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
+enum CaptureOutput {
     /// Lines
     Stdout,
     /// Kafka at KAFKA_BOOTSTRAP_SERVERS: a topic a table, PREFIX.SCHEMA.TABLE, made where there is none
@@ -55,7 +55,7 @@ enum DecimalHandling {
 
 /// Where to start or to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum StreamPosition {
     /// The current end of the server's WAL.
     Now,
     /// A snapshot of the existing rows first.
@@ -66,29 +66,29 @@ enum Place {
     At(Lsn),
 }
 
-fn begin(text: &str) -> Result<Place, String> {
+fn parse_start(text: &str) -> Result<StreamPosition, String> {
     match text {
-        "now" => Ok(Place::Now),
-        "snapshot" => Ok(Place::Snapshot),
-        "resume" => Ok(Place::Resume),
+        "now" => Ok(StreamPosition::Now),
+        "snapshot" => Ok(StreamPosition::Snapshot),
+        "resume" => Ok(StreamPosition::Resume),
         lsn => lsn
             .parse()
-            .map(Place::At)
+            .map(StreamPosition::At)
             .map_err(|e| format!("expected now, snapshot, resume or a position: {e}")),
     }
 }
 
-fn end(text: &str) -> Result<Place, String> {
+fn parse_stop(text: &str) -> Result<StreamPosition, String> {
     match text {
-        "now" => Ok(Place::Now),
+        "now" => Ok(StreamPosition::Now),
         lsn => lsn
             .parse()
-            .map(Place::At)
+            .map(StreamPosition::At)
             .map_err(|e| format!("expected now or a position: {e}")),
     }
 }
 
-fn table(text: &str) -> Result<TableName, String> {
+fn parse_table(text: &str) -> Result<TableName, String> {
     let (schema, name) = text.split_once('.').unwrap_or(("public", text));
     if schema.is_empty() || name.is_empty() {
         return Err("expected TABLE or SCHEMA.TABLE".to_owned());
@@ -99,7 +99,7 @@ fn table(text: &str) -> Result<TableName, String> {
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Tables to capture
-    #[arg(value_name = "[SCHEMA.]TABLE", value_parser = table, required_unless_present = "publication", conflicts_with = "publication")]
+    #[arg(value_name = "[SCHEMA.]TABLE", value_parser = parse_table, required_unless_present = "publication", conflicts_with = "publication")]
     tables: Vec<TableName>,
     /// Publication to capture (repeatable) [default: one of the tables, made; removed again unless there is a slot]
     #[arg(long, value_name = "NAME")]
@@ -110,23 +110,23 @@ pub(super) struct Args {
     slot: Option<SlotName>,
     /// now, snapshot (the rows that are there, then every change), resume (where the slot was left), or a position such as
     /// 16/B374D848. A snapshot with a slot takes a checkpoint, and copies no table twice
-    #[arg(long, value_name = "PLACE", default_value = "resume", value_parser = begin)]
-    from: Place,
+    #[arg(long, value_name = "PLACE", default_value = "resume", value_parser = parse_start)]
+    from: StreamPosition,
     /// Tables that a snapshot copies at once
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=64))]
     snapshot_connections: u16,
     /// Stop at now, or a position [default: go on until Ctrl-C]
-    #[arg(long, value_name = "PLACE", value_parser = end)]
-    until: Option<Place>,
+    #[arg(long, value_name = "PLACE", value_parser = parse_stop)]
+    until: Option<StreamPosition>,
     /// Stop after this many changes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max: Option<u64>,
     /// Where changes go
     #[arg(long, value_enum, default_value = "stdout")]
-    output: Output,
+    output: CaptureOutput,
     /// How a change is written in a line; in Kafka it is a record of Debezium's
     #[arg(long, value_enum, default_value = "debezium")]
-    format: Format,
+    format: CaptureFormat,
     /// First part of topics' names, and source.name, in Debezium's formats
     #[arg(long, value_name = "NAME", default_value = "postgres")]
     topic_prefix: String,
@@ -160,12 +160,12 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    if args.from == Place::Snapshot && args.slot.is_some() && args.checkpoint.is_none() {
+    if args.from == StreamPosition::Snapshot && args.slot.is_some() && args.checkpoint.is_none() {
         return Err(Failure::usage(anyhow::anyhow!(
             "--from snapshot with --slot needs --checkpoint FILE, which keeps what tables are copied: without it, a capture that is cut off could not be told from one that is whole"
         )));
     }
-    if args.output == Output::Kafka && args.format == Format::Flat {
+    if args.output == CaptureOutput::Kafka && args.format == CaptureFormat::Flat {
         return Err(Failure::usage(anyhow::anyhow!(
             "--format flat is for lines: records in Kafka are Debezium's events"
         )));
@@ -173,10 +173,10 @@ pub(super) async fn run(
     let servers = cdc_bench_stack::running_endpoints(&settings.servers())?;
     let server = servers.postgres()?.server();
     let kafka = match args.output {
-        Output::Stdout => None,
-        Output::Kafka => Some(servers.kafka()?.client_config()),
+        CaptureOutput::Stdout => None,
+        CaptureOutput::Kafka => Some(servers.kafka()?.client_config()),
     };
-    let own = match &args.slot {
+    let own_publication = match &args.slot {
         Some(slot) => format!("{PUBLICATION}_{slot}"),
         None => format!("{PUBLICATION}_{}", std::process::id()),
     };
@@ -186,18 +186,18 @@ pub(super) async fn run(
     }
     let mut publications = args.publication.clone();
     if publications.is_empty() {
-        ensure_publication(&server, &own, &args.tables).await?;
-        publications.push(own.clone());
+        ensure_publication(&server, &own_publication, &args.tables).await?;
+        publications.push(own_publication.clone());
     }
     let outcome = capture(&args, &server, publications, kafka, progress, cancel).await;
     // With a slot of its own it can be continued, and needs its publication then.
     if args.publication.is_empty() && args.slot.is_none() {
-        drop_publication(&server, &own).await?;
+        drop_publication(&server, &own_publication).await?;
     }
     progress.clear();
     let captured = outcome?;
     if std::io::stderr().is_terminal() {
-        tell(format_args!(
+        print_error_line(format_args!(
             "{} changes in {} transactions, up to {}",
             captured.copied_rows + captured.changes,
             captured.transactions,
@@ -231,15 +231,15 @@ async fn capture(
     };
     let mut reader = ReaderConfig::new(server.clone(), slot, &publications);
     reader.start_after = match args.from {
-        Place::Resume | Place::Snapshot => None,
-        Place::At(lsn) => Some(lsn),
+        StreamPosition::Resume | StreamPosition::Snapshot => None,
+        StreamPosition::At(lsn) => Some(lsn),
         // A slot that does not exist yet starts at the current end by itself.
-        Place::Now => match &args.slot {
-            Some(name) if exists(server, name).await? => Some(current_lsn(server).await?),
+        StreamPosition::Now => match &args.slot {
+            Some(name) if slot_exists(server, name).await? => Some(current_lsn(server).await?),
             _ => None,
         },
     };
-    if args.from == Place::Snapshot {
+    if args.from == StreamPosition::Snapshot {
         let connections = usize::from(args.snapshot_connections);
         reader.snapshot = Some(SnapshotConfig { connections });
     }
@@ -263,14 +263,14 @@ async fn capture(
     let to = match kafka {
         Some(kafka) => {
             let tables = published_tables(server, &publications).await?;
-            make_topics(&kafka, &envelopes, &tables).await?;
+            create_topics(&kafka, &envelopes, &tables).await?;
             Destination::Kafka(envelopes, kafka)
         }
         None => {
             let format = match args.format {
-                Format::Debezium => LineFormat::Debezium(envelopes),
-                Format::DebeziumRecords => LineFormat::DebeziumRecords(envelopes),
-                Format::Flat => LineFormat::Flat,
+                CaptureFormat::Debezium => LineFormat::Debezium(envelopes),
+                CaptureFormat::DebeziumRecords => LineFormat::DebeziumRecords(envelopes),
+                CaptureFormat::Flat => LineFormat::Flat,
             };
             let out = BufWriter::with_capacity(1 << 16, std::io::stdout());
             Destination::Lines(format, Box::new(out))
@@ -280,7 +280,7 @@ async fn capture(
         reader,
         to,
         until: match args.until {
-            Some(Place::At(lsn)) => Some(lsn),
+            Some(StreamPosition::At(lsn)) => Some(lsn),
             Some(_) => Some(current_lsn(server).await?),
             None => None,
         },
@@ -290,7 +290,7 @@ async fn capture(
 }
 
 /// Creates the topics that do not exist.
-async fn make_topics(
+async fn create_topics(
     kafka: &rdkafka::ClientConfig,
     envelopes: &EnvelopeConfig,
     tables: &[TableName],
@@ -307,7 +307,7 @@ async fn make_topics(
     Ok(())
 }
 
-async fn exists(server: &Server, name: &SlotName) -> Result<bool, ReaderError> {
+async fn slot_exists(server: &Server, name: &SlotName) -> Result<bool, ReaderError> {
     let slots = list_slots(server).await?;
     Ok(slots.iter().any(|slot| slot.name == name.as_str()))
 }

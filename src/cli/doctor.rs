@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use console::style;
 
-use super::output::{Output, print_json};
+use super::output::{StdoutWriter, print_json};
 use super::progress::Terminal;
 use crate::pipeline::{Failure, examine, exit};
 use crate::settings::Settings;
@@ -28,7 +28,7 @@ pub(super) async fn run(
     if args.json {
         print_json(&parts)?;
     } else {
-        let mut out = Output::new();
+        let mut out = StdoutWriter::new();
         let width = parts.iter().map(|part| part.name.len()).max().unwrap_or(0);
         for part in &parts {
             let mark = match part.standing {
@@ -42,8 +42,6 @@ pub(super) async fn run(
             }
         }
     }
-    let well = parts
-        .iter()
-        .all(|part| part.standing != ComponentState::Bad);
-    Ok(ExitCode::from(if well { 0 } else { exit::SERVER }))
+    let no_problem = parts.iter().all(|part| part.standing != ComponentState::Bad);
+    Ok(ExitCode::from(if no_problem { 0 } else { exit::SERVER }))
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tokio_util::sync::CancellationToken;
 
 use super::load_args::LoadArgs;
-use super::output::{Output, print_json, print_line};
+use super::output::{StdoutWriter, print_json, print_line};
 use super::progress::Terminal;
 use crate::load::Limit;
 use crate::pipeline::{Failure, GenerateRequest, exit, generate};
@@ -75,7 +75,7 @@ fn print_events(load: &LoadArgs, cancel: &CancellationToken) -> Result<(), Failu
     let Limit::Events(count) = load.limit() else {
         unreachable!("--dry-run and --duration exclude each other");
     };
-    let mut out = Output::onto(std::io::BufWriter::new(std::io::stdout()));
+    let mut out = StdoutWriter::over(std::io::BufWriter::new(std::io::stdout()));
     let rows = Generator::new(load.inserter.seed, jiff::Timestamp::now());
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     for row in rows.take(count) {
@@ -89,7 +89,7 @@ fn print_events(load: &LoadArgs, cancel: &CancellationToken) -> Result<(), Failu
             "aggregate_type": row.event_type.aggregate_type(), "aggregate_id": row.aggregate_id, "payload": payload,
         });
         out.line(line)?;
-        if !out.is_read() {
+        if !out.is_open() {
             break;
         }
     }

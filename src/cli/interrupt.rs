@@ -3,7 +3,7 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::output::tell;
+use super::output::print_error_line;
 use super::progress::Terminal;
 
 /// A token that is cancelled by the first signal.
@@ -21,13 +21,13 @@ pub(super) fn watch(terminal: &Terminal) -> CancellationToken {
                     while signals.recv().await.is_some() {
                         if token.is_cancelled() {
                             crate::dashboard::restore();
-                            tell(
+                            print_error_line(
                                 "interrupted again: leaving at once; \"cdc-bench cleanup\" removes what is left on external servers",
                             );
                             // Children are ended by the kernel with us.
                             std::process::exit(130);
                         }
-                        super::logging::is_ending();
+                        super::logging::begin_shutdown();
                         terminal.say("interrupted: cleaning up (once more to leave at once)");
                         token.cancel();
                     }

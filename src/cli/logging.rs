@@ -28,17 +28,17 @@ struct LoadAware {
     started: Instant,
     second: AtomicU64,
     lines: AtomicU64,
-    left_out: Arc<AtomicU64>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl LoadAware {
-    fn new(ceiling: LevelFilter, left_out: Arc<AtomicU64>) -> Self {
+    fn new(ceiling: LevelFilter, dropped: Arc<AtomicU64>) -> Self {
         Self {
             ceiling,
             started: Instant::now(),
             second: AtomicU64::new(0),
             lines: AtomicU64::new(0),
-            left_out,
+            dropped,
         }
     }
 
@@ -58,7 +58,7 @@ impl LoadAware {
         };
         let passes = level <= limit;
         if !passes {
-            self.left_out.fetch_add(1, Ordering::Relaxed);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
         }
         passes
     }
@@ -79,20 +79,20 @@ impl<S: Subscriber> Filter<S> for LoadAware {
 }
 
 /// Whether servers are being stopped, or the user has asked to stop.
-static IS_ENDING: AtomicBool = AtomicBool::new(false);
+static IS_SHUTTING_DOWN: AtomicBool = AtomicBool::new(false);
 
 /// From now on, what Kafka's client reports goes to the log only.
-pub(crate) fn is_ending() {
-    IS_ENDING.store(true, Ordering::Relaxed);
+pub(crate) fn begin_shutdown() {
+    IS_SHUTTING_DOWN.store(true, Ordering::Relaxed);
 }
 
 /// Targets of Kafka's client, in C and in Rust.
 const KAFKA_CLIENT: [&str; 2] = ["librdkafka", "rdkafka"];
 
 /// Passes lines of Kafka's client only as long as the broker is expected to be up.
-struct WhileServersStay(&'static AtomicBool);
+struct KafkaUntilShutdown(&'static AtomicBool);
 
-impl<S: Subscriber> Filter<S> for WhileServersStay {
+impl<S: Subscriber> Filter<S> for KafkaUntilShutdown {
     fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
         true
     }
@@ -112,13 +112,15 @@ struct LogFile {
 }
 
 /// Capacity of that buffer, bytes.
-const EARLY: usize = 1 << 20;
+const EARLY_CAPACITY: usize = 1 << 20;
 
 impl Write for LogFile {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         match &mut self.file {
             Some(file) => file.write_all(line)?,
-            None if self.early.len() + line.len() <= EARLY => self.early.extend_from_slice(line),
+            None if self.early.len() + line.len() <= EARLY_CAPACITY => {
+                self.early.extend_from_slice(line)
+            }
             None => {}
         }
         Ok(line.len())
@@ -153,12 +155,12 @@ impl Write for LogWriter {
 /// Sets up logging; once per process.
 pub(crate) fn start(level: LevelFilter, terminal: impl Fn(&str) + Send + Sync + 'static) {
     let log = Arc::new(Mutex::new(LogFile::default()));
-    let left_out = Arc::new(AtomicU64::new(0));
-    if LOG.set((Arc::clone(&log), Arc::clone(&left_out))).is_err() {
+    let dropped = Arc::new(AtomicU64::new(0));
+    if LOG.set((Arc::clone(&log), Arc::clone(&dropped))).is_err() {
         return;
     }
     // librdkafka and the MongoDB driver are verbose below warnings.
-    let ours_only = |ceiling: LevelFilter| {
+    let our_targets = |ceiling: LevelFilter| {
         tracing_subscriber::filter::Targets::new()
             .with_default(ceiling.min(LevelFilter::WARN))
             .with_target("cdc_bench", ceiling)
@@ -179,13 +181,13 @@ pub(crate) fn start(level: LevelFilter, terminal: impl Fn(&str) + Send + Sync + 
         });
     let registered = tracing_subscriber::registry()
         .with(
-            file.with_filter(LoadAware::new(level, left_out))
-                .with_filter(ours_only(level)),
+            file.with_filter(LoadAware::new(level, dropped))
+                .with_filter(our_targets(level)),
         )
         .with(
             screen
-                .with_filter(WhileServersStay(&IS_ENDING))
-                .with_filter(ours_only(level.min(LevelFilter::WARN))),
+                .with_filter(KafkaUntilShutdown(&IS_SHUTTING_DOWN))
+                .with_filter(our_targets(level.min(LevelFilter::WARN))),
         )
         .try_init();
     if let Err(error) = registered {
@@ -208,10 +210,10 @@ pub(crate) fn into_file(mut file: File) -> std::io::Result<()> {
 
 /// Writes how many lines were dropped, and closes the file.
 pub(crate) fn finish() {
-    let Some((log, left_out)) = LOG.get() else {
+    let Some((log, dropped)) = LOG.get() else {
         return;
     };
-    let count = left_out.swap(0, Ordering::Relaxed);
+    let count = dropped.swap(0, Ordering::Relaxed);
     let mut log = log
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -257,12 +259,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kafkas_client_is_not_heard_on_the_terminal_once_servers_are_stopped() {
-        static ENDING: AtomicBool = AtomicBool::new(false);
-        let said = Arc::new(Mutex::new(Vec::new()));
+    fn lines_of_kafkas_client_are_not_on_the_terminal_once_servers_are_stopped() {
+        static SHUTTING_DOWN: AtomicBool = AtomicBool::new(false);
+        let printed = Arc::new(Mutex::new(Vec::new()));
         let screen = {
-            let said = Arc::clone(&said);
-            move |line: &str| said.lock().unwrap().push(line.to_owned())
+            let printed = Arc::clone(&printed);
+            move |line: &str| printed.lock().unwrap().push(line.to_owned())
         };
         let screen = Arc::new(screen);
         let layer = tracing_subscriber::fmt::layer()
@@ -273,19 +275,19 @@ mod tests {
                 terminal: Arc::clone(&screen),
                 line: Vec::new(),
             })
-            .with_filter(WhileServersStay(&ENDING));
-        let speak = || {
+            .with_filter(KafkaUntilShutdown(&SHUTTING_DOWN));
+        let log_lines = || {
             tracing::error!(target: "librdkafka", "connect failed");
             tracing::error!(target: "rdkafka::client", "all brokers down");
             tracing::error!(target: "cdc_bench::pipeline", "clean-up failed");
         };
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-            speak();
-            ENDING.store(true, Ordering::Relaxed);
-            speak();
+            log_lines();
+            SHUTTING_DOWN.store(true, Ordering::Relaxed);
+            log_lines();
         });
         assert_eq!(
-            *said.lock().unwrap(),
+            *printed.lock().unwrap(),
             [
                 "ERROR connect failed",
                 "ERROR all brokers down",
@@ -297,8 +299,8 @@ mod tests {
 
     #[test]
     fn the_level_drops_under_load_and_errors_always_pass() {
-        let left_out = Arc::new(AtomicU64::new(0));
-        let filter = LoadAware::new(LevelFilter::DEBUG, Arc::clone(&left_out));
+        let dropped = Arc::new(AtomicU64::new(0));
+        let filter = LoadAware::new(LevelFilter::DEBUG, Arc::clone(&dropped));
         assert!(!filter.passes(Level::TRACE, 0));
         let passed = (0..BUSY).filter(|_| filter.passes(Level::DEBUG, 0)).count();
         assert_eq!(passed, 500);
@@ -310,7 +312,7 @@ mod tests {
         assert!(warnings < 1_500, "{warnings}");
         assert!(!filter.passes(Level::WARN, 0));
         assert!(filter.passes(Level::ERROR, 0));
-        assert!(left_out.load(Ordering::Relaxed) > 0);
+        assert!(dropped.load(Ordering::Relaxed) > 0);
         assert!(filter.passes(Level::DEBUG, 1), "a new second begins anew");
     }
 }

@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::progress::{LineOf, Terminal};
+use super::progress::{SnapshotLine, Terminal};
 use super::results_args::ResultsArgs;
 use crate::dashboard::{self, Screen, ScreenControls};
 use crate::live::{self, Snapshot};
 use crate::pipeline::Failure;
 
 /// Interval between plain lines.
-const LINE_EVERY: Duration = Duration::from_secs(1);
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the run is looked for while the dashboard shows it.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const CHECK_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -37,19 +37,22 @@ pub(super) async fn run(
     terminal: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let folder = folder_of(&args)?;
+    let folder = find_folder(&args)?;
     let Some(first) = live::read(&folder) else {
         return Err(not_under_way(&folder));
     };
     if args.json {
-        each_second(&folder, cancel, |snapshot| {
+        print_every_second(&folder, cancel, |snapshot| {
             serde_json::to_string(snapshot).map_err(Failure::usage)
         })
         .await?;
     } else if args.no_tui || !dashboard::fits() {
-        each_second(&folder, cancel, |snapshot| Ok(LineOf(snapshot).to_string())).await?;
+        print_every_second(&folder, cancel, |snapshot| {
+            Ok(SnapshotLine(snapshot).to_string())
+        })
+        .await?;
     } else {
-        on_screen(&folder, terminal, cancel).await?;
+        show_dashboard(&folder, terminal, cancel).await?;
     }
     if live::read(&folder).is_none() {
         terminal.say(&format!(
@@ -61,7 +64,7 @@ pub(super) async fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-fn folder_of(args: &Args) -> Result<PathBuf, Failure> {
+fn find_folder(args: &Args) -> Result<PathBuf, Failure> {
     let results = &args.results.results_dir;
     match &args.run {
         Some(run) if Path::new(run).is_dir() => Ok(PathBuf::from(run)),
@@ -88,16 +91,16 @@ fn not_under_way(folder: &Path) -> Failure {
 }
 
 /// Prints a line per second until the run ends or the user stops it.
-async fn each_second(
+async fn print_every_second(
     folder: &Path,
     cancel: &CancellationToken,
     line: impl Fn(&Snapshot) -> Result<String, Failure>,
 ) -> Result<(), Failure> {
-    let mut turns = tokio::time::interval(LINE_EVERY);
+    let mut ticks = tokio::time::interval(LINE_INTERVAL);
     loop {
         tokio::select! {
             () = cancel.cancelled() => return Ok(()),
-            _ = turns.tick() => {}
+            _ = ticks.tick() => {}
         }
         let Some(snapshot) = live::read(folder) else {
             return Ok(());
@@ -109,7 +112,7 @@ async fn each_second(
     }
 }
 
-async fn on_screen(
+async fn show_dashboard(
     folder: &Path,
     terminal: &Terminal,
     cancel: &CancellationToken,
@@ -122,7 +125,7 @@ async fn on_screen(
     terminal.hold();
     let screen = Screen::open(move || live::read(&shown), controls).map_err(Failure::usage)?;
     while screen.is_drawing() && !cancel.is_cancelled() {
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
     drop(screen);
     terminal.resume();

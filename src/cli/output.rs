@@ -7,33 +7,33 @@ use std::io::{self, ErrorKind, Write};
 use crate::pipeline::Failure;
 
 /// A writer to stdout that tolerates a closed pipe.
-pub(super) struct Output<W = io::Stdout> {
+pub(super) struct StdoutWriter<W = io::Stdout> {
     out: W,
-    is_read: bool,
+    is_open: bool,
 }
 
-impl Output {
+impl StdoutWriter {
     pub(super) fn new() -> Self {
-        Self::onto(io::stdout())
+        Self::over(io::stdout())
     }
 }
 
-impl<W: Write> Output<W> {
-    pub(super) fn onto(out: W) -> Self {
-        Self { out, is_read: true }
+impl<W: Write> StdoutWriter<W> {
+    pub(super) fn over(out: W) -> Self {
+        Self { out, is_open: true }
     }
 
     /// Whether the pipe is still open.
-    pub(super) fn is_read(&self) -> bool {
-        self.is_read
+    pub(super) fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// Writes a text unchanged.
     pub(super) fn text(&mut self, text: impl fmt::Display) -> Result<(), Failure> {
-        if !self.is_read {
+        if !self.is_open {
             return Ok(());
         }
-        self.settle(|out| write!(out, "{text}"))
+        self.write_out(|out| write!(out, "{text}"))
     }
 
     /// Writes a line.
@@ -43,13 +43,13 @@ impl<W: Write> Output<W> {
 
     /// Flushes buffered output.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
-        self.settle(Write::flush)
+        self.write_out(Write::flush)
     }
 
-    fn settle(&mut self, write: impl FnOnce(&mut W) -> io::Result<()>) -> Result<(), Failure> {
+    fn write_out(&mut self, write: impl FnOnce(&mut W) -> io::Result<()>) -> Result<(), Failure> {
         match write(&mut self.out) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-                self.is_read = false;
+                self.is_open = false;
                 Ok(())
             }
             outcome => outcome.map_err(|error| {
@@ -62,7 +62,7 @@ impl<W: Write> Output<W> {
 
 /// Prints a text to stdout.
 pub(super) fn print(text: impl fmt::Display) -> Result<(), Failure> {
-    let mut output = Output::new();
+    let mut output = StdoutWriter::new();
     output.text(text)?;
     output.flush()
 }
@@ -78,7 +78,7 @@ pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 }
 
 /// Prints a line to stderr. If stderr is closed, there is nowhere to report that.
-pub(super) fn tell(line: impl fmt::Display) {
+pub(super) fn print_error_line(line: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
@@ -87,9 +87,9 @@ mod tests {
     use super::*;
 
     /// Accepts this many writes, then fails with this error.
-    struct Ends(usize, ErrorKind);
+    struct FailingWriter(usize, ErrorKind);
 
-    impl Write for Ends {
+    impl Write for FailingWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0 = self.0.checked_sub(1).ok_or(self.1)?;
             Ok(bytes.len())
@@ -102,17 +102,17 @@ mod tests {
 
     #[test]
     fn a_reader_who_has_had_enough_is_no_failure() {
-        let mut output = Output::onto(Ends(1, ErrorKind::BrokenPipe));
+        let mut output = StdoutWriter::over(FailingWriter(1, ErrorKind::BrokenPipe));
         output.text("first").unwrap();
-        assert!(output.is_read());
+        assert!(output.is_open());
         output.text("second").unwrap();
-        assert!(!output.is_read());
+        assert!(!output.is_open());
         output.text("third").unwrap();
     }
 
     #[test]
     fn a_full_disk_is_one() {
-        let mut output = Output::onto(Ends(0, ErrorKind::StorageFull));
+        let mut output = StdoutWriter::over(FailingWriter(0, ErrorKind::StorageFull));
         let failure = output.text("lost").unwrap_err().to_string();
         assert!(failure.contains("cannot write to stdout"), "{failure}");
     }

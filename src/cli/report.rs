@@ -11,7 +11,7 @@ use cdc_bench_model::report::{LATEST, Stored, csv, junit, markdown, page, render
 use cdc_bench_stack::StepProgress;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
+enum ReportFormat {
     /// As run prints it
     Text,
     /// report.json as it stands
@@ -33,7 +33,7 @@ pub(super) struct Args {
     result: String,
     /// How it is written
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
-    format: Format,
+    format: ReportFormat,
     /// Write it here instead of to stdout
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -49,15 +49,15 @@ pub(super) fn run(args: &Args, progress: &Terminal) -> Result<ExitCode, Failure>
     let report = &stored.report;
     let text = match args.format {
         // A file has no colours.
-        Format::Text if args.output.is_some() => {
+        ReportFormat::Text if args.output.is_some() => {
             console::strip_ansi_codes(&render(report)).into_owned()
         }
-        Format::Text => render(report),
-        Format::Json => stored.json.clone(),
-        Format::Html => page(&stored).map_err(Failure::usage)?,
-        Format::Markdown => markdown(report),
-        Format::Junit => junit(report).map_err(Failure::usage)?,
-        Format::Csv => csv(report),
+        ReportFormat::Text => render(report),
+        ReportFormat::Json => stored.json.clone(),
+        ReportFormat::Html => page(&stored).map_err(Failure::usage)?,
+        ReportFormat::Markdown => markdown(report),
+        ReportFormat::Junit => junit(report).map_err(Failure::usage)?,
+        ReportFormat::Csv => csv(report),
     };
     progress.clear();
     match &args.output {

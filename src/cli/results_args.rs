@@ -16,7 +16,7 @@ pub(super) struct ResultsArgs {
 
 impl ResultsArgs {
     /// Creates a result: its id, and its folder, which receives the log from now on.
-    pub(super) fn begin(&self) -> Result<(RunId, ResultFolder), Failure> {
+    pub(super) fn create(&self) -> Result<(RunId, ResultFolder), Failure> {
         let id = RunId::generate();
         let folder = ResultFolder::create(&self.results_dir, id.as_str())?;
         let log = folder.create_file("run.log")?;
@@ -26,7 +26,7 @@ impl ResultsArgs {
 }
 
 /// Ends a command without a result: logs the reason, and removes the folder if it is empty.
-pub(super) fn without_result(folder: &ResultFolder, failure: Failure) -> Failure {
+pub(super) fn discard_result(folder: &ResultFolder, failure: Failure) -> Failure {
     tracing::info!(%failure, "there is no result");
     logging::finish();
     folder.discard_if_empty();

@@ -14,12 +14,12 @@ use super::load_args::LoadArgs;
 use super::objective_args::ObjectiveArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
-use super::results_args::{ResultsArgs, without_result};
+use super::results_args::{ResultsArgs, discard_result};
+use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
 use super::traces_args::TracesArgs;
-use super::watched::{Watched, stack_of};
 use crate::pipeline::{
-    Endpoint, Failure, Metrics, RunRequest, WarmUp, exit, keep_report, run as run_pipeline,
+    Endpoint, Failure, Metrics, RunRequest, WarmUp, exit, run as run_pipeline, store_report,
 };
 use crate::settings::Settings;
 use cdc_bench_model::report::{PathReport, Report, Verdict, page, render, write_whole};
@@ -100,8 +100,8 @@ pub(super) async fn run(
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
     // Before anything is created.
-    let stack = stack_of(&settings)?;
-    let (id, folder) = args.results.begin()?;
+    let stack = stack_kind(&settings)?;
+    let (id, folder) = args.results.create()?;
     let paths = args.capture.paths();
     let (metrics, endpoint) = match args.metrics_listen {
         Some(address) => {
@@ -114,9 +114,9 @@ pub(super) async fn run(
         None => (None, None),
     };
     let tracing = args.traces.begin(&id, args.load.rate());
-    let tracing = tracing.map_err(|failure| without_result(&folder, failure))?;
+    let tracing = tracing.map_err(|failure| discard_result(&folder, failure))?;
     let (traces, exporter) = tracing.unzip();
-    let watched = Watched::begin(
+    let display = RunDisplay::start(
         progress,
         (&id, stack, Some(args.load.rate())),
         &folder,
@@ -147,22 +147,22 @@ pub(super) async fn run(
         metrics,
         traces: traces.map(Arc::new),
     };
-    let outcome = run_pipeline(request, &watched, cancel).await;
+    let outcome = run_pipeline(request, &display, cancel).await;
     if let Some(exporter) = exporter {
-        watched.begin("traces");
-        watched.update(
+        display.begin("traces");
+        display.update(
             "traces",
             "waiting for the collector to take the last of them",
         );
         progress.say(&format!("traces: {}", exporter.finish().await));
     }
-    watched.over(outcome.as_ref());
+    display.finish_run(outcome.as_ref());
     drop(endpoint);
     progress.clear();
-    let report = outcome.map_err(|failure| without_result(&folder, failure))?;
+    let report = outcome.map_err(|failure| discard_result(&folder, failure))?;
     progress.begin("report");
     progress.update("report", "writing the page and its plots");
-    let stored = keep_report(&report, &folder)?;
+    let stored = store_report(&report, &folder)?;
     let html = page(&stored).map_err(Failure::usage)?;
     folder.write("report.html", html.as_bytes())?;
     progress.clear();

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::connector_args::ConnectorArgs;
 use super::output::{print, print_json};
 use super::progress::Terminal;
-use crate::pipeline::{Failure, Servers, set_up};
+use crate::pipeline::{Failure, ServerClients, set_up};
 use crate::settings::Settings;
 use cdc_bench_stack::StepProgress;
 
@@ -28,7 +28,7 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Failure> {
     progress.begin("set-up");
     progress.update("set-up", "connecting to the servers");
-    let servers = Servers::at_hand(settings).await?;
+    let servers = ServerClients::connect_running(settings).await?;
     let capture = args.ours.request(None);
     let made = tokio::select! {
         () = cancel.cancelled() => Err(Failure::interrupted().context(

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
+use clap::Command;
 use clap_complete::Shell;
 
-use super::Cli;
 use super::output::{print, print_line};
 use crate::pipeline::Failure;
 
@@ -17,9 +16,13 @@ pub(super) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(super) fn completions(args: &CompletionsArgs) -> Result<ExitCode, Failure> {
+/// Prints the completions of a command.
+pub(super) fn completions(
+    args: &CompletionsArgs,
+    mut command: Command,
+) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "cdc-bench", &mut script);
+    clap_complete::generate(args.shell, &mut command, "cdc-bench", &mut script);
     print(String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -32,9 +35,9 @@ pub(super) struct ManArgs {
 }
 
 /// Writes one page per command.
-pub(super) fn man(args: &ManArgs) -> Result<ExitCode, Failure> {
+pub(super) fn man(args: &ManArgs, command: Command) -> Result<ExitCode, Failure> {
     let written = std::fs::create_dir_all(&args.dir)
-        .and_then(|()| clap_mangen::generate_to(Cli::command(), &args.dir));
+        .and_then(|()| clap_mangen::generate_to(command, &args.dir));
     written.map_err(|error| {
         let doing = format!("cannot write manual pages to {}", args.dir.display());
         Failure::usage(anyhow::Error::new(error).context(doing))

@@ -11,9 +11,9 @@ use super::load_args::InserterArgs;
 use super::objective_args::ObjectiveArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
-use super::results_args::{ResultsArgs, without_result};
+use super::results_args::{ResultsArgs, discard_result};
+use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
-use super::watched::{Watched, stack_of};
 use crate::load::{Limit, Rate};
 use crate::pipeline::{Failure, RunRequest, SweepRequest, WarmUp, exit, sweep};
 use crate::settings::Settings;
@@ -72,11 +72,11 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let stack = stack_of(&settings)?;
-    let (id, folder) = args.results.begin()?;
+    let stack = stack_kind(&settings)?;
+    let (id, folder) = args.results.create()?;
     let rates = ascending(args.rates);
     let about = (&id, stack, None);
-    let watched = Watched::begin(progress, about, &folder, args.screen.wants_screen());
+    let display = RunDisplay::start(progress, about, &folder, args.screen.wants_screen());
     let request = SweepRequest {
         step: RunRequest {
             id: id.clone(),
@@ -88,7 +88,7 @@ pub(super) async fn run(
             rate: Rate::MAX,
             insert_batch: args.inserter.insert_batch(),
             connections: args.inserter.connections(),
-            warmup: WarmUp::of(args.warmup),
+            warmup: WarmUp::fixed(args.warmup),
             seed: args.inserter.seed,
             paths: args.capture.paths(),
             rounds: None,
@@ -104,12 +104,12 @@ pub(super) async fn run(
         },
         rates,
     };
-    let outcome = sweep(&request, &watched, &cancel).await;
+    let outcome = sweep(&request, &display, &cancel).await;
     let is_good =
         |(report, failure): &(SweepReport, Option<Failure>)| failure.is_none() && report.is_clean();
-    watched.series_over(outcome.as_ref().is_ok_and(is_good));
+    display.finish_series(outcome.as_ref().is_ok_and(is_good));
     progress.clear();
-    let (report, failure) = outcome.map_err(|failure| without_result(&folder, failure))?;
+    let (report, failure) = outcome.map_err(|failure| discard_result(&folder, failure))?;
     let json = serde_json::to_string_pretty(&report).map_err(Failure::usage)?;
     folder.write("sweep.json", json.as_bytes())?;
     let page = sweep_page(&report).map_err(Failure::usage)?;

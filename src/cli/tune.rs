@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::load_args::InserterArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
-use super::results_args::{ResultsArgs, without_result};
+use super::results_args::{ResultsArgs, discard_result};
+use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
-use super::watched::{Watched, stack_of};
 use crate::load::{Limit, Rate};
 use crate::pipeline::{
     ConnectorRequest, Failure, Preference, RunRequest, TuneRequest, WarmUp, tune,
@@ -69,10 +69,10 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let stack = stack_of(&settings)?;
-    let (id, folder) = args.results.begin()?;
+    let stack = stack_kind(&settings)?;
+    let (id, folder) = args.results.create()?;
     let about = (&id, stack, None);
-    let watched = Watched::begin(progress, about, &folder, args.screen.wants_screen());
+    let display = RunDisplay::start(progress, about, &folder, args.screen.wants_screen());
     let request = TuneRequest {
         run: RunRequest {
             id: id.clone(),
@@ -81,7 +81,7 @@ pub(super) async fn run(
             rate: args.rate,
             insert_batch: args.inserter.insert_batch(),
             connections: args.inserter.connections(),
-            warmup: WarmUp::of(args.warmup),
+            warmup: WarmUp::fixed(args.warmup),
             seed: args.inserter.seed,
             paths: vec![CapturePath::Debezium],
             rounds: None,
@@ -102,10 +102,10 @@ pub(super) async fn run(
         prefer: args.prefer,
         weaker_acks: args.weaker_acks,
     };
-    let outcome = tune(&request, &watched, &cancel).await;
-    watched.series_over(outcome.as_ref().is_ok_and(|(_, failure)| failure.is_none()));
+    let outcome = tune(&request, &display, &cancel).await;
+    display.finish_series(outcome.as_ref().is_ok_and(|(_, failure)| failure.is_none()));
     progress.clear();
-    let (report, failure) = outcome.map_err(|failure| without_result(&folder, failure))?;
+    let (report, failure) = outcome.map_err(|failure| discard_result(&folder, failure))?;
     let json = serde_json::to_string_pretty(&report).map_err(Failure::usage)?;
     folder.write("tune.json", json.as_bytes())?;
     if args.json {

@@ -39,7 +39,7 @@ pub trait RunProgress: StepProgress {
     fn figures(&self, _: Figures) {}
 
     /// The step that has begun is one run of several; the progress of that run is reported as details of this step.
-    fn is_a_run(&self, _: &str) {}
+    fn begin_nested_run(&self, _: &str) {}
 
     /// The user's control of the load, where the command allows it.
     fn pace(&self) -> Option<LoadControl> {
@@ -55,9 +55,9 @@ pub(crate) struct NestedProgress<'a> {
 
 impl<'a> NestedProgress<'a> {
     /// Begins the step.
-    pub(crate) fn enter(outer: &'a dyn RunProgress, step: &'a str) -> Self {
+    pub(crate) fn begin_step(outer: &'a dyn RunProgress, step: &'a str) -> Self {
         outer.begin(step);
-        outer.is_a_run(step);
+        outer.begin_nested_run(step);
         Self { outer, step }
     }
 }

@@ -58,10 +58,10 @@ pub struct RunRequest {
 
 impl RunRequest {
     /// The `run_id` columns of a path's rows.
-    pub(crate) fn names_of(&self, path: CapturePath) -> RunNames {
+    pub(crate) fn names_for(&self, path: CapturePath) -> RunNames {
         match self.rounds {
-            Some(_) => RunNames::of_path(&self.id, path),
-            None => RunNames::of(&self.id),
+            Some(_) => RunNames::for_path(&self.id, path),
+            None => RunNames::for_run(&self.id),
         }
     }
 }
@@ -94,17 +94,17 @@ pub(crate) struct RunNames {
 
 impl RunNames {
     /// For a run whose paths process the same events.
-    pub(crate) fn of(run: &RunId) -> Self {
+    pub(crate) fn for_run(run: &RunId) -> Self {
         Self::measured(run.to_string())
     }
 
     /// For events that only one path processes.
-    pub(crate) fn of_path(run: &RunId, path: CapturePath) -> Self {
+    pub(crate) fn for_path(run: &RunId, path: CapturePath) -> Self {
         Self::measured(format!("{run}-{path}"))
     }
 
     /// Whether this is the `run_id` of probe or warm-up events.
-    pub(crate) fn is_before(&self, run_id: &str) -> bool {
+    pub(crate) fn is_unmeasured(&self, run_id: &str) -> bool {
         run_id == self.warmup || run_id == self.probe
     }
 
@@ -135,7 +135,7 @@ impl WarmUp {
 
     /// A fixed number of events.
     #[must_use]
-    pub const fn of(events: u64) -> Self {
+    pub const fn fixed(events: u64) -> Self {
         Self {
             events,
             settles: false,
@@ -155,7 +155,7 @@ impl FromStr for WarmUp {
         if text == "auto" {
             return Ok(Self::AUTO);
         }
-        text.parse().map(Self::of).map_err(|_| ParseWarmUpError)
+        text.parse().map(Self::fixed).map_err(|_| ParseWarmUpError)
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_warm_up_is_a_number_or_until_the_servers_have_settled() {
         assert_eq!("auto".parse(), Ok(WarmUp::AUTO));
-        assert_eq!("0".parse(), Ok(WarmUp::of(0)));
+        assert_eq!("0".parse(), Ok(WarmUp::fixed(0)));
         assert_eq!("20".parse::<WarmUp>().unwrap().events, 20);
         for wrong in ["", "-1", "Auto", "1.5"] {
             assert_eq!(wrong.parse::<WarmUp>(), Err(ParseWarmUpError), "{wrong}");

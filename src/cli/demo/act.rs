@@ -20,7 +20,7 @@ const EVENTS_WITH_FAULT: u64 = 2_000;
 
 impl Act {
     /// The act for a load profile, `speed` times as fast.
-    pub(super) fn of(load: LoadProfile, speed: u32) -> Self {
+    pub(super) fn new(load: LoadProfile, speed: u32) -> Self {
         Self {
             name: load.as_str(),
             purpose: match load {
@@ -63,8 +63,8 @@ mod tests {
 
     #[test]
     fn the_acts_rise_and_a_rehearsal_is_faster_not_shorter() {
-        let acts = LoadProfile::ALL.map(|load| Act::of(load, 1));
-        let told: Vec<_> = acts
+        let acts = LoadProfile::ALL.map(|load| Act::new(load, 1));
+        let rows: Vec<_> = acts
             .iter()
             .map(|act| (act.name, act.events, act.rate.to_string()))
             .collect();
@@ -75,9 +75,9 @@ mod tests {
             ("extreme", 10_000, "167"),
         ];
         let expected = expected.map(|(name, events, rate)| (name, events, rate.to_owned()));
-        assert_eq!(told, expected);
+        assert_eq!(rows, expected);
         assert!(acts[0].is_detailed && !acts[1].is_detailed);
-        let fast = Act::of(LoadProfile::Stress, 10);
+        let fast = Act::new(LoadProfile::Stress, 10);
         assert_eq!(
             (fast.events, fast.rate.to_string()),
             (1_000, "330".to_owned())

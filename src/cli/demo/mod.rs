@@ -16,11 +16,11 @@ use super::capture_args::CaptureArgs;
 use super::connector_args::ConnectorArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
-use super::results_args::{ResultsArgs, without_result};
+use super::results_args::{ResultsArgs, discard_result};
+use super::run_display::RunDisplay;
 use super::screen_args::ScreenArgs;
-use super::watched::Watched;
 use crate::load::LoadProfile;
-use crate::pipeline::{Failure, RunRequest, WarmUp, exit, keep_report, run_on};
+use crate::pipeline::{Failure, RunRequest, WarmUp, exit, run_on, store_report};
 use crate::settings::Settings;
 use act::Act;
 use cdc_bench_model::RunId;
@@ -31,7 +31,7 @@ use cdc_bench_model::report::{
 };
 use cdc_bench_model::timeline::{Hop, Nanos};
 use cdc_bench_stack::{Stack, StackKind};
-use narrator::{Narrator, ToldEvent};
+use narrator::{NarratedEvent, Narrator};
 
 /// Warm-up events before each act.
 const WARM_UP: u64 = 100;
@@ -84,7 +84,7 @@ fn speed(text: &str) -> Result<u32, String> {
 }
 
 /// What all acts share.
-struct Stage<'a> {
+struct Performance<'a> {
     args: &'a Args,
     id: &'a RunId,
     settings: &'a Settings,
@@ -110,11 +110,11 @@ pub(super) async fn run(
             "--pause waits for Enter, and there is no terminal to press it on"
         )));
     }
-    let (id, folder) = args.results.begin()?;
+    let (id, folder) = args.results.create()?;
     let stack = Stack::bring_up(&settings.servers(), terminal, &cancel).await;
-    let stack = stack.map_err(|error| without_result(&folder, error.into()))?;
+    let stack = stack.map_err(|error| discard_result(&folder, error.into()))?;
     let stack = stack.for_several_runs();
-    let stage = Stage {
+    let performance = Performance {
         args: &args,
         id: &id,
         settings: &settings,
@@ -122,7 +122,7 @@ pub(super) async fn run(
         terminal,
         cancel: &cancel,
     };
-    let performed = stage.perform().await;
+    let performed = performance.perform_all().await;
     stack.stop(terminal);
     terminal.clear();
     let demo = performed?;
@@ -142,13 +142,13 @@ pub(super) async fn run(
     })
 }
 
-impl Stage<'_> {
-    async fn perform(&self) -> Result<DemoReport, Failure> {
+impl Performance<'_> {
+    async fn perform_all(&self) -> Result<DemoReport, Failure> {
         let args = self.args;
         let mut acts: Vec<_> = args
             .acts
             .iter()
-            .map(|load| Act::of(*load, args.speed))
+            .map(|load| Act::new(*load, args.speed))
             .collect();
         acts.extend(
             args.with_fault
@@ -167,12 +167,12 @@ impl Stage<'_> {
                 act.rate,
                 act.purpose,
             ));
-            self.until_enter().await?;
-            let report = self.act(number, act).await?;
-            let told = ActReport::of(act.name, act.purpose, act.fault.as_deref(), &report);
-            self.terminal.say(&format!("  {}", told.result()));
-            self.until_enter().await?;
-            reports.push(told);
+            self.wait_for_enter().await?;
+            let report = self.perform_act(number, act).await?;
+            let act_report = ActReport::of(act.name, act.purpose, act.fault.as_deref(), &report);
+            self.terminal.say(&format!("  {}", act_report.result()));
+            self.wait_for_enter().await?;
+            reports.push(act_report);
         }
         Ok(DemoReport {
             schema: DEMO_SCHEMA.to_owned(),
@@ -189,7 +189,7 @@ impl Stage<'_> {
     }
 
     /// Performs one act: a run with a result of its own.
-    async fn act(&self, number: u32, act: &Act) -> Result<Report, Failure> {
+    async fn perform_act(&self, number: u32, act: &Act) -> Result<Report, Failure> {
         let id = RunId::parse(&format!("{}-{number}", self.id))
             .map_err(|reason| Failure::usage(anyhow::anyhow!(reason)))?;
         let folder = ResultFolder::create(&self.args.results.results_dir, id.as_str())?;
@@ -200,7 +200,7 @@ impl Stage<'_> {
             rate: act.rate,
             insert_batch: 1,
             connections: 4,
-            warmup: WarmUp::of(WARM_UP),
+            warmup: WarmUp::fixed(WARM_UP),
             seed: 42,
             paths: self.args.capture.clone().paths(),
             rounds: None,
@@ -216,37 +216,37 @@ impl Stage<'_> {
             metrics: None,
             traces: None,
         };
-        let watched = Watched::begin(
+        let display = RunDisplay::start(
             self.terminal,
             (&request.id, self.stack.kind(), Some(act.rate)),
             &folder,
             self.args.screen.wants_screen() && !act.is_detailed,
         );
-        let narrator = Narrator::of(act, self.stack, &watched, self.terminal);
+        let narrator = Narrator::new(act, self.stack, &display, self.terminal);
         let outcome = run_on(&request, self.stack, &narrator, self.cancel).await;
-        let told = narrator.events();
+        let printed = narrator.printed_events();
         if let Ok(report) = &outcome {
-            let stored = keep_report(report, &folder)?;
+            let stored = store_report(report, &folder)?;
             let html = page(&stored).map_err(Failure::usage)?;
             folder.write("report.html", html.as_bytes())?;
             if act.is_detailed {
-                tell_rest(&narrator, &stored, told)?;
+                print_remaining_events(&narrator, &stored, printed)?;
             }
         }
-        watched.over(outcome.as_ref());
+        display.finish_run(outcome.as_ref());
         if outcome.is_err() {
             folder.discard_if_empty();
         }
         outcome
     }
 
-    async fn until_enter(&self) -> Result<(), Failure> {
+    async fn wait_for_enter(&self) -> Result<(), Failure> {
         if !self.args.pause {
             return Ok(());
         }
         self.terminal.say("  (Enter goes on)");
         let cancel = self.cancel.clone();
-        let pressed = tokio::task::spawn_blocking(move || enter(&cancel));
+        let pressed = tokio::task::spawn_blocking(move || read_enter(&cancel));
         match pressed.await.map_err(Failure::usage)? {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::interrupted()),
@@ -256,7 +256,7 @@ impl Stage<'_> {
 }
 
 /// Waits for Enter; false if cancelled first.
-fn enter(cancel: &CancellationToken) -> std::io::Result<bool> {
+fn read_enter(cancel: &CancellationToken) -> std::io::Result<bool> {
     let stdin = std::io::stdin();
     while !cancel.is_cancelled() {
         // A terminal delivers whole lines only.
@@ -272,26 +272,30 @@ fn enter(cancel: &CancellationToken) -> std::io::Result<bool> {
 }
 
 /// Prints the events of the first path that were stored after the last figures, in order.
-fn tell_rest(narrator: &Narrator<'_>, stored: &Stored, told: u64) -> Result<(), Failure> {
+fn print_remaining_events(
+    narrator: &Narrator<'_>,
+    stored: &Stored,
+    printed: u64,
+) -> Result<(), Failure> {
     let Some(events) = stored.events().map_err(Failure::usage)? else {
         return Ok(());
     };
     let first = stored.report.run.paths.first().map(|path| path.as_str());
-    let mut left_out = 0;
+    let mut skipped = 0;
     for event in events {
         let event = event.map_err(Failure::usage)?;
         if Some(event.path.as_str()) != first {
             continue;
         }
-        if left_out < told {
-            left_out += 1;
+        if skipped < printed {
+            skipped += 1;
             continue;
         }
         let slowest = Hop::PIPELINE
             .into_iter()
             .filter_map(|hop| Some((hop, event.hops.get(hop)?)))
             .max_by_key(|(_, span)| *span);
-        narrator.tell(&ToldEvent {
+        narrator.print_event(&NarratedEvent {
             event_type: event.event_type,
             created: event.stamps.t0,
             total: event.stamps.t5 - event.stamps.t0,

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::act::Act;
 use crate::cli::progress::Terminal;
-use crate::cli::watched::Watched;
+use crate::cli::run_display::RunDisplay;
 use crate::live::{Figures, Phase};
 use crate::load::LoadControl;
 use crate::pipeline::{LoadState, RunProgress};
@@ -17,15 +17,15 @@ use cdc_bench_stack::{Download, Stack, StepProgress};
 
 /// Narrates the run of an act, and passes its progress on.
 pub(super) struct Narrator<'a> {
-    pub(super) watched: &'a Watched<'a>,
+    pub(super) display: &'a RunDisplay<'a>,
     pub(super) terminal: &'a Terminal,
     pub(super) stack: &'a Stack,
     pub(super) act: &'a Act,
-    told: Mutex<Told>,
+    state: Mutex<NarratorState>,
 }
 
 #[derive(Default)]
-struct Told {
+struct NarratorState {
     events: u64,
     store: Option<String>,
     fault: Fault,
@@ -35,7 +35,7 @@ struct Told {
 #[derive(Default, Clone, Copy)]
 enum Fault {
     #[default]
-    ToCome,
+    Pending,
     Killed(Instant),
     /// It does not answer any more.
     Away(Instant),
@@ -43,7 +43,7 @@ enum Fault {
 }
 
 /// An event to print.
-pub(super) struct ToldEvent {
+pub(super) struct NarratedEvent {
     pub(super) event_type: EventType,
     pub(super) created: Stamp,
     pub(super) total: Nanos,
@@ -51,30 +51,30 @@ pub(super) struct ToldEvent {
 }
 
 impl<'a> Narrator<'a> {
-    pub(super) fn of(
+    pub(super) fn new(
         act: &'a Act,
         stack: &'a Stack,
-        watched: &'a Watched<'a>,
+        display: &'a RunDisplay<'a>,
         terminal: &'a Terminal,
     ) -> Self {
         Self {
-            watched,
+            display,
             terminal,
             stack,
             act,
-            told: Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
     /// Number of events printed.
-    pub(super) fn events(&self) -> u64 {
-        self.told().events
+    pub(super) fn printed_events(&self) -> u64 {
+        self.state().events
     }
 
     /// Prints an event.
-    pub(super) fn tell(&self, event: &ToldEvent) {
-        let mut told = self.told();
-        told.events += 1;
+    pub(super) fn print_event(&self, event: &NarratedEvent) {
+        let mut state = self.state();
+        state.events += 1;
         let at = jiff::Timestamp::from_nanosecond(i128::from(event.created.0)).unwrap_or_default();
         let at = at.to_zoned_datetime(TimeZone::system());
         let (hop, took) = event.slowest;
@@ -82,21 +82,21 @@ impl<'a> Narrator<'a> {
             "  {:<17}  created at {}, in {} at T0 + {:.1} ms  ({} took {:.1} of it)",
             event.event_type.as_str(),
             at.strftime("%H:%M:%S%.3f"),
-            told.store.as_deref().unwrap_or("the store"),
+            state.store.as_deref().unwrap_or("the store"),
             event.total.as_millis_f64(),
             hop.as_str(),
             took.as_millis_f64(),
         ));
     }
 
-    fn tell_new(&self, figures: &Figures) {
+    fn print_new_events(&self, figures: &Figures) {
         let Some(path) = figures.paths.first() else {
             return;
         };
         let count = path.total.map_or(0, |total| total.count);
-        let new = usize::try_from(count.saturating_sub(self.events())).unwrap_or(0);
+        let new = usize::try_from(count.saturating_sub(self.printed_events())).unwrap_or(0);
         for event in path.last.iter().take(new).rev() {
-            self.tell(&ToldEvent {
+            self.print_event(&NarratedEvent {
                 event_type: event.event_type,
                 created: event.created,
                 total: Nanos::from_micros(event.total_us),
@@ -107,17 +107,17 @@ impl<'a> Narrator<'a> {
 
     /// Kills the server once a third of the events is sent, and prints when it is back. Sent, not stored: with a slow store, the
     /// load could be over before a third is stored.
-    fn fault(&self, server: &str, figures: &Figures) {
+    fn inject_fault(&self, server: &str, figures: &Figures) {
         let load = &figures.load;
         let under_way = load.inserted.saturating_sub(load.written + load.errors);
         let answers = figures
             .servers
             .iter()
-            .find(|state| state.name == server)
-            .is_none_or(|state| state.trouble.is_none());
-        let mut told = self.told();
-        told.fault = match told.fault {
-            Fault::ToCome
+            .find(|known| known.name == server)
+            .is_none_or(|known| known.trouble.is_none());
+        let mut state = self.state();
+        state.fault = match state.fault {
+            Fault::Pending
                 if figures.phase == Phase::Load && load.inserted * 3 >= self.act.events =>
             {
                 if self.stack.crash(server) {
@@ -141,55 +141,55 @@ impl<'a> Narrator<'a> {
         };
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, NarratorState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl StepProgress for Narrator<'_> {
     fn begin(&self, step: &str) {
-        self.watched.begin(step);
+        self.display.begin(step);
     }
 
     fn update(&self, step: &str, detail: &str) {
-        self.watched.update(step, detail);
+        self.display.update(step, detail);
     }
 
     fn download(&self, step: &str, download: &Download) {
-        self.watched.download(step, download);
+        self.display.download(step, download);
     }
 
     fn end(&self, step: &str, detail: &str) {
-        self.watched.end(step, detail);
+        self.display.end(step, detail);
     }
 }
 
 impl RunProgress for Narrator<'_> {
     fn load(&self, state: &LoadState) {
         if !self.act.is_detailed {
-            self.watched.load(state);
+            self.display.load(state);
         }
     }
 
     fn load_over(&self) {
-        self.watched.load_over();
+        self.display.load_over();
     }
 
     fn figures(&self, figures: Figures) {
-        let store = figures.servers.iter().find(|state| state.name == "store");
+        let store = figures.servers.iter().find(|known| known.name == "store");
         if let Some(product) = store.and_then(|store| store.product.clone()) {
-            self.told().store.get_or_insert(product);
+            self.state().store.get_or_insert(product);
         }
         if self.act.is_detailed {
-            self.tell_new(&figures);
+            self.print_new_events(&figures);
         }
         if let Some(server) = &self.act.fault {
-            self.fault(server, &figures);
+            self.inject_fault(server, &figures);
         }
-        self.watched.figures(figures);
+        self.display.figures(figures);
     }
 
     fn pace(&self) -> Option<LoadControl> {
-        self.watched.pace()
+        self.display.pace()
     }
 }

@@ -12,7 +12,7 @@ use crate::pipeline::outcome::report::build_report;
 use crate::pipeline::progress::RunProgress;
 use crate::pipeline::provision::clean_up;
 use crate::pipeline::provision::resource_registry::ResourceKind;
-use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{SourceNeeds, prepare_source};
 use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::clocks::Clocks;
@@ -58,7 +58,7 @@ pub async fn run_on(
     progress.update("set-up", "connecting to the servers");
     let servers = tokio::select! {
         () = cancel.cancelled() => return Err(Failure::interrupted()),
-        servers = Servers::connect(stack.endpoints()) => servers?,
+        servers = ServerClients::connect(stack.endpoints()) => servers?,
     };
     let outcome = tokio::select! {
         () = cancel.cancelled() => Err(Failure::interrupted()),
@@ -74,7 +74,7 @@ pub async fn run_on(
     match (&outcome, removed) {
         (_, Ok(removed)) => {
             tracing::info!(%removed, "clean-up");
-            progress.end("clean-up", &removed.in_short());
+            progress.end("clean-up", &removed.summary());
         }
         (Ok(_), Err(failure)) => return Err(failure),
         (Err(_), Err(failure)) => {
@@ -88,7 +88,7 @@ pub async fn run_on(
 async fn run_measured(
     request: &RunRequest,
     stack: &Stack,
-    servers: &Servers,
+    servers: &ServerClients,
     started_at: jiff::Timestamp,
     progress: &dyn RunProgress,
     cancel: &CancellationToken,
@@ -97,7 +97,7 @@ async fn run_measured(
     progress.update("set-up", "tables and publication");
     let needs = SourceNeeds {
         run_id: Some(request.id.clone()),
-        slots: request.slots(),
+        slots: request.required_slots(),
         permanent_slot: None,
     };
     let source = prepare_source(&servers.postgres, &servers.registry, &needs).await?;
@@ -134,7 +134,7 @@ async fn run_measured(
     let recordings = recordings.map_err(|panicked| Failure::new(exit::USAGE, panicked))??;
     let mut paths = Vec::new();
     for (outcome, recording) in trials.paths.into_iter().zip(recordings) {
-        let scope = Scope::Run(request.names_of(recording.path).measured);
+        let scope = Scope::Run(request.names_for(recording.path).measured);
         let store = &outcome.route.store;
         let compared = |count: u64| {
             let detail = format!("{count} events compared");
@@ -174,7 +174,7 @@ async fn run_measured(
         checkpoints: trials.checkpoints,
         finished,
         server_restarts: stack.restarts(started_at),
-        steered: progress.pace().map_or_else(Vec::new, |pace| pace.changes()),
+        load_changes: progress.pace().map_or_else(Vec::new, |pace| pace.changes()),
         clocks,
     }))
 }

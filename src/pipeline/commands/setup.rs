@@ -12,7 +12,7 @@ use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::collection::ensure_collection;
 use crate::pipeline::provision::connector::make_connector;
 use crate::pipeline::provision::names::{ConnectorNames, permanent_names};
-use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{
     PUBLICATION, SourceNeeds, existing_slots, prepare_source,
 };
@@ -75,7 +75,7 @@ impl fmt::Display for SetUp {
 /// # Errors
 /// The first refusal by a server; what was created until then is registered, for `cleanup`.
 pub async fn set_up(
-    servers: &Servers,
+    servers: &ServerClients,
     topic: &str,
     capture: &ConnectorRequest,
     progress: &dyn StepProgress,
@@ -145,7 +145,7 @@ pub async fn set_up(
 }
 
 async fn register(
-    servers: &Servers,
+    servers: &ServerClients,
     names: &ConnectorNames,
     capture: &ConnectorRequest,
     cancel: &CancellationToken,

@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::load::{Limit, Rate};
 use crate::pipeline::commands::run::run_on;
-use crate::pipeline::commands::warm_up::warm;
+use crate::pipeline::commands::warm_up::warm_up_servers;
 use crate::pipeline::failure::Failure;
-use crate::pipeline::outcome::stored_report::keep_report;
+use crate::pipeline::outcome::stored_report::store_report;
 use crate::pipeline::progress::{NestedProgress, RunProgress};
 use crate::pipeline::request::RunRequest;
 
@@ -98,7 +98,7 @@ pub async fn sweep(
             .collect(),
         ended_early: None,
     };
-    let failure = climb(request, &stack, &mut report, progress, cancel)
+    let failure = run_steps(request, &stack, &mut report, progress, cancel)
         .await
         .err();
     stack.stop(progress);
@@ -114,7 +114,7 @@ pub async fn sweep(
 }
 
 /// Makes the runs step by step, and adds each to the report.
-async fn climb(
+async fn run_steps(
     request: &SweepRequest,
     stack: &Stack,
     report: &mut SweepReport,
@@ -124,7 +124,7 @@ async fn climb(
     let steps = request.steps();
     let count = steps.len();
     let lowest = request.rates.first().copied().unwrap_or(Rate::MAX);
-    warm(&request.step, lowest, stack, progress, cancel).await?;
+    warm_up_servers(&request.step, lowest, stack, progress, cancel).await?;
     for (number, (rate, path)) in (1..).zip(steps) {
         let Some(swept) = report.paths.iter_mut().find(|swept| swept.path == path) else {
             continue;
@@ -140,16 +140,16 @@ async fn climb(
             None => format!("step {number} of {count}: {path} at its fastest"),
         };
         let run = request.run(rate, path)?;
-        let inner = NestedProgress::enter(progress, &name);
-        let made = run_on(&run, stack, &inner, cancel).await;
-        let made = match made {
-            Ok(made) => made,
+        let inner = NestedProgress::begin_step(progress, &name);
+        let outcome = run_on(&run, stack, &inner, cancel).await;
+        let run_report = match outcome {
+            Ok(report) => report,
             Err(failure) => {
                 run.folder.discard_if_empty();
                 return Err(failure);
             }
         };
-        let stored = keep_report(&made, &run.folder)?;
+        let stored = store_report(&run_report, &run.folder)?;
         let html = page(&stored).map_err(Failure::usage)?;
         run.folder.write("report.html", html.as_bytes())?;
         let pace = pace(&stored).map_err(Failure::usage)?;

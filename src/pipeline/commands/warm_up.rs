@@ -15,7 +15,7 @@ use crate::pipeline::request::{RunRequest, WarmUp};
 const WARM_UPS: u64 = 5;
 
 /// Makes one run of all paths and discards its result; nothing if runs have no warm-up.
-pub(crate) async fn warm(
+pub(crate) async fn warm_up_servers(
     template: &RunRequest,
     rate: Rate,
     stack: &Stack,
@@ -39,7 +39,7 @@ pub(crate) async fn warm(
         ..template.clone()
     };
     let step = "warming the servers up";
-    let inner = NestedProgress::enter(progress, step);
+    let inner = NestedProgress::begin_step(progress, step);
     let outcome = run_on(&run, stack, &inner, cancel).await;
     // Nobody needs its files, whether or not they can be removed.
     let _ = std::fs::remove_dir_all(run.folder.path());

@@ -25,7 +25,7 @@ pub enum Exporter {}
 
 /// Has no values.
 #[derive(Debug)]
-pub enum Exported {}
+pub enum ExportedTraces {}
 
 impl Exporter {
     /// Fails.
@@ -43,19 +43,24 @@ impl Exporter {
 
     /// Cannot be called.
     #[allow(clippy::unused_async)] // as where there is something to wait for
-    pub async fn finish(self) -> Exported {
+    pub async fn finish(self) -> ExportedTraces {
         match self {}
     }
 }
 
-impl fmt::Display for Exported {
+impl fmt::Display for ExportedTraces {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {}
     }
 }
 
 impl Traces {
-    pub(crate) fn of_path(&self, _: CapturePath, _: InKafka, _: &Arc<ForeignClocks>) -> PathTraces {
+    pub(crate) fn for_path(
+        &self,
+        _: CapturePath,
+        _: InKafka,
+        _: &Arc<ForeignClocks>,
+    ) -> PathTraces {
         match *self {}
     }
 }

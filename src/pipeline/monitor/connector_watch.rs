@@ -8,10 +8,10 @@ use tokio::task::JoinHandle;
 
 use crate::debezium::ConnectClient;
 use crate::pipeline::lock::lock;
-use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::servers::ServerClients;
 
 /// Interval between two looks at our connector's status.
-const WATCH_EVERY: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Watches a connector of ours and restarts a failed task, as an operator would.
 pub(crate) struct ConnectorWatch {
@@ -22,7 +22,7 @@ pub(crate) struct ConnectorWatch {
 impl ConnectorWatch {
     /// Starts to watch; does nothing for a connector that is not ours.
     pub(crate) fn start(
-        servers: &Servers,
+        servers: &ServerClients,
         connector: Option<&ConnectorReport>,
         ours: bool,
     ) -> Self {
@@ -66,7 +66,7 @@ async fn keep_running(
     restarts: Arc<Mutex<Vec<jiff::Timestamp>>>,
 ) {
     loop {
-        tokio::time::sleep(WATCH_EVERY).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         match connect.status(&name).await {
             Ok(status) if status.has_failed() => {
                 tracing::warn!(

@@ -42,12 +42,12 @@ pub(crate) struct PostgresCheckpoint {
 #[derive(Debug, Default)]
 pub(crate) struct CheckpointWatch {
     last: Option<CheckpointActivity>,
-    seen: Vec<PostgresCheckpoint>,
+    checkpoints: Vec<PostgresCheckpoint>,
 }
 
 impl CheckpointWatch {
     /// Takes the counters as read at this time.
-    pub(crate) fn look(&mut self, at: Stamp, now: CheckpointActivity) {
+    pub(crate) fn observe(&mut self, at: Stamp, now: CheckpointActivity) {
         let Some(last) = self.last.replace(now) else {
             return;
         };
@@ -56,14 +56,14 @@ impl CheckpointWatch {
         if now.count > last.count {
             // If there were several since the last look, the sum of their times.
             let began = took.map_or(at, |took| at - Nanos::from(took));
-            self.seen.push(PostgresCheckpoint { began, took });
-        } else if let (Some(under_way), Some(took)) = (self.seen.last_mut(), took) {
+            self.checkpoints.push(PostgresCheckpoint { began, took });
+        } else if let (Some(under_way), Some(took)) = (self.checkpoints.last_mut(), took) {
             under_way.took.get_or_insert(took);
         }
     }
 
-    pub(crate) fn seen(&self) -> &[PostgresCheckpoint] {
-        &self.seen
+    pub(crate) fn checkpoints(&self) -> &[PostgresCheckpoint] {
+        &self.checkpoints
     }
 }
 
@@ -81,27 +81,27 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_is_told_with_its_length_when_it_is_over() {
+    fn a_checkpoint_has_its_length_when_it_is_over() {
         let mut watch = CheckpointWatch::default();
-        watch.look(at(1), counters(7, 500));
-        watch.look(at(2), counters(7, 500));
-        assert_eq!(watch.seen(), [], "what was before is not the run's");
+        watch.observe(at(1), counters(7, 500));
+        watch.observe(at(2), counters(7, 500));
+        assert_eq!(watch.checkpoints(), [], "what was before is not the run's");
         // Begins and ends between two looks.
-        watch.look(at(3), counters(8, 750));
+        watch.observe(at(3), counters(8, 750));
         let quick = PostgresCheckpoint {
             began: Stamp(2_750_000_000),
             took: Some(Duration::from_millis(250)),
         };
-        assert_eq!(watch.seen(), [quick]);
+        assert_eq!(watch.checkpoints(), [quick]);
         // A long one.
-        watch.look(at(4), counters(9, 750));
-        assert_eq!(watch.seen()[1].took, None);
-        watch.look(at(5), counters(9, 750));
-        watch.look(at(9), counters(9, 5_750));
+        watch.observe(at(4), counters(9, 750));
+        assert_eq!(watch.checkpoints()[1].took, None);
+        watch.observe(at(5), counters(9, 750));
+        watch.observe(at(9), counters(9, 5_750));
         let slow = PostgresCheckpoint {
             began: at(4),
             took: Some(Duration::from_secs(5)),
         };
-        assert_eq!(watch.seen(), [quick, slow]);
+        assert_eq!(watch.checkpoints(), [quick, slow]);
     }
 }

@@ -13,21 +13,21 @@ use crate::pipeline::export::metrics::Metrics;
 use crate::pipeline::lock::lock;
 use crate::pipeline::monitor::postgres_checkpoints;
 use crate::pipeline::monitor::postgres_checkpoints::{CheckpointWatch, PostgresCheckpoint};
-use crate::pipeline::monitor::slot_lag::asked_slot_lags;
-use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::monitor::slot_lag::query_slot_lags;
+use crate::pipeline::provision::servers::ServerClients;
 
 /// Poll interval. The run's own clients are used.
-const EVERY: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait for an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Polls the servers of a trial.
 pub(crate) struct ServerMonitor<'a> {
-    servers: &'a Servers,
+    servers: &'a ServerClients,
     stack: &'a Stack,
     since: jiff::Timestamp,
     paths: Vec<MonitoredPath>,
-    seen: Arc<Mutex<ServerStatus>>,
+    status: Arc<Mutex<ServerStatus>>,
     clock: Clock,
     checkpoints: Mutex<CheckpointWatch>,
     metrics: Option<&'a Metrics>,
@@ -70,8 +70,8 @@ impl ServerStatus {
 
 impl<'a> ServerMonitor<'a> {
     /// A monitor of these paths. Slot lags are exported to the metrics, if there are any.
-    pub(crate) fn over(
-        (servers, stack): (&'a Servers, &'a Stack),
+    pub(crate) fn new(
+        (servers, stack): (&'a ServerClients, &'a Stack),
         paths: Vec<MonitoredPath>,
         clock: Clock,
         metrics: Option<&'a Metrics>,
@@ -81,7 +81,7 @@ impl<'a> ServerMonitor<'a> {
             stack,
             since: jiff::Timestamp::now(),
             paths,
-            seen: Arc::default(),
+            status: Arc::default(),
             clock,
             checkpoints: Mutex::default(),
             metrics,
@@ -89,43 +89,43 @@ impl<'a> ServerMonitor<'a> {
     }
 
     /// The latest status, updated at every poll.
-    pub(crate) fn seen(&self) -> Arc<Mutex<ServerStatus>> {
-        Arc::clone(&self.seen)
+    pub(crate) fn status(&self) -> Arc<Mutex<ServerStatus>> {
+        Arc::clone(&self.status)
     }
 
     /// PostgreSQL's checkpoints detected so far.
     pub(crate) fn checkpoints(&self) -> Vec<PostgresCheckpoint> {
-        lock(&self.checkpoints).seen().to_vec()
+        lock(&self.checkpoints).checkpoints().to_vec()
     }
 
     /// Polls the servers until `work` is done.
     pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         tokio::select! {
             done = work => done,
-            never = self.look() => match never {},
+            never = self.poll() => match never {},
         }
     }
 
-    async fn look(&self) -> std::convert::Infallible {
-        let mut turns = tokio::time::interval(EVERY);
+    async fn poll(&self) -> std::convert::Infallible {
+        let mut turns = tokio::time::interval(POLL_INTERVAL);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             turns.tick().await;
-            let status = self.ask().await;
+            let status = self.query().await;
             if let Some(metrics) = self.metrics {
                 metrics.slot_lags(status.slot_lags());
             }
-            *lock(&self.seen) = status;
+            *lock(&self.status) = status;
         }
     }
 
-    async fn ask(&self) -> ServerStatus {
+    async fn query(&self) -> ServerStatus {
         let (slots, (), kafka, connect, store) = tokio::join!(
-            answer(asked_slot_lags(&self.servers.postgres)),
-            self.look_for_checkpoints(),
-            answer(self.backlogs()),
-            answer(self.connectors()),
-            answer(self.servers.store.identity()),
+            within_timeout(query_slot_lags(&self.servers.postgres)),
+            self.poll_checkpoints(),
+            within_timeout(self.backlogs()),
+            within_timeout(self.connectors()),
+            within_timeout(self.servers.store.identity()),
         );
         let lags = self.paths.iter().zip(kafka.as_deref().unwrap_or_default());
         let lags = lags.map(|(path, records)| {
@@ -151,7 +151,10 @@ impl<'a> ServerMonitor<'a> {
             name: name.to_owned(),
             product: (name == "store").then(|| product.clone()).flatten(),
             trouble,
-            restarts: restarts.iter().map(|(of, _)| u64::from(of == name)).sum(),
+            restarts: restarts
+                .iter()
+                .map(|(server, _)| u64::from(server == name))
+                .sum(),
         });
         ServerStatus {
             servers: servers.collect(),
@@ -159,10 +162,10 @@ impl<'a> ServerMonitor<'a> {
         }
     }
 
-    async fn look_for_checkpoints(&self) {
-        let asked = postgres_checkpoints::counters(&self.servers.postgres);
-        if let Ok(Some(counters)) = tokio::time::timeout(PATIENCE, asked).await {
-            lock(&self.checkpoints).look(self.clock.now(), counters);
+    async fn poll_checkpoints(&self) {
+        let counters = postgres_checkpoints::counters(&self.servers.postgres);
+        if let Ok(Some(counters)) = tokio::time::timeout(ANSWER_TIMEOUT, counters).await {
+            lock(&self.checkpoints).observe(self.clock.now(), counters);
         }
     }
 
@@ -195,9 +198,11 @@ impl<'a> ServerMonitor<'a> {
     }
 }
 
-async fn answer<T, E: ToString>(asked: impl Future<Output = Result<T, E>>) -> Result<T, String> {
-    match tokio::time::timeout(PATIENCE, asked).await {
+async fn within_timeout<T, E: ToString>(
+    request: impl Future<Output = Result<T, E>>,
+) -> Result<T, String> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, request).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
+        Err(_) => Err(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
     }
 }

@@ -6,15 +6,15 @@ use tokio_postgres::Client;
 
 /// Bytes of WAL that each slot's walsender has not sent yet; empty if the server does not answer.
 pub(crate) async fn slot_lags(postgres: &Client) -> BTreeMap<String, u64> {
-    let asked = asked_slot_lags(postgres).await;
-    asked.unwrap_or_else(|error| {
+    let lags = query_slot_lags(postgres).await;
+    lags.unwrap_or_else(|error| {
         tracing::debug!(%error, "how far slots are behind is not known");
         BTreeMap::new()
     })
 }
 
 /// Bytes of WAL that each slot's walsender has not sent yet.
-pub(crate) async fn asked_slot_lags(
+pub(crate) async fn query_slot_lags(
     postgres: &Client,
 ) -> Result<BTreeMap<String, u64>, tokio_postgres::Error> {
     let question = "SELECT slot_name::text, greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), sent_lsn), 0)::bigint \

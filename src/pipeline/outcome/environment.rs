@@ -9,7 +9,7 @@ use cdc_bench_stack::Stack;
 use tokio_postgres::Client;
 
 use crate::pipeline::provision::route::{KafkaRoute, Route};
-use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::servers::ServerClients;
 use crate::store::StoreIdentity;
 
 /// PostgreSQL's settings that affect the latency of a commit and of its decoding.
@@ -27,7 +27,7 @@ const POSTGRES_SETTINGS: [&str; 9] = [
 
 /// Reads versions and settings. What a server does not report is left out rather than guessed.
 pub(crate) async fn read_environment<'a>(
-    servers: &Servers,
+    servers: &ServerClients,
     mut routes: impl Iterator<Item = &'a Route> + Clone,
     stack: &Stack,
 ) -> Environment {

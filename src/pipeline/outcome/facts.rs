@@ -31,7 +31,7 @@ pub(crate) struct RunFacts<'a> {
     /// Our own servers that crashed, and when they were restarted.
     pub(crate) server_restarts: Vec<(String, jiff::Timestamp)>,
     /// Changes that the user made to the load.
-    pub(crate) steered: Vec<LoadChange>,
+    pub(crate) load_changes: Vec<LoadChange>,
     pub(crate) clocks: MeasuredClocks,
 }
 

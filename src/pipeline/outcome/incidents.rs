@@ -11,33 +11,34 @@ use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
 use crate::pipeline::outcome::facts::RunFacts;
 
 /// All incidents, by time.
-pub(crate) fn of(facts: &RunFacts<'_>) -> Vec<Incident> {
+pub(crate) fn collect_incidents(facts: &RunFacts<'_>) -> Vec<Incident> {
     let servers = facts.server_restarts.iter().map(|(server, at)| {
         let what = format!("{server} had ended by itself and was started again");
-        moment(*at, "server_restart", what)
+        incident_at(*at, "server_restart", what)
     });
     let connectors = facts.paths.iter().flat_map(|path| {
         let what = "the connector's task had failed and was restarted";
         let times = path.outcome.connector_restarts.iter();
-        times.map(|at| moment(*at, "connector_restart", what.to_owned()))
+        times.map(|at| incident_at(*at, "connector_restart", what.to_owned()))
     });
     let mut incidents: Vec<_> = servers.chain(connectors).collect();
-    incidents.extend(steered(&facts.steered));
+    incidents.extend(load_incidents(&facts.load_changes));
     for path in &facts.paths {
         let outcome = &path.outcome;
-        let named = (facts.paths.len() > 1).then_some(outcome.route.path);
+        let path_to_name = (facts.paths.len() > 1).then_some(outcome.route.path);
         let rebalances = outcome.rebalances.iter();
-        incidents.extend(rebalances.map(|rebalance| rebalanced(rebalance, named)));
+        incidents.extend(rebalances.map(|rebalance| rebalance_incident(rebalance, path_to_name)));
     }
     if let Some(first) = facts.load.first_t0 {
         let checkpoints = facts.checkpoints.iter();
-        incidents.extend(checkpoints.filter_map(|checkpoint| checkpointed(checkpoint, first)));
+        incidents
+            .extend(checkpoints.filter_map(|checkpoint| checkpoint_incident(checkpoint, first)));
     }
     incidents.sort_by_key(|incident| incident.at);
     incidents
 }
 
-fn moment(at: jiff::Timestamp, kind: &str, what: String) -> Incident {
+fn incident_at(at: jiff::Timestamp, kind: &str, what: String) -> Incident {
     Incident {
         at,
         kind: kind.to_owned(),
@@ -46,12 +47,12 @@ fn moment(at: jiff::Timestamp, kind: &str, what: String) -> Incident {
     }
 }
 
-fn on_our_clock(stamp: Stamp) -> jiff::Timestamp {
+fn to_timestamp(stamp: Stamp) -> jiff::Timestamp {
     jiff::Timestamp::from_nanosecond(i128::from(stamp.0)).unwrap_or_default()
 }
 
 /// The path is named if the run has several.
-fn rebalanced(rebalance: &Rebalance, path: Option<CapturePath>) -> Incident {
+fn rebalance_incident(rebalance: &Rebalance, path: Option<CapturePath>) -> Incident {
     let Rebalance {
         began,
         ended,
@@ -65,19 +66,19 @@ fn rebalanced(rebalance: &Rebalance, path: Option<CapturePath>) -> Incident {
         (0, gained) => format!("was given {gained}"),
         (lost, gained) => format!("gave {lost} away and was given {gained}"),
     };
-    let of = path.map_or_else(String::new, |path| format!(" of {path}"));
+    let of_path = path.map_or_else(String::new, |path| format!(" of {path}"));
     Incident {
-        at: on_our_clock(began),
+        at: to_timestamp(began),
         kind: REBALANCE.to_owned(),
         what: format!(
-            "the consumer group{of} was rebalanced; of its partitions our consumer {change}, and has {has} now"
+            "the consumer group{of_path} was rebalanced; of its partitions our consumer {change}, and has {has} now"
         ),
         took: Some((ended - began).round_micros()),
     }
 }
 
 /// `None` if it was over before the first event.
-fn checkpointed(checkpoint: &PostgresCheckpoint, first: Stamp) -> Option<Incident> {
+fn checkpoint_incident(checkpoint: &PostgresCheckpoint, first: Stamp) -> Option<Incident> {
     let took = checkpoint.took.map(Nanos::from);
     if checkpoint.began + took.unwrap_or_default() < first {
         return None;
@@ -90,7 +91,7 @@ fn checkpointed(checkpoint: &PostgresCheckpoint, first: Stamp) -> Option<Inciden
         None => "PostgreSQL began a checkpoint".to_owned(),
     };
     Some(Incident {
-        at: on_our_clock(checkpoint.began),
+        at: to_timestamp(checkpoint.began),
         kind: CHECKPOINT.to_owned(),
         what,
         took: took.map(Nanos::round_micros),
@@ -98,32 +99,32 @@ fn checkpointed(checkpoint: &PostgresCheckpoint, first: Stamp) -> Option<Inciden
 }
 
 /// Pauses of the load and changes of its rate.
-pub(crate) fn steered(changes: &[LoadChange]) -> Vec<Incident> {
-    let of = |(number, change): (usize, &LoadChange)| match change.kind {
+pub(crate) fn load_incidents(changes: &[LoadChange]) -> Vec<Incident> {
+    let incident = |(number, change): (usize, &LoadChange)| match change.kind {
         LoadChangeKind::Paused => {
             let until = changes[number..]
                 .iter()
                 .find(|later| later.kind == LoadChangeKind::Resumed);
             let length = until.map(|resumed| resumed.happened.duration_since(change.happened));
-            let said = length.map(|length| format!(" for {:.1} s", length.as_secs_f64()));
-            let what = format!("the load was paused{}", said.unwrap_or_default());
+            let duration = length.map(|length| format!(" for {:.1} s", length.as_secs_f64()));
+            let what = format!("the load was paused{}", duration.unwrap_or_default());
             let took = length.and_then(|length| i64::try_from(length.as_micros()).ok());
             Some(Incident {
                 took,
-                ..moment(change.happened, LOAD_PAUSED, what)
+                ..incident_at(change.happened, LOAD_PAUSED, what)
             })
         }
         LoadChangeKind::Resumed => None,
         LoadChangeKind::Rate { from, to } => {
             let what = format!("the load's rate was changed from {from} to {to} events a second");
-            Some(moment(change.happened, RATE_CHANGED, what))
+            Some(incident_at(change.happened, RATE_CHANGED, what))
         }
         LoadChangeKind::WarmUpCut => {
             let what = "the warm-up was ended by hand, before the servers had settled";
-            Some(moment(change.happened, WARM_UP_CUT, what.to_owned()))
+            Some(incident_at(change.happened, WARM_UP_CUT, what.to_owned()))
         }
     };
-    changes.iter().enumerate().filter_map(of).collect()
+    changes.iter().enumerate().filter_map(incident).collect()
 }
 
 #[cfg(test)]
@@ -139,8 +140,8 @@ mod tests {
         pace.set_rate(Rate::whole(200));
         pace.toggle_pause();
         pace.record_warm_up_cut();
-        let incidents = steered(&pace.changes());
-        let said: Vec<_> = incidents
+        let incidents = load_incidents(&pace.changes());
+        let texts: Vec<_> = incidents
             .iter()
             .map(|incident| (incident.kind.as_str(), incident.what.as_str()))
             .collect();
@@ -157,11 +158,11 @@ mod tests {
                 "the warm-up was ended by hand, before the servers had settled",
             ),
         ];
-        assert_eq!(said, expected);
+        assert_eq!(texts, expected);
     }
 
     #[test]
-    fn a_rebalance_says_what_it_was_to_our_consumer() {
+    fn a_rebalance_says_what_our_consumer_lost_and_gained() {
         let rebalance = Rebalance {
             began: Stamp(1_000_000_000),
             ended: Stamp(1_250_000_000),
@@ -169,19 +170,21 @@ mod tests {
             gained: 0,
             has: 2,
         };
-        let told = rebalanced(&rebalance, Some(CapturePath::Wal));
-        assert_eq!(told.at, jiff::Timestamp::from_second(1).unwrap());
-        assert_eq!(told.took, Some(250_000));
+        let incident = rebalance_incident(&rebalance, Some(CapturePath::Wal));
+        assert_eq!(incident.at, jiff::Timestamp::from_second(1).unwrap());
+        assert_eq!(incident.took, Some(250_000));
         assert_eq!(
-            told.what,
+            incident.what,
             "the consumer group of wal was rebalanced; of its partitions our consumer gave 2 away, and has 2 now"
         );
-        let kept = Rebalance {
+        let unchanged = Rebalance {
             lost: 0,
             ..rebalance
         };
-        let told = rebalanced(&kept, None).what;
-        assert!(told.contains("the consumer group was rebalanced") && told.contains("kept all"));
+        let incident = rebalance_incident(&unchanged, None).what;
+        assert!(
+            incident.contains("the consumer group was rebalanced") && incident.contains("kept all")
+        );
     }
 
     #[test]
@@ -191,17 +194,24 @@ mod tests {
             began: second(10),
             took: Some(std::time::Duration::from_millis(1_500)),
         };
-        let told = checkpointed(&checkpoint, second(11)).unwrap();
+        let incident = checkpoint_incident(&checkpoint, second(11)).unwrap();
         assert_eq!(
-            (told.kind.as_str(), told.took),
+            (incident.kind.as_str(), incident.took),
             ("checkpoint", Some(1_500_000))
         );
-        assert!(told.what.contains("1.50 s of writing"), "{}", told.what);
-        assert_eq!(checkpointed(&checkpoint, second(12)), None);
+        assert!(
+            incident.what.contains("1.50 s of writing"),
+            "{}",
+            incident.what
+        );
+        assert_eq!(checkpoint_incident(&checkpoint, second(12)), None);
         let under_way = PostgresCheckpoint {
             took: None,
             ..checkpoint
         };
-        assert_eq!(checkpointed(&under_way, second(9)).unwrap().took, None);
+        assert_eq!(
+            checkpoint_incident(&under_way, second(9)).unwrap().took,
+            None
+        );
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn path_report(path: &PathFacts, facts: &RunFacts<'_>) -> PathReport 
         causality: violations(&statistics, |hop| error_bound(hop, path, facts)),
         diagnosis: Some(diagnosis),
         names: PathNames {
-            run_id: facts.request.names_of(route.path).measured,
+            run_id: facts.request.names_for(route.path).measured,
             slot: route.slot.clone(),
             topic: kafka.map(|kafka| kafka.topic.clone()),
             group: kafka.map(|kafka| kafka.group.clone()),

@@ -89,7 +89,7 @@ pub(crate) fn build_report(facts: RunFacts<'_>) -> Report {
         clocks: facts
             .clocks
             .report(request.paths.contains(&CapturePath::Debezium)),
-        incidents: incidents::of(&facts),
+        incidents: incidents::collect_incidents(&facts),
         diagnosis,
         objectives,
         verification,

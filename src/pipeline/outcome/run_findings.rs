@@ -67,9 +67,12 @@ pub(super) fn run_findings(facts: &RunFacts<'_>, counts: &EventCounts) -> Vec<Fi
             "the latencies hold these outages; the report's incidents say when",
         );
     }
-    let steered = incidents::steered(&facts.steered);
-    if !steered.is_empty() {
-        let what: Vec<_> = steered.into_iter().map(|incident| incident.what).collect();
+    let load_incidents = incidents::load_incidents(&facts.load_changes);
+    if !load_incidents.is_empty() {
+        let what: Vec<_> = load_incidents
+            .into_iter()
+            .map(|incident| incident.what)
+            .collect();
         findings.push(Finding::new(
             None,
             Severity::Warning,

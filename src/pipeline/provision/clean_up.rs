@@ -12,7 +12,7 @@ use postgres_protocol::escape::escape_identifier;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::route::Route;
-use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::drop_slot;
 
 /// Longest wait for a slot to be no longer in use.
@@ -37,18 +37,18 @@ pub struct Removal(Vec<(ResourceKind, String)>);
 impl Removal {
     /// Each resource, in the order of removal.
     #[must_use]
-    pub fn things(&self) -> &[(ResourceKind, String)] {
+    pub fn resources(&self) -> &[(ResourceKind, String)] {
         &self.0
     }
 
     /// The number of each kind, without names.
     #[must_use]
-    pub fn in_short(&self) -> String {
+    pub fn summary(&self) -> String {
         let kinds = self.0.chunk_by(|(a, _), (b, _)| a == b);
         let counted: Vec<_> = kinds
-            .map(|of_kind| match of_kind {
+            .map(|resources| match resources {
                 [(kind, _)] => kind.to_string(),
-                [(kind, _), ..] => format!("{} {kind}s", of_kind.len()),
+                [(kind, _), ..] => format!("{} {kind}s", resources.len()),
                 [] => String::new(),
             })
             .collect();
@@ -78,11 +78,11 @@ impl fmt::Display for Removal {
 /// # Errors
 /// When a server refuses; the remaining resources stay in the registry.
 pub async fn remove_run(
-    servers: &Servers,
+    servers: &ServerClients,
     run: &RunId,
     progress: &dyn StepProgress,
 ) -> Result<Removal, Failure> {
-    remove(servers, progress, |of| of == Some(run.as_str())).await
+    remove(servers, progress, |run_id| run_id == Some(run.as_str())).await
 }
 
 /// Removes every registered resource, of `setup` and of interrupted runs, and then the registry itself.
@@ -90,7 +90,7 @@ pub async fn remove_run(
 /// # Errors
 /// When a server refuses; the remaining resources stay in the registry.
 pub async fn remove_everything(
-    servers: &Servers,
+    servers: &ServerClients,
     progress: &dyn StepProgress,
 ) -> Result<Removal, Failure> {
     let removal = remove(servers, progress, |_| true).await?;
@@ -100,7 +100,7 @@ pub async fn remove_everything(
 
 /// Removes connector and slot of a trial before the next one begins: a slot that is not read retains WAL, and a connector that
 /// is not needed uses processor time.
-pub(crate) async fn remove_capture(servers: &Servers, route: &Route) -> Result<(), Failure> {
+pub(crate) async fn remove_capture(servers: &ServerClients, route: &Route) -> Result<(), Failure> {
     let connector = route.connector.as_ref().filter(|_| route.connector_is_ours);
     if let Some(connector) = connector {
         remove_one(servers, ResourceKind::Connector, &connector.name).await?;
@@ -118,16 +118,16 @@ pub(crate) async fn remove_capture(servers: &Servers, route: &Route) -> Result<(
 }
 
 async fn remove(
-    servers: &Servers,
+    servers: &ServerClients,
     progress: &dyn StepProgress,
-    mine: impl Fn(Option<&str>) -> bool,
+    is_selected: impl Fn(Option<&str>) -> bool,
 ) -> Result<Removal, Failure> {
     let entries = servers.registry.entries().await?;
     let mut removal = Removal::default();
     for kind in ORDER {
         for entry in entries
             .iter()
-            .filter(|entry| entry.kind == kind && mine(entry.run_id.as_deref()))
+            .filter(|entry| entry.kind == kind && is_selected(entry.run_id.as_deref()))
         {
             progress.update("clean-up", &format!("{kind} {}", entry.name));
             remove_one(servers, kind, &entry.name)
@@ -140,7 +140,11 @@ async fn remove(
     Ok(removal)
 }
 
-async fn remove_one(servers: &Servers, kind: ResourceKind, name: &str) -> Result<(), Failure> {
+async fn remove_one(
+    servers: &ServerClients,
+    kind: ResourceKind,
+    name: &str,
+) -> Result<(), Failure> {
     match kind {
         ResourceKind::Connector => match &servers.connect {
             Some(connect) => connect.delete_with_offsets(name).await?,
@@ -189,14 +193,14 @@ mod tests {
 
     #[test]
     fn what_was_removed_is_counted_by_its_kind() {
-        assert_eq!(Removal::default().in_short(), "nothing was left to remove");
+        assert_eq!(Removal::default().summary(), "nothing was left to remove");
         let things = [
             (ResourceKind::Slot, "a"),
             (ResourceKind::Topic, "b"),
             (ResourceKind::Topic, "c"),
         ];
         let removal = Removal(things.map(|(kind, name)| (kind, name.to_owned())).into());
-        assert_eq!(removal.in_short(), "removed slot, 2 topics");
+        assert_eq!(removal.summary(), "removed slot, 2 topics");
         assert_eq!(removal.to_string(), "removed slot a, topic b, topic c");
     }
 }

@@ -2,12 +2,12 @@
 
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::resource_registry::ResourceKind;
-use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::servers::ServerClients;
 use crate::store::MongoStore;
 
 /// Creates the collection and its indexes if they do not exist, and registers it.
 pub(crate) async fn ensure_collection(
-    servers: &Servers,
+    servers: &ServerClients,
     store: &MongoStore,
 ) -> Result<(), Failure> {
     let name = store.collection();

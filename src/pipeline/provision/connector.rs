@@ -12,7 +12,7 @@ use crate::debezium::{ConnectorParams, ConnectorProfile, connector_config, redac
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::names::ConnectorNames;
 use crate::pipeline::provision::resource_registry::ResourceKind;
-use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::topic::ensure_topic;
 use crate::pipeline::request::RunRequest;
 
@@ -32,15 +32,15 @@ pub(crate) struct ProvidedConnector {
 }
 
 /// Finds the connector or creates one. When this returns, it is RUNNING and its topic exists.
-pub(crate) async fn provide(
-    servers: &Servers,
+pub(crate) async fn provide_connector(
+    servers: &ServerClients,
     request: &RunRequest,
     round: u32,
     exclusive: bool,
     publication: &str,
     cancel: &CancellationToken,
 ) -> Result<ProvidedConnector, Failure> {
-    Ok(match existing(servers, request).await? {
+    Ok(match find_existing(servers, request).await? {
         ExistingConnector::Connector(topic, connector) => ProvidedConnector {
             topic,
             slot: connector.config.get("slot.name").cloned(),
@@ -54,7 +54,7 @@ pub(crate) async fn provide(
             ours: false,
         },
         ExistingConnector::None => {
-            let names = ConnectorNames::of(request, round, exclusive);
+            let names = ConnectorNames::for_run(request, round, exclusive);
             ensure_topic(servers, &names.topic, Some(&request.id)).await?;
             let profile = request
                 .connector
@@ -90,7 +90,10 @@ enum ExistingConnector {
 }
 
 /// Looks for an existing connector.
-async fn existing(servers: &Servers, request: &RunRequest) -> Result<ExistingConnector, Failure> {
+async fn find_existing(
+    servers: &ServerClients,
+    request: &RunRequest,
+) -> Result<ExistingConnector, Failure> {
     let Some(connect) = &servers.connect else {
         if request.connector.describes_ours() {
             return Err(Failure::usage(anyhow::anyhow!(
@@ -140,7 +143,7 @@ fn topic_of(config: &BTreeMap<String, String>, default: &str) -> String {
 
 /// Registers a connector and waits until it runs.
 pub(crate) async fn make_connector(
-    servers: &Servers,
+    servers: &ServerClients,
     names: &ConnectorNames,
     publication: &str,
     profile: ConnectorProfile,

@@ -35,7 +35,7 @@ impl ConnectorNames {
 
     /// Names for a run. On servers that others may use, each run has a topic of its own: two connectors on one topic would
     /// duplicate every record. The rounds of a run share the topic.
-    pub(crate) fn of(request: &RunRequest, round: u32, exclusive: bool) -> Self {
+    pub(crate) fn for_run(request: &RunRequest, round: u32, exclusive: bool) -> Self {
         let suffix = format!(".{SCHEMA}.{TABLE}");
         let configured = request.settings.topic.strip_suffix(&suffix);
         let topic_prefix = match configured {

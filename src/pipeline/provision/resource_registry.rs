@@ -108,8 +108,8 @@ impl ResourceRegistry {
         let (kind, run) = (kind.as_str(), run.map(RunId::as_str));
         let insert = async || self.0.execute(statement, &[&kind, &name, &run]).await;
         let rows = match insert().await {
-            Err(error) if is_missing(&error) => {
-                create(&self.0, SCHEMA_SQL).await?;
+            Err(error) if is_undefined_table(&error) => {
+                create_if_missing(&self.0, SCHEMA_SQL).await?;
                 insert().await?
             }
             outcome => outcome?,
@@ -142,7 +142,7 @@ impl ResourceRegistry {
     pub async fn entries(&self) -> Result<Vec<RegistryEntry>, tokio_postgres::Error> {
         let question = "SELECT kind, name, run_id FROM cdc_bench.ledger ORDER BY made_at";
         let rows = match self.0.query(question, &[]).await {
-            Err(error) if is_missing(&error) => Vec::new(),
+            Err(error) if is_undefined_table(&error) => Vec::new(),
             outcome => outcome?,
         };
         let entry = |row: &tokio_postgres::Row| {
@@ -167,7 +167,7 @@ impl ResourceRegistry {
     pub async fn drop_if_empty(&self) -> Result<(), tokio_postgres::Error> {
         let question = "SELECT NOT EXISTS (SELECT FROM cdc_bench.ledger)";
         let empty = match self.0.query_one(question, &[]).await {
-            Err(error) if is_missing(&error) => false,
+            Err(error) if is_undefined_table(&error) => false,
             outcome => outcome?.get(0),
         };
         if empty {
@@ -180,13 +180,16 @@ impl ResourceRegistry {
 }
 
 /// Whether the registry's table does not exist yet.
-fn is_missing(error: &tokio_postgres::Error) -> bool {
+fn is_undefined_table(error: &tokio_postgres::Error) -> bool {
     error.code() == Some(&SqlState::UNDEFINED_TABLE)
 }
 
 /// Runs `CREATE ... IF NOT EXISTS`. Two sessions may both find nothing and both create: the second then fails on a unique
 /// index of the catalogue, and finds the object when the statement is repeated.
-pub(crate) async fn create(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
+pub(crate) async fn create_if_missing(
+    client: &Client,
+    sql: &str,
+) -> Result<(), tokio_postgres::Error> {
     match client.batch_execute(sql).await {
         Err(error)
             if error.code() == Some(&SqlState::UNIQUE_VIOLATION)

@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::BrokerError;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::collection::ensure_collection;
-use crate::pipeline::provision::connector;
+use crate::pipeline::provision::connector::provide_connector;
 use crate::pipeline::provision::names::{slot_name, topic_prefix};
 use crate::pipeline::provision::resource_registry::ResourceKind;
-use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::topic::ensure_topic;
 use crate::pipeline::request::RunRequest;
 use crate::store::{COLLECTION, MongoStore};
@@ -54,14 +54,16 @@ impl Route {
     pub(crate) async fn prepare(
         path: CapturePath,
         round: u32,
-        (servers, request, stack): (&Servers, &RunRequest, &Stack),
+        (servers, request, stack): (&ServerClients, &RunRequest, &Stack),
         publication: &str,
         detail: &(dyn Fn(&str) + Sync),
         cancel: &CancellationToken,
     ) -> Result<Self, Failure> {
         let id = &request.id;
         detail("store indexes");
-        let store = servers.store.with_collection(&collection(request, path));
+        let store = servers
+            .store
+            .with_collection(&collection_name(request, path));
         ensure_collection(servers, &store).await?;
         let mut route = Self {
             path,
@@ -78,9 +80,9 @@ impl Route {
                 detail("connector, until it is RUNNING");
                 let exclusive = stack.exclusive();
                 let found =
-                    connector::provide(servers, request, round, exclusive, publication, cancel)
+                    provide_connector(servers, request, round, exclusive, publication, cancel)
                         .await?;
-                route.kafka = Some(kafka(servers, request, path, &found.topic).await?);
+                route.kafka = Some(kafka_route(servers, request, path, &found.topic).await?);
                 route.slot = found.slot;
                 route.observer_slot = Some(format!("cdc_bench_reader_{}", id.as_identifier()));
                 route.connector = found.connector;
@@ -90,11 +92,11 @@ impl Route {
                 let topic = format!("{}.{SCHEMA}.{TABLE}", topic_prefix(path, id));
                 detail(&format!("topic {topic}"));
                 ensure_topic(servers, &topic, Some(id)).await?;
-                route.kafka = Some(kafka(servers, request, path, &topic).await?);
-                route.slot = Some(own_slot(servers, path, id, round).await?);
+                route.kafka = Some(kafka_route(servers, request, path, &topic).await?);
+                route.slot = Some(register_slot(servers, path, id, round).await?);
             }
             CapturePath::Embedded => {
-                route.slot = Some(own_slot(servers, path, id, round).await?);
+                route.slot = Some(register_slot(servers, path, id, round).await?);
             }
         }
         Ok(route)
@@ -118,8 +120,8 @@ impl Route {
 }
 
 /// Registers the slot of a reader that captures. The reader creates it; it survives a broken connection.
-async fn own_slot(
-    servers: &Servers,
+async fn register_slot(
+    servers: &ServerClients,
     path: CapturePath,
     run: &RunId,
     round: u32,
@@ -132,8 +134,8 @@ async fn own_slot(
     Ok(slot)
 }
 
-async fn kafka(
-    servers: &Servers,
+async fn kafka_route(
+    servers: &ServerClients,
     request: &RunRequest,
     path: CapturePath,
     topic: &str,
@@ -171,7 +173,7 @@ async fn kafka(
 }
 
 /// The first path writes to the collection that other commands read; each of the others has a collection of its own.
-fn collection(request: &RunRequest, path: CapturePath) -> String {
+fn collection_name(request: &RunRequest, path: CapturePath) -> String {
     if request.paths.first() == Some(&path) {
         COLLECTION.to_owned()
     } else {

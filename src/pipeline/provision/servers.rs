@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::store::MongoStore;
 
 /// Clients of the servers of a pipeline.
-pub struct Servers {
+pub struct ServerClients {
     /// Addresses and credentials.
     pub endpoints: Endpoints,
     /// PostgreSQL, the source.
@@ -30,12 +30,12 @@ pub struct Servers {
     pub store: MongoStore,
 }
 
-impl Servers {
+impl ServerClients {
     /// Connects to servers that are up already: the user's, or the kept stack.
     ///
     /// # Errors
-    /// When there are none, or as [`Servers::connect`].
-    pub async fn at_hand(settings: &Settings) -> Result<Self, Failure> {
+    /// When there are none, or as [`ServerClients::connect`].
+    pub async fn connect_running(settings: &Settings) -> Result<Self, Failure> {
         Self::connect(&cdc_bench_stack::running_endpoints(&settings.servers())?.all()?).await
     }
 

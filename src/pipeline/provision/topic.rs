@@ -4,11 +4,11 @@ use cdc_bench_model::RunId;
 
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::resource_registry::ResourceKind;
-use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::servers::ServerClients;
 
 /// Creates the topic if it does not exist, and registers it.
 pub(crate) async fn ensure_topic(
-    servers: &Servers,
+    servers: &ServerClients,
     topic: &str,
     run: Option<&RunId>,
 ) -> Result<(), Failure> {

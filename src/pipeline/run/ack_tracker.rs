@@ -28,64 +28,64 @@ impl AckUnit {
 /// Tracks delivered records and acknowledges units in order. Records are numbered from 1.
 #[derive(Debug, Default)]
 pub(crate) struct AckTracker {
-    state: Mutex<Underway>,
+    state: Mutex<PendingAcks>,
     acknowledger: OnceLock<Acknowledger>,
 }
 
 #[derive(Debug, Default)]
-struct Underway {
+struct PendingAcks {
     /// Units that are not acknowledged yet, each with the number of its last record.
     expected: VecDeque<(u64, AckUnit)>,
     /// Every record up to this number is delivered.
-    arrived: u64,
+    delivered: u64,
     /// Delivered records with a gap before them: partitions deliver independently of each other.
     early: BTreeSet<u64>,
 }
 
 impl AckTracker {
     /// Sets where acknowledgements go. Units that are complete already are acknowledged with the next update.
-    pub(crate) fn go_to(&self, acknowledger: Acknowledger) {
+    pub(crate) fn set_acknowledger(&self, acknowledger: Acknowledger) {
         // Called once.
         let _ = self.acknowledger.set(acknowledger);
     }
 
     /// Registers a unit that ends with record `last`, which may be delivered already.
-    pub(crate) fn expect(&self, last: u64, whole: AckUnit) {
-        self.settle(|underway| underway.expected.push_back((last, whole)));
+    pub(crate) fn expect(&self, last: u64, unit: AckUnit) {
+        self.update(|pending| pending.expected.push_back((last, unit)));
     }
 
     /// Record `number` is delivered.
-    pub(crate) fn arrived(&self, number: u64) {
-        self.settle(|underway| {
-            if number == underway.arrived + 1 {
-                underway.arrived = number;
-                while underway.early.remove(&(underway.arrived + 1)) {
-                    underway.arrived += 1;
+    pub(crate) fn delivered(&self, number: u64) {
+        self.update(|pending| {
+            if number == pending.delivered + 1 {
+                pending.delivered = number;
+                while pending.early.remove(&(pending.delivered + 1)) {
+                    pending.delivered += 1;
                 }
-            } else if number > underway.arrived {
-                underway.early.insert(number);
+            } else if number > pending.delivered {
+                pending.early.insert(number);
             }
         });
     }
 
     /// Every record up to `number` is delivered.
-    pub(crate) fn arrived_up_to(&self, number: u64) {
-        self.settle(|underway| underway.arrived = underway.arrived.max(number));
+    pub(crate) fn delivered_up_to(&self, number: u64) {
+        self.update(|pending| pending.delivered = pending.delivered.max(number));
     }
 
-    fn settle(&self, change: impl FnOnce(&mut Underway)) {
-        let mut underway = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut underway);
+    fn update(&self, change: impl FnOnce(&mut PendingAcks)) {
+        let mut pending = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut pending);
         let Some(acknowledger) = self.acknowledger.get() else {
             return;
         };
-        while underway
+        while pending
             .expected
             .front()
-            .is_some_and(|(last, _)| *last <= underway.arrived)
+            .is_some_and(|(last, _)| *last <= pending.delivered)
         {
-            if let Some((_, whole)) = underway.expected.pop_front() {
-                whole.acknowledge(acknowledger);
+            if let Some((_, unit)) = pending.expected.pop_front() {
+                unit.acknowledge(acknowledger);
             }
         }
     }
@@ -95,13 +95,13 @@ impl AckTracker {
 mod tests {
     use super::*;
 
-    fn told(acks: &AckTracker) -> u64 {
+    fn acknowledged_lsn(acks: &AckTracker) -> u64 {
         acks.acknowledger.get().unwrap().acknowledged().0
     }
 
     fn acks(expected: &[(u64, u64)]) -> AckTracker {
         let acks = AckTracker::default();
-        acks.go_to(Acknowledger::default());
+        acks.set_acknowledger(Acknowledger::default());
         for (last, end) in expected {
             acks.expect(*last, AckUnit::Transaction(Lsn(*end)));
         }
@@ -111,27 +111,27 @@ mod tests {
     #[test]
     fn a_transaction_is_acknowledged_with_its_last_record() {
         let acks = acks(&[(2, 20), (3, 30)]);
-        acks.arrived(1);
-        assert_eq!(told(&acks), 0);
-        acks.arrived(2);
-        assert_eq!(told(&acks), 20);
+        acks.delivered(1);
+        assert_eq!(acknowledged_lsn(&acks), 0);
+        acks.delivered(2);
+        assert_eq!(acknowledged_lsn(&acks), 20);
         // A consumer reports the last record of a batch.
         acks.expect(9, AckUnit::Transaction(Lsn(90)));
-        acks.arrived_up_to(10);
-        assert_eq!(told(&acks), 90);
+        acks.delivered_up_to(10);
+        assert_eq!(acknowledged_lsn(&acks), 90);
         // Delivered before its commit was read.
         acks.expect(10, AckUnit::Transaction(Lsn(100)));
-        assert_eq!(told(&acks), 100);
+        assert_eq!(acknowledged_lsn(&acks), 100);
     }
 
     #[test]
-    fn what_arrives_before_its_turn_waits_for_the_others() {
+    fn a_delivery_out_of_order_waits_for_those_before_it() {
         let acks = acks(&[(2, 20), (4, 40)]);
         for number in [4, 2, 3] {
-            acks.arrived(number);
-            assert_eq!(told(&acks), 0, "the first is missing");
+            acks.delivered(number);
+            assert_eq!(acknowledged_lsn(&acks), 0, "the first is missing");
         }
-        acks.arrived(1);
-        assert_eq!(told(&acks), 40);
+        acks.delivered(1);
+        assert_eq!(acknowledged_lsn(&acks), 40);
     }
 }

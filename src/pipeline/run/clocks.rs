@@ -12,23 +12,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::BrokerClock;
 use crate::pipeline::failure::Failure;
-use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::connect_postgres;
 use crate::pipeline::run::measured_clocks::MeasuredClocks;
 
 /// Exchanges with each server before and after the run; the fastest of them set the error bound.
-const THOROUGH: u32 = 60;
+const EXCHANGES_AT_THE_ENDS: u32 = 60;
 /// Exchanges per measurement while events are in flight.
-const BRIEF: u32 = 12;
+const EXCHANGES_DURING_RUN: u32 = 12;
 /// Initial interval between measurements; later a twentieth of the elapsed time.
-const EVERY: Duration = Duration::from_secs(2);
+const FIRST_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Measures the foreign clocks in the background during a run.
 pub(crate) struct Clocks {
     /// The current corrections, shared with everything that corrects stamps.
     pub(crate) foreign: Arc<ForeignClocks>,
     /// Requests an immediate measurement.
-    ask: mpsc::Sender<oneshot::Sender<()>>,
+    requests: mpsc::Sender<oneshot::Sender<()>>,
     stop: CancellationToken,
     task: JoinHandle<ClockMeter>,
 }
@@ -36,9 +36,9 @@ pub(crate) struct Clocks {
 impl Clocks {
     /// Measures once, then starts measuring periodically. `probe_topic` receives the probe records and must have `LogAppendTime`.
     pub(crate) async fn start(
-        servers: &Servers,
+        servers: &ServerClients,
         probe_topic: &str,
-        one_clock: bool,
+        connect_shares_clock: bool,
         clock: Clock,
     ) -> Result<Self, Failure> {
         let foreign = Arc::new(ForeignClocks::default());
@@ -47,17 +47,17 @@ impl Clocks {
             postgres: connect_postgres(&servers.endpoints.postgres).await?,
             broker: BrokerClock::new(&servers.kafka_config, probe_topic, clock)?,
             clock,
-            one_clock,
+            connect_shares_clock,
             foreign: Arc::clone(&foreign),
-            measured: MeasuredClocks::new(one_clock),
+            measured: MeasuredClocks::new(connect_shares_clock),
         };
-        meter.measure(THOROUGH).await?;
+        meter.measure(EXCHANGES_AT_THE_ENDS).await?;
         let stop = CancellationToken::new();
-        let (ask, asked) = mpsc::channel(1);
-        let task = tokio::spawn(meter.go_on(asked, stop.clone()));
+        let (requests, received) = mpsc::channel(1);
+        let task = tokio::spawn(meter.run_until_stopped(received, stop.clone()));
         Ok(Self {
             foreign,
-            ask,
+            requests,
             stop,
             task,
         })
@@ -67,7 +67,7 @@ impl Clocks {
     /// measured event has used them.
     pub(crate) async fn settle_connect(&self) {
         let (done, is_done) = oneshot::channel();
-        if self.ask.send(done).await.is_ok() {
+        if self.requests.send(done).await.is_ok() {
             // A failed measurement has been logged.
             let _ = is_done.await;
         }
@@ -78,7 +78,7 @@ impl Clocks {
         self.stop.cancel();
         let meter = self.task.await;
         let mut meter = meter.map_err(|e| Failure::server(e).context("measuring the clocks"))?;
-        if let Err(failure) = meter.measure(THOROUGH).await {
+        if let Err(failure) = meter.measure(EXCHANGES_AT_THE_ENDS).await {
             tracing::warn!(%failure, "the clocks could not be measured again");
         }
         Ok(meter.measured)
@@ -89,23 +89,23 @@ struct ClockMeter {
     postgres: Client,
     broker: BrokerClock,
     clock: Clock,
-    one_clock: bool,
+    connect_shares_clock: bool,
     foreign: Arc<ForeignClocks>,
     measured: MeasuredClocks,
 }
 
 impl ClockMeter {
-    async fn go_on(
+    async fn run_until_stopped(
         mut self,
-        mut asked: mpsc::Receiver<oneshot::Sender<()>>,
+        mut requests: mpsc::Receiver<oneshot::Sender<()>>,
         stop: CancellationToken,
     ) -> Self {
         let began = Instant::now();
         loop {
-            let pause = EVERY.max(began.elapsed() / 20);
+            let pause = FIRST_INTERVAL.max(began.elapsed() / 20);
             let done = tokio::select! {
                 () = stop.cancelled() => return self,
-                asked = asked.recv() => match asked {
+                request = requests.recv() => match request {
                     Some(done) => Some(done),
                     // The run failed and has dropped its clocks.
                     None => return self,
@@ -113,10 +113,10 @@ impl ClockMeter {
                 () = tokio::time::sleep(pause) => None,
             };
             if done.is_some() {
-                self.measured.forget_connect(self.one_clock);
+                self.measured.forget_connect(self.connect_shares_clock);
             }
             // A server that is unreachable for a while cannot be measured.
-            if let Err(failure) = self.measure(BRIEF).await {
+            if let Err(failure) = self.measure(EXCHANGES_DURING_RUN).await {
                 tracing::debug!(%failure, "the clocks could not be measured");
             }
             if let Some(done) = done {
@@ -128,7 +128,7 @@ impl ClockMeter {
 
     async fn measure(&mut self, exchanges: u32) -> Result<(), Failure> {
         let began = self.clock.now();
-        let postgres = ask_postgres(&self.postgres, exchanges, self.clock).await?;
+        let postgres = measure_postgres(&self.postgres, exchanges, self.clock).await?;
         self.measured
             .postgres
             .observe(midway(began, self.clock.now()), postgres);
@@ -140,7 +140,7 @@ impl ClockMeter {
             self.measured.connect.observe(now, connect);
         }
         self.foreign
-            .correct(self.measured.corrections(now, self.one_clock));
+            .correct(self.measured.corrections(now, self.connect_shares_clock));
         Ok(())
     }
 }
@@ -150,7 +150,7 @@ fn midway(from: Stamp, to: Stamp) -> Stamp {
 }
 
 /// Measures PostgreSQL's clock by round trips to `clock_timestamp()`, which has microsecond resolution.
-async fn ask_postgres(
+async fn measure_postgres(
     client: &Client,
     exchanges: u32,
     clock: Clock,

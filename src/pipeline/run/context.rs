@@ -12,7 +12,7 @@ use crate::pipeline::monitor::cpu::PathProcesses;
 use crate::pipeline::monitor::server_monitor::MonitoredPath;
 use crate::pipeline::progress::RunProgress;
 use crate::pipeline::provision::route::Route;
-use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::request::{RunNames, RunRequest};
 use crate::pipeline::run::clocks::Clocks;
 use crate::pipeline::run::live_metrics::LiveMetrics;
@@ -24,7 +24,7 @@ use crate::pipeline::run::workers::Workers;
 pub(crate) struct RunContext<'a> {
     pub(crate) request: &'a RunRequest,
     pub(crate) stack: &'a Stack,
-    pub(crate) servers: &'a Servers,
+    pub(crate) servers: &'a ServerClients,
     pub(crate) publication: &'a str,
     pub(crate) clocks: &'a Clocks,
     pub(crate) recorder: &'a Recorder,

@@ -31,10 +31,10 @@ impl MeasuredClocks {
     }
 
     /// The corrections to use from now on.
-    pub(super) fn corrections(&mut self, now: Stamp, one_clock: bool) -> Corrections {
+    pub(super) fn corrections(&mut self, now: Stamp, shares_clock: bool) -> Corrections {
         let postgres = self.postgres.line().unwrap_or_default();
         let broker = self.broker.line().unwrap_or_default();
-        let is_shared = one_clock && self.connect.allows(now, postgres.offset_at(now));
+        let is_shared = shares_clock && self.connect.allows(now, postgres.offset_at(now));
         self.shared &= is_shared;
         let connect = if is_shared {
             postgres
@@ -56,9 +56,9 @@ impl MeasuredClocks {
     }
 
     /// Drops the corrections of Connect's clock: no measured event has used them.
-    pub(super) fn forget_connect(&mut self, one_clock: bool) {
+    pub(super) fn forget_connect(&mut self, shares_clock: bool) {
         self.connect.forget_lines();
-        self.shared = one_clock;
+        self.shared = shares_clock;
     }
 
     /// Error bound of PostgreSQL's stamps.
@@ -159,24 +159,24 @@ mod tests {
         }
     }
 
-    fn measured(connect: &[(i64, ClockOffset)], one_clock: bool) -> MeasuredClocks {
-        let mut measured = MeasuredClocks::new(one_clock);
+    fn measured(connect: &[(i64, ClockOffset)], shares_clock: bool) -> MeasuredClocks {
+        let mut measured = MeasuredClocks::new(shares_clock);
         for second in 0..5 {
             if second == 2 {
-                measured.forget_connect(one_clock);
+                measured.forget_connect(shares_clock);
             }
             measured.postgres.observe(at(second), offset(7, 50));
             measured.broker.observe(at(second), offset(0, 400));
             for (_, found) in connect.iter().filter(|(when, _)| *when == second) {
                 measured.connect.observe(at(second), *found);
             }
-            measured.corrections(at(second), one_clock);
+            measured.corrections(at(second), shares_clock);
         }
         measured
     }
 
     #[test]
-    fn on_one_clock_connects_clock_is_postgresqls() {
+    fn a_shared_clock_has_postgresqls_bounds() {
         let shared = measured(&[(1, offset(8, 2_000)), (2, offset(6, 1_500))], true);
         assert_eq!(shared.connect_bound(), Some(shared.postgres_bound()));
         assert!(shared.report(true)[2].method.contains("their host's"));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_clock_of_its_own_nothing_is_known_before_an_event() {
+    fn an_own_clock_of_connect_is_unknown_before_an_event() {
         assert_eq!(measured(&[], false).connect_bound(), None);
         let each = [0, 1, 2, 3, 4].map(|second| (second, offset(90, 1_500)));
         let known = measured(&each, false);

@@ -109,12 +109,12 @@ impl PathObserver {
     }
 
     /// Records latencies there as well.
-    pub(crate) fn metered(self, metrics: Option<HopMetrics>) -> Self {
+    pub(crate) fn with_metrics(self, metrics: Option<HopMetrics>) -> Self {
         Self { metrics, ..self }
     }
 
     /// Exports traces there as well.
-    pub(crate) fn traced(self, traces: Option<PathTraces>) -> Self {
+    pub(crate) fn with_traces(self, traces: Option<PathTraces>) -> Self {
         Self { traces, ..self }
     }
 
@@ -135,7 +135,7 @@ impl PathObserver {
             self.finish(self.joiner.captured(id, seq, captured));
             return Some(followed(true));
         }
-        if self.path == CapturePath::Debezium && self.names.is_before(run_id) {
+        if self.path == CapturePath::Debezium && self.names.is_unmeasured(run_id) {
             lock(&self.unmeasured).insert(id, captured.tc);
         }
         if run_id == self.names.warmup {
@@ -180,7 +180,7 @@ impl PathObserver {
 
 impl StageObserver for PathObserver {
     fn wants(&self, run_id: &str) -> bool {
-        let ours = run_id == self.names.measured || self.names.is_before(run_id);
+        let ours = run_id == self.names.measured || self.names.is_unmeasured(run_id);
         if !ours {
             self.foreign.fetch_add(1, Ordering::Relaxed);
         }
@@ -227,9 +227,9 @@ impl StageObserver for PathObserver {
         }
     }
 
-    fn dead_letter(&self, letter: &DeadLetter) {
+    fn dead_letter(&self, dead_letter: &DeadLetter) {
         self.dead_letters.fetch_add(1, Ordering::Relaxed);
-        if letter.id.is_some_and(|id| self.joiner.abandon(id)) {
+        if dead_letter.id.is_some_and(|id| self.joiner.abandon(id)) {
             self.abandoned.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -9,16 +9,16 @@ pub struct ReaderClock(pub Clock);
 
 impl TimeSource for ReaderClock {
     fn now(&self) -> UnixNanos {
-        unix_nanos(self.0.now())
+        to_unix_nanos(self.0.now())
     }
 }
 
 /// A stamp as the reader's time.
-pub(crate) fn unix_nanos(stamp: Stamp) -> UnixNanos {
+pub(crate) fn to_unix_nanos(stamp: Stamp) -> UnixNanos {
     UnixNanos(stamp.0)
 }
 
 /// The reader's time as a stamp.
-pub(crate) fn stamp(time: UnixNanos) -> Stamp {
+pub(crate) fn to_stamp(time: UnixNanos) -> Stamp {
     Stamp(time.0)
 }

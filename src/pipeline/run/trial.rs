@@ -23,12 +23,12 @@ use crate::pipeline::run::workers::Workers;
 impl RunContext<'_> {
     /// The pace of every load; controlled by the user where the command allows it.
     pub(crate) fn pace(&self) -> LoadControl {
-        let steered = self.progress.pace();
-        steered.unwrap_or_else(|| self.request.rate.into())
+        let control = self.progress.pace();
+        control.unwrap_or_else(|| self.request.rate.into())
     }
 
     /// Prepares the routes and starts the workers of the trial's paths.
-    pub(crate) async fn begin(
+    pub(crate) async fn start_paths(
         &self,
         trial: &Trial,
         detail: &(dyn Fn(&str) + Sync),
@@ -73,12 +73,12 @@ impl RunContext<'_> {
             let metrics = request.metrics.as_ref();
             let traces = request.traces.as_ref();
             let observer = observer
-                .metered(metrics.map(|metrics| metrics.of_path(path)))
-                .traced(traces.map(|traces| traces.of_path(path, in_kafka, foreign)));
+                .with_metrics(metrics.map(|metrics| metrics.for_path(path)))
+                .with_traces(traces.map(|traces| traces.for_path(path, in_kafka, foreign)));
             let observer = Arc::new(observer);
             if let Some(metrics) = metrics {
                 let observer = Arc::clone(&observer);
-                metrics.follow(path, move || observer.counts());
+                metrics.track_path(path, move || observer.counts());
             }
             let workers = Workers::start(request, servers, &route, &observer, self.clock).await?;
             paths.push(ActivePath {
@@ -91,7 +91,7 @@ impl RunContext<'_> {
     }
 
     /// Sends the events and waits until they are drained, while the server monitor polls the servers.
-    pub(crate) async fn go(
+    pub(crate) async fn execute(
         &self,
         trial: &Trial,
         paths: Vec<ActivePath>,
@@ -99,37 +99,41 @@ impl RunContext<'_> {
         let metrics = self.request.metrics.as_deref();
         let monitored = paths.iter().map(ActivePath::monitored).collect();
         let monitor =
-            ServerMonitor::over((self.servers, self.stack), monitored, self.clock, metrics);
+            ServerMonitor::new((self.servers, self.stack), monitored, self.clock, metrics);
         let phases = Phases {
             context: *self,
             trial,
             paths,
-            seen: monitor.seen(),
+            seen: monitor.status(),
         };
-        let mut outcome = monitor.during(self.follow(trial, phases)).await;
+        let mut outcome = monitor.during(self.run_phases(trial, phases)).await;
         if let Ok(outcome) = &mut outcome {
             outcome.checkpoints = monitor.checkpoints();
         }
         if let Some(metrics) = metrics {
-            metrics.unfollow();
+            metrics.end_tracking();
         }
         outcome
     }
 
-    async fn follow(&self, trial: &Trial, mut phases: Phases<'_>) -> Result<TrialOutcome, Failure> {
+    async fn run_phases(
+        &self,
+        trial: &Trial,
+        mut phases: Phases<'_>,
+    ) -> Result<TrialOutcome, Failure> {
         let step = "first event through";
         self.progress.begin(step);
-        let told = |sent: u64| {
+        let report_sent = |sent: u64| {
             let detail = format!("{sent} sent, none through on every path yet");
             self.progress.update(step, &detail);
         };
-        phases.probe(&told).await?;
+        phases.probe(&report_sent).await?;
         self.progress.end(step, "every path has caught up");
         let warmup_events = phases.warm_up().await?;
         if trial.settles_connect {
             self.clocks.settle_connect().await;
         }
-        let before = self.marks(&phases.paths).await?;
+        let before = self.read_marks(&phases.paths).await?;
         let postgres = &self.servers.postgres;
         let began = UsageSample::take(self.stack, postgres).await;
         let idle = CpuSample::take(self.stack, postgres).await;
@@ -139,15 +143,15 @@ impl RunContext<'_> {
         let worked = CpuSample::take(self.stack, postgres).await;
         let resource_usage = UsageSample::take(self.stack, postgres).await;
         let resource_usage = resource_usage.since(&began);
-        let after = self.marks(&phases.paths).await?;
+        let after = self.read_marks(&phases.paths).await?;
         let processes: Vec<_> = phases.paths.iter().map(ActivePath::processes).collect();
-        let (mut own, mut shared) = worked.since(&idle, &processes);
-        if let [alone] = &mut own[..] {
+        let (mut by_path, mut shared) = worked.since(&idle, &processes);
+        if let [alone] = &mut by_path[..] {
             add_used(alone, std::mem::take(&mut shared));
         }
         let mut outcomes = Vec::new();
         let marks = before.into_iter().zip(after);
-        let measured = drained.into_iter().zip(own).zip(marks);
+        let measured = drained.into_iter().zip(by_path).zip(marks);
         for (path, ((drained, used), (before, mut after))) in phases.paths.into_iter().zip(measured)
         {
             let observer = path.observer;
@@ -192,7 +196,7 @@ impl RunContext<'_> {
     }
 
     /// Topic offsets and counters of each path at this moment.
-    async fn marks(&self, paths: &[ActivePath]) -> Result<Vec<PathMark>, Failure> {
+    async fn read_marks(&self, paths: &[ActivePath]) -> Result<Vec<PathMark>, Failure> {
         let mut marks = Vec::new();
         for path in paths {
             let appended = match &path.route.kafka {

@@ -22,7 +22,7 @@ impl RunRequest {
             return vec![Trial {
                 round: 0,
                 paths: self.paths.clone(),
-                names: RunNames::of(&self.id),
+                names: RunNames::for_run(&self.id),
                 limit: self.limit,
                 done: 0,
                 settles_connect: self.paths.contains(&CapturePath::Debezium),
@@ -36,8 +36,8 @@ impl RunRequest {
             trials.extend(paths.into_iter().map(|path| Trial {
                 round,
                 paths: vec![path],
-                names: RunNames::of_path(&self.id, path),
-                limit: part_of(self.limit, round, rounds),
+                names: RunNames::for_path(&self.id, path),
+                limit: round_share(self.limit, round, rounds),
                 done: 0,
                 settles_connect: round == 0 && path == CapturePath::Debezium,
             }));
@@ -46,13 +46,13 @@ impl RunRequest {
     }
 
     /// Replication slots and WAL senders that are needed at the same time.
-    pub(crate) fn slots(&self) -> i64 {
-        let of = |path: &CapturePath| match path {
+    pub(crate) fn required_slots(&self) -> i64 {
+        let slots_of = |path: &CapturePath| match path {
             // The connector's and the observer's.
             CapturePath::Debezium => 2,
             CapturePath::Wal | CapturePath::Embedded => 1,
         };
-        let slots = self.paths.iter().map(of);
+        let slots = self.paths.iter().map(slots_of);
         match self.rounds {
             Some(_) => slots.max().unwrap_or(0),
             None => slots.sum(),
@@ -83,7 +83,7 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
     let mut warmup_events = 0;
     let mut resource_usage = ResourceUsage::default();
     let mut checkpoints = Vec::new();
-    let mut before: Vec<Route> = Vec::new();
+    let mut previous_routes: Vec<Route> = Vec::new();
     for (number, mut trial) in (1..).zip(trials) {
         let step = match number {
             1 => "set-up".to_owned(),
@@ -93,27 +93,27 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
             progress.begin(&step);
             progress.update(&step, "removing what the turn before has captured with");
         }
-        for route in before.drain(..) {
+        for route in previous_routes.drain(..) {
             clean_up::remove_capture(context.servers, &route).await?;
         }
-        let of = |path: &CapturePath| {
+        let sent_before = |path: &CapturePath| {
             let known = outcomes.iter().find(|known| known.route.path == *path);
             known.map_or(0, |known| known.tally.sent)
         };
-        trial.done = trial.paths.iter().map(of).max().unwrap_or(0);
+        trial.done = trial.paths.iter().map(sent_before).max().unwrap_or(0);
         let paths = context
-            .begin(&trial, &|detail| progress.update(&step, detail))
+            .start_paths(&trial, &|detail| progress.update(&step, detail))
             .await?;
         let routes: Vec<_> = paths.iter().map(|path| path.route.describe()).collect();
         progress.end(&step, &routes.join("; "));
-        let outcome = context.go(&trial, paths).await?;
+        let outcome = context.execute(&trial, paths).await?;
         load.add(&outcome.load);
         warmup_events = outcome.warmup_events.max(warmup_events);
         add_used(&mut shared, outcome.shared);
         resource_usage.add(&outcome.resource_usage);
         checkpoints.extend(outcome.checkpoints);
         for path in outcome.paths {
-            before.push(path.route.clone());
+            previous_routes.push(path.route.clone());
             match outcomes
                 .iter_mut()
                 .find(|known| known.route.path == path.route.path)
@@ -136,7 +136,7 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
 }
 
 /// One round's share of a load.
-fn part_of(limit: Limit, round: u32, rounds: u32) -> Limit {
+fn round_share(limit: Limit, round: u32, rounds: u32) -> Limit {
     match limit {
         Limit::Events(count) => {
             let (rounds, round) = (u64::from(rounds), u64::from(round));
@@ -153,13 +153,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_of_a_load_are_the_whole() {
-        let events = |round| match part_of(Limit::Events(10), round, 4) {
+    fn the_rounds_shares_add_up_to_the_load() {
+        let events = |round| match round_share(Limit::Events(10), round, 4) {
             Limit::Events(count) => count,
             Limit::Duration(_) => 0,
         };
         assert_eq!([0, 1, 2, 3].map(events), [3, 3, 2, 2]);
-        let span = part_of(Limit::Duration(Duration::from_secs(10)), 3, 4);
+        let span = round_share(Limit::Duration(Duration::from_secs(10)), 3, 4);
         assert_eq!(span, Limit::Duration(Duration::from_millis(2_500)));
     }
 }

@@ -17,11 +17,11 @@ use crate::pipeline::failure::Failure;
 use crate::pipeline::monitor::threads::{OwnThreads, Role};
 use crate::pipeline::provision::names::topic_prefix;
 use crate::pipeline::provision::route::Route;
-use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::run::ack_tracker::{AckTracker, AckUnit};
 use crate::pipeline::run::observer::{FollowedEvent, PathObserver};
 use crate::pipeline::run::outbox_table::OutboxTable;
-use crate::pipeline::run::reader_clock::{ReaderClock, stamp, unix_nanos};
+use crate::pipeline::run::reader_clock::{ReaderClock, to_stamp, to_unix_nanos};
 use crate::records::{ReceivedRecord, RecordBatch, RecordSource};
 
 /// Capacity of the queue between our reader and the consumer in process; as many as between Kafka's receiver and its writer.
@@ -29,7 +29,7 @@ const QUEUE: usize = 1_000;
 
 /// Starts our reader with the sink that a path needs.
 pub(crate) struct WalSinks<'a> {
-    pub(crate) servers: &'a Servers,
+    pub(crate) servers: &'a ServerClients,
     pub(crate) route: &'a Route,
     pub(crate) run: &'a RunId,
     pub(crate) observer: &'a Arc<PathObserver>,
@@ -38,7 +38,7 @@ pub(crate) struct WalSinks<'a> {
 }
 
 impl WalSinks<'_> {
-    fn reader(&self, slot: Slot) -> ReaderConfig {
+    fn reader_config(&self, slot: Slot) -> ReaderConfig {
         let server = self.servers.endpoints.postgres.server();
         let mut config = ReaderConfig::new(server, slot, [&self.route.publication]);
         config.time_source = Arc::new(ReaderClock(self.clock));
@@ -47,9 +47,9 @@ impl WalSinks<'_> {
 
     /// Configuration of a reader whose rows must be delivered: its slot survives a broken connection and is acknowledged by the
     /// ack tracker.
-    fn delivering(&self) -> Result<ReaderConfig, Failure> {
+    fn delivering_config(&self) -> Result<ReaderConfig, Failure> {
         let name = self.route.slot.as_deref().unwrap_or_default();
-        let mut config = self.reader(Slot::Permanent {
+        let mut config = self.reader_config(Slot::Permanent {
             name: SlotName::new(name).map_err(ReaderError::from)?,
             failover: false,
         });
@@ -64,7 +64,7 @@ impl WalSinks<'_> {
             outbox: OutboxTable::default(),
             observer: Arc::clone(self.observer),
             threads: self.threads.clone(),
-            is_known: false,
+            has_registered_thread: false,
         }
     }
 
@@ -75,69 +75,69 @@ impl WalSinks<'_> {
     }
 
     /// Starts a reader that observes: it stamps T1 of the rows that Debezium reads too.
-    pub(crate) async fn look_on(&self) -> Result<ReaderHandle, Failure> {
+    pub(crate) async fn start_observer(&self) -> Result<ReaderHandle, Failure> {
         let slot = self.route.observer_slot.as_deref().unwrap_or_default();
         let slot = Slot::Temporary(SlotName::new(slot).map_err(ReaderError::from)?);
         let mut rows = self.rows();
         let handler = move |event: Event<'_>| {
             if let Event::Change(change) = event {
-                rows.note(&change);
+                rows.stamp(&change);
             }
             ControlFlow::Continue(())
         };
-        Ok(Reader::spawn(self.reader(slot), handler).await?)
+        Ok(Reader::spawn(self.reader_config(slot), handler).await?)
     }
 
     /// Starts a reader that publishes every change to Kafka as Debezium's event.
-    pub(crate) async fn publish(
+    pub(crate) async fn start_publisher(
         &self,
         kafka: &ClientConfig,
         topic: &str,
     ) -> Result<(ReaderHandle, Arc<Publisher<SentRecord>>), Failure> {
         let acks = Arc::new(AckTracker::default());
-        let (observer, arrived) = (Arc::clone(self.observer), Arc::clone(&acks));
+        let (observer, tracker) = (Arc::clone(self.observer), Arc::clone(&acks));
         let delivered = Box::new(move |sent: SentRecord, t2: Stamp| {
             if let Some(event) = sent.event {
                 observer.delivered(event, t2);
             }
-            arrived.arrived(sent.number);
+            tracker.delivered(sent.number);
         });
         let publisher = Publisher::new(kafka, self.clock, delivered)?;
         let topic = topic.to_owned();
         let publisher = Arc::new(publisher);
-        let (to, clock) = (Arc::clone(&publisher), self.clock);
-        let mut feed = EnvelopeSink {
+        let (target, clock) = (Arc::clone(&publisher), self.clock);
+        let mut sink = EnvelopeSink {
             rows: self.rows(),
             envelopes: self.envelopes(),
             acks: Arc::clone(&acks),
             number: 0,
             clock,
-            pass_on: move |record: OutgoingRecord<'_>| {
+            deliver: move |record: OutgoingRecord<'_>| {
                 let sent = SentRecord {
                     number: record.number,
                     event: record.event,
                 };
-                to.send(&topic, record.key, record.value, sent)
+                target.send(&topic, record.key, record.value, sent)
             },
         };
-        let handler = move |event: Event<'_>| feed.event(event);
-        let reader = Reader::spawn(self.delivering()?, handler).await?;
-        acks.go_to(reader.acknowledger());
+        let handler = move |event: Event<'_>| sink.event(event);
+        let reader = Reader::spawn(self.delivering_config()?, handler).await?;
+        acks.set_acknowledger(reader.acknowledger());
         Ok((reader, publisher))
     }
 
     /// Starts a reader that passes every change to the consumer in this process.
-    pub(crate) async fn embed(&self) -> Result<(ReaderHandle, ChannelSource), Failure> {
+    pub(crate) async fn start_embedded(&self) -> Result<(ReaderHandle, ChannelSource), Failure> {
         let acks = Arc::new(AckTracker::default());
         let (sender, records) = async_channel::bounded(QUEUE);
         let clock = self.clock;
-        let mut feed = EnvelopeSink {
+        let mut sink = EnvelopeSink {
             rows: self.rows(),
             envelopes: self.envelopes(),
             acks: Arc::clone(&acks),
             number: 0,
             clock,
-            pass_on: move |record: OutgoingRecord<'_>| {
+            deliver: move |record: OutgoingRecord<'_>| {
                 let mut alone = RecordBatch::default();
                 alone.push(ReceivedRecord {
                     value: record.value,
@@ -149,9 +149,9 @@ impl WalSinks<'_> {
                 sender.send_blocking(alone)
             },
         };
-        let handler = move |event: Event<'_>| feed.event(event);
-        let reader = Reader::spawn(self.delivering()?, handler).await?;
-        acks.go_to(reader.acknowledger());
+        let handler = move |event: Event<'_>| sink.event(event);
+        let reader = Reader::spawn(self.delivering_config()?, handler).await?;
+        acks.set_acknowledger(reader.acknowledger());
         Ok((reader, ChannelSource { records, acks }))
     }
 }
@@ -161,21 +161,21 @@ struct OutboxRows {
     outbox: OutboxTable,
     observer: Arc<PathObserver>,
     threads: OwnThreads,
-    is_known: bool,
+    has_registered_thread: bool,
 }
 
 impl OutboxRows {
     /// Stamps a row. The event in it, if it is a measured one.
-    fn note(&mut self, change: &Change<'_>) -> Option<FollowedEvent> {
-        if !self.is_known {
-            self.is_known = true;
+    fn stamp(&mut self, change: &Change<'_>) -> Option<FollowedEvent> {
+        if !self.has_registered_thread {
+            self.has_registered_thread = true;
             self.threads.enter(Role::Reader);
         }
         match self.outbox.read(change) {
             Ok(Some(row)) => {
                 let captured = Captured {
-                    tc: stamp(change.transaction.commit_time),
-                    t1: stamp(change.received),
+                    tc: to_stamp(change.transaction.commit_time),
+                    t1: to_stamp(change.received),
                     lsn: change.lsn.0,
                     commit_lsn: change.transaction.commit_lsn.0,
                     xid: change.transaction.xid.0,
@@ -217,7 +217,7 @@ struct EnvelopeSink<F> {
     /// Number of records delivered so far.
     number: u64,
     clock: Clock,
-    pass_on: F,
+    deliver: F,
 }
 
 impl<E: std::fmt::Display, F: FnMut(OutgoingRecord<'_>) -> Result<(), E>> EnvelopeSink<F> {
@@ -225,8 +225,8 @@ impl<E: std::fmt::Display, F: FnMut(OutgoingRecord<'_>) -> Result<(), E>> Envelo
         match event {
             Event::Change(change) => self.change(&change),
             Event::Commit(commit) => {
-                let whole = AckUnit::Transaction(commit.end_lsn);
-                self.acks.expect(self.number, whole);
+                let unit = AckUnit::Transaction(commit.end_lsn);
+                self.acks.expect(self.number, unit);
                 ControlFlow::Continue(())
             }
             // No snapshot is requested.
@@ -239,21 +239,21 @@ impl<E: std::fmt::Display, F: FnMut(OutgoingRecord<'_>) -> Result<(), E>> Envelo
     }
 
     fn change(&mut self, change: &Change<'_>) -> ControlFlow<()> {
-        let event = self.rows.note(change);
-        let (number, pass_on) = (&mut self.number, &mut self.pass_on);
+        let event = self.rows.stamp(change);
+        let (number, deliver) = (&mut self.number, &mut self.deliver);
         let mut flow = ControlFlow::Continue(());
         let written: Result<(), EnvelopeError> =
             self.envelopes
-                .write(change, unix_nanos(self.clock.now()), |record| {
+                .write(change, to_unix_nanos(self.clock.now()), |record| {
                     *number += 1;
-                    let passed = OutgoingRecord {
+                    let outgoing = OutgoingRecord {
                         number: *number,
                         event,
                         key: record.key,
                         value: record.value,
                     };
                     // The consumer is gone, or the producer has failed and reports that itself: the run is about to end.
-                    if let Err(error) = pass_on(passed) {
+                    if let Err(error) = deliver(outgoing) {
                         tracing::debug!(%error, "a record was not passed on");
                         flow = ControlFlow::Break(());
                     }
@@ -284,6 +284,7 @@ impl RecordSource for ChannelSource {
     }
 
     fn written(&mut self, _: i32, offset: i64) {
-        self.acks.arrived_up_to(u64::try_from(offset).unwrap_or(0));
+        self.acks
+            .delivered_up_to(u64::try_from(offset).unwrap_or(0));
     }
 }

@@ -16,7 +16,7 @@ use crate::pipeline::monitor::connector_watch::ConnectorWatch;
 use crate::pipeline::monitor::threads;
 use crate::pipeline::monitor::threads::{OwnThreads, Role};
 use crate::pipeline::provision::route::{KafkaRoute, Route};
-use crate::pipeline::provision::servers::Servers;
+use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::observer::PathObserver;
 use crate::pipeline::run::stage_setup::stage_config;
@@ -66,13 +66,13 @@ impl Workers {
     /// Starts our reader and the consumer.
     pub(crate) async fn start(
         request: &RunRequest,
-        servers: &Servers,
+        servers: &ServerClients,
         route: &Route,
         observer: &Arc<PathObserver>,
         clock: Clock,
     ) -> Result<Self, Failure> {
         let threads = OwnThreads::default();
-        let beginning = WalSinks {
+        let sinks = WalSinks {
             servers,
             route,
             run: &request.id,
@@ -86,26 +86,26 @@ impl Workers {
         // The consumer first: it must have its offsets before anything is published.
         let (reader, source) = match &route.kafka {
             Some(kafka) => {
-                let records = receive(request, servers, kafka, &threads, clock).await?;
+                let records = subscribe(request, servers, kafka, &threads, clock).await?;
                 rebalances = records.rebalances();
                 backlog = Some(records.backlog());
                 let reader = match route.path {
                     CapturePath::Wal => {
                         let before = threads::present();
-                        let (reader, ours) = beginning
-                            .publish(&servers.kafka_config, &kafka.topic)
+                        let (reader, producer) = sinks
+                            .start_publisher(&servers.kafka_config, &kafka.topic)
                             .await?;
                         threads.adopt(Role::Producer, &before);
-                        publisher = Some(ours);
+                        publisher = Some(producer);
                         Some(reader)
                     }
-                    _ if request.observer => Some(beginning.look_on().await?),
+                    _ if request.observer => Some(sinks.start_observer().await?),
                     _ => None,
                 };
                 (reader, WorkerSource::Kafka(records))
             }
             None => {
-                let (reader, channel) = beginning.embed().await?;
+                let (reader, channel) = sinks.start_embedded().await?;
                 (Some(reader), WorkerSource::Channel(channel))
             }
         };
@@ -137,7 +137,11 @@ impl Workers {
 
     /// Fails if one of the workers has stopped.
     pub(crate) async fn check(&mut self) -> Result<(), Failure> {
-        if let Some(error) = self.publisher.as_ref().and_then(|ours| ours.failure()) {
+        if let Some(error) = self
+            .publisher
+            .as_ref()
+            .and_then(|producer| producer.failure())
+        {
             return Err(Failure::from(error).context("our producer stopped"));
         }
         if let Some(error) = self.reader.as_ref().and_then(ReaderHandle::error) {
@@ -187,7 +191,7 @@ impl Workers {
         let restarts = connector_watch.stop().await;
         let stopped = tokio::task::spawn_blocking(move || {
             let stats = reader.map(ReaderHandle::stop);
-            (stats, publisher.map(|ours| ours.flush()))
+            (stats, publisher.map(|producer| producer.flush()))
         });
         match stopped.await {
             Ok((stats, flushed)) => {
@@ -209,9 +213,9 @@ impl Workers {
     }
 }
 
-async fn receive(
+async fn subscribe(
     request: &RunRequest,
-    servers: &Servers,
+    servers: &ServerClients,
     kafka: &KafkaRoute,
     threads: &OwnThreads,
     clock: Clock,

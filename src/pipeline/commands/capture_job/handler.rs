@@ -21,11 +21,11 @@ impl Handler {
         match event {
             Event::Begin(transaction) => {
                 // The order matters: either the job sees that a transaction has begun, or we see that the job is stopping.
-                self.state.is_within.store(true, Ordering::SeqCst);
+                self.state.in_transaction.store(true, Ordering::SeqCst);
                 let is_over = self.state.stopping.load(Ordering::SeqCst)
                     || self.until.is_some_and(|lsn| transaction.commit_lsn >= lsn);
                 if is_over {
-                    self.state.is_within.store(false, Ordering::SeqCst);
+                    self.state.in_transaction.store(false, Ordering::SeqCst);
                     return self.finish();
                 }
                 ControlFlow::Continue(())
@@ -44,24 +44,24 @@ impl Handler {
                 let left = &self.state.tables_to_copy;
                 left.store(table.left, Ordering::Relaxed);
                 let name = table.relation.table_name();
-                self.outlet.whole(AckUnit::Copy(name, table.point))
+                self.outlet.end_unit(AckUnit::Copy(name, table.point))
             }
             Event::Commit(commit) => {
                 self.outlet.commit(&commit)?;
-                self.outlet.whole(AckUnit::Transaction(commit.end_lsn))?;
-                self.state.is_within.store(false, Ordering::SeqCst);
-                self.reached(commit.end_lsn)
+                self.outlet.end_unit(AckUnit::Transaction(commit.end_lsn))?;
+                self.state.in_transaction.store(false, Ordering::SeqCst);
+                self.stop_at(commit.end_lsn)
             }
-            Event::Idle(lsn) => self.reached(lsn),
+            Event::Idle(lsn) => self.stop_at(lsn),
         }
     }
 
     pub(super) fn change(&mut self, change: &Change<'_>) -> ControlFlow<()> {
         match self.outlet.change(change) {
             Ok(flow) => flow?,
-            Err(refusal) => {
+            Err(encode_error) => {
                 // The first error ends the capture.
-                let _ = self.state.refusal.set(refusal);
+                let _ = self.state.encode_error.set(encode_error);
                 return ControlFlow::Break(());
             }
         }
@@ -74,7 +74,7 @@ impl Handler {
         ControlFlow::Continue(())
     }
 
-    pub(super) fn reached(&mut self, lsn: Lsn) -> ControlFlow<()> {
+    pub(super) fn stop_at(&mut self, lsn: Lsn) -> ControlFlow<()> {
         if self.until.is_some_and(|until| lsn >= until) {
             return self.finish();
         }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::handler::Handler;
 use super::lines::{LineFormat, LineOutlet};
-use super::outlet::{Outlet, OutletEnd};
+use super::outlet::{Outlet, OutletHandle};
 use super::records::RecordOutlet;
 use super::state::CaptureState;
 use crate::pipeline::failure::Failure;
@@ -60,11 +60,11 @@ pub async fn run_capture(
     let (outlet, end) = match request.to {
         Destination::Lines(format, out) => {
             let (lines, end) = LineOutlet::start(format, out, clock, &state)?;
-            (Outlet::Lines(lines), OutletEnd::Lines(end))
+            (Outlet::Lines(lines), OutletHandle::Lines(end))
         }
         Destination::Kafka(envelopes, kafka) => {
             let (records, end) = RecordOutlet::start(envelopes, &kafka, clock)?;
-            (Outlet::Kafka(records), OutletEnd::Kafka(end))
+            (Outlet::Kafka(records), OutletHandle::Kafka(end))
         }
     };
     let mut handler = Handler {
@@ -78,23 +78,23 @@ pub async fn run_capture(
         () = cancel.cancelled() => return Err(Failure::interrupted()),
         reader = spawned => reader?,
     };
-    end.go_to(reader.acknowledger(), &state);
-    let mut shown = (Instant::now(), 0);
+    end.set_acknowledger(reader.acknowledger(), &state);
+    let mut last_update = (Instant::now(), 0);
     loop {
         tokio::select! {
             () = cancel.cancelled() => break,
             () = reader.ended() => break,
             () = tokio::time::sleep(Duration::from_secs(1)) => {
                 let changes = state.changes.load(Ordering::Relaxed);
-                let rate = rate(changes - shown.1, shown.0.elapsed());
-                shown = (Instant::now(), changes);
+                let rate = rate(changes - last_update.1, last_update.0.elapsed());
+                last_update = (Instant::now(), changes);
                 progress.update(CAPTURE_STEP, &state.describe(changes, rate, &clock));
             }
         }
     }
     // Whole transactions: the open one is delivered to its end, and no other begins.
     state.stopping.store(true, Ordering::SeqCst);
-    while state.is_within.load(Ordering::SeqCst) && !reader.is_over() {
+    while state.in_transaction.load(Ordering::SeqCst) && !reader.is_over() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let ended = tokio::task::spawn_blocking(move || {
@@ -102,13 +102,13 @@ pub async fn run_capture(
         let ended = reader.stop();
         (ended, end.finish())
     });
-    let (ended, passed_on) = ended
+    let (ended, finished) = ended
         .await
         .map_err(|e| Failure::server(ReaderError::Thread(e.to_string())))?;
-    if let Some(refusal) = state.refusal.get() {
-        return Err(Failure::server(refusal.clone()));
+    if let Some(encode_error) = state.encode_error.get() {
+        return Err(Failure::server(encode_error.clone()));
     }
-    passed_on?;
+    finished?;
     Ok(ended?)
 }
 

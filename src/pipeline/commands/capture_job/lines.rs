@@ -14,12 +14,12 @@ use pgcdc_debezium::{EnvelopeConfig, EnvelopeError, Envelopes, Record, write_fla
 use super::state::CaptureState;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::run::ack_tracker::AckUnit;
-use crate::pipeline::run::reader_clock::unix_nanos;
+use crate::pipeline::run::reader_clock::to_unix_nanos;
 
 /// Bytes of a large transaction that are passed to the writer at once.
 const CHUNK: usize = 64 * 1_024;
 /// Capacity of the writer's queue, in chunks. When it is full, the stream waits.
-const WAITING: usize = 64;
+const QUEUED_CHUNKS: usize = 64;
 /// Longest wait for a flush.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
@@ -34,14 +34,14 @@ pub enum LineFormat {
     Flat,
 }
 
-enum Form {
+enum LineEncoder {
     Debezium(Envelopes),
     Records(Envelopes),
     Flat,
 }
 
-impl Form {
-    fn of(format: LineFormat) -> Self {
+impl LineEncoder {
+    fn new(format: LineFormat) -> Self {
         match format {
             LineFormat::Debezium(config) => Self::Debezium(Envelopes::new(config)),
             LineFormat::DebeziumRecords(config) => Self::Records(Envelopes::new(config)),
@@ -78,7 +78,7 @@ impl Form {
         match self {
             Self::Flat => write_flat(out, change).map(|()| out.push(b'\n')),
             Self::Debezium(envelopes) => {
-                envelopes.write(change, unix_nanos(clock.now()), |record| {
+                envelopes.write(change, to_unix_nanos(clock.now()), |record| {
                     if let Some(value) = record.value {
                         out.extend_from_slice(value);
                         out.push(b'\n');
@@ -87,7 +87,7 @@ impl Form {
             }
             Self::Records(envelopes) => {
                 let topic = envelopes.topic(change.relation);
-                envelopes.write(change, unix_nanos(clock.now()), |record| {
+                envelopes.write(change, to_unix_nanos(clock.now()), |record| {
                     write_record(out, &topic, record)
                 })
             }
@@ -108,16 +108,16 @@ fn write_record(out: &mut Vec<u8>, topic: &str, record: Record<'_>) {
 
 /// The reader's side: encodes changes and passes them to the writer.
 pub(super) struct LineOutlet {
-    format: Form,
+    encoder: LineEncoder,
     clock: Clock,
     buffer: Vec<u8>,
     sender: SyncSender<Chunk>,
 }
 
 /// The job's side: waits for the writer.
-pub(super) struct LineOutletEnd {
+pub(super) struct LineOutletHandle {
     sender: SyncSender<Chunk>,
-    writer: Writer,
+    writer: LineWriter,
 }
 
 impl LineOutlet {
@@ -126,35 +126,35 @@ impl LineOutlet {
         out: Box<dyn Write + Send>,
         clock: Clock,
         state: &Arc<CaptureState>,
-    ) -> Result<(Self, LineOutletEnd), Failure> {
-        let (sender, chunks) = sync_channel(WAITING);
-        let writer = Writer::start(out, chunks, Arc::clone(state))?;
+    ) -> Result<(Self, LineOutletHandle), Failure> {
+        let (sender, chunks) = sync_channel(QUEUED_CHUNKS);
+        let writer = LineWriter::start(out, chunks, Arc::clone(state))?;
         let lines = Self {
-            format: Form::of(format),
+            encoder: LineEncoder::new(format),
             clock,
             buffer: Vec::with_capacity(CHUNK * 2),
             sender: sender.clone(),
         };
-        Ok((lines, LineOutletEnd { sender, writer }))
+        Ok((lines, LineOutletHandle { sender, writer }))
     }
 
     pub(super) fn change(&mut self, change: &Change<'_>) -> Result<ControlFlow<()>, EnvelopeError> {
-        self.format.begin(&mut self.buffer, change);
-        self.format.write(&mut self.buffer, change, &self.clock)?;
+        self.encoder.begin(&mut self.buffer, change);
+        self.encoder.write(&mut self.buffer, change, &self.clock)?;
         if self.buffer.len() >= CHUNK {
-            return Ok(self.pass_on(None));
+            return Ok(self.send_lines(None));
         }
         Ok(ControlFlow::Continue(()))
     }
 
     pub(super) fn commit(&mut self, commit: &Commit<'_>) -> ControlFlow<()> {
-        self.format.end(&mut self.buffer, commit);
+        self.encoder.end(&mut self.buffer, commit);
         ControlFlow::Continue(())
     }
 
-    pub(super) fn pass_on(&mut self, whole: Option<AckUnit>) -> ControlFlow<()> {
+    pub(super) fn send_lines(&mut self, unit: Option<AckUnit>) -> ControlFlow<()> {
         let lines = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK));
-        match self.sender.send(Chunk::Lines(lines, whole)) {
+        match self.sender.send(Chunk::Lines(lines, unit)) {
             Ok(()) => ControlFlow::Continue(()),
             // The writer has ended; it reports the reason.
             Err(_) => ControlFlow::Break(()),
@@ -162,13 +162,13 @@ impl LineOutlet {
     }
 
     pub(super) fn flush(&mut self) -> ControlFlow<()> {
-        self.pass_on(None)?;
+        self.send_lines(None)?;
         flush(&self.sender);
         ControlFlow::Continue(())
     }
 }
 
-impl LineOutletEnd {
+impl LineOutletHandle {
     pub(super) fn flush(&self) {
         flush(&self.sender);
     }
@@ -202,9 +202,9 @@ fn flush(sender: &SyncSender<Chunk>) {
 }
 
 /// Writes chunks as they arrive, and flushes when the queue is empty: one line is written at once, many go together.
-struct Writer(JoinHandle<std::io::Result<()>>);
+struct LineWriter(JoinHandle<std::io::Result<()>>);
 
-impl Writer {
+impl LineWriter {
     fn start(
         mut out: Box<dyn Write + Send>,
         chunks: Receiver<Chunk>,
@@ -229,12 +229,12 @@ fn write_chunks(
     chunks: &Receiver<Chunk>,
     state: &CaptureState,
 ) -> std::io::Result<()> {
-    let mut whole = Vec::new();
-    let out_is_flushed = |out: &mut dyn Write, whole: &mut Vec<AckUnit>| {
+    let mut units = Vec::new();
+    let flush_and_acknowledge = |out: &mut dyn Write, units: &mut Vec<AckUnit>| {
         out.flush()?;
         if let Some(acknowledger) = state.acknowledger.get() {
-            for one in whole.drain(..) {
-                one.acknowledge(acknowledger);
+            for unit in units.drain(..) {
+                unit.acknowledge(acknowledger);
             }
         }
         Ok::<(), std::io::Error>(())
@@ -242,9 +242,9 @@ fn write_chunks(
     loop {
         let chunk = match chunks.try_recv() {
             Ok(chunk) => chunk,
-            Err(TryRecvError::Disconnected) => return out_is_flushed(out, &mut whole),
+            Err(TryRecvError::Disconnected) => return flush_and_acknowledge(out, &mut units),
             Err(TryRecvError::Empty) => {
-                out_is_flushed(out, &mut whole)?;
+                flush_and_acknowledge(out, &mut units)?;
                 match chunks.recv() {
                     Ok(chunk) => chunk,
                     Err(_) => return Ok(()),
@@ -254,16 +254,16 @@ fn write_chunks(
         match chunk {
             Chunk::Lines(lines, end) => {
                 out.write_all(&lines)?;
-                match (end, whole.last_mut()) {
+                match (end, units.last_mut()) {
                     // Acknowledging the last transaction acknowledges those before it.
                     (Some(AckUnit::Transaction(end)), Some(AckUnit::Transaction(last))) => {
                         *last = end
                     }
-                    (end, _) => whole.extend(end),
+                    (end, _) => units.extend(end),
                 }
             }
             Chunk::Flush(done) => {
-                out_is_flushed(out, &mut whole)?;
+                flush_and_acknowledge(out, &mut units)?;
                 // The requester may have given up.
                 let _ = done.try_send(());
             }

@@ -1,7 +1,7 @@
 //! Where a capture delivers changes: lines, or records into Kafka.
 
-use super::lines::{LineOutlet, LineOutletEnd};
-use super::records::{RecordOutlet, RecordOutletEnd};
+use super::lines::{LineOutlet, LineOutletHandle};
+use super::records::{RecordOutlet, RecordOutletHandle};
 use super::state::CaptureState;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::run::ack_tracker::AckUnit;
@@ -9,7 +9,7 @@ use pgcdc::{Acknowledger, Change, Commit};
 use pgcdc_debezium::EnvelopeError;
 use std::ops::ControlFlow;
 
-/// Takes changes, on the reader's thread. When it breaks, its [`OutletEnd`] has the reason.
+/// Takes changes, on the reader's thread. When it breaks, its [`OutletHandle`] has the reason.
 pub(super) enum Outlet {
     Lines(LineOutlet),
     Kafka(RecordOutlet),
@@ -30,11 +30,11 @@ impl Outlet {
         }
     }
 
-    pub(super) fn whole(&mut self, whole: AckUnit) -> ControlFlow<()> {
+    pub(super) fn end_unit(&mut self, unit: AckUnit) -> ControlFlow<()> {
         match self {
-            Self::Lines(lines) => lines.pass_on(Some(whole)),
+            Self::Lines(lines) => lines.send_lines(Some(unit)),
             Self::Kafka(records) => {
-                records.whole(whole);
+                records.end_unit(unit);
                 ControlFlow::Continue(())
             }
         }
@@ -53,16 +53,16 @@ impl Outlet {
 }
 
 /// The job's side of an outlet.
-pub(super) enum OutletEnd {
-    Lines(LineOutletEnd),
-    Kafka(RecordOutletEnd),
+pub(super) enum OutletHandle {
+    Lines(LineOutletHandle),
+    Kafka(RecordOutletHandle),
 }
 
-impl OutletEnd {
-    pub(super) fn go_to(&self, acknowledger: Acknowledger, state: &CaptureState) {
+impl OutletHandle {
+    pub(super) fn set_acknowledger(&self, acknowledger: Acknowledger, state: &CaptureState) {
         match self {
             Self::Lines(_) => drop(state.acknowledger.set(acknowledger)),
-            Self::Kafka(end) => end.go_to(acknowledger),
+            Self::Kafka(end) => end.set_acknowledger(acknowledger),
         }
     }
 

@@ -12,26 +12,26 @@ use rdkafka::ClientConfig;
 use crate::broker::{BrokerError, Publisher};
 use crate::pipeline::failure::Failure;
 use crate::pipeline::run::ack_tracker::{AckTracker, AckUnit};
-use crate::pipeline::run::reader_clock::unix_nanos;
+use crate::pipeline::run::reader_clock::to_unix_nanos;
 
 /// The reader's side: encodes changes and publishes them.
 pub(super) struct RecordOutlet {
     envelopes: Envelopes,
     /// Topic by the table's OID.
     topics: HashMap<u32, String>,
-    out: Out,
+    out: TopicPublisher,
     clock: Clock,
 }
 
 /// Publishes records and numbers them.
-struct Out {
+struct TopicPublisher {
     publisher: Arc<Publisher<u64>>,
     acks: Arc<AckTracker>,
     number: u64,
 }
 
 /// The job's side: flushes, and reports a failure.
-pub(super) struct RecordOutletEnd {
+pub(super) struct RecordOutletHandle {
     publisher: Arc<Publisher<u64>>,
     acks: Arc<AckTracker>,
 }
@@ -41,19 +41,19 @@ impl RecordOutlet {
         envelopes: EnvelopeConfig,
         kafka: &ClientConfig,
         clock: Clock,
-    ) -> Result<(Self, RecordOutletEnd), Failure> {
+    ) -> Result<(Self, RecordOutletHandle), Failure> {
         let acks = Arc::new(AckTracker::default());
-        let arrived = Arc::clone(&acks);
-        let delivered = Box::new(move |number, _| arrived.arrived(number));
+        let tracker = Arc::clone(&acks);
+        let delivered = Box::new(move |number, _| tracker.delivered(number));
         let publisher = Arc::new(Publisher::new(kafka, clock, delivered)?);
-        let end = RecordOutletEnd {
+        let end = RecordOutletHandle {
             publisher: Arc::clone(&publisher),
             acks: Arc::clone(&acks),
         };
         let records = Self {
             envelopes: Envelopes::new(envelopes),
             topics: HashMap::new(),
-            out: Out {
+            out: TopicPublisher {
                 publisher,
                 acks,
                 number: 0,
@@ -77,7 +77,7 @@ impl RecordOutlet {
             .or_insert_with(|| self.envelopes.topic(relation));
         let (out, mut flow) = (&mut self.out, ControlFlow::Continue(()));
         self.envelopes
-            .write(change, unix_nanos(self.clock.now()), |record| {
+            .write(change, to_unix_nanos(self.clock.now()), |record| {
                 // The publisher has the reason.
                 if flow.is_continue() && out.send(topic, record).is_err() {
                     flow = ControlFlow::Break(());
@@ -95,8 +95,8 @@ impl RecordOutlet {
     }
 
     /// A unit ends with the record sent last.
-    pub(super) fn whole(&mut self, whole: AckUnit) {
-        self.out.acks.expect(self.out.number, whole);
+    pub(super) fn end_unit(&mut self, unit: AckUnit) {
+        self.out.acks.expect(self.out.number, unit);
     }
 
     pub(super) fn flush(&self) {
@@ -104,7 +104,7 @@ impl RecordOutlet {
     }
 }
 
-impl Out {
+impl TopicPublisher {
     fn send(&mut self, topic: &str, record: Record<'_>) -> Result<(), BrokerError> {
         self.number += 1;
         self.publisher
@@ -123,9 +123,9 @@ fn flush(publisher: &Publisher<u64>) {
     }
 }
 
-impl RecordOutletEnd {
-    pub(super) fn go_to(&self, acknowledger: Acknowledger) {
-        self.acks.go_to(acknowledger);
+impl RecordOutletHandle {
+    pub(super) fn set_acknowledger(&self, acknowledger: Acknowledger) {
+        self.acks.set_acknowledger(acknowledger);
     }
 
     pub(super) fn flush(&self) {

@@ -19,9 +19,9 @@ pub(super) struct CaptureState {
     pub(super) commit_time: AtomicI64,
     pub(super) stopping: AtomicBool,
     /// Whether a transaction is open.
-    pub(super) is_within: AtomicBool,
+    pub(super) in_transaction: AtomicBool,
     /// Why a change could not be encoded.
-    pub(super) refusal: OnceLock<EnvelopeError>,
+    pub(super) encode_error: OnceLock<EnvelopeError>,
 }
 
 impl CaptureState {

@@ -19,9 +19,9 @@ use super::plan::{HalvingPlan, RunTimeEstimate, survivors};
 use super::request::{Preference, TuneRequest};
 use super::space;
 use crate::pipeline::commands::run::run_on;
-use crate::pipeline::commands::warm_up::warm;
+use crate::pipeline::commands::warm_up::warm_up_servers;
 use crate::pipeline::failure::Failure;
-use crate::pipeline::outcome::stored_report::keep_report;
+use crate::pipeline::outcome::stored_report::store_report;
 use crate::pipeline::progress::{NestedProgress, RunProgress};
 
 /// Tries configurations, halves them, recommends one, and measures its gain. If the tuning ends early, the report has what
@@ -133,7 +133,7 @@ impl Tuning<'_> {
     /// Warms up, halves, recommends, and compares.
     async fn run_all(&mut self) -> Result<(), Failure> {
         let run = &self.request.run;
-        warm(run, run.rate, self.stack, self.progress, self.cancel).await?;
+        warm_up_servers(run, run.rate, self.stack, self.progress, self.cancel).await?;
         let left = self.halve().await?;
         let Some(chosen) = self.choose(&left) else {
             return Err(Failure::server(anyhow::anyhow!(
@@ -257,13 +257,13 @@ impl Tuning<'_> {
     ) -> Result<Stored, Failure> {
         let run = self.request.run(folder, configuration, events)?;
         let began = Instant::now();
-        let inner = NestedProgress::enter(self.progress, step);
+        let inner = NestedProgress::begin_step(self.progress, step);
         let made = run_on(&run, self.stack, &inner, self.cancel).await;
         let made = made.inspect_err(|failure| {
             self.progress.end(step, &failure.to_string());
             run.folder.discard_if_empty();
         })?;
-        let stored = keep_report(&made, &run.folder)?;
+        let stored = store_report(&made, &run.folder)?;
         self.estimate.observe(events, began.elapsed());
         let measured = TrialRun::of(&stored.report, String::new());
         self.progress.end(step, &measured.to_string());

@@ -21,7 +21,7 @@ pub struct Metrics {
     under_way: IntGaugeVec,
     slot_lag: IntGaugeVec,
     /// The active paths.
-    followed: Mutex<Vec<FollowedPath>>,
+    tracked: Mutex<Vec<TrackedPath>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -38,7 +38,7 @@ pub(crate) struct PathCounts {
 }
 
 /// A path, and how much of its counters is exported.
-struct FollowedPath {
+struct TrackedPath {
     path: CapturePath,
     /// Reads its counters.
     counts: Box<dyn Fn() -> PathCounts + Send>,
@@ -132,23 +132,23 @@ impl Metrics {
             troubles,
             under_way,
             slot_lag,
-            followed: Mutex::default(),
+            tracked: Mutex::default(),
         }
     }
 
     /// The histograms of one path's hops.
-    pub(crate) fn of_path(&self, path: CapturePath) -> HopMetrics {
+    pub(crate) fn for_path(&self, path: CapturePath) -> HopMetrics {
         let of_hop = |hop: Hop| self.hops.with_label_values(&[path.as_str(), hop.as_str()]);
         HopMetrics(Hop::ALL.into_iter().map(|hop| (hop, of_hop(hop))).collect())
     }
 
     /// Exports a path's counters from now on.
-    pub(crate) fn follow(
+    pub(crate) fn track_path(
         &self,
         path: CapturePath,
         counts: impl Fn() -> PathCounts + Send + 'static,
     ) {
-        self.followed().push(FollowedPath {
+        self.tracked().push(TrackedPath {
             path,
             counts: Box::new(counts),
             exported: PathCounts::default(),
@@ -156,9 +156,9 @@ impl Metrics {
     }
 
     /// Exports the last counts, and forgets the paths.
-    pub(crate) fn unfollow(&self) {
-        self.count();
-        self.followed().clear();
+    pub(crate) fn end_tracking(&self) {
+        self.update_counters();
+        self.tracked().clear();
         self.slot_lag.reset();
     }
 
@@ -173,7 +173,7 @@ impl Metrics {
     /// All metrics in Prometheus' text format, 0.0.4.
     #[must_use]
     pub fn text(&self) -> Vec<u8> {
-        self.count();
+        self.update_counters();
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::warn!(%error, "metrics could not be written");
@@ -182,42 +182,42 @@ impl Metrics {
     }
 
     /// Adds what the paths have counted since the last time.
-    fn count(&self) {
-        for followed in self.followed().iter_mut() {
-            let counts = (followed.counts)();
-            let (now, seen) = (counts.tally, followed.exported.tally);
-            let path = followed.path.as_str();
-            for (place, now, seen) in [
-                ("inserted", now.inserted, seen.inserted),
-                ("captured", now.captured, seen.captured),
-                ("consumed", now.consumed, seen.consumed),
-                ("written", now.written, seen.written),
+    fn update_counters(&self) {
+        for tracked in self.tracked().iter_mut() {
+            let counts = (tracked.counts)();
+            let (now, exported) = (counts.tally, tracked.exported.tally);
+            let path = tracked.path.as_str();
+            for (place, now, exported) in [
+                ("inserted", now.inserted, exported.inserted),
+                ("captured", now.captured, exported.captured),
+                ("consumed", now.consumed, exported.consumed),
+                ("written", now.written, exported.written),
             ] {
                 let counter = self.events.with_label_values(&[path, place]);
-                counter.inc_by(now.saturating_sub(seen));
+                counter.inc_by(now.saturating_sub(exported));
             }
-            for (kind, now, seen) in [
-                ("insert_error", now.insert_errors, seen.insert_errors),
+            for (kind, now, exported) in [
+                ("insert_error", now.insert_errors, exported.insert_errors),
                 (
                     "dead_letter",
                     counts.dead_letters,
-                    followed.exported.dead_letters,
+                    tracked.exported.dead_letters,
                 ),
-                ("duplicate", now.duplicates, seen.duplicates),
-                ("lsn_mismatch", now.lsn_mismatches, seen.lsn_mismatches),
+                ("duplicate", now.duplicates, exported.duplicates),
+                ("lsn_mismatch", now.lsn_mismatches, exported.lsn_mismatches),
             ] {
                 let counter = self.troubles.with_label_values(&[path, kind]);
-                counter.inc_by(now.saturating_sub(seen));
+                counter.inc_by(now.saturating_sub(exported));
             }
             let under_way = now.inserted.saturating_sub(now.written);
             let gauge = self.under_way.with_label_values(&[path]);
             gauge.set(i64::try_from(under_way).unwrap_or(i64::MAX));
-            followed.exported = counts;
+            tracked.exported = counts;
         }
     }
 
-    fn followed(&self) -> MutexGuard<'_, Vec<FollowedPath>> {
-        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tracked(&self) -> MutexGuard<'_, Vec<TrackedPath>> {
+        self.tracked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -259,7 +259,7 @@ mod tests {
             t4: at(5),
             t5: at(20),
         };
-        metrics.of_path(CapturePath::Wal).record(&hops.hops());
+        metrics.for_path(CapturePath::Wal).record(&hops.hops());
         let text = String::from_utf8(metrics.text()).unwrap();
         let has = |hop: &str, le: &str, count: u64| {
             let line = format!(
@@ -275,33 +275,33 @@ mod tests {
     }
 
     #[test]
-    fn the_dashboard_asks_for_metrics_that_there_are() {
+    fn the_dashboard_uses_existing_metrics() {
         let dashboard = include_str!("../../../../deploy/grafana/cdc-bench.json");
         let parsed: serde_json::Value = serde_json::from_str(dashboard).unwrap();
         assert!(parsed["panels"].as_array().unwrap().len() > 5);
         let metrics = metrics();
-        metrics.of_path(CapturePath::Wal);
+        metrics.for_path(CapturePath::Wal);
         for vec in [&metrics.events, &metrics.troubles] {
             vec.with_label_values(&["wal", "x"]);
         }
         for vec in [&metrics.under_way, &metrics.slot_lag] {
             vec.with_label_values(&["wal"]);
         }
-        let there_are = names(&String::from_utf8(metrics.text()).unwrap());
-        let asked_for = names(dashboard);
-        assert!(!asked_for.is_empty());
-        let unknown: Vec<_> = asked_for.difference(&there_are).collect();
+        let existing = names(&String::from_utf8(metrics.text()).unwrap());
+        let used = names(dashboard);
+        assert!(!used.is_empty());
+        let unknown: Vec<_> = used.difference(&existing).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
         // The table of the module lists exactly these metrics.
         let head = include_str!("mod.rs")
             .split("mod endpoint;")
             .next()
             .unwrap();
-        let told: BTreeSet<_> = names(head);
-        let there_are: BTreeSet<_> = there_are
+        let documented: BTreeSet<_> = names(head);
+        let existing: BTreeSet<_> = existing
             .into_iter()
             .filter(|name| !name.ends_with("_sum") && !name.ends_with("_count"))
             .collect();
-        assert_eq!(told, there_are);
+        assert_eq!(documented, existing);
     }
 }

@@ -82,7 +82,10 @@ impl Collector {
     }
 
     /// Sends the spans of one request. If the receiver rejects some of them, they are lost, and that is an error.
-    pub(super) async fn take(&self, request: ExportTraceServiceRequest) -> Result<(), TracesError> {
+    pub(super) async fn export(
+        &self,
+        request: ExportTraceServiceRequest,
+    ) -> Result<(), TracesError> {
         let sent = self
             .http
             .post(self.url.clone())

@@ -45,17 +45,17 @@ const QUEUE: usize = 8_192;
 /// Branches per request.
 const BATCH: usize = 256;
 /// Interval between requests.
-const EVERY: Duration = Duration::from_millis(250);
+const SEND_INTERVAL: Duration = Duration::from_millis(250);
 /// Longest wait for the last branches at the end of a run.
-const PATIENCE: Duration = Duration::from_secs(5);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Numbers of branches.
 #[derive(Debug, Default)]
-struct Counts {
+struct TraceCounts {
     /// Of sampled events.
-    wanted: AtomicU64,
+    sampled: AtomicU64,
     /// Accepted by the receiver.
-    taken: AtomicU64,
+    accepted: AtomicU64,
 }
 
 /// The queue for a run's traces.
@@ -63,12 +63,12 @@ struct Counts {
 pub struct Traces {
     queue: Sender<Branch>,
     sampling: Sampling,
-    counts: Arc<Counts>,
+    counts: Arc<TraceCounts>,
 }
 
 impl Traces {
     /// The queue for one path's traces.
-    pub(crate) fn of_path(
+    pub(crate) fn for_path(
         &self,
         path: CapturePath,
         in_kafka: InKafka,
@@ -93,16 +93,16 @@ pub(crate) struct PathTraces {
     clocks: Arc<ForeignClocks>,
     queue: Sender<Branch>,
     sampling: Sampling,
-    counts: Arc<Counts>,
+    counts: Arc<TraceCounts>,
 }
 
 impl PathTraces {
     /// Queues the trace of an event that is in the store. Never waits.
     pub(crate) fn record(&self, event: &Joined) {
-        if !self.sampling.takes(event.id) {
+        if !self.sampling.selects(event.id) {
             return;
         }
-        self.counts.wanted.fetch_add(1, Ordering::Relaxed);
+        self.counts.sampled.fetch_add(1, Ordering::Relaxed);
         // One that finds the queue full is counted as sampled and not as accepted.
         let _ = self.queue.try_send(Branch {
             event: *event,
@@ -116,7 +116,7 @@ impl PathTraces {
 /// Sends a run's traces in the background.
 #[derive(Debug)]
 pub struct Exporter {
-    counts: Arc<Counts>,
+    counts: Arc<TraceCounts>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -136,7 +136,7 @@ impl Exporter {
         let collector = Collector::at(address)?;
         let sampling = share.map_or_else(|| Sampling::at(rate), Sampling::of);
         let (queue, waiting) = channel(QUEUE);
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(TraceCounts::default());
         let stop = CancellationToken::new();
         let task = tokio::spawn(send(
             waiting,
@@ -153,30 +153,30 @@ impl Exporter {
     }
 
     /// Sends what is left, with a time limit, and returns how many traces were accepted.
-    pub async fn finish(mut self) -> Exported {
+    pub async fn finish(mut self) -> ExportedTraces {
         self.stop.cancel();
-        if timeout(PATIENCE, &mut self.task).await.is_err() {
+        if timeout(FINISH_TIMEOUT, &mut self.task).await.is_err() {
             self.task.abort();
         }
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Exported {
-            wanted: read(&self.counts.wanted),
-            taken: read(&self.counts.taken),
+        ExportedTraces {
+            sampled: read(&self.counts.sampled),
+            accepted: read(&self.counts.accepted),
         }
     }
 }
 
 /// How many traces were sent. An event counts once for each of its paths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exported {
-    wanted: u64,
-    taken: u64,
+pub struct ExportedTraces {
+    sampled: u64,
+    accepted: u64,
 }
 
-impl fmt::Display for Exported {
+impl fmt::Display for ExportedTraces {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} sent", self.taken)?;
-        match self.wanted - self.taken {
+        write!(f, "{} sent", self.accepted)?;
+        match self.sampled - self.accepted {
             0 => Ok(()),
             dropped => write!(f, ", {dropped} dropped: the receiver did not take them"),
         }
@@ -186,10 +186,10 @@ impl fmt::Display for Exported {
 async fn send(
     mut waiting: Receiver<Branch>,
     (collector, run): (Collector, String),
-    counts: Arc<Counts>,
+    counts: Arc<TraceCounts>,
     stop: CancellationToken,
 ) {
-    let mut due = interval(EVERY);
+    let mut due = interval(SEND_INTERVAL);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut has_warned = false;
     loop {
@@ -205,9 +205,9 @@ async fn send(
                 break;
             }
             let number = u64::try_from(batch.len()).unwrap_or(u64::MAX);
-            match collector.take(spans::request(&batch, &run)).await {
+            match collector.export(spans::request(&batch, &run)).await {
                 Ok(()) => {
-                    counts.taken.fetch_add(number, Ordering::Relaxed);
+                    counts.accepted.fetch_add(number, Ordering::Relaxed);
                 }
                 Err(error) if has_warned => tracing::debug!(%error, number, "traces dropped"),
                 Err(error) => {

@@ -37,7 +37,7 @@ impl Sampling {
         Self::of(rate.per_second().map_or(UNKNOWN, |rate| PER_SECOND / rate))
     }
 
-    pub(super) fn takes(self, id: EventId) -> bool {
+    pub(super) fn selects(self, id: EventId) -> bool {
         let (_, tail) = id.0.as_u64_pair();
         tail & ((1 << BITS) - 1) < self.below
     }
@@ -48,17 +48,17 @@ mod tests {
     use super::*;
     use cdc_bench_model::event::Generator;
 
-    fn taken(sampling: Sampling) -> Vec<EventId> {
+    fn accepted(sampling: Sampling) -> Vec<EventId> {
         let events = Generator::new(7, jiff::Timestamp::UNIX_EPOCH);
         let ids = events.take(10_000).map(|row| row.id);
-        ids.filter(|id| sampling.takes(*id)).collect()
+        ids.filter(|id| sampling.selects(*id)).collect()
     }
 
     #[test]
     fn a_share_is_a_share_and_the_smaller_lies_in_the_larger() {
-        assert_eq!(taken(Sampling::of(1.0)).len(), 10_000);
-        assert_eq!(taken(Sampling::of(0.0)).len(), 0);
-        let (tenth, hundredth) = (taken(Sampling::of(0.1)), taken(Sampling::of(0.01)));
+        assert_eq!(accepted(Sampling::of(1.0)).len(), 10_000);
+        assert_eq!(accepted(Sampling::of(0.0)).len(), 0);
+        let (tenth, hundredth) = (accepted(Sampling::of(0.1)), accepted(Sampling::of(0.01)));
         assert!((900..1_100).contains(&tenth.len()), "{}", tenth.len());
         assert!((70..130).contains(&hundredth.len()), "{}", hundredth.len());
         assert!(hundredth.iter().all(|id| tenth.contains(id)));

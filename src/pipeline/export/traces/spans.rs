@@ -47,13 +47,13 @@ pub(super) fn request(branches: &[Branch], run: &str) -> ExportTraceServiceReque
 }
 
 /// A span to be made: its name, its hop, and its two stamps.
-struct Stretch {
+struct HopSpan {
     name: &'static str,
     kind: SpanKind,
     hop: Hop,
     from: Stamp,
     until: Stamp,
-    marks: Vec<Event>,
+    events: Vec<Event>,
 }
 
 impl Branch {
@@ -62,13 +62,13 @@ impl Branch {
         let stamps = &self.event.stamps;
         let root = self.span(
             0,
-            Stretch {
+            HopSpan {
                 name: "event",
                 kind: SpanKind::Internal,
                 hop: Hop::Total,
                 from: stamps.t0,
                 until: stamps.t5,
-                marks: vec![mark("committed", stamps.tc)],
+                events: vec![span_event("committed", stamps.tc)],
             },
         );
         let mut spans = vec![Span {
@@ -76,10 +76,10 @@ impl Branch {
             attributes: [root.attributes, self.attributes(run)].concat(),
             ..root
         }];
-        for (number, stretch) in (1..).zip(self.stretches()) {
+        for (number, hop_span) in (1..).zip(self.hop_spans()) {
             spans.push(Span {
                 parent_span_id: self.span_id(0),
-                ..self.span(number, stretch)
+                ..self.span(number, hop_span)
             });
         }
         spans
@@ -103,37 +103,37 @@ impl Branch {
         attributes
     }
 
-    fn stretches(&self) -> Vec<Stretch> {
+    fn hop_spans(&self) -> Vec<HopSpan> {
         let stamps = &self.event.stamps;
-        let stretch = |name, kind, hop, from, until| Stretch {
+        let hop_span = |name, kind, hop, from, until| HopSpan {
             name,
             kind,
             hop,
             from,
             until,
-            marks: Vec::new(),
+            events: Vec::new(),
         };
-        let insert = stretch(
+        let insert = hop_span(
             "insert",
             SpanKind::Client,
             Hop::Commit,
             stamps.t0,
             stamps.ta,
         );
-        let capture = stretch(
+        let capture = hop_span(
             "capture",
             SpanKind::Internal,
             Hop::WalDelivery,
             stamps.ta,
             stamps.t1,
         );
-        let publish = (self.in_kafka != InKafka::Never).then(|| Stretch {
-            marks: stamps
+        let publish = (self.in_kafka != InKafka::Never).then(|| HopSpan {
+            events: stamps
                 .td
-                .map(|td| mark("handed on by Debezium", td))
+                .map(|td| span_event("handed on by Debezium", td))
                 .into_iter()
                 .collect(),
-            ..stretch(
+            ..hop_span(
                 "publish",
                 SpanKind::Producer,
                 Hop::KafkaDelivery,
@@ -141,16 +141,16 @@ impl Branch {
                 stamps.t2,
             )
         });
-        let consume = stretch(
+        let consume = hop_span(
             "consume",
             SpanKind::Consumer,
             Hop::ConsumerLag,
             stamps.t2,
             stamps.t3,
         );
-        let write = Stretch {
-            marks: vec![mark("write issued", stamps.t4)],
-            ..stretch(
+        let write = HopSpan {
+            events: vec![span_event("write issued", stamps.t4)],
+            ..hop_span(
                 "write",
                 SpanKind::Client,
                 Hop::Processing,
@@ -162,15 +162,15 @@ impl Branch {
         ahead.chain([consume, write]).collect()
     }
 
-    fn span(&self, number_in_branch: u8, stretch: Stretch) -> Span {
-        let Stretch {
+    fn span(&self, number_in_branch: u8, hop_span: HopSpan) -> Span {
+        let HopSpan {
             name,
             kind,
             hop,
             from,
             until,
-            marks,
-        } = stretch;
+            events,
+        } = hop_span;
         let took = until - from;
         let mut attributes = vec![text("cdc.hop", hop.as_str()), number("cdc.hop_ns", took.0)];
         if let Some(bound) = self.in_kafka.error_bound(hop, self.bounds) {
@@ -189,7 +189,7 @@ impl Branch {
             start_time_unix_nano: unix_nanos(from.min(until)),
             end_time_unix_nano: unix_nanos(from.max(until)),
             attributes,
-            events: marks,
+            events,
             ..Span::default()
         }
     }
@@ -203,7 +203,7 @@ impl Branch {
     }
 }
 
-fn mark(name: &str, at: Stamp) -> Event {
+fn span_event(name: &str, at: Stamp) -> Event {
     Event {
         time_unix_nano: unix_nanos(at),
         name: name.to_owned(),

@@ -145,10 +145,10 @@ fn a_span_says_how_far_it_may_be_off_and_one_below_zero_that_it_is() {
     assert_eq!(number(&spans[3], "cdc.hop_ns"), Some(-100_000));
     let drawn = spans[3].end_time_unix_nano - spans[3].start_time_unix_nano;
     assert_eq!(drawn, 100_000);
-    let marks = |span: &Span| -> Vec<_> { span.events.iter().map(|e| e.name.clone()).collect() };
-    assert_eq!(marks(&spans[0]), ["committed"]);
-    assert_eq!(marks(&spans[3]), ["handed on by Debezium"]);
-    assert_eq!(marks(&spans[5]), ["write issued"]);
+    let events = |span: &Span| -> Vec<_> { span.events.iter().map(|e| e.name.clone()).collect() };
+    assert_eq!(events(&spans[0]), ["committed"]);
+    assert_eq!(events(&spans[3]), ["handed on by Debezium"]);
+    assert_eq!(events(&spans[5]), ["write issued"]);
 }
 
 #[test]
@@ -171,13 +171,13 @@ fn paths_are_branches_of_one_trace_and_the_same_event_gives_the_same_ids() {
 }
 
 /// Exports branches to a receiver.
-async fn exported(address: &str, events: u64) -> Exported {
+async fn exported(address: &str, events: u64) -> ExportedTraces {
     let run = RunId::generate();
     let (traces, exporter) = Exporter::start(address, Some(1.0), Rate::MAX, &run).unwrap();
     let clocks = Arc::new(ForeignClocks::default());
-    let of_path = traces.of_path(CapturePath::Wal, InKafka::ByProducer, &clocks);
+    let path_traces = traces.for_path(CapturePath::Wal, InKafka::ByProducer, &clocks);
     let event = branch(CapturePath::Wal).event;
-    (0..events).for_each(|_| of_path.record(&event));
+    (0..events).for_each(|_| path_traces.record(&event));
     exporter.finish().await
 }
 
@@ -204,8 +204,8 @@ async fn what_a_receiver_does_not_take_and_what_finds_no_place_is_counted() {
         .await;
     let queue = u64::try_from(QUEUE).unwrap();
     let exported = exported(&refuses.uri(), queue + 100).await;
-    let (wanted, taken) = (exported.wanted, exported.taken);
-    assert_eq!((wanted, taken), (queue + 100, 0));
+    let (sampled, accepted) = (exported.sampled, exported.accepted);
+    assert_eq!((sampled, accepted), (queue + 100, 0));
     assert!(
         exported.to_string().starts_with("0 sent, 8292 dropped"),
         "{exported}"
@@ -218,7 +218,7 @@ async fn a_receiver_that_is_not_there_costs_traces_and_nothing_else() {
     let address = format!("http://{}", free.local_addr().unwrap());
     drop(free);
     let exported = exported(&address, 10).await;
-    assert_eq!((exported.wanted, exported.taken), (10, 0));
+    assert_eq!((exported.sampled, exported.accepted), (10, 0));
 }
 
 #[tokio::test]
@@ -239,5 +239,5 @@ async fn a_receiver_that_takes_a_part_is_not_counted_as_having_taken_all() {
         .mount(&picky)
         .await;
     let exported = exported(&picky.uri(), 3).await;
-    assert_eq!((exported.wanted, exported.taken), (3, 0));
+    assert_eq!((exported.sampled, exported.accepted), (3, 0));
 }

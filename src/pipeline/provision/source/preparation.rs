@@ -7,7 +7,9 @@ use tokio_postgres::error::SqlState;
 use super::checks::{SourceNeeds, check_columns, check_source};
 use super::error::{SourceError, refused};
 use crate::pipeline::failure::Failure;
-use crate::pipeline::provision::resource_registry::{ResourceKind, ResourceRegistry, create};
+use crate::pipeline::provision::resource_registry::{
+    ResourceKind, ResourceRegistry, create_if_missing,
+};
 
 const OUTBOX_SQL: &str = include_str!("../../../../sql/outbox.sql");
 
@@ -39,7 +41,7 @@ pub(crate) async fn prepare_source(
     if !exists(client, "SELECT to_regclass($1) IS NOT NULL", &table).await? {
         registry.record(ResourceKind::Table, &table, None).await?;
     }
-    create(client, OUTBOX_SQL)
+    create_if_missing(client, OUTBOX_SQL)
         .await
         .map_err(refused(&format!("make {table}")))?;
     check_columns(client).await?;

@@ -16,7 +16,7 @@ use cdc_bench_stack::{Download, StackKind, StepProgress};
 const BAR: usize = 20;
 
 /// Where the servers of a command come from.
-pub(super) fn stack_of(settings: &Settings) -> Result<StackKind, Failure> {
+pub(super) fn stack_kind(settings: &Settings) -> Result<StackKind, Failure> {
     Ok(match settings.endpoints()? {
         Some(_) => StackKind::External,
         None => settings.stack,
@@ -24,54 +24,55 @@ pub(super) fn stack_of(settings: &Settings) -> Result<StackKind, Failure> {
 }
 
 /// Shows a run, or a series of runs.
-pub(super) struct Watched<'a> {
+pub(super) struct RunDisplay<'a> {
     terminal: &'a Terminal,
-    board: Arc<RunState>,
+    run_state: Arc<RunState>,
     /// Controls the load; `None` if the command itself chooses the rates.
     pace: Option<LoadControl>,
     screen: Option<Screen>,
-    post: Option<StateFile>,
+    state_file: Option<StateFile>,
 }
 
-impl<'a> Watched<'a> {
+impl<'a> RunDisplay<'a> {
     /// Starts to show a run; on the dashboard if that is wanted and the terminal allows it.
-    pub(super) fn begin(
+    pub(super) fn start(
         terminal: &'a Terminal,
         (id, stack, rate): (&RunId, StackKind, Option<Rate>),
         folder: &ResultFolder,
         wants_screen: bool,
     ) -> Self {
-        let board = Arc::new(RunState::new(
+        let run_state = Arc::new(RunState::new(
             id.as_str(),
             &stack.to_string(),
             Figures::default(),
         ));
-        let heard = Arc::clone(&board);
-        terminal.tell(move |line| heard.say(line));
+        let listener_state = Arc::clone(&run_state);
+        terminal.set_listener(move |line| listener_state.say(line));
         let pace = rate.map(LoadControl::from);
-        let post = StateFile::start(Arc::clone(&board), folder.clone());
-        let post = post.inspect_err(|error| tracing::warn!(%error, "monitor cannot follow"));
-        let mut watched = Self {
+        let state_file = StateFile::start(Arc::clone(&run_state), folder.clone());
+        let state_file =
+            state_file.inspect_err(|error| tracing::warn!(%error, "monitor cannot follow"));
+        let mut display = Self {
             terminal,
-            board,
+            run_state,
             pace,
             screen: None,
-            post: post.ok(),
+            state_file: state_file.ok(),
         };
         if wants_screen && dashboard::fits() {
-            watched.open();
+            display.open_screen();
         }
-        watched
+        display
     }
 
-    fn open(&mut self) {
-        let shown = Arc::clone(&self.board);
+    fn open_screen(&mut self) {
+        let screen_state = Arc::clone(&self.run_state);
         let controls = ScreenControls {
             control: self.pace.clone(),
             quit: Box::new(interrupt),
         };
         self.terminal.hold();
-        match Screen::open(move || Some(shown.snapshot()), controls) {
+        match Screen::open(move || Some(screen_state.snapshot()), controls) {
             Ok(screen) => {
                 self.screen = Some(screen);
             }
@@ -83,7 +84,7 @@ impl<'a> Watched<'a> {
     }
 
     /// The run has ended: restores the terminal, and prints the lines buffered meanwhile.
-    pub(super) fn over(self, outcome: Result<&Report, &Failure>) {
+    pub(super) fn finish_run(self, outcome: Result<&Report, &Failure>) {
         self.finish(|figures| match outcome {
             Ok(report) => {
                 figures.objectives.clone_from(&report.objectives);
@@ -97,7 +98,7 @@ impl<'a> Watched<'a> {
     }
 
     /// A series of runs has ended.
-    pub(super) fn series_over(self, is_good: bool) {
+    pub(super) fn finish_series(self, is_good: bool) {
         self.finish(|figures| {
             figures.phase = if is_good {
                 Phase::Passed
@@ -108,21 +109,21 @@ impl<'a> Watched<'a> {
     }
 
     fn finish(mut self, change: impl FnOnce(&mut Figures)) {
-        self.board.over(change);
-        self.post = None;
-        self.give_back();
+        self.run_state.over(change);
+        self.state_file = None;
+        self.restore_terminal();
     }
 
-    fn give_back(&mut self) {
+    fn restore_terminal(&mut self) {
         if self.screen.take().is_some() {
             self.terminal.resume();
         }
     }
 }
 
-impl Drop for Watched<'_> {
+impl Drop for RunDisplay<'_> {
     fn drop(&mut self) {
-        self.give_back();
+        self.restore_terminal();
     }
 }
 
@@ -133,30 +134,30 @@ fn interrupt() {
     }
 }
 
-impl StepProgress for Watched<'_> {
+impl StepProgress for RunDisplay<'_> {
     fn begin(&self, step: &str) {
-        self.board.at_step(step, "");
+        self.run_state.at_step(step, "");
         self.terminal.begin(step);
     }
 
     fn update(&self, step: &str, detail: &str) {
-        self.board.at_step(step, detail);
+        self.run_state.at_step(step, detail);
         self.terminal.update(step, detail);
     }
 
     fn download(&self, step: &str, download: &Download) {
         let detail = format!("{} {download}", download.bar(BAR));
-        self.board.at_step(step, &detail);
+        self.run_state.at_step(step, &detail);
         self.terminal.download(step, download);
     }
 
     fn end(&self, step: &str, detail: &str) {
-        self.board.step_over(step);
+        self.run_state.step_over(step);
         self.terminal.end(step, detail);
     }
 }
 
-impl RunProgress for Watched<'_> {
+impl RunProgress for RunDisplay<'_> {
     fn load(&self, state: &LoadState) {
         self.terminal.load(state);
     }
@@ -166,11 +167,11 @@ impl RunProgress for Watched<'_> {
     }
 
     fn figures(&self, figures: Figures) {
-        self.board.put(figures);
+        self.run_state.put(figures);
     }
 
-    fn is_a_run(&self, step: &str) {
-        self.board.at_part(step);
+    fn begin_nested_run(&self, step: &str) {
+        self.run_state.at_part(step);
     }
 
     fn pace(&self) -> Option<LoadControl> {

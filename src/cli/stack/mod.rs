@@ -1,21 +1,19 @@
 //! `stack`: servers that stay up for later runs.
 
-use std::io::{Read, Seek, SeekFrom};
+mod logs;
+
 use std::process::ExitCode;
-use std::time::Duration;
 
 use console::style;
 use tokio_util::sync::CancellationToken;
 
+use self::logs::{LogArgs, logs};
 use super::connector_args::key_value;
-use super::output::{Output, print_json, print_line};
+use super::output::{StdoutWriter, print_json, print_line};
 use super::progress::Terminal;
 use crate::pipeline::{Failure, exit};
 use cdc_bench_model::analysis::times;
 use cdc_bench_stack::{Cache, KeptStack, LocalOptions, ServerProcess, StackError, StepProgress};
-
-/// Poll interval of a followed log.
-const FOLLOW_EVERY: Duration = Duration::from_millis(200);
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -97,18 +95,6 @@ fn server_env(text: &str) -> Result<(String, String, String), String> {
     Ok((server.to_owned(), name, value))
 }
 
-#[derive(Debug, clap::Args)]
-pub(super) struct LogArgs {
-    /// postgres, kafka, connect or store [default: all]
-    server: Option<String>,
-    /// Go on as more is written
-    #[arg(short, long)]
-    follow: bool,
-    /// Begin with this many of the last lines
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
-    lines: usize,
-}
-
 pub(super) async fn run(
     action: Action,
     progress: &Terminal,
@@ -182,9 +168,9 @@ async fn up(
 }
 
 fn describe(kept: &KeptStack) -> Result<(), Failure> {
-    let mut out = Output::new();
+    let mut out = StdoutWriter::new();
     for server in kept.servers() {
-        out.line(line(server))?;
+        out.line(server_line(server))?;
     }
     out.line(format_args!(
         "for a shell, passwords included: {}",
@@ -192,7 +178,7 @@ fn describe(kept: &KeptStack) -> Result<(), Failure> {
     ))
 }
 
-fn line(server: &ServerProcess) -> String {
+fn server_line(server: &ServerProcess) -> String {
     let restarts = match server.restarts {
         0 => String::new(),
         count => format!(", started again {}", times(count.into())),
@@ -210,11 +196,11 @@ struct Status {
     supervisor: u32,
     in_use: bool,
     environment_file: std::path::PathBuf,
-    servers: Vec<ServerState>,
+    servers: Vec<ServerHealth>,
 }
 
 #[derive(serde::Serialize)]
-struct ServerState {
+struct ServerHealth {
     #[serde(flatten)]
     server: ServerProcess,
     answers: bool,
@@ -239,14 +225,14 @@ async fn status(cache: &Cache, progress: &Terminal, json: bool) -> Result<ExitCo
         .map(|server| {
             let answer = health.iter().find(|(name, _)| *name == server.name);
             let problem = answer.and_then(|(_, answer)| answer.as_ref().err().cloned());
-            ServerState {
+            ServerHealth {
                 server: server.clone(),
                 answers: problem.is_none(),
                 problem,
             }
         })
         .collect();
-    let well = servers.iter().all(|server| server.answers) && kept.given_up().is_none();
+    let all_answer = servers.iter().all(|server| server.answers) && kept.given_up().is_none();
     if json {
         print_json(&Status {
             up: true,
@@ -257,7 +243,7 @@ async fn status(cache: &Cache, progress: &Terminal, json: bool) -> Result<ExitCo
             servers,
         })?;
     } else {
-        let mut out = Output::new();
+        let mut out = StdoutWriter::new();
         out.line(format_args!(
             "up since {}, supervised by process {}{}",
             kept.since(),
@@ -274,7 +260,7 @@ async fn status(cache: &Cache, progress: &Terminal, json: bool) -> Result<ExitCo
             } else {
                 style("✗").red()
             };
-            out.line(format_args!("{mark} {}", line(&state.server)))?;
+            out.line(format_args!("{mark} {}", server_line(&state.server)))?;
             if let Some(problem) = &state.problem {
                 out.line(format_args!("    {}", style(problem).red()))?;
             }
@@ -287,85 +273,5 @@ async fn status(cache: &Cache, progress: &Terminal, json: bool) -> Result<ExitCo
             kept.environment_file().display()
         ))?;
     }
-    Ok(ExitCode::from(if well { 0 } else { exit::SERVER }))
-}
-
-/// A server's log, with a read position.
-struct Tail {
-    name: String,
-    file: std::fs::File,
-}
-
-async fn logs(
-    cache: &Cache,
-    args: &LogArgs,
-    cancel: &CancellationToken,
-) -> Result<ExitCode, Failure> {
-    let kept = KeptStack::find(cache).ok_or_else(|| {
-        StackError::NotUp("no stack is up; \"cdc-bench stack up\" starts one".to_owned())
-    })?;
-    let names: Vec<_> = kept.servers().iter().map(|s| s.name.clone()).collect();
-    if let Some(wanted) = args.server.as_ref().filter(|name| !names.contains(name)) {
-        return Err(Failure::usage(anyhow::anyhow!(
-            "there is no server {wanted:?}: it is one of {}",
-            names.join(", ")
-        )));
-    }
-    let mut tails = Vec::new();
-    for server in kept.servers() {
-        if args.server.as_ref().is_none_or(|name| *name == server.name) {
-            let file = std::fs::File::open(&server.log).map_err(Failure::usage)?;
-            tails.push(Tail {
-                name: server.name.clone(),
-                file,
-            });
-        }
-    }
-    let prefix = tails.len() > 1;
-    let mut out = Output::new();
-    for tail in &mut tails {
-        let text = tail.rest()?;
-        let lines: Vec<_> = text.lines().collect();
-        let from = lines.len().saturating_sub(args.lines);
-        tail.print(&lines[from..], prefix, &mut out)?;
-    }
-    while args.follow && out.is_read() {
-        tokio::select! {
-            () = cancel.cancelled() => return Ok(ExitCode::from(exit::INTERRUPTED)),
-            () = tokio::time::sleep(FOLLOW_EVERY) => {}
-        }
-        for tail in &mut tails {
-            let text = tail.rest()?;
-            tail.print(&text.lines().collect::<Vec<_>>(), prefix, &mut out)?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-impl Tail {
-    /// The complete lines written since the last call.
-    fn rest(&mut self) -> Result<String, Failure> {
-        let mut bytes = Vec::new();
-        self.file.read_to_end(&mut bytes).map_err(Failure::usage)?;
-        let whole = bytes
-            .iter()
-            .rposition(|&byte| byte == b'\n')
-            .map_or(0, |at| at + 1);
-        let back = i64::try_from(bytes.len() - whole).unwrap_or(0);
-        self.file
-            .seek(SeekFrom::Current(-back))
-            .map_err(Failure::usage)?;
-        Ok(String::from_utf8_lossy(&bytes[..whole]).into_owned())
-    }
-
-    fn print(&self, lines: &[&str], prefix: bool, out: &mut Output) -> Result<(), Failure> {
-        for line in lines {
-            if prefix {
-                out.line(format_args!("{:<8} {} {line}", self.name, style("|").dim()))?;
-            } else {
-                out.line(line)?;
-            }
-        }
-        Ok(())
-    }
+    Ok(ExitCode::from(if all_answer { 0 } else { exit::SERVER }))
 }

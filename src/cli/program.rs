@@ -1,0 +1,115 @@
+//! The program: parses the command line, sets up logging and the runtime, and runs the command.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory as _, Parser as _};
+use tokio_util::sync::CancellationToken;
+
+use super::command_line::{Cli, Command};
+use super::endpoint_args::load_env_file;
+use super::output::print_error_line;
+use super::progress::Terminal;
+use super::{
+    capture, cleanup, compare, consume, demo, doctor, generate, interrupt, logging, monitor,
+    report, run, setup, shell, stack, sweep, tune, verify,
+};
+use crate::pipeline::Failure;
+
+/// Parses the arguments, runs the command, and returns its exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    // Variables that are set override the file.
+    if let Err(error) = load_env_file() {
+        print_error_line(format_args!("error: {error}"));
+        return ExitCode::from(2);
+    }
+    let cli = Cli::parse();
+    let progress = Terminal::new();
+    let screen = progress.clone();
+    logging::start(cli.log_level, move |line| screen.say(line));
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            print_error_line(format_args!("error: cannot start: {error}"));
+            return ExitCode::from(3);
+        }
+    };
+    let outcome = runtime.block_on(async {
+        let cancel = interrupt::watch(&progress);
+        let before = live_tasks();
+        let outcome = dispatch(cli, &progress, cancel).await;
+        wait_for_tasks(before).await;
+        outcome
+    });
+    progress.clear();
+    logging::finish();
+    // A thread blocked in a client library must not keep the process alive.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            print_error_line(format_args!(
+                "{} {failure:#}",
+                console::style("error:").for_stderr().red().bold()
+            ));
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Longest wait for background tasks to end after a command.
+const TASKS_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Number of live tasks of the runtime.
+fn live_tasks() -> usize {
+    tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks()
+}
+
+/// Waits briefly until no more tasks are alive than `before`. MongoDB's client ends its sessions on a background task when it
+/// is dropped, and that task panics if the runtime is shut down first.
+async fn wait_for_tasks(before: usize) {
+    let ended = async {
+        while live_tasks() > before {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    if tokio::time::timeout(TASKS_TIMEOUT, ended).await.is_err() {
+        tracing::debug!(
+            left = live_tasks().saturating_sub(before),
+            "tasks that did not end by themselves"
+        );
+    }
+}
+
+async fn dispatch(
+    cli: Cli,
+    progress: &Terminal,
+    cancel: CancellationToken,
+) -> Result<ExitCode, Failure> {
+    let settings = cli.endpoints.resolve();
+    match cli.command {
+        Command::Run(args) => run::run(*args, settings, progress, cancel).await,
+        Command::Sweep(args) => sweep::run(*args, settings, progress, cancel).await,
+        Command::Tune(args) => tune::run(*args, settings, progress, cancel).await,
+        Command::Demo(args) => demo::run(args, settings, progress, cancel).await,
+        Command::Monitor(args) => monitor::run(args, progress, &cancel).await,
+        Command::Report(args) => report::run(&args, progress),
+        Command::Compare(args) => compare::run(&args, progress),
+        Command::Stack(action) => stack::run(action, progress, &cancel).await,
+        Command::Setup(args) => setup::run(args, &settings, progress, &cancel).await,
+        Command::Cleanup(args) => cleanup::run(args, &settings, progress, &cancel).await,
+        Command::Capture(args) => capture::run(*args, &settings, progress, &cancel).await,
+        Command::Generate(args) => generate::run(args, &settings, progress, &cancel).await,
+        Command::Consume(args) => consume::run(args, &settings, progress, &cancel).await,
+        Command::Verify(args) => verify::run(args, &settings, progress, &cancel).await,
+        Command::Doctor(args) => doctor::run(args, &settings, progress).await,
+        Command::Completions(args) => shell::completions(&args, Cli::command()),
+        Command::Man(args) => shell::man(&args, Cli::command()),
+    }
+}
