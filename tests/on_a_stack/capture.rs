@@ -74,14 +74,14 @@ fn goes_on(stack: &TestStack) {
     assert_eq!(so_far(), [Value::Null; 0]);
     stack.sql("INSERT INTO t VALUES (3)");
     stack.sql("INSERT INTO t VALUES (4), (5)");
-    // Half a transaction is not acknowledged: it comes again, whole.
+    // Half a transaction is not acknowledged: all of it is sent again.
     let two = lines(&ended(capture(
         stack,
         &["t", "--slot", "mine", "--max", "2"],
     )));
     assert_eq!(ids(&two), [3, 4]);
     assert_eq!(ids(&so_far()), [4, 5]);
-    // What is skipped stays skipped.
+    // A skipped change stays skipped.
     stack.sql("INSERT INTO t VALUES (6)");
     let now = ["t", "--slot", "mine", "--from", "now", "--until", "now"];
     assert_eq!(lines(&ended(capture(stack, &now))), [Value::Null; 0]);
@@ -104,7 +104,7 @@ fn goes_on(stack: &TestStack) {
 
 fn formats(stack: &TestStack) {
     stack.sql("CREATE TABLE t (id int PRIMARY KEY, price numeric(10,2), doc jsonb)");
-    // Three slots on one stream of changes.
+    // Three slots read the same changes.
     for slot in ["a", "b", "c"] {
         ended(capture(stack, &["t", "--slot", slot, "--until", "now"]));
     }
@@ -169,7 +169,7 @@ fn stopped(stack: &TestStack) {
     });
     stack.sql("INSERT INTO t SELECT n FROM generate_series(1, 1000) n");
     let mut out = BufReader::new(running.stdout.take().unwrap()).lines();
-    // It is out as soon as it is committed, though nothing follows it.
+    // A line is written as soon as its transaction is committed, though nothing follows it.
     assert!(out.next().unwrap().is_ok());
     signal(id(&running), Signal::SIGTERM);
     assert_eq!(1 + out.count(), 1000);
@@ -221,7 +221,7 @@ fn with_rows(stack: &TestStack) {
     let later = lines(&ended(capture(stack, &kept)));
     assert_eq!(ids(&later), [3], "no row is copied twice");
     assert_eq!(later[0]["op"], "c");
-    // Without a slot of its own nothing is kept.
+    // Without a slot of its own nothing is left on the server.
     let plain = ["t", "--from", "snapshot", "--format", "flat", "--max", "3"];
     let plain = lines(&ended(capture(stack, &plain)));
     assert_eq!(plain.len(), 3);
@@ -256,7 +256,7 @@ fn into_kafka(stack: &TestStack) {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         command
     };
-    // Killed again and again while rows come; what it had not acknowledged comes again.
+    // Killed repeatedly while rows are inserted: unacknowledged records are sent again.
     let mut next = 2;
     for round in 0..4 {
         let mut running = start().spawn().unwrap();
@@ -299,7 +299,7 @@ fn into_kafka(stack: &TestStack) {
         seen.len()
     );
     assert_eq!(records[0].1["op"], "r");
-    // In order: each first time one behind the other.
+    // In order, counting the first delivery of each.
     let mut highest = 0;
     for id in &seen[..seen.len() - 2] {
         assert!(*id <= highest + 1, "{id} after {highest}");

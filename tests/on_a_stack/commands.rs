@@ -1,4 +1,4 @@
-//! The commands besides `run`, and `run` on servers that were there before it.
+//! The commands other than `run`, and `run` on servers that were up before it.
 
 use std::process::Stdio;
 
@@ -76,7 +76,7 @@ fn setup_and_cleanup(stack: &TestStack) {
     let removed = ended(with(stack.kept(), &["cleanup"]));
     assert_eq!(removed.code, 0, "{}", removed.err);
     assert_eq!(stack.things(), before);
-    // A second set-up after that is not tripped by what Connect remembers of the first connector.
+    // A later set-up is not affected by the offsets that Connect remembers of the first connector.
     ended(with(stack.kept(), &["setup", "--json"])).json();
     let removed = ended(with(stack.kept(), &["cleanup", "--json"])).json();
     let connector = serde_json::json!({ "kind": "connector", "name": "cdc-bench" });
@@ -114,7 +114,7 @@ fn stages_alone(stack: &TestStack) {
     );
     let part = ended(with(stack.kept(), &["verify", run, "--json"]));
     assert_eq!(part.code, 4, "150 are missing still");
-    // What the group has committed is not delivered again.
+    // Records before the committed offset are not delivered again.
     let rest = ended(with(stack.kept(), &["consume", "--max", "150", "--json"])).json();
     assert_eq!(rest["written"], 150);
     let whole = ended(with(stack.kept(), &["verify", run, "--json"])).json();
@@ -200,7 +200,7 @@ fn same_seed(stack: &TestStack) {
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     };
-    // All but ids and times, which are of the moment.
+    // Everything but ids and times, which depend on the moment.
     let told = |events: &[Value]| -> Vec<String> {
         let told = |event: &Value| {
             let payload = &event["payload"];
@@ -257,7 +257,7 @@ fn doctor(stack: &TestStack) {
             .all(|part| part["standing"] == "good")
     );
 
-    // The same endpoints out of a file in the working directory.
+    // The same endpoints from a .env file in the working directory.
     let folder = open_folder();
     let lines = stack
         .env
@@ -323,7 +323,7 @@ fn stack_commands(stack: &TestStack) {
     none.env("CDC_BENCH_STATE_DIR", elsewhere.path());
     assert_eq!(ended(none).code, 3);
 
-    // Detached: up, found, down, and nothing is left. What the JVMs have loaded by then, those after them need not load.
+    // In the background: up, found, down, and nothing is left. Classes loaded by these JVMs need not be loaded by later ones.
     let here = elsewhere.path().display().to_string();
     let detached = |args: &[&str]| {
         let mut command = with(stack.kept(), args);
@@ -434,7 +434,7 @@ fn no_connect(stack: &TestStack) {
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
 }
 
-/// As root, everything else here has run with PostgreSQL as another user; this is the other half.
+/// If the tests run as root, all others run PostgreSQL as another user; this one runs everything as a plain user.
 fn plain_user(stack: &TestStack) {
     use std::os::unix::fs::{PermissionsExt, chown};
     use std::os::unix::process::CommandExt;
@@ -450,8 +450,8 @@ fn plain_user(stack: &TestStack) {
         for path in [home.path(), &state, results.path()] {
             chown(path, Some(nobody), Some(nobody)).unwrap();
         }
-        // Artifacts of its own, so as not to fetch them again; but a store made with a Python that everybody may run,
-        // which root's own may not be.
+        // An own copy of the artifacts, so that they are not downloaded again; but the store's Python must be one that every user
+        // may run, which root's own may not be.
         let cache = home.path().join("cache");
         std::fs::create_dir(&cache).unwrap();
         let copied = std::process::Command::new("cp")

@@ -1,4 +1,4 @@
-//! A TCP proxy that delays what comes by: one link of the pipeline becomes as slow as it is told to be, and no other.
+//! A TCP proxy that delays traffic: one link of the pipeline becomes slow, and no other.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,36 +11,36 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy)]
 pub enum Which {
     All,
-    /// PostgreSQL's, of clients of this name.
+    /// PostgreSQL's, of clients with this application name.
     Application(&'static str),
-    /// Kafka's, once they have carried a request of this kind. Addresses in Kafka's answers are changed to the proxy's.
+    /// Kafka's, once they have carried a request of this kind. The proxy replaces the addresses in Kafka's responses by its own.
     Request(i16),
 }
 
 pub const PRODUCE: i16 = 0;
 pub const FETCH: i16 = 1;
 
-/// Which way is slow.
+/// The direction that is delayed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     FromServer,
     ToServer,
 }
 
-/// How slow: by this much, more or less.
+/// The delay, with a variation.
 #[derive(Clone, Copy)]
 pub struct Delay {
     pub by: Duration,
     pub jitter: Duration,
 }
 
-/// The proxy. It ends with the process.
+/// The proxy. It runs until the process ends.
 pub struct SlowLink {
     pub port: u16,
     stall: Arc<Mutex<Option<Instant>>>,
 }
 
-/// One connection's state.
+/// State of one connection.
 #[derive(Clone)]
 struct Connection {
     which: Which,
@@ -50,7 +50,7 @@ struct Connection {
 }
 
 impl SlowLink {
-    /// Stands before a server on this host.
+    /// A proxy for a server on this host.
     pub fn before(server_port: u16, which: Which, way: Way, delay: Delay) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -90,7 +90,7 @@ impl SlowLink {
         Self { port, stall }
     }
 
-    /// Nothing comes by the slow way for this long from now.
+    /// Blocks the delayed direction for this long from now.
     pub fn stall(&self, span: Duration) {
         *self.stall.lock().unwrap() = Some(Instant::now() + span);
     }
@@ -99,7 +99,7 @@ impl SlowLink {
 /// When bytes are due, and the bytes.
 type Due = (Instant, Vec<u8>);
 
-/// Reads from one side and says when it is due on the other.
+/// Reads from one side, and schedules what it read for the other.
 fn take(
     mut from: TcpStream,
     line: &SyncSender<Due>,
@@ -116,13 +116,13 @@ fn take(
         }
         let slow = delay.filter(|_| connection.is_slow.load(Ordering::Relaxed));
         let due = Instant::now() + slow.map_or(Duration::ZERO, Delay::draw);
-        // Nothing overtakes.
+        // Order is kept.
         last = last.max(due);
         if line.send((last, bytes)).is_err() {
             break;
         }
     }
-    // It may be gone already.
+    // The other side may be closed already.
     let _ = from.shutdown(Shutdown::Read);
 }
 
@@ -143,7 +143,7 @@ fn sleep_until(instant: Instant) {
     std::thread::sleep(instant.saturating_duration_since(Instant::now()));
 }
 
-/// What there is; of Kafka's protocol, one whole message.
+/// Reads what is available; of Kafka's protocol, one complete message.
 fn read(from: &mut TcpStream, direction: Way, connection: &Connection) -> Option<Vec<u8>> {
     if !matches!(connection.which, Which::Request(_)) {
         let mut buffer = vec![0; 65_536];
@@ -163,7 +163,7 @@ fn read(from: &mut TcpStream, direction: Way, connection: &Connection) -> Option
 }
 
 impl Connection {
-    /// Whether this is one to be delayed.
+    /// Decides from these bytes whether the connection is to be delayed.
     fn look(&self, bytes: &[u8], is_first: bool) {
         let is_meant = match self.which {
             Which::All => true,
@@ -178,7 +178,7 @@ impl Connection {
         }
     }
 
-    /// Where the broker says where it is, it says the proxy's port.
+    /// Replaces the broker's port by the proxy's where the broker reports its address.
     fn patch(&self, message: &mut [u8]) {
         let address = |port: u16| [&b"127.0.0.1"[..], &u32::from(port).to_be_bytes()].concat();
         let (theirs, ours) = (address(self.server_port), address(self.own_port));

@@ -1,4 +1,4 @@
-//! A link, or a step, that is slow on purpose is the one that the diagnosis names.
+//! A link or a step that is slowed down on purpose is the one that the diagnosis names.
 
 use std::path::Path;
 use std::process::Command;
@@ -36,7 +36,7 @@ pub const LONG_TESTS: &[Test] = &[
 
 const HOPS: [&str; 4] = ["capture", "kafka_delivery", "consumer_lag", "processing"];
 
-/// What is made slow.
+/// What is slowed down.
 #[derive(Debug, Clone, Copy)]
 enum Link {
     Insert,
@@ -59,7 +59,7 @@ impl Link {
         Self::Store,
     ];
 
-    /// The hop it lies in, and the part of it.
+    /// The hop and the sub-hop that contain the link.
     fn hop(self) -> (&'static str, Option<&'static str>) {
         match self {
             Self::Insert => ("capture", Some("commit")),
@@ -73,7 +73,7 @@ impl Link {
     }
 
     fn path(self) -> &'static str {
-        // Beside Debezium, our reader looks on: it would delay nothing.
+        // On Debezium's path our reader only observes: delaying it would delay nothing.
         match self {
             Self::OurReader => "wal",
             _ => "debezium",
@@ -81,7 +81,7 @@ impl Link {
     }
 }
 
-/// The store by a link as slow as that, and the connection string that leads there.
+/// A link to the store with this delay, and the connection string through it.
 fn store_by_link(stack: &TestStack, delay: Delay) -> (SlowLink, String) {
     let uri = stack.unjournaled_uri();
     let host = uri.rsplit('@').next().unwrap().split('/').next().unwrap();
@@ -91,7 +91,7 @@ fn store_by_link(stack: &TestStack, delay: Delay) -> (SlowLink, String) {
     (link, there)
 }
 
-/// The command with a store that takes so long to answer, and else is as quick as it can be.
+/// The command with a store that takes this long to answer, and is otherwise as fast as possible.
 pub fn with_distant_store(stack: &TestStack, by: Duration) -> Command {
     let jitter = Duration::ZERO;
     let (_, there) = store_by_link(stack, Delay { by, jitter });
@@ -100,19 +100,19 @@ pub fn with_distant_store(stack: &TestStack, by: Duration) -> Command {
     command
 }
 
-/// A run with a slow link; as slow as the link by itself where the delay is none.
+/// A run with a slow link; with the link but without a delay, if that is zero.
 fn run(stack: &TestStack, results: &Path, link: Link, delay_ms: u64, events: u64) -> Value {
-    // What the store's disk takes would hide a few milliseconds elsewhere.
+    // The latency of the store's disk would hide a few milliseconds elsewhere.
     let mut command = stack.unjournaled();
     let delay = Delay::of(Duration::from_millis(delay_ms));
     let mut args = vec!["--capture".to_owned(), link.path().to_owned()];
     let postgres = stack.port("POSTGRES_PORT");
     let kafka = stack.port("KAFKA_BOOTSTRAP_SERVERS");
-    // Links in use for as long as the run lasts: their threads end with the process.
+    // Links for the whole run: their threads end with the process.
     match link {
         Link::Insert | Link::OurReader => {
             let (name, way) = match link {
-                // Its acknowledgement alone would hold up nobody but the load.
+                // Delaying the acknowledgement alone would delay the load only.
                 Link::Insert => ("cdc-bench-load", Way::ToServer),
                 _ => ("pgcdc", Way::FromServer),
             };
@@ -146,7 +146,7 @@ fn run(stack: &TestStack, results: &Path, link: Link, delay_ms: u64, events: u64
             command.env("MONGODB_URI", there);
         }
     }
-    // One event at a time: a second would wait for the first where a link is used by turns.
+    // One event at a time: on a link that handles one request at a time, a second would wait for the first.
     let rate = 600_u64.checked_div(delay_ms).unwrap_or(50).clamp(4, 50);
     args.extend(["--events".to_owned(), events.to_string()]);
     args.extend(["--rate".to_owned(), rate.to_string()]);
@@ -156,7 +156,7 @@ fn run(stack: &TestStack, results: &Path, link: Link, delay_ms: u64, events: u64
 }
 
 fn config(setting: &str) -> [String; 4] {
-    // What is set besides is what the low-latency profile sets.
+    // The other settings are those of the low-latency profile.
     [
         "--connector-profile".to_owned(),
         "low-latency".to_owned(),
@@ -185,7 +185,7 @@ fn is_found(stack: &TestStack, link: &Link) {
     let report = run(stack, results.path(), *link, delay_ms, 24);
     assert_named(&report, *link);
     let (hop, part) = link.hop();
-    // Nothing can be faster than what holds it up.
+    // No event can be faster than the delay.
     let p50 = figure(&report, link.path(), part.unwrap_or(hop), "p50");
     assert!(p50 >= 88_000, "{link:?}: {p50} us");
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
@@ -196,7 +196,7 @@ fn every_hop_and_size(stack: &TestStack) {
     let mut failures = Vec::new();
     for link in Link::ALL {
         let results = open_folder();
-        // By the same link: what its threads take is in both.
+        // Through the same link: the cost of its threads is in both.
         let before = run(stack, results.path(), link, 0, 150);
         let (hop, part) = link.hop();
         let own = part.unwrap_or(hop);
@@ -210,8 +210,7 @@ fn every_hop_and_size(stack: &TestStack) {
             };
             let grown = growth(own);
             println!("{link:?} {delay_ms} ms: {own} grew by {grown} us");
-            // Beside the clocks: the broker's stamps are whole milliseconds, and a median of them is off by the figure's own
-            // bound.
+            // Besides the clocks: the broker's stamps are whole milliseconds, and a median of them is off by the figure's own bound.
             let bound = report["paths"][link.path()]["hops"][own]["error_bound"].as_i64();
             let allowed = (injected / 10).max(1_000) + bound.unwrap_or(0);
             if (grown - injected).abs() > allowed {
@@ -225,7 +224,7 @@ fn every_hop_and_size(stack: &TestStack) {
             println!("  {hops:?} us");
             for other in HOPS {
                 let moved = growth(other).abs();
-                // What a hop takes changes with the rate: processors that are woken from deeper sleep take longer.
+                // A hop's latency changes with the rate: processors take longer to wake up from deeper sleep.
                 let noise = (figure(&before, link.path(), other, "p95") / 2).max(2_000);
                 if other != hop && moved > noise {
                     failures.push(format!(
@@ -239,7 +238,7 @@ fn every_hop_and_size(stack: &TestStack) {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// One pause of 2 s in 20 s at 50 events a second: a tenth of the events wait, evenly from 2 s down to nothing.
+/// One pause of 2 s in 20 s at 50 events a second: a tenth of the events wait, for times spread evenly from 2 s to zero.
 fn stalls(stack: &TestStack) {
     for (what, env, from_schedule) in [
         ("store", "MONGODB_URI", false),
@@ -267,7 +266,7 @@ fn stalls(stack: &TestStack) {
                 .as_i64()
                 .unwrap()
         };
-        // The slowest hundredth are those of the first tenth of the pause; the slowest twentieth, of its first half.
+        // The slowest hundredth are events of the first tenth of the pause; the slowest twentieth, of its first half.
         assert!(
             (1_600_000..2_300_000).contains(&of("p99")),
             "{what}: p99 {}",
@@ -280,7 +279,7 @@ fn stalls(stack: &TestStack) {
         );
         assert!(of("p50") < 200_000, "{what}: p50 {}", of("p50"));
         if from_schedule {
-            // Only those whose INSERT was under way are late from where they were sent.
+            // Measured from T0, only events whose INSERT was in progress are late.
             let total = figure(&report, "debezium", "total", "p95");
             assert!(total < 400_000, "{what}: {total}");
         }

@@ -1,4 +1,4 @@
-//! Debezium and our reader on the same changes: what they write is compared message by message.
+//! Debezium and our reader on the same changes: their messages are compared one by one.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -26,7 +26,7 @@ pub const TESTS: &[Test] = &[
     ("envelopes_of_an_initial_copy_are_debeziums", initial_copy),
 ];
 
-/// A connector of the test's own, for as long as it lives.
+/// A connector of the test, deleted when it is dropped.
 struct Connector<'a> {
     stack: &'a TestStack,
     name: String,
@@ -81,7 +81,7 @@ impl<'a> Connector<'a> {
             assert_ne!(task["state"], "FAILED", "{task}");
             task["state"] == "RUNNING"
         });
-        // RUNNING is said before it streams.
+        // Connect reports RUNNING before the connector streams.
         super::stack::until("its slot to be active", || {
             let active =
                 format!("SELECT active FROM pg_replication_slots WHERE slot_name = '{name}'");
@@ -175,7 +175,7 @@ impl Drop for Connector<'_> {
     }
 }
 
-/// What our reader makes of the same changes, in Debezium's form.
+/// Our reader on the same changes, with Debezium's format.
 struct Ours {
     reader: ReaderHandle,
     records: Arc<Mutex<Vec<(String, Value, Value)>>>,
@@ -186,7 +186,7 @@ impl Ours {
         let slot = Slot::Temporary(SlotName::new(&format!("{name}_ours")).unwrap());
         let mut config = ReaderConfig::new(super::reader::server(stack), slot, [name]);
         config.describe = true;
-        // One table after the other, as Debezium copies them.
+        // One table at a time, as Debezium copies them.
         config.snapshot = with_rows.then_some(SnapshotConfig { connections: 1 });
         let records = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&records);
@@ -238,7 +238,7 @@ impl Ours {
     }
 }
 
-/// Takes away what may differ: the version, and when the event itself was made.
+/// Removes what may differ: the version, and the time at which the event was made.
 fn comparable(mut record: (String, Value, Value)) -> (String, Value, Value) {
     if let Some(event) = record.2.as_object_mut()
         && event.contains_key("op")
@@ -249,7 +249,7 @@ fn comparable(mut record: (String, Value, Value)) -> (String, Value, Value) {
         let source = event["source"].as_object_mut().unwrap();
         assert!(source.remove("version").unwrap().is_string());
         if event["op"] == "r" {
-            // Each has taken a snapshot of its own.
+            // Each has a snapshot of its own.
             let source = event["source"].as_object_mut().unwrap();
             for name in ["ts_ms", "ts_us", "ts_ns", "lsn", "txId"] {
                 assert!(source.remove(name).unwrap().as_i64().unwrap() > 0, "{name}");
@@ -261,13 +261,13 @@ fn comparable(mut record: (String, Value, Value)) -> (String, Value, Value) {
         }
     }
     if let Some(tables) = record.2["data_collections"].as_array_mut() {
-        // Debezium has them in no order.
+        // Debezium's order of these is random.
         tables.sort_by_key(|table| table["data_collection"].to_string());
     }
     record
 }
 
-/// What differs between two events, field by field.
+/// The differences between two events, field by field.
 fn differences(path: &str, theirs: &Value, ours: &Value, found: &mut Vec<String>) {
     match (theirs, ours) {
         (Value::Object(a), Value::Object(b)) => {
@@ -287,7 +287,7 @@ fn differences(path: &str, theirs: &Value, ours: &Value, found: &mut Vec<String>
     }
 }
 
-/// Runs the statements past both, and compares what they write.
+/// Runs the statements while both read, and compares what they write.
 fn compare(
     stack: &TestStack,
     name: &str,
@@ -306,7 +306,7 @@ fn compare(
         stack.sql(statement);
     }
     let theirs = connector.records(records);
-    // By table: topics are read side by side, and their records are in order each for itself.
+    // By table: topics are consumed concurrently, and only the records of one topic are in order.
     let by_topic = |records: Vec<(String, Value, Value)>| {
         let mut topics: BTreeMap<String, Vec<(String, Value, Value)>> = BTreeMap::new();
         for record in records {
@@ -344,7 +344,7 @@ fn every_type(stack: &TestStack) {
         ("double", Decimals::Double),
         ("string", Decimals::Text),
     ] {
-        // A name of its own: Connect remembers a connector's offsets.
+        // A new name per test: Connect remembers a connector's offsets.
         let name = format!("zoo_{}", mode.0);
         let named = |sql: &str| sql.replace("PUBLICATION zoo", &format!("PUBLICATION {name}"));
         stack.sql(&named(ZOO));
@@ -355,7 +355,7 @@ fn every_type(stack: &TestStack) {
         };
         let made = (&settings[..], envelopes);
         let found = compare(stack, &name, "public.zoo", made, FILL, FILL.len() + 3);
-        // Where Debezium does not write the value, and we do: as the documentation lists them.
+        // Values that Debezium does not write and we do, as the documentation lists them.
         let known = ["c_name:", "c_bit_array:", "c_nested:", "c_nested_text:"];
         let is_known = |found: &String| known.iter().any(|column| found.contains(column));
         let (known, unknown): (Vec<_>, Vec<_>) = found.into_iter().partition(is_known);
@@ -380,7 +380,7 @@ fn every_identity(stack: &TestStack) {
     stack.sql("DROP PUBLICATION zoo; DROP TABLE d, f, i, n, k, m");
 }
 
-/// Rows that are there before either begins, then a change.
+/// Rows that exist before both start, then a change.
 fn initial_copy(stack: &TestStack) {
     stack.sql(&format!(
         "{}; {}",
@@ -398,7 +398,7 @@ fn initial_copy(stack: &TestStack) {
         "PUBLICATION zoo; DROP TABLE zoo",
         "PUBLICATION copied; DROP TABLE zoo, empty, pairs",
     ));
-    // What Debezium does not write, and the dates that it writes otherwise than in its stream.
+    // What Debezium does not write, and the dates that it writes differently in its stream.
     let known = ["c_bit_array:", "c_nested:", "c_nested_text:", "c_date:"];
     let is_known = |found: &String| known.iter().any(|column| found.contains(column));
     let (known, unknown): (Vec<_>, Vec<_>) = found.into_iter().partition(is_known);
@@ -406,7 +406,7 @@ fn initial_copy(stack: &TestStack) {
     assert_eq!(known.len(), 6, "{known:#?}");
 }
 
-/// A table for each way of telling rows apart.
+/// A table for each replica identity.
 const IDENTITIES: &str = "
 CREATE TABLE d (id int PRIMARY KEY, must text NOT NULL, big text, n int NOT NULL DEFAULT 5,
   bytes bytea, ints int[], longs int8[], texts text[], doc jsonb, numbers numeric[], floats float8[], dates date[], ids uuid[]);
@@ -467,7 +467,7 @@ const ZOO_AWAY: &str =
     "DROP PUBLICATION zoo; DROP TABLE zoo; DROP TYPE mood, pair; DROP DOMAIN positive;
     DROP EXTENSION hstore; DROP EXTENSION ltree; DROP EXTENSION citext";
 
-/// Rows with what each type has to offer.
+/// Rows with typical and extreme values of each type.
 const FILL: &[&str] = &[
     "INSERT INTO zoo VALUES (1, true, -32768, 2147483647, -9223372036854775808, 4294967295,
       123.4500, 12345678.90, 12345, 12300, 1.5, 0.1,

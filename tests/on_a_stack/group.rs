@@ -1,5 +1,5 @@
-//! Several consumers that share a topic as one group: who comes, who goes and who is killed loses nothing, doubles
-//! nothing, and changes no order.
+//! Several consumers share a topic as one group: when one joins, leaves or is killed, no event is lost, doubled or written out of
+//! order.
 
 use std::collections::{BTreeMap, HashMap};
 use std::process::{Child, Stdio};
@@ -44,12 +44,12 @@ pub const LONG_TESTS: &[Test] = &[(
 )];
 
 const PARTITIONS: i32 = 4;
-/// Events a second, where they are to come in while consumers come and go.
+/// Events per second while consumers join and leave.
 const PACE: f64 = 300.0;
-/// Events of it: ten seconds' worth.
+/// Number of these events: ten seconds' worth.
 const EVENTS: usize = 3_000;
 
-/// A topic, a group and a database of one name.
+/// A topic, a group and a database with one name.
 struct Group<'a> {
     stack: &'a TestStack,
     name: &'static str,
@@ -93,7 +93,7 @@ impl<'a> Group<'a> {
         self.stack.block_on(count).unwrap_or(0)
     }
 
-    /// Appends the events in their order, an aggregate's to one partition; at a pace where one is given.
+    /// Appends the events in order, those of an aggregate to one partition; at a rate if one is given.
     fn produce(&self, events: impl Iterator<Item = OutboxRow>, pace: Option<f64>) {
         let producer: BaseProducer = self.stack.kafka().set("linger.ms", "1").create().unwrap();
         let began = Instant::now();
@@ -118,7 +118,7 @@ impl<'a> Group<'a> {
         producer.flush(Duration::from_secs(30)).unwrap();
     }
 
-    /// Waits until all are in the store, however slow it is, and a moment more: what is written again may come last.
+    /// Waits until all events are in the store, and a moment longer, for events that are written again.
     fn until_written(&self, events: &[OutboxRow]) {
         let mut written = self.count();
         while written < events.len() as u64 {
@@ -128,7 +128,7 @@ impl<'a> Group<'a> {
         std::thread::sleep(Duration::from_secs(1));
     }
 
-    /// Asserts that the store holds exactly these events, an aggregate's in the order they were first written in.
+    /// Asserts that the store holds exactly these events, those of an aggregate in the order of their first writes.
     fn assert_written(&self, events: &[OutboxRow]) {
         let found: Vec<Document> = self.stack.block_on(async {
             let natural = self.documents.find(doc! {}).sort(doc! { "$natural": 1 });
@@ -166,7 +166,7 @@ impl Drop for Group<'_> {
     }
 }
 
-/// A consumer that runs, for as long as its test does.
+/// A running consumer, killed when it is dropped.
 struct Consuming(Option<Child>);
 
 impl Consuming {
@@ -179,12 +179,12 @@ impl Consuming {
         child.wait_with_output().unwrap().into()
     }
 
-    /// As a crash would.
+    /// Kills it, like a crash.
     fn killed(self) {
         drop(self);
     }
 
-    /// Has it stop, and what it says it did.
+    /// Stops it, and returns its result.
     #[track_caller]
     fn stopped(self) -> Value {
         signal(self.id(), Signal::SIGINT);
@@ -203,7 +203,7 @@ impl Drop for Consuming {
     }
 }
 
-/// Events whose ids do not ascend, so that the order of ids is not that of writing.
+/// Events whose ids do not ascend, so that the order of ids is not the order of writing.
 fn events(count: usize) -> Vec<OutboxRow> {
     let scatter = |seq: u64| {
         let odd = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835_u128;
@@ -223,7 +223,7 @@ fn joins(stack: &TestStack) {
     let events = events(EVENTS);
     let shared = AtomicBool::new(false);
     let (first, second) = std::thread::scope(|scope| {
-        // Half of them come while the second joins; what is left is for both, however long that takes.
+        // Half of them are consumed while the second joins; both consume the rest, however long that takes.
         let (half, shared) = (events.len() as u64 / 2, &shared);
         let waiting = events.iter().cloned().inspect(move |row| {
             if row.seq == half {
@@ -269,14 +269,14 @@ fn killed(stack: &TestStack) {
     group.assert_written(&events);
 }
 
-/// How many members of a group have partitions.
+/// How many members of a group have partitions assigned.
 fn members_with_partitions(stack: &TestStack, group: &str) -> usize {
     let consumer: BaseConsumer = stack.kafka().create().unwrap();
     let list = consumer.fetch_group_list(Some(group), Duration::from_secs(10));
     let Ok(list) = list else { return 0 };
     let members = list.groups().iter().flat_map(|group| group.members());
     let has_topics = |assignment: &[u8]| {
-        // A version of two bytes, then how many topics there are.
+        // A version of two bytes, then the number of topics.
         assignment.get(2..6).is_some_and(|topics| topics != [0; 4])
     };
     members
@@ -284,7 +284,7 @@ fn members_with_partitions(stack: &TestStack, group: &str) -> usize {
         .count()
 }
 
-/// The most memory that a consumer takes for so many events, MiB.
+/// The peak memory of a consumer for this many events, MiB.
 fn peak_mib(stack: &TestStack, name: &'static str, count: usize) -> u64 {
     let group = Group::new(stack, name);
     let rows = Generator::new(42, jiff::Timestamp::UNIX_EPOCH);
@@ -313,7 +313,7 @@ fn peak_mib(stack: &TestStack, name: &'static str, count: usize) -> u64 {
     peak
 }
 
-/// As turns of one path do: each begins at the topic's end, for a group that nobody is in.
+/// Like interleaved trials of one path: each starts at the end of the topic, in a group without members.
 fn left_and_joined(stack: &TestStack) {
     let group = Group::new(stack, "left-and-joined");
     let clock = Clock::start();
@@ -330,7 +330,7 @@ fn left_and_joined(stack: &TestStack) {
             while records.rebalances().so_far().is_empty() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            // Somebody always wants to know how far it is.
+            // Its position is queried all the time.
             let backlog = records.backlog();
             let asking = tokio::spawn(async move {
                 loop {

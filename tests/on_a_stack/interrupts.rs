@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM and SIGKILL at each phase: exit code 130, and nothing left running or behind.
+//! Ctrl-C, SIGTERM and SIGKILL in each phase: exit code 130, and no process or resource is left.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -47,7 +47,7 @@ fn start(mut command: Command) -> Child {
         .unwrap()
 }
 
-/// Waits until the run's log says that a step begins.
+/// Waits until the run's log reports the start of a step.
 fn until_step(run: &mut Child, results: &Path, step: &str) {
     let words = format!("step=\"{step}\"");
     until(step, || {
@@ -74,7 +74,7 @@ fn each_phase(stack: &TestStack) {
     ];
     for (step, delay_ms, how) in phases {
         let results = open_folder();
-        // Inserted faster than the store takes them, so that there is something to drain.
+        // Inserted faster than the store writes, so that there is something to drain.
         let args = [
             "--events",
             "3000",

@@ -1,4 +1,4 @@
-//! The load generator against a server that cuts its connections, and one that refuses what it sends.
+//! The load generator with a server that cuts its connections, and with one that refuses its rows.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -79,7 +79,7 @@ fn cut(stack: &TestStack, run: &str, args: &[&str]) {
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
 }
 
-/// A statement that succeeds and whose transaction does not: a constraint that is looked at no earlier than at the commit.
+/// A statement that succeeds in a transaction that fails: a deferred constraint is checked at the commit.
 fn refused(stack: &TestStack, run: &str, batch: u64) {
     ended(with(stack.kept(), &["setup"]));
     stack.sql(
@@ -95,7 +95,7 @@ fn refused(stack: &TestStack, run: &str, batch: u64) {
         .args(["--insert-batch", &batch_text]);
     let done = ended(load).json();
     let inserted = rows(stack, run);
-    // The trigger goes with the table.
+    // The trigger is dropped with the table.
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
     stack.sql("DROP FUNCTION refuse()");
     assert_eq!(
@@ -105,8 +105,8 @@ fn refused(stack: &TestStack, run: &str, batch: u64) {
     assert_eq!(inserted, 1000 - 2 * batch);
 }
 
-/// COPY after COPY is on its way when the server begins to refuse them, before it has looked at a row, and when it takes
-/// them again.
+/// Several COPYs are in flight when the server begins to refuse them, before it has read a row, and when it accepts them
+/// again.
 fn read_only(stack: &TestStack) {
     const MANY: u64 = 60_000;
     let run = "read-only";
@@ -120,7 +120,7 @@ fn read_only(stack: &TestStack) {
         .spawn()
         .unwrap();
     until("the load to begin", || rows(stack, run) > 0);
-    // Shorter than what is on its way takes.
+    // Shorter than the COPYs in flight take.
     stack.block_on(async {
         let client = stack.connect().await;
         for nth in 0..30 {

@@ -1,8 +1,7 @@
-//! What the command does on real servers, which it starts itself.
+//! Tests of the command on real servers, which they start themselves.
 //!
-//! Two tests run at a time, as much of each is waiting. Several of them take servers away, or look at everything there is
-//! on them, so each has a local stack to itself, and leaves it to the next as it was. Those that hold by the clock have the
-//! whole machine.
+//! Two tests run at a time, as much of each is waiting. Several of them stop servers, or list all resources on them, so each has
+//! a local stack to itself, and must leave it as it was. Timing tests have the machine to themselves.
 
 // Helpers of tests are tests.
 #![allow(clippy::unwrap_used)]
@@ -40,19 +39,19 @@ use std::sync::{Arc, Mutex, RwLock};
 use libtest_mimic::{Arguments, Failed, Trial};
 use stack::TestStack;
 
-/// Its name, and what it does.
+/// Name and function of a test.
 type Test = (&'static str, fn(&TestStack));
 
-/// Whether a test may have a neighbour.
+/// Whether a test may run beside another.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Machine {
     Shared,
     Alone,
 }
 
-/// Where the tests run.
+/// The stacks that tests run on.
 struct Stacks {
-    /// Those that no test uses at present: as many are started as there are tests at a time.
+    /// Stacks not in use; there are as many stacks as tests at a time.
     free: Mutex<Vec<TestStack>>,
     machine: RwLock<()>,
     up: fn() -> TestStack,
@@ -66,7 +65,7 @@ impl Stacks {
         let stack = free.unwrap_or_else(self.up);
         stack.forget_documents();
         let outcome = std::panic::catch_unwind(|| test(&stack)).map_err(|cause| {
-            // So that the next one does not trip over what this one left.
+            // So that the next test is not affected by what this one left.
             stack.clear();
             let words = cause.downcast::<String>();
             words.map_or_else(|_| "it panicked".into(), |words| Failed::from(*words))
@@ -103,7 +102,7 @@ fn main() {
         traces::TESTS,
     ]
     .concat();
-    // What is measured is measured on servers as they come.
+    // Measurements need servers with their default settings.
     let are_long = args.ignored || args.include_ignored;
     let stacks = Arc::new(Stacks {
         free: Mutex::default(),

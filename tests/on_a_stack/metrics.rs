@@ -1,4 +1,4 @@
-//! A run's figures as Prometheus reads them while it goes on.
+//! A run's metrics as Prometheus reads them during the run.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -14,8 +14,8 @@ pub const TESTS: &[Test] = &[(
     metrics_agree,
 )];
 
-/// Samples by name and labels as they stand, of text in Prometheus' format 0.0.4, which is checked on the way: every
-/// sample belongs to a family that was described before it, and no sample comes twice.
+/// Samples by name and labels, of text in Prometheus' format 0.0.4, which is checked: every sample belongs to a family that was
+/// described before it, and no sample occurs twice.
 fn parse(text: &str) -> BTreeMap<String, f64> {
     let mut families: BTreeMap<&str, &str> = BTreeMap::new();
     let mut described = Vec::new();
@@ -143,7 +143,7 @@ fn metrics_agree(stack: &TestStack) {
     }
 }
 
-/// A quantile of the report is in the bucket that the counts say it is in.
+/// A quantile of the report lies in the bucket that the counts place it in.
 #[track_caller]
 fn quantiles_lie_in_their_buckets(buckets: &[(f64, f64)], figures: &Value) {
     let count = figures["count"].as_f64().unwrap();
@@ -155,7 +155,7 @@ fn quantiles_lie_in_their_buckets(buckets: &[(f64, f64)], figures: &Value) {
         let lower = place
             .checked_sub(1)
             .map_or(f64::NEG_INFINITY, |n| buckets[n].0);
-        // Three digits of HdrHistogram, whole microseconds.
+        // HdrHistogram has three digits, in whole microseconds.
         let slack = seconds.abs() * 1e-3 + 1e-6;
         assert!(
             seconds + slack >= lower && seconds - slack <= buckets[place].0,

@@ -1,5 +1,5 @@
-//! A server that crashes in mid-run and comes back, and records that cannot be written: the run goes on and the counts
-//! are true.
+//! A server that crashes during a run and is restarted, and records that cannot be written: the run continues, and its counts
+//! are correct.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -34,17 +34,17 @@ pub const TESTS: &[Test] = &[
     ),
 ];
 
-/// Starts a run, does something once its load has begun, and waits for its end.
+/// Starts a run, calls `act` once its load has begun, and waits for its end.
 pub fn in_mid_run(stack: &TestStack, results: &Path, args: &[&str], act: impl FnOnce()) -> Ended {
     in_mid_run_of(stack.external(), results, args, act)
 }
 
-/// The same, of a command that knows its servers.
+/// Starts a run of this command, calls `act` once its load has begun, and waits for its end.
 pub fn in_mid_run_of(command: Command, results: &Path, args: &[&str], act: impl FnOnce()) -> Ended {
     in_mid_of(small_run(command, results, args), results, act)
 }
 
-/// Does something once the load of a run has begun, and waits for its end.
+/// Calls `act` once the load of a run has begun, and waits for its end.
 pub fn in_mid_of(mut run: Command, results: &Path, act: impl FnOnce()) -> Ended {
     let run = run
         .stdout(Stdio::piped())
@@ -126,7 +126,7 @@ fn undecodable(stack: &TestStack) {
 
 fn refused_document(stack: &TestStack) {
     ended(with(stack.kept(), &["setup"]));
-    // One event of a type and no more: the others are refused, each for itself.
+    // Only one event of a type is accepted: each of the others is refused by itself.
     let index = mongodb::IndexModel::builder()
         .keys(doc! { "run_id": 1, "event_type": 1 })
         .options(

@@ -1,4 +1,4 @@
-//! Several capture paths in one run: the same inserts for all of them, or turns.
+//! Several capture paths in one run: on the same inserts, or interleaved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -38,7 +38,7 @@ fn events(results: &Path) -> Vec<Value> {
         .collect()
 }
 
-/// Asserts that a path carried every event through.
+/// Asserts that a path has processed every event.
 #[track_caller]
 fn assert_whole(report: &Value, path: &str, events: u64) {
     let of = &report["paths"][path];
@@ -258,7 +258,7 @@ fn broker_crashes(stack: &TestStack) {
 }
 
 fn any_loss(stack: &TestStack) {
-    // The second path's collection takes one event of a type and no more.
+    // The second path's collection accepts only one event of a type.
     let index = mongodb::IndexModel::builder()
         .keys(doc! { "run_id": 1, "event_type": 1 })
         .options(
@@ -318,7 +318,7 @@ fn unobserved(stack: &TestStack) {
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
 }
 
-/// The median of the total in five runs with our reader looking on and five without, in turns.
+/// The median of the total in five runs with the observer and five without, alternating.
 fn looking_on(stack: &TestStack) {
     let mut totals = [Vec::new(), Vec::new()];
     for _ in 0..5 {

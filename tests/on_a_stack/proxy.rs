@@ -5,8 +5,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Stands before a server. Each connection is cut after so many bytes from the server, as `after` says; it gets the
-/// number of connections so far, and `None` lets the connection be.
+/// A proxy for a server. `after` gives the number of bytes from the server after which a connection is cut; its argument is the
+/// number of connections so far. With `None` the connection is not cut.
 pub struct Proxy {
     pub port: u16,
     cuts: Arc<AtomicU64>,
@@ -20,7 +20,7 @@ impl Proxy {
         let cuts = Arc::new(AtomicU64::new(0));
         let connections = Arc::new(AtomicU64::new(0));
         let (counted, accepted) = (Arc::clone(&cuts), Arc::clone(&connections));
-        // It ends with the process.
+        // It runs until the process ends.
         std::thread::spawn(move || {
             for (number, client) in (0..).zip(listener.incoming().flatten()) {
                 accepted.fetch_add(1, Ordering::Relaxed);
@@ -56,7 +56,7 @@ impl Proxy {
     }
 }
 
-/// Passes bytes on; true when it stopped for the limit.
+/// Passes bytes on; true if it stopped at the limit.
 fn pass(mut from: TcpStream, mut to: TcpStream, limit: u64) -> bool {
     let mut buffer = [0; 16_384];
     let mut left = limit;
@@ -71,7 +71,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, limit: u64) -> bool {
             _ => break,
         }
     }
-    // Either may be gone already.
+    // Either side may be closed already.
     let _ = from.shutdown(Shutdown::Both);
     let _ = to.shutdown(Shutdown::Both);
     left == 0

@@ -57,7 +57,7 @@ pub fn server_at(stack: &TestStack, port: u16) -> Server {
     )
 }
 
-/// An event in words, so that a test can say what it expects.
+/// An event as text, so that a test can state what it expects.
 pub fn describe(event: &Event<'_>) -> String {
     let value = |value: Value<'_>| match value {
         Value::Null => "null".to_owned(),
@@ -101,7 +101,7 @@ pub fn describe(event: &Event<'_>) -> String {
     }
 }
 
-/// A reader, and what it has handed over.
+/// A reader, and what it has delivered.
 pub struct Reading {
     pub reader: ReaderHandle,
     events: Arc<Mutex<Vec<String>>>,
@@ -132,7 +132,7 @@ impl Reading {
         self.events.lock().unwrap().clone()
     }
 
-    /// Waits until there are this many transactions; then everything.
+    /// Waits until this many transactions were delivered; returns everything delivered.
     pub fn until_commits(&self, count: usize) -> Vec<String> {
         let commits = || {
             let events = self.events.lock().unwrap();
@@ -148,7 +148,7 @@ impl Reading {
         self.so_far()
     }
 
-    /// The handler gets nowhere while `work` is done.
+    /// Blocks the handler while `work` is done.
     pub fn hold_up(&self, work: impl FnOnce()) {
         let _held = self.events.lock().unwrap();
         work();
@@ -183,7 +183,7 @@ pub fn drop_it(stack: &TestStack) {
     });
 }
 
-/// A table `t` and a publication `p` of it, for as long as the guard lives.
+/// A table `t` and a publication `p` of it, dropped with the guard.
 pub struct Table<'a>(&'a TestStack);
 
 impl<'a> Table<'a> {
@@ -234,7 +234,7 @@ fn changes(stack: &TestStack) {
             &format!("insert#1 t (2,null,{big})"),
             "commit of 2",
             "begin",
-            // Not null, not dropped: not sent.
+            // Not null, and not dropped: not sent.
             "update#0 t (2,b,unchanged)",
             "commit of 1",
             "begin",
@@ -386,7 +386,7 @@ fn acknowledged_by_hand(stack: &TestStack) {
         config.status_interval = Duration::from_millis(50);
         config
     };
-    // A sink that has the first two transactions, and is killed before it has the third.
+    // A sink that has stored the first two transactions, and is killed before the third.
     let ends = Arc::new(Mutex::new(Vec::<Lsn>::new()));
     let seen = Arc::clone(&ends);
     let reader = stack
@@ -409,7 +409,7 @@ fn acknowledged_by_hand(stack: &TestStack) {
     again.until_commits(1);
     assert_eq!(again.inserted(), [3]);
     again.reader.stop().unwrap();
-    // A sink that keeps positions with its data says where it is.
+    // A sink that stores positions with its data provides its position.
     let mut told = config();
     told.start_after = Some(ends.lock().unwrap()[2]);
     let none = Reading::start(stack, told).unwrap();
@@ -427,7 +427,7 @@ fn file_checkpoint(stack: &TestStack) {
     let config = || {
         let mut config = ReaderConfig::new(server(stack), permanent(), ["p"]);
         config.checkpoint = Some(Box::new(FileCheckpoint::at(&file)));
-        // The server hears of nothing in between.
+        // Nothing is acknowledged to the server in between.
         config.status_interval = Duration::from_secs(60);
         config
     };
@@ -450,7 +450,7 @@ fn file_checkpoint(stack: &TestStack) {
     drop_it(stack);
 }
 
-/// Bytes of WAL that the test's slot holds back.
+/// Bytes of WAL that the test's slot retains.
 fn held_back(stack: &TestStack) -> u64 {
     let slots = stack.block_on(list_slots(&server(stack))).unwrap();
     let slot = slots
@@ -469,7 +469,7 @@ fn heartbeat(stack: &TestStack) {
     config.heartbeat = Some(Duration::from_millis(200));
     config.status_interval = Duration::from_millis(100);
     let reading = Reading::start(stack, config).unwrap();
-    // Others write; the table that is read does not change.
+    // Other tables are written to; the captured table does not change.
     let written = 20_000_000;
     stack.sql("INSERT INTO u SELECT repeat(md5(n::text), 30) FROM generate_series(1, 20000) n");
     until("the slot to let go", || {

@@ -1,5 +1,5 @@
-//! What may happen to the WAL reader on a real server: whatever it is, the sink ends with exactly the committed rows, in
-//! order, or the reader says why not.
+//! Faults of the WAL reader on a real server: after each, the sink has exactly the committed rows, in order, or the reader
+//! reports why not.
 
 use std::io::{BufRead, BufReader};
 use std::ops::ControlFlow;
@@ -70,18 +70,18 @@ pub const TESTS: &[Test] = &[
     ("reader_a_failover_slot_is_one_and_goes_on", failover_slot),
 ];
 
-/// The rows that are in the table, in the order of their ids.
+/// The rows of the table, in the order of their ids.
 fn committed(stack: &TestStack) -> Vec<u64> {
     let ids = stack.sql("SELECT id FROM t ORDER BY id");
     ids.iter().map(|id| id.parse().unwrap()).collect()
 }
 
-/// Breaks the connection of whoever reads from the slot.
+/// Terminates the connection that reads from the slot.
 fn disconnect(stack: &TestStack) {
     stack.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'reader_test'");
 }
 
-/// Why a reader ended by itself.
+/// Why a reader ended.
 fn ended(stack: &TestStack, reading: &Reading) -> ReaderError {
     stack.block_on(async {
         tokio::time::timeout(Duration::from_secs(60), reading.reader.ended())
@@ -91,7 +91,7 @@ fn ended(stack: &TestStack, reading: &Reading) -> ReaderError {
     reading.reader.error().unwrap()
 }
 
-/// A role that may replicate, and nothing else, for as long as the guard lives. Its password is "first".
+/// A role with no right but REPLICATION, dropped with the guard. Its password is "first".
 struct Replicator<'a>(&'a TestStack);
 
 impl<'a> Replicator<'a> {
@@ -131,19 +131,19 @@ fn cuts(stack: &TestStack) {
     const CUTS: u64 = 200;
     let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY, pad text)");
     let direct = format!("127.0.0.1:{}", stack.env["POSTGRES_PORT"]);
-    // Somewhere in what the server sends: in its greeting, between messages, within one.
+    // Cuts within the server's greeting, between messages, and within a message.
     let proxy = Proxy::before(direct, |number| {
         let somewhere = (number + 1).wrapping_mul(6_364_136_223_846_793_005) >> 33;
         (number > 0 && number <= CUTS).then_some(300 + somewhere % 12_000)
     });
     let mut config = ReaderConfig::new(server_at(stack, proxy.port), permanent(), ["p"]);
     config.status_interval = Duration::from_millis(50);
-    // The first connection is cut as well, but by hand: it must begin.
+    // The first connection must start the reader: it is cut later, by the test itself.
     let reading = Reading::start(stack, config).unwrap();
     disconnect(stack);
     let mut next = 0_u64;
     while proxy.cuts() < CUTS {
-        // Transactions of 1 to 40 rows, no more of them than it takes.
+        // Transactions of 1 to 40 rows, as many as are needed.
         let count = 1 + next % 40;
         stack.sql(&format!(
             "INSERT INTO t SELECT n, repeat('p', 200) FROM generate_series({next}, {}) n",
@@ -159,12 +159,12 @@ fn cuts(stack: &TestStack) {
     until_all_came(&reading, rows.len());
     assert_eq!(reading.inserted(), rows);
     let stats = reading.reader.stop().unwrap();
-    // Some cuts come before a stream is open again.
+    // Some connections are cut before the stream has started again.
     assert!(stats.reconnects > CUTS / 2, "{stats:?}");
     drop_it(stack);
 }
 
-/// Inserts rows, a transaction each, until the server goes away.
+/// Inserts rows, one per transaction, until the server goes away.
 fn insert_until_it_fails(stack: &TestStack) {
     stack.block_on(async {
         let client = stack.connect().await;
@@ -197,7 +197,7 @@ fn server_goes_away(stack: &TestStack, how: Signal) {
 
 fn killed(stack: &TestStack) {
     let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY)");
-    // So that the slot is there, and before the first row.
+    // So that the slot exists before the first row.
     let first = ReaderConfig::new(server(stack), permanent(), ["p"]);
     Reading::start(stack, first).unwrap().reader.stop().unwrap();
     for transaction in 0..100 {
@@ -209,8 +209,8 @@ fn killed(stack: &TestStack) {
     let file = folder.path().join("sink");
     let mut after_a_commit = 0;
     for life in 0..24 {
-        // A transaction is four lines: three rows, and its end with the position. Killed there, it is in the sink and
-        // nobody has told the server.
+        // A transaction is four lines: three rows, and its end with the position. Killed there, the sink has stored it, and it is not
+        // acknowledged to the server.
         let lines = 1 + life * 7 % 12;
         after_a_commit += u32::from(lines % 4 == 0);
         let mut child = sink::process(stack, &file, Some(lines))
@@ -236,7 +236,7 @@ fn killed(stack: &TestStack) {
     drop_it(stack);
 }
 
-/// A reader whose connections go through a gate.
+/// A reader whose connections go through a proxy that can be closed.
 struct Gated {
     reading: Reading,
     proxy: Proxy,
@@ -259,7 +259,7 @@ impl Gated {
         }
     }
 
-    /// Breaks its connection, and gives its slot to another reader.
+    /// Breaks its connection, and starts another reader on its slot.
     fn taken_by(&self, stack: &TestStack, acknowledge: Acknowledge) -> Reading {
         self.open.store(false, Ordering::SeqCst);
         disconnect(stack);
@@ -292,7 +292,7 @@ fn slot_taken(stack: &TestStack) {
     assert!(!error.is_permanent(), "it may be free later");
     stack.sql("INSERT INTO t VALUES (1)");
     first.reading.until_commits(1);
-    // One that had it, and finds it taken after a break, waits for it.
+    // A reader that had the slot, and finds it in use after a broken connection, waits for it.
     let other = first.taken_by(stack, Acknowledge::Manual);
     for row in 2..=5 {
         stack.sql(&format!("INSERT INTO t VALUES ({row})"));
@@ -355,7 +355,7 @@ fn publication_gone(stack: &TestStack) {
     drop_it(stack);
 }
 
-/// A server goes on without a publication, and sends nothing for it; a heartbeat looks whether it is there.
+/// Without the publication the server goes on and sends nothing; a heartbeat checks that it exists.
 fn publication_gone_in_mid_stream(stack: &TestStack) {
     let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY)");
     let mut config = ReaderConfig::new(server(stack), permanent(), ["p"]);
@@ -380,7 +380,7 @@ fn password_changed(stack: &TestStack) {
     let reading = Reading::start(stack, config("first")).unwrap();
     stack.sql("INSERT INTO t VALUES (1)");
     reading.until_commits(1);
-    // A session that is open goes on.
+    // An open session is not affected.
     stack.sql("ALTER ROLE replicator PASSWORD 'second'");
     stack.sql("INSERT INTO t VALUES (2)");
     reading.until_commits(2);
@@ -397,7 +397,7 @@ fn password_changed(stack: &TestStack) {
     stack.sql("INSERT INTO t VALUES (3)");
     let again = Reading::start(stack, config("second")).unwrap();
     until("the last row", || again.inserted().contains(&3));
-    // What the first had not acknowledged yet comes again, and nothing is missing.
+    // Unacknowledged transactions are sent again, and nothing is missing.
     let came_again = again.inserted();
     again.reader.stop().unwrap();
     let rows = committed(stack);
@@ -419,7 +419,7 @@ fn silent(stack: &TestStack) {
     stack.sql("INSERT INTO t SELECT n FROM generate_series(0, 99) n");
     until_all_came(&reading, 100);
     assert!(is_followed());
-    // A sink that takes its time: the reader says nothing meanwhile, and the server gives it up.
+    // A slow sink: the reader sends nothing meanwhile, and the server drops the connection.
     reading.hold_up(|| {
         stack.sql("INSERT INTO t SELECT n FROM generate_series(100, 199) n");
         until("the server to hang up", || !is_followed());
@@ -445,7 +445,7 @@ fn table_made_anew(stack: &TestStack) {
     stack
         .sql("DROP TABLE t; CREATE TABLE t (id uuid PRIMARY KEY); ALTER PUBLICATION p ADD TABLE t");
     stack.sql("INSERT INTO t VALUES ('0191c0de-0000-7000-8000-000000000001')");
-    // By now the catalogue knows of the last table alone.
+    // By now the catalogue has the last table only.
     let mut config = ReaderConfig::new(server(stack), permanent(), ["p"]);
     config.describe = true;
     let rows = Arc::new(Mutex::new(Vec::new()));
@@ -507,7 +507,7 @@ fn retained(stack: &TestStack) {
         "CREATE TABLE t (id bigint PRIMARY KEY); CREATE TABLE u (pad text)",
     );
     let mut config = ReaderConfig::new(server(stack), permanent(), ["p"]);
-    // Nothing is ever acknowledged once there is something to acknowledge.
+    // Nothing is acknowledged as soon as there is something to acknowledge.
     config.acknowledge = Acknowledge::Manual;
     config.max_retained_wal = Some(4_000_000);
     let reading = Reading::start(stack, config).unwrap();
@@ -525,7 +525,7 @@ fn retained(stack: &TestStack) {
         ),
         "{error}"
     );
-    // With its limit out of the way it goes on, and misses nothing.
+    // Without the limit it continues, and nothing is missing.
     stack.sql("INSERT INTO t VALUES (2)");
     let again =
         Reading::start(stack, ReaderConfig::new(server(stack), permanent(), ["p"])).unwrap();

@@ -1,4 +1,4 @@
-//! What is refused, and how: a clear message, the right exit code, and nothing left running or behind.
+//! Refusals: a clear message, the right exit code, and no process or resource is left.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -150,7 +150,7 @@ fn no_replication(stack: &TestStack) {
 }
 
 fn forbidden_topic(stack: &TestStack) {
-    // The broker itself refuses the name.
+    // The broker refuses the name.
     let name = "not allowed!.activity.event_outbox";
     refused_run(
         stack,
@@ -182,7 +182,7 @@ fn read_only_store(stack: &TestStack) {
         .unwrap();
 }
 
-/// A PATH on which nothing is but these programs.
+/// A PATH with these programs only.
 fn path_with(programs: &[&str]) -> (tempfile::TempDir, PathBuf) {
     let folder = open_folder();
     for program in programs {
@@ -197,7 +197,7 @@ fn path_with(programs: &[&str]) -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-/// A run that is to start servers of its own.
+/// A run that has to start servers of its own.
 fn own_stack(cache: &Path, state: &Path, path: &Path) -> Command {
     let mut command = cdc_bench();
     command
@@ -245,13 +245,13 @@ fn corrupted_jar(stack: &TestStack) {
     bad[middle] ^= 1;
     std::fs::write(&jar, &bad).unwrap();
 
-    // Without Maven it cannot be mended, and nothing starts with it.
+    // Without Maven it cannot be replaced, and nothing is started with it.
     let (_folder, path) = path_with(&["java", "python3"]);
     let command = own_stack(cache.path(), state.path(), &path);
     let end = ended(small_run(command, results.path(), &["--events", "5"]));
     end.refused(3, &[&name, "does not match its SHA-256", "Maven (mvn)"]);
 
-    // With it, it is fetched again.
+    // With Maven it is downloaded again.
     let usual = PathBuf::from(std::env::var_os("PATH").unwrap());
     let mut command = own_stack(cache.path(), state.path(), &usual);
     command.args(["stack", "fetch"]);
@@ -263,7 +263,7 @@ fn corrupted_jar(stack: &TestStack) {
     );
 }
 
-/// Runs a command where `folder` is a file system of its own, seen by the command alone.
+/// Runs a command with `folder` as a file system of its own, which only the command sees.
 fn on_mount(folder: &Path, options: &str, command: &Command) -> Command {
     let mut shell = Command::new("unshare");
     if nix::unistd::geteuid().is_root() {

@@ -1,4 +1,4 @@
-//! Results of real runs: read again in every form, and compared.
+//! Results of real runs: read in every format, and compared.
 
 use std::path::Path;
 use std::process::Command;
@@ -74,7 +74,7 @@ fn every_form(stack: &TestStack) {
         std::fs::read_to_string(&file).unwrap(),
         form("markdown").out
     );
-    // What is no result is told from what is.
+    // A folder without a result is told apart from one with a result.
     ended(on(results.path(), &["report", "20000101-000000-000000"]))
         .refused(2, &["there is no result"]);
 }
@@ -82,7 +82,7 @@ fn every_form(stack: &TestStack) {
 fn comparisons(stack: &TestStack) {
     let results = open_folder();
     let compare = |args: &[&str]| -> Ended { ended(with(on(results.path(), &["compare"]), args)) };
-    // Debezium as it comes waits half a second; our own path does not. Long enough to see it wait five times.
+    // Debezium's defaults poll every half second; our own path does not wait. Long enough for five such waits.
     let run = [
         "--events",
         "150",
@@ -167,7 +167,7 @@ fn incidents(stack: &TestStack) {
     let mut run = small_run(stack.kept(), results.path(), &args);
     run.env("KAFKA_GROUP_ID", GROUP);
     let end = in_mid_of(run, results.path(), || {
-        // What was before the first look is not the run's.
+        // Checkpoints before the first poll are not the run's.
         std::thread::sleep(Duration::from_millis(1_500));
         stack.sql("CHECKPOINT");
         join_and_leave(stack, GROUP);
@@ -183,7 +183,7 @@ fn incidents(stack: &TestStack) {
     assert!(restart["what"].as_str().unwrap().starts_with("store "));
     let (checkpoints, rebalances) = (of("checkpoint"), of("rebalance"));
     assert!(!checkpoints.is_empty(), "{incidents:?}");
-    // Its one partition is the first member's before and after.
+    // The topic's one partition stays with the first member.
     let kept = "our consumer kept all it had, and has 1 now";
     assert!(
         rebalances[0]["what"].as_str().unwrap().ends_with(kept),
@@ -199,7 +199,7 @@ fn incidents(stack: &TestStack) {
     stack.delete_group(GROUP);
 }
 
-/// Another member comes into the group of a run, and goes.
+/// Another member joins the group of a run, and leaves.
 fn join_and_leave(stack: &TestStack, group: &str) {
     let topics = stack.topics().into_iter();
     let topics: Vec<_> = topics.filter(|t| t.ends_with("event_outbox")).collect();
@@ -221,7 +221,7 @@ fn join_and_leave(stack: &TestStack, group: &str) {
     });
 }
 
-/// Runs of the same thing, and comparisons of them.
+/// Repeated runs with the same settings, and comparisons of them.
 struct Runs {
     results: tempfile::TempDir,
 }
@@ -239,7 +239,7 @@ impl Runs {
         ended(small_run(command, self.results.path(), &args)).json()
     }
 
-    /// What is said of two sets of runs.
+    /// The comparison of two sets of runs.
     fn compared(&self, baseline: &[&String], candidate: &[&String]) -> Value {
         let mut args = vec!["compare", "--json", "--baseline"];
         args.extend(baseline.iter().map(|run| run.as_str()));
@@ -259,8 +259,8 @@ fn is_alarm(compared: &Value) -> bool {
     compared["outcome"] != "no_difference_shown"
 }
 
-/// Forty runs, one after the other, and every two of them compared; then sets of five: some six minutes. At half the
-/// usual rate: a store that is nearly used up is not the same from one moment to the next.
+/// Forty runs in a row, compared pairwise; then sets of five: some six minutes. At half the usual rate: a store near its limit
+/// varies from one moment to the next.
 fn quiet(stack: &TestStack) {
     let runs = Runs::on_a_warm(stack);
     let ids: Vec<_> = (0..40).map(|_| id(&runs.run(stack.kept(), "80"))).collect();
@@ -276,14 +276,14 @@ fn quiet(stack: &TestStack) {
     assert!(alarms <= 1, "{alarms} of 4 sets");
 }
 
-/// Twenty runs with a store some milliseconds away, alternating with twenty whose writes take 15 % longer. Ten times, ten
-/// of either side are compared.
+/// Twenty runs with a store some milliseconds away, alternating with twenty whose writes take 15 % longer. Ten times, ten of each
+/// side are compared.
 fn slowdown(stack: &TestStack) {
     const ROUNDS: usize = 10;
     const AWAY: Duration = Duration::from_millis(5);
     const HOP: &str = "processing";
     let runs = Runs::on_a_warm(stack);
-    // Seldom enough that a write has not to wait for the one before it.
+    // At such a rate that no write has to wait for the one before it.
     let run = |away| runs.run(with_distant_store(stack, away), "80");
     let usual = (0..3)
         .map(|_| p50(&run(AWAY), HOP))
@@ -305,7 +305,7 @@ fn slowdown(stack: &TestStack) {
         println!("{median}");
         median["call"] == "slower"
     };
-    // Neighbours: what a machine does over minutes is in both sides alike.
+    // Neighbours: slow changes of the machine affect both sides alike.
     let found = (0..ROUNDS).filter(found).count();
     assert!(found >= 9, "{found} of {ROUNDS}, by {longer:?}");
 }

@@ -34,7 +34,7 @@ fn sweep(stack: &TestStack) {
         "--results-dir",
         results.path().to_str().unwrap(),
     ];
-    // On a terminal of its own, whose dashboard shows run after run.
+    // On a pseudo-terminal, whose dashboard shows one run after another.
     let (sweep, terminal, slave) = on_a_terminal(with(stack.kept(), &args));
     let screen = seen_on(terminal);
     let swept = Ended::from(sweep.wait_with_output().unwrap()).json();
@@ -60,7 +60,7 @@ fn sweep(stack: &TestStack) {
             .iter()
             .map(|step| step["offered_per_s"].as_f64())
             .collect();
-        // On a machine that is busy with something else the lowest rate may be too much, which says so.
+        // On a busy machine the lowest rate may be too high, which the report then says.
         let left_out = of_path["left_out"].as_array().unwrap();
         let left_out: Vec<_> = left_out.iter().map(Value::as_f64).collect();
         let (last, numbered) = offered.split_last().unwrap();
@@ -72,7 +72,7 @@ fn sweep(stack: &TestStack) {
                 (&120.into(), &true.into())
             );
             assert!(step["achieved_per_s"].as_f64().unwrap() > 0.0);
-            // Each is a run of its own, which says the same.
+            // Each step is a run with a result of its own, which has the same figures.
             let run = folder.join(step["folder"].as_str().unwrap());
             let run = run.to_str().unwrap();
             let report = ended(with(stack.kept(), &["report", run, "--format", "json"])).json();
@@ -127,7 +127,7 @@ fn tune(stack: &TestStack) {
         );
         assert!(run["cpu_s_per_million"].as_f64().unwrap() > 0.0, "{run}");
     }
-    // Half a second of waiting, twice, is not to be overlooked.
+    // Half a second of polling, twice, must be found.
     let recommended = &tuned["recommended"];
     assert_eq!(recommended["name"], "low-latency", "{tuned}");
     let connector = &recommended["connector"];

@@ -1,4 +1,4 @@
-//! A sink that keeps positions beside its data, in a process of its own that can be killed: this program once more.
+//! A sink that stores positions with its data, in a process of its own that can be killed: this program, started again.
 
 use std::fs::File;
 use std::io::Write;
@@ -12,12 +12,12 @@ use pgcdc::{Event, Lsn, Reader, ReaderConfig, Server};
 use super::reader::permanent;
 use super::stack::TestStack;
 
-/// Its file. Set: this process is a sink.
+/// Variable with its file. If it is set, this process is a sink.
 const FILE: &str = "CDC_BENCH_TEST_SINK";
-/// After so many lines it says so, and does nothing more.
+/// Variable with the number of lines after which it reports, and does nothing more.
 const PAUSE: &str = "CDC_BENCH_TEST_SINK_PAUSE";
 
-/// A process that reads publication `p` into a file, up to so many lines.
+/// A process that reads publication `p` into a file, up to this many lines.
 pub fn process(stack: &TestStack, file: &Path, lines: Option<u64>) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.envs(&stack.env).env(FILE, file);
@@ -27,14 +27,14 @@ pub fn process(stack: &TestStack, file: &Path, lines: Option<u64>) -> Command {
     command
 }
 
-/// The rows of whole transactions, as they were written.
+/// The rows of complete transactions, in the order written.
 pub fn rows(file: &Path) -> Vec<u64> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let rows = text[..whole(&text)].lines();
     rows.filter_map(|line| line.parse().ok()).collect()
 }
 
-/// Bytes of the transactions that have their end.
+/// Length of the complete transactions, in bytes.
 fn whole(text: &str) -> usize {
     let Some(last) = text.rfind("commit ") else {
         return 0;
@@ -45,7 +45,7 @@ fn whole(text: &str) -> usize {
     }
 }
 
-/// Is a sink, when this process was started as one; else returns.
+/// Runs as a sink if this process was started as one; else returns.
 pub fn be_one_if_asked() {
     let Some(path) = std::env::var_os(FILE) else {
         return;
@@ -55,7 +55,7 @@ pub fn be_one_if_asked() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        // The one that was killed may have the slot still.
+        // The slot may still be in use by the process that was killed.
         let reader = loop {
             match read_into(Path::new(&path)).await {
                 Ok(reader) => break reader,
@@ -102,7 +102,7 @@ struct Sink {
 }
 
 impl Sink {
-    /// As it was left: what has no end is no transaction, and goes.
+    /// Opens the file, and cuts off a transaction without an end.
     fn open(path: &Path) -> Self {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let text = &text[..whole(&text)];

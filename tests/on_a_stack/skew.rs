@@ -1,5 +1,4 @@
-//! Servers whose clocks are wrong, by libfaketime: what is measured does not depend on them, within the bound that is
-//! printed.
+//! Servers whose clocks are wrong, by libfaketime: measurements do not depend on them, within the bound that the report has.
 
 use std::path::Path;
 
@@ -12,19 +11,19 @@ pub const LONG_TESTS: &[Test] = &[("skewed_clocks_are_found_and_corrected", skew
 
 /// Debian's package libfaketime.
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
-/// Offsets in seconds (a JVM does not get ready with one in milliseconds), and what they come to in microseconds.
+/// Offsets in seconds (a JVM does not start with one in milliseconds), and the same in microseconds.
 const OFFSETS: [(&str, Option<i64>); 5] = [
     ("-3", Some(-3_000_000)),
     ("-0.05", Some(-50_000)),
     ("+0.25", Some(250_000)),
     ("+3600", Some(3_600_000_000)),
-    // A hundred parts per million fast.
+    // Runs a hundred parts per million fast.
     ("+0 x1.0001", None),
 ];
 
 fn run(stack: &TestStack) -> Value {
     let results = open_folder();
-    // So few a second that none waits for the one before, on a slow machine either.
+    // At such a low rate that no event waits for the one before, even on a slow machine.
     let args = ["--events", "400", "--rate", "40", "--warmup", "200"];
     ended(small_run(stack.kept(), results.path(), &args)).json()
 }
@@ -35,11 +34,11 @@ fn hop(report: &Value, name: &str, figure: &str) -> i64 {
         .unwrap_or_else(|| panic!("{name} has no {figure}"))
 }
 
-/// Pairs of runs, with true clocks and with a skewed one, that are made while the two differ. The machine holds up this run
-/// or that; a clock that is brought to ours badly is off in each.
+/// Pairs of runs, with true clocks and with a skewed one, made as long as the two differ. The machine may delay this run or that;
+/// a clock that is corrected badly shows in each.
 const PAIRS: usize = 3;
 
-/// Hops that a foreign clock has part in, and the whole way, which none has.
+/// Hops that have an end on a foreign clock, and the total, which has none.
 const HOPS: [&str; 6] = [
     "capture",
     "kafka_delivery",
@@ -49,7 +48,7 @@ const HOPS: [&str; 6] = [
     "total",
 ];
 
-/// A stack on which the clock of a server is off by so much. libfaketime makes it slower, too, however little.
+/// A stack on which the clock of a server is off by this much. libfaketime also makes it a little slower.
 fn stack_with(server: &str, skew: &str) -> TestStack {
     let library = format!("{server}:LD_PRELOAD={LIBRARY}");
     let skew = format!("{server}:FAKETIME={skew}");
@@ -64,7 +63,7 @@ fn skewed(_: &TestStack) {
         run(&truthful);
         for (skew, offset_us) in OFFSETS {
             let stack = stack_with(server, skew);
-            // It is slow as long as it is new, which the other is not any more.
+            // It is slow as long as it is new, unlike the other stack.
             failures.extend(wrong_clock(&run(&stack), server, skew, offset_us));
             let mut moved = Vec::new();
             for _ in 0..PAIRS {
@@ -84,7 +83,7 @@ fn skewed(_: &TestStack) {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// What a run got wrong about a server's clock: this must hold in each.
+/// What a run got wrong about a server's clock; nothing may be wrong in any run.
 fn wrong_clock(report: &Value, server: &str, skew: &str, offset_us: Option<i64>) -> Vec<String> {
     let clocks = report["clocks"].as_array().unwrap();
     let clock = clocks.iter().find(|clock| clock["server"] == server);
@@ -111,13 +110,13 @@ fn wrong_clock(report: &Value, server: &str, skew: &str, offset_us: Option<i64>)
     wrong
 }
 
-/// The hops that a run with a skewed clock and one with true clocks do not agree in, within their bounds.
+/// The hops in which a run with a skewed clock and one with true clocks differ by more than their bounds.
 fn moved_hops(report: &Value, true_clocks: &Value) -> Vec<String> {
     let moved = HOPS.iter().filter_map(|name| {
         let figure = |figure| [report, true_clocks].map(|report| hop(report, name, figure));
         let [skewed, plain] = figure("p50");
         let bounds: i64 = figure("error_bound").iter().sum();
-        // Beside the clocks, what two runs of the same differ by.
+        // Besides the clocks, what two runs with the same settings differ by.
         let noise = (figure("p95")[1] / 2).max(1_000);
         let moved = (skewed - plain).abs();
         (moved > bounds + noise).then(|| format!("{name} moved by {moved} us, bounds {bounds}"))

@@ -1,4 +1,4 @@
-//! The initial copy, and the stream behind it.
+//! The initial copy, and the stream after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -24,11 +24,11 @@ pub const TESTS: &[Test] = &[
     ("snapshot_says_what_is_wrong", refused),
 ];
 
-/// Tables as a sink has them: each row by its id.
+/// The tables of a sink: each row by its id.
 #[derive(Debug, Default)]
 struct Sink {
     rows: BTreeMap<String, BTreeMap<i64, String>>,
-    /// Rows that came although they were there, or went although they were not.
+    /// Inserts of rows that existed, or deletes of rows that did not.
     surprises: Vec<String>,
     copied: Vec<String>,
     places: Vec<SnapshotRow>,
@@ -73,7 +73,7 @@ impl Sink {
     fn event(&mut self, event: &Event<'_>) {
         match event {
             Event::Snapshot(plan) => {
-                // What comes anew is emptied first.
+                // A table that is copied again is emptied first.
                 for table in &plan.tables {
                     self.rows.remove(&table.relation.name);
                 }
@@ -113,7 +113,7 @@ fn follow(stack: &TestStack, config: ReaderConfig, sink: &Arc<Mutex<Sink>>) -> R
     stack.block_on(reader).unwrap()
 }
 
-/// What PostgreSQL has of a table.
+/// The rows of a table in PostgreSQL.
 fn rows(stack: &TestStack, table: &str) -> BTreeMap<i64, String> {
     let rows = stack.sql(&format!("SELECT id || ' ' || text FROM {table}"));
     let row = |row: &String| {
@@ -144,7 +144,7 @@ fn away(stack: &TestStack) {
     stack.sql(NOTHING);
 }
 
-/// What a test before this one may have left.
+/// Removes what an earlier test may have left.
 const NOTHING: &str = "DROP PUBLICATION IF EXISTS copy; DROP TABLE IF EXISTS a, b, c, d CASCADE; DROP ROLE IF EXISTS copier";
 
 const TABLES: &str = "
@@ -221,7 +221,7 @@ fn while_rows_change(stack: &TestStack) {
     away(stack);
 }
 
-/// Everything that is handed over until the copy is whole, in words.
+/// Everything that is delivered until the copy is complete, as text.
 fn copied(stack: &TestStack, config: ReaderConfig) -> BTreeSet<String> {
     let events = Arc::new(Mutex::new(BTreeSet::new()));
     let seen = Arc::clone(&events);
@@ -270,7 +270,7 @@ fn what_is_published(stack: &TestStack) {
         copied(stack, config(stack, temporary())),
         all.map(str::to_owned).into()
     );
-    // Values as the stream would write them.
+    // Values have the format of the stream.
     let binary = ReaderConfig {
         binary: true,
         ..config(stack, temporary())
@@ -293,7 +293,7 @@ fn taken_up_again(stack: &TestStack) {
         checkpoint: Some(Box::new(FileCheckpoint::at(&file))),
         ..config(stack, permanent())
     };
-    // A sink that is killed in the middle of the large table, with the others whole.
+    // A sink that is killed while the large table is copied, after the others are complete.
     let sink = Arc::new(Mutex::new(Sink::default()));
     let seen = Arc::clone(&sink);
     let first = ReaderConfig {
@@ -315,7 +315,7 @@ fn taken_up_again(stack: &TestStack) {
             return ControlFlow::Break(());
         }
         if half {
-            // The small ones come meanwhile.
+            // The small tables are copied meanwhile.
             std::thread::sleep(Duration::from_micros(200));
         }
         ControlFlow::Continue(())
@@ -330,7 +330,7 @@ fn taken_up_again(stack: &TestStack) {
     reader.stop().unwrap();
     let kept = std::fs::read_to_string(&file).unwrap();
     assert_eq!(kept.lines().count(), 4, "{kept}");
-    // Changes of copied tables and of the one that was cut off, while nobody reads.
+    // Changes of the copied tables and of the interrupted one, while no reader is connected.
     stack.sql("INSERT INTO b VALUES (5000, 'meanwhile'); DELETE FROM b WHERE id = 1; DELETE FROM a WHERE id < 100; INSERT INTO a VALUES (50000, 'meanwhile')");
     sink.lock().unwrap().surprises.clear();
     let reader = follow(stack, with_file(), &sink);
@@ -340,7 +340,7 @@ fn taken_up_again(stack: &TestStack) {
     until_equal(stack, &reader, &sink, &["a", "b"]);
     reader.stop().unwrap();
     assert_eq!(sink.lock().unwrap().surprises, [""; 0]);
-    // Once everything is copied, nothing is copied any more.
+    // Once everything is copied, no table is copied again.
     let reader = follow(stack, with_file(), &sink);
     stack.sql("INSERT INTO a VALUES (50002, 'later')");
     until_equal(stack, &reader, &sink, &["a", "b"]);
@@ -357,7 +357,7 @@ fn cut(stack: &TestStack) {
         let mut sink = seen.lock().unwrap();
         sink.event(&event);
         if sink.copied.len() < 4 && sink.places.len() > 1_000 {
-            // Slow enough to be cut within.
+            // Slow enough to be cut in the middle.
             std::thread::sleep(Duration::from_micros(100));
         }
         ControlFlow::Continue(())
@@ -403,7 +403,7 @@ fn refused(stack: &TestStack) {
     unprivileged.server.password = "copier".to_owned().into();
     let error = fails(unprivileged).to_string();
     assert!(
-        // Tables are copied at once: which is refused first is chance.
+        // Tables are copied concurrently: which one is refused first is random.
         error.contains("user \"copier\" may not: permission denied for table"),
         "{error}"
     );

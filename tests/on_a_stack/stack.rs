@@ -1,4 +1,4 @@
-//! The stack under test, and what can be asked of its servers besides the command.
+//! The stack under test, and queries of its servers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::IntoFuture;
@@ -16,7 +16,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Every variable by which the command finds servers, so that none of the developer's leaks in.
+/// Every variable by which the command finds servers, so that none is inherited from the developer's shell.
 const VARIABLES: [&str; 16] = [
     "POSTGRES_HOST",
     "POSTGRES_PORT",
@@ -36,7 +36,7 @@ const VARIABLES: [&str; 16] = [
     "PGSSLKEY",
 ];
 
-/// The command, knowing of no servers.
+/// The command, without any servers.
 pub fn cdc_bench() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cdc-bench"));
     for name in VARIABLES {
@@ -45,7 +45,7 @@ pub fn cdc_bench() -> Command {
     command
 }
 
-/// A temporary folder that other users may pass, as PostgreSQL must when we are root.
+/// A temporary folder that other users may enter, as PostgreSQL must when we are root.
 pub fn open_folder() -> TempDir {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
@@ -53,7 +53,7 @@ pub fn open_folder() -> TempDir {
     folder
 }
 
-/// A local stack of the test's own, as `stack up --foreground` keeps it.
+/// A local stack of the test, kept by `stack up --foreground`.
 pub struct TestStack {
     supervisor: Child,
     state: TempDir,
@@ -66,8 +66,8 @@ impl TestStack {
         Self::with(&[])
     }
 
-    /// With JVMs that compile once and quickly. By default they compile for minutes what a short test has no profit from,
-    /// and take a quarter of a small machine's processor time for it.
+    /// With JVMs that compile once and quickly. By default they compile for minutes what a short test does not profit from, and use
+    /// a quarter of a small machine's processor time for it.
     pub fn with_quick_jvms() -> Self {
         let flags = ["kafka", "connect"]
             .map(|server| format!("{server}:JAVA_TOOL_OPTIONS=-XX:TieredStopAtLevel=1"));
@@ -94,7 +94,7 @@ impl TestStack {
             .args(args)
             .env("CDC_BENCH_STATE_DIR", state.path())
             .stdout(Stdio::null());
-        // SAFETY: prctl(2) is a plain system call. The stack goes with the tests even when they are killed.
+        // SAFETY: prctl(2) is a plain system call. The stack ends with the tests even when they are killed.
         unsafe {
             command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?));
         }
@@ -105,7 +105,7 @@ impl TestStack {
         while !record.exists() {
             let ended = supervisor.try_wait().unwrap();
             assert!(ended.is_none(), "the stack did not come up: {ended:?}");
-            // The first time, everything is fetched.
+            // The first time, all artifacts are downloaded.
             assert!(began.elapsed() < Duration::from_secs(300), "no stack");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -126,36 +126,36 @@ impl TestStack {
         }
     }
 
-    /// The command, to which this stack is the one that is kept.
+    /// The command, with this stack as the kept one.
     pub fn kept(&self) -> Command {
         let mut command = cdc_bench();
         command.env("CDC_BENCH_STATE_DIR", self.state.path());
         command
     }
 
-    /// The command, to which these servers are external ones.
+    /// The command, with these servers as external ones.
     pub fn external(&self) -> Command {
         let mut command = cdc_bench();
         command.envs(&self.env);
         command
     }
 
-    /// The same, and what it writes is done when the store has it in memory: its disk is not what a test is about.
+    /// The same, with writes acknowledged from memory: the latency of its disk is not what these tests measure.
     pub fn unjournaled(&self) -> Command {
         let mut command = self.external();
         command.env("MONGODB_URI", self.unjournaled_uri());
         command
     }
 
-    /// The store's connection string for that.
+    /// The store's connection string for such writes.
     pub fn unjournaled_uri(&self) -> String {
         let uri = &self.env["MONGODB_URI"];
         let joint = if uri.contains('?') { '&' } else { '?' };
         format!("{uri}{joint}w=1&journal=false")
     }
 
-    /// Makes it as fast as it will be: over its first tens of thousands of events a JVM gets faster and faster. It is warm
-    /// when three runs in a row are no faster than the fastest before them, but for what is noise.
+    /// Warms the stack up: a JVM gets faster over its first tens of thousands of events. It is warm when three runs in a row are no
+    /// faster than the fastest before them, except for noise.
     pub fn warm_up(&self) {
         let run = |args: &[&str]| {
             let report = ended(small_run(self.unjournaled(), open_folder().path(), args)).json();
@@ -184,7 +184,7 @@ impl TestStack {
         self.runtime.block_on(async { work.await })
     }
 
-    /// A connection of its own.
+    /// A new connection.
     pub async fn connect(&self) -> tokio_postgres::Client {
         let config = format!(
             "host={} port={} user={} password={} dbname={}",
@@ -292,7 +292,7 @@ impl TestStack {
         })
     }
 
-    /// Everything on the servers that a command may have left there, by its name.
+    /// Every resource on the servers that a command may have left, by name.
     pub fn things(&self) -> BTreeSet<String> {
         let mut things = BTreeSet::new();
         let mut add = |kind: &str, names: Vec<String>| {
@@ -318,7 +318,7 @@ impl TestStack {
         things
     }
 
-    /// Asserts that nothing is left of a run but what `cleanup` is for, which it then removes.
+    /// Asserts that nothing is left of a run but what `cleanup` removes, which is then run.
     pub fn assert_nothing_left(&self, of: &str) {
         let left: Vec<_> = self
             .things()
@@ -332,7 +332,7 @@ impl TestStack {
         assert!(left.is_empty(), "{of} left behind {left:?}");
     }
 
-    /// What the supervisor says of a server.
+    /// The supervisor's status of a server.
     pub fn server(&self, name: &str) -> Value {
         let record = std::fs::read(self.state.path().join("kept/stack.json")).unwrap();
         let record: Value = serde_json::from_slice(&record).unwrap();
@@ -344,23 +344,23 @@ impl TestStack {
             .clone()
     }
 
-    /// Kills a server as a crash would. Its supervisor starts it again.
+    /// Kills a server, like a crash. Its supervisor restarts it.
     pub fn crash(&self, name: &str) {
         self.end(name, Signal::SIGKILL);
     }
 
-    /// Ends a server by a signal. Its supervisor starts it again.
+    /// Ends a server by a signal. Its supervisor restarts it.
     pub fn end(&self, name: &str, how: Signal) {
         let pid = self.server(name)["pid"].as_i64().unwrap();
         signal(i32::try_from(pid).unwrap(), how);
     }
 
-    /// Empties the store: what a run has written stays there, by intent.
+    /// Empties the store: the documents of a run stay there by intent.
     pub fn forget_documents(&self) {
         self.block_on(self.store().drop()).unwrap();
     }
 
-    /// Removes what a test that failed has left.
+    /// Removes what a failed test has left.
     pub fn clear(&self) {
         self.until_well();
         drop(ended(with(self.kept(), &["cleanup"])));
@@ -392,7 +392,7 @@ impl Drop for TestStack {
     }
 }
 
-/// The kernel's signal at a parent's death goes by the parent's thread.
+/// The kernel's signal at a parent's death depends on the parent thread, so this thread must live as long as the process.
 fn spawn_from_a_thread_that_stays(mut command: Command) -> Child {
     let (sender, child) = mpsc::channel();
     std::thread::spawn(move || {
@@ -409,11 +409,11 @@ pub fn id(child: &Child) -> i32 {
 }
 
 pub fn signal(pid: i32, signal: Signal) {
-    // It may have ended by itself.
+    // It may have ended already.
     let _ = kill(Pid::from_raw(pid), signal);
 }
 
-/// Waits for something that takes a moment. To look takes a fifth of the time at most, so that nobody is held up by it.
+/// Waits for a condition. Checking it takes a fifth of the time at most, so that it slows down nothing.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     loop {
@@ -429,7 +429,7 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A command that ended, and what it said.
+/// A command that has ended, with its output.
 #[derive(Debug)]
 pub struct Ended {
     pub code: i32,
@@ -448,7 +448,7 @@ impl From<Output> for Ended {
 }
 
 impl Ended {
-    /// Asserts how it ended, and what it said of it.
+    /// Asserts the exit code and the error message.
     #[track_caller]
     pub fn refused(&self, code: i32, says: &[&str]) {
         assert_eq!(self.code, code, "{}", self.err);
@@ -514,7 +514,7 @@ pub fn result_folder(parent: &Path) -> Option<PathBuf> {
         .map(|entry| entry.path())
 }
 
-/// Asserts that a run carried every event through.
+/// Asserts that a run has processed every event.
 #[track_caller]
 pub fn assert_complete(report: &Value, events: u64) {
     for place in ["inserted", "captured", "in_kafka", "consumed", "written"] {

@@ -21,9 +21,9 @@ pub const TESTS: &[Test] = &[
     ("tls_is_asked_of_commands_as_of_libpq", commands),
 ];
 
-/// Its password, for the roles that have one.
+/// The password of the roles that have one.
 const PASSWORD: &str = "tls-secret";
-/// Who may come in how. What is not encrypted may not.
+/// The host-based authentication. Connections without encryption are rejected.
 const HBA: &str = "\
 hostnossl all tls_scram,tls_cert,tls_both all reject
 hostssl all tls_scram all scram-sha-256
@@ -31,7 +31,7 @@ hostssl all tls_cert all cert
 hostssl all tls_both all scram-sha-256 clientcert=verify-full
 ";
 
-/// An authority of the test's own.
+/// A certificate authority of the test.
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
 fn authority(name: &str) -> Authority {
@@ -42,7 +42,7 @@ fn authority(name: &str) -> Authority {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// The stack's server with TLS, for as long as the guard lives.
+/// The stack's server with TLS, undone when the guard is dropped.
 struct Secured<'a> {
     stack: &'a TestStack,
     folder: TempDir,
@@ -90,7 +90,7 @@ impl<'a> Secured<'a> {
         std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
     }
 
-    /// The server shows a certificate for these names from here on.
+    /// Gives the server a certificate for these names.
     fn be(&self, hosts: &[SanType]) {
         let name = format!(
             "server{}",
@@ -103,7 +103,7 @@ impl<'a> Secured<'a> {
             self.file(&format!("{name}.pem")),
             self.file(&format!("{name}.key")),
         ] {
-            // As the server wants its key.
+            // Permissions that the server requires of its key.
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
             std::os::unix::fs::chown(&file, Some(owner.uid()), Some(owner.gid())).unwrap();
         }
@@ -163,7 +163,7 @@ impl<'a> Secured<'a> {
         reading.reader.stop().unwrap();
     }
 
-    /// Is refused, in words that hold these.
+    /// Is refused, with a message that contains these words.
     #[track_caller]
     fn refused(&self, server: Server, says: &str) {
         let error = self.read(server).err().expect("it was let in").to_string();
@@ -201,19 +201,19 @@ fn strictness(stack: &TestStack) {
     let mut wrong = of(secured.verify_full());
     wrong.password = "certainly-wrong".to_owned().into();
     secured.refused(wrong, "password authentication failed");
-    // An authority that the server's certificate is not of.
+    // Another authority than that of the server's certificate.
     std::fs::write(secured.file("other.pem"), authority("other").pem()).unwrap();
     let other = || Some(secured.file("other.pem"));
     secured.refused(of(TlsConfig::verify_full(other())), "UnknownIssuer");
     secured.refused(of(TlsConfig::verify_ca(other())), "UnknownIssuer");
     secured.refused(of(TlsConfig::verify_full(None)), "UnknownIssuer");
-    // A host that the certificate is not for, by address and by name.
+    // A host that is not in the certificate, by address and by name.
     let address = |tls| secured.server("127.0.0.1", "tls_scram", tls);
     secured.refused(address(secured.verify_full()), "not valid for name");
     secured.be(&[SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST))]);
     secured.goes(address(secured.verify_full()));
     secured.refused(of(secured.verify_full()), "not valid for name");
-    // As strict as verify-full, as long as the protocol library does not know how rustls says that a name does not fit.
+    // As strict as verify-full, as long as the protocol library cannot tell rustls's error for a wrong name apart.
     let authority = Some(secured.file("authority.pem"));
     secured.refused(of(TlsConfig::verify_ca(authority)), "not valid for name");
 }
@@ -239,7 +239,7 @@ fn client_certificates(stack: &TestStack) {
         );
         secured.refused(of(user, shown("stranger")), "UnknownCA");
     }
-    // Somebody else's certificate.
+    // A certificate of another user.
     secured.refused(
         of("tls_cert", shown("both")),
         "certificate authentication failed",
@@ -296,7 +296,7 @@ fn commands(stack: &TestStack) {
     run(&capture, "sometimes", &known).refused(2, &["verify-full"]);
     stack.sql("SELECT pg_drop_replication_slot('tls')");
 
-    // The load's connections are others.
+    // The load generator has connections of its own.
     stack.sql(include_str!("../../sql/outbox.sql"));
     stack.sql("GRANT USAGE ON SCHEMA activity TO tls_both; GRANT INSERT, SELECT ON activity.event_outbox TO tls_both");
     let generate = ["generate", "--events", "3", "--run-id", "tls"];

@@ -1,4 +1,4 @@
-//! Events' ways as traces, as a receiver of OTLP has them. The receiver is a double that keeps what it is sent.
+//! Traces of events, as an OTLP receiver gets them. The receiver is a double that stores its requests.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -60,7 +60,7 @@ fn traces_agree(stack: &TestStack) {
         .flat_map(|scope| scope.spans)
         .collect();
     assert_eq!(spans.len(), 2 * 6 * 150);
-    // By trace, root and the hop: what it took.
+    // By trace, root and hop: the duration.
     let mut took = BTreeMap::new();
     for span in &spans {
         let branch = match &span.parent_span_id[..] {

@@ -1,4 +1,4 @@
-//! A run is watched while it goes on: on a terminal of its own, by `monitor`, and in a demonstration.
+//! A run that is watched: on a pseudo-terminal, by `monitor`, and in a demonstration.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -49,10 +49,10 @@ pub const LONG_TESTS: &[Test] = &[(
     demo_with_faults,
 )];
 
-/// Set for a process that is to open a dashboard and panic.
+/// Variable that is set for a process that is to open a dashboard and panic.
 const PANICS: &str = "CDC_BENCH_TEST_DASHBOARD_PANICS";
 
-/// Opens a dashboard that panics after a few pictures, where this process was started for that.
+/// Opens a dashboard that panics after a few frames, if this process was started for that.
 pub fn panic_if_asked() {
     if std::env::var_os(PANICS).is_none() {
         return;
@@ -70,7 +70,7 @@ pub fn panic_if_asked() {
     };
     let screen = Screen::open(latest, controls).unwrap();
     until("the dashboard to end", || !screen.is_drawing());
-    // Without unwinding: what is given back was given back by the panic.
+    // Without unwinding: the terminal was restored by the panic hook.
     std::process::exit(0);
 }
 
@@ -85,7 +85,7 @@ fn dashboard_panics(_: &TestStack) {
     assert!(flags.contains(LocalFlags::ICANON | LocalFlags::ECHO));
     drop(slave);
     let mut shown = Vec::new();
-    // The end of a terminal that nobody holds any more is an error.
+    // Reading a terminal whose other end is closed is an error.
     let _ = terminal.read_to_end(&mut shown);
     let shown = String::from_utf8_lossy(&shown);
     let at = |text: &str| {
@@ -98,7 +98,7 @@ fn dashboard_panics(_: &TestStack) {
     assert!(at("\u{1b}[?1049l") < at("a picture that cannot be drawn"));
 }
 
-/// A command on a terminal of its own, and that terminal's two ends.
+/// A command on a pseudo-terminal, and both ends of that.
 #[allow(unsafe_code)]
 pub fn on_a_terminal(mut command: Command) -> (Child, File, OwnedFd) {
     let size = Winsize {
@@ -108,14 +108,14 @@ pub fn on_a_terminal(mut command: Command) -> (Child, File, OwnedFd) {
         ws_ypixel: 0,
     };
     let OpenptyResult { master, slave } = openpty(Some(&size), None).unwrap();
-    // The command must not hold its own window open.
+    // The command must not inherit the master end.
     fcntl(&master, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)).unwrap();
     command
         .env("TERM", "xterm-256color")
         .stdin(slave.try_clone().unwrap())
         .stdout(Stdio::piped())
         .stderr(slave.try_clone().unwrap());
-    // SAFETY: setsid(2) and ioctl(2) are plain system calls. The terminal becomes the command's own.
+    // SAFETY: setsid(2) and ioctl(2) are plain system calls. The terminal becomes the command's controlling one.
     unsafe {
         command.pre_exec(|| {
             nix::unistd::setsid()?;
@@ -128,7 +128,7 @@ pub fn on_a_terminal(mut command: Command) -> (Child, File, OwnedFd) {
     (command.spawn().unwrap(), File::from(master), slave)
 }
 
-/// What a terminal shows, and has shown, as it comes.
+/// Collects everything that a terminal shows.
 pub fn seen_on(mut terminal: File) -> Arc<Mutex<Vec<u8>>> {
     let screen = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&screen);
@@ -148,7 +148,7 @@ pub fn times(screen: &Mutex<Vec<u8>>, text: &str) -> usize {
     places.filter(|at| *at == text.as_bytes()).count()
 }
 
-/// A run long enough to be watched.
+/// A run that is long enough to be watched.
 fn long_run(stack: &TestStack, results: &Path) -> Command {
     let mut command = stack.kept();
     command
@@ -168,7 +168,7 @@ fn terminal_goes_away(stack: &TestStack) {
         let read = terminal.read(&mut part).unwrap();
         shown.extend_from_slice(&part[..read]);
     }
-    // As a window that is closed, or a connection that is lost.
+    // As when a window is closed, or a connection is lost.
     drop(terminal);
     let mut ended = None;
     until("the run to end", || {

@@ -38,10 +38,10 @@ pub(super) async fn logs(
     args: &LogArgs,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let kept = KeptStack::find(cache).ok_or_else(|| {
+    let stack = KeptStack::find(cache).ok_or_else(|| {
         StackError::NotUp("no stack is up; \"cdc-bench stack up\" starts one".to_owned())
     })?;
-    let names: Vec<_> = kept.servers().iter().map(|s| s.name.clone()).collect();
+    let names: Vec<_> = stack.servers().iter().map(|s| s.name.clone()).collect();
     if let Some(wanted) = args.server.as_ref().filter(|name| !names.contains(name)) {
         return Err(Failure::usage(anyhow::anyhow!(
             "there is no server {wanted:?}: it is one of {}",
@@ -49,7 +49,7 @@ pub(super) async fn logs(
         )));
     }
     let mut tails = Vec::new();
-    for server in kept.servers() {
+    for server in stack.servers() {
         if args.server.as_ref().is_none_or(|name| *name == server.name) {
             let file = std::fs::File::open(&server.log).map_err(Failure::usage)?;
             tails.push(LogTail {

@@ -105,9 +105,9 @@ pub(super) async fn run(
         Action::Up(args) => up(&cache, args, progress, cancel).await,
         Action::Down => {
             match KeptStack::find(&cache) {
-                Some(kept) => {
+                Some(stack) => {
                     progress.begin(cdc_bench_stack::STOPPING);
-                    let down = tokio::task::spawn_blocking(move || kept.down()).await;
+                    let down = tokio::task::spawn_blocking(move || stack.down()).await;
                     progress.clear();
                     down.map_err(Failure::server)??;
                     print_line("the stack is down, and its data removed")?;
@@ -141,40 +141,40 @@ async fn up(
         postgres_settings: args.postgres_config,
         server_env: args.server_env,
     };
-    if let Some(kept) = KeptStack::find(cache) {
+    if let Some(stack) = KeptStack::find(cache) {
         if args.foreground || !options.postgres_settings.is_empty() {
             return Err(StackError::NotUp(
                 "a stack is up already; \"cdc-bench stack down\" ends it".to_owned(),
             )
             .into());
         }
-        describe(&kept)?;
+        describe(&stack)?;
         return Ok(ExitCode::SUCCESS);
     }
     if args.foreground {
-        let ready = |kept: &KeptStack| {
-            if let Err(failure) = describe(kept) {
+        let ready = |stack: &KeptStack| {
+            if let Err(failure) = describe(stack) {
                 tracing::warn!(%failure, "servers are up, and nobody is told");
             }
             progress.say("Ctrl-C stops it");
         };
         cdc_bench_stack::run_kept_stack(cache, &options, progress, cancel, ready).await?;
     } else {
-        let kept = cdc_bench_stack::start_kept_stack(cache, &options, progress, cancel).await?;
+        let stack = cdc_bench_stack::start_kept_stack(cache, &options, progress, cancel).await?;
         progress.clear();
-        describe(&kept)?;
+        describe(&stack)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn describe(kept: &KeptStack) -> Result<(), Failure> {
+fn describe(stack: &KeptStack) -> Result<(), Failure> {
     let mut out = StdoutWriter::new();
-    for server in kept.servers() {
+    for server in stack.servers() {
         out.line(server_line(server))?;
     }
     out.line(format_args!(
         "for a shell, passwords included: {}",
-        kept.environment_file().display()
+        stack.environment_file().display()
     ))
 }
 
@@ -208,7 +208,7 @@ struct ServerHealth {
 }
 
 async fn status(cache: &Cache, progress: &Terminal, json: bool) -> Result<ExitCode, Failure> {
-    let Some(kept) = KeptStack::find(cache) else {
+    let Some(stack) = KeptStack::find(cache) else {
         if json {
             print_json(&serde_json::json!({ "up": false }))?;
         } else {
@@ -217,9 +217,9 @@ async fn status(cache: &Cache, progress: &Terminal, json: bool) -> Result<ExitCo
         return Ok(ExitCode::from(exit::SERVER));
     };
     progress.begin("asking the servers");
-    let health = kept.health().await;
+    let health = stack.health().await;
     progress.clear();
-    let servers: Vec<_> = kept
+    let servers: Vec<_> = stack
         .servers()
         .iter()
         .map(|server| {
@@ -232,23 +232,23 @@ async fn status(cache: &Cache, progress: &Terminal, json: bool) -> Result<ExitCo
             }
         })
         .collect();
-    let all_answer = servers.iter().all(|server| server.answers) && kept.given_up().is_none();
+    let all_answer = servers.iter().all(|server| server.answers) && stack.given_up().is_none();
     if json {
         print_json(&Status {
             up: true,
-            since: kept.since().to_owned(),
-            supervisor: kept.supervisor(),
-            in_use: kept.is_in_use(),
-            environment_file: kept.environment_file(),
+            since: stack.since().to_owned(),
+            supervisor: stack.supervisor(),
+            in_use: stack.is_in_use(),
+            environment_file: stack.environment_file(),
             servers,
         })?;
     } else {
         let mut out = StdoutWriter::new();
         out.line(format_args!(
             "up since {}, supervised by process {}{}",
-            kept.since(),
-            kept.supervisor(),
-            if kept.is_in_use() {
+            stack.since(),
+            stack.supervisor(),
+            if stack.is_in_use() {
                 ", in use by a run"
             } else {
                 ""
@@ -265,12 +265,12 @@ async fn status(cache: &Cache, progress: &Terminal, json: bool) -> Result<ExitCo
                 out.line(format_args!("    {}", style(problem).red()))?;
             }
         }
-        if let Some(reason) = kept.given_up() {
+        if let Some(reason) = stack.given_up() {
             out.line(style(reason).red())?;
         }
         out.line(format_args!(
             "for a shell, passwords included: {}",
-            kept.environment_file().display()
+            stack.environment_file().display()
         ))?;
     }
     Ok(ExitCode::from(if all_answer { 0 } else { exit::SERVER }))

@@ -152,8 +152,8 @@ async fn run_steps(
         let stored = store_report(&run_report, &run.folder)?;
         let html = page(&stored).map_err(Failure::usage)?;
         run.folder.write("report.html", html.as_bytes())?;
-        let pace = pace(&stored).map_err(Failure::usage)?;
-        let step = Step::of(&stored.report, path, format!("{path}-{rate}"), &pace);
+        let achieved = achieved_rate(&stored).map_err(Failure::usage)?;
+        let step = Step::of(&stored.report, path, format!("{path}-{rate}"), &achieved);
         progress.end(&name, &step.to_string());
         swept.add(step);
         report.environment.get_or_insert(stored.report.environment);
@@ -162,11 +162,11 @@ async fn run_steps(
 }
 
 /// When each event of a run was sent and stored.
-fn pace(stored: &Stored) -> Result<AchievedRate, StoredError> {
-    let mut pace = AchievedRate::default();
+fn achieved_rate(stored: &Stored) -> Result<AchievedRate, StoredError> {
+    let mut achieved = AchievedRate::default();
     for event in stored.events()?.into_iter().flatten() {
         let stamps = event?.stamps;
-        pace.record(stamps.t0, stamps.t5);
+        achieved.record(stamps.t0, stamps.t5);
     }
-    Ok(pace)
+    Ok(achieved)
 }

@@ -258,12 +258,12 @@ impl Tuning<'_> {
         let run = self.request.run(folder, configuration, events)?;
         let began = Instant::now();
         let inner = NestedProgress::begin_step(self.progress, step);
-        let made = run_on(&run, self.stack, &inner, self.cancel).await;
-        let made = made.inspect_err(|failure| {
+        let outcome = run_on(&run, self.stack, &inner, self.cancel).await;
+        let run_report = outcome.inspect_err(|failure| {
             self.progress.end(step, &failure.to_string());
             run.folder.discard_if_empty();
         })?;
-        let stored = store_report(&made, &run.folder)?;
+        let stored = store_report(&run_report, &run.folder)?;
         self.estimate.observe(events, began.elapsed());
         let measured = TrialRun::of(&stored.report, String::new());
         self.progress.end(step, &measured.to_string());
