@@ -10,7 +10,7 @@ use super::Test;
 use super::stack::{Ended, TestStack, ended, id, open_folder, signal, until, with};
 
 pub const TESTS: &[Test] = &[
-    ("capture_goes_on_where_it_was_left", goes_on),
+    ("capture_resumes_at_its_slot", goes_on),
     ("capture_writes_the_formats_it_is_asked_for", formats),
     (
         "capture_that_is_stopped_has_acknowledged_what_it_wrote",
@@ -19,7 +19,7 @@ pub const TESTS: &[Test] = &[
     ("capture_whose_reader_goes_away_ends", pipe_closed),
     ("capture_begins_with_the_rows_that_are_there", with_rows),
     ("capture_into_kafka_loses_nothing", into_kafka),
-    ("capture_says_what_is_wrong", refused),
+    ("capture_reports_what_is_wrong", refused),
 ];
 
 fn capture(stack: &TestStack, args: &[&str]) -> Command {

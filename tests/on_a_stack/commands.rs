@@ -16,10 +16,7 @@ pub const TESTS: &[Test] = &[
         "setup_can_be_repeated_and_cleanup_removes_exactly_what_it_made",
         setup_and_cleanup,
     ),
-    (
-        "generate_consume_and_verify_are_the_stages_alone",
-        stages_alone,
-    ),
+    ("generate_consume_and_verify_work_alone", stages_alone),
     (
         "verify_finds_what_is_missing_extra_and_differing",
         verify_finds,
@@ -27,18 +24,15 @@ pub const TESTS: &[Test] = &[
     ("the_same_seed_gives_the_same_events", same_seed),
     ("doctor_says_what_each_part_resolved_to", doctor),
     (
-        "the_kept_stack_tells_its_state_and_its_logs",
+        "the_kept_stack_reports_its_state_and_its_logs",
         stack_commands,
     ),
     ("a_run_leaves_a_kept_stack_as_it_was", run_on_kept),
     ("a_run_beside_another_starts_servers_of_its_own", two_runs),
     ("an_existing_connector_is_used_as_it_is", existing_connector),
-    ("without_connect_the_topic_is_taken_to_be_fed", no_connect),
+    ("without_connect_the_topic_is_assumed_to_be_fed", no_connect),
     ("a_plain_user_can_run_it", plain_user),
-    (
-        "a_reader_who_has_had_enough_ends_a_command_quietly",
-        closed_pipe,
-    ),
+    ("a_closed_pipe_ends_a_command_quietly", closed_pipe),
 ];
 
 pub const LONG_TESTS: &[Test] = &[("memory_does_not_grow_with_the_number_of_events", memory)];
@@ -55,12 +49,12 @@ fn setup_and_cleanup(stack: &TestStack) {
             .unwrap();
         made.into_iter().for_each(|topic| drop(topic.unwrap()));
     });
-    let before = stack.things();
+    let before = stack.resources();
     let first = ended(with(stack.kept(), &["setup", "--json"])).json();
-    let made = stack.things();
+    let made = stack.resources();
     let second = ended(with(stack.kept(), &["setup", "--json"])).json();
     assert_eq!(first, second);
-    assert_eq!(made, stack.things());
+    assert_eq!(made, stack.resources());
     assert_eq!(first["log_append_time"], true);
     for thing in [
         "slot cdc_bench_reader",
@@ -75,13 +69,13 @@ fn setup_and_cleanup(stack: &TestStack) {
     }
     let removed = ended(with(stack.kept(), &["cleanup"]));
     assert_eq!(removed.code, 0, "{}", removed.err);
-    assert_eq!(stack.things(), before);
+    assert_eq!(stack.resources(), before);
     // A later set-up is not affected by the offsets that Connect remembers of the first connector.
     ended(with(stack.kept(), &["setup", "--json"])).json();
     let removed = ended(with(stack.kept(), &["cleanup", "--json"])).json();
     let connector = serde_json::json!({ "kind": "connector", "name": "cdc-bench" });
     assert!(removed["removed"].as_array().unwrap().contains(&connector));
-    assert_eq!(stack.things(), before);
+    assert_eq!(stack.resources(), before);
     stack.sql("DROP TABLE users_own");
     stack.delete_topics(&["users-own"]);
 }
@@ -201,8 +195,8 @@ fn same_seed(stack: &TestStack) {
             .collect()
     };
     // Everything but ids and times, which depend on the moment.
-    let told = |events: &[Value]| -> Vec<String> {
-        let told = |event: &Value| {
+    let comparable = |events: &[Value]| -> Vec<String> {
+        let comparable = |event: &Value| {
             let payload = &event["payload"];
             let names = ["email", "username", "title", "category", "location", "role"];
             format!(
@@ -211,11 +205,11 @@ fn same_seed(stack: &TestStack) {
                 names.map(|name| payload[name].clone())
             )
         };
-        events.iter().map(told).collect()
+        events.iter().map(comparable).collect()
     };
     let (one, again, other) = (events("7"), events("7"), events("8"));
-    assert_eq!(told(&one), told(&again));
-    assert_ne!(told(&one), told(&other));
+    assert_eq!(comparable(&one), comparable(&again));
+    assert_ne!(comparable(&one), comparable(&other));
     // Participants join activities that exist.
     let mut activities = Vec::new();
     for event in &one {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Test;
 use super::delay::{Delay, FETCH, PRODUCE, SlowLink, Way, Which};
-use super::outages::in_mid_run_of;
+use super::outages::during_run_of;
 use super::stack::{TestStack, ended, open_folder, small_run, with};
 
 pub const TESTS: &[Test] = &[
@@ -256,7 +256,7 @@ fn stalls(stack: &TestStack) {
         let args = ["--events", "1000", "--rate", "50", "--warmup", "50"];
         let mut command = stack.external();
         command.env(env, value);
-        let end = in_mid_run_of(command, results.path(), &args, || {
+        let end = during_run_of(command, results.path(), &args, || {
             std::thread::sleep(Duration::from_secs(8));
             link.stall(Duration::from_secs(2));
         });

@@ -32,10 +32,7 @@ pub const TESTS: &[Test] = &[
         "a_consumer_that_is_killed_loses_nothing_and_keeps_the_order",
         killed,
     ),
-    (
-        "a_group_that_was_left_is_joined_anew_at_once",
-        left_and_joined,
-    ),
+    ("an_empty_group_is_joined_again_at_once", left_and_joined),
 ];
 
 pub const LONG_TESTS: &[Test] = &[(

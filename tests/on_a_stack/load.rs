@@ -11,7 +11,7 @@ pub const TESTS: &[Test] = &[
         "a_load_whose_connections_are_cut_inserts_every_row_once",
         |stack| cut(stack, "cut-rows", &["--connections", "3"]),
     ),
-    ("a_load_that_copies_is_no_less_sure", |stack| {
+    ("a_load_by_copy_inserts_every_row_once", |stack| {
         cut(
             stack,
             "cut-copies",
@@ -19,7 +19,7 @@ pub const TESTS: &[Test] = &[
         )
     }),
     (
-        "rows_whose_commit_is_refused_are_not_taken_for_inserted",
+        "rows_whose_commit_is_refused_are_not_counted_as_inserted",
         |stack| {
             for (run, batch) in [
                 ("refused-rows", 1),
@@ -31,7 +31,7 @@ pub const TESTS: &[Test] = &[
         },
     ),
     (
-        "rows_that_a_server_refuses_for_a_while_are_told_from_others",
+        "rows_that_a_server_refuses_for_a_while_are_counted_apart",
         read_only,
     ),
 ];
@@ -72,10 +72,10 @@ fn cut(stack: &TestStack, run: &str, args: &[&str]) {
         (&done["inserted"], &done["errors"]),
         (&EVENTS.into(), &0.into())
     );
-    let told = stack.sql(&format!(
+    let counts = stack.sql(&format!(
         "SELECT count(*) || ' ' || count(DISTINCT seq) || ' ' || max(seq) FROM activity.event_outbox WHERE run_id = '{run}'"
     ));
-    assert_eq!(told[0], format!("{EVENTS} {EVENTS} {}", EVENTS - 1));
+    assert_eq!(counts[0], format!("{EVENTS} {EVENTS} {}", EVENTS - 1));
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
 }
 
@@ -139,8 +139,9 @@ fn read_only(stack: &TestStack) {
         .err
         .lines()
         .filter(|line| line.contains("INSERT refused"));
-    let (told, others): (Vec<_>, Vec<_>) = refusals.partition(|line| line.contains("read-only"));
-    assert!(!told.is_empty() && others.is_empty(), "{}", done.err);
+    let (read_only, others): (Vec<_>, Vec<_>) =
+        refusals.partition(|line| line.contains("read-only"));
+    assert!(!read_only.is_empty() && others.is_empty(), "{}", done.err);
     let done = done.json();
     let count = |what: &str| done[what].as_u64().unwrap();
     assert!(count("errors") > 0, "nothing was refused: {done}");

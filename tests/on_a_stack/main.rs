@@ -63,7 +63,7 @@ impl Stacks {
         let _alone = (machine == Machine::Alone).then(|| self.machine.write().unwrap());
         let free = self.free.lock().unwrap().pop();
         let stack = free.unwrap_or_else(self.up);
-        stack.forget_documents();
+        stack.delete_documents();
         let outcome = std::panic::catch_unwind(|| test(&stack)).map_err(|cause| {
             // So that the next test is not affected by what this one left.
             stack.clear();
@@ -76,7 +76,7 @@ impl Stacks {
 }
 
 fn main() {
-    sink::be_one_if_asked();
+    sink::run_if_asked();
     watching::panic_if_asked();
     let mut args = Arguments::from_args();
     args.test_threads.get_or_insert(2);

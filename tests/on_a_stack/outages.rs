@@ -27,25 +27,28 @@ pub const TESTS: &[Test] = &[
         "a_store_that_crashes_and_comes_back_loses_nothing",
         |stack| outage(stack, "store"),
     ),
-    ("a_record_that_cannot_be_decoded_is_put_aside", undecodable),
     (
-        "a_document_that_the_store_refuses_is_put_aside",
+        "a_record_that_cannot_be_decoded_is_a_dead_letter",
+        undecodable,
+    ),
+    (
+        "a_document_that_the_store_refuses_is_a_dead_letter",
         refused_document,
     ),
 ];
 
 /// Starts a run, calls `act` once its load has begun, and waits for its end.
-pub fn in_mid_run(stack: &TestStack, results: &Path, args: &[&str], act: impl FnOnce()) -> Ended {
-    in_mid_run_of(stack.external(), results, args, act)
+pub fn during_run(stack: &TestStack, results: &Path, args: &[&str], act: impl FnOnce()) -> Ended {
+    during_run_of(stack.external(), results, args, act)
 }
 
 /// Starts a run of this command, calls `act` once its load has begun, and waits for its end.
-pub fn in_mid_run_of(command: Command, results: &Path, args: &[&str], act: impl FnOnce()) -> Ended {
-    in_mid_of(small_run(command, results, args), results, act)
+pub fn during_run_of(command: Command, results: &Path, args: &[&str], act: impl FnOnce()) -> Ended {
+    during_load_of(small_run(command, results, args), results, act)
 }
 
 /// Calls `act` once the load of a run has begun, and waits for its end.
-pub fn in_mid_of(mut run: Command, results: &Path, act: impl FnOnce()) -> Ended {
+pub fn during_load_of(mut run: Command, results: &Path, act: impl FnOnce()) -> Ended {
     let run = run
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -63,16 +66,16 @@ pub fn in_mid_of(mut run: Command, results: &Path, act: impl FnOnce()) -> Ended 
 fn outage(stack: &TestStack, server: &str) {
     let results = open_folder();
     let args = ["--events", "1500", "--rate", "200", "--drain-timeout", "60"];
-    let end = in_mid_run(stack, results.path(), &args, || {
+    let end = during_run(stack, results.path(), &args, || {
         std::thread::sleep(Duration::from_millis(1_500));
         stack.crash(server);
     });
     assert_complete(&end.json(), 1500);
-    stack.until_well();
+    stack.wait_until_healthy();
     stack.assert_nothing_left("a run with an outage");
 }
 
-fn letters(results: &Path) -> Vec<Value> {
+fn dead_letters(results: &Path) -> Vec<Value> {
     let file = result_folder(results).unwrap().join("dead-letters.jsonl");
     let text = std::fs::read_to_string(file).unwrap();
     text.lines()
@@ -84,7 +87,7 @@ fn undecodable(stack: &TestStack) {
     ended(with(stack.kept(), &["setup"]));
     let results = open_folder();
     let topic = "postgres.activity.event_outbox";
-    let end = in_mid_run(
+    let end = during_run(
         stack,
         results.path(),
         &["--events", "400", "--rate", "200"],
@@ -112,15 +115,15 @@ fn undecodable(stack: &TestStack) {
         "{counts}"
     );
     assert_eq!(end.code, 1, "one in 401 is more than 0.1 %");
-    let letters = letters(results.path());
-    assert_eq!(letters.len(), 1);
+    let dead_letters = dead_letters(results.path());
+    assert_eq!(dead_letters.len(), 1);
     assert_eq!(
-        (&letters[0]["topic"], &letters[0]["partition"]),
+        (&dead_letters[0]["topic"], &dead_letters[0]["partition"]),
         (&topic.into(), &0.into())
     );
-    assert!(letters[0]["offset"].as_i64().unwrap() > 0);
-    assert_eq!(letters[0]["value"], "{\"no\": envelope");
-    assert!(!letters[0]["reason"].as_str().unwrap().is_empty());
+    assert!(dead_letters[0]["offset"].as_i64().unwrap() > 0);
+    assert_eq!(dead_letters[0]["value"], "{\"no\": envelope");
+    assert!(!dead_letters[0]["reason"].as_str().unwrap().is_empty());
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
 }
 
@@ -155,9 +158,13 @@ fn refused_document(stack: &TestStack) {
         "{counts}"
     );
     assert_eq!(report["verification"]["missing"].as_u64().unwrap(), refused);
-    let letters = letters(results.path());
-    let reason = letters[0]["reason"].as_str().unwrap();
+    let dead_letters = dead_letters(results.path());
+    let reason = dead_letters[0]["reason"].as_str().unwrap();
     assert!(reason.contains("refused by the store"), "{reason}");
-    assert!(letters.iter().all(|letter| letter["id"].is_string()));
+    assert!(
+        dead_letters
+            .iter()
+            .all(|dead_letter| dead_letter["id"].is_string())
+    );
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
 }

@@ -7,12 +7,12 @@ use mongodb::bson::{Document, doc};
 use serde_json::Value;
 
 use super::Test;
-use super::outages::in_mid_run;
+use super::outages::during_run;
 use super::stack::{TestStack, ended, open_folder, result_folder, small_run, with};
 
 pub const TESTS: &[Test] = &[
     ("every_path_follows_the_same_inserts", same_inserts),
-    ("paths_that_take_turns_have_rounds_of_their_own", turns),
+    ("interleaved_paths_have_rounds_of_their_own", turns),
     (
         "our_own_path_loses_nothing_when_its_walsender_dies",
         walsender_dies,
@@ -22,12 +22,12 @@ pub const TESTS: &[Test] = &[
         broker_crashes,
     ),
     ("what_any_path_loses_fails_the_run", any_loss),
-    ("a_run_without_its_observer_is_whole", unobserved),
+    ("a_run_without_its_observer_is_complete", unobserved),
 ];
 
 pub const LONG_TESTS: &[Test] = &[(
-    "looking_on_costs_less_than_two_runs_of_the_same_differ_by",
-    looking_on,
+    "the_observer_costs_less_than_two_equal_runs_differ_by",
+    observer_cost,
 )];
 
 fn events(results: &Path) -> Vec<Value> {
@@ -40,7 +40,7 @@ fn events(results: &Path) -> Vec<Value> {
 
 /// Asserts that a path has processed every event.
 #[track_caller]
-fn assert_whole(report: &Value, path: &str, events: u64) {
+fn assert_path_complete(report: &Value, path: &str, events: u64) {
     let of = &report["paths"][path];
     let kafka = if path == "embedded" { 0 } else { events };
     for (place, expected) in [
@@ -97,7 +97,7 @@ fn same_inserts(stack: &TestStack) {
     );
     let mut names = BTreeSet::new();
     for path in ["debezium", "wal", "embedded"] {
-        assert_whole(&report, path, 300);
+        assert_path_complete(&report, path, 300);
         assert_eq!(seen[path], 300);
         let of = &report["paths"][path]["names"];
         for name in ["slot", "topic", "group", "collection"] {
@@ -138,7 +138,7 @@ fn same_inserts(stack: &TestStack) {
         text.out
     );
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
-    assert!(!stack.things().contains("collection events_wal"));
+    assert!(!stack.resources().contains("collection events_wal"));
 }
 
 fn turns(stack: &TestStack) {
@@ -179,7 +179,7 @@ fn turns(stack: &TestStack) {
         *counts.entry(key).or_default() += 1;
     }
     for path in ["debezium", "wal"] {
-        assert_whole(&report, path, 101);
+        assert_path_complete(&report, path, 101);
         let of = &report["paths"][path];
         for (round, events) in [(0, 51), (1, 50)] {
             assert_eq!(counts[&(path.to_owned(), round)], events);
@@ -211,7 +211,7 @@ fn walsender_dies(stack: &TestStack) {
         "--rate",
         "200",
     ];
-    let end = in_mid_run(stack, results.path(), &args, || {
+    let end = during_run(stack, results.path(), &args, || {
         std::thread::sleep(std::time::Duration::from_millis(700));
         let killed = stack
             .sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active");
@@ -219,7 +219,7 @@ fn walsender_dies(stack: &TestStack) {
     });
     let report = end.json();
     for path in ["wal", "embedded"] {
-        assert_whole(&report, path, 600);
+        assert_path_complete(&report, path, 600);
     }
     stack.assert_nothing_left("a run whose walsenders died");
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
@@ -237,7 +237,7 @@ fn broker_crashes(stack: &TestStack) {
         "--drain-timeout",
         "60",
     ];
-    let end = in_mid_run(stack, results.path(), &args, || {
+    let end = during_run(stack, results.path(), &args, || {
         std::thread::sleep(std::time::Duration::from_millis(1_500));
         stack.crash("kafka");
     });
@@ -252,7 +252,7 @@ fn broker_crashes(stack: &TestStack) {
         counts["in_kafka"], 1000,
         "an idempotent producer doubles nothing: {counts}"
     );
-    stack.until_well();
+    stack.wait_until_healthy();
     stack.assert_nothing_left("a run of ours with an outage");
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
 }
@@ -283,7 +283,7 @@ fn any_loss(stack: &TestStack) {
     let end = ended(small_run(stack.kept(), results.path(), &args));
     assert_eq!(end.code, 4, "{}", end.err);
     let report: Value = serde_json::from_str(&end.out).unwrap();
-    assert_whole(&report, "wal", 100);
+    assert_path_complete(&report, "wal", 100);
     let refused = report["paths"]["embedded"]["counts"]["dead_letters"]
         .as_u64()
         .unwrap();
@@ -319,7 +319,7 @@ fn unobserved(stack: &TestStack) {
 }
 
 /// The median of the total in five runs with the observer and five without, alternating.
-fn looking_on(stack: &TestStack) {
+fn observer_cost(stack: &TestStack) {
     let mut totals = [Vec::new(), Vec::new()];
     for _ in 0..5 {
         for (observer, totals) in ["on", "off"].iter().zip(&mut totals) {

@@ -14,24 +14,27 @@ use super::Test;
 use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[
-    (
-        "reader_changes_come_with_everything_that_is_known_of_them",
-        changes,
-    ),
+    ("reader_changes_have_all_of_their_metadata", changes),
     (
         "reader_an_altered_table_is_read_as_it_was_at_each_row",
         altered,
     ),
-    ("reader_what_was_rolled_back_does_not_come", rolled_back),
-    ("reader_messages_and_origins_are_told", messages_and_origins),
+    (
+        "reader_a_rolled_back_transaction_is_not_delivered",
+        rolled_back,
+    ),
+    (
+        "reader_messages_and_origins_are_delivered",
+        messages_and_origins,
+    ),
     (
         "reader_a_publications_columns_and_rows_are_respected",
         column_list_and_row_filter,
     ),
     ("reader_the_binary_format_gives_the_same_values", binary),
     (
-        "reader_what_was_not_acknowledged_comes_again",
-        acknowledged_by_hand,
+        "reader_unacknowledged_transactions_are_delivered_again",
+        manual_acknowledgement,
     ),
     (
         "reader_a_checkpoint_in_a_file_wins_over_the_slot",
@@ -149,7 +152,7 @@ impl Reading {
     }
 
     /// Blocks the handler while `work` is done.
-    pub fn hold_up(&self, work: impl FnOnce()) {
+    pub fn block_handler(&self, work: impl FnOnce()) {
         let _held = self.events.lock().unwrap();
         work();
     }
@@ -378,7 +381,7 @@ fn binary(stack: &TestStack) {
     );
 }
 
-fn acknowledged_by_hand(stack: &TestStack) {
+fn manual_acknowledgement(stack: &TestStack) {
     let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY)");
     let config = || {
         let mut config = ReaderConfig::new(server(stack), permanent(), ["p"]);
@@ -410,9 +413,9 @@ fn acknowledged_by_hand(stack: &TestStack) {
     assert_eq!(again.inserted(), [3]);
     again.reader.stop().unwrap();
     // A sink that stores positions with its data provides its position.
-    let mut told = config();
-    told.start_after = Some(ends.lock().unwrap()[2]);
-    let none = Reading::start(stack, told).unwrap();
+    let mut resumed = config();
+    resumed.start_after = Some(ends.lock().unwrap()[2]);
+    let none = Reading::start(stack, resumed).unwrap();
     stack.sql("INSERT INTO t VALUES (4)");
     none.until_commits(1);
     assert_eq!(none.inserted(), [4]);
@@ -451,7 +454,7 @@ fn file_checkpoint(stack: &TestStack) {
 }
 
 /// Bytes of WAL that the test's slot retains.
-fn held_back(stack: &TestStack) -> u64 {
+fn retained_wal(stack: &TestStack) -> u64 {
     let slots = stack.block_on(list_slots(&server(stack))).unwrap();
     let slot = slots
         .iter()
@@ -474,7 +477,7 @@ fn heartbeat(stack: &TestStack) {
     stack.sql("INSERT INTO u SELECT repeat(md5(n::text), 30) FROM generate_series(1, 20000) n");
     until("the slot to let go", || {
         stack.sql("SELECT pg_log_standby_snapshot()");
-        held_back(stack) < written / 10
+        retained_wal(stack) < written / 10
     });
     assert_eq!(reading.so_far(), [""; 0], "heartbeats are not handed over");
     reading.reader.stop().unwrap();

@@ -36,7 +36,7 @@ pub const TESTS: &[Test] = &[
         killed,
     ),
     (
-        "reader_a_server_that_heard_nothing_for_too_long_is_found_again",
+        "reader_reconnects_to_a_server_that_dropped_a_silent_connection",
         silent,
     ),
     (
@@ -52,7 +52,7 @@ pub const TESTS: &[Test] = &[
         publication_gone,
     ),
     (
-        "reader_a_publication_that_is_gone_is_seen_in_mid_stream",
+        "reader_a_dropped_publication_is_noticed_while_streaming",
         publication_gone_in_mid_stream,
     ),
     (
@@ -60,7 +60,7 @@ pub const TESTS: &[Test] = &[
         password_changed,
     ),
     (
-        "reader_a_table_made_anew_is_read_as_it_was_at_each_row",
+        "reader_a_recreated_table_is_read_as_it_was_at_each_row",
         table_made_anew,
     ),
     (
@@ -186,7 +186,7 @@ fn server_goes_away(stack: &TestStack, how: Signal) {
         until_all_came(&reading, 200);
         stack.end("postgres", how);
     });
-    stack.until_well();
+    stack.wait_until_healthy();
     stack.sql("INSERT INTO t SELECT n FROM generate_series(1000000, 1000099) n");
     let rows = committed(stack);
     until_all_came(&reading, rows.len());
@@ -274,7 +274,7 @@ impl Gated {
         other.unwrap()
     }
 
-    fn until_it_tried(&self) {
+    fn wait_for_an_attempt(&self) {
         let so_far = self.proxy.connections();
         until("the reader to try again", || {
             assert_eq!(self.reading.reader.error().map(|e| e.to_string()), None);
@@ -298,7 +298,7 @@ fn slot_taken(stack: &TestStack) {
         stack.sql(&format!("INSERT INTO t VALUES ({row})"));
     }
     until_all_came(&other, 4);
-    first.until_it_tried();
+    first.wait_for_an_attempt();
     assert_eq!(first.reading.inserted(), [1]);
     other.reader.stop().unwrap();
     until_all_came(&first.reading, 5);
@@ -420,7 +420,7 @@ fn silent(stack: &TestStack) {
     until_all_came(&reading, 100);
     assert!(is_followed());
     // A slow sink: the reader sends nothing meanwhile, and the server drops the connection.
-    reading.hold_up(|| {
+    reading.block_handler(|| {
         stack.sql("INSERT INTO t SELECT n FROM generate_series(100, 199) n");
         until("the server to hang up", || !is_followed());
     });

@@ -15,7 +15,7 @@ pub const TESTS: &[Test] = &[
         "a_wrong_password_is_refused_and_not_repeated",
         wrong_password,
     ),
-    ("a_port_with_nobody_on_it_is_named", nobody_there),
+    ("a_closed_port_is_named", nobody_there),
     (
         "wal_level_replica_is_refused_with_the_way_out",
         wal_level_replica,
@@ -25,7 +25,10 @@ pub const TESTS: &[Test] = &[
         no_free_slot,
     ),
     ("a_role_without_replication_is_refused", no_replication),
-    ("a_topic_that_may_not_be_made_is_refused", forbidden_topic),
+    (
+        "a_topic_that_may_not_be_created_is_refused",
+        forbidden_topic,
+    ),
     ("a_store_that_is_read_only_is_refused", read_only_store),
     (
         "no_java_and_no_maven_are_named_with_what_to_type",

@@ -9,13 +9,13 @@ use serde_json::Value;
 
 use super::Test;
 use super::delays::with_distant_store;
-use super::outages::in_mid_of;
+use super::outages::during_load_of;
 use super::stack::{
     Ended, TestStack, cdc_bench, ended, open_folder, p50, result_folder, small_run, until, with,
 };
 
 pub const TESTS: &[Test] = &[
-    ("a_result_is_read_again_in_every_form", every_form),
+    ("a_result_is_read_again_in_every_format", every_form),
     (
         "faults_checkpoints_and_rebalances_in_mid_run_are_marked_in_the_report",
         incidents,
@@ -25,7 +25,7 @@ pub const TESTS: &[Test] = &[
 pub const TESTS_BY_THE_CLOCK: &[Test] = &[("runs_and_capture_paths_are_compared", comparisons)];
 
 pub const LONG_TESTS: &[Test] = &[
-    ("a_run_compared_with_the_same_again_is_quiet", quiet),
+    ("equal_runs_compared_raise_no_alarm", quiet),
     ("a_hop_that_is_15_percent_slower_is_found", slowdown),
 ];
 
@@ -166,7 +166,7 @@ fn incidents(stack: &TestStack) {
     let args = ["--events", "2400", "--rate", "200", "--drain-timeout", "60"];
     let mut run = small_run(stack.kept(), results.path(), &args);
     run.env("KAFKA_GROUP_ID", GROUP);
-    let end = in_mid_of(run, results.path(), || {
+    let end = during_load_of(run, results.path(), || {
         // Checkpoints before the first poll are not the run's.
         std::thread::sleep(Duration::from_millis(1_500));
         stack.sql("CHECKPOINT");
@@ -195,7 +195,7 @@ fn incidents(stack: &TestStack) {
         assert!(page.contains(&format!("class=\"mark incident {sort}\"")));
     }
     assert!(page.contains("had ended by itself and was started again"));
-    stack.until_well();
+    stack.wait_until_healthy();
     stack.delete_group(GROUP);
 }
 

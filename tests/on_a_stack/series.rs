@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::Test;
 use super::stack::{Ended, TestStack, ended, open_folder, result_folder, until, with};
-use super::watching::{on_a_terminal, seen_on, times};
+use super::watching::{on_a_terminal, screen_of, times};
 
 pub const TESTS: &[Test] = &[(
     "a_sweep_measures_every_path_at_every_rate_and_leaves_nothing",
@@ -36,7 +36,7 @@ fn sweep(stack: &TestStack) {
     ];
     // On a pseudo-terminal, whose dashboard shows one run after another.
     let (sweep, terminal, slave) = on_a_terminal(with(stack.kept(), &args));
-    let screen = seen_on(terminal);
+    let screen = screen_of(terminal);
     let swept = Ended::from(sweep.wait_with_output().unwrap()).json();
     drop(slave);
     for shown in ["\u{1b}[?1049h", "kafka_delivery", "\u{1b}[?1049l"] {

@@ -46,7 +46,7 @@ fn whole(text: &str) -> usize {
 }
 
 /// Runs as a sink if this process was started as one; else returns.
-pub fn be_one_if_asked() {
+pub fn run_if_asked() {
     let Some(path) = std::env::var_os(FILE) else {
         return;
     };

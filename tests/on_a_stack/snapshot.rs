@@ -19,9 +19,9 @@ use super::stack::{TestStack, open_folder, until};
 pub const TESTS: &[Test] = &[
     ("snapshot_and_stream_have_every_row_once", while_rows_change),
     ("snapshot_copies_what_is_published", what_is_published),
-    ("snapshot_is_taken_up_again_by_table", taken_up_again),
-    ("snapshot_goes_on_when_its_sessions_are_cut", cut),
-    ("snapshot_says_what_is_wrong", refused),
+    ("snapshot_resumes_by_table", taken_up_again),
+    ("snapshot_continues_when_its_sessions_are_cut", cut),
+    ("snapshot_reports_what_is_wrong", refused),
 ];
 
 /// The tables of a sink: each row by its id.

@@ -293,7 +293,7 @@ impl TestStack {
     }
 
     /// Every resource on the servers that a command may have left, by name.
-    pub fn things(&self) -> BTreeSet<String> {
+    pub fn resources(&self) -> BTreeSet<String> {
         let mut things = BTreeSet::new();
         let mut add = |kind: &str, names: Vec<String>| {
             things.extend(names.into_iter().map(|name| format!("{kind} {name}")));
@@ -321,7 +321,7 @@ impl TestStack {
     /// Asserts that nothing is left of a run but what `cleanup` removes, which is then run.
     pub fn assert_nothing_left(&self, of: &str) {
         let left: Vec<_> = self
-            .things()
+            .resources()
             .into_iter()
             .filter(|thing| {
                 ["slot ", "connector ", "topic "]
@@ -356,15 +356,15 @@ impl TestStack {
     }
 
     /// Empties the store: the documents of a run stay there by intent.
-    pub fn forget_documents(&self) {
+    pub fn delete_documents(&self) {
         self.block_on(self.store().drop()).unwrap();
     }
 
     /// Removes what a failed test has left.
     pub fn clear(&self) {
-        self.until_well();
+        self.wait_until_healthy();
         drop(ended(with(self.kept(), &["cleanup"])));
-        self.forget_documents();
+        self.delete_documents();
         let topics = self.topics();
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         if !topics.is_empty() {
@@ -373,7 +373,7 @@ impl TestStack {
     }
 
     /// Waits until all servers answer.
-    pub fn until_well(&self) {
+    pub fn wait_until_healthy(&self) {
         until("the servers to answer", || {
             let status = self
                 .kept()

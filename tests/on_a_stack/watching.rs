@@ -27,7 +27,7 @@ pub const TESTS: &[Test] = &[
         dashboard_and_monitor,
     ),
     (
-        "a_demonstration_tells_of_its_events_and_sums_its_acts_up",
+        "a_demonstration_prints_its_events_and_summarises_its_acts",
         demo,
     ),
     (
@@ -39,13 +39,13 @@ pub const TESTS: &[Test] = &[
         terminal_goes_away,
     ),
     (
-        "a_dashboard_that_panics_leaves_a_terminal_on_which_its_words_can_be_read",
+        "a_dashboard_that_panics_restores_the_terminal",
         dashboard_panics,
     ),
 ];
 
 pub const LONG_TESTS: &[Test] = &[(
-    "a_demonstration_with_a_fault_loses_nothing_and_tells_of_it",
+    "a_demonstration_with_a_fault_loses_nothing_and_reports_it",
     demo_with_faults,
 )];
 
@@ -129,7 +129,7 @@ pub fn on_a_terminal(mut command: Command) -> (Child, File, OwnedFd) {
 }
 
 /// Collects everything that a terminal shows.
-pub fn seen_on(mut terminal: File) -> Arc<Mutex<Vec<u8>>> {
+pub fn screen_of(mut terminal: File) -> Arc<Mutex<Vec<u8>>> {
     let screen = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&screen);
     std::thread::spawn(move || {
@@ -186,7 +186,7 @@ fn dashboard_and_monitor(stack: &TestStack) {
         let flags = tcgetattr(&slave).unwrap().local_flags;
         flags.contains(LocalFlags::ICANON | LocalFlags::ECHO)
     };
-    let screen = seen_on(terminal);
+    let screen = screen_of(terminal);
     let shows = |text: &str| times(&screen, text) > 0;
     until("the dashboard to show the pipeline", || {
         assert!(run.try_wait().unwrap().is_none(), "the run ended before");
@@ -249,8 +249,8 @@ fn demo(stack: &TestStack) {
         .arg(results.path());
     let demo = ended(command);
     assert_eq!(demo.code, 0, "{}", demo.err);
-    let told = demo.err.matches("at T0 + ").count();
-    assert_eq!(told, 10, "{}", demo.err);
+    let printed = demo.err.matches("at T0 + ").count();
+    assert_eq!(printed, 10, "{}", demo.err);
     let report: Value = serde_json::from_str(&demo.out).unwrap();
     assert_eq!(report["verdict"], "pass");
     let acts = report["acts"].as_array().unwrap();
@@ -277,7 +277,7 @@ fn demo_with_a_speaker(stack: &TestStack) {
         .arg(results.path());
     let (mut demo, terminal, slave) = on_a_terminal(command);
     let mut keys = terminal.try_clone().unwrap();
-    let screen = seen_on(terminal);
+    let screen = screen_of(terminal);
     let mut waits_again = |count: usize, shown: usize, announced: bool, key: &[u8]| {
         until("the demonstration to wait", || {
             assert!(demo.try_wait().unwrap().is_none(), "it went on by itself");
@@ -316,11 +316,16 @@ fn demo_with_faults(stack: &TestStack) {
             .arg(results.path());
         let demo = ended(command);
         assert_eq!(demo.code, 0, "{server}: {}", demo.err);
-        for told in [
+        for printed in [
             format!("{server} is killed; the load goes on"),
             format!("{server} answers again after "),
         ] {
-            assert_eq!(demo.err.matches(&told).count(), 1, "{told}: {}", demo.err);
+            assert_eq!(
+                demo.err.matches(&printed).count(),
+                1,
+                "{printed}: {}",
+                demo.err
+            );
         }
         let report: Value = serde_json::from_str(&demo.out).unwrap();
         assert_eq!(report["verdict"], "pass");
@@ -344,7 +349,7 @@ fn demo_with_faults(stack: &TestStack) {
             (&act["lost"], &act["match_percent"]),
             (&0.into(), &100.0.into())
         );
-        stack.until_well();
+        stack.wait_until_healthy();
         stack.assert_nothing_left("a demonstration with a fault");
     }
 }
