@@ -42,6 +42,8 @@ pub(super) async fn run(
             }
         }
     }
-    let no_problem = parts.iter().all(|part| part.standing != ComponentState::Bad);
+    let no_problem = parts
+        .iter()
+        .all(|part| part.standing != ComponentState::Bad);
     Ok(ExitCode::from(if no_problem { 0 } else { exit::SERVER }))
 }
