@@ -55,7 +55,7 @@ enum DecimalHandling {
 
 /// Where to start or to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StreamPosition {
+enum StreamBound {
     /// The current end of the server's WAL.
     Now,
     /// A snapshot of the existing rows first.
@@ -66,24 +66,24 @@ enum StreamPosition {
     At(Lsn),
 }
 
-fn parse_start(text: &str) -> Result<StreamPosition, String> {
+fn parse_start(text: &str) -> Result<StreamBound, String> {
     match text {
-        "now" => Ok(StreamPosition::Now),
-        "snapshot" => Ok(StreamPosition::Snapshot),
-        "resume" => Ok(StreamPosition::Resume),
+        "now" => Ok(StreamBound::Now),
+        "snapshot" => Ok(StreamBound::Snapshot),
+        "resume" => Ok(StreamBound::Resume),
         lsn => lsn
             .parse()
-            .map(StreamPosition::At)
+            .map(StreamBound::At)
             .map_err(|e| format!("expected now, snapshot, resume or a position: {e}")),
     }
 }
 
-fn parse_stop(text: &str) -> Result<StreamPosition, String> {
+fn parse_stop(text: &str) -> Result<StreamBound, String> {
     match text {
-        "now" => Ok(StreamPosition::Now),
+        "now" => Ok(StreamBound::Now),
         lsn => lsn
             .parse()
-            .map(StreamPosition::At)
+            .map(StreamBound::At)
             .map_err(|e| format!("expected now or a position: {e}")),
     }
 }
@@ -111,13 +111,13 @@ pub(super) struct Args {
     /// now, snapshot (the rows that are there, then every change), resume (where the slot was left), or a position such as
     /// 16/B374D848. A snapshot with a slot takes a checkpoint, and copies no table twice
     #[arg(long, value_name = "PLACE", default_value = "resume", value_parser = parse_start)]
-    from: StreamPosition,
+    from: StreamBound,
     /// Tables that a snapshot copies at once
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=64))]
     snapshot_connections: u16,
     /// Stop at now, or a position [default: go on until Ctrl-C]
     #[arg(long, value_name = "PLACE", value_parser = parse_stop)]
-    until: Option<StreamPosition>,
+    until: Option<StreamBound>,
     /// Stop after this many changes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max: Option<u64>,
@@ -160,7 +160,7 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    if args.from == StreamPosition::Snapshot && args.slot.is_some() && args.checkpoint.is_none() {
+    if args.from == StreamBound::Snapshot && args.slot.is_some() && args.checkpoint.is_none() {
         return Err(Failure::usage(anyhow::anyhow!(
             "--from snapshot with --slot needs --checkpoint FILE, which keeps what tables are copied: without it, a capture that is cut off could not be told from one that is whole"
         )));
@@ -231,15 +231,15 @@ async fn capture(
     };
     let mut reader = ReaderConfig::new(server.clone(), slot, &publications);
     reader.start_after = match args.from {
-        StreamPosition::Resume | StreamPosition::Snapshot => None,
-        StreamPosition::At(lsn) => Some(lsn),
+        StreamBound::Resume | StreamBound::Snapshot => None,
+        StreamBound::At(lsn) => Some(lsn),
         // A slot that does not exist yet starts at the current end by itself.
-        StreamPosition::Now => match &args.slot {
+        StreamBound::Now => match &args.slot {
             Some(name) if slot_exists(server, name).await? => Some(current_lsn(server).await?),
             _ => None,
         },
     };
-    if args.from == StreamPosition::Snapshot {
+    if args.from == StreamBound::Snapshot {
         let connections = usize::from(args.snapshot_connections);
         reader.snapshot = Some(SnapshotConfig { connections });
     }
@@ -280,7 +280,7 @@ async fn capture(
         reader,
         to,
         until: match args.until {
-            Some(StreamPosition::At(lsn)) => Some(lsn),
+            Some(StreamBound::At(lsn)) => Some(lsn),
             Some(_) => Some(current_lsn(server).await?),
             None => None,
         },

@@ -1,7 +1,7 @@
-//! Processor time of servers of ours and of our own threads, out of /proc: what each path costs.
+//! Processor time of our servers and threads: what each capture path costs.
 //!
-//! What works for one path alone is told apart: the walsender of its slot, Connect, its reader, its Kafka threads. What
-//! all paths of a trial share can be told for the trial alone.
+//! The walsender of a path's slot, Connect, the path's reader and its Kafka threads work for that path alone, and are counted for
+//! it. What all paths of a trial share is counted for the trial.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,12 +16,12 @@ use crate::pipeline::monitor::threads::{OwnThreads, Role};
 /// Processor time by what used it.
 pub(crate) type Used = BTreeMap<String, Duration>;
 
-/// What works for one capture path alone.
+/// The processes and threads that work for one capture path alone.
 pub(crate) struct PathProcesses {
     pub(crate) path: CapturePath,
-    /// Slot of what captures, where it is known.
+    /// Slot of the capturing reader or connector, if it is known.
     pub(crate) slot: Option<String>,
-    /// Slot of our reader where it only observes.
+    /// Slot of our reader if it only observes.
     pub(crate) observer_slot: Option<String>,
     /// Threads of ours.
     pub(crate) threads: OwnThreads,
@@ -38,12 +38,12 @@ pub(crate) struct CpuSample {
     slots: BTreeMap<String, u32>,
     /// By thread of ours.
     threads: BTreeMap<u32, Duration>,
-    /// Us, with threads that have ended.
+    /// Of this process, with threads that have ended.
     ours: Option<Duration>,
 }
 
 impl CpuSample {
-    /// Reads it now. Of servers that are not ours nothing is known.
+    /// Takes a sample. Nothing is known of servers that are not ours.
     pub(crate) async fn take(stack: &Stack, postgres: &Client) -> Self {
         let mut reading = Self {
             threads: used_by_threads(std::process::id()),
@@ -66,7 +66,7 @@ impl CpuSample {
         reading
     }
 
-    /// What each path's own parts have used since an earlier reading, in the paths' order, and what all of them share.
+    /// Processor time since an earlier sample: of each path alone, in the paths' order, and of what they share.
     pub(crate) fn since(&self, earlier: &Self, paths: &[PathProcesses]) -> (Vec<Used>, Used) {
         let mut shared = Used::new();
         let mut add = |name: &str, used: Option<Duration>| {
@@ -85,7 +85,7 @@ impl CpuSample {
             ours.map(|(now, then)| now.saturating_sub(then)),
         );
         let mut own: Vec<_> = paths.iter().map(|path| self.own(earlier, path)).collect();
-        // Connect has nothing else to do.
+        // Connect works for this path alone.
         let mut paths = paths.iter();
         if let Some(debezium) = paths.position(|path| path.path == CapturePath::Debezium)
             && let Some(used) = shared.remove("connect")
@@ -130,7 +130,7 @@ impl CpuSample {
     }
 }
 
-/// Which process serves which slot.
+/// The process that serves each slot.
 async fn slots(postgres: &Client) -> BTreeMap<String, u32> {
     let question =
         "SELECT slot_name::text, active_pid FROM pg_replication_slots WHERE active_pid IS NOT NULL";
@@ -142,14 +142,14 @@ async fn slots(postgres: &Client) -> BTreeMap<String, u32> {
     rows.iter().map(|row| (row.get(0), pid(row))).collect()
 }
 
-/// Each thread of a process.
+/// Processor time of each thread of a process.
 fn used_by_threads(pid: u32) -> BTreeMap<u32, Duration> {
     threads(pid)
         .map(|thread| (thread.id, thread.used))
         .collect()
 }
 
-/// A process of one thread.
+/// Processor time of a process with one thread.
 fn single(pid: u32) -> Option<Duration> {
     used_by_threads(pid).remove(&pid)
 }

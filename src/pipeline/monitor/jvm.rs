@@ -1,4 +1,4 @@
-//! The just-in-time compilers of local JVMs, out of /proc: while they work, everybody waits for a core that will be free later.
+//! Processor time of the just-in-time compilers of local JVMs: while they work, everything else waits for a core.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,12 +7,12 @@ use cdc_bench_stack::Stack;
 
 use crate::pipeline::monitor::processes::threads;
 
-/// HotSpot's threads that compile, as the kernel cuts their names.
+/// Names of HotSpot's compiler threads, cut by the kernel after 15 bytes.
 const NAMES: [&str; 2] = ["C1 CompilerThre", "C2 CompilerThre"];
-/// Servers that are JVMs.
+/// The servers that are JVMs.
 const SERVERS: [&str; 2] = ["kafka", "connect"];
 
-/// Processor time they have used so far.
+/// Processor time of each compiler thread so far.
 #[derive(Debug)]
 pub(crate) struct CompilerSample {
     taken: Instant,
@@ -20,7 +20,7 @@ pub(crate) struct CompilerSample {
 }
 
 impl CompilerSample {
-    /// Reads it now; `None` where no JVM of the stack is ours to look into.
+    /// Takes a sample; `None` if no JVM of the stack is a process of ours.
     pub(crate) fn take(stack: &Stack) -> Option<Self> {
         let servers = stack.processes().into_iter();
         let jvms = servers.filter(|(name, _)| SERVERS.contains(&&**name));
@@ -39,13 +39,13 @@ impl CompilerSample {
         })
     }
 
-    /// Processors they have kept busy since an earlier reading.
+    /// Number of cores used since an earlier sample.
     pub(crate) fn cores_since(&self, earlier: &Self) -> f64 {
         let span = (self.taken - earlier.taken).as_secs_f64();
         self.since(earlier).as_secs_f64() / span.max(1e-3)
     }
 
-    /// Processor time they have used since an earlier reading. What a thread used that has ended meanwhile is not in it.
+    /// Processor time used since an earlier sample, without threads that have ended since.
     pub(crate) fn since(&self, earlier: &Self) -> Duration {
         let used = self.threads.iter().map(|(id, now)| {
             let then = earlier.threads.get(id).copied();

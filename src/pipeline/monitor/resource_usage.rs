@@ -1,5 +1,4 @@
-//! What went on beside the events of a trial: the machine's load, what JVMs compiled, PostgreSQL's checkpoints, how far slots
-//! were behind.
+//! Resource usage during the events of a trial: the machine's load, the JVMs' compilers, PostgreSQL's checkpoints.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use tokio_postgres::Client;
 use crate::pipeline::monitor::processes::{MachineTime, machine};
 use crate::pipeline::monitor::{jvm, postgres_checkpoints};
 
-/// Counters as they stand.
+/// The counters at one time.
 pub(crate) struct UsageSample {
     taken: Instant,
     machine: Option<MachineTime>,
@@ -18,15 +17,15 @@ pub(crate) struct UsageSample {
     checkpoints: Option<CheckpointActivity>,
 }
 
-/// What went on between two readings; sums where there are several.
+/// The usage between two samples, or the sum of several such spans.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ResourceUsage {
-    /// How long it was.
+    /// Length of the span.
     pub(crate) span: Duration,
     machine: Option<MachineTime>,
-    /// Processor time of the JVMs' jvm, where they are ours to look into.
+    /// Processor time of the JVMs' compilers, if the JVMs are processes of ours.
     jvm: Option<Duration>,
-    /// `None` where the server does not tell.
+    /// `None` if the server does not answer.
     pub(crate) checkpoints: Option<CheckpointActivity>,
 }
 
@@ -60,7 +59,7 @@ impl UsageSample {
 }
 
 impl ResourceUsage {
-    /// Adds those of another trial.
+    /// Adds the usage of another trial.
     pub(crate) fn add(&mut self, other: &Self) {
         self.span += other.span;
         if let Some(more) = other.machine {
@@ -78,14 +77,14 @@ impl ResourceUsage {
         }
     }
 
-    /// The part of the machine's processor time that was not idle, 0 to 1.
+    /// Share of the machine's processor time that was not idle, 0 to 1.
     pub(crate) fn busy(&self) -> Option<f64> {
         let machine = self.machine?;
         let all = (machine.busy + machine.idle).as_secs_f64();
         (all > 0.0).then(|| machine.busy.as_secs_f64() / all)
     }
 
-    /// Processors that the JVMs' jvm kept busy.
+    /// Number of cores that the JVMs' compilers used.
     pub(crate) fn compiling_cores(&self) -> Option<f64> {
         let span = self.span.as_secs_f64();
         self.jvm

@@ -1,4 +1,4 @@
-//! The figures of a run under way: out of its events, its counters, and what the servers say.
+//! The live figures of a run: from its events, its counters and the status of its servers.
 
 use cdc_bench_model::timeline::Tally;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use crate::pipeline::lock::lock;
 use crate::pipeline::monitor::server_monitor::ServerStatus;
 use crate::pipeline::request::RunRequest;
 
-/// A meter for each path of a run, the first of which the objectives are for.
+/// A meter for each path of a run. The objectives apply to the first.
 type Meters = Arc<[Mutex<PathMeter>]>;
 
 /// The meters of a run's paths.
@@ -34,13 +34,13 @@ impl LiveMetrics {
         }
     }
 
-    /// Takes in every measured event, given the position of its path.
+    /// Records every measured event, by the position of its path.
     pub(crate) fn listener(&self) -> impl FnMut(usize, &Joined) + Send + 'static {
         let meters = Arc::clone(&self.measured);
         move |path, event| lock(&meters[path]).record(event)
     }
 
-    /// Takes in every warm-up event of a path.
+    /// Records every warm-up event of a path.
     pub(crate) fn warm_up_listener(
         &self,
         path: CapturePath,
@@ -59,7 +59,7 @@ impl LiveMetrics {
         self.measured.first().and_then(|meter| lock(meter).total())
     }
 
-    /// How the run stands.
+    /// The figures at this time.
     pub(crate) fn figures(
         &self,
         phase: Phase,
@@ -108,7 +108,7 @@ impl LiveMetrics {
         };
         let mut objectives = request.targets.judge(&reached);
         if total.is_none() {
-            // Before the first event nothing is known of any.
+            // Nothing is measured before the first event.
             for objective in &mut objectives {
                 objective.measured = None;
             }
@@ -117,7 +117,7 @@ impl LiveMetrics {
     }
 }
 
-/// What the path's counters say.
+/// Copies the path's counters.
 fn count(state: &mut PathState, tally: &Tally) {
     state.inserted = tally.inserted;
     state.captured = tally.captured;

@@ -1,4 +1,4 @@
-//! The phases of a trial: probe, warm-up, load, drain. Each ends when all of its paths are through.
+//! The phases of a trial: probe, warm-up, load, drain. A phase ends when it is complete on all paths.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -18,9 +18,9 @@ use crate::pipeline::run::progress_tracker::{ProgressTracker, StallTimer};
 
 /// Longest wait for the first event to come through a connector that is RUNNING.
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
-/// Between two readiness probes.
+/// Time between two readiness probes.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
-/// How often the state of the load is looked at.
+/// Interval at which the progress of the load is read.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 /// What every phase works with.
@@ -28,11 +28,11 @@ pub(crate) struct Phases<'a> {
     pub(crate) context: RunContext<'a>,
     pub(crate) trial: &'a Trial,
     pub(crate) paths: Vec<ActivePath>,
-    /// What the servers say of themselves.
+    /// Status of the servers.
     pub(crate) seen: Arc<Mutex<ServerStatus>>,
 }
 
-/// How long a drain waits on when what is missing may be among the records that could not be read.
+/// How long a drain waits for events that may be among the records that could not be decoded.
 const UNREAD_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Seeds of the events that are not measured, so that they differ from those that are.
@@ -62,7 +62,7 @@ impl<'a> Phases<'a> {
         self.paths.iter().map(|path| &path.observer)
     }
 
-    /// The smallest of a number over all paths: how far the last of them has got.
+    /// The smallest value over all paths: the progress of the slowest.
     pub(crate) fn least(&self, of: impl Fn(&PathObserver) -> u64) -> u64 {
         self.observers()
             .map(|observer| of(observer))
@@ -74,7 +74,7 @@ impl<'a> Phases<'a> {
         self.observers().map(|observer| of(observer)).sum()
     }
 
-    /// The reason if somebody the run depends on has given up.
+    /// The failure of a worker or of a server of ours, if there is one.
     pub(crate) async fn check(&mut self) -> Result<(), Failure> {
         if let Some(reason) = self.context.stack.given_up() {
             return Err(Failure::server(anyhow::anyhow!(reason)));
@@ -90,8 +90,8 @@ impl<'a> Phases<'a> {
         Ok(())
     }
 
-    /// Inserts one row after another until one has come through on every path: only then is a connector known to have
-    /// caught up. `told` hears how many rows that took so far.
+    /// Inserts one row after another until one is written on every path: only then has the connector caught up. `told` is
+    /// called with the number of rows so far.
     pub(crate) async fn probe(&mut self, told: &(dyn Fn(u64) + Sync)) -> Result<(), Failure> {
         let began = Instant::now();
         let mut count = 0;
@@ -143,7 +143,7 @@ impl<'a> Phases<'a> {
     pub(crate) async fn load(&mut self) -> Result<LoadSummary, Failure> {
         tracing::info!(step = "load", "begins");
         let context = self.context;
-        // Whoever does not begin at the first event leaves out those that others have had.
+        // A later trial of the same load skips the events of the earlier ones.
         let done = usize::try_from(self.trial.done).unwrap_or(usize::MAX);
         let rows = self.generator(0).skip(done);
         let load = run_load(
@@ -164,8 +164,8 @@ impl<'a> Phases<'a> {
         }
     }
 
-    /// Waits until every event is through on every path, or none has come for as long as the drain may wait. True for
-    /// each path of which all are through.
+    /// Waits until every event is written on every path, or none was written within the drain timeout. True for each path
+    /// whose events are all written.
     pub(crate) async fn drain(&mut self) -> Result<Vec<bool>, Failure> {
         tracing::info!(step = "drain", "begins");
         let context = self.context;
@@ -206,7 +206,7 @@ impl<'a> Phases<'a> {
         }
     }
 
-    /// Of the path that is furthest behind.
+    /// Reports the progress of the slowest path.
     fn tell_measured(&self, phase: Phase, progress_tracker: &mut ProgressTracker) {
         let target = match self.trial.limit {
             Limit::Events(count) => Some(count),
@@ -219,7 +219,7 @@ impl<'a> Phases<'a> {
         self.tell(phase, target, (inserted, written, errors), progress_tracker);
     }
 
-    /// Tells whoever watches how the run stands.
+    /// Reports the progress of the run.
     pub(crate) fn tell(
         &self,
         phase: Phase,
@@ -264,12 +264,12 @@ impl<'a> Phases<'a> {
     }
 }
 
-/// Where a path stands in the drain.
+/// The state of a path in the drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DrainState {
     UnderWay,
     Through,
-    /// Nothing has come through for as long as the drain may wait.
+    /// Nothing was written within the drain timeout.
     Stuck,
 }
 
@@ -288,7 +288,7 @@ impl DrainState {
             return Self::UnderWay;
         }
         let quiet = patience.quiet_for(tally.written + dead_letters + tally.captured);
-        // A record that could not be read may have been ours, or anybody's.
+        // A record that could not be decoded may have been one of ours.
         if captured && tally.written + dead_letters >= tally.inserted && quiet > UNREAD_PATIENCE {
             return Self::Through;
         }

@@ -1,4 +1,4 @@
-//! Servers that were just started are slow, the JVMs above all: what is measured first would be held against them.
+//! The warm-up: events before the measured ones, until the JVMs of a local stack have compiled their hot code.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,22 +13,22 @@ use crate::pipeline::run::observer::{PathObserver, WarmupLoad};
 use crate::pipeline::run::phases::{Phases, TICK, WARMUP_SEED};
 use crate::pipeline::run::progress_tracker::{ProgressTracker, StallTimer};
 
-/// Events a second of a warm-up, at least.
+/// Lowest rate of a warm-up, events per second.
 const LEAST_RATE: u32 = 100;
-/// Events of the first sample: where the JVMs compile next to nothing meanwhile, they have settled before.
+/// Events of the first sample. JVMs that compile next to nothing during it settled in an earlier run.
 const FIRST_SAMPLE: u64 = 200;
-/// Events a second for JVMs to settle by.
+/// Rate at which the JVMs settle, events per second.
 const SETTLING_RATE: u32 = 200;
-/// Events of one part of that. The next begins when it is through, so that a slow store is not left with a queue.
+/// Events of one batch of it. The next batch starts when this one is written, so that a slow store builds up no queue.
 const SETTLING_PART: u64 = 400;
-/// Longest wait for JVMs to settle.
+/// Longest time for the JVMs to settle.
 const SETTLING_LIMIT: Duration = Duration::from_secs(120);
-/// JVMs have settled when their compilers keep fewer cores busy than this.
+/// The JVMs have settled when their compilers use fewer cores than this.
 const SETTLED: f64 = 0.1;
 
-/// A warm-up so far.
+/// The progress of a warm-up.
 struct WarmUpProgress {
-    /// Events of it.
+    /// Events sent so far.
     events: u64,
     load: Arc<WarmupLoad>,
     progress_tracker: ProgressTracker,
@@ -44,10 +44,10 @@ impl WarmUpProgress {
     }
 }
 
-/// Whether whoever watches has asked for the measured events.
+/// Tells when the user ends the warm-up.
 struct WarmUpCut {
     steering: Option<LoadControl>,
-    /// How often it had been asked for before this warm-up.
+    /// Number of such requests before this warm-up.
     before: u64,
 }
 
@@ -62,7 +62,7 @@ impl WarmUpCut {
         begun > self.before
     }
 
-    /// The report tells of it.
+    /// Records it for the report.
     fn note(&self) {
         if let Some(steering) = &self.steering {
             steering.record_warm_up_cut();
@@ -70,14 +70,13 @@ impl WarmUpCut {
     }
 }
 
-/// Whether JVMs whose compilers keep so many cores busy get faster yet. Not known is no.
+/// Whether the JVMs still compile, by the cores that their compilers use; false if unknown.
 fn still_compile(compiling: Option<f64>) -> bool {
     compiling.is_some_and(|cores| cores >= SETTLED)
 }
 
 impl Phases<'_> {
-    /// Events that are not measured: every cache, connection and code path gets warm, and what they leave is drained. How
-    /// many there were.
+    /// Sends events that are not measured, and waits until all are written. Returns their number.
     pub(crate) async fn warm_up(&mut self) -> Result<u64, Failure> {
         let context = self.context;
         let WarmUp { events, settles } = context.request.warmup;
@@ -88,7 +87,7 @@ impl Phases<'_> {
         let pace = self.warm_up_pace();
         let mut warming = WarmUpProgress::over(self.observers().cloned().collect());
         let cut = WarmUpCut::of(context.progress.pace());
-        // Servers that have run before need no more than a first sample.
+        // Servers that have settled in an earlier run need only a first sample.
         let sample = if settles {
             events.min(FIRST_SAMPLE)
         } else {
@@ -135,7 +134,7 @@ impl Phases<'_> {
         Ok(warming.events)
     }
 
-    /// What is not measured need not take as long as what is.
+    /// The rate of the measured events, but no lower than [`LEAST_RATE`].
     fn warm_up_pace(&self) -> LoadControl {
         match self.context.request.rate.per_second() {
             Some(rate) if rate < f64::from(LEAST_RATE) => Rate::whole(LEAST_RATE).into(),
@@ -143,7 +142,7 @@ impl Phases<'_> {
         }
     }
 
-    /// So many of them. Processors that JVMs kept busy with compiling meanwhile, where that can be seen.
+    /// Sends a batch of warm-up events. Returns the number of cores that the JVMs compiled on meanwhile, if it is known.
     async fn warm_up_by(
         &mut self,
         events: u64,
@@ -160,7 +159,7 @@ impl Phases<'_> {
             .map(|(before, now)| now.cores_since(&before)))
     }
 
-    /// Sends so many of them, fewer where the warm-up is cut, and waits until they are through. How many they were.
+    /// Sends a batch of events and waits until they are written. Returns their number: fewer if the warm-up was ended.
     async fn send_unmeasured(
         &mut self,
         events: u64,
@@ -189,7 +188,7 @@ impl Phases<'_> {
             stop.clone(),
         );
         tokio::pin!(sent);
-        // How many come after the first part is not known.
+        // The number of further events is not known in advance.
         let target = (*done == 0).then_some(events);
         let mut is_sent = false;
         let mut patience = StallTimer::new();
