@@ -1,7 +1,7 @@
-//! Processor time of servers of ours and of our own threads, out of /proc: what each path costs.
+//! Processor time of our own servers and threads, from /proc: the cost of each path.
 //!
-//! What works for one path alone is told apart: the walsender of its slot, Connect, its reader, its Kafka threads. What
-//! all paths of a trial share can be told for the trial alone.
+//! What works for one path alone is attributed to it: the walsender of its slot, Connect, its reader, its Kafka threads. What
+//! the paths of a trial share is known for the trial only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,11 +19,11 @@ pub(crate) type Used = BTreeMap<String, Duration>;
 /// What works for one capture path alone.
 pub(crate) struct PathProcesses {
     pub(crate) path: CapturePath,
-    /// Slot of what captures, where it is known.
+    /// Slot of the process that captures, if known.
     pub(crate) slot: Option<String>,
-    /// Slot of our reader where it only observes.
+    /// Slot of our reader if it only observes.
     pub(crate) observer_slot: Option<String>,
-    /// Threads of ours.
+    /// Our threads that work for it.
     pub(crate) threads: OwnThreads,
 }
 
@@ -36,14 +36,14 @@ pub(crate) struct CpuSample {
     walsenders: BTreeMap<u32, Duration>,
     /// The walsender of each slot.
     slots: BTreeMap<String, u32>,
-    /// By thread of ours.
+    /// By thread of this process.
     threads: BTreeMap<u32, Duration>,
-    /// Us, with threads that have ended.
+    /// This process, with threads that have ended.
     ours: Option<Duration>,
 }
 
 impl CpuSample {
-    /// Reads it now. Of servers that are not ours nothing is known.
+    /// Reads it now. Nothing is known of servers that are not our own.
     pub(crate) async fn take(stack: &Stack, postgres: &Client) -> Self {
         let mut reading = Self {
             threads: used_by_threads(std::process::id()),
@@ -66,7 +66,7 @@ impl CpuSample {
         reading
     }
 
-    /// What each path's own parts have used since an earlier reading, in the paths' order, and what all of them share.
+    /// Processor time since an earlier sample: of each path, in their order, and of what they share.
     pub(crate) fn since(&self, earlier: &Self, paths: &[PathProcesses]) -> (Vec<Used>, Used) {
         let mut shared = Used::new();
         let mut add = |name: &str, used: Option<Duration>| {
@@ -85,7 +85,7 @@ impl CpuSample {
             ours.map(|(now, then)| now.saturating_sub(then)),
         );
         let mut own: Vec<_> = paths.iter().map(|path| self.own(earlier, path)).collect();
-        // Connect has nothing else to do.
+        // Connect works for Debezium's path only.
         let mut paths = paths.iter();
         if let Some(debezium) = paths.position(|path| path.path == CapturePath::Debezium)
             && let Some(used) = shared.remove("connect")

@@ -1,4 +1,4 @@
-//! The just-in-time compilers of local JVMs, out of /proc: while they work, everybody waits for a core that will be free later.
+//! Processor time of the JIT compilers of local JVMs, from /proc: while they work, they take cores from everything else.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ const NAMES: [&str; 2] = ["C1 CompilerThre", "C2 CompilerThre"];
 /// Servers that are JVMs.
 const SERVERS: [&str; 2] = ["kafka", "connect"];
 
-/// Processor time they have used so far.
+/// Processor time that the compilers have used so far.
 #[derive(Debug)]
 pub(crate) struct CompilerSample {
     taken: Instant,
@@ -20,7 +20,7 @@ pub(crate) struct CompilerSample {
 }
 
 impl CompilerSample {
-    /// Reads it now; `None` where no JVM of the stack is ours to look into.
+    /// Reads it now; `None` if no JVM of the stack is our own process.
     pub(crate) fn take(stack: &Stack) -> Option<Self> {
         let servers = stack.processes().into_iter();
         let jvms = servers.filter(|(name, _)| SERVERS.contains(&&**name));
@@ -39,13 +39,13 @@ impl CompilerSample {
         })
     }
 
-    /// Processors they have kept busy since an earlier reading.
+    /// Number of cores that they have kept busy since an earlier sample.
     pub(crate) fn cores_since(&self, earlier: &Self) -> f64 {
         let span = (self.taken - earlier.taken).as_secs_f64();
         self.since(earlier).as_secs_f64() / span.max(1e-3)
     }
 
-    /// Processor time they have used since an earlier reading. What a thread used that has ended meanwhile is not in it.
+    /// Processor time that they have used since an earlier sample, without threads that have ended meanwhile.
     pub(crate) fn since(&self, earlier: &Self) -> Duration {
         let used = self.threads.iter().map(|(id, now)| {
             let then = earlier.threads.get(id).copied();

@@ -20,7 +20,7 @@ impl Task {
         Some(name.trim_end().to_owned())
     }
 
-    /// Its processor time, to the nanosecond where the kernel tells.
+    /// Its processor time, in nanoseconds if the kernel reports them.
     pub(crate) fn used(&self) -> Option<Duration> {
         let exact = std::fs::read_to_string(self.folder.join("schedstat")).ok();
         let exact = exact.and_then(|text| text.split(' ').next()?.parse().ok());
@@ -31,7 +31,7 @@ impl Task {
     }
 }
 
-/// The threads of a process; none where the system does not tell.
+/// The threads of a process; empty if the system does not report them.
 pub(crate) fn tasks(pid: u32) -> impl Iterator<Item = Task> {
     let task = |entry: std::fs::DirEntry| {
         let id = entry.file_name().to_str()?.parse().ok()?;
@@ -45,7 +45,7 @@ pub(crate) fn tasks(pid: u32) -> impl Iterator<Item = Task> {
     entries.filter_map(task)
 }
 
-/// What `/proc/PID/stat` says.
+/// The contents of `/proc/PID/stat` that we use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
     parent: u32,

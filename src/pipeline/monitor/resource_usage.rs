@@ -1,5 +1,4 @@
-//! What went on beside the events of a trial: the machine's load, what JVMs compiled, PostgreSQL's checkpoints, how far slots
-//! were behind.
+//! Resource usage during a trial: the machine's load, JIT compilation, PostgreSQL's checkpoints.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use tokio_postgres::Client;
 use crate::pipeline::monitor::processes::TICK;
 use crate::pipeline::monitor::{jvm, postgres_checkpoints};
 
-/// Counters as they stand.
+/// The counters at one moment.
 pub(crate) struct UsageSample {
     taken: Instant,
     machine: Option<Machine>,
@@ -25,15 +24,15 @@ struct Machine {
     idle: Duration,
 }
 
-/// What went on between two readings; sums where there are several.
+/// Resource usage between two samples; sums, if there are several pairs.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ResourceUsage {
-    /// How long it was.
+    /// Time between the samples.
     pub(crate) span: Duration,
     machine: Option<Machine>,
-    /// Processor time of the JVMs' jvm, where they are ours to look into.
+    /// Processor time of the JVMs' compilers, if they are our own processes.
     jvm: Option<Duration>,
-    /// `None` where the server does not tell.
+    /// `None` if the server does not report it.
     pub(crate) checkpoints: Option<Checkpoints>,
 }
 
@@ -93,7 +92,7 @@ impl ResourceUsage {
         (all > 0.0).then(|| machine.busy.as_secs_f64() / all)
     }
 
-    /// Processors that the JVMs' jvm kept busy.
+    /// Number of cores that the JVMs' compilers kept busy.
     pub(crate) fn compiling_cores(&self) -> Option<f64> {
         let span = self.span.as_secs_f64();
         self.jvm

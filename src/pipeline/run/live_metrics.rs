@@ -1,4 +1,4 @@
-//! The figures of a run under way: out of its events, its counters, and what the servers say.
+//! The figures of a run in progress, from its events, its counters, and the status of the servers.
 
 use cdc_bench_model::timeline::Tally;
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ impl LiveMetrics {
         Self(live_metrics.collect())
     }
 
-    /// Takes in every event, given the position of its path.
+    /// A listener that records every event, with the index of its path.
     pub(crate) fn listener(&self) -> impl FnMut(usize, &Joined) + Send + 'static {
         let live_metrics = Arc::clone(&self.0);
         move |path, event| lock(&live_metrics[path]).record(event)
@@ -31,7 +31,7 @@ impl LiveMetrics {
         self.0.first().and_then(|meter| lock(meter).total())
     }
 
-    /// How the run stands.
+    /// The current figures of the run.
     pub(crate) fn figures(
         &self,
         phase: Phase,
@@ -72,7 +72,7 @@ impl LiveMetrics {
         };
         let mut objectives = request.targets.judge(&reached);
         if total.is_none() {
-            // Before the first event nothing is known of any.
+            // Before the first event no objective has a value.
             for objective in &mut objectives {
                 objective.measured = None;
             }
@@ -81,7 +81,7 @@ impl LiveMetrics {
     }
 }
 
-/// What the path's counters say.
+/// Copies the path's counters.
 fn count(state: &mut PathState, tally: &Tally) {
     state.inserted = tally.inserted;
     state.captured = tally.captured;

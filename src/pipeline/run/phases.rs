@@ -1,4 +1,4 @@
-//! The phases of a trial: probe, warm-up, load, drain. Each ends when all of its paths are through.
+//! The phases of a trial: probe, warm-up, load, drain. Each ends when all paths have processed its events.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -16,26 +16,26 @@ use crate::pipeline::run::context::{ActivePath, RunContext, Trial};
 use crate::pipeline::run::observer::{MeasuredLoad, PathObserver, ProbeLoad};
 use crate::pipeline::run::progress_tracker::{ProgressTracker, StallTimer};
 
-/// Longest wait for the first event to come through a connector that is RUNNING.
+/// Longest wait for the first event to pass a connector that is RUNNING.
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
-/// Between two readiness probes.
+/// Interval between readiness probes.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
-/// How often the state of the load is looked at.
+/// Interval between progress updates of the load.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// What every phase works with.
+/// What all phases of a trial share.
 pub(crate) struct Phases<'a> {
     pub(crate) context: RunContext<'a>,
     pub(crate) trial: &'a Trial,
     pub(crate) paths: Vec<ActivePath>,
-    /// What the servers say of themselves.
+    /// The latest status of the servers.
     pub(crate) seen: Arc<Mutex<ServerStatus>>,
 }
 
-/// How long a drain waits on when what is missing may be among the records that could not be read.
+/// How long a drain continues to wait if the missing events may be among the records that could not be read.
 const UNREAD_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Seeds of the events that are not measured, so that they differ from those that are.
+/// Seeds of probe and warm-up events, so that they differ from the measured ones.
 const PROBE_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 pub(crate) const WARMUP_SEED: u64 = 0xbf58_476d_1ce4_e5b9;
 
@@ -62,7 +62,7 @@ impl<'a> Phases<'a> {
         self.paths.iter().map(|path| &path.observer)
     }
 
-    /// The smallest of a number over all paths: how far the last of them has got.
+    /// The smallest of a count over all paths: that of the path that is furthest behind.
     pub(crate) fn least(&self, of: impl Fn(&PathObserver) -> u64) -> u64 {
         self.observers()
             .map(|observer| of(observer))
@@ -74,7 +74,7 @@ impl<'a> Phases<'a> {
         self.observers().map(|observer| of(observer)).sum()
     }
 
-    /// The reason if somebody the run depends on has given up.
+    /// Fails if a server, the recorder or a worker has given up.
     pub(crate) async fn check(&mut self) -> Result<(), Failure> {
         if let Some(reason) = self.context.stack.given_up() {
             return Err(Failure::server(anyhow::anyhow!(reason)));
@@ -90,8 +90,8 @@ impl<'a> Phases<'a> {
         Ok(())
     }
 
-    /// Inserts one row after another until one has come through on every path: only then is a connector known to have
-    /// caught up. `told` hears how many rows that took so far.
+    /// Inserts one row after another until one is stored on every path: only then is a connector known to have caught up.
+    /// `told` is called with the number of rows sent so far.
     pub(crate) async fn probe(&mut self, told: &(dyn Fn(u64) + Sync)) -> Result<(), Failure> {
         let began = Instant::now();
         let mut count = 0;
@@ -143,7 +143,7 @@ impl<'a> Phases<'a> {
     pub(crate) async fn load(&mut self) -> Result<LoadSummary, Failure> {
         tracing::info!(step = "load", "begins");
         let context = self.context;
-        // Whoever does not begin at the first event leaves out those that others have had.
+        // Skips the events that earlier trials of the same load have inserted.
         let done = usize::try_from(self.trial.done).unwrap_or(usize::MAX);
         let rows = self.generator(0).skip(done);
         let load = run_load(
@@ -164,8 +164,8 @@ impl<'a> Phases<'a> {
         }
     }
 
-    /// Waits until every event is through on every path, or none has come for as long as the drain may wait. True for
-    /// each path of which all are through.
+    /// Waits until every event is processed on every path, or none was for as long as the drain may wait. True for each path
+    /// that has processed all of them.
     pub(crate) async fn drain(&mut self) -> Result<Vec<bool>, Failure> {
         tracing::info!(step = "drain", "begins");
         let context = self.context;
@@ -206,7 +206,7 @@ impl<'a> Phases<'a> {
         }
     }
 
-    /// Of the path that is furthest behind.
+    /// Reports progress of the path that is furthest behind.
     fn tell_measured(&self, phase: Phase, progress_tracker: &mut ProgressTracker) {
         let target = match self.trial.limit {
             Limit::Events(count) => Some(count),
@@ -219,7 +219,7 @@ impl<'a> Phases<'a> {
         self.tell(phase, target, (inserted, written, errors), progress_tracker);
     }
 
-    /// Tells whoever watches how the run stands.
+    /// Reports the state of the run to its observer.
     pub(crate) fn tell(
         &self,
         phase: Phase,
@@ -264,12 +264,12 @@ impl<'a> Phases<'a> {
     }
 }
 
-/// Where a path stands in the drain.
+/// State of a path in the drain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DrainState {
     UnderWay,
     Through,
-    /// Nothing has come through for as long as the drain may wait.
+    /// No event was processed for as long as the drain may wait.
     Stuck,
 }
 
@@ -280,7 +280,7 @@ impl DrainState {
         let dead_letters = observer.dead_letters.load(Ordering::Relaxed);
         let captured = tally.captured >= tally.inserted || !observer.joiner.is_observed();
         if captured && tally.written + ours >= tally.inserted {
-            // A delivery report may come after the document.
+            // A delivery report may arrive after the document is stored.
             let joined = tally.joined + ours >= tally.inserted;
             if joined || patience.quiet_for(tally.joined) > UNREAD_PATIENCE {
                 return Self::Through;
@@ -288,7 +288,7 @@ impl DrainState {
             return Self::UnderWay;
         }
         let quiet = patience.quiet_for(tally.written + dead_letters + tally.captured);
-        // A record that could not be read may have been ours, or anybody's.
+        // A record that could not be read may have been one of ours, or not.
         if captured && tally.written + dead_letters >= tally.inserted && quiet > UNREAD_PATIENCE {
             return Self::Through;
         }

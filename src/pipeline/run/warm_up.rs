@@ -1,4 +1,4 @@
-//! Servers that were just started are slow, the JVMs above all: what is measured first would be held against them.
+//! The warm-up: servers that were just started are slow, the JVMs above all, and would distort the first measured events.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,11 +13,11 @@ use crate::pipeline::run::observer::{PathObserver, WarmupLoad};
 use crate::pipeline::run::phases::{Phases, TICK, WARMUP_SEED};
 use crate::pipeline::run::progress_tracker::{ProgressTracker, StallTimer};
 
-/// Events a second of a warm-up, at least.
+/// Lowest rate of a warm-up, events per second.
 const LEAST_RATE: u32 = 100;
-/// Events a second for JVMs to settle by.
+/// Rate of the load while JVMs settle, events per second.
 const SETTLING_RATE: u32 = 200;
-/// Events of one part of that. The next begins when it is through, so that a slow store is not left with a queue.
+/// Events of one part of that load. The next part begins when all of them are stored, so that a slow store has no backlog.
 const SETTLING_PART: u64 = 400;
 /// Longest wait for JVMs to settle.
 const SETTLING_LIMIT: Duration = Duration::from_secs(120);
@@ -26,7 +26,7 @@ const SETTLED: f64 = 0.1;
 
 /// A warm-up so far.
 struct WarmUpProgress {
-    /// Events of it.
+    /// Number of its events so far.
     events: u64,
     load: Arc<WarmupLoad>,
     progress_tracker: ProgressTracker,
@@ -42,14 +42,14 @@ impl Default for WarmUpProgress {
     }
 }
 
-/// Whether JVMs whose compilers keep so many cores busy get faster yet. Not known is no.
+/// Whether JVMs whose compilers keep this many cores busy are still getting faster; false if that is unknown.
 fn still_compile(compiling: Option<f64>) -> bool {
     compiling.is_some_and(|cores| cores >= SETTLED)
 }
 
 impl Phases<'_> {
-    /// Events that are not measured: every cache, connection and code path gets warm, and what they leave is drained. How
-    /// many there were.
+    /// Sends events that are not measured, so that caches, connections and code paths are warm, and drains them. Returns
+    /// their number.
     pub(crate) async fn warm_up(&mut self) -> Result<u64, Failure> {
         let context = self.context;
         let WarmUp { events, settles } = context.request.warmup;
@@ -57,7 +57,7 @@ impl Phases<'_> {
             return Ok(0);
         }
         tracing::info!(step = "warm-up", "begins");
-        // What is not measured need not take as long as what is.
+        // A slow load is warmed up at a higher rate, to save time.
         let pace = match context.request.rate.per_second() {
             Some(rate) if rate < f64::from(LEAST_RATE) => Rate::whole(LEAST_RATE).into(),
             _ => context.pace(),
@@ -88,7 +88,7 @@ impl Phases<'_> {
         Ok(warming.events)
     }
 
-    /// So many of them. Processors that JVMs kept busy with compiling meanwhile, where that can be seen.
+    /// Sends this many of them. Returns the number of cores that JIT compilers kept busy meanwhile, if known.
     async fn warm_up_by(
         &mut self,
         events: u64,
@@ -105,7 +105,7 @@ impl Phases<'_> {
             .map(|(before, now)| now.cores_since(&before)))
     }
 
-    /// Sends so many of them, and waits until they are through.
+    /// Sends this many of them, and waits until they are processed.
     async fn send_unmeasured(
         &mut self,
         events: u64,
@@ -131,7 +131,7 @@ impl Phases<'_> {
             context.cancel.clone(),
         );
         tokio::pin!(sent);
-        // How many come after the first part is not known.
+        // The number of events after the first part is unknown.
         let target = (*done == 0).then_some(events);
         let mut is_sent = false;
         let mut patience = StallTimer::new();
