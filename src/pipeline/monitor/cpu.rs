@@ -23,7 +23,7 @@ pub(crate) struct PathProcesses {
     pub(crate) slot: Option<String>,
     /// Slot of our reader if it only observes.
     pub(crate) observer_slot: Option<String>,
-    /// Threads of ours.
+    /// Our threads that work for it.
     pub(crate) threads: OwnThreads,
 }
 
@@ -36,7 +36,7 @@ pub(crate) struct CpuSample {
     walsenders: BTreeMap<u32, Duration>,
     /// The walsender of each slot.
     slots: BTreeMap<String, u32>,
-    /// By thread of ours.
+    /// By thread of this process.
     threads: BTreeMap<u32, Duration>,
     /// Of this process, with threads that have ended.
     ours: Option<Duration>,

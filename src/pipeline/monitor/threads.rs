@@ -1,11 +1,11 @@
-//! Threads of ours that work for one capture path alone, so that their processor time can be told apart.
+//! Our threads that work for one capture path alone, so that their processor time is attributed to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::pipeline::monitor::processes;
 
-/// What a thread does.
+/// The role of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     /// Our reader.
@@ -17,7 +17,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// How librdkafka and ourselves name such threads; a name is cut after 15 bytes.
+    /// Names of such threads, librdkafka's and ours; the kernel cuts a name after 15 bytes.
     fn names(self) -> &'static [&'static str] {
         match self {
             Self::Reader => &["wal-reader"],
@@ -27,12 +27,12 @@ impl Role {
     }
 }
 
-/// Thread ids by what they do.
+/// Thread ids by role.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct OwnThreads(Arc<Mutex<BTreeMap<Role, BTreeSet<u32>>>>);
 
 impl OwnThreads {
-    /// The current thread does this.
+    /// The current thread has this role.
     pub(crate) fn enter(&self, role: Role) {
         #[cfg(target_os = "linux")]
         if let Ok(id) = u32::try_from(nix::unistd::gettid().as_raw()) {
@@ -42,7 +42,7 @@ impl OwnThreads {
         let _ = role;
     }
 
-    /// Threads with fitting names that were not there `before` do this.
+    /// Threads with matching names that did not exist `before` have this role.
     pub(crate) fn adopt(&self, role: Role, before: &BTreeSet<u32>) {
         let fresh = all().into_iter().filter(|(id, name)| {
             !before.contains(id) && role.names().iter().any(|known| name.starts_with(known))
@@ -61,12 +61,12 @@ impl OwnThreads {
     }
 }
 
-/// The threads there are now.
+/// The threads that exist now.
 pub(crate) fn present() -> BTreeSet<u32> {
     all().into_iter().map(|(id, _)| id).collect()
 }
 
-/// Every thread of this process with its name; none where the system does not tell.
+/// Every thread of this process with its name; empty if the system does not report them.
 fn all() -> Vec<(u32, String)> {
     processes::threads(std::process::id())
         .map(|thread| (thread.id, thread.name))

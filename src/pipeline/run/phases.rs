@@ -16,14 +16,14 @@ use crate::pipeline::run::context::{ActivePath, RunContext, Trial};
 use crate::pipeline::run::observer::{MeasuredLoad, PathObserver, ProbeLoad};
 use crate::pipeline::run::progress_tracker::{ProgressTracker, StallTimer};
 
-/// Longest wait for the first event to come through a connector that is RUNNING.
+/// Longest wait for the first event to pass a connector that is RUNNING.
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
 /// Time between two readiness probes.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// Interval at which the progress of the load is read.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 
-/// What every phase works with.
+/// What all phases of a trial share.
 pub(crate) struct Phases<'a> {
     pub(crate) context: RunContext<'a>,
     pub(crate) trial: &'a Trial,
@@ -35,7 +35,7 @@ pub(crate) struct Phases<'a> {
 /// How long a drain waits for events that may be among the records that could not be decoded.
 const UNREAD_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Seeds of the events that are not measured, so that they differ from those that are.
+/// Seeds of probe and warm-up events, so that they differ from the measured ones.
 const PROBE_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 pub(crate) const WARMUP_SEED: u64 = 0xbf58_476d_1ce4_e5b9;
 
@@ -280,7 +280,7 @@ impl DrainState {
         let dead_letters = observer.dead_letters.load(Ordering::Relaxed);
         let captured = tally.captured >= tally.inserted || !observer.joiner.is_observed();
         if captured && tally.written + ours >= tally.inserted {
-            // A delivery report may come after the document.
+            // A delivery report may arrive after the document is stored.
             let joined = tally.joined + ours >= tally.inserted;
             if joined || patience.quiet_for(tally.joined) > UNREAD_PATIENCE {
                 return Self::Through;

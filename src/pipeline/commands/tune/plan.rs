@@ -75,8 +75,8 @@ impl HalvingPlan {
         Self { rounds }
     }
 
-    /// The plan with as many candidates as fit in the budget, including `head_to_head_rounds` runs of both sides at the end; `None` if not
-    /// even the fewest fit.
+    /// The plan with as many candidates as fit in the budget, including the runs of both sides at the end; `None` if not even
+    /// the fewest fit.
     pub(super) fn within(
         candidates: usize,
         events: u64,
