@@ -35,6 +35,10 @@ pub const TESTS: &[Test] = &[
         demo_with_a_speaker,
     ),
     (
+        "a_key_ends_the_warm_up_and_the_report_says_so_once",
+        warm_up_ended_by_a_key,
+    ),
+    (
         "a_run_whose_terminal_goes_away_cleans_up_and_ends",
         terminal_goes_away,
     ),
@@ -156,6 +160,57 @@ fn long_run(stack: &TestStack, results: &Path) -> Command {
         .arg("--results-dir")
         .arg(results);
     command
+}
+
+fn warm_up_ended_by_a_key(stack: &TestStack) {
+    let results = open_folder();
+    let mut command = stack.kept();
+    command
+        .args([
+            "run", "--events", "100", "--rate", "100", "--warmup", "6000",
+        ])
+        .arg("--results-dir")
+        .arg(results.path());
+    let (mut run, terminal, slave) = on_a_terminal(command);
+    let mut keys = terminal.try_clone().unwrap();
+    let screen = screen_of(terminal);
+    until("hops of warm-up events", || {
+        assert!(run.try_wait().unwrap().is_none(), "the run ended before");
+        times(&screen, "begin now") > 0 && times(&screen, "not measured") > 0
+    });
+    until("figures of a hop", || {
+        let folder = std::fs::read_dir(results.path()).unwrap().flatten().next();
+        let state = folder.and_then(|folder| std::fs::read(folder.path().join("live.json")).ok());
+        let state = state.and_then(|state| serde_json::from_slice::<Value>(&state).ok());
+        state.is_some_and(|state| {
+            let hops = state["paths"][0]["hops"].as_array();
+            let has_hops = hops.is_some_and(|hops| !hops.is_empty());
+            // They are of warm-up events, which do not count.
+            assert!(!has_hops || state["phase"] == "warm-up", "{state}");
+            assert!(!has_hops || state["paths"][0]["written"] == 0, "{state}");
+            has_hops
+        })
+    });
+    // The second comes when the warm-up is ending, or over.
+    keys.write_all(b"bb").unwrap();
+    // 1: an objective was missed.
+    let code = run.wait().unwrap().code().unwrap();
+    drop(slave);
+    assert!(code <= 1, "{code}");
+    let report = result_folder(results.path()).unwrap().join("report.json");
+    let report: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
+    let incidents = report["incidents"].as_array().unwrap();
+    let cut = incidents.iter().filter(|one| one["kind"] == "warm_up_cut");
+    assert_eq!(cut.count(), 1, "{incidents:?}");
+    let warmup = report["run"]["warmup_events"].as_u64().unwrap();
+    assert!(0 < warmup && warmup < 6_000, "{warmup}");
+    // Warm-up events are in no figure.
+    for count in ["inserted", "captured", "consumed", "written"] {
+        assert_eq!(report["counts"][count], 100, "{count}");
+    }
+    assert_eq!(report["counts"]["lost"], 0);
+    assert_eq!(report["verification"]["match_percent"], 100.0);
+    stack.assert_nothing_left("a run whose warm-up was ended");
 }
 
 fn terminal_goes_away(stack: &TestStack) {

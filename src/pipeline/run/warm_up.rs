@@ -214,7 +214,12 @@ impl Phases<'_> {
                     + path.dead_letters.load(Ordering::Relaxed)
             };
             if is_sent && self.least(through) >= acknowledged {
-                return Ok(acknowledged - before);
+                // Also rows that were refused: the next batch must not send them again.
+                return Ok(if cut.is_asked_for() {
+                    acknowledged - before
+                } else {
+                    events
+                });
             }
             if patience.quiet_for(self.sum(through)) > request.drain_timeout && is_sent {
                 return Err(Failure::new(
