@@ -197,7 +197,7 @@ impl Bench<'_> {
             "topic.creation.default.partitions": "1",
         });
         let url = format!("{}/connectors/{slot}", env["CONNECT_URL"]);
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = cdc_bench_stack::http_client().build().unwrap();
         let (put, remove) = (
             client.put(format!("{url}/config")).json(&config),
             client.delete(&url),

@@ -22,6 +22,7 @@ mod paths;
 mod proxy;
 mod reader;
 mod reader_faults;
+mod reader_guarantees;
 mod refusals;
 mod results;
 mod series;
@@ -89,6 +90,7 @@ fn main() {
         reader::TESTS,
         snapshot::TESTS,
         reader_faults::TESTS,
+        reader_guarantees::TESTS,
         envelopes::TESTS,
         capture::TESTS,
         tls::TESTS,

@@ -1,13 +1,14 @@
 //! Queries of the server's catalogue for what the stream does not carry: user-defined types, primary keys and defaults.
 
-use pgwire_replication::{PgWireError, ReplicationClient};
-
+use super::ReaderError;
 use super::server::Server;
+use super::session::Session;
 use super::type_kind::CatalogueType;
+use super::wire::TextRows;
 
 /// A connection for catalogue queries, opened by the first query.
 #[derive(Default)]
-pub(super) struct Catalogue(Option<ReplicationClient>);
+pub(super) struct Catalogue(Option<Session>);
 
 /// A column as the catalogue describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,15 +23,12 @@ pub struct CatalogueColumn {
     pub default: Option<String>,
 }
 
-/// The result of a query: rows of columns in text format.
-type TextRows = Vec<Vec<Option<String>>>;
-
 impl Catalogue {
     /// Every user-defined type.
     pub(super) async fn types(
         &mut self,
         server: &Server,
-    ) -> Result<Vec<CatalogueType>, PgWireError> {
+    ) -> Result<Vec<CatalogueType>, ReaderError> {
         let sql = "SELECT oid, typname, typtype, typelem, typbasetype, typtypmod FROM pg_type WHERE oid >= 16384";
         let rows = self.query(server, sql).await?;
         let catalogue_type = |row: Vec<Option<String>>| {
@@ -52,7 +50,7 @@ impl Catalogue {
         &mut self,
         server: &Server,
         relation: u32,
-    ) -> Result<Vec<CatalogueColumn>, PgWireError> {
+    ) -> Result<Vec<CatalogueColumn>, ReaderError> {
         let sql = format!(
             "SELECT a.attname, a.attnotnull, array_position(i.indkey::int2[], a.attnum), pg_get_expr(d.adbin, d.adrelid) \
              FROM pg_attribute a LEFT JOIN pg_index i ON i.indrelid = a.attrelid AND i.indisprimary \
@@ -72,24 +70,21 @@ impl Catalogue {
         Ok(rows.into_iter().filter_map(column).collect())
     }
 
-    async fn query(&mut self, server: &Server, sql: &str) -> Result<TextRows, PgWireError> {
-        let mut client = match self.0.take() {
-            Some(client) => client,
-            None => ReplicationClient::connect_gated(server.query_session()).await?,
+    async fn query(&mut self, server: &Server, sql: &str) -> Result<TextRows, ReaderError> {
+        let session = match self.0.take() {
+            Some(session) => session,
+            None => Session::open(server).await?,
         };
-        let rows = match client.simple_query(sql).await {
-            Ok(rows) => rows,
+        let (session, rows) = match session.query(sql).await {
+            Ok(rows) => (session, rows),
             // The connection may have been idle for longer than the server or a proxy allows: try once more on a new one.
             Err(_) => {
-                client = ReplicationClient::connect_gated(server.query_session()).await?;
-                client.simple_query(sql).await?
+                let session = Session::open(server).await?;
+                let rows = session.query(sql).await?;
+                (session, rows)
             }
         };
-        self.0 = Some(client);
-        let text = |value: bytes::Bytes| String::from_utf8_lossy(&value).into_owned();
-        Ok(rows
-            .into_iter()
-            .map(|row| row.into_iter().map(|value| value.map(text)).collect())
-            .collect())
+        self.0 = Some(session);
+        Ok(rows)
     }
 }

@@ -38,8 +38,17 @@
 //! - Reconnects: a running reader delivers nothing twice, however often its connection breaks. When the server does not send
 //!   an interrupted transaction again, because another reader has advanced the slot, the reader ends with
 //!   [`ReaderError::Gap`].
-//! - Foreign acknowledgements: when another reader has acknowledged what this one has not received, the reader ends with
-//!   [`ReaderError::SlotMoved`].
+//! - No gap at an opening: each time it connects, the first included, the reader holds the position that it goes on from
+//!   (of the checkpoint, of [`ReaderConfig::start_after`], or acknowledged last) against the slot and the server. A slot that
+//!   stands after it, because it was made anew or advanced, is [`ReaderError::SlotMoved`]; WAL that does not have the
+//!   position, as after a failover that lost it, is [`ReaderError::PositionUnknown`]; a checkpoint of another slot, database
+//!   or cluster is [`ReaderError::ForeignCheckpoint`].
+//! - An end to what cannot go on: an error of the server that comes three times at the same position ends the reader with
+//!   [`ReaderError::StandingError`], which names it; pauses between attempts grow until the reader gets on.
+//! - A slow handler: the server hears of the reader on a thread of its own, so a handler may take longer than
+//!   `wal_sender_timeout`. A server that is silent for that long, though asked, is taken for gone.
+//! - Nothing left behind: a start that fails drops the slot that it has made; a creation that waits for open transactions
+//!   says for which, and is cancelled after [`ReaderConfig::slot_limit`].
 //! - Initial copy: an initial copy ([`ReaderConfig::snapshot`]) contains every row as of one position, and the stream
 //!   delivers every change after it: no gap and no overlap, even when rows change meanwhile. The checkpoint lists the tables
 //!   that are copied; a new reader copies the others from their beginning, and [`Event::Snapshot`] names them first. The rows
@@ -65,9 +74,11 @@ mod acknowledger;
 mod catalogue;
 mod checkpoint;
 mod clock;
+mod companion;
 mod config;
 mod delivery;
 mod error;
+mod error_class;
 mod event;
 pub mod pgoutput;
 mod position;
@@ -75,6 +86,8 @@ mod reader;
 mod relation;
 mod replay_state;
 mod server;
+mod session;
+mod slot_creation;
 mod slot_monitor;
 mod slots;
 mod snapshot;
@@ -83,10 +96,11 @@ mod stream;
 mod table_name;
 mod type_kind;
 mod value;
+mod wire;
 
 pub use acknowledger::Acknowledger;
 pub use catalogue::CatalogueColumn;
-pub use checkpoint::{Checkpoint, CheckpointProgress, FileCheckpoint};
+pub use checkpoint::{Checkpoint, CheckpointProgress, CheckpointSource, FileCheckpoint};
 pub use clock::{SteadyClock, TimeSource, UnixNanos};
 pub use config::{Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig};
 pub use error::ReaderError;
@@ -105,3 +119,4 @@ pub use stats::ReaderStats;
 pub use table_name::TableName;
 pub use type_kind::{Type, TypeKind, Types};
 pub use value::{FromValue, ValueError};
+pub use wire::ServerMessage;

@@ -2,9 +2,7 @@
 
 use std::rc::Rc;
 
-use bytes::Bytes;
-use pgwire_replication::PgWireError;
-
+use crate::ReaderError;
 use crate::catalogue::{Catalogue, CatalogueColumn};
 use crate::config::ReaderConfig;
 use crate::pgoutput::{self, Message, RelationMessage};
@@ -29,7 +27,7 @@ impl CatalogueLookup {
     }
 
     /// Whether this message of the stream needs a lookup: a table's description.
-    pub(super) fn is_needed(&self, message: &Bytes) -> bool {
+    pub(super) fn is_needed(&self, message: &[u8]) -> bool {
         self.config.describe && message.first() == Some(&b'R')
     }
 
@@ -37,9 +35,9 @@ impl CatalogueLookup {
     /// a table that was dropped since.
     pub(super) async fn columns(
         &mut self,
-        message: &Bytes,
+        message: &[u8],
         relations: &mut Relations,
-    ) -> Result<Option<Vec<CatalogueColumn>>, PgWireError> {
+    ) -> Result<Option<Vec<CatalogueColumn>>, ReaderError> {
         // Delivery reports a message that cannot be decoded.
         let Ok(Message::Relation(description)) = pgoutput::decode(message) else {
             return Ok(None);
@@ -55,7 +53,7 @@ impl CatalogueLookup {
         &mut self,
         description: &RelationMessage<'_>,
         relations: &mut Relations,
-    ) -> Result<(), PgWireError> {
+    ) -> Result<(), ReaderError> {
         if self.config.describe && relations.lacks_a_type_of(description) {
             let types = self.catalogue.types(&self.config.server).await?;
             relations.types_mut().add(&types);
