@@ -23,6 +23,7 @@ mod proxy;
 mod reader;
 mod reader_faults;
 mod reader_guarantees;
+mod reader_standby;
 mod refusals;
 mod results;
 mod series;
@@ -30,6 +31,7 @@ mod sink;
 mod skew;
 mod snapshot;
 mod stack;
+mod standby;
 mod tls;
 #[cfg(feature = "otlp")]
 mod traces;
@@ -91,6 +93,7 @@ fn main() {
         snapshot::TESTS,
         reader_faults::TESTS,
         reader_guarantees::TESTS,
+        reader_standby::TESTS,
         envelopes::TESTS,
         capture::TESTS,
         tls::TESTS,

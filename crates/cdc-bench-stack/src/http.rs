@@ -2,7 +2,6 @@
 
 /// A client with this program's one implementation of TLS, and without a proxy: a proxy to the internet cannot reach a server
 /// on loopback or in a private network.
-#[must_use]
 pub fn http_client() -> reqwest::ClientBuilder {
     // It may be installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -252,7 +252,6 @@ impl StreamConnector {
         let (server, slot) = (&self.config.server, self.config.slot.name());
         // The start of the stream reports a slot that does not exist.
         let confirmed = self.slot(session).await?.and_then(|slot| slot.confirmed());
-        point.require(identity, is_standby, confirmed, slot, server)?;
         if point.needs_history(identity) {
             let command = format!("TIMELINE_HISTORY {}", identity.timeline);
             let rows = session.query(&command).await;
@@ -260,6 +259,7 @@ impl StreamConnector {
             let history = rows.first().and_then(|row| row.get(1)?.as_deref());
             point.require_in_history(history.unwrap_or_default(), identity, server)?;
         }
+        point.require(identity, is_standby, confirmed, slot, server)?;
         if let Some(confirmed) = confirmed {
             self.slot_position.set(confirmed);
         }

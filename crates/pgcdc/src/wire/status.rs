@@ -40,7 +40,7 @@ impl StreamStatus {
         let applied = WireLsn::from_u64(self.applied.load(Ordering::Relaxed));
         let update = encode_standby_status_update(applied, now_micros(), reply_requested);
         let length = u32::try_from(update.len() + 4).unwrap_or(u32::MAX);
-        let message = [&[b'd'], &length.to_be_bytes()[..], &update].concat();
+        let message = [&b"d"[..], &length.to_be_bytes(), &update].concat();
         Ok(self.channel.send(&message)?)
     }
 }
