@@ -86,6 +86,11 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         relation
     }
 
+    /// The transaction in progress.
+    pub(super) fn transaction(&self) -> Option<Xid> {
+        self.replay.xid()
+    }
+
     /// An initial copy begins.
     pub(super) fn snapshot_begins(&mut self, plan: &SnapshotPlan) -> Flow {
         (self.handler)(Event::Snapshot(plan))
@@ -238,10 +243,13 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
                 }
                 return Ok(Flow::Continue(()));
             }
-            Message::Begin { .. }
-            | Message::Commit { .. }
-            | Message::Type { .. }
-            | Message::Logical { .. } => return Ok(Flow::Continue(())),
+            Message::Type { oid, schema, name } => {
+                self.relations.types_mut().add_name(oid, schema, name);
+                return Ok(Flow::Continue(()));
+            }
+            Message::Begin { .. } | Message::Commit { .. } | Message::Logical { .. } => {
+                return Ok(Flow::Continue(()));
+            }
         };
         self.change(oid, operation, new, old, lsn, received)
     }

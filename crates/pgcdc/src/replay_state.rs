@@ -1,7 +1,7 @@
 //! How far a reader has delivered the stream, and what a new stream repeats of a transaction that was interrupted.
 
 use super::event::Transaction;
-use super::{Lsn, ReaderError};
+use super::{Lsn, ReaderError, Xid};
 
 /// How far a reader has delivered the stream.
 #[derive(Debug, Default)]
@@ -57,6 +57,11 @@ impl ReplayState {
     /// The transaction in progress.
     pub(super) fn current(&mut self) -> Option<&mut OpenTransaction> {
         self.current.as_mut()
+    }
+
+    /// Id of the transaction in progress.
+    pub(super) fn xid(&self) -> Option<Xid> {
+        self.current.as_ref().map(|open| open.transaction.xid)
     }
 
     /// The stream broke: the transaction in progress will come again from its beginning.

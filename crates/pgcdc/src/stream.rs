@@ -206,14 +206,11 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
             match event {
                 Ok(Some(event)) => {
                     if let ReplicationEvent::XLogData { data, .. } = &event
-                        && self.lookup.is_needed(data)
+                        && self.lookup.is_needed(data, self.delivery.transaction())
+                        && let Err(cause) = self.lookup.look_up(data, &mut self.delivery).await
                     {
-                        let relations = &mut self.delivery.relations;
-                        match self.lookup.columns(data, relations).await {
-                            Ok(columns) => self.delivery.next_columns = columns,
-                            // The next stream repeats the description.
-                            Err(cause) => return Ok(StreamEnd::Broken(cause)),
-                        }
+                        // The next stream repeats the description.
+                        return Ok(StreamEnd::Broken(cause));
                     }
                     if self.delivery.event(event)?.is_break() {
                         return Ok(StreamEnd::Stopped);
