@@ -299,8 +299,11 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             return Flow::Continue(());
         }
         if !transactional {
-            // It may come again when the stream breaks: it belongs to no transaction whose events are counted.
-            return (self.handler)(Event::Message(LogicalMessage {
+            // It comes between transactions, and is like one: everything before it was delivered.
+            if !self.replay.message(lsn) {
+                return Flow::Continue(());
+            }
+            let flow = (self.handler)(Event::Message(LogicalMessage {
                 transaction: None,
                 lsn,
                 index: 0,
@@ -308,6 +311,11 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
                 content,
                 received,
             }));
+            self.replay.commit_delivered(lsn);
+            if self.mode == Acknowledge::OnReturn {
+                self.acknowledger.acknowledge(lsn);
+            }
+            return flow;
         }
         let Some(open) = self.replay.current() else {
             return Flow::Continue(());
