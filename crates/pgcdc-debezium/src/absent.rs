@@ -61,12 +61,18 @@ pub(super) fn write_null(out: &mut Vec<u8>, column: &Column, numbers: NumberForm
         TypeKind::Bytea => "\\x",
         TypeKind::Array(_) => "{}",
         TypeKind::Vector | TypeKind::HalfVector => "[]",
-        TypeKind::SparseVector => "{}/0",
+        // Debezium has none, and ends.
+        TypeKind::SparseVector => return raw(out, "null"),
         // An empty collection.
         TypeKind::Geometry => "010700000000000000",
         _ => "",
     };
-    let text = match column.default.as_deref().and_then(constant) {
+    // Debezium does not read defaults of extensions' types.
+    let default = match column.kind {
+        TypeKind::Vector | TypeKind::HalfVector | TypeKind::Geometry => None,
+        _ => column.default.as_deref(),
+    };
+    let text = match default.and_then(constant) {
         Some(constant) => constant,
         None if column.not_null == Some(true) => zero.to_owned(),
         None => return raw(out, "null"),

@@ -50,6 +50,8 @@ impl TransactionCounts {
                 1
             }
         };
+        // To Debezium, each message is a table of its own.
+        let in_table = if table == MESSAGES { 1 } else { in_table };
         let id = id(transaction.xid, lsn);
         let total = self.total;
         json::raw(

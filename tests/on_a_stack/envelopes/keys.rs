@@ -82,7 +82,7 @@ pub fn unique_indexes(stack: &TestStack) {
 }
 
 /// Number of the records above.
-const UNIQUES: usize = 9 + 8 + 8 + 3 + 8 + 2 * 5;
+const UNIQUES: usize = 9 + 8 + 8 + 5 + 8 + 2 * 5;
 
 pub fn messages(stack: &TestStack) {
     stack.sql(
@@ -109,7 +109,7 @@ pub fn messages(stack: &TestStack) {
         .into_iter()
         .partition(|found| found.contains(".data_collections: "));
     assert_eq!(others, [""; 0]);
-    assert_eq!(counts.len(), 3, "{counts:#?}");
+    assert_eq!(counts.len(), 2, "{counts:#?}");
     stack.sql("DROP PUBLICATION noted; DROP TABLE noted");
 }
 
