@@ -84,6 +84,11 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         relation
     }
 
+    /// The transaction in progress.
+    pub(super) fn transaction(&self) -> Option<Xid> {
+        self.replay.xid()
+    }
+
     /// An initial copy begins.
     pub(super) fn snapshot_begins(&mut self, plan: &SnapshotPlan) -> Flow {
         (self.handler)(Event::Snapshot(plan))
@@ -231,7 +236,10 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
                 prefix,
                 content,
             } => return Ok(self.logical_message(transactional, Lsn(lsn), prefix, content)),
-            Message::Type { .. } => return Ok(Flow::Continue(())),
+            Message::Type { oid, schema, name } => {
+                self.relations.types_mut().add_name(oid, schema, name);
+                return Ok(Flow::Continue(()));
+            }
         };
         self.change(oid, operation, new, old, lsn, received)
     }
@@ -287,8 +295,11 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             return Flow::Continue(());
         }
         if !transactional {
-            // It may come again when the stream breaks: it belongs to no transaction whose events are counted.
-            return (self.handler)(Event::Message(LogicalMessage {
+            // It comes between transactions, and is like one: everything before it was delivered.
+            if !self.replay.message(lsn) {
+                return Flow::Continue(());
+            }
+            let flow = (self.handler)(Event::Message(LogicalMessage {
                 transaction: None,
                 lsn,
                 index: 0,
@@ -296,6 +307,11 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
                 content,
                 received,
             }));
+            self.replay.commit_delivered(lsn);
+            if self.mode == Acknowledge::OnReturn {
+                self.acknowledger.acknowledge(lsn);
+            }
+            return flow;
         }
         let Some(open) = self.replay.current() else {
             return Flow::Continue(());

@@ -9,8 +9,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::ReaderError;
 use super::wire::{Socket, WireError};
 
-/// Session settings that fix the text format of values, whatever the settings of the server or the role are.
-pub(super) const SESSION_OPTIONS: &str = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c bytea_output=hex -c lc_monetary=C";
+/// Session settings that fix the text format of values, whatever the settings of the server or the role are. `lc_monetary` is
+/// not among them: another locale may have another number of decimals, and would make other amounts of the same values.
+pub(super) const SESSION_OPTIONS: &str = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c bytea_output=hex";
 
 /// A PostgreSQL server, with the credentials to use there.
 #[derive(Debug, Clone)]

@@ -281,18 +281,16 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
                 }
             };
             if let StreamMessage::Wal { data, .. } = message
-                && self.lookup.is_needed(data)
+                && self.lookup.is_needed(data, self.delivery.transaction())
             {
                 let stop = self.stop.clone();
-                let relations = &mut self.delivery.relations;
-                let columns = tokio::select! {
+                let looked_up = tokio::select! {
                     () = stop.cancelled() => return Ok(Some(StreamEnd::Stopped)),
-                    columns = self.lookup.columns(data, relations) => columns,
+                    looked_up = self.lookup.look_up(data, &mut self.delivery) => looked_up,
                 };
-                match columns {
-                    Ok(columns) => self.delivery.next_columns = columns,
-                    // The next stream repeats the description.
-                    Err(cause) => return Ok(Some(StreamEnd::Broken(cause))),
+                // The next stream repeats the description.
+                if let Err(cause) = looked_up {
+                    return Ok(Some(StreamEnd::Broken(cause)));
                 }
             }
             if self.delivery.message(message)?.is_break() {

@@ -30,7 +30,14 @@ impl Handler {
                 }
                 ControlFlow::Continue(())
             }
-            Event::Message(_) => ControlFlow::Continue(()),
+            Event::Message(message) => {
+                self.outlet.message(&message)?;
+                match message.transaction {
+                    Some(_) => ControlFlow::Continue(()),
+                    // It is a unit of its own.
+                    None => self.outlet.end_unit(AckUnit::Transaction(message.lsn)),
+                }
+            }
             Event::Change(change) => self.change(&change),
             Event::Snapshot(plan) => {
                 let estimate = |table: &PlannedTable| table.estimated_rows.unwrap_or(0);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use cdc_bench_model::timeline::Clock;
-use pgcdc::{Acknowledger, Change, Commit};
+use pgcdc::{Acknowledger, Change, Commit, LogicalMessage};
 use pgcdc_debezium::{EnvelopeConfig, EnvelopeError, Envelopes, Record};
 use rdkafka::ClientConfig;
 
@@ -84,6 +84,21 @@ impl RecordOutlet {
                 }
             })?;
         Ok(flow)
+    }
+
+    pub(super) fn message(&mut self, message: &LogicalMessage<'_>) -> ControlFlow<()> {
+        let transactions = self.envelopes.transaction_topic();
+        let topic = self.envelopes.message_topic();
+        let begin = self.envelopes.begin_with_message(message);
+        if begin.is_some_and(|begin| self.out.send(&transactions, begin).is_err()) {
+            return ControlFlow::Break(());
+        }
+        let now = to_unix_nanos(self.clock.now());
+        match self.out.send(&topic, self.envelopes.message(message, now)) {
+            Ok(()) => ControlFlow::Continue(()),
+            // The publisher has the reason.
+            Err(_) => ControlFlow::Break(()),
+        }
     }
 
     pub(super) fn commit(&mut self, commit: &Commit<'_>) -> ControlFlow<()> {
