@@ -23,6 +23,7 @@ mod proxy;
 mod reader;
 mod reader_faults;
 mod reader_guarantees;
+mod reader_large;
 mod reader_standby;
 mod refusals;
 mod results;
@@ -93,6 +94,7 @@ fn main() {
         snapshot::TESTS,
         reader_faults::TESTS,
         reader_guarantees::TESTS,
+        reader_large::TESTS,
         reader_standby::TESTS,
         envelopes::TESTS,
         capture::TESTS,

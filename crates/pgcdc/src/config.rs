@@ -1,5 +1,6 @@
 //! Configuration of a reader: server, slot, publications, and when the server may discard WAL.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,6 +90,25 @@ impl Default for SnapshotConfig {
     }
 }
 
+/// Where transactions wait that the server sends while they run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolConfig {
+    /// Bytes of them that are kept in memory; what is beyond goes into files without a name.
+    pub memory: usize,
+    /// Folder of these files; the system's folder for temporary files if it is not set.
+    pub folder: Option<PathBuf>,
+}
+
+impl Default for SpoolConfig {
+    /// 64 MiB in memory.
+    fn default() -> Self {
+        Self {
+            memory: 64 << 20,
+            folder: None,
+        }
+    }
+}
+
 /// Configuration of a reader.
 #[derive(Debug)]
 pub struct ReaderConfig {
@@ -118,6 +138,9 @@ pub struct ReaderConfig {
     pub heartbeat: Option<Duration>,
     /// Most bytes of WAL that the slot may retain. Beyond it the reader ends with an error rather than fill the server's disk.
     pub max_retained_wal: Option<u64>,
+    /// Whether the server sends large transactions while they run, and where they wait for their end; `None` when it is to
+    /// keep them on its own disk until they commit.
+    pub spool: Option<SpoolConfig>,
     /// Whether values come in PostgreSQL's binary format instead of text. It spares the server work, but a type without a
     /// binary format ends the stream.
     pub binary: bool,
@@ -155,6 +178,7 @@ impl ReaderConfig {
             status_interval: Duration::from_secs(1),
             heartbeat: None,
             max_retained_wal: None,
+            spool: Some(SpoolConfig::default()),
             binary: false,
             describe: false,
             slot_limit: Duration::from_secs(60),
@@ -169,9 +193,13 @@ impl ReaderConfig {
         // The server reads the list as it reads identifiers: an unquoted name is folded to lower case.
         let names = self.publications.iter().map(|name| escape_identifier(name));
         let names = names.collect::<Vec<_>>().join(",").replace('\'', "''");
+        let version = match self.spool {
+            Some(_) => "proto_version '2', streaming 'on'",
+            None => "proto_version '1'",
+        };
         let binary = if self.binary { ", binary 'true'" } else { "" };
         format!(
-            "START_REPLICATION SLOT {} LOGICAL {resume_lsn} (proto_version '1', publication_names '{names}', messages 'true'{binary})",
+            "START_REPLICATION SLOT {} LOGICAL {resume_lsn} ({version}, publication_names '{names}', messages 'true'{binary})",
             self.slot.name()
         )
     }
@@ -185,10 +213,16 @@ mod tests {
     fn names_of_publications_are_quoted_where_the_server_parses_them() {
         let server = Server::new("db", 5432, "me", String::new(), "d");
         let slot = Slot::Existing(SlotName::new("s").unwrap());
-        let config = ReaderConfig::new(server, slot, ["Orders", "it's \"b\", c"]);
+        let mut config = ReaderConfig::new(server, slot, ["Orders", "it's \"b\", c"]);
         assert_eq!(
             config.start_command(Lsn(0x1_0000_0002)),
-            "START_REPLICATION SLOT s LOGICAL 1/2 (proto_version '1', publication_names '\"Orders\",\"it''s \"\"b\"\", c\"', messages 'true')"
+            "START_REPLICATION SLOT s LOGICAL 1/2 (proto_version '2', streaming 'on', publication_names '\"Orders\",\"it''s \"\"b\"\", c\"', messages 'true')"
+        );
+        config.spool = None;
+        assert!(
+            config
+                .start_command(Lsn(1))
+                .contains("(proto_version '1', publication_names")
         );
     }
 }

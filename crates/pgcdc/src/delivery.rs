@@ -176,8 +176,14 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         (self.handler)(Event::Idle(lsn))
     }
 
-    fn data(&mut self, lsn: Lsn, data: &[u8]) -> Result<Flow, ReaderError> {
+    /// A message of the output plugin, as protocol version 1 has it.
+    pub(super) fn data(&mut self, lsn: Lsn, data: &[u8]) -> Result<Flow, ReaderError> {
         let message = pgoutput::decode(data).map_err(|cause| ReaderError::Decode { cause, lsn })?;
+        self.decoded(lsn, message)
+    }
+
+    /// The same, decoded.
+    pub(super) fn decoded(&mut self, lsn: Lsn, message: Message<'_>) -> Result<Flow, ReaderError> {
         // The stamp of the change: the row is decoded.
         let received = self.clock.now();
         let (oid, operation, new, old) = match message {

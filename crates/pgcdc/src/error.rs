@@ -1,6 +1,7 @@
 //! Errors of the reader.
 
 use std::error::Error;
+use std::path::PathBuf;
 
 use super::pgoutput::DecodeError;
 use super::wire::ServerMessage;
@@ -254,6 +255,17 @@ pub enum ReaderError {
     /// The checkpoint cannot be read or written.
     #[error("WAL reader: its checkpoint: {reason}")]
     Checkpoint {
+        /// The message of the operating system.
+        reason: String,
+    },
+    /// A transaction under way cannot be kept.
+    #[error(
+        "WAL reader: a transaction that the server sends while it runs cannot be kept in {}: {reason}; make room, name another folder (ReaderConfig::spool), or leave such transactions to the server's disk",
+        folder.display()
+    )]
+    Spool {
+        /// The folder.
+        folder: PathBuf,
         /// The message of the operating system.
         reason: String,
     },

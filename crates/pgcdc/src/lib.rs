@@ -63,9 +63,14 @@
 //! connection, or within seconds if a heartbeat or a limit for retained WAL is configured; until then the server sends
 //! nothing of its tables. The server drops a temporary slot with its connection: when that breaks, the reader ends.
 //!
-//! The reader speaks version 1 of the protocol: the server sends a transaction after its commit, keeps transactions in
-//! progress on its own disk, and discards those that were rolled back. A transaction of any size passes through in the memory
-//! of the rows in progress.
+//! # Large transactions
+//!
+//! With [`ReaderConfig::spool`], which is the default, the reader speaks version 2 of the protocol: the server sends a
+//! transaction that outgrows its `logical_decoding_work_mem` while it runs, and the reader keeps it until it commits, in memory
+//! up to a limit and in a file beyond it; what was rolled back is dropped. It is delivered complete and in the order of
+//! commits as any other, and takes no place on the server's disk. Without it (version 1) the server sends a transaction after
+//! its commit and keeps those in progress on its own disk; a transaction of any size passes through in the memory of the rows
+//! in progress.
 
 // The example of the README is a doctest.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
@@ -92,6 +97,7 @@ mod slot_creation;
 mod slot_monitor;
 mod slots;
 mod snapshot;
+mod spool;
 mod stats;
 mod stream;
 mod table_name;
@@ -104,7 +110,7 @@ pub use acknowledger::Acknowledger;
 pub use catalogue::CatalogueColumn;
 pub use checkpoint::{Checkpoint, CheckpointProgress, CheckpointSource, FileCheckpoint};
 pub use clock::{SteadyClock, TimeSource, UnixNanos};
-pub use config::{Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig};
+pub use config::{Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig, SpoolConfig};
 pub use error::ReaderError;
 pub use event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
 pub use money::Money;

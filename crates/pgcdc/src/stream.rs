@@ -21,16 +21,18 @@ use self::connector::{ReadySession, StreamConnector, StreamPosition};
 use self::initial_copy::InitialCopy;
 use self::lookup::CatalogueLookup;
 use self::reopenings::Reopenings;
-use super::ReaderError;
 use super::acknowledger::Acknowledger;
 use super::companion::Companion;
 use super::config::{ReaderConfig, Slot};
 use super::delivery::{Delivery, Flow};
 use super::event::Event;
+use super::pgoutput::Message;
 use super::slots::drop_slot;
 use super::snapshot::{PublishedTable, published_tables};
+use super::spool::{SpoolReader, Spooled, Spools, StreamCommit};
 use super::stats::ReaderStats;
 use super::wire::{ReplicationStream, StreamMessage, StreamStatus};
+use super::{Lsn, ReaderError};
 
 /// Messages between two looks at whether the reader is to stop, and whether an acknowledgement is due.
 const LOOK_INTERVAL: u32 = 64;
@@ -46,6 +48,8 @@ pub(super) struct Stream<H> {
     connector: StreamConnector,
     lookup: CatalogueLookup,
     reopenings: Reopenings,
+    /// Transactions that are sent while they run.
+    spools: Option<Spools>,
     /// When a checkpoint is due next.
     store_at: Instant,
     stop: CancellationToken,
@@ -88,11 +92,12 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         Ok(Self {
             connector: StreamConnector::new(Rc::clone(&config)),
             lookup: CatalogueLookup::new(Rc::clone(&config)),
-            config,
             delivery,
             acks,
             reopenings: Reopenings::default(),
+            spools: config.spool.clone().map(Spools::new),
             store_at: Instant::now(),
+            config,
             stop,
         })
     }
@@ -280,33 +285,103 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
                     return Ok(Some(StreamEnd::Broken(error)));
                 }
             };
-            if let StreamMessage::Wal { data, .. } = message
-                && self.lookup.is_needed(data, self.delivery.transaction())
-            {
-                let stop = self.stop.clone();
-                let looked_up = tokio::select! {
-                    () = stop.cancelled() => return Ok(Some(StreamEnd::Stopped)),
-                    looked_up = self.lookup.look_up(data, &mut self.delivery) => looked_up,
-                };
-                // The next stream repeats the description.
-                if let Err(cause) = looked_up {
-                    return Ok(Some(StreamEnd::Broken(cause)));
+            let delivered = match message {
+                StreamMessage::KeepAlive { .. } => {
+                    Ok(self.delivery.message(message)?.is_continue())
                 }
-            }
-            if self.delivery.message(message)?.is_break() {
-                return Ok(Some(StreamEnd::Stopped));
+                StreamMessage::Wal { lsn, data } => match self.spool(lsn, data)? {
+                    Spooled::No => self.deliver(lsn, data).await,
+                    Spooled::Kept => Ok(true),
+                    Spooled::Committed(spool, commit) => {
+                        self.deliver_spooled(spool, commit, status).await
+                    }
+                },
+            };
+            match delivered {
+                Ok(true) => {}
+                Ok(false) => return Ok(Some(StreamEnd::Stopped)),
+                // The next stream repeats it.
+                Err(cause) if !cause.is_permanent() => return Ok(Some(StreamEnd::Broken(cause))),
+                Err(error) => return Err(error),
             }
             until_look -= 1;
             if until_look == 0 {
                 until_look = LOOK_INTERVAL;
-                if self.stop.is_cancelled() {
+                if self.look(status)?.is_break() {
                     return Ok(Some(StreamEnd::Stopped));
-                }
-                if self.acks.is_pending() {
-                    self.acknowledge_if_due(status)?;
                 }
             }
         }
+    }
+
+    /// Whether to go on, within a long delivery; acknowledges what is due.
+    fn look(&mut self, status: &StreamStatus) -> Result<Flow, ReaderError> {
+        if self.stop.is_cancelled() {
+            return Ok(Flow::Break(()));
+        }
+        if self.acks.is_pending() {
+            self.acknowledge_if_due(status)?;
+        }
+        Ok(Flow::Continue(()))
+    }
+
+    /// Keeps a message of a transaction that is sent while it runs.
+    fn spool(&mut self, lsn: Lsn, data: &[u8]) -> Result<Spooled, ReaderError> {
+        match &mut self.spools {
+            Some(spools) => spools.take(lsn, data),
+            None => Ok(Spooled::No),
+        }
+    }
+
+    /// Delivers a message, after looking up what it needs. False when the reader is to stop.
+    async fn deliver(&mut self, lsn: Lsn, data: &[u8]) -> Result<bool, ReaderError> {
+        if self.lookup.is_needed(data, self.delivery.transaction()) {
+            let stop = self.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => return Ok(false),
+                looked_up = self.lookup.look_up(data, &mut self.delivery) => looked_up?,
+            }
+        }
+        Ok(self.delivery.data(lsn, data)?.is_continue())
+    }
+
+    /// Delivers a transaction that was sent while it ran. False when the reader is to stop.
+    async fn deliver_spooled(
+        &mut self,
+        mut spool: SpoolReader,
+        commit: StreamCommit,
+        status: &StreamStatus,
+    ) -> Result<bool, ReaderError> {
+        let begin = Message::Begin {
+            final_lsn: commit.commit_lsn.0,
+            commit_time_us: commit.commit_time_us,
+            xid: commit.xid,
+        };
+        if self.delivery.decoded(commit.commit_lsn, begin)?.is_break() {
+            return Ok(false);
+        }
+        let mut until_look = LOOK_INTERVAL;
+        let failed = |error: std::io::Error| {
+            ReaderError::Thread(format!("cannot read what it has kept: {error}"))
+        };
+        while let Some((lsn, data)) = spool.next().map_err(failed)? {
+            if !self.deliver(lsn, data).await? {
+                return Ok(false);
+            }
+            until_look -= 1;
+            if until_look == 0 {
+                until_look = LOOK_INTERVAL;
+                if self.look(status)?.is_break() {
+                    return Ok(false);
+                }
+            }
+        }
+        let end = Message::Commit {
+            commit_lsn: commit.commit_lsn.0,
+            end_lsn: commit.end_lsn.0,
+            commit_time_us: commit.commit_time_us,
+        };
+        Ok(self.delivery.decoded(commit.commit_lsn, end)?.is_continue())
     }
 
     /// Stores what was acknowledged and acknowledges it to the server. A checkpoint costs a flush of the disk: it is stored
@@ -336,6 +411,9 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
             });
         }
         self.delivery.stream_broke();
+        if let Some(spools) = &mut self.spools {
+            spools.clear();
+        }
         // A reader that is stopped before the next stream begins has stored what its sink has.
         self.acks.store()?;
         loop {
