@@ -109,6 +109,37 @@ fn the_reference_names_every_global_flag_and_every_variable() {
     assert!(wanted.is_empty(), "settings.md does not name {wanted:?}");
 }
 
+#[test]
+fn every_guarantee_names_a_test_that_exists() {
+    let documentation = Documentation::read();
+    let mut sources = Vec::new();
+    rust_files(&root().join("tests/on_a_stack"), &mut sources);
+    let sources = sources
+        .iter()
+        .map(|path| std::fs::read_to_string(path).unwrap());
+    let sources: String = sources.collect();
+    let spans = documentation.page("docs/reference/guarantees.md").spans();
+    let mut names: Vec<_> = spans
+        .iter()
+        .map(|(_, code)| code)
+        .filter(|code| code.len() > 20 && code.contains('_') && !code.contains(' '))
+        .collect();
+    assert!(names.len() > 40, "{names:?}");
+    names.retain(|name| !sources.contains(&format!("\"{name}\"")));
+    assert!(names.is_empty(), "no such tests: {names:?}");
+}
+
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
 /// Where the repository is.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

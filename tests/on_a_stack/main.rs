@@ -24,6 +24,7 @@ mod reader;
 mod reader_faults;
 mod reader_guarantees;
 mod reader_large;
+mod reader_soak;
 mod reader_standby;
 mod refusals;
 mod results;
@@ -139,6 +140,7 @@ fn main() {
         commands::LONG_TESTS,
         group::LONG_TESTS,
         paths::LONG_TESTS,
+        reader_soak::LONG_TESTS,
         delays::LONG_TESTS,
         skew::LONG_TESTS,
         results::LONG_TESTS,

@@ -75,7 +75,7 @@ fn on_a_standby(stack: &TestStack) {
     );
 }
 
-fn failover(stack: &TestStack) {
+pub fn failover(stack: &TestStack) {
     let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY)");
     let folder = open_folder();
     let file = folder.path().join("t.lsn");

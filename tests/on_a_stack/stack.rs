@@ -186,6 +186,11 @@ impl TestStack {
 
     /// A new connection.
     pub async fn connect(&self) -> tokio_postgres::Client {
+        self.try_connect().await.unwrap()
+    }
+
+    /// The same, when the server may be away.
+    pub async fn try_connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
         let config = format!(
             "host={} port={} user={} password={} dbname={}",
             self.env["POSTGRES_HOST"],
@@ -195,24 +200,34 @@ impl TestStack {
             self.env["POSTGRES_DB"]
         );
         let connected = tokio_postgres::connect(&config, tokio_postgres::NoTls).await;
-        let (client, connection) = connected.unwrap();
+        let (client, connection) = connected?;
         tokio::spawn(connection);
-        client
+        Ok(client)
     }
 
     /// Runs SQL; the first column of every row.
     pub fn sql(&self, text: &str) -> Vec<String> {
+        self.query(text).unwrap()
+    }
+
+    /// The same; `None` when the server refuses.
+    pub fn try_sql(&self, text: &str) -> Option<Vec<String>> {
+        self.query(text).ok()
+    }
+
+    fn query(&self, text: &str) -> Result<Vec<String>, tokio_postgres::Error> {
         self.block_on(async {
-            let client = self.connect().await;
-            let rows = client.simple_query(text).await.unwrap();
-            rows.iter()
+            let client = self.try_connect().await?;
+            let rows = client.simple_query(text).await?;
+            Ok(rows
+                .iter()
                 .filter_map(|row| match row {
                     tokio_postgres::SimpleQueryMessage::Row(row) => {
                         Some(row.get(0).unwrap_or_default().to_owned())
                     }
                     _ => None,
                 })
-                .collect()
+                .collect())
         })
     }
 
