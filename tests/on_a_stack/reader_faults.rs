@@ -457,6 +457,11 @@ fn failover_slot(stack: &TestStack) {
         failover: true,
     };
     let config = ReaderConfig::new(server(stack), slot, ["p"]);
+    if stack.postgres_version() < 17 {
+        let error = Reading::start(stack, config).err().unwrap();
+        assert!(error.to_string().contains("needs PostgreSQL 17"), "{error}");
+        return;
+    }
     let reading = Reading::start(stack, config).unwrap();
     let asked = "SELECT failover FROM pg_replication_slots WHERE slot_name = 'reader_test'";
     assert_eq!(stack.sql(asked), ["t"]);

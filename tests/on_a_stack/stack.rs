@@ -1,5 +1,8 @@
 //! The stack under test, and queries of its servers.
 
+#[path = "other_postgres.rs"]
+mod other_postgres;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::IntoFuture;
 use std::os::unix::process::CommandExt;
@@ -15,6 +18,8 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use self::other_postgres::OtherPostgres;
 
 /// Every variable by which the command finds servers, so that none is inherited from the developer's shell.
 const VARIABLES: [&str; 16] = [
@@ -58,6 +63,7 @@ pub struct TestStack {
     supervisor: Child,
     state: TempDir,
     pub env: BTreeMap<String, String>,
+    other_postgres: Option<OtherPostgres>,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -109,10 +115,9 @@ impl TestStack {
             assert!(began.elapsed() < Duration::from_secs(300), "no stack");
             std::thread::sleep(Duration::from_millis(50));
         }
-        let env = dotenvy::from_path_iter(file)
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+        let env = dotenvy::from_path_iter(file).unwrap();
+        let mut env = env.map(Result::unwrap).collect();
+        let other_postgres = OtherPostgres::if_asked(&mut env);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -122,6 +127,7 @@ impl TestStack {
             supervisor,
             state,
             env,
+            other_postgres,
             runtime,
         }
     }
@@ -213,6 +219,12 @@ impl TestStack {
     /// The same; `None` when the server refuses.
     pub fn try_sql(&self, text: &str) -> Option<Vec<String>> {
         self.query(text).ok()
+    }
+
+    /// PostgreSQL's major version.
+    pub fn postgres_version(&self) -> u32 {
+        let number: u32 = self.sql("SHOW server_version_num")[0].parse().unwrap();
+        number / 10_000
     }
 
     fn query(&self, text: &str) -> Result<Vec<String>, tokio_postgres::Error> {
@@ -366,8 +378,22 @@ impl TestStack {
 
     /// Ends a server by a signal. Its supervisor restarts it.
     pub fn end(&self, name: &str, how: Signal) {
+        if let (Some(other), "postgres") = (&self.other_postgres, name) {
+            return other.end(how);
+        }
         let pid = self.server(name)["pid"].as_i64().unwrap();
         signal(i32::try_from(pid).unwrap(), how);
+    }
+
+    /// The process of PostgreSQL.
+    pub fn postgres_pid(&self) -> i32 {
+        match &self.other_postgres {
+            Some(other) => other.pid(),
+            None => {
+                let pid = self.server("postgres")["pid"].as_i64().unwrap();
+                i32::try_from(pid).unwrap()
+            }
+        }
     }
 
     /// Empties the store: the documents of a run stay there by intent.

@@ -80,6 +80,7 @@ impl StreamConnector {
         if let Some(slot) = self.slot(&mut session).await? {
             slot.require_usable(self.config.slot.name(), &self.config.server)?;
         }
+        self.require_version(&mut session).await?;
         if let Some(command) = self.config.slot.create_command() {
             match create_slot(&mut session, &self.config, &command).await {
                 Ok(_) => self.has_created_slot.set(true),
@@ -221,6 +222,34 @@ impl StreamConnector {
             });
         }
         Ok(())
+    }
+
+    /// An older server calls the option of a slot unknown.
+    async fn require_version(&self, session: &mut ReplicationSession) -> Result<(), ReaderError> {
+        let Slot::Permanent {
+            name,
+            failover: true,
+        } = &self.config.slot
+        else {
+            return Ok(());
+        };
+        let rows = session.query("SHOW server_version_num").await;
+        let rows = rows.map_err(|error| self.error(&error))?;
+        let number = rows
+            .first()
+            .and_then(|row| row.first()?.as_deref()?.parse().ok());
+        let version: u32 = number.unwrap_or(0) / 10_000;
+        if version >= 17 {
+            return Ok(());
+        }
+        Err(ReaderError::SlotUnusable {
+            server: self.config.server.address(),
+            slot: name.clone(),
+            reason: format!(
+                "cannot be synchronised to standbys: that needs PostgreSQL 17, and this is {version}"
+            ),
+            remedy: "leave failover out".to_owned(),
+        })
     }
 
     async fn slot(
