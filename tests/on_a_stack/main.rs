@@ -22,6 +22,7 @@ mod paths;
 mod proxy;
 mod reader;
 mod reader_faults;
+mod reader_types;
 mod refusals;
 mod results;
 mod series;
@@ -89,6 +90,7 @@ fn main() {
         reader::TESTS,
         snapshot::TESTS,
         reader_faults::TESTS,
+        reader_types::TESTS,
         envelopes::TESTS,
         capture::TESTS,
         tls::TESTS,
