@@ -22,6 +22,9 @@ mod paths;
 mod proxy;
 mod reader;
 mod reader_faults;
+mod reader_guarantees;
+mod reader_large;
+mod reader_standby;
 mod reader_types;
 mod refusals;
 mod results;
@@ -30,6 +33,7 @@ mod sink;
 mod skew;
 mod snapshot;
 mod stack;
+mod standby;
 mod tls;
 #[cfg(feature = "otlp")]
 mod traces;
@@ -91,6 +95,9 @@ fn main() {
         snapshot::TESTS,
         reader_faults::TESTS,
         reader_types::TESTS,
+        reader_guarantees::TESTS,
+        reader_large::TESTS,
+        reader_standby::TESTS,
         envelopes::TESTS,
         capture::TESTS,
         tls::TESTS,

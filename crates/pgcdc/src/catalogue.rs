@@ -1,14 +1,14 @@
 //! Queries of the server's catalogue for what the stream does not carry: user-defined types, primary keys and defaults.
 
-use pgwire_replication::{PgWireError, ReplicationClient};
-
-use super::Xid;
 use super::server::Server;
+use super::session::Session;
 use super::types::CatalogueType;
+use super::wire::TextRows;
+use super::{ReaderError, Xid};
 
 /// A connection for catalogue queries, opened by the first query.
 #[derive(Default)]
-pub(super) struct Catalogue(Option<ReplicationClient>);
+pub(super) struct Catalogue(Option<Session>);
 
 /// A column as the catalogue describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,16 +35,13 @@ pub(super) struct CatalogueTable {
     pub(super) changed_by: Option<Xid>,
 }
 
-/// The result of a query: rows of columns in text format.
-type TextRows = Vec<Vec<Option<String>>>;
-
 impl Catalogue {
     /// User-defined types with these OIDs, and the types that they refer to.
     pub(super) async fn types(
         &mut self,
         server: &Server,
         oids: &[u32],
-    ) -> Result<Vec<CatalogueType>, PgWireError> {
+    ) -> Result<Vec<CatalogueType>, ReaderError> {
         let oids: Vec<_> = oids.iter().map(u32::to_string).collect();
         let sql = format!(
             "WITH RECURSIVE wanted AS ( \
@@ -72,7 +69,7 @@ impl Catalogue {
     }
 
     /// Number of decimals of `money` in the locale of this user's sessions in this database, which is the stream's too.
-    pub(super) async fn money_decimals(&mut self, server: &Server) -> Result<u8, PgWireError> {
+    pub(super) async fn money_decimals(&mut self, server: &Server) -> Result<u8, ReaderError> {
         let rows = self
             .query(server, "SELECT scale(1::money::numeric)")
             .await?;
@@ -87,7 +84,7 @@ impl Catalogue {
         server: &Server,
         relation: u32,
         as_of: Option<Xid>,
-    ) -> Result<CatalogueTable, PgWireError> {
+    ) -> Result<CatalogueTable, ReaderError> {
         // Indexes in the order of the JDBC driver, by which Debezium takes the first.
         let sql = format!(
             "SELECT a.attname, a.attnotnull, \
@@ -112,25 +109,22 @@ impl Catalogue {
         Ok(table)
     }
 
-    async fn query(&mut self, server: &Server, sql: &str) -> Result<TextRows, PgWireError> {
-        let mut client = match self.0.take() {
-            Some(client) => client,
-            None => ReplicationClient::connect_gated(server.query_session()).await?,
+    async fn query(&mut self, server: &Server, sql: &str) -> Result<TextRows, ReaderError> {
+        let session = match self.0.take() {
+            Some(session) => session,
+            None => Session::open(server).await?,
         };
-        let rows = match client.simple_query(sql).await {
-            Ok(rows) => rows,
+        let (session, rows) = match session.query(sql).await {
+            Ok(rows) => (session, rows),
             // The connection may have been idle for longer than the server or a proxy allows: try once more on a new one.
             Err(_) => {
-                client = ReplicationClient::connect_gated(server.query_session()).await?;
-                client.simple_query(sql).await?
+                let session = Session::open(server).await?;
+                let rows = session.query(sql).await?;
+                (session, rows)
             }
         };
-        self.0 = Some(client);
-        let text = |value: bytes::Bytes| String::from_utf8_lossy(&value).into_owned();
-        Ok(rows
-            .into_iter()
-            .map(|row| row.into_iter().map(|value| value.map(text)).collect())
-            .collect())
+        self.0 = Some(session);
+        Ok(rows)
     }
 }
 

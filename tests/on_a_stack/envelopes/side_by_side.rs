@@ -61,7 +61,7 @@ impl<'a> Connector<'a> {
         };
         let put = connector.url("config");
         stack.block_on(async {
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let client = cdc_bench_stack::http_client().build().unwrap();
             let answer = client.put(put).json(&config).send().await.unwrap();
             assert!(answer.status().is_success(), "{:?}", answer.text().await);
         });
@@ -90,7 +90,7 @@ impl<'a> Connector<'a> {
     fn get(&self, what: &str) -> Value {
         let url = self.url(what);
         self.stack.block_on(async {
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let client = cdc_bench_stack::http_client().build().unwrap();
             client.get(url).send().await.unwrap().json().await.unwrap()
         })
     }
@@ -136,7 +136,7 @@ impl Drop for Connector<'_> {
     fn drop(&mut self) {
         let url = format!("{}/connectors/{}", self.stack.env["CONNECT_URL"], self.name);
         self.stack.block_on(async {
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let client = cdc_bench_stack::http_client().build().unwrap();
             drop(client.delete(url).send().await);
         });
         let drop_slot = format!(

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 
-use super::session::Session;
 use crate::catalogue::{Catalogue, CatalogueColumn};
 use crate::pgoutput::{ColumnMessage, ColumnsBuffer, RelationMessage};
+use crate::session::Session;
 use crate::{ReaderConfig, ReaderError, TableName};
 
 /// A published table.
@@ -73,8 +73,7 @@ pub(crate) async fn published_tables(
     let mut tables: Vec<_> = tables.into_values().collect();
     if config.describe {
         for table in &mut tables {
-            let found = catalogue.table(&config.server, table.oid, None).await;
-            let found = found.map_err(|error| config.server.error_from_wire(&error))?;
+            let found = catalogue.table(&config.server, table.oid, None).await?;
             table.catalogue = Some(found.columns);
         }
     }

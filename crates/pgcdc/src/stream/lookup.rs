@@ -3,16 +3,13 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use bytes::Bytes;
-use pgwire_replication::PgWireError;
-
-use crate::Xid;
 use crate::catalogue::{Catalogue, CatalogueTable};
 use crate::config::ReaderConfig;
 use crate::delivery::{Delivery, Flow};
 use crate::event::Event;
 use crate::pgoutput::{self, Message, RelationMessage};
 use crate::relation::Relations;
+use crate::{ReaderError, Xid};
 
 /// Looks up tables and types, if [`ReaderConfig::describe`] asks for it.
 pub(super) struct CatalogueLookup {
@@ -20,7 +17,7 @@ pub(super) struct CatalogueLookup {
     catalogue: Catalogue,
     /// Tables that a transaction changed after the one that was read when they were looked up: that transaction, and the
     /// stream's description. They are looked up again for the transactions after it.
-    outdated: HashMap<u32, (Xid, Bytes)>,
+    outdated: HashMap<u32, (Xid, Vec<u8>)>,
 }
 
 impl CatalogueLookup {
@@ -38,13 +35,13 @@ impl CatalogueLookup {
 
     /// Whether this message of a transaction needs a lookup: a table's description, or a change of a table whose description
     /// is outdated.
-    pub(super) fn is_needed(&self, message: &Bytes, transaction: Option<Xid>) -> bool {
+    pub(super) fn is_needed(&self, message: &[u8], transaction: Option<Xid>) -> bool {
         self.config.describe
             && (message.first() == Some(&b'R') || self.outdated_by(message, transaction).is_some())
     }
 
     /// The table that the message changes, if its description is outdated.
-    fn outdated_by(&self, message: &Bytes, transaction: Option<Xid>) -> Option<u32> {
+    fn outdated_by(&self, message: &[u8], transaction: Option<Xid>) -> Option<u32> {
         if self.outdated.is_empty() || !matches!(message.first(), Some(b'I' | b'U' | b'D')) {
             return None;
         }
@@ -59,14 +56,14 @@ impl CatalogueLookup {
     /// of them.
     pub(super) async fn look_up<H: FnMut(Event<'_>) -> Flow>(
         &mut self,
-        message: &Bytes,
+        message: &[u8],
         delivery: &mut Delivery<H>,
-    ) -> Result<(), PgWireError> {
+    ) -> Result<(), ReaderError> {
         let transaction = delivery.transaction();
         let outdated = self.outdated_by(message, transaction);
         let outdated = outdated.and_then(|oid| self.outdated.remove(&oid));
         let is_again = outdated.is_some();
-        let message = outdated.map_or_else(|| message.clone(), |(_, described)| described);
+        let message = outdated.map_or_else(|| message.to_vec(), |(_, described)| described);
         // Delivery reports a message that cannot be decoded.
         let Ok(Message::Relation(description)) = pgoutput::decode(&message) else {
             return Ok(());
@@ -96,7 +93,7 @@ impl CatalogueLookup {
         description: &RelationMessage<'_>,
         transaction: Option<Xid>,
         relations: &mut Relations,
-    ) -> Result<CatalogueTable, PgWireError> {
+    ) -> Result<CatalogueTable, ReaderError> {
         self.add_types(description, relations).await?;
         let (server, oid) = (&self.config.server, description.oid);
         let found = self.catalogue.table(server, oid, transaction).await?;
@@ -123,7 +120,7 @@ impl CatalogueLookup {
         &mut self,
         description: &RelationMessage<'_>,
         relations: &mut Relations,
-    ) -> Result<(), PgWireError> {
+    ) -> Result<(), ReaderError> {
         if !self.config.describe {
             return Ok(());
         }
