@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod capture;
+mod capture_messages;
 mod commands;
 mod delay;
 mod delays;
@@ -100,6 +101,7 @@ fn main() {
         reader_standby::TESTS,
         envelopes::TESTS,
         capture::TESTS,
+        capture_messages::TESTS,
         tls::TESTS,
         group::TESTS,
         results::TESTS,
