@@ -38,8 +38,9 @@ fn lines(stack: &TestStack, args: &[&str]) -> Vec<Value> {
         .collect()
 }
 
+/// The last statement is there for its commit: a message alone does not reach the disk at once.
 const MESSAGES: &str = "BEGIN; SELECT pg_logical_emit_message(true, 'outbox', 'ü \"1\"'::text); INSERT INTO noted VALUES (1); COMMIT;
-    SELECT pg_logical_emit_message(false, 'alone', '\\x00ff'::bytea)";
+    SELECT pg_logical_emit_message(false, 'alone', '\\x00ff'::bytea); SELECT txid_current()";
 
 fn slot(stack: &TestStack, name: &str) {
     stack.sql(&format!(
