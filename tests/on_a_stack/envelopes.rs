@@ -1,6 +1,6 @@
 //! Debezium and our reader on the same changes: their messages are compared one by one.
 
-mod extensions;
+pub mod extensions;
 mod keys;
 mod side_by_side;
 

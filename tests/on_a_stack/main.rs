@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod capture;
+mod capture_messages;
 mod commands;
 mod delay;
 mod delays;
@@ -26,6 +27,7 @@ mod reader_guarantees;
 mod reader_large;
 mod reader_soak;
 mod reader_standby;
+mod reader_types;
 mod refusals;
 mod results;
 mod series;
@@ -94,11 +96,13 @@ fn main() {
         reader::TESTS,
         snapshot::TESTS,
         reader_faults::TESTS,
+        reader_types::TESTS,
         reader_guarantees::TESTS,
         reader_large::TESTS,
         reader_standby::TESTS,
         envelopes::TESTS,
         capture::TESTS,
+        capture_messages::TESTS,
         tls::TESTS,
         group::TESTS,
         results::TESTS,

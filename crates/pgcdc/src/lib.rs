@@ -58,8 +58,15 @@
 //! - Unchanged columns: a column that the stream does not carry, because it is stored out of line and did not change, is
 //!   [`Value::Unchanged`](pgoutput::Value), never null.
 //!
-//! Not guaranteed: a non-transactional message, `pg_logical_emit_message(false, ...)`, belongs to no transaction, and may be
-//! delivered again after a reconnect. When a publication is dropped while the reader streams, the error comes with the next
+//! - Messages: a non-transactional message, `pg_logical_emit_message(false, ...)`, comes between transactions, and is
+//!   delivered and acknowledged like one, at its own position.
+//! - Descriptions of the time: with [`ReaderConfig::describe`], types, keys, `NOT NULL` and defaults of a change are those of
+//!   its time, or are not known. The stream says what columns, types and replica identity were; the catalogue says more, but
+//!   only as of now: what a later transaction changed there is left out, with a warning ([`Relation`]). A user-defined type of
+//!   which nothing is known is text, with a warning, once for each column.
+//! - Binary format: a value converts as its text does, by the type of its column, or is an error ([`FromValue`]).
+//!
+//! Not guaranteed: when a publication is dropped while the reader streams, the error comes with the next
 //! connection, or within seconds if a heartbeat or a limit for retained WAL is configured; until then the server sends
 //! nothing of its tables. The server drops a temporary slot with its connection: when that breaks, the reader ends.
 //!

@@ -240,11 +240,14 @@ mod tests {
     use super::*;
     use crate::pgoutput::{ColumnMessage, ColumnsBuffer};
 
+    /// A column's name, and its positions in the primary key and in a unique index.
+    type InCatalogue = (&'static str, Option<i32>, Option<i32>);
+
     /// The keys of a table of columns a, b and c, of which `flagged` are in the replica identity's key.
     fn keys_of(
         identity: u8,
         flagged: &str,
-        catalogue: Option<&[(&str, Option<i32>, Option<i32>)]>,
+        catalogue: Option<&[InCatalogue]>,
     ) -> (Vec<usize>, Vec<usize>) {
         let columns: ColumnsBuffer = ["a", "b", "c"]
             .into_iter()
@@ -263,7 +266,7 @@ mod tests {
             columns: columns.columns(),
         };
         let catalogue: Option<Vec<_>> = catalogue.map(|columns| {
-            let column = |(name, key, unique): &(&str, Option<i32>, Option<i32>)| CatalogueColumn {
+            let column = |(name, key, unique): &InCatalogue| CatalogueColumn {
                 name: (*name).to_owned(),
                 not_null: None,
                 key: *key,
