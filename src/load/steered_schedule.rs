@@ -169,7 +169,10 @@ mod tests {
         let next = schedule.due(5).unwrap();
         let changed = next - (start + Nanos::from_millis(4_500));
         // When it was made is an instant, brought to the clock by two readings of which either may be the later.
-        assert!((-100_000_000..500_000_000).contains(&changed.0), "{changed}");
+        assert!(
+            (-100_000_000..500_000_000).contains(&changed.0),
+            "{changed}"
+        );
         let then = schedule.due(6).unwrap();
         assert_eq!(then - next, Nanos::from_millis(10));
         // Some five and a half seconds are left.

@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod capture;
+mod capture_kafka;
+mod capture_publications;
 mod commands;
 mod delay;
 mod delays;
@@ -91,6 +93,8 @@ fn main() {
         reader_faults::TESTS,
         envelopes::TESTS,
         capture::TESTS,
+        capture_kafka::TESTS,
+        capture_publications::TESTS,
         tls::TESTS,
         group::TESTS,
         results::TESTS,

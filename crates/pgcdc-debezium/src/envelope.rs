@@ -7,6 +7,7 @@ use super::absent;
 use super::error::EnvelopeError;
 use super::json;
 use super::number::Decimals;
+use super::topic;
 use super::transaction::{self, TransactionCounts};
 use super::value;
 
@@ -75,7 +76,7 @@ impl Envelopes {
     /// The topic of the records of transactions' beginnings and ends.
     #[must_use]
     pub fn transaction_topic(&self) -> String {
-        format!("{}.transaction", self.config.name)
+        topic::valid(&format!("{}.transaction", self.config.name))
     }
 
     /// The record of a transaction's beginning, with [`EnvelopeConfig::transactions`] and for the first change of a
@@ -107,7 +108,7 @@ impl Envelopes {
     /// The topic of a table.
     #[must_use]
     pub fn topic(&self, relation: &Relation) -> String {
-        format!("{}.{relation}", self.config.name)
+        topic::topic_name(&self.config.name, &relation.schema, &relation.name)
     }
 
     /// Passes the records of a change to `emit`: one, but two for a delete, which is followed by a tombstone, and a delete and

@@ -40,6 +40,7 @@ mod json;
 mod literal;
 mod number;
 mod time;
+mod topic;
 mod transaction;
 mod value;
 
@@ -48,3 +49,4 @@ pub use envelope::{EnvelopeConfig, Envelopes, Record};
 pub use error::EnvelopeError;
 pub use flat::write_flat;
 pub use number::Decimals;
+pub use topic::topic_name;
