@@ -76,7 +76,7 @@ fn too_large(stack: &TestStack) {
             &[
                 "table public.t at ",
                 "key {\"id\":3}",
-                "15006",
+                "15004",
                 "topic \"captured.public.t\"",
                 "--kafka-config message.max.bytes=3145728",
                 "max.message.bytes",

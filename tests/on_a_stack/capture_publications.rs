@@ -14,6 +14,10 @@ pub const TESTS: &[Test] = &[
         side_by_side,
     ),
     (
+        "captures_that_start_at_once_with_one_slot_leave_it_to_the_one_that_reads",
+        one_slot,
+    ),
+    (
         "capture_that_is_killed_blocks_no_later_one_and_cleanup_removes_what_it_left",
         killed,
     ),
@@ -73,6 +77,30 @@ fn side_by_side(stack: &TestStack) {
     assert!(publications(stack).is_empty());
     until("the slots to be gone", || slots(stack).is_empty());
     stack.sql("DROP TABLE t");
+}
+
+fn one_slot(stack: &TestStack) {
+    stack.sql("CREATE TABLE t (id int PRIMARY KEY)");
+    let both = [0, 1].map(|_| start(stack, &["t", "--slot", "mine", "--max", "1"]));
+    until_active(stack, 1);
+    let [mut first, mut second] = both;
+    // One is refused; which one is not said.
+    let mut end = None;
+    until("one to end", || {
+        end = first.try_wait().unwrap().or(second.try_wait().unwrap());
+        end.is_some()
+    });
+    assert_eq!(end.unwrap().code(), Some(3));
+    assert_eq!(publications(stack), ["cdc_bench_capture_mine"]);
+    stack.sql("INSERT INTO t VALUES (1)");
+    let codes = [&mut first, &mut second].map(|child| child.wait().unwrap().code().unwrap());
+    assert_eq!(codes.iter().sum::<i32>(), 3, "{codes:?}");
+    assert_eq!(
+        slots(stack),
+        ["mine"],
+        "not removed by the one that was refused"
+    );
+    drop_all(stack, "t");
 }
 
 fn killed(stack: &TestStack) {
@@ -289,7 +317,7 @@ fn refused_leaves_nothing(stack: &TestStack) {
     ended(capture(stack, &["t", "--slot", "mine"])).refused(3, &["no free replication slot"]);
     nothing("slots");
     // A slot that is not ours to read: neither it nor anything else is touched.
-    ended(capture(stack, &["t", "--slot", "full0"])).refused(3, &["full0"]);
+    ended(capture(stack, &["t", "--slot", "full0"])).refused(3, &["physical"]);
     assert_eq!(slots(stack).len(), slot_limit);
     nothing("physical slot");
     stack.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots");
@@ -439,8 +467,8 @@ fn rights(stack: &TestStack) {
 }
 
 fn cleaned_up(stack: &TestStack) {
-    stack.sql("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int); CREATE PUBLICATION foreign_one FOR TABLE t; \
-               SELECT pg_create_logical_replication_slot('theirs', 'pgoutput')");
+    stack.sql("CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int); CREATE PUBLICATION foreign_one FOR TABLE t");
+    stack.sql("SELECT pg_create_logical_replication_slot('theirs', 'pgoutput')");
     for slot in ["mine", "theirs"] {
         ended(capture(
             stack,

@@ -194,7 +194,8 @@ impl ResourceRegistry {
 
 /// Whether the registry's table does not exist yet.
 fn is_undefined_table(error: &tokio_postgres::Error) -> bool {
-    error.code() == Some(&SqlState::UNDEFINED_TABLE)
+    // LOCK TABLE misses the schema first.
+    matches!(error.code(), Some(code) if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::INVALID_SCHEMA_NAME)
 }
 
 /// Runs `CREATE ... IF NOT EXISTS`. Two sessions may both find nothing and both create: the second then fails on a unique

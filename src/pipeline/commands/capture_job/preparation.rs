@@ -56,6 +56,8 @@ pub struct Preparation {
     client: Client,
     slot: SlotName,
     is_new_slot: bool,
+    /// Whether no other capture has this slot: then a slot that appears is the one that this start has created.
+    is_alone: bool,
     plan: Option<PublicationPlan>,
     topics: Option<PlannedTopics>,
     created: Created,
@@ -92,6 +94,7 @@ impl Preparation {
             Some(name) => name.clone(),
             None => random_slot_name().map_err(ReaderError::from)?,
         };
+        let is_alone = lock(&client, &slot).await?;
         let is_new_slot = existing_slots(&client, &[slot.as_str()]).await? == 0;
         let plan = if source.publications.is_empty() {
             let request = publication_request(&source, &slot, is_new_slot);
@@ -122,6 +125,7 @@ impl Preparation {
             client,
             slot,
             is_new_slot,
+            is_alone,
             plan,
             topics,
         })
@@ -192,7 +196,8 @@ impl Preparation {
         if is_refused && let Some(planned) = &self.topics {
             planned.maker.delete(&self.created.topics).await;
         }
-        if self.source.slot.is_some() && !is_refused {
+        // What was created for a slot that another capture is about to read is that capture's too.
+        if self.source.slot.is_some() && !(is_refused && self.is_alone) {
             return;
         }
         if is_refused && self.is_new_slot && self.source.slot.is_some() {
@@ -273,6 +278,13 @@ async fn plan_topics(
         topics,
         maker: TopicMaker::connect(&request.kafka).await?,
     }))
+}
+
+/// Takes the lock that a capture holds for its slot while it runs. False if another one has it.
+async fn lock(client: &Client, slot: &SlotName) -> Result<bool, Failure> {
+    let question = "SELECT pg_try_advisory_lock(hashtext('cdc-bench capture'), hashtext($1::text))";
+    let row = client.query_one(question, &[&slot.as_str()]).await?;
+    Ok(row.get(0))
 }
 
 async fn require_free_slot(client: &Client, server: &Server) -> Result<(), Failure> {
