@@ -18,6 +18,7 @@ use super::{Bench, server, stack, wire};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
     PgRecvlogical,
+    PgWalstream,
     Bare,
     Decoding,
     DecodingBinary,
@@ -29,6 +30,7 @@ impl Contender {
     pub const fn name(self) -> &'static str {
         match self {
             Self::PgRecvlogical => "pg_recvlogical > /dev/null",
+            Self::PgWalstream => "pg_walstream, every column",
             Self::Bare => "pgwire-replication, no decoding",
             Self::Decoding => "this reader, every column",
             Self::DecodingBinary => "this reader, binary format",
@@ -41,6 +43,7 @@ impl Contender {
     pub const fn slug(self) -> &'static str {
         match self {
             Self::PgRecvlogical => "recv",
+            Self::PgWalstream => "walstream",
             Self::Bare => "bare",
             Self::Decoding => "ours",
             Self::DecodingBinary => "binary",
@@ -53,7 +56,8 @@ impl Contender {
 impl Bench<'_> {
     pub fn drain(&self, contender: Contender, slot: &str, end: Lsn) -> Drain {
         match contender {
-            Contender::PgRecvlogical => self.external(slot, end),
+            Contender::PgRecvlogical => self.external(self.pg_recvlogical(slot, end)),
+            Contender::PgWalstream => self.external(self.pg_walstream(slot)),
             Contender::Debezium => self.debezium(slot),
             Contender::Bare => measured(|| self.stack.block_on(self.bare(slot, end))),
             Contender::Decoding => measured(|| self.ours(slot, end, false, touch_every_column)),
@@ -150,17 +154,41 @@ impl Bench<'_> {
             .unwrap()
     }
 
-    fn external(&self, slot: &str, end: Lsn) -> Drain {
+    fn pg_recvlogical(&self, slot: &str, end: Lsn) -> Command {
         let env = &self.stack.env;
-        let before = cpu_of_children();
-        let began = Instant::now();
-        let mut child = Command::new(pg_recvlogical().unwrap())
+        let mut command = Command::new(pg_recvlogical().unwrap());
+        command
             .args(["-h", "127.0.0.1", "-p", &env["POSTGRES_PORT"]])
             .args(["-U", &env["POSTGRES_USER"], "-d", &env["POSTGRES_DB"]])
             .args(["--slot", slot, "--start", "--no-loop", "-f", "/dev/null"])
             .args(["-o", "proto_version=1", "-o", "publication_names=bench"])
             .args(["--endpos", &end.to_string()])
-            .env("PGPASSWORD", &env["POSTGRES_PASSWORD"])
+            .env("PGPASSWORD", &env["POSTGRES_PASSWORD"]);
+        command
+    }
+
+    fn pg_walstream(&self, slot: &str) -> Command {
+        let env = &self.stack.env;
+        let url = format!(
+            "postgresql://{}:{}@127.0.0.1:{}/{}?replication=database&sslmode=disable",
+            env["POSTGRES_USER"],
+            env["POSTGRES_PASSWORD"],
+            env["POSTGRES_PORT"],
+            env["POSTGRES_DB"]
+        );
+        let mut command = Command::new(PEERS);
+        command
+            .args([slot, "bench", &self.options.rows.to_string()])
+            .env("PEER_URL", url);
+        command
+    }
+
+    /// A program that ends when the slot is drained.
+    fn external(&self, mut command: Command) -> Drain {
+        let before = cpu_of_children();
+        let began = Instant::now();
+        let mut child = command
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -174,7 +202,7 @@ impl Bench<'_> {
             std::thread::sleep(Duration::from_millis(5));
         };
         let seconds = began.elapsed().as_secs_f64();
-        assert!(status.success(), "pg_recvlogical");
+        assert!(status.success(), "{command:?}");
         Drain {
             seconds,
             cpu: cpu_of_children() - before,
@@ -197,7 +225,7 @@ impl Bench<'_> {
             "topic.creation.default.partitions": "1",
         });
         let url = format!("{}/connectors/{slot}", env["CONNECT_URL"]);
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = cdc_bench_stack::http_client().build().unwrap();
         let (put, remove) = (
             client.put(format!("{url}/config")).json(&config),
             client.delete(&url),
@@ -252,6 +280,23 @@ fn touch_every_column(event: &Event<'_>) {
             .sum();
         std::hint::black_box(bytes);
     }
+}
+
+/// Where [`build_peers`] puts the program.
+const PEERS: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/benches/peers/target/release/cdc-bench-peers"
+);
+
+/// Builds the readers of others, which are a crate of their own.
+pub fn build_peers() {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/Cargo.toml");
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--manifest-path", manifest])
+        .env_remove("CARGO_TARGET_DIR")
+        .status()
+        .unwrap();
+    assert!(status.success(), "the readers of others do not build");
 }
 
 /// On PATH, or where Debian puts it.

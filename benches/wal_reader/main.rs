@@ -7,6 +7,7 @@
 //! ```sh
 //! cargo bench --bench wal_reader                              # two to three minutes
 //! cargo bench --bench wal_reader -- --debezium                # with Debezium, which takes longer
+//! cargo bench --bench wal_reader -- --peers                   # with pg_walstream, which is built first
 //! cargo bench --bench wal_reader -- --rows 50000 --rounds 1   # a first look
 //! ```
 
@@ -25,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
-use contenders::{Contender, pg_recvlogical};
+use contenders::{Contender, build_peers, pg_recvlogical};
 use pgcdc::{Event, Lsn, Server};
 use pgwire_replication::ReplicationConfig;
 use stack::TestStack;
@@ -43,6 +44,9 @@ struct Options {
     /// Debezium beside them, for one round.
     #[arg(long)]
     debezium: bool,
+    /// pg_walstream beside them: a crate of its own, which is built first.
+    #[arg(long)]
+    peers: bool,
     /// Cargo's own.
     #[arg(long = "bench", hide = true)]
     _bench: bool,
@@ -50,6 +54,9 @@ struct Options {
 
 fn main() {
     let options = Options::parse();
+    if options.peers {
+        build_peers();
+    }
     let stack = TestStack::up();
     let mut contenders = vec![
         Contender::Bare,
@@ -61,6 +68,9 @@ fn main() {
         contenders.insert(0, Contender::PgRecvlogical);
     } else {
         println!("pg_recvlogical is not installed: the bare protocol library stands in its place");
+    }
+    if options.peers {
+        contenders.insert(1, Contender::PgWalstream);
     }
     if options.debezium {
         contenders.push(Contender::Debezium);
@@ -92,8 +102,9 @@ fn main() {
         )
     };
     println!(
-        "wal_reader ratio_to_pg_recvlogical={} ratio_to_debezium={}",
+        "wal_reader ratio_to_pg_recvlogical={} ratio_to_pg_walstream={} ratio_to_debezium={}",
         ratio(rate(Contender::PgRecvlogical)),
+        ratio(rate(Contender::PgWalstream)),
         ratio(rate(Contender::Debezium))
     );
 }

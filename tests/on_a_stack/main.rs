@@ -24,6 +24,9 @@ mod paths;
 mod proxy;
 mod reader;
 mod reader_faults;
+mod reader_guarantees;
+mod reader_large;
+mod reader_standby;
 mod refusals;
 mod results;
 mod series;
@@ -31,6 +34,7 @@ mod sink;
 mod skew;
 mod snapshot;
 mod stack;
+mod standby;
 mod tls;
 #[cfg(feature = "otlp")]
 mod traces;
@@ -91,6 +95,9 @@ fn main() {
         reader::TESTS,
         snapshot::TESTS,
         reader_faults::TESTS,
+        reader_guarantees::TESTS,
+        reader_large::TESTS,
+        reader_standby::TESTS,
         envelopes::TESTS,
         capture::TESTS,
         capture_kafka::TESTS,

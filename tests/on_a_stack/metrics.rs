@@ -94,7 +94,7 @@ fn metrics_agree(stack: &TestStack) {
     let mut scraped = Vec::new();
     while child.try_wait().unwrap().is_none() {
         let scrape = stack.block_on(async {
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let client = cdc_bench_stack::http_client().build().unwrap();
             let url = format!("http://{address}/metrics");
             let answer = client.get(url).send().await.ok()?;
             let kind = answer.headers()["content-type"]

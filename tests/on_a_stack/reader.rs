@@ -439,11 +439,8 @@ fn file_checkpoint(stack: &TestStack) {
     first.until_commits(1);
     until("the checkpoint", || file.exists());
     let stats = first.reader.stop().unwrap();
-    let kept: Lsn = std::fs::read_to_string(&file)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let kept: Lsn = text.lines().next().unwrap().parse().unwrap();
     assert_eq!(kept, stats.acknowledged);
     stack.sql("INSERT INTO t VALUES (2)");
     let second = Reading::start(stack, config()).unwrap();

@@ -36,10 +36,6 @@ pub const TESTS: &[Test] = &[
         killed,
     ),
     (
-        "reader_reconnects_to_a_server_that_dropped_a_silent_connection",
-        silent,
-    ),
-    (
         "reader_a_slot_that_is_taken_is_waited_for_or_named",
         slot_taken,
     ),
@@ -403,33 +399,6 @@ fn password_changed(stack: &TestStack) {
     let rows = committed(stack);
     assert_eq!(reading.inserted(), rows[..2]);
     assert!(rows.ends_with(&came_again), "{came_again:?}");
-    drop_it(stack);
-}
-
-fn silent(stack: &TestStack) {
-    let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY)");
-    let _role = Replicator::make(stack);
-    stack.sql("ALTER ROLE replicator SET wal_sender_timeout = '500ms'");
-    let server = Replicator::server(stack, "first");
-    let reading = Reading::start(stack, ReaderConfig::new(server, permanent(), ["p"])).unwrap();
-    let is_followed = || {
-        stack.sql("SELECT active FROM pg_replication_slots WHERE slot_name = 'reader_test'")
-            == ["t"]
-    };
-    stack.sql("INSERT INTO t SELECT n FROM generate_series(0, 99) n");
-    until_all_came(&reading, 100);
-    assert!(is_followed());
-    // A slow sink: the reader sends nothing meanwhile, and the server drops the connection.
-    reading.block_handler(|| {
-        stack.sql("INSERT INTO t SELECT n FROM generate_series(100, 199) n");
-        until("the server to hang up", || !is_followed());
-    });
-    stack.sql("INSERT INTO t SELECT n FROM generate_series(200, 299) n");
-    let rows = committed(stack);
-    until_all_came(&reading, rows.len());
-    assert_eq!(reading.inserted(), rows);
-    let stats = reading.reader.stop().unwrap();
-    assert!(stats.reconnects > 0, "{stats:?}");
     drop_it(stack);
 }
 

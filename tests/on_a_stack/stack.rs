@@ -287,7 +287,7 @@ impl TestStack {
     pub fn connectors(&self) -> Vec<String> {
         let url = format!("{}/connectors", self.env["CONNECT_URL"]);
         self.block_on(async {
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let client = cdc_bench_stack::http_client().build().unwrap();
             client.get(url).send().await.unwrap().json().await.unwrap()
         })
     }

@@ -9,6 +9,7 @@ mod kind;
 mod error;
 
 mod files;
+mod http;
 mod progress;
 mod user;
 
@@ -38,6 +39,7 @@ pub use endpoints::{
     PostgresEndpoint, StoreEndpoint,
 };
 pub use error::StackError;
+pub use http::http_client;
 pub use inspect::{Component, ComponentState, inspect};
 pub use kept::{KeptStack, run_kept_stack, start_kept_stack};
 pub use kind::StackKind;

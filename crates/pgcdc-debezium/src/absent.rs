@@ -3,7 +3,7 @@
 use pgcdc::{Column, TypeKind};
 
 use super::json::{base64, raw, string};
-use super::number::Decimals;
+use super::number::NumberFormat;
 use super::value;
 
 /// Placeholder of a value that the stream does not carry because it did not change (`unavailable.value.placeholder`).
@@ -48,10 +48,10 @@ fn unavailable_array(out: &mut Vec<u8>, element: &TypeKind) {
 
 /// Writes null. A column with a constant default has the default instead (`replace.null.with.default`), and a `NOT NULL`
 /// column the zero of its type: an old row has such nulls for columns outside of the replica identity.
-pub(super) fn write_null(out: &mut Vec<u8>, column: &Column, decimals: Decimals) {
+pub(super) fn write_null(out: &mut Vec<u8>, column: &Column, numbers: NumberFormat) {
     let zero = match &column.kind {
         TypeKind::Bool => "f",
-        TypeKind::Integer | TypeKind::Float | TypeKind::Numeric | TypeKind::Money => "0",
+        TypeKind::Integer | TypeKind::Float | TypeKind::Numeric | TypeKind::Money { .. } => "0",
         TypeKind::Date => "1970-01-01",
         TypeKind::Time => "00:00:00",
         TypeKind::Timestamp => "1970-01-01 00:00:00",
@@ -60,16 +60,26 @@ pub(super) fn write_null(out: &mut Vec<u8>, column: &Column, decimals: Decimals)
         TypeKind::Interval => "00:00:00",
         TypeKind::Bytea => "\\x",
         TypeKind::Array(_) => "{}",
+        TypeKind::Vector | TypeKind::HalfVector => "[]",
+        // Debezium has none, and ends.
+        TypeKind::SparseVector => return raw(out, "null"),
+        // An empty collection.
+        TypeKind::Geometry => "010700000000000000",
         _ => "",
     };
-    let text = match column.default.as_deref().and_then(constant) {
+    // Debezium does not read defaults of extensions' types.
+    let default = match column.kind {
+        TypeKind::Vector | TypeKind::HalfVector | TypeKind::Geometry => None,
+        _ => column.default.as_deref(),
+    };
+    let text = match default.and_then(constant) {
         Some(constant) => constant,
         None if column.not_null == Some(true) => zero.to_owned(),
         None => return raw(out, "null"),
     };
     let start = out.len();
     let modifier = column.type_modifier;
-    if value::write(out, &text, &column.kind, modifier, decimals).is_err() {
+    if value::write(out, &text, &column.kind, modifier, numbers).is_err() {
         // The default only looked like a constant.
         out.truncate(start);
         raw(out, "null");

@@ -1,47 +1,19 @@
 //! Debezium's events: key and value of the records of a change.
 
 use pgcdc::pgoutput::{OldTuple, Tuple, Value};
-use pgcdc::{Change, Commit, Operation, Relation, SnapshotRow, TypeKind, UnixNanos};
+use pgcdc::{
+    Change, Commit, LogicalMessage, Lsn, Operation, Relation, Transaction, TypeKind, UnixNanos,
+};
 
 use super::absent;
+use super::config::EnvelopeConfig;
 use super::error::EnvelopeError;
 use super::json;
-use super::number::Decimals;
+use super::number::NumberFormat;
+use super::source::{self, Source};
 use super::topic;
-use super::transaction::{self, TransactionCounts};
+use super::transaction::{self, MESSAGES, TransactionCounts};
 use super::value;
-
-/// Configuration of the events, by the names of Debezium's properties.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EnvelopeConfig {
-    /// `topic.prefix`: the first part of topic names, and `source.name`.
-    pub name: String,
-    /// Name of the database: `source.db`.
-    pub database: String,
-    /// `source.version`.
-    pub version: String,
-    /// `decimal.handling.mode`.
-    pub decimals: Decimals,
-    /// `tombstones.on.delete`: whether a delete is followed by a record without a value.
-    pub tombstones: bool,
-    /// `provide.transaction.metadata`: whether events carry their transaction.
-    pub transactions: bool,
-}
-
-impl EnvelopeConfig {
-    /// Debezium's defaults, with this topic prefix.
-    #[must_use]
-    pub fn new(name: impl Into<String>, database: impl Into<String>) -> Self {
-        Self {
-            name: name.into(),
-            database: database.into(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            decimals: Decimals::default(),
-            tombstones: true,
-            transactions: false,
-        }
-    }
-}
 
 /// A record to write: to Kafka, or as a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +31,10 @@ pub struct Envelopes {
     key: Vec<u8>,
     value: Vec<u8>,
     counts: TransactionCounts,
+    /// Position of the last message outside of a transaction: to Debezium it is a commit.
+    last_message: Option<Lsn>,
+    /// Commit time of the last transaction, which Debezium gives to such messages.
+    last_commit_time: Option<UnixNanos>,
 }
 
 impl Envelopes {
@@ -70,22 +46,42 @@ impl Envelopes {
             key: Vec::with_capacity(256),
             value: Vec::with_capacity(4_096),
             counts: TransactionCounts::default(),
+            last_message: None,
+            last_commit_time: None,
         }
     }
 
     /// The topic of the records of transactions' beginnings and ends.
     #[must_use]
     pub fn transaction_topic(&self) -> String {
-        topic::valid(&format!("{}.transaction", self.config.name))
+        format!("{}.transaction", self.config.name)
     }
 
-    /// The record of a transaction's beginning, with [`EnvelopeConfig::transactions`] and for the first change of a
+    /// The topic of messages of `pg_logical_emit_message()`.
+    #[must_use]
+    pub fn message_topic(&self) -> String {
+        format!("{}.message", self.config.name)
+    }
+
+    /// The record of a transaction's beginning, with [`EnvelopeConfig::transactions`] and for the first event of a
     /// transaction. It comes before the change's own records.
     pub fn begin(&mut self, change: &Change<'_>) -> Option<Record<'_>> {
-        if !self.config.transactions || !self.counts.enter(change) {
+        match change.operation {
+            Operation::Read(_) => None,
+            _ => self.begin_at(change.transaction, change.lsn),
+        }
+    }
+
+    /// The same before the record of a message.
+    pub fn begin_with_message(&mut self, message: &LogicalMessage<'_>) -> Option<Record<'_>> {
+        self.begin_at(message.transaction?, message.lsn)
+    }
+
+    fn begin_at(&mut self, transaction: &Transaction, lsn: Lsn) -> Option<Record<'_>> {
+        if !self.config.transactions || !self.counts.enter(transaction) {
             return None;
         }
-        transaction::begin(&mut self.key, &mut self.value, change);
+        transaction::begin(&mut self.key, &mut self.value, transaction, lsn);
         Some(Record {
             key: Some(&self.key),
             value: Some(&self.value),
@@ -105,14 +101,68 @@ impl Envelopes {
         })
     }
 
-    /// The topic of a table.
+    /// The topic of a table: prefix, schema and table, with `_` for what Kafka does not allow in a name. Two tables may have one
+    /// topic, as with Debezium.
     #[must_use]
     pub fn topic(&self, relation: &Relation) -> String {
-        topic::topic_name(&self.config.name, &relation.schema, &relation.name)
+        topic::of_table(&self.config.name, relation)
+    }
+
+    /// The record of a message of `pg_logical_emit_message()`. `now` is the time of the event.
+    pub fn message(&mut self, message: &LogicalMessage<'_>, now: UnixNanos) -> Record<'_> {
+        self.key.clear();
+        json::raw(&mut self.key, "{\"prefix\":");
+        json::string(&mut self.key, message.prefix);
+        self.key.push(b'}');
+        match message.transaction {
+            Some(transaction) => self.last_commit_time = Some(transaction.commit_time),
+            None => self.last_message = Some(message.lsn),
+        }
+        let previous = match message.transaction {
+            Some(transaction) => self.previous(transaction),
+            None => self.last_message,
+        };
+        let out = &mut self.value;
+        out.clear();
+        json::raw(out, "{\"op\":\"m\",\"ts_ms\":");
+        json::number(out, now.0.div_euclid(1_000_000));
+        let source = Source {
+            at: self.last_commit_time.unwrap_or(now),
+            snapshot: "false",
+            previous,
+            lsn: message.lsn,
+            schema: "",
+            table: "",
+            xid: message.transaction.map(|transaction| transaction.xid),
+            origin: message.transaction.and_then(|t| t.origin.as_deref()),
+        };
+        source::write(out, &self.config, &source);
+        json::raw(out, ",\"transaction\":");
+        match message.transaction {
+            Some(transaction) if self.config.transactions => {
+                self.counts.enter(transaction);
+                self.counts.write(out, transaction, message.lsn, MESSAGES);
+            }
+            _ => json::raw(out, "null"),
+        }
+        json::raw(out, ",\"message\":{\"prefix\":");
+        json::string(out, message.prefix);
+        json::raw(out, ",\"content\":");
+        json::base64(out, message.content);
+        json::raw(out, "}}");
+        Record {
+            key: Some(&self.key),
+            value: Some(&self.value),
+        }
+    }
+
+    /// Position of the last commit before a transaction.
+    fn previous(&self, transaction: &Transaction) -> Option<Lsn> {
+        transaction.previous.max(self.last_message)
     }
 
     /// Passes the records of a change to `emit`: one, but two for a delete, which is followed by a tombstone, and a delete and
-    /// a create for a change of the primary key. `now` is the time of the event.
+    /// a create for a change of the key. `now` is the time of the event.
     ///
     /// # Errors
     /// When a value is in binary format, or not of its column's type.
@@ -167,14 +217,21 @@ impl Envelopes {
         now: UnixNanos,
         emit: &mut impl FnMut(Record<'_>),
     ) -> Result<(), EnvelopeError> {
-        let relation = change.relation;
+        let (relation, transaction) = (change.relation, change.transaction);
+        let numbers = NumberFormat {
+            decimals: self.config.decimals,
+            money_scale: self.config.money_fraction_digits,
+        };
+        let previous = self.previous(transaction);
+        self.last_commit_time = Some(transaction.commit_time);
         self.key.clear();
+        let key = key(relation);
         if let Some(row) = after.or(before)
-            && !relation.primary_key.is_empty()
+            && !key.is_empty()
         {
-            let columns = relation.primary_key.iter();
+            let columns = key.iter();
             let cells = columns.filter_map(|&index| Some((index, row.get(index)?)));
-            object(&mut self.key, relation, cells, None, self.config.decimals)?;
+            object(&mut self.key, relation, cells, None, numbers)?;
         }
         let out = &mut self.value;
         out.clear();
@@ -183,17 +240,28 @@ impl Envelopes {
             match row {
                 Some(row) => {
                     let (cells, old) = (row.iter().enumerate(), change.old.as_ref());
-                    object(out, relation, cells, old, self.config.decimals)?;
+                    object(out, relation, cells, old, numbers)?;
                 }
                 None => json::raw(out, "null"),
             }
         }
-        source(out, &self.config, change);
+        let source = Source {
+            at: transaction.commit_time,
+            snapshot: source::snapshot(change.operation),
+            previous,
+            lsn: change.lsn,
+            schema: &relation.schema,
+            table: &relation.name,
+            xid: Some(transaction.xid),
+            origin: transaction.origin.as_deref(),
+        };
+        source::write(out, &self.config, &source);
         json::raw(out, ",\"transaction\":");
         if self.config.transactions && op != 'r' {
             // Even if the caller did not ask for the record of the beginning.
-            self.counts.enter(change);
-            self.counts.write(out, change);
+            self.counts.enter(transaction);
+            let table = relation.to_string();
+            self.counts.write(out, transaction, change.lsn, &table);
         } else {
             json::raw(out, "null");
         }
@@ -210,10 +278,18 @@ impl Envelopes {
     }
 }
 
-/// Whether an update changes the primary key.
+/// Positions of the columns of the key: of the primary key, or of a unique index where there is none.
+fn key(relation: &Relation) -> &[usize] {
+    if relation.primary_key.is_empty() {
+        &relation.unique_index
+    } else {
+        &relation.primary_key
+    }
+}
+
+/// Whether an update changes the key.
 fn changes_key(relation: &Relation, old: &Tuple<'_>, new: &Tuple<'_>) -> bool {
-    relation
-        .primary_key
+    key(relation)
         .iter()
         .any(|&index| match (old.get(index), new.get(index)) {
             // A column that is not sent did not change.
@@ -228,7 +304,7 @@ fn is_represented(kind: &TypeKind) -> bool {
         TypeKind::Other => false,
         TypeKind::Array(element) => !matches!(
             **element,
-            TypeKind::Other | TypeKind::Interval | TypeKind::Money | TypeKind::Point
+            TypeKind::Other | TypeKind::Interval | TypeKind::Money { .. } | TypeKind::Point
         ),
         _ => true,
     }
@@ -240,7 +316,7 @@ fn object<'a>(
     relation: &Relation,
     cells: impl Iterator<Item = (usize, Value<'a>)>,
     old: Option<&OldTuple<'a>>,
-    decimals: Decimals,
+    numbers: NumberFormat,
 ) -> Result<(), EnvelopeError> {
     out.push(b'{');
     let start = out.len();
@@ -263,10 +339,10 @@ fn object<'a>(
         json::string(out, &column.name);
         out.push(b':');
         match cell {
-            Value::Null => absent::write_null(out, column, decimals),
+            Value::Null => absent::write_null(out, column, numbers),
             Value::Unchanged => absent::write_unavailable(out, &column.kind),
             Value::Text(text) => {
-                value::write(out, text, &column.kind, column.type_modifier, decimals)
+                value::write(out, text, &column.kind, column.type_modifier, numbers)
                     .map_err(|_| EnvelopeError::malformed(relation, column, text))?;
             }
             Value::Binary(_) => {
@@ -279,58 +355,6 @@ fn object<'a>(
     }
     out.push(b'}');
     Ok(())
-}
-
-/// Writes the `source` block.
-fn source(out: &mut Vec<u8>, config: &EnvelopeConfig, change: &Change<'_>) {
-    let (transaction, relation) = (change.transaction, change.relation);
-    let unsigned = |out: &mut Vec<u8>, number: u64| json::raw(out, &number.to_string());
-    json::raw(out, ",\"source\":{\"version\":");
-    json::string(out, &config.version);
-    json::raw(out, ",\"connector\":\"postgresql\",\"name\":");
-    json::string(out, &config.name);
-    let nanos = transaction.commit_time.0;
-    json::raw(out, ",\"ts_ms\":");
-    json::number(out, nanos.div_euclid(1_000_000));
-    json::raw(out, ",\"snapshot\":\"");
-    json::raw(out, snapshot(change.operation));
-    json::raw(out, "\",\"db\":");
-    json::string(out, &config.database);
-    json::raw(out, ",\"sequence\":\"[");
-    match transaction.previous {
-        Some(lsn) => json::raw(out, &format!("\\\"{}\\\"", lsn.0)),
-        None => json::raw(out, "null"),
-    }
-    json::raw(out, &format!(",\\\"{}\\\"]\",\"ts_us\":", change.lsn.0));
-    json::number(out, nanos.div_euclid(1_000));
-    json::raw(out, ",\"ts_ns\":");
-    json::number(out, nanos);
-    json::raw(out, ",\"schema\":");
-    json::string(out, &relation.schema);
-    json::raw(out, ",\"table\":");
-    json::string(out, &relation.name);
-    json::raw(out, ",\"txId\":");
-    unsigned(out, u64::from(transaction.xid.0));
-    json::raw(out, ",\"lsn\":");
-    unsigned(out, change.lsn.0);
-    json::raw(out, ",\"xmin\":null,\"origin\":");
-    match &transaction.origin {
-        Some(origin) => json::string(out, origin),
-        None => json::raw(out, "null"),
-    }
-    json::raw(out, ",\"origin_lsn\":null}");
-}
-
-/// `source.snapshot`.
-fn snapshot(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Read(SnapshotRow::First) => "first",
-        Operation::Read(SnapshotRow::FirstInTable) => "first_in_data_collection",
-        Operation::Read(SnapshotRow::Inside) => "true",
-        Operation::Read(SnapshotRow::LastInTable) => "last_in_data_collection",
-        Operation::Read(SnapshotRow::Last) => "last",
-        _ => "false",
-    }
 }
 
 /// The event's own time, in three units.

@@ -4,11 +4,15 @@ use serde_json::value::RawValue;
 
 use super::error::EnvelopeError;
 use super::json::{self, WriteResult};
-use super::number::Decimals;
+use super::number::{Decimals, NumberFormat};
 use super::value;
 use pgcdc::pgoutput::{OldTuple, Tuple, Value};
-use pgcdc::{Change, Column, Relation, TypeKind};
+use pgcdc::{Change, Column, LogicalMessage, Relation, TypeKind};
 
+const NUMBERS: NumberFormat = NumberFormat {
+    decimals: Decimals::Text,
+    money_scale: 2,
+};
 /// OIDs of `json` and `jsonb`.
 const JSON: [u32; 2] = [114, 3802];
 
@@ -29,6 +33,42 @@ pub fn write_flat(out: &mut Vec<u8>, change: &Change<'_>) -> Result<(), Envelope
         out.truncate(start);
     }
     written
+}
+
+/// Appends a message of `pg_logical_emit_message()` as one JSON object, without a newline.
+///
+/// Its keys: `op`, which is `message`, `lsn`, of a transactional message also `commit_lsn`, `xid`, `commit_us` and `index` as in a
+/// change, then `prefix`, and `content` if that is UTF-8, or else `content_base64`.
+pub fn write_flat_message(out: &mut Vec<u8>, message: &LogicalMessage<'_>) {
+    json::raw(
+        out,
+        &format!("{{\"op\":\"message\",\"lsn\":\"{}\"", message.lsn),
+    );
+    if let Some(transaction) = message.transaction {
+        json::raw(
+            out,
+            &format!(
+                ",\"commit_lsn\":\"{}\",\"xid\":{},\"commit_us\":{},\"index\":{}",
+                transaction.commit_lsn,
+                transaction.xid,
+                transaction.commit_time.0.div_euclid(1_000),
+                message.index
+            ),
+        );
+    }
+    json::raw(out, ",\"prefix\":");
+    json::string(out, message.prefix);
+    match std::str::from_utf8(message.content) {
+        Ok(text) => {
+            json::raw(out, ",\"content\":");
+            json::string(out, text);
+        }
+        Err(_) => {
+            json::raw(out, ",\"content_base64\":");
+            json::base64(out, message.content);
+        }
+    }
+    out.push(b'}');
 }
 
 fn object(out: &mut Vec<u8>, change: &Change<'_>) -> Result<(), EnvelopeError> {
@@ -109,7 +149,7 @@ fn text_as_json(out: &mut Vec<u8>, text: &str, column: &Column) -> WriteResult {
     match column.kind {
         TypeKind::Bool | TypeKind::Integer | TypeKind::Float => {
             let (kind, modifier) = (&column.kind, column.type_modifier);
-            value::write(out, text, kind, modifier, Decimals::Text)
+            value::write(out, text, kind, modifier, NUMBERS)
         }
         _ => {
             json::string(out, text);

@@ -32,21 +32,25 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod absent;
+mod config;
 mod decimal;
 mod envelope;
 mod error;
+mod extension;
 mod flat;
 mod json;
 mod literal;
 mod number;
+mod source;
 mod time;
 mod topic;
 mod transaction;
 mod value;
 
 pub use absent::UNAVAILABLE;
-pub use envelope::{EnvelopeConfig, Envelopes, Record};
+pub use config::EnvelopeConfig;
+pub use envelope::{Envelopes, Record};
 pub use error::EnvelopeError;
-pub use flat::write_flat;
+pub use flat::{write_flat, write_flat_message};
 pub use number::Decimals;
 pub use topic::topic_name;

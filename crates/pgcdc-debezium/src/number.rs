@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use num_bigint::BigInt;
+use pgcdc::Money;
+
 use super::decimal::{Decimal, scale_of};
 use super::json::{Malformed, WriteResult, base64, number, raw, string};
 
@@ -15,6 +18,14 @@ pub enum Decimals {
     Double,
     /// A string.
     Text,
+}
+
+/// How numbers are written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NumberFormat {
+    pub(super) decimals: Decimals,
+    /// Scale of `money` with [`Decimals::Precise`].
+    pub(super) money_scale: u8,
 }
 
 /// An integer.
@@ -114,15 +125,64 @@ fn plain(text: &str, modifier: i32) -> Cow<'_, str> {
     format!("{text}{point}{}", "0".repeat(scale - digits)).into()
 }
 
-/// `money` in the C locale: `-$1,234.56`.
-pub(super) fn money(out: &mut Vec<u8>, text: &str, decimals: Decimals) -> WriteResult {
-    let plain: String = text.chars().filter(|c| !matches!(c, '$' | ',')).collect();
-    let decimal = Decimal::parse(&plain).ok_or(Malformed)?;
-    match decimals {
-        Decimals::Precise => base64(out, &decimal.unscaled(2)),
-        Decimals::Double if !is_number(&plain) => return Err(Malformed),
-        Decimals::Double => raw(out, &plain),
-        Decimals::Text => string(out, &plain),
+/// `money`.
+pub(super) fn money(
+    out: &mut Vec<u8>,
+    text: &str,
+    decimals_of_locale: u8,
+    format: NumberFormat,
+) -> WriteResult {
+    let amount = Money::parse(text, decimals_of_locale).ok_or(Malformed)?;
+    match format.decimals {
+        Decimals::Precise => base64(out, &rescaled(amount, format.money_scale)?),
+        Decimals::Double => float(out, &amount.to_string())?,
+        Decimals::Text => string(out, &amount.to_string()),
     }
     Ok(())
+}
+
+/// The bytes of an amount with another number of decimals, rounded half up as Debezium rounds.
+fn rescaled(amount: Money, scale: u8) -> Result<Vec<u8>, Malformed> {
+    let power = |digits: u8| 10_i128.checked_pow(digits.into()).ok_or(Malformed);
+    let units = i128::from(amount.units);
+    let units = match scale.checked_sub(amount.decimals) {
+        Some(more) => units.checked_mul(power(more)?).ok_or(Malformed)?,
+        None => {
+            let divisor = power(amount.decimals - scale)?;
+            (units + units.signum() * divisor / 2) / divisor
+        }
+    };
+    Ok(BigInt::from(units).to_signed_bytes_be())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn money_of(text: &str, decimals_of_locale: u8, decimals: Decimals, scale: u8) -> String {
+        let mut out = Vec::new();
+        let format = NumberFormat {
+            decimals,
+            money_scale: scale,
+        };
+        money(&mut out, text, decimals_of_locale, format).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn money_has_the_locales_decimals_in_every_mode() {
+        assert_eq!(money_of("￥1,234", 0, Decimals::Text, 2), "\"1234\"");
+        assert_eq!(money_of("￥1,234", 0, Decimals::Double, 2), "1234.0");
+        // 123400 and 1234.
+        assert_eq!(money_of("￥1,234", 0, Decimals::Precise, 2), "\"AeII\"");
+        assert_eq!(money_of("￥1,234", 0, Decimals::Precise, 0), "\"BNI=\"");
+        assert_eq!(money_of("-$0.05", 2, Decimals::Text, 2), "\"-0.05\"");
+        assert_eq!(money_of("-$0.05", 2, Decimals::Precise, 2), "\"+w==\"");
+        // Half up: 1.235 and -1.235.
+        for (text, encoded) in [("KD 1.235", "\"fA==\""), ("KD-1.235", "\"hA==\"")] {
+            assert_eq!(money_of(text, 3, Decimals::Precise, 2), encoded);
+        }
+        let least = "-$92,233,720,368,547,758.08";
+        assert_eq!(money_of(least, 2, Decimals::Precise, 2), "\"gAAAAAAAAAA=\"");
+    }
 }

@@ -2,23 +2,26 @@
 //! each transaction's beginning and end.
 
 use super::json;
-use pgcdc::{Change, Commit, Lsn, Operation, TableName, Xid};
+use pgcdc::{Commit, Lsn, Transaction, Xid};
 
-/// TransactionCounts of the events of the current transaction.
+/// Name of the messages of `pg_logical_emit_message()` in the counts: `LogicalDecodingMessageId` of Debezium.
+pub(super) const MESSAGES: &str = "LOGICAL_DECODING_MESSAGE";
+
+/// Counts of the events of the current transaction.
 #[derive(Debug, Default)]
 pub(super) struct TransactionCounts {
     /// Its commit position, which is unique.
     transaction: Option<Lsn>,
     total: u64,
-    /// Counts by table, in the order of their first events.
-    tables: Vec<(TableName, u64)>,
+    /// Counts by the name of the table, in the order of their first events.
+    tables: Vec<(String, u64)>,
 }
 
 impl TransactionCounts {
-    /// Starts a new count with the first change of a transaction; returns whether it is the first.
-    pub(super) fn enter(&mut self, change: &Change<'_>) -> bool {
-        let commit = change.transaction.commit_lsn;
-        if matches!(change.operation, Operation::Read(_)) || self.transaction == Some(commit) {
+    /// Starts a new count with the first event of a transaction; returns whether it is the first.
+    pub(super) fn enter(&mut self, transaction: &Transaction) -> bool {
+        let commit = transaction.commit_lsn;
+        if self.transaction == Some(commit) {
             return false;
         }
         *self = Self {
@@ -28,24 +31,28 @@ impl TransactionCounts {
         true
     }
 
-    /// Counts an event, and writes its `transaction` block.
-    pub(super) fn write(&mut self, out: &mut Vec<u8>, change: &Change<'_>) {
-        let relation = change.relation;
-        let is_table = |(name, _): &&mut (TableName, u64)| {
-            name.name == relation.name && name.schema == relation.schema
-        };
+    /// Counts an event of a table at a position, and writes its `transaction` block.
+    pub(super) fn write(
+        &mut self,
+        out: &mut Vec<u8>,
+        transaction: &Transaction,
+        lsn: Lsn,
+        table: &str,
+    ) {
         self.total += 1;
-        let in_table = match self.tables.iter_mut().find(is_table) {
+        let in_table = match self.tables.iter_mut().find(|(name, _)| name == table) {
             Some((_, count)) => {
                 *count += 1;
                 *count
             }
             None => {
-                self.tables.push((relation.table_name(), 1));
+                self.tables.push((table.to_owned(), 1));
                 1
             }
         };
-        let id = id(change.transaction.xid, change.lsn);
+        // To Debezium, each message is a table of its own.
+        let in_table = if table == MESSAGES { 1 } else { in_table };
+        let id = id(transaction.xid, lsn);
         let total = self.total;
         json::raw(
             out,
@@ -61,10 +68,10 @@ fn id(xid: Xid, lsn: Lsn) -> String {
     format!("{xid}:{}", lsn.0)
 }
 
-/// Writes key and value of the record of a transaction's beginning, which comes with its first change.
-pub(super) fn begin(key: &mut Vec<u8>, out: &mut Vec<u8>, change: &Change<'_>) {
-    let id = id(change.transaction.xid, change.lsn);
-    boundary(key, out, "BEGIN", &id, change.transaction.commit_time.0);
+/// Writes key and value of the record of a transaction's beginning, which comes with its first event, at this position.
+pub(super) fn begin(key: &mut Vec<u8>, out: &mut Vec<u8>, transaction: &Transaction, lsn: Lsn) {
+    let id = id(transaction.xid, lsn);
+    boundary(key, out, "BEGIN", &id, transaction.commit_time.0);
     json::raw(out, ",\"event_count\":null,\"data_collections\":null}");
 }
 
@@ -94,7 +101,7 @@ pub(super) fn end(
                 "{\"data_collection\":"
             },
         );
-        json::string(out, &table.to_string());
+        json::string(out, table);
         json::raw(out, &format!(",\"event_count\":{count}}}"));
     }
     json::raw(out, "]}");

@@ -2,11 +2,12 @@
 //!
 //! Sources: Debezium's documentation, "PostgreSQL connector: Data type mappings", and the output of its connector.
 
-use pgcdc::{FromValue, TypeKind};
+use pgcdc::TypeKind;
 
+use super::extension::{geometry, sparse_vector, vector};
 use super::json::{Malformed, WriteResult, base64, number, raw, string};
 use super::literal::{after_braces, hstore, quoted, without_bounds};
-use super::number::{Decimals, float, integer, is_special, money, numeric};
+use super::number::{NumberFormat, float, integer, is_special, money, numeric};
 use super::time;
 
 /// PostgreSQL's `MAXDIM`: arrays are nested no deeper.
@@ -18,16 +19,16 @@ pub(super) fn write(
     text: &str,
     kind: &TypeKind,
     modifier: i32,
-    decimals: Decimals,
+    numbers: NumberFormat,
 ) -> WriteResult {
     match kind {
         TypeKind::Bool => boolean(out, text)?,
         TypeKind::Integer => integer(out, text)?,
         TypeKind::Float => float(out, text)?,
-        TypeKind::Numeric => numeric(out, text, modifier, decimals)?,
-        TypeKind::Money => money(out, text, decimals)?,
+        TypeKind::Numeric => numeric(out, text, modifier, numbers.decimals)?,
+        TypeKind::Money { decimals } => money(out, text, *decimals, numbers)?,
         TypeKind::Text | TypeKind::Uuid | TypeKind::Other => string(out, text),
-        TypeKind::Bytea => base64(out, &Vec::from_text(text).ok_or(Malformed)?),
+        TypeKind::Bytea => base64(out, &bytes(text).ok_or(Malformed)?),
         TypeKind::Date => number(out, time::days(text).ok_or(Malformed)?),
         TypeKind::Time => {
             let micros = time::micros_of_day(text).ok_or(Malformed)?;
@@ -45,16 +46,24 @@ pub(super) fn write(
         TypeKind::Bits => bits(out, text, modifier)?,
         TypeKind::Hstore => string(out, &hstore(text).ok_or(Malformed)?),
         TypeKind::Point => point(out, text)?,
+        TypeKind::Vector | TypeKind::HalfVector => vector(out, text)?,
+        TypeKind::SparseVector => sparse_vector(out, text)?,
+        TypeKind::Geometry => geometry(out, text)?,
         TypeKind::Array(element) => {
             let elements = ArrayElements {
                 kind: element,
                 modifier,
-                decimals,
+                numbers,
             };
             elements.write(out, without_bounds(text), DIMENSIONS)?;
         }
     }
     Ok(())
+}
+
+/// The bytes of a `bytea`.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    hex::decode(text.strip_prefix("\\x")?).ok()
 }
 
 fn boolean(out: &mut Vec<u8>, text: &str) -> WriteResult {
@@ -124,7 +133,7 @@ fn point(out: &mut Vec<u8>, text: &str) -> WriteResult {
 struct ArrayElements<'a> {
     kind: &'a TypeKind,
     modifier: i32,
-    decimals: Decimals,
+    numbers: NumberFormat,
 }
 
 impl ArrayElements<'_> {
@@ -135,6 +144,11 @@ impl ArrayElements<'_> {
             .strip_prefix('{')
             .and_then(|text| text.strip_suffix('}'));
         let mut rest = inner.ok_or(Malformed)?;
+        // `typdelim` of PostGIS's types.
+        let delimiter = match self.kind {
+            TypeKind::Geometry => [',', ':'],
+            _ => [',', ','],
+        };
         let start = out.len();
         out.push(b'[');
         while !rest.is_empty() {
@@ -150,7 +164,7 @@ impl ArrayElements<'_> {
                 self.write(out, &rest[..rest.len() - after.len()], depth)?;
                 after
             } else {
-                let end = rest.find(',').unwrap_or(rest.len());
+                let end = rest.find(delimiter).unwrap_or(rest.len());
                 let (value, after) = rest.split_at(end);
                 if value == "NULL" {
                     raw(out, "null");
@@ -164,7 +178,7 @@ impl ArrayElements<'_> {
                 }
                 after
             };
-            rest = match after.strip_prefix(',') {
+            rest = match after.strip_prefix(delimiter) {
                 Some("") => return Err(Malformed),
                 Some(next) => next,
                 None if after.is_empty() => after,
@@ -176,7 +190,7 @@ impl ArrayElements<'_> {
     }
 
     fn one(self, out: &mut Vec<u8>, text: &str) -> WriteResult {
-        write(out, text, self.kind, self.modifier, self.decimals)
+        write(out, text, self.kind, self.modifier, self.numbers)
     }
 }
 
@@ -186,11 +200,17 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::number::Decimals;
     use super::*;
+
+    const PRECISE: NumberFormat = NumberFormat {
+        decimals: Decimals::Precise,
+        money_scale: 2,
+    };
 
     fn json(text: &str, kind: &TypeKind, modifier: i32) -> String {
         let mut out = Vec::new();
-        write(&mut out, text, kind, modifier, Decimals::Precise).unwrap();
+        write(&mut out, text, kind, modifier, PRECISE).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -216,15 +236,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_the_text_what_is_written_is_json(text in ".*", modifier in -1..2000_i32, which in 0..17_usize) {
+        fn whatever_the_text_what_is_written_is_json(text in ".*", modifier in -1..2000_i32, which in 0..21_usize) {
             let element = Arc::new(TypeKind::Text);
             let kinds = [
-                TypeKind::Bool, TypeKind::Numeric, TypeKind::Money, TypeKind::Text, TypeKind::Bytea, TypeKind::Date, TypeKind::Time, TypeKind::TimeTz,
+                TypeKind::Bool, TypeKind::Numeric, TypeKind::Money { decimals: 2 }, TypeKind::Text, TypeKind::Bytea, TypeKind::Date, TypeKind::Time, TypeKind::TimeTz,
                 TypeKind::Timestamp, TypeKind::TimestampTz, TypeKind::Interval, TypeKind::Bits, TypeKind::Hstore, TypeKind::Other,
+                TypeKind::Vector, TypeKind::SparseVector, TypeKind::Geometry, TypeKind::Array(Arc::new(TypeKind::Vector)),
                 TypeKind::Array(Arc::clone(&element)), TypeKind::Array(Arc::new(TypeKind::Timestamp)), TypeKind::Array(Arc::new(TypeKind::Numeric)),
             ];
             let mut written = Vec::new();
-            if write(&mut written, &text, &kinds[which], modifier, Decimals::Precise).is_ok() {
+            if write(&mut written, &text, &kinds[which], modifier, PRECISE).is_ok() {
                 prop_assert!(serde_json::from_slice::<serde_json::Value>(&written).is_ok(), "{:?}", String::from_utf8(written));
             }
         }

@@ -8,9 +8,34 @@ use std::path::{Path, PathBuf};
 
 use super::{Lsn, TableName};
 
+/// Where the positions of a checkpoint are valid. The reader sets it, and compares it at each opening.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckpointSource {
+    /// System identifier of the cluster (`IDENTIFY_SYSTEM`): the same on a primary and its standbys.
+    pub system: String,
+    /// Timeline of the cluster when the position was stored.
+    pub timeline: u32,
+    /// Database.
+    pub database: String,
+    /// Slot.
+    pub slot: String,
+}
+
+impl fmt::Display for CheckpointSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "slot \"{}\" of database \"{}\" in the cluster {}",
+            self.slot, self.database, self.system
+        )
+    }
+}
+
 /// What a sink has made durable.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckpointProgress {
+    /// Where the positions are valid; `None` in a checkpoint of an earlier version, and before the first.
+    pub source: Option<CheckpointSource>,
     /// It has every transaction up to this position; `None` before the first.
     pub position: Option<Lsn>,
     /// It has the initial copy of these tables, each as of this position.
@@ -33,7 +58,8 @@ pub trait Checkpoint: Send + fmt::Debug {
 }
 
 /// A checkpoint in a file, which is replaced atomically: written beside it, synced, and renamed. The first line is the
-/// position, or `-`; each further line is a table that is copied: `copied 16/B374D848 ["public","orders"]`.
+/// position, or `-`; then comes what it is of, `source 7432957237429 1 ["shop","orders_slot"]` (cluster, timeline, database
+/// and slot); each further line is a table that is copied: `copied 16/B374D848 ["public","orders"]`.
 #[derive(Debug, Clone)]
 pub struct FileCheckpoint {
     path: PathBuf,
@@ -92,6 +118,10 @@ fn format(progress: &CheckpointProgress) -> String {
         Some(lsn) => format!("{lsn}\n"),
         None => "-\n".to_owned(),
     };
+    if let Some(source) = &progress.source {
+        let names = serde_json::json!([source.database, source.slot]);
+        text += &format!("source {} {} {names}\n", source.system, source.timeline);
+    }
     for (table, point) in &progress.copied {
         // JSON, because a name may hold any character.
         let name = serde_json::json!([table.schema, table.name]);
@@ -103,24 +133,41 @@ fn format(progress: &CheckpointProgress) -> String {
 fn parse(text: &str) -> Result<CheckpointProgress, String> {
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default().trim();
-    let position = match first {
-        "-" => None,
-        lsn => Some(lsn.parse().map_err(|error| format!("{error}"))?),
+    let mut progress = CheckpointProgress {
+        position: match first {
+            "-" => None,
+            lsn => Some(lsn.parse().map_err(|error| format!("{error}"))?),
+        },
+        ..CheckpointProgress::default()
     };
-    let copied = lines.map(|line| {
-        let parts = line
-            .strip_prefix("copied ")
-            .and_then(|rest| rest.split_once(' '));
-        let (point, name) = parts.ok_or_else(|| format!("{line:?} is no copied table"))?;
-        let point = point.parse().map_err(|error| format!("{error}"))?;
-        let (schema, name): (String, String) =
-            serde_json::from_str(name).map_err(|error| format!("{line:?}: {error}"))?;
-        Ok((TableName { schema, name }, point))
-    });
-    Ok(CheckpointProgress {
-        position,
-        copied: copied.collect::<Result<_, String>>()?,
-    })
+    for line in lines {
+        let mut parts = line.splitn(4, ' ');
+        match (parts.next(), parts.next(), parts.next(), parts.next()) {
+            (Some("source"), Some(system), Some(timeline), Some(names)) => {
+                let (database, slot) = two_names(line, names)?;
+                progress.source = Some(CheckpointSource {
+                    system: system.to_owned(),
+                    timeline: timeline
+                        .parse()
+                        .map_err(|error| format!("{line:?}: {error}"))?,
+                    database,
+                    slot,
+                });
+            }
+            (Some("copied"), Some(point), Some(_), _) => {
+                let point_at = point.parse().map_err(|error| format!("{error}"))?;
+                let names = line.get("copied ".len() + point.len() + 1..);
+                let (schema, name) = two_names(line, names.unwrap_or_default())?;
+                progress.copied.insert(TableName { schema, name }, point_at);
+            }
+            _ => return Err(format!("{line:?} is neither a copied table nor a source")),
+        }
+    }
+    Ok(progress)
+}
+
+fn two_names(line: &str, json: &str) -> Result<(String, String), String> {
+    serde_json::from_str(json).map_err(|error| format!("{line:?}: {error}"))
 }
 
 #[cfg(test)]
@@ -130,7 +177,7 @@ mod tests {
     fn at(lsn: u64) -> CheckpointProgress {
         CheckpointProgress {
             position: Some(Lsn(lsn)),
-            copied: BTreeMap::new(),
+            ..CheckpointProgress::default()
         }
     }
 
@@ -150,6 +197,12 @@ mod tests {
             .copied
             .insert(TableName::new("public", "a \"b\"\n"), Lsn(9));
         copied.copied.insert(TableName::new("s", "t"), Lsn(10));
+        copied.source = Some(CheckpointSource {
+            system: "7432957237429".to_owned(),
+            timeline: 3,
+            database: "my \"shop\"".to_owned(),
+            slot: "orders".to_owned(),
+        });
         checkpoint.store(&copied).unwrap();
         assert_eq!(checkpoint.load().unwrap(), copied);
     }
@@ -176,6 +229,8 @@ mod tests {
             "0/5\nnonsense",
             "0/5\ncopied 0/5 orders",
             "0/5\ncopied x [\"a\",\"b\"]",
+            "0/5\nsource 7 one [\"a\",\"b\"]",
+            "0/5\nsource 7 1 a",
         ] {
             std::fs::write(&path, text).unwrap();
             let error = FileCheckpoint::at(&path).load().unwrap_err();

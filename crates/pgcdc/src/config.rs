@@ -1,9 +1,10 @@
 //! Configuration of a reader: server, slot, publications, and when the server may discard WAL.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgwire_replication::{FeedbackObserver, Publication, ReplicationConfig};
+use postgres_protocol::escape::escape_identifier;
 
 use super::checkpoint::Checkpoint;
 use super::clock::{SteadyClock, TimeSource};
@@ -89,6 +90,25 @@ impl Default for SnapshotConfig {
     }
 }
 
+/// Where transactions wait that the server sends while they run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolConfig {
+    /// Bytes of them that are kept in memory; what is beyond goes into files without a name.
+    pub memory: usize,
+    /// Folder of these files; the system's folder for temporary files if it is not set.
+    pub folder: Option<PathBuf>,
+}
+
+impl Default for SpoolConfig {
+    /// 64 MiB in memory.
+    fn default() -> Self {
+        Self {
+            memory: 64 << 20,
+            folder: None,
+        }
+    }
+}
+
 /// Configuration of a reader.
 #[derive(Debug)]
 pub struct ReaderConfig {
@@ -98,8 +118,8 @@ pub struct ReaderConfig {
     pub publications: Vec<String>,
     /// The slot.
     pub slot: Slot,
-    /// Start after this position when the slot does not exist yet: the position that a sink keeps beside its data. The
-    /// position of a [`Checkpoint`] takes precedence.
+    /// Start after this position: the one that a sink keeps beside its data. The position of a [`Checkpoint`] takes
+    /// precedence. A position before that of the slot is an error, since what lies between cannot be read.
     pub start_after: Option<Lsn>,
     /// Whether existing rows are copied before the stream. Tables that the checkpoint lists as copied are left out; a slot
     /// that is not temporary needs a checkpoint for it.
@@ -110,21 +130,28 @@ pub struct ReaderConfig {
     pub checkpoint: Option<Box<dyn Checkpoint>>,
     /// Which transactions are delivered.
     pub origins: Origins,
-    /// Interval of the status updates that acknowledge positions to the server.
+    /// Interval of the status updates that acknowledge positions to the server; a third of the server's
+    /// `wal_sender_timeout` where that is shorter. They are sent on a thread of their own, also while the handler is at work.
     pub status_interval: Duration,
     /// Interval at which a transactional message is written into the WAL, so that the slot advances while its own tables are
     /// idle and others are not. `None`: never.
     pub heartbeat: Option<Duration>,
     /// Most bytes of WAL that the slot may retain. Beyond it the reader ends with an error rather than fill the server's disk.
     pub max_retained_wal: Option<u64>,
+    /// Whether the server sends large transactions while they run, and where they wait for their end; `None` when it is to
+    /// keep them on its own disk until they commit.
+    pub spool: Option<SpoolConfig>,
     /// Whether values come in PostgreSQL's binary format instead of text. It spares the server work, but a type without a
     /// binary format ends the stream.
     pub binary: bool,
     /// Whether the catalogue is queried for what the stream does not carry: primary keys, `NOT NULL`, defaults, and
     /// user-defined types. It takes a connection, and a query for each table.
     pub describe: bool,
-    /// Messages buffered between socket and handler.
-    pub buffer: usize,
+    /// Longest wait for the server to create the slot: it waits for every transaction that was open before.
+    pub slot_limit: Duration,
+    /// A server that sends nothing for this long, though asked to, is taken for gone, and the stream is opened again. `None`:
+    /// the server's own `wal_sender_timeout`, or a minute where that is off.
+    pub silence_limit: Option<Duration>,
     /// Largest accepted message (which is a row), bytes.
     pub max_message: usize,
     /// Source of the times at which changes are received.
@@ -151,27 +178,51 @@ impl ReaderConfig {
             status_interval: Duration::from_secs(1),
             heartbeat: None,
             max_retained_wal: None,
+            spool: Some(SpoolConfig::default()),
             binary: false,
             describe: false,
-            buffer: 8_192,
+            slot_limit: Duration::from_secs(60),
+            silence_limit: None,
             max_message: 1 << 30,
             time_source: Arc::new(SteadyClock::start()),
         }
     }
 
-    /// Connection settings of the stream, which starts after `resume_lsn` and acknowledges `acknowledged`.
-    pub(super) fn stream_session(&self, resume_lsn: Lsn, acknowledged: Lsn) -> ReplicationConfig {
-        let publications: Publication = self.publications.iter().cloned().collect();
-        self.server
-            .replication_config(self.slot.name().as_str(), publications)
-            .with_start_lsn(pgwire_replication::Lsn::from_u64(resume_lsn.0))
-            .with_ack_lsn(pgwire_replication::Lsn::from_u64(acknowledged.0))
-            .with_status_interval(self.status_interval)
-            .with_wakeup_interval(self.status_interval)
-            .with_buffer_size(self.buffer)
-            .with_binary(self.binary)
-            .with_max_message_size(self.max_message)
-            // The library tracks which positions it has sent only when an observer is set.
-            .with_feedback_observer(FeedbackObserver::new(|_| {}))
+    /// The command that starts the stream after `resume_lsn`.
+    pub(super) fn start_command(&self, resume_lsn: Lsn) -> String {
+        // The server reads the list as it reads identifiers: an unquoted name is folded to lower case.
+        let names = self.publications.iter().map(|name| escape_identifier(name));
+        let names = names.collect::<Vec<_>>().join(",").replace('\'', "''");
+        let version = match self.spool {
+            Some(_) => "proto_version '2', streaming 'on'",
+            None => "proto_version '1'",
+        };
+        let binary = if self.binary { ", binary 'true'" } else { "" };
+        format!(
+            "START_REPLICATION SLOT {} LOGICAL {resume_lsn} ({version}, publication_names '{names}', messages 'true'{binary})",
+            self.slot.name()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_publications_are_quoted_where_the_server_parses_them() {
+        let server = Server::new("db", 5432, "me", String::new(), "d");
+        let slot = Slot::Existing(SlotName::new("s").unwrap());
+        let mut config = ReaderConfig::new(server, slot, ["Orders", "it's \"b\", c"]);
+        assert_eq!(
+            config.start_command(Lsn(0x1_0000_0002)),
+            "START_REPLICATION SLOT s LOGICAL 1/2 (proto_version '2', streaming 'on', publication_names '\"Orders\",\"it''s \"\"b\"\", c\"', messages 'true')"
+        );
+        config.spool = None;
+        assert!(
+            config
+                .start_command(Lsn(1))
+                .contains("(proto_version '1', publication_names")
+        );
     }
 }

@@ -4,9 +4,6 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use pgwire_replication::ReplicationEvent;
-
 use super::acknowledger::Acknowledger;
 use super::catalogue::CatalogueColumn;
 use super::clock::{TimeSource, UnixNanos};
@@ -17,6 +14,7 @@ use super::replay_state::{OpenTransaction, ReplayState};
 use super::slot_monitor::HEARTBEAT_PREFIX;
 use super::snapshot::{CopiedTable, CopyOverlap, SnapshotPlan, SnapshotRow};
 use super::stats::ReaderStats;
+use super::wire::StreamMessage;
 use super::{Lsn, ReaderError, Relation, Relations, TableName, Xid};
 
 /// Whether to continue reading.
@@ -86,6 +84,11 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         relation
     }
 
+    /// The transaction in progress.
+    pub(super) fn transaction(&self) -> Option<Xid> {
+        self.replay.xid()
+    }
+
     /// An initial copy begins.
     pub(super) fn snapshot_begins(&mut self, plan: &SnapshotPlan) -> Flow {
         (self.handler)(Event::Snapshot(plan))
@@ -129,40 +132,14 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         self.replay.interrupt();
     }
 
-    /// An event of the stream.
+    /// A message of the stream.
     ///
     /// # Errors
     /// When it cannot be decoded, or comes where it may not.
-    pub(super) fn event(&mut self, event: ReplicationEvent) -> Result<Flow, ReaderError> {
-        match event {
-            ReplicationEvent::XLogData {
-                wal_start, data, ..
-            } => self.data(Lsn(wal_start.as_u64()), &data),
-            ReplicationEvent::Begin {
-                final_lsn,
-                xid,
-                commit_time_micros,
-            } => {
-                self.replay.begin(Transaction {
-                    xid: Xid(xid),
-                    commit_lsn: Lsn(final_lsn.as_u64()),
-                    commit_time: UnixNanos::from_postgres_micros(commit_time_micros),
-                    previous: self.replay.last_end_lsn(),
-                    origin: None,
-                })?;
-                Ok(Flow::Continue(()))
-            }
-            ReplicationEvent::Commit { end_lsn, .. } => {
-                Ok(self.transaction_ends(Lsn(end_lsn.as_u64())))
-            }
-            ReplicationEvent::KeepAlive { wal_end, .. } => Ok(self.idle(Lsn(wal_end.as_u64()))),
-            ReplicationEvent::Message {
-                transactional,
-                lsn,
-                prefix,
-                content,
-            } => Ok(self.message(transactional, Lsn(lsn.as_u64()), &prefix, &content)),
-            ReplicationEvent::StoppedAt { .. } => Ok(Flow::Break(())),
+    pub(super) fn message(&mut self, message: StreamMessage<'_>) -> Result<Flow, ReaderError> {
+        match message {
+            StreamMessage::Wal { lsn, data } => self.data(lsn, data),
+            StreamMessage::KeepAlive { wal_end } => Ok(self.idle(wal_end)),
         }
     }
 
@@ -199,8 +176,14 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         (self.handler)(Event::Idle(lsn))
     }
 
-    fn data(&mut self, lsn: Lsn, data: &Bytes) -> Result<Flow, ReaderError> {
+    /// A message of the output plugin, as protocol version 1 has it.
+    pub(super) fn data(&mut self, lsn: Lsn, data: &[u8]) -> Result<Flow, ReaderError> {
         let message = pgoutput::decode(data).map_err(|cause| ReaderError::Decode { cause, lsn })?;
+        self.decoded(lsn, message)
+    }
+
+    /// The same, decoded.
+    pub(super) fn decoded(&mut self, lsn: Lsn, message: Message<'_>) -> Result<Flow, ReaderError> {
         // The stamp of the change: the row is decoded.
         let received = self.clock.now();
         let (oid, operation, new, old) = match message {
@@ -238,10 +221,31 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
                 }
                 return Ok(Flow::Continue(()));
             }
-            Message::Begin { .. }
-            | Message::Commit { .. }
-            | Message::Type { .. }
-            | Message::Logical { .. } => return Ok(Flow::Continue(())),
+            Message::Begin {
+                final_lsn,
+                commit_time_us,
+                xid,
+            } => {
+                self.replay.begin(Transaction {
+                    xid: Xid(xid),
+                    commit_lsn: Lsn(final_lsn),
+                    commit_time: UnixNanos::from_postgres_micros(commit_time_us),
+                    previous: self.replay.last_end_lsn(),
+                    origin: None,
+                })?;
+                return Ok(Flow::Continue(()));
+            }
+            Message::Commit { end_lsn, .. } => return Ok(self.transaction_ends(Lsn(end_lsn))),
+            Message::Logical {
+                transactional,
+                lsn,
+                prefix,
+                content,
+            } => return Ok(self.logical_message(transactional, Lsn(lsn), prefix, content)),
+            Message::Type { oid, schema, name } => {
+                self.relations.types_mut().add_name(oid, schema, name);
+                return Ok(Flow::Continue(()));
+            }
         };
         self.change(oid, operation, new, old, lsn, received)
     }
@@ -285,14 +289,23 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         })))
     }
 
-    fn message(&mut self, transactional: bool, lsn: Lsn, prefix: &str, content: &[u8]) -> Flow {
+    fn logical_message(
+        &mut self,
+        transactional: bool,
+        lsn: Lsn,
+        prefix: &str,
+        content: &[u8],
+    ) -> Flow {
         let received = self.clock.now();
         if prefix == HEARTBEAT_PREFIX {
             return Flow::Continue(());
         }
         if !transactional {
-            // It may come again when the stream breaks: it belongs to no transaction whose events are counted.
-            return (self.handler)(Event::Message(LogicalMessage {
+            // It comes between transactions, and is like one: everything before it was delivered.
+            if !self.replay.message(lsn) {
+                return Flow::Continue(());
+            }
+            let flow = (self.handler)(Event::Message(LogicalMessage {
                 transaction: None,
                 lsn,
                 index: 0,
@@ -300,6 +313,11 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
                 content,
                 received,
             }));
+            self.replay.commit_delivered(lsn);
+            if self.mode == Acknowledge::OnReturn {
+                self.acknowledger.acknowledge(lsn);
+            }
+            return flow;
         }
         let Some(open) = self.replay.current() else {
             return Flow::Continue(());

@@ -1,8 +1,10 @@
 //! Errors of the reader.
 
-use pgwire_replication::PgWireError;
+use std::error::Error;
+use std::path::PathBuf;
 
 use super::pgoutput::DecodeError;
+use super::wire::ServerMessage;
 use super::{InvalidSlotName, Lsn, SlotName};
 
 /// Why a reader cannot start or continue.
@@ -18,15 +20,25 @@ pub enum ReaderError {
     },
     /// User or password are wrong, or the user lacks `REPLICATION`.
     #[error(
-        "WAL reader: PostgreSQL at {server} refused user \"{user}\": {reason}; check the password, and that the role has REPLICATION"
+        "WAL reader: PostgreSQL at {server} refused user \"{user}\": {message}; check the password, and that the role has REPLICATION"
     )]
     Refused {
         /// Host and port.
         server: String,
         /// User.
         user: String,
-        /// The message of the server.
-        reason: String,
+        /// What the server said.
+        message: Box<ServerMessage>,
+    },
+    /// What answers is a connection pooler, which has no replication sessions.
+    #[error(
+        "WAL reader: what answers at {server} is a connection pooler such as PgBouncer ({message}), which passes no replication on: give the address of PostgreSQL itself"
+    )]
+    Pooler {
+        /// Host and port.
+        server: String,
+        /// What it said.
+        message: Box<ServerMessage>,
     },
     /// `wal_level` is below logical.
     #[error(
@@ -47,11 +59,91 @@ pub enum ReaderError {
         reason: String,
     },
     /// Any other error of the server.
-    #[error("WAL reader: PostgreSQL at {server} refused to stream: {reason}")]
+    #[error("WAL reader: PostgreSQL at {server} refused: {message}")]
     Server {
         /// Host and port.
         server: String,
-        /// The message of the server.
+        /// What the server said.
+        message: Box<ServerMessage>,
+    },
+    /// The server sent what its protocol does not allow, or a message that is too large.
+    #[error("WAL reader: what PostgreSQL at {server} sent cannot be read: {reason}")]
+    Protocol {
+        /// Host and port.
+        server: String,
+        /// What was wrong.
+        reason: String,
+    },
+    /// The same error of the server has ended the stream several times, at the same position.
+    #[error(
+        "WAL reader: the stream of slot \"{slot}\" fails at {at} each time it is opened ({times} times): {message}{tables}; the transaction there cannot be read until its cause is gone. To go on without what was committed up to now: SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn()), then copy the tables anew"
+    )]
+    StandingError {
+        /// Slot.
+        slot: SlotName,
+        /// Resume LSN: nothing after it was delivered.
+        at: Lsn,
+        /// How often it was tried.
+        times: u32,
+        /// What the server said.
+        message: Box<ServerMessage>,
+        /// Which tables it may be about, as a part of the message; may be empty.
+        tables: String,
+    },
+    /// The slot cannot be read by this reader.
+    #[error("WAL reader: slot \"{slot}\" at {server} {reason}; {remedy}")]
+    SlotUnusable {
+        /// Host and port.
+        server: String,
+        /// Slot.
+        slot: SlotName,
+        /// Why not.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The slot could not be created in time: the server waits for transactions that were open before.
+    #[error(
+        "WAL reader: slot \"{slot}\" at {server} was not made within {waited_s} s: {blocker}; nothing was left on the server"
+    )]
+    SlotBlocked {
+        /// Host and port.
+        server: String,
+        /// Slot.
+        slot: SlotName,
+        /// Seconds waited.
+        waited_s: u64,
+        /// What the server waits for, and what to do about it.
+        blocker: String,
+    },
+    /// The checkpoint belongs to another slot, database or cluster.
+    #[error(
+        "WAL reader: the checkpoint is of {stored}, and this is {found}: its position means nothing here. Give the checkpoint of this slot; or begin anew with another file, and an initial copy"
+    )]
+    ForeignCheckpoint {
+        /// What the checkpoint was written for.
+        stored: String,
+        /// What the reader is connected to.
+        found: String,
+    },
+    /// The position to start after is not in this server's WAL yet, or not in its history.
+    #[error(
+        "WAL reader: the position to go on from, {position}, is not in the WAL of PostgreSQL at {server}: {reason}. What was committed in between may be missing here or there: begin anew with another checkpoint and an initial copy"
+    )]
+    PositionUnknown {
+        /// Host and port.
+        server: String,
+        /// The position.
+        position: Lsn,
+        /// Why it is not.
+        reason: String,
+    },
+    /// Something was configured that cannot work on a standby.
+    #[error("WAL reader: PostgreSQL at {server} is a standby: {reason}")]
+    Standby {
+        /// Host and port.
+        server: String,
+        /// What cannot work, and what to do.
         reason: String,
     },
     /// The connection broke, and the server dropped the temporary slot with it: later changes cannot be read.
@@ -100,16 +192,6 @@ pub enum ReaderError {
         /// The publication.
         publication: String,
     },
-    /// A publication lacks a table.
-    #[error(
-        "publication \"{publication}\" does not have {table}: ALTER PUBLICATION \"{publication}\" ADD TABLE {table}, or name another publication"
-    )]
-    NotPublished {
-        /// The publication.
-        publication: String,
-        /// Schema and table.
-        table: String,
-    },
     /// The stream broke within a transaction, and the server did not send that transaction again: another reader has advanced
     /// the slot.
     #[error(
@@ -121,19 +203,30 @@ pub enum ReaderError {
         /// Commit position of the transaction that came instead.
         found: Lsn,
     },
-    /// Between two connections of this reader, another one has advanced the slot past what this one has received.
+    /// The slot stands after the position to go on from: it was created anew or advanced, and what lies between is not to be
+    /// had any more.
     #[error(
-        "WAL reader: slot \"{slot}\" at {server} stands at {stands}, and this reader has acknowledged no more than {ours}: another reader has moved it, and what lies between is not to be had any more"
+        "WAL reader: slot \"{slot}\" at {server} stands at {stands}, and this reader has to go on from {ours}: the slot was made anew, or another reader has moved it, and what was committed in between cannot be read any more. To begin anew: another checkpoint, and an initial copy; to go on without it: start after {stands}"
     )]
     SlotMoved {
         /// Host and port.
         server: String,
         /// Slot.
         slot: SlotName,
-        /// Last position that this reader acknowledged.
+        /// The position to go on from: of the checkpoint, of the configuration, or acknowledged last.
         ours: Lsn,
         /// Position of the slot now.
         stands: Lsn,
+    },
+    /// The slot that is to be watched is gone.
+    #[error(
+        "WAL reader: slot \"{slot}\" at {server} is gone while it was read: it was dropped, and what was committed since cannot be read any more"
+    )]
+    SlotGone {
+        /// Host and port.
+        server: String,
+        /// Slot.
+        slot: SlotName,
     },
     /// The slot retains more WAL than allowed.
     #[error(
@@ -152,6 +245,17 @@ pub enum ReaderError {
     /// The checkpoint cannot be read or written.
     #[error("WAL reader: its checkpoint: {reason}")]
     Checkpoint {
+        /// The message of the operating system.
+        reason: String,
+    },
+    /// A transaction under way cannot be kept.
+    #[error(
+        "WAL reader: a transaction that the server sends while it runs cannot be kept in {}: {reason}; make room, name another folder (ReaderConfig::spool), or leave such transactions to the server's disk",
+        folder.display()
+    )]
+    Spool {
+        /// The folder.
+        folder: PathBuf,
         /// The message of the operating system.
         reason: String,
     },
@@ -180,58 +284,18 @@ pub enum ReaderError {
 }
 
 impl ReaderError {
-    /// Whether another attempt would fail in the same way.
-    #[must_use]
-    pub fn is_permanent(&self) -> bool {
-        match self {
-            Self::Connection { .. } | Self::NoFreeSlot { .. } => false,
-            Self::Server { reason, .. } => {
-                // Permanent: slot or publication do not exist (42704, 55000), or a message exceeds our limit. All others
-                // describe a state of the server: shutting down, starting up, slot still in use, out of memory.
-                ["42704", "55000", "too large"]
-                    .iter()
-                    .any(|code| reason.contains(code))
-            }
-            _ => true,
-        }
-    }
-
-    pub(super) fn checkpoint(error: std::io::Error) -> Self {
+    pub(super) fn checkpoint(error: &std::io::Error) -> Self {
         Self::Checkpoint {
             reason: error.to_string(),
         }
     }
+}
 
-    /// Classifies an error of pgwire-replication.
-    pub(super) fn from_wire(error: &PgWireError, server: &str, user: &str) -> Self {
-        let (server, reason) = (server.to_owned(), error.to_string());
-        let says = |text: &str| reason.contains(text);
-        if says("wal_level") {
-            return Self::WalLevel { server };
-        }
-        // SQLSTATE 53400 (all slots in use) and 53300 (all senders in use).
-        if says("all replication slots are in use")
-            || says("max_wal_senders")
-            || says("53400")
-            || says("53300")
-        {
-            return Self::NoFreeSlot { server, reason };
-        }
-        if error.is_auth()
-            || says("28P01")
-            || says("28000")
-            || says("password authentication failed")
-            || says("permission denied to")
-        {
-            return Self::Refused {
-                server,
-                user: user.to_owned(),
-                reason,
-            };
-        }
-        if error.is_io() || error.is_tls() {
-            return Self::Connection { server, reason };
-        }
-        Self::Server { server, reason }
+/// The innermost cause, which has the detail.
+pub(super) fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
     }
+    cause
 }

@@ -38,8 +38,17 @@
 //! - Reconnects: a running reader delivers nothing twice, however often its connection breaks. When the server does not send
 //!   an interrupted transaction again, because another reader has advanced the slot, the reader ends with
 //!   [`ReaderError::Gap`].
-//! - Foreign acknowledgements: when another reader has acknowledged what this one has not received, the reader ends with
-//!   [`ReaderError::SlotMoved`].
+//! - No gap at an opening: each time it connects, the first included, the reader holds the position that it goes on from
+//!   (of the checkpoint, of [`ReaderConfig::start_after`], or acknowledged last) against the slot and the server. A slot that
+//!   stands after it, because it was made anew or advanced, is [`ReaderError::SlotMoved`]; WAL that does not have the
+//!   position, as after a failover that lost it, is [`ReaderError::PositionUnknown`]; a checkpoint of another slot, database
+//!   or cluster is [`ReaderError::ForeignCheckpoint`].
+//! - An end to what cannot go on: an error of the server that comes three times at the same position ends the reader with
+//!   [`ReaderError::StandingError`], which names it; pauses between attempts grow until the reader gets on.
+//! - A slow handler: the server hears of the reader on a thread of its own, so a handler may take longer than
+//!   `wal_sender_timeout`. A server that is silent for that long, though asked, is taken for gone.
+//! - Nothing left behind: a start that fails drops the slot that it has made; a creation that waits for open transactions
+//!   says for which, and is cancelled after [`ReaderConfig::slot_limit`].
 //! - Initial copy: an initial copy ([`ReaderConfig::snapshot`]) contains every row as of one position, and the stream
 //!   delivers every change after it: no gap and no overlap, even when rows change meanwhile. The checkpoint lists the tables
 //!   that are copied; a new reader copies the others from their beginning, and [`Event::Snapshot`] names them first. The rows
@@ -54,9 +63,14 @@
 //! connection, or within seconds if a heartbeat or a limit for retained WAL is configured; until then the server sends
 //! nothing of its tables. The server drops a temporary slot with its connection: when that breaks, the reader ends.
 //!
-//! The reader speaks version 1 of the protocol: the server sends a transaction after its commit, keeps transactions in
-//! progress on its own disk, and discards those that were rolled back. A transaction of any size passes through in the memory
-//! of the rows in progress.
+//! # Large transactions
+//!
+//! With [`ReaderConfig::spool`], which is the default, the reader speaks version 2 of the protocol: the server sends a
+//! transaction that outgrows its `logical_decoding_work_mem` while it runs, and the reader keeps it until it commits, in memory
+//! up to a limit and in a file beyond it; what was rolled back is dropped. It is delivered complete and in the order of
+//! commits as any other, and takes no place on the server's disk. Without it (version 1) the server sends a transaction after
+//! its commit and keeps those in progress on its own disk; a transaction of any size passes through in the memory of the rows
+//! in progress.
 
 // The example of the README is a doctest.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
@@ -65,10 +79,13 @@ mod acknowledger;
 mod catalogue;
 mod checkpoint;
 mod clock;
+mod companion;
 mod config;
 mod delivery;
 mod error;
+mod error_class;
 mod event;
+mod money;
 pub mod pgoutput;
 mod position;
 mod publication;
@@ -76,22 +93,28 @@ mod reader;
 mod relation;
 mod replay_state;
 mod server;
+mod session;
+mod slot_creation;
 mod slot_monitor;
 mod slots;
 mod snapshot;
+mod spool;
 mod stats;
 mod stream;
 mod table_name;
 mod type_kind;
+mod types;
 mod value;
+mod wire;
 
 pub use acknowledger::Acknowledger;
 pub use catalogue::CatalogueColumn;
-pub use checkpoint::{Checkpoint, CheckpointProgress, FileCheckpoint};
+pub use checkpoint::{Checkpoint, CheckpointProgress, CheckpointSource, FileCheckpoint};
 pub use clock::{SteadyClock, TimeSource, UnixNanos};
-pub use config::{Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig};
+pub use config::{Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig, SpoolConfig};
 pub use error::ReaderError;
 pub use event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
+pub use money::Money;
 pub use pgwire_replication::{SslMode, TlsConfig};
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
 pub use publication::{
@@ -105,5 +128,7 @@ pub use slots::{SlotState, current_lsn, drop_slot, list_slots};
 pub use snapshot::{CopiedTable, PlannedTable, SnapshotPlan, SnapshotRow};
 pub use stats::ReaderStats;
 pub use table_name::{InvalidTableName, TableName};
-pub use type_kind::{Type, TypeKind, Types};
+pub use type_kind::{BinaryFormat, TypeKind};
+pub use types::{Type, Types};
 pub use value::{FromValue, ValueError};
+pub use wire::ServerMessage;

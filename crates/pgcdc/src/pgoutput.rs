@@ -7,6 +7,7 @@
 mod columns;
 #[cfg(test)]
 mod encode;
+mod streamed;
 #[cfg(test)]
 mod tests;
 mod tuple;
@@ -14,6 +15,7 @@ mod tuple;
 use std::fmt;
 
 pub use columns::{ColumnMessage, Columns, ColumnsBuffer};
+pub use streamed::{StreamControl, stream_control, streamed};
 pub use tuple::{Tuple, TupleBuffer, Value};
 
 /// A message.

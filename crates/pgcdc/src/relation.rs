@@ -1,13 +1,14 @@
 //! Descriptions of tables. The stream describes a table before its first row, and again when its definition has changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use super::TableName;
 use super::catalogue::CatalogueColumn;
 use super::pgoutput::RelationMessage;
-use super::type_kind::{TypeKind, Types};
+use super::type_kind::{BinaryFormat, TypeKind};
+use super::types::Types;
 
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,13 +19,17 @@ pub struct Column {
     pub type_oid: u32,
     /// Its type modifier (`atttypmod`); for a domain the modifier that the domain sets; -1 without one.
     pub type_modifier: i32,
-    /// The format of its values.
+    /// The text format of its values.
     pub kind: TypeKind,
+    /// The binary format of its values.
+    pub binary: BinaryFormat,
     /// Whether it belongs to the key of the replica identity.
     pub key: bool,
-    /// Whether it is `NOT NULL`; known with [`ReaderConfig::describe`](super::ReaderConfig).
+    /// Whether it is `NOT NULL`; known with [`ReaderConfig::describe`](super::ReaderConfig), unless the column was changed
+    /// after the transaction that is read.
     pub not_null: Option<bool>,
-    /// The expression of its default; known with [`ReaderConfig::describe`](super::ReaderConfig).
+    /// The expression of its default; known with [`ReaderConfig::describe`](super::ReaderConfig), unless the default was
+    /// changed after the transaction that is read.
     pub default: Option<String>,
 }
 
@@ -55,7 +60,17 @@ pub struct Relation {
     /// Positions of the primary key's columns, in the order of the key, with
     /// [`ReaderConfig::describe`](super::ReaderConfig); without it the columns of the replica identity, or none when that is
     /// the whole row.
+    ///
+    /// The stream says what the replica identity was when a change was made, and the catalogue what the key is now. With
+    /// `REPLICA IDENTITY DEFAULT` the two must agree, or the stream's is taken. With another identity the catalogue's is taken
+    /// if all its columns are published and it was made no later than the transaction that is read; otherwise the columns of
+    /// the identity's index, or none.
     pub primary_key: Vec<usize>,
+    /// Without a primary key: positions of the columns of a unique index, in its order, with
+    /// [`ReaderConfig::describe`](super::ReaderConfig). The first index by name that has no expression, as Debezium takes it:
+    /// it may be partial, and its columns may be null. Empty without one, or when it was made later than the transaction that
+    /// is read.
+    pub unique_index: Vec<usize>,
     /// Columns in order.
     pub columns: Vec<Column>,
 }
@@ -85,6 +100,8 @@ impl fmt::Display for Relation {
 pub struct Relations {
     known: HashMap<u32, Arc<Relation>>,
     types: Types,
+    /// Tables and columns that were warned of.
+    warned: HashSet<(u32, String)>,
 }
 
 impl Relations {
@@ -111,8 +128,9 @@ impl Relations {
                         known.modifier
                     },
                     kind: known.kind,
+                    binary: known.binary,
                     key: column.key,
-                    not_null: in_catalogue(column.name).map(|known| known.not_null),
+                    not_null: in_catalogue(column.name).and_then(|known| known.not_null),
                     default: in_catalogue(column.name).and_then(|known| known.default.clone()),
                 }
             })
@@ -123,21 +141,7 @@ impl Relations {
             b'i' => ReplicaIdentity::Index,
             _ => ReplicaIdentity::Default,
         };
-        let position = |name: &String| columns.iter().position(|column| column.name == *name);
-        let primary_key = match catalogue {
-            Some(known) => {
-                let mut key: Vec<_> = known
-                    .iter()
-                    .filter_map(|column| Some((column.key?, position(&column.name)?)))
-                    .collect();
-                key.sort_unstable();
-                key.into_iter().map(|(_, index)| index).collect()
-            }
-            None if replica_identity == ReplicaIdentity::Full => Vec::new(),
-            None => (0..columns.len())
-                .filter(|&index| columns[index].key)
-                .collect(),
-        };
+        let (primary_key, unique_index) = keys(&columns, replica_identity, catalogue);
         let schema = if message.schema.is_empty() {
             "pg_catalog"
         } else {
@@ -149,8 +153,10 @@ impl Relations {
             name: message.name.to_owned(),
             replica_identity,
             primary_key,
+            unique_index,
             columns,
         };
+        self.warn_of_assumed_types(&relation);
         let slot = self.known.entry(message.oid);
         slot.insert_entry(Arc::new(relation)).into_mut()
     }
@@ -161,16 +167,155 @@ impl Relations {
         self.known.get(&oid)
     }
 
-    /// Whether a description has a user-defined type that has not been looked up in the catalogue.
-    pub(super) fn lacks_a_type_of(&self, message: &RelationMessage<'_>) -> bool {
-        message
-            .columns
-            .iter()
-            .any(|column| self.types.lacks(column.type_oid))
+    /// Warns, once, of each column whose values are text only because nothing is known of its type.
+    fn warn_of_assumed_types(&mut self, relation: &Relation) {
+        for column in &relation.columns {
+            let (name, type_oid) = (&column.name, column.type_oid);
+            if self.types.is_assumed(type_oid) && self.warned.insert((relation.oid, name.clone())) {
+                tracing::warn!(
+                    table = %relation,
+                    column = name,
+                    type_oid,
+                    "the column's type is one that is not known, or no longer there: its values are delivered as text"
+                );
+            }
+        }
     }
 
     /// The known types.
+    pub(super) fn types(&self) -> &Types {
+        &self.types
+    }
+
+    /// The same, to add to.
     pub(super) fn types_mut(&mut self) -> &mut Types {
         &mut self.types
+    }
+}
+
+/// The primary key, and the unique index of a table without one: see [`Relation`].
+fn keys(
+    columns: &[Column],
+    identity: ReplicaIdentity,
+    catalogue: Option<&[CatalogueColumn]>,
+) -> (Vec<usize>, Vec<usize>) {
+    let of_identity: Vec<_> = match identity {
+        ReplicaIdentity::Default | ReplicaIdentity::Index => (0..columns.len())
+            .filter(|&index| columns[index].key)
+            .collect(),
+        ReplicaIdentity::Nothing | ReplicaIdentity::Full => Vec::new(),
+    };
+    let Some(catalogue) = catalogue else {
+        return (of_identity, Vec::new());
+    };
+    let in_catalogue = |place: fn(&CatalogueColumn) -> Option<i32>| {
+        let mut key: Vec<_> = catalogue
+            .iter()
+            .filter_map(|column| Some((place(column)?, &column.name)))
+            .collect();
+        key.sort_unstable();
+        let position = |name: &String| columns.iter().position(|column| column.name == *name);
+        let key = key.into_iter().map(|(_, name)| position(name));
+        // Without one of its columns, it is no key.
+        key.collect::<Option<Vec<_>>>().unwrap_or_default()
+    };
+    let primary = in_catalogue(|column| column.key);
+    let mut sorted = primary.clone();
+    sorted.sort_unstable();
+    let is_identity = sorted == of_identity;
+    if !primary.is_empty()
+        && (is_identity || of_identity.is_empty() || identity == ReplicaIdentity::Index)
+    {
+        return (primary, Vec::new());
+    }
+    let unique = in_catalogue(|column| column.unique);
+    if of_identity.is_empty() || (identity == ReplicaIdentity::Index && !unique.is_empty()) {
+        return (Vec::new(), unique);
+    }
+    (of_identity, Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pgoutput::{ColumnMessage, ColumnsBuffer};
+
+    /// The keys of a table of columns a, b and c, of which `flagged` are in the replica identity's key.
+    fn keys_of(
+        identity: u8,
+        flagged: &str,
+        catalogue: Option<&[(&str, Option<i32>, Option<i32>)]>,
+    ) -> (Vec<usize>, Vec<usize>) {
+        let columns: ColumnsBuffer = ["a", "b", "c"]
+            .into_iter()
+            .map(|name| ColumnMessage {
+                key: flagged.contains(name),
+                name,
+                type_oid: 23,
+                type_modifier: -1,
+            })
+            .collect();
+        let message = RelationMessage {
+            oid: 1,
+            schema: "public",
+            name: "t",
+            replica_identity: identity,
+            columns: columns.columns(),
+        };
+        let catalogue: Option<Vec<_>> = catalogue.map(|columns| {
+            let column = |(name, key, unique): &(&str, Option<i32>, Option<i32>)| CatalogueColumn {
+                name: (*name).to_owned(),
+                not_null: None,
+                key: *key,
+                unique: *unique,
+                default: None,
+            };
+            columns.iter().map(column).collect()
+        });
+        let mut relations = Relations::default();
+        let relation = relations.describe(&message, catalogue.as_deref());
+        (relation.primary_key.clone(), relation.unique_index.clone())
+    }
+
+    #[test]
+    fn the_catalogues_primary_key_is_taken_in_its_order_where_the_stream_agrees() {
+        let now = [
+            ("a", Some(1), None),
+            ("b", Some(0), None),
+            ("c", None, None),
+        ];
+        assert_eq!(keys_of(b'd', "ab", Some(&now)), (vec![1, 0], vec![]));
+        assert_eq!(keys_of(b'f', "abc", Some(&now)), (vec![1, 0], vec![]));
+        assert_eq!(keys_of(b'n', "", Some(&now)), (vec![1, 0], vec![]));
+        assert_eq!(keys_of(b'i', "c", Some(&now)), (vec![1, 0], vec![]));
+        // Without a catalogue, the replica identity's.
+        assert_eq!(keys_of(b'd', "ab", None), (vec![0, 1], vec![]));
+        assert_eq!(keys_of(b'f', "abc", None), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_key_that_was_changed_since_is_the_one_of_the_replica_identity() {
+        // The key was on a, and is on c now; or on a column that was not there; or gone.
+        let other = [("a", None, None), ("c", Some(0), None)];
+        let added = [("a", None, None), ("d", Some(0), None)];
+        let gone = [("a", None, None), ("b", None, Some(0))];
+        for now in [&other, &added, &gone] {
+            assert_eq!(keys_of(b'd', "a", Some(now)), (vec![0], vec![]));
+        }
+        assert_eq!(keys_of(b'f', "abc", Some(&added)), (vec![], vec![]));
+        assert_eq!(keys_of(b'i', "a", Some(&added)), (vec![0], vec![]));
+    }
+
+    #[test]
+    fn without_a_primary_key_a_unique_index_is_known() {
+        let now = [("a", None, Some(1)), ("b", None, Some(0))];
+        for identity in [b'd', b'f', b'n'] {
+            let flagged = if identity == b'f' { "abc" } else { "" };
+            assert_eq!(keys_of(identity, flagged, Some(&now)), (vec![], vec![1, 0]));
+        }
+        // Not the one of the replica identity, as Debezium.
+        assert_eq!(keys_of(b'i', "c", Some(&now)), (vec![], vec![1, 0]));
+        let unpublished = [("a", None, Some(1)), ("d", None, Some(0))];
+        assert_eq!(keys_of(b'f', "abc", Some(&unpublished)), (vec![], vec![]));
     }
 }

@@ -1,7 +1,7 @@
 //! How far a reader has delivered the stream, and what a new stream repeats of a transaction that was interrupted.
 
 use super::event::Transaction;
-use super::{Lsn, ReaderError};
+use super::{Lsn, ReaderError, Xid};
 
 /// How far a reader has delivered the stream.
 #[derive(Debug, Default)]
@@ -59,6 +59,11 @@ impl ReplayState {
         self.current.as_mut()
     }
 
+    /// Id of the transaction in progress.
+    pub(super) fn xid(&self) -> Option<Xid> {
+        self.current.as_ref().map(|open| open.transaction.xid)
+    }
+
     /// The stream broke: the transaction in progress will come again from its beginning.
     pub(super) fn interrupt(&mut self) {
         if let Some(open) = self.current.take() {
@@ -102,9 +107,16 @@ impl ReplayState {
         self.current.take()
     }
 
-    /// The end of a transaction was delivered.
+    /// The end of a transaction, or a message outside of transactions, was delivered.
     pub(super) fn commit_delivered(&mut self, end_lsn: Lsn) {
         self.delivered = end_lsn;
+    }
+
+    /// A message outside of transactions came, after everything before it. False when it was delivered before the stream broke.
+    pub(super) fn message(&mut self, lsn: Lsn) -> bool {
+        let is_new = lsn > self.resume_lsn;
+        self.resume_lsn = self.resume_lsn.max(lsn);
+        is_new
     }
 
     /// Outside of transactions, the server has reached this position. False within a transaction, also an interrupted one.
@@ -164,6 +176,18 @@ mod tests {
         assert_eq!(state.resume_lsn(), Lsn(0));
         assert!(state.end(Lsn(110)).unwrap().begun);
         assert_eq!(state.resume_lsn(), Lsn(110));
+    }
+
+    #[test]
+    fn a_message_outside_of_transactions_is_delivered_once() {
+        let mut state = ReplayState::default();
+        assert!(state.message(Lsn(50)));
+        state.commit_delivered(Lsn(50));
+        state.begin(transaction(100)).unwrap();
+        state.interrupt();
+        assert!(!state.message(Lsn(50)), "sent again after the stream broke");
+        assert!(state.message(Lsn(60)));
+        assert_eq!((state.resume_lsn(), state.delivered()), (Lsn(60), Lsn(50)));
     }
 
     #[test]

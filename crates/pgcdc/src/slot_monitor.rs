@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use pgwire_replication::{PgWireError, ReplicationClient};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
-
 use super::config::ReaderConfig;
 use super::server::Server;
+use super::session::Session;
+use super::slots::WAL_END;
 use super::{ReaderError, SlotName};
 
 /// Prefix of the heartbeat messages in the WAL.
@@ -17,62 +15,8 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// Pause before a broken connection is reopened.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(2);
 
-/// A task with its own connection; aborted on drop.
+/// Heartbeats and checks, with a connection of their own.
 pub(super) struct SlotMonitor {
-    task: Option<JoinHandle<()>>,
-    failure: Option<oneshot::Receiver<ReaderError>>,
-}
-
-impl SlotMonitor {
-    /// Starts the task on the current runtime, if heartbeats or a limit are configured.
-    pub(super) fn start(config: &ReaderConfig) -> Self {
-        if config.heartbeat.is_none() && config.max_retained_wal.is_none() {
-            return Self {
-                task: None,
-                failure: None,
-            };
-        }
-        let (failed, failure) = oneshot::channel();
-        let checks = SlotChecks {
-            server: config.server.clone(),
-            slot: config.slot.name().clone(),
-            publications: config.publications.clone(),
-            heartbeat: config.heartbeat,
-            limit: config.max_retained_wal,
-        };
-        let task = tokio::spawn(async move {
-            let error = checks.run().await;
-            // The receiver may have been dropped: then the reader has ended.
-            let _ = failed.send(error);
-        });
-        Self {
-            task: Some(task),
-            failure: Some(failure),
-        }
-    }
-
-    /// Resolves with the reason why the stream must end; otherwise never.
-    pub(super) async fn failed(&mut self) -> ReaderError {
-        if let Some(failure) = &mut self.failure
-            && let Ok(error) = failure.await
-        {
-            self.failure = None;
-            return error;
-        }
-        std::future::pending().await
-    }
-}
-
-impl Drop for SlotMonitor {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
-    }
-}
-
-/// What the task does.
-struct SlotChecks {
     server: Server,
     slot: SlotName,
     publications: Vec<String>,
@@ -80,22 +24,35 @@ struct SlotChecks {
     limit: Option<u64>,
 }
 
-impl SlotChecks {
+impl SlotMonitor {
+    /// `None` when neither heartbeats nor a limit are configured.
+    pub(super) fn new(config: &ReaderConfig) -> Option<Self> {
+        let is_needed = config.heartbeat.is_some() || config.max_retained_wal.is_some();
+        is_needed.then(|| Self {
+            server: config.server.clone(),
+            slot: config.slot.name().clone(),
+            publications: config.publications.clone(),
+            heartbeat: config.heartbeat,
+            limit: config.max_retained_wal,
+        })
+    }
+
     /// Runs until there is a reason for the stream to end. A connection that breaks is reopened.
-    async fn run(&self) -> ReaderError {
+    pub(super) async fn run(&self) -> ReaderError {
         loop {
             match self.session().await {
-                Ok(error) => return error,
-                Err(error) => {
-                    tracing::debug!(%error, "the connection beside the WAL stream broke");
+                Err(error) if !error.is_permanent() => {
+                    tracing::warn!(%error, slot = %self.slot, "heartbeats and the guard of the retained WAL pause; trying again");
                     tokio::time::sleep(RECONNECT_PAUSE).await;
                 }
+                // A guard that cannot work is none.
+                Err(error) | Ok(error) => return error,
             }
         }
     }
 
-    async fn session(&self) -> Result<ReaderError, PgWireError> {
-        let mut client = ReplicationClient::connect_gated(self.server.query_session()).await?;
+    async fn session(&self) -> Result<ReaderError, ReaderError> {
+        let session = Session::open(&self.server).await?;
         let interval = self
             .heartbeat
             .map_or(CHECK_INTERVAL, |heartbeat| heartbeat.min(CHECK_INTERVAL));
@@ -108,15 +65,15 @@ impl SlotChecks {
             {
                 next_heartbeat = now + heartbeat;
                 // Transactional: the slot advances its restart position at commits only.
-                client
-                    .simple_query(&format!(
+                session
+                    .query(&format!(
                         "SELECT pg_logical_emit_message(true, '{HEARTBEAT_PREFIX}', '')"
                     ))
                     .await?;
             }
             if next_check <= now {
                 next_check = now + CHECK_INTERVAL;
-                if let Some(error) = self.check(&mut client).await? {
+                if let Some(error) = self.check(&session).await? {
                     return Ok(error);
                 }
             }
@@ -125,12 +82,14 @@ impl SlotChecks {
     }
 
     /// Returns the reason why the stream must end, if there is one.
-    async fn check(
-        &self,
-        client: &mut ReplicationClient,
-    ) -> Result<Option<ReaderError>, PgWireError> {
+    async fn check(&self, session: &Session) -> Result<Option<ReaderError>, ReaderError> {
         if let Some(limit) = self.limit {
-            let retained = self.retained_wal(client).await?;
+            let Some(retained) = self.retained_wal(session).await? else {
+                return Ok(Some(ReaderError::SlotGone {
+                    server: self.server.address(),
+                    slot: self.slot.clone(),
+                }));
+            };
             if retained > limit {
                 return Ok(Some(ReaderError::RetainedWal {
                     server: self.server.address(),
@@ -141,7 +100,8 @@ impl SlotChecks {
             }
         }
         // The server ignores a publication that was dropped, and sends nothing of its tables.
-        let missing = missing_publication(client, &self.publications).await?;
+        let known = session.query(PUBLICATIONS).await?;
+        let missing = missing_publication(&known, &self.publications);
         Ok(missing.map(|name| ReaderError::NoPublication {
             server: self.server.address(),
             database: self.server.database.clone(),
@@ -149,31 +109,40 @@ impl SlotChecks {
         }))
     }
 
-    /// Bytes of WAL that the slot retains.
-    async fn retained_wal(&self, client: &mut ReplicationClient) -> Result<u64, PgWireError> {
+    /// Bytes of WAL that the slot retains; `None` when it does not exist any more.
+    async fn retained_wal(&self, session: &Session) -> Result<Option<u64>, ReaderError> {
         let sql = format!(
-            "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint FROM pg_replication_slots WHERE slot_name = '{}'",
+            "SELECT greatest(pg_wal_lsn_diff({WAL_END}, restart_lsn), 0)::bigint FROM pg_replication_slots WHERE slot_name = '{}'",
             self.slot
         );
-        let rows = client.simple_query(&sql).await?;
-        let bytes = rows.first().and_then(|row| row.first().cloned().flatten());
-        Ok(bytes
-            .and_then(|bytes| std::str::from_utf8(&bytes).ok()?.parse().ok())
-            .unwrap_or(0))
+        let rows = session.query(&sql).await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let bytes = row.first().and_then(|bytes| bytes.as_deref()?.parse().ok());
+        match bytes {
+            Some(bytes) => Ok(Some(bytes)),
+            None => Err(ReaderError::SlotUnusable {
+                server: self.server.address(),
+                slot: self.slot.clone(),
+                reason: "does not say how much WAL it retains: it is lost".to_owned(),
+                remedy: "drop it, and begin anew with an initial copy".to_owned(),
+            }),
+        }
     }
 }
 
-/// The first of these publications that does not exist.
-pub(super) async fn missing_publication<'a>(
-    client: &mut ReplicationClient,
+/// The names of all publications.
+pub(super) const PUBLICATIONS: &str = "SELECT pubname FROM pg_publication";
+
+/// The first of these publications that is not among those the server knows.
+pub(super) fn missing_publication<'a>(
+    known: &[Vec<Option<String>>],
     names: &'a [String],
-) -> Result<Option<&'a String>, PgWireError> {
-    let rows = client
-        .simple_query("SELECT pubname FROM pg_publication")
-        .await?;
-    let exists = |name: &String| {
-        rows.iter()
-            .any(|row| matches!(row.first(), Some(Some(found)) if found == name.as_bytes()))
+) -> Option<&'a String> {
+    let exists = |name: &&String| {
+        let is_it = |row: &Vec<Option<String>>| row.first() == Some(&Some((*name).clone()));
+        known.iter().any(is_it)
     };
-    Ok(names.iter().find(|name| !exists(name)))
+    names.iter().find(|name| !exists(name))
 }

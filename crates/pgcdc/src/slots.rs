@@ -1,9 +1,13 @@
 //! Administration of replication slots: list, drop.
 
-use pgwire_replication::ReplicationClient;
-
 use super::server::Server;
+use super::session::Session;
+use super::wire::TextRows;
 use super::{Lsn, ReaderError, SlotName};
+
+/// The end of the WAL that can be read, on a primary and on a standby.
+pub(super) const WAL_END: &str =
+    "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END";
 
 /// State of a logical replication slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +37,11 @@ pub struct SlotState {
 pub async fn list_slots(server: &Server) -> Result<Vec<SlotState>, ReaderError> {
     let rows = query(
         server,
-        "SELECT slot_name, plugin, database, active_pid, temporary, confirmed_flush_lsn, \
-         pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint, wal_status \
-         FROM pg_replication_slots WHERE slot_type = 'logical' ORDER BY slot_name",
+        &format!(
+            "SELECT slot_name, plugin, database, active_pid, temporary, confirmed_flush_lsn, \
+             pg_wal_lsn_diff({WAL_END}, restart_lsn)::bigint, wal_status \
+             FROM pg_replication_slots WHERE slot_type = 'logical' ORDER BY slot_name"
+        ),
     )
     .await?;
     let state = |row: &Vec<Option<String>>| {
@@ -65,36 +71,20 @@ pub async fn drop_slot(server: &Server, name: &SlotName) -> Result<(), ReaderErr
     query(server, &sql).await.map(drop)
 }
 
-/// The current end of the server's WAL.
+/// The current end of the server's WAL; on a standby, of what it has replayed.
 ///
 /// # Errors
 /// When the server does not answer, or refuses.
 pub async fn current_lsn(server: &Server) -> Result<Lsn, ReaderError> {
-    let rows = query(server, "SELECT pg_current_wal_lsn()").await?;
+    let rows = query(server, &format!("SELECT {WAL_END}")).await?;
     let text = rows.first().and_then(|row| row.first().cloned().flatten());
     text.and_then(|text| text.parse().ok())
-        .ok_or_else(|| ReaderError::Server {
+        .ok_or_else(|| ReaderError::Protocol {
             server: server.address(),
             reason: "it did not say where its WAL ends".to_owned(),
         })
 }
 
-pub(super) async fn query(
-    server: &Server,
-    sql: &str,
-) -> Result<Vec<Vec<Option<String>>>, ReaderError> {
-    let mut client = ReplicationClient::connect_gated(server.query_session())
-        .await
-        .map_err(|error| server.error_from_wire(&error))?;
-    let rows = client
-        .simple_query(sql)
-        .await
-        .map_err(|error| server.error_from_wire(&error))?;
-    let text = |value: Option<bytes::Bytes>| {
-        value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-    };
-    Ok(rows
-        .into_iter()
-        .map(|row| row.into_iter().map(text).collect())
-        .collect())
+pub(super) async fn query(server: &Server, sql: &str) -> Result<TextRows, ReaderError> {
+    Session::open(server).await?.query(sql).await
 }

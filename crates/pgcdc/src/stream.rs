@@ -5,27 +5,40 @@ mod back_off;
 mod connector;
 mod initial_copy;
 mod lookup;
+mod reopenings;
+mod resume;
 
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-use pgwire_replication::{PgWireError, ReplicationClient, ReplicationEvent};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::ack_writer::AckWriter;
-use self::back_off::BackOff;
-use self::connector::{StreamConnector, StreamPosition};
+use self::connector::{ReadySession, StreamConnector, StreamPosition};
 use self::initial_copy::InitialCopy;
 use self::lookup::CatalogueLookup;
-use super::ReaderError;
+use self::reopenings::Reopenings;
 use super::acknowledger::Acknowledger;
+use super::companion::Companion;
 use super::config::{ReaderConfig, Slot};
 use super::delivery::{Delivery, Flow};
 use super::event::Event;
-use super::slot_monitor::SlotMonitor;
+use super::pgoutput::Message;
+use super::slots::drop_slot;
 use super::snapshot::{PublishedTable, published_tables};
+use super::spool::{SpoolReader, Spooled, Spools, StreamCommit};
 use super::stats::ReaderStats;
+use super::wire::{ReplicationStream, StreamMessage, StreamStatus};
+use super::{Lsn, ReaderError};
+
+/// Messages between two looks at whether the reader is to stop, and whether an acknowledgement is due.
+const LOOK_INTERVAL: u32 = 64;
+/// How often a slot that a refused start has made is tried to be dropped: its session may take a moment to end.
+const DROP_ATTEMPTS: u32 = 20;
+const DROP_PAUSE: Duration = Duration::from_millis(100);
 
 /// A stream, with the handler that its events are delivered to.
 pub(super) struct Stream<H> {
@@ -34,13 +47,18 @@ pub(super) struct Stream<H> {
     acks: AckWriter,
     connector: StreamConnector,
     lookup: CatalogueLookup,
+    reopenings: Reopenings,
+    /// Transactions that are sent while they run.
+    spools: Option<Spools>,
+    /// When a checkpoint is due next.
+    store_at: Instant,
     stop: CancellationToken,
 }
 
 /// How a stream ended.
 enum StreamEnd {
     Stopped,
-    Broken(PgWireError),
+    Broken(ReaderError),
 }
 
 impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
@@ -74,9 +92,12 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         Ok(Self {
             connector: StreamConnector::new(Rc::clone(&config)),
             lookup: CatalogueLookup::new(Rc::clone(&config)),
-            config,
             delivery,
             acks,
+            reopenings: Reopenings::default(),
+            spools: config.spool.clone().map(Spools::new),
+            store_at: Instant::now(),
+            config,
             stop,
         })
     }
@@ -86,34 +107,93 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         mut self,
         started: oneshot::Sender<()>,
     ) -> Result<ReaderStats, ReaderError> {
-        let (mut client, tables) = self.open_first().await?;
-        // The receiver may have been dropped: then the handle is gone too, and `stop` is set.
-        let _ = started.send(());
-        let mut monitor = SlotMonitor::start(&self.config);
-        let mut ended = None;
-        if !tables.is_empty() {
-            if self.copy(tables, &mut monitor).await?.is_break() {
-                // The stream has not started: the connection closes, and a temporary slot is dropped with it.
-                self.acks.store()?;
-                return Ok(self.stats());
+        let begun = async {
+            let opened = self.open_first().await?;
+            // From here on there is a slot to watch.
+            let mut companion = Companion::start(&self.config)?;
+            // The receiver may have been dropped: then the handle is gone too, and `stop` is set.
+            let _ = started.send(());
+            let stream = self.begin(opened, &mut companion).await?;
+            Ok((stream, companion))
+        };
+        match begun.await {
+            Ok((Some(stream), mut companion)) => self.follow_all(stream, &mut companion).await?,
+            // The handler broke, or the reader was stopped.
+            Ok((None, _)) => {}
+            Err(error) => {
+                self.drop_own_slot().await;
+                return Err(error);
             }
-            let started = self.connector.start(&mut client).await;
-            ended = started.err().map(StreamEnd::Broken);
         }
+        Ok(self.stats())
+    }
+
+    /// Connects and creates the slot. The stream starts, unless there are tables to copy before it.
+    async fn open_first(&mut self) -> Result<Opened, ReaderError> {
+        let stop = self.stop.clone();
+        let opening = async {
+            let ready = self.connector.connect_first(self.acks.progress()).await?;
+            self.acks.set_source(self.connector.source());
+            let tables = self.tables_to_copy().await?;
+            if tables.is_empty() {
+                let stream = self.connector.start(ready, self.position()).await?;
+                return Ok(Opened::Streaming(stream));
+            }
+            Ok(Opened::ToCopy(ready, tables))
+        };
+        tokio::select! {
+            () = stop.cancelled() => Err(ReaderError::Thread("was stopped before the stream began".to_owned())),
+            opened = opening => opened,
+        }
+    }
+
+    /// Makes the initial copy if there is one to make, and starts the stream after it. `None` when there is to be no stream.
+    async fn begin(
+        &mut self,
+        opened: Opened,
+        companion: &mut Companion,
+    ) -> Result<Option<ReplicationStream>, ReaderError> {
+        let (ready, tables) = match opened {
+            Opened::Streaming(stream) => return Ok(Some(stream)),
+            Opened::ToCopy(ready, tables) => (ready, tables),
+        };
+        if self.copy(tables, companion).await?.is_break() {
+            // The stream has not started: the connection closes, and a temporary slot is dropped with it.
+            self.acks.store()?;
+            return Ok(None);
+        }
+        match self.connector.start(ready, self.position()).await {
+            Err(error) if !error.is_permanent() => self.reopen(error).await,
+            started => started.map(Some),
+        }
+    }
+
+    /// Follows the stream, and those that are opened after it, until the reader is stopped or fails.
+    async fn follow_all(
+        &mut self,
+        mut stream: ReplicationStream,
+        companion: &mut Companion,
+    ) -> Result<(), ReaderError> {
         loop {
-            let end = match ended.take() {
-                Some(end) => end,
-                None => self.follow(&mut client, &mut monitor).await?,
-            };
+            companion.reporter().follow(stream.status());
+            let end = self.follow(&mut stream, companion).await;
             match end {
-                StreamEnd::Stopped => {
-                    self.close(client).await?;
-                    return Ok(self.stats());
+                Ok(StreamEnd::Stopped) => return self.close(stream).await,
+                Ok(StreamEnd::Broken(cause)) => {
+                    // A server that still follows the old connection would keep the slot from the new one.
+                    drop(stream);
+                    match self.reopen(cause).await? {
+                        Some(fresh) => stream = fresh,
+                        None => return Ok(()),
+                    }
                 }
-                StreamEnd::Broken(cause) => match self.reopen(&cause).await? {
-                    Some(fresh) => client = fresh,
-                    None => return Ok(self.stats()),
-                },
+                Err(error) => {
+                    // What was delivered before is acknowledged; the error is the one to report.
+                    if let Err(error) = self.close(stream).await {
+                        tracing::warn!(%error, "the reader has failed, and its last position is not stored");
+                    }
+                    return Err(error);
+                }
             }
         }
     }
@@ -132,26 +212,6 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         }
     }
 
-    /// Connects and creates the slot. The stream starts, unless there are tables to copy before it: those are returned.
-    async fn open_first(
-        &mut self,
-    ) -> Result<(ReplicationClient, Vec<PublishedTable>), ReaderError> {
-        let stop = self.stop.clone();
-        let opening = async {
-            let mut client = self.connector.connect_first(self.position()).await?;
-            let tables = self.tables_to_copy().await?;
-            if tables.is_empty() {
-                let started = self.connector.start(&mut client).await;
-                started.map_err(|error| self.config.server.error_from_wire(&error))?;
-            }
-            Ok((client, tables))
-        };
-        tokio::select! {
-            () = stop.cancelled() => Err(ReaderError::Thread("was stopped before the stream began".to_owned())),
-            opened = opening => opened,
-        }
-    }
-
     /// The published tables that are still to be copied; none when no initial copy is configured.
     async fn tables_to_copy(&mut self) -> Result<Vec<PublishedTable>, ReaderError> {
         if self.config.snapshot.is_none() {
@@ -165,14 +225,14 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
     async fn copy(
         &mut self,
         tables: Vec<PublishedTable>,
-        monitor: &mut SlotMonitor,
+        companion: &mut Companion,
     ) -> Result<Flow, ReaderError> {
         let copy = InitialCopy {
             config: &self.config,
             delivery: &mut self.delivery,
             lookup: &mut self.lookup,
             acks: &mut self.acks,
-            monitor,
+            companion,
             stop: self.stop.clone(),
         };
         copy.run(tables).await
@@ -181,60 +241,158 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
     /// Delivers the events of a stream until it ends, and acknowledges in between.
     async fn follow(
         &mut self,
-        client: &mut ReplicationClient,
-        monitor: &mut SlotMonitor,
+        stream: &mut ReplicationStream,
+        companion: &mut Companion,
     ) -> Result<StreamEnd, ReaderError> {
-        let mut store_at = Instant::now();
+        let status = Arc::clone(stream.status());
         loop {
-            let event = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return Ok(StreamEnd::Stopped),
-                error = monitor.failed() => return Err(error),
-                () = self.acks.changed() => {
-                    // A checkpoint costs a flush of the disk: it is stored once in a status interval.
-                    if !self.acks.has_checkpoint() || store_at <= Instant::now() {
-                        store_at = self.acknowledge(client)?;
+            match self.deliver_all(stream, &status).await? {
+                Some(end) => return Ok(end),
+                // Silence counts from here: while the handler was at work nobody listened.
+                None => stream.is_heard(),
+            }
+            loop {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return Ok(StreamEnd::Stopped),
+                    error = companion.failed() => return Err(error),
+                    () = self.acks.changed() => self.acknowledge_if_due(&status)?,
+                    () = tokio::time::sleep_until(self.store_at), if self.acks.is_pending() => {
+                        self.acknowledge_if_due(&status)?;
                     }
-                    continue;
+                    filled = stream.fill() => match filled {
+                        Ok(()) => break,
+                        Err(cause) => return Ok(StreamEnd::Broken(self.config.server.reader_error(&cause))),
+                    },
                 }
-                () = tokio::time::sleep_until(store_at), if self.acks.is_pending() && self.acks.has_checkpoint() => {
-                    store_at = self.acknowledge(client)?;
-                    continue;
-                }
-                event = client.recv() => event,
-            };
-            match event {
-                Ok(Some(event)) => {
-                    if let ReplicationEvent::XLogData { data, .. } = &event
-                        && self.lookup.is_needed(data)
-                    {
-                        let relations = &mut self.delivery.relations;
-                        match self.lookup.columns(data, relations).await {
-                            Ok(columns) => self.delivery.next_columns = columns,
-                            // The next stream repeats the description.
-                            Err(cause) => return Ok(StreamEnd::Broken(cause)),
-                        }
-                    }
-                    if self.delivery.event(event)?.is_break() {
-                        return Ok(StreamEnd::Stopped);
-                    }
-                }
-                Ok(None) => {
-                    return Ok(StreamEnd::Broken(PgWireError::Protocol(
-                        "the server ended the stream".to_owned(),
-                    )));
-                }
-                Err(cause) => return Ok(StreamEnd::Broken(cause)),
             }
         }
     }
 
-    /// Stores what was acknowledged and acknowledges it to the server. Returns when a checkpoint is due next.
-    fn acknowledge(&mut self, client: &ReplicationClient) -> Result<Instant, ReaderError> {
-        let next = Instant::now() + self.config.status_interval;
-        self.acks.store()?;
-        self.acks.send(client);
-        Ok(next)
+    /// Delivers what was read. `None` when all of it was.
+    async fn deliver_all(
+        &mut self,
+        stream: &mut ReplicationStream,
+        status: &StreamStatus,
+    ) -> Result<Option<StreamEnd>, ReaderError> {
+        let mut until_look = LOOK_INTERVAL;
+        loop {
+            let message = match stream.next() {
+                Ok(Some(message)) => message,
+                Ok(None) => return Ok(None),
+                Err(cause) => {
+                    let error = self.config.server.reader_error(&cause);
+                    return Ok(Some(StreamEnd::Broken(error)));
+                }
+            };
+            let delivered = match message {
+                StreamMessage::KeepAlive { .. } => {
+                    Ok(self.delivery.message(message)?.is_continue())
+                }
+                StreamMessage::Wal { lsn, data } => match self.spool(lsn, data)? {
+                    Spooled::No => self.deliver(lsn, data).await,
+                    Spooled::Kept => Ok(true),
+                    Spooled::Committed(spool, commit) => {
+                        self.deliver_spooled(spool, commit, status).await
+                    }
+                },
+            };
+            match delivered {
+                Ok(true) => {}
+                Ok(false) => return Ok(Some(StreamEnd::Stopped)),
+                // The next stream repeats it.
+                Err(cause) if !cause.is_permanent() => return Ok(Some(StreamEnd::Broken(cause))),
+                Err(error) => return Err(error),
+            }
+            until_look -= 1;
+            if until_look == 0 {
+                until_look = LOOK_INTERVAL;
+                if self.look(status)?.is_break() {
+                    return Ok(Some(StreamEnd::Stopped));
+                }
+            }
+        }
+    }
+
+    /// Whether to go on, within a long delivery; acknowledges what is due.
+    fn look(&mut self, status: &StreamStatus) -> Result<Flow, ReaderError> {
+        if self.stop.is_cancelled() {
+            return Ok(Flow::Break(()));
+        }
+        if self.acks.is_pending() {
+            self.acknowledge_if_due(status)?;
+        }
+        Ok(Flow::Continue(()))
+    }
+
+    /// Keeps a message of a transaction that is sent while it runs.
+    fn spool(&mut self, lsn: Lsn, data: &[u8]) -> Result<Spooled, ReaderError> {
+        match &mut self.spools {
+            Some(spools) => spools.take(lsn, data),
+            None => Ok(Spooled::No),
+        }
+    }
+
+    /// Delivers a message, after looking up what it needs. False when the reader is to stop.
+    async fn deliver(&mut self, lsn: Lsn, data: &[u8]) -> Result<bool, ReaderError> {
+        if self.lookup.is_needed(data, self.delivery.transaction()) {
+            let stop = self.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => return Ok(false),
+                looked_up = self.lookup.look_up(data, &mut self.delivery) => looked_up?,
+            }
+        }
+        Ok(self.delivery.data(lsn, data)?.is_continue())
+    }
+
+    /// Delivers a transaction that was sent while it ran. False when the reader is to stop.
+    async fn deliver_spooled(
+        &mut self,
+        mut spool: SpoolReader,
+        commit: StreamCommit,
+        status: &StreamStatus,
+    ) -> Result<bool, ReaderError> {
+        let begin = Message::Begin {
+            final_lsn: commit.commit_lsn.0,
+            commit_time_us: commit.commit_time_us,
+            xid: commit.xid,
+        };
+        if self.delivery.decoded(commit.commit_lsn, begin)?.is_break() {
+            return Ok(false);
+        }
+        let mut until_look = LOOK_INTERVAL;
+        let failed = |error: std::io::Error| {
+            ReaderError::Thread(format!("cannot read what it has kept: {error}"))
+        };
+        while let Some((lsn, data)) = spool.next().map_err(failed)? {
+            if !self.deliver(lsn, data).await? {
+                return Ok(false);
+            }
+            until_look -= 1;
+            if until_look == 0 {
+                until_look = LOOK_INTERVAL;
+                if self.look(status)?.is_break() {
+                    return Ok(false);
+                }
+            }
+        }
+        let end = Message::Commit {
+            commit_lsn: commit.commit_lsn.0,
+            end_lsn: commit.end_lsn.0,
+            commit_time_us: commit.commit_time_us,
+        };
+        Ok(self.delivery.decoded(commit.commit_lsn, end)?.is_continue())
+    }
+
+    /// Stores what was acknowledged and acknowledges it to the server. A checkpoint costs a flush of the disk: it is stored
+    /// once in a status interval.
+    fn acknowledge_if_due(&mut self, status: &StreamStatus) -> Result<(), ReaderError> {
+        if !self.acks.has_checkpoint() || self.store_at <= Instant::now() {
+            self.acks.store()?;
+            self.acks.send(status);
+            self.store_at = Instant::now() + self.config.status_interval;
+        }
+        Ok(())
     }
 
     /// Reopens the stream after it broke. `None` when the reader was stopped meanwhile.
@@ -243,8 +401,8 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
     /// When a new connection cannot continue the stream.
     async fn reopen(
         &mut self,
-        cause: &PgWireError,
-    ) -> Result<Option<ReplicationClient>, ReaderError> {
+        mut cause: ReaderError,
+    ) -> Result<Option<ReplicationStream>, ReaderError> {
         if let Slot::Temporary(_) = self.config.slot {
             return Err(ReaderError::TemporarySlotLost {
                 server: self.config.server.address(),
@@ -252,48 +410,77 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
                 reason: cause.to_string(),
             });
         }
-        let error = self.config.server.error_from_wire(cause);
-        if error.is_permanent() {
-            return Err(error);
-        }
-        tracing::warn!(%cause, slot = %self.config.slot.name(), "the WAL stream broke; opening it again");
         self.delivery.stream_broke();
-        let mut back_off = BackOff::new();
-        let mut pause = back_off.pause();
+        if let Some(spools) = &mut self.spools {
+            spools.clear();
+        }
+        // A reader that is stopped before the next stream begins has stored what its sink has.
+        self.acks.store()?;
         loop {
+            let at = (self.delivery.resume_lsn(), self.delivery.stats.changes);
+            let pause = self.reopenings.after(cause, at, &self.config).await?;
+            let stop = self.stop.clone();
             let attempt = async {
                 tokio::time::sleep(pause).await;
                 self.connector.reopen(self.position()).await
             };
             let opened = tokio::select! {
-                () = self.stop.cancelled() => return Ok(None),
+                () = stop.cancelled() => {
+                    self.acks.store()?;
+                    return Ok(None);
+                }
                 opened = attempt => opened,
             };
             match opened {
-                Ok(client) => {
+                Ok(stream) => {
                     self.delivery.stats.reconnects += 1;
-                    return Ok(Some(client));
+                    self.acks.set_source(self.connector.source());
+                    return Ok(Some(stream));
                 }
-                Err(error) if error.is_permanent() => return Err(error),
-                Err(error) => {
-                    pause = back_off.pause();
-                    tracing::warn!(%error, "trying again in {} ms", pause.as_millis());
-                }
+                Err(error) => cause = error,
             }
         }
     }
 
     /// Acknowledges the last position and closes the stream.
-    async fn close(&mut self, mut client: ReplicationClient) -> Result<(), ReaderError> {
-        self.acknowledge(&client)?;
+    async fn close(&mut self, stream: ReplicationStream) -> Result<(), ReaderError> {
+        self.acks.store()?;
+        self.acks.send(stream.status());
+        let was_heard = stream.close().await;
         // A temporary slot is dropped with the connection: its position does not matter.
-        if !matches!(self.config.slot, Slot::Temporary(_)) {
-            let (slot, interval) = (self.config.slot.name(), self.config.status_interval);
-            self.acks.send_last(&client, slot, interval).await;
-        }
-        if let Err(error) = client.shutdown().await {
-            tracing::debug!(%error, "the stream did not close cleanly");
+        if !was_heard && !matches!(self.config.slot, Slot::Temporary(_)) {
+            tracing::warn!(
+                slot = %self.config.slot.name(),
+                lsn = %self.acks.stored(),
+                "the server has not confirmed the last position; what lies before it may come again"
+            );
         }
         Ok(())
     }
+
+    /// Drops the slot that a start has made and that failed before anything came of it: it would retain WAL for nobody.
+    async fn drop_own_slot(&self) {
+        if self.acks.has_stored()
+            || !self.connector.has_created_slot()
+            || !matches!(self.config.slot, Slot::Permanent { .. })
+        {
+            return;
+        }
+        let slot = self.config.slot.name();
+        for _ in 0..DROP_ATTEMPTS {
+            match drop_slot(&self.config.server, slot).await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(%error, %slot, "dropping the slot of a failed start"),
+            }
+            tokio::time::sleep(DROP_PAUSE).await;
+        }
+        tracing::warn!(%slot, "the start has failed, and the slot that it made could not be dropped: it retains WAL; SELECT pg_drop_replication_slot('{slot}')");
+    }
+}
+
+/// What a start has led to.
+enum Opened {
+    Streaming(ReplicationStream),
+    /// The slot exists, and these tables are to be copied before the stream.
+    ToCopy(ReadySession, Vec<PublishedTable>),
 }

@@ -1,6 +1,5 @@
-//! Column types, classified by the text format of their values.
+//! The formats of columns' values: text and binary.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The text format of a type's values.
@@ -14,9 +13,13 @@ pub enum TypeKind {
     Float,
     /// `numeric`.
     Numeric,
-    /// `money`.
-    Money,
-    /// Any type whose values need no conversion: strings, JSON, addresses, ranges, enums.
+    /// `money`. Its text is that of the server's locale (`lc_monetary`).
+    Money {
+        /// Number of decimals in that locale, known with [`ReaderConfig::describe`](super::ReaderConfig); 2 without it.
+        decimals: u8,
+    },
+    /// Any type whose values need no conversion: strings, JSON, addresses, ranges, enums; and a user-defined type that is not
+    /// known.
     Text,
     /// `uuid`.
     Uuid,
@@ -40,183 +43,143 @@ pub enum TypeKind {
     Hstore,
     /// `point`.
     Point,
+    /// `vector` of pgvector: `[1,2.5]`.
+    Vector,
+    /// `halfvec` of pgvector: `[1,2.5]`.
+    HalfVector,
+    /// `sparsevec` of pgvector: `{1:0.5,3:2}/5`.
+    SparseVector,
+    /// `geometry` and `geography` of PostGIS: extended well-known binary (EWKB) in hexadecimal.
+    Geometry,
     /// An array.
     Array(Arc<TypeKind>),
-    /// Any other type: composites, multiranges, geometry. Debezium's events leave it out.
+    /// Any other type: composites, multiranges, built-in geometry other than points. Debezium's events leave it out.
     Other,
 }
 
-/// PostgreSQL's built-in types: OID, OID of the array type, and kind.
-const BUILT_IN: &[(u32, u32, TypeKind)] = &[
-    (16, 1000, TypeKind::Bool),
-    (17, 1001, TypeKind::Bytea),
-    (18, 1002, TypeKind::Text),
-    (19, 1003, TypeKind::Text),
-    (20, 1016, TypeKind::Integer),
-    (21, 1005, TypeKind::Integer),
-    (23, 1007, TypeKind::Integer),
-    (25, 1009, TypeKind::Text),
-    (26, 1028, TypeKind::Integer),
-    (114, 199, TypeKind::Text),
-    (142, 143, TypeKind::Text),
-    (600, 1017, TypeKind::Point),
-    (650, 651, TypeKind::Text),
-    (700, 1021, TypeKind::Float),
-    (701, 1022, TypeKind::Float),
-    (774, 775, TypeKind::Text),
-    (790, 791, TypeKind::Money),
-    (829, 1040, TypeKind::Text),
-    (869, 1041, TypeKind::Text),
-    (1042, 1014, TypeKind::Text),
-    (1043, 1015, TypeKind::Text),
-    (1082, 1182, TypeKind::Date),
-    (1083, 1183, TypeKind::Time),
-    (1114, 1115, TypeKind::Timestamp),
-    (1184, 1185, TypeKind::TimestampTz),
-    (1186, 1187, TypeKind::Interval),
-    (1266, 1270, TypeKind::TimeTz),
-    (1560, 1561, TypeKind::Bits),
-    (1562, 1563, TypeKind::Bits),
-    (1700, 1231, TypeKind::Numeric),
-    (2950, 2951, TypeKind::Uuid),
-    (3614, 3643, TypeKind::Text),
-    (3802, 3807, TypeKind::Text),
-    (3904, 3905, TypeKind::Text),
-    (3906, 3907, TypeKind::Text),
-    (3908, 3909, TypeKind::Text),
-    (3910, 3911, TypeKind::Text),
-    (3912, 3913, TypeKind::Text),
-    (3926, 3927, TypeKind::Text),
+impl TypeKind {
+    /// An array of this.
+    pub(super) fn into_array(self) -> Self {
+        Self::Array(Arc::new(self))
+    }
+}
+
+/// The binary format of a type's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BinaryFormat {
+    /// `bool`: one byte.
+    Bool,
+    /// `int2`: two bytes.
+    Int2,
+    /// `int4`: four bytes.
+    Int4,
+    /// `int8`: eight bytes.
+    Int8,
+    /// `oid`: four bytes, unsigned.
+    Oid,
+    /// `float4`: four bytes.
+    Float4,
+    /// `float8`: eight bytes.
+    Float8,
+    /// `money`: eight bytes, a number of the locale's smallest units.
+    Money,
+    /// `uuid`: sixteen bytes.
+    Uuid,
+    /// `bytea`: the bytes.
+    Bytea,
+    /// The text: strings, `json`, `xml`, enums, `citext`.
+    Text,
+    /// A version, one byte of 1, and the text: `jsonb`, `ltree`.
+    VersionedText,
+    /// Any other.
+    Other,
+}
+
+/// A built-in type.
+pub(super) struct BuiltIn {
+    pub(super) oid: u32,
+    /// OID of the array type.
+    pub(super) array: u32,
+    pub(super) name: &'static str,
+    pub(super) kind: TypeKind,
+    pub(super) binary: BinaryFormat,
+}
+
+const fn built_in(
+    oid: u32,
+    array: u32,
+    name: &'static str,
+    kind: TypeKind,
+    binary: BinaryFormat,
+) -> BuiltIn {
+    BuiltIn {
+        oid,
+        array,
+        name,
+        kind,
+        binary,
+    }
+}
+
+/// `money` in the C locale.
+const MONEY: TypeKind = TypeKind::Money { decimals: 2 };
+
+/// PostgreSQL's built-in types whose kind is not [`TypeKind::Other`].
+#[rustfmt::skip]
+pub(super) const BUILT_IN: &[BuiltIn] = &[
+    built_in(16, 1000, "bool", TypeKind::Bool, BinaryFormat::Bool),
+    built_in(17, 1001, "bytea", TypeKind::Bytea, BinaryFormat::Bytea),
+    built_in(18, 1002, "char", TypeKind::Text, BinaryFormat::Text),
+    built_in(19, 1003, "name", TypeKind::Text, BinaryFormat::Text),
+    built_in(20, 1016, "int8", TypeKind::Integer, BinaryFormat::Int8),
+    built_in(21, 1005, "int2", TypeKind::Integer, BinaryFormat::Int2),
+    built_in(23, 1007, "int4", TypeKind::Integer, BinaryFormat::Int4),
+    built_in(25, 1009, "text", TypeKind::Text, BinaryFormat::Text),
+    built_in(26, 1028, "oid", TypeKind::Integer, BinaryFormat::Oid),
+    built_in(114, 199, "json", TypeKind::Text, BinaryFormat::Text),
+    built_in(142, 143, "xml", TypeKind::Text, BinaryFormat::Text),
+    built_in(600, 1017, "point", TypeKind::Point, BinaryFormat::Other),
+    built_in(650, 651, "cidr", TypeKind::Text, BinaryFormat::Other),
+    built_in(700, 1021, "float4", TypeKind::Float, BinaryFormat::Float4),
+    built_in(701, 1022, "float8", TypeKind::Float, BinaryFormat::Float8),
+    built_in(774, 775, "macaddr8", TypeKind::Text, BinaryFormat::Other),
+    built_in(790, 791, "money", MONEY, BinaryFormat::Money),
+    built_in(829, 1040, "macaddr", TypeKind::Text, BinaryFormat::Other),
+    built_in(869, 1041, "inet", TypeKind::Text, BinaryFormat::Other),
+    built_in(1042, 1014, "bpchar", TypeKind::Text, BinaryFormat::Text),
+    built_in(1043, 1015, "varchar", TypeKind::Text, BinaryFormat::Text),
+    built_in(1082, 1182, "date", TypeKind::Date, BinaryFormat::Other),
+    built_in(1083, 1183, "time", TypeKind::Time, BinaryFormat::Other),
+    built_in(1114, 1115, "timestamp", TypeKind::Timestamp, BinaryFormat::Other),
+    built_in(1184, 1185, "timestamptz", TypeKind::TimestampTz, BinaryFormat::Other),
+    built_in(1186, 1187, "interval", TypeKind::Interval, BinaryFormat::Other),
+    built_in(1266, 1270, "timetz", TypeKind::TimeTz, BinaryFormat::Other),
+    built_in(1560, 1561, "bit", TypeKind::Bits, BinaryFormat::Other),
+    built_in(1562, 1563, "varbit", TypeKind::Bits, BinaryFormat::Other),
+    built_in(1700, 1231, "numeric", TypeKind::Numeric, BinaryFormat::Other),
+    built_in(2950, 2951, "uuid", TypeKind::Uuid, BinaryFormat::Uuid),
+    built_in(3614, 3643, "tsvector", TypeKind::Text, BinaryFormat::Other),
+    built_in(3802, 3807, "jsonb", TypeKind::Text, BinaryFormat::VersionedText),
+    built_in(3904, 3905, "int4range", TypeKind::Text, BinaryFormat::Other),
+    built_in(3906, 3907, "numrange", TypeKind::Text, BinaryFormat::Other),
+    built_in(3908, 3909, "tsrange", TypeKind::Text, BinaryFormat::Other),
+    built_in(3910, 3911, "tstzrange", TypeKind::Text, BinaryFormat::Other),
+    built_in(3912, 3913, "daterange", TypeKind::Text, BinaryFormat::Other),
+    built_in(3926, 3927, "int8range", TypeKind::Text, BinaryFormat::Other),
 ];
 
-/// The first OID of user-defined types: PostgreSQL's `FirstNormalObjectId`.
-const FIRST_USER_DEFINED: u32 = 16_384;
-
-/// A column type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Type {
-    /// The format of its values.
-    pub kind: TypeKind,
-    /// For a domain, the modifier that it sets for its base type; otherwise -1.
-    pub modifier: i32,
-}
-
-/// The types of a database, by OID: the built-in ones, and user-defined ones that were looked up.
-#[derive(Debug, Clone)]
-pub struct Types(HashMap<u32, Type>);
-
-impl Default for Types {
-    fn default() -> Self {
-        let plain = |kind: TypeKind| Type { kind, modifier: -1 };
-        let mut types = HashMap::new();
-        for (oid, array, kind) in BUILT_IN {
-            types.insert(*oid, plain(kind.clone()));
-            types.insert(*array, plain(TypeKind::Array(Arc::new(kind.clone()))));
-        }
-        Self(types)
-    }
-}
-
-/// A user-defined type as the catalogue (`pg_type`) describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct CatalogueType {
-    pub(super) oid: u32,
-    pub(super) name: String,
-    /// `typtype`: `b`ase, `c`omposite, `d`omain, `e`num, `p`seudo, `r`ange, `m`ultirange.
-    pub(super) typtype: char,
-    /// For an array, the OID of the element type.
-    pub(super) element: u32,
-    /// For a domain, the OID of its base type.
-    pub(super) base: u32,
-    pub(super) modifier: i32,
-}
-
-impl Types {
-    /// The type with this OID; [`TypeKind::Other`] when it is not known.
-    #[must_use]
-    pub fn get(&self, oid: u32) -> Type {
-        self.0.get(&oid).cloned().unwrap_or(Type {
-            kind: TypeKind::Other,
-            modifier: -1,
-        })
-    }
-
-    /// Whether it has to be looked up in the catalogue.
-    pub(super) fn lacks(&self, oid: u32) -> bool {
-        oid >= FIRST_USER_DEFINED && !self.0.contains_key(&oid)
-    }
-
-    /// Adds user-defined types. A type that refers to another (array, domain) may stand before it.
-    pub(super) fn add(&mut self, described: &[CatalogueType]) {
-        for _ in 0..3 {
-            for found in described {
-                let kind = match (found.typtype, found.element) {
-                    ('b', element) if element != 0 && found.name.starts_with('_') => {
-                        let is_domain = described
-                            .iter()
-                            .any(|other| other.oid == element && other.typtype == 'd');
-                        TypeKind::Array(Arc::new(if is_domain {
-                            // Debezium does not resolve the domain here.
-                            TypeKind::Other
-                        } else {
-                            self.get(element).kind
-                        }))
-                    }
-                    ('e' | 'r', _) => TypeKind::Text,
-                    ('d', _) => self.get(found.base).kind,
-                    ('b', _) => match &*found.name {
-                        "hstore" => TypeKind::Hstore,
-                        // Types of extensions whose values need no conversion.
-                        "citext" | "ltree" | "isbn" | "issn" | "ean13" => TypeKind::Text,
-                        _ => TypeKind::Other,
-                    },
-                    _ => TypeKind::Other,
-                };
-                let modifier = found.modifier;
-                self.0.insert(found.oid, Type { kind, modifier });
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arrays_domains_and_enums_have_the_kind_of_the_type_they_refer_to() {
-        let described = |oid, name: &str, typtype, element, base| CatalogueType {
-            oid,
-            name: name.to_owned(),
-            typtype,
-            element,
-            base,
-            modifier: -1,
-        };
-        let mut types = Types::default();
-        assert!(types.lacks(20_000) && !types.lacks(2_205));
-        // In the least helpful order.
-        types.add(&[
-            described(20_002, "_mood", 'b', 20_000, 0),
-            described(20_004, "_happy", 'b', 20_001, 0),
-            described(20_001, "happy", 'd', 0, 20_000),
-            described(20_000, "mood", 'e', 0, 0),
-            described(20_003, "pair", 'c', 0, 0),
-        ]);
-        assert_eq!(types.get(20_001).kind, TypeKind::Text);
-        assert_eq!(
-            types.get(20_002).kind,
-            TypeKind::Array(Arc::new(TypeKind::Text))
-        );
-        assert_eq!(
-            types.get(20_004).kind,
-            TypeKind::Array(Arc::new(TypeKind::Other))
-        );
-        assert_eq!(types.get(20_003).kind, TypeKind::Other);
-        assert_eq!(
-            types.get(1_231).kind,
-            TypeKind::Array(Arc::new(TypeKind::Numeric))
-        );
-        assert_eq!(types.get(628).kind, TypeKind::Other, "line");
+/// The kind and binary format of a type of an extension, by its name, as Debezium has them; `None` for any other name.
+pub(super) fn of_extension(name: &str) -> Option<(TypeKind, BinaryFormat)> {
+    let text = |binary| Some((TypeKind::Text, binary));
+    match name {
+        "hstore" => Some((TypeKind::Hstore, BinaryFormat::Other)),
+        "vector" => Some((TypeKind::Vector, BinaryFormat::Other)),
+        "halfvec" => Some((TypeKind::HalfVector, BinaryFormat::Other)),
+        "sparsevec" => Some((TypeKind::SparseVector, BinaryFormat::Other)),
+        "geometry" | "geography" => Some((TypeKind::Geometry, BinaryFormat::Other)),
+        "citext" => text(BinaryFormat::Text),
+        "ltree" => text(BinaryFormat::VersionedText),
+        "isbn" => text(BinaryFormat::Other),
+        _ => None,
     }
 }

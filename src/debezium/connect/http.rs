@@ -35,11 +35,9 @@ impl ConnectHttp {
                 "it does not begin with http:// or https://".to_owned(),
             ));
         }
-        // A proxy to the internet cannot reach a worker on loopback or in a private network.
-        let http = reqwest::Client::builder()
+        let http = cdc_bench_stack::http_client()
             .timeout(TIMEOUT)
             .connect_timeout(Duration::from_secs(5))
-            .no_proxy()
             .build();
         Ok(Self {
             http: http.map_err(|e| failed(e.to_string()))?,

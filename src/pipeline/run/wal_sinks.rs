@@ -229,12 +229,18 @@ impl<E: std::fmt::Display, F: FnMut(OutgoingRecord<'_>) -> Result<(), E>> Envelo
                 self.acks.expect(self.number, unit);
                 ControlFlow::Continue(())
             }
+            // Not delivered; but the position after a message outside of transactions is to be acknowledged.
+            Event::Message(message) => {
+                if message.transaction.is_none() {
+                    let unit = AckUnit::Transaction(message.lsn);
+                    self.acks.expect(self.number, unit);
+                }
+                ControlFlow::Continue(())
+            }
             // No snapshot is requested.
-            Event::Begin(_)
-            | Event::Message(_)
-            | Event::Idle(_)
-            | Event::Snapshot(_)
-            | Event::Copied(_) => ControlFlow::Continue(()),
+            Event::Begin(_) | Event::Idle(_) | Event::Snapshot(_) | Event::Copied(_) => {
+                ControlFlow::Continue(())
+            }
         }
     }
 

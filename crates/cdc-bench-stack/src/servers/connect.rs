@@ -71,8 +71,7 @@ pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
 /// Ready when Connect lists Debezium's connector among its plugins.
 pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
     let url = endpoints.connect.as_deref().unwrap_or_default();
-    // No proxy: it cannot reach a worker on loopback.
-    let http = reqwest::Client::builder().no_proxy().build();
+    let http = crate::http::http_client().build();
     let request = http
         .map_err(message)?
         .get(format!("{url}/connector-plugins"));

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use pgcdc::pgoutput::{OldTuple, TupleBuffer, Value};
 use pgcdc::{
-    Change, Column, Lsn, Operation, Relation, ReplicaIdentity, Transaction, TypeKind, UnixNanos,
-    Xid,
+    BinaryFormat, Change, Column, Lsn, Operation, Relation, ReplicaIdentity, Transaction, TypeKind,
+    UnixNanos, Xid,
 };
 use pgcdc_debezium::{Decimals, EnvelopeConfig, Envelopes, write_flat};
 use serde_json::value::RawValue;
@@ -13,12 +13,12 @@ use serde_json::value::RawValue;
 use super::most_memory;
 
 /// Every kind of value, arrays aside.
-const KINDS: [TypeKind; 18] = [
+const KINDS: [TypeKind; 22] = [
     TypeKind::Bool,
     TypeKind::Integer,
     TypeKind::Float,
     TypeKind::Numeric,
-    TypeKind::Money,
+    TypeKind::Money { decimals: 2 },
     TypeKind::Text,
     TypeKind::Uuid,
     TypeKind::Bytea,
@@ -31,6 +31,10 @@ const KINDS: [TypeKind; 18] = [
     TypeKind::Bits,
     TypeKind::Hstore,
     TypeKind::Point,
+    TypeKind::Vector,
+    TypeKind::HalfVector,
+    TypeKind::SparseVector,
+    TypeKind::Geometry,
     TypeKind::Other,
 ];
 /// `json`, which plain events hold as it is, and `text`.
@@ -83,6 +87,7 @@ pub fn holds(bytes: &[u8]) {
         name: "t\"".to_owned(),
         replica_identity: ReplicaIdentity::Full,
         primary_key,
+        unique_index: Vec::new(),
         columns,
     });
     let transaction = Transaction {
@@ -210,6 +215,7 @@ impl<'a> FuzzInput<'a> {
             } else {
                 TypeKind::Array(Arc::new(kind))
             },
+            binary: BinaryFormat::Text,
             key: flags & 4 != 0,
             not_null: (flags & 8 != 0).then_some(flags & 16 != 0),
             default: (flags & 32 != 0).then(|| String::from_utf8_lossy(self.text()).into_owned()),

@@ -41,7 +41,7 @@ pub(super) async fn look_up(
     let rows = query(server, &statement(asked)).await?;
     let mut found = BTreeMap::<usize, AskedTable>::new();
     for row in rows {
-        let (ord, is_asked, table) = read(&row).ok_or_else(|| ReaderError::Server {
+        let (ord, is_asked, table) = read(&row).ok_or_else(|| ReaderError::Protocol {
             server: server.address(),
             reason: format!("the catalogue's answer is not as expected: {row:?}"),
         })?;

@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 use super::export::{ExportedSnapshot, unexpected_answer};
 use super::plan::{CopiedTable, PlannedTable, SnapshotPlan, SnapshotRow};
 use super::rows::{RowReader, Splitter};
-use super::session::Session;
 use super::tables::PublishedTable;
 use crate::clock::UnixNanos;
 use crate::delivery::{Delivery, Flow};
 use crate::event::{Event, Transaction};
+use crate::session::Session;
 use crate::{ReaderConfig, ReaderError, Relation, Xid};
 
 /// Most rows in one batch to the reader's thread.

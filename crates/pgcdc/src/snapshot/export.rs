@@ -1,36 +1,30 @@
 //! Exports the snapshot in which the sessions copy.
 
-use pgwire_replication::ReplicationClient;
-
+use crate::slot_creation::create_slot;
+use crate::wire::ReplicationSession;
 use crate::{Lsn, ReaderConfig, ReaderError};
 
 /// A snapshot that sessions can take, for as long as the connection of its slot is open and runs no other command.
 pub(super) struct ExportedSnapshot {
     name: String,
     point: Lsn,
-    _slot: ReplicationClient,
+    _slot: ReplicationSession,
 }
 
 impl ExportedSnapshot {
     /// Creates a temporary slot, which exports the snapshot of its creation.
     pub(super) async fn create(config: &ReaderConfig) -> Result<Self, ReaderError> {
         let server = &config.server;
-        let mut slot = ReplicationClient::connect_gated(server.query_session())
-            .await
-            .map_err(|error| server.error_from_wire(&error))?;
+        let slot = ReplicationSession::open(server).await;
+        let mut slot = slot.map_err(|error| server.reader_error(&error))?;
         // A slot's name has at most 63 bytes, all of them ASCII.
         let name = config.slot.name().as_str();
         let name = &name[..name.len().min(58)];
-        let rows = slot
-            .simple_query(&format!(
-                "CREATE_REPLICATION_SLOT {name}_copy TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT"
-            ))
-            .await
-            .map_err(|error| server.error_from_wire(&error))?;
-        let text = |index: usize| {
-            let value = rows.first()?.get(index)?.as_ref()?;
-            std::str::from_utf8(value).ok()
-        };
+        let command = format!(
+            "CREATE_REPLICATION_SLOT {name}_copy TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT"
+        );
+        let rows = create_slot(&mut slot, config, &command).await?;
+        let text = |index: usize| rows.first()?.get(index)?.as_deref();
         let point = text(1).and_then(|lsn| lsn.parse().ok());
         match (point, text(2)) {
             (Some(point), Some(snapshot)) => Ok(Self {
@@ -55,7 +49,7 @@ impl ExportedSnapshot {
 
 /// The server's answer has another form than PostgreSQL's.
 pub(super) fn unexpected_answer(config: &ReaderConfig) -> ReaderError {
-    ReaderError::Server {
+    ReaderError::Protocol {
         server: config.server.address(),
         reason: "its answer to the snapshot's beginning is not as expected".to_owned(),
     }

@@ -10,7 +10,6 @@ mod export;
 mod overlap;
 mod plan;
 mod rows;
-mod session;
 mod tables;
 
 pub use plan::{CopiedTable, PlannedTable, SnapshotPlan, SnapshotRow};

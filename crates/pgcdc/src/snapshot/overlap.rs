@@ -54,6 +54,7 @@ mod tests {
             name: name.to_owned(),
             replica_identity: crate::ReplicaIdentity::Default,
             primary_key: Vec::new(),
+            unique_index: Vec::new(),
             columns: Vec::new(),
         };
         let mut overlap = CopyOverlap::default();

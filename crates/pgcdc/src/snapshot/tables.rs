@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 
-use super::session::Session;
 use crate::catalogue::{Catalogue, CatalogueColumn};
 use crate::pgoutput::{ColumnMessage, ColumnsBuffer, RelationMessage};
+use crate::session::Session;
 use crate::{ReaderConfig, ReaderError, TableName};
 
 /// A published table.
@@ -41,7 +41,7 @@ pub(crate) async fn published_tables(
         "SELECT p.schemaname, p.tablename, c.oid, c.relreplident, c.relkind = 'p', c.reltuples::bigint, \
            to_jsonb(p)->>'rowfilter', \
            (SELECT jsonb_agg(jsonb_build_array(a.attname, a.atttypid::bigint, a.atttypmod, \
-              CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false ELSE coalesce(a.attnum = ANY (i.indkey), false) END) ORDER BY a.attnum) \
+              CASE c.relreplident WHEN 'f' THEN true WHEN 'n' THEN false ELSE coalesce(a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1]), false) END) ORDER BY a.attnum) \
             FROM pg_attribute a LEFT JOIN pg_index i ON i.indrelid = c.oid \
               AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END \
             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
@@ -73,9 +73,8 @@ pub(crate) async fn published_tables(
     let mut tables: Vec<_> = tables.into_values().collect();
     if config.describe {
         for table in &mut tables {
-            let columns = catalogue.columns(&config.server, table.oid).await;
-            let columns = columns.map_err(|error| config.server.error_from_wire(&error))?;
-            table.catalogue = Some(columns);
+            let found = catalogue.table(&config.server, table.oid, None).await?;
+            table.catalogue = Some(found.columns);
         }
     }
     Ok(tables)

@@ -1,15 +1,9 @@
 //! Writes what the sink has acknowledged: to the checkpoint first, then to the server.
 
-use std::time::Duration;
-
-use pgwire_replication::{Lsn as WireLsn, ReplicationClient};
-
 use crate::acknowledger::Acknowledger;
-use crate::checkpoint::{Checkpoint, CheckpointProgress};
-use crate::{Lsn, ReaderError, SlotName, TableName};
-
-/// Longest wait for the server to receive the last acknowledged position.
-const LAST_STATUS_LIMIT: Duration = Duration::from_secs(5);
+use crate::checkpoint::{Checkpoint, CheckpointProgress, CheckpointSource};
+use crate::wire::StreamStatus;
+use crate::{Lsn, ReaderError, TableName};
 
 /// Writes what the sink has acknowledged.
 pub(super) struct AckWriter {
@@ -19,6 +13,8 @@ pub(super) struct AckWriter {
     progress: CheckpointProgress,
     /// The position that may be acknowledged to the server: the checkpoint has it.
     stored: Lsn,
+    /// Whether anything was stored since it was loaded.
+    has_stored: bool,
 }
 
 impl AckWriter {
@@ -28,7 +24,7 @@ impl AckWriter {
         mut checkpoint: Option<Box<dyn Checkpoint>>,
     ) -> Result<Self, ReaderError> {
         let progress = match &mut checkpoint {
-            Some(checkpoint) => checkpoint.load().map_err(ReaderError::checkpoint)?,
+            Some(checkpoint) => checkpoint.load().map_err(|e| ReaderError::checkpoint(&e))?,
             None => CheckpointProgress::default(),
         };
         Ok(Self {
@@ -36,12 +32,18 @@ impl AckWriter {
             checkpoint,
             progress,
             stored: Lsn::default(),
+            has_stored: false,
         })
     }
 
     /// Starts after this position, which counts as stored.
     pub(super) fn start_after(&mut self, lsn: Lsn) {
         self.stored = lsn;
+    }
+
+    /// Whether anything was stored since the checkpoint was loaded.
+    pub(super) fn has_stored(&self) -> bool {
+        self.has_stored
     }
 
     pub(super) fn has_checkpoint(&self) -> bool {
@@ -88,10 +90,10 @@ impl AckWriter {
         }
         self.progress.copied.extend(copies);
         if let Some(checkpoint) = &mut self.checkpoint {
-            checkpoint
-                .store(&self.progress)
-                .map_err(ReaderError::checkpoint)?;
+            let stored = checkpoint.store(&self.progress);
+            stored.map_err(|error| ReaderError::checkpoint(&error))?;
         }
+        self.has_stored = true;
         if let Some(lsn) = self.progress.position {
             self.stored = lsn;
         }
@@ -99,30 +101,12 @@ impl AckWriter {
     }
 
     /// Acknowledges the stored position to the server, with the next status update.
-    pub(super) fn send(&self, client: &ReplicationClient) {
-        client.update_applied_lsn(WireLsn::from_u64(self.stored.0));
+    pub(super) fn send(&self, status: &StreamStatus) {
+        status.set_applied(self.stored);
     }
 
-    /// Acknowledges the stored position, and waits until it is sent: a status update is due only once in an interval, and
-    /// what is not acknowledged when the connection closes comes again.
-    pub(super) async fn send_last(
-        &self,
-        client: &ReplicationClient,
-        slot: &SlotName,
-        status_interval: Duration,
-    ) {
-        let limit = (status_interval + Duration::from_millis(500)).min(LAST_STATUS_LIMIT);
-        let sent = async {
-            while client.feedback_pending_since().is_some() && client.is_running() {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        if tokio::time::timeout(limit, sent).await.is_err() {
-            tracing::warn!(
-                %slot,
-                lsn = %self.stored,
-                "the server has not heard of the last position; what lies before it comes again"
-            );
-        }
+    /// What the positions to be stored belong to.
+    pub(super) fn set_source(&mut self, source: Option<CheckpointSource>) {
+        self.progress.source = source;
     }
 }

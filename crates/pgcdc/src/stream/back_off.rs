@@ -6,7 +6,14 @@ const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// Exponential back-off: each pause is twice the last one, up to a limit.
+#[derive(Debug)]
 pub(super) struct BackOff(Duration);
+
+impl Default for BackOff {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl BackOff {
     /// From the shortest pause on.

@@ -1,17 +1,25 @@
-//! Connects to the server and starts the stream: creates the slot, and checks that slot and publications are as expected.
+//! Connects to the server and starts the stream: creates the slot, and checks that slot, position and publications are as
+//! expected.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use pgwire_replication::{PgWireError, ReplicationClient};
-
+use super::resume::{ResumePoint, SlotDescription, require_own};
+use crate::checkpoint::{CheckpointProgress, CheckpointSource};
 use crate::config::{ReaderConfig, Slot};
-use crate::slot_monitor::missing_publication;
-use crate::{Lsn, ReaderError};
+use crate::error_class::EXISTS;
+use crate::slot_creation::create_slot;
+use crate::slot_monitor::{PUBLICATIONS, missing_publication};
+use crate::wire::{
+    ReplicationSession, ReplicationStream, StreamSettings, SystemIdentity, WireError,
+};
+use crate::{Lsn, ReaderError, SlotName};
 
-/// Longest wait for the server to accept the stream.
-const START_LIMIT: Duration = Duration::from_secs(30);
+/// Where the server's `wal_sender_timeout` is off.
+const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+/// Shortest interval of status updates.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Where a stream begins.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +35,16 @@ pub(super) struct StreamConnector {
     config: Rc<ReaderConfig>,
     /// Position of the slot (`confirmed_flush_lsn`) at the last connection.
     slot_position: Cell<Lsn>,
+    /// What the reader is connected to; `None` before the first connection.
+    source: RefCell<Option<CheckpointSource>>,
+    has_created_slot: Cell<bool>,
+}
+
+/// A session that is ready to stream.
+pub(super) struct ReadySession {
+    session: ReplicationSession,
+    /// The server's `wal_sender_timeout`; `None` when it is off.
+    sender_timeout: Option<Duration>,
 }
 
 impl StreamConnector {
@@ -34,134 +52,217 @@ impl StreamConnector {
         Self {
             config,
             slot_position: Cell::default(),
+            source: RefCell::default(),
+            has_created_slot: Cell::default(),
         }
+    }
+
+    /// What the reader is connected to, for the checkpoint.
+    pub(super) fn source(&self) -> Option<CheckpointSource> {
+        self.source.borrow().clone()
+    }
+
+    /// Whether this reader has created the slot.
+    pub(super) fn has_created_slot(&self) -> bool {
+        self.has_created_slot.get()
     }
 
     /// Connects for the first time, and creates the slot if it is to be created.
     pub(super) async fn connect_first(
         &self,
-        position: StreamPosition,
-    ) -> Result<ReplicationClient, ReaderError> {
-        self.within_limit(self.connect(position, true)).await
+        progress: &CheckpointProgress,
+    ) -> Result<ReadySession, ReaderError> {
+        let point = ResumePoint::first(progress, self.config.start_after);
+        let (mut session, identity) = self.open().await?;
+        require_own(progress, &self.source_of(&identity))?;
+        let is_standby = self.require_publications(&mut session).await?;
+        self.require_writable(is_standby)?;
+        if let Some(slot) = self.slot(&mut session).await? {
+            slot.require_usable(self.config.slot.name(), &self.config.server)?;
+        }
+        if let Some(command) = self.config.slot.create_command() {
+            match create_slot(&mut session, &self.config, &command).await {
+                Ok(_) => self.has_created_slot.set(true),
+                Err(ReaderError::Server { message, .. })
+                    if message.code == EXISTS
+                        && matches!(self.config.slot, Slot::Permanent { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.require_position(&mut session, point, &identity, is_standby)
+            .await?;
+        self.ready(session, &identity).await
     }
 
     /// Connects and starts the stream again.
     pub(super) async fn reopen(
         &self,
         position: StreamPosition,
-    ) -> Result<ReplicationClient, ReaderError> {
-        let mut client = self.within_limit(self.connect(position, false)).await?;
-        let started = self.start(&mut client).await;
-        started.map_err(|error| self.config.server.error_from_wire(&error))?;
-        Ok(client)
+    ) -> Result<ReplicationStream, ReaderError> {
+        let (mut session, identity) = self.open().await?;
+        let earlier = self.source();
+        let point = ResumePoint {
+            position: Some(position.acknowledged.max(self.slot_position.get())),
+            timeline: earlier.as_ref().map(|source| source.timeline),
+        };
+        let found = self.source_of(&identity);
+        if let Some(earlier) = earlier
+            && earlier.system != found.system
+        {
+            return Err(ReaderError::ForeignCheckpoint {
+                stored: earlier.to_string(),
+                found: found.to_string(),
+            });
+        }
+        let is_standby = self.require_publications(&mut session).await?;
+        if let Some(slot) = self.slot(&mut session).await? {
+            slot.require_usable(self.config.slot.name(), &self.config.server)?;
+        }
+        self.require_position(&mut session, point, &identity, is_standby)
+            .await?;
+        let session = self.ready(session, &identity).await?;
+        self.start(session, position).await
     }
 
     /// Starts the stream.
-    pub(super) async fn start(&self, client: &mut ReplicationClient) -> Result<(), PgWireError> {
-        let started = async {
-            client.start().await?;
-            client.wait_started().await
+    pub(super) async fn start(
+        &self,
+        ready: ReadySession,
+        position: StreamPosition,
+    ) -> Result<ReplicationStream, ReaderError> {
+        let silence_limit = self.config.silence_limit.or(ready.sender_timeout);
+        // The server hears of us three times before it would give us up.
+        let interval = match ready.sender_timeout {
+            Some(timeout) => self.config.status_interval.min(timeout / 3),
+            None => self.config.status_interval,
         };
-        tokio::time::timeout(START_LIMIT, started)
-            .await
-            .unwrap_or_else(|_| Err(PgWireError::Protocol(limit_reached())))
+        let settings = StreamSettings {
+            acknowledged: position.acknowledged,
+            status_interval: interval.max(SHORTEST_INTERVAL),
+            silence_limit: silence_limit.unwrap_or(SILENCE_LIMIT),
+            max_message: self.config.max_message,
+        };
+        let command = self.config.start_command(position.resume_lsn);
+        let started = ready.session.start(&command, settings).await;
+        started.map_err(|error| self.error(&error))
     }
 
-    async fn within_limit<T>(
+    fn error(&self, error: &WireError) -> ReaderError {
+        self.config.server.reader_error(error)
+    }
+
+    async fn open(&self) -> Result<(ReplicationSession, SystemIdentity), ReaderError> {
+        let opened = async {
+            let mut session = ReplicationSession::open(&self.config.server).await?;
+            let identity = session.identify().await?;
+            Ok((session, identity))
+        };
+        opened.await.map_err(|error| self.error(&error))
+    }
+
+    fn source_of(&self, identity: &SystemIdentity) -> CheckpointSource {
+        CheckpointSource {
+            system: identity.system.clone(),
+            timeline: identity.timeline,
+            database: self.config.server.database.clone(),
+            slot: self.config.slot.name().to_string(),
+        }
+    }
+
+    async fn ready(
         &self,
-        opening: impl Future<Output = Result<T, ReaderError>>,
-    ) -> Result<T, ReaderError> {
-        let opened = tokio::time::timeout(START_LIMIT, opening).await;
-        opened.unwrap_or_else(|_| {
-            Err(ReaderError::Connection {
-                server: self.config.server.address(),
-                reason: limit_reached(),
-            })
+        mut session: ReplicationSession,
+        identity: &SystemIdentity,
+    ) -> Result<ReadySession, ReaderError> {
+        let sql = "SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'";
+        let rows = session
+            .query(sql)
+            .await
+            .map_err(|error| self.error(&error))?;
+        let timeout_ms = rows
+            .first()
+            .and_then(|row| row.first()?.as_deref()?.parse().ok());
+        *self.source.borrow_mut() = Some(self.source_of(identity));
+        Ok(ReadySession {
+            session,
+            sender_timeout: timeout_ms.filter(|ms| *ms > 0).map(Duration::from_millis),
         })
     }
 
-    async fn connect(
-        &self,
-        position: StreamPosition,
-        is_first: bool,
-    ) -> Result<ReplicationClient, ReaderError> {
-        let error = |error: PgWireError| self.config.server.error_from_wire(&error);
-        let session = self
-            .config
-            .stream_session(position.resume_lsn, position.acknowledged);
-        let mut client = ReplicationClient::connect_gated(session)
-            .await
-            .map_err(error)?;
-        self.require_publications(&mut client).await?;
-        if is_first && let Some(command) = self.config.slot.create_command() {
-            match client.simple_query(&command).await {
-                // 42710: it exists already.
-                Err(error)
-                    if error.to_string().contains("42710")
-                        && matches!(self.config.slot, Slot::Permanent { .. }) => {}
-                created => drop(created.map_err(error)?),
-            }
-        }
-        self.require_slot_position(&mut client, position.acknowledged, is_first)
-            .await?;
-        Ok(client)
-    }
-
-    /// Some server versions stream nothing for a publication that does not exist, and report it in their log alone.
+    /// Some server versions stream nothing for a publication that does not exist, and report it in their log alone. Returns
+    /// whether the server is a standby.
     async fn require_publications(
         &self,
-        client: &mut ReplicationClient,
-    ) -> Result<(), ReaderError> {
+        session: &mut ReplicationSession,
+    ) -> Result<bool, ReaderError> {
+        let known = session.query(PUBLICATIONS).await;
+        let known = known.map_err(|error| self.error(&error))?;
         let server = &self.config.server;
-        let missing = missing_publication(client, &self.config.publications).await;
-        match missing.map_err(|error| server.error_from_wire(&error))? {
-            Some(name) => Err(ReaderError::NoPublication {
+        if let Some(name) = missing_publication(&known, &self.config.publications) {
+            return Err(ReaderError::NoPublication {
                 server: server.address(),
                 database: server.database.clone(),
                 publication: name.clone(),
-            }),
-            None => Ok(()),
-        }
-    }
-
-    /// When another reader has advanced the slot between two connections, the changes in between are lost to this one, and
-    /// the server does not report it.
-    async fn require_slot_position(
-        &self,
-        client: &mut ReplicationClient,
-        acknowledged: Lsn,
-        is_first: bool,
-    ) -> Result<(), ReaderError> {
-        let (server, slot) = (&self.config.server, self.config.slot.name());
-        let sql = format!(
-            "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{slot}'"
-        );
-        let rows = client
-            .simple_query(&sql)
-            .await
-            .map_err(|error| server.error_from_wire(&error))?;
-        let confirmed = rows.first().and_then(|row| row.first().cloned().flatten());
-        let confirmed = confirmed.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
-        // The start of the stream reports a slot that does not exist.
-        let Some(confirmed) = confirmed else {
-            return Ok(());
-        };
-        if !is_first && confirmed > acknowledged.max(self.slot_position.get()) {
-            return Err(ReaderError::SlotMoved {
-                server: server.address(),
-                slot: slot.clone(),
-                ours: acknowledged,
-                stands: confirmed,
             });
         }
-        self.slot_position.set(confirmed);
+        let rows = session.query("SELECT pg_is_in_recovery()").await;
+        let rows = rows.map_err(|error| self.error(&error))?;
+        Ok(rows.first().and_then(|row| row.first()?.as_deref()) == Some("t"))
+    }
+
+    /// A guard that cannot work is an error and not a silence.
+    fn require_writable(&self, is_standby: bool) -> Result<(), ReaderError> {
+        if is_standby && self.config.heartbeat.is_some() {
+            return Err(ReaderError::Standby {
+                server: self.config.server.address(),
+                reason:
+                    "a heartbeat cannot be written there; write it on the primary, or leave it out"
+                        .to_owned(),
+            });
+        }
         Ok(())
     }
-}
 
-fn limit_reached() -> String {
-    format!(
-        "the stream did not begin within {} s",
-        START_LIMIT.as_secs()
-    )
+    async fn slot(
+        &self,
+        session: &mut ReplicationSession,
+    ) -> Result<Option<SlotDescription>, ReaderError> {
+        let name: &SlotName = self.config.slot.name();
+        let rows = session.query(&SlotDescription::query(name)).await;
+        let rows = rows.map_err(|error| self.error(&error))?;
+        let Some(json) = rows.first().and_then(|row| row.first()?.as_deref()) else {
+            return Ok(None);
+        };
+        let slot = serde_json::from_str(json).map_err(|error| ReaderError::Protocol {
+            server: self.config.server.address(),
+            reason: format!("its description of slot \"{name}\": {error}"),
+        });
+        slot.map(Some)
+    }
+
+    /// When the slot stands after the position to go on from, the changes in between are lost, and the server does not
+    /// report it.
+    async fn require_position(
+        &self,
+        session: &mut ReplicationSession,
+        point: ResumePoint,
+        identity: &SystemIdentity,
+        is_standby: bool,
+    ) -> Result<(), ReaderError> {
+        let (server, slot) = (&self.config.server, self.config.slot.name());
+        // The start of the stream reports a slot that does not exist.
+        let confirmed = self.slot(session).await?.and_then(|slot| slot.confirmed());
+        if point.needs_history(identity) {
+            let command = format!("TIMELINE_HISTORY {}", identity.timeline);
+            let rows = session.query(&command).await;
+            let rows = rows.map_err(|error| self.error(&error))?;
+            let history = rows.first().and_then(|row| row.get(1)?.as_deref());
+            point.require_in_history(history.unwrap_or_default(), identity, server)?;
+        }
+        point.require(identity, is_standby, confirmed, slot, server)?;
+        if let Some(confirmed) = confirmed {
+            self.slot_position.set(confirmed);
+        }
+        Ok(())
+    }
 }

@@ -6,10 +6,10 @@ use super::ack_writer::AckWriter;
 use super::back_off::BackOff;
 use super::lookup::CatalogueLookup;
 use crate::ReaderError;
+use crate::companion::Companion;
 use crate::config::ReaderConfig;
 use crate::delivery::{Delivery, Flow};
 use crate::event::Event;
-use crate::slot_monitor::SlotMonitor;
 use crate::snapshot::{PublishedTable, SnapshotCopy};
 
 /// What an initial copy works with.
@@ -18,7 +18,7 @@ pub(super) struct InitialCopy<'a, H> {
     pub(super) delivery: &'a mut Delivery<H>,
     pub(super) lookup: &'a mut CatalogueLookup,
     pub(super) acks: &'a mut AckWriter,
-    pub(super) monitor: &'a mut SlotMonitor,
+    pub(super) companion: &'a mut Companion,
     pub(super) stop: CancellationToken,
 }
 
@@ -54,8 +54,7 @@ impl<H: FnMut(Event<'_>) -> Flow> InitialCopy<'_, H> {
         for table in tables {
             self.lookup
                 .add_types(&table.description(), &mut self.delivery.relations)
-                .await
-                .map_err(|error| self.config.server.error_from_wire(&error))?;
+                .await?;
         }
         let (mut copy, plan) = tokio::select! {
             () = stop.cancelled() => return Ok(Flow::Break(())),
@@ -68,7 +67,7 @@ impl<H: FnMut(Event<'_>) -> Flow> InitialCopy<'_, H> {
             let next = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(Flow::Break(())),
-                error = self.monitor.failed() => return Err(error),
+                error = self.companion.failed() => return Err(error),
                 next = copy.next(self.delivery) => next?,
             };
             self.acks.store()?;

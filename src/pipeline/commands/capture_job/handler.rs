@@ -35,7 +35,16 @@ impl Handler {
                 }
                 ControlFlow::Continue(())
             }
-            Event::Message(_) => ControlFlow::Continue(()),
+            Event::Message(message) => {
+                if self.outlet.message(&message).is_break() {
+                    return self.finish();
+                }
+                match message.transaction {
+                    Some(_) => ControlFlow::Continue(()),
+                    // It is a unit of its own.
+                    None => self.outlet.end_unit(AckUnit::Transaction(message.lsn)),
+                }
+            }
             Event::Change(change) => self.change(&change),
             Event::Snapshot(plan) => {
                 let estimate = |table: &PlannedTable| table.estimated_rows.unwrap_or(0);
@@ -53,7 +62,9 @@ impl Handler {
                 self.stop_at_max()
             }
             Event::Commit(commit) => {
-                self.outlet.commit(&commit)?;
+                if self.outlet.commit(&commit).is_break() {
+                    return self.finish();
+                }
                 self.outlet.end_unit(AckUnit::Transaction(commit.end_lsn))?;
                 self.state.in_transaction.store(false, Ordering::SeqCst);
                 self.stop_at_max()?;

@@ -8,8 +8,10 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use cdc_bench_model::timeline::Clock;
-use pgcdc::{Change, Commit};
-use pgcdc_debezium::{EnvelopeConfig, EnvelopeError, Envelopes, Record, write_flat};
+use pgcdc::{Change, Commit, LogicalMessage};
+use pgcdc_debezium::{
+    EnvelopeConfig, EnvelopeError, Envelopes, Record, write_flat, write_flat_message,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::line_writer::{Chunk, LineWriter};
@@ -69,6 +71,29 @@ impl LineEncoder {
             let topic = envelopes.transaction_topic();
             if let Some(record) = envelopes.end(commit) {
                 write_record(out, &topic, record);
+            }
+        }
+    }
+
+    /// Writes a line for a message of the WAL, after one for the start of its transaction.
+    fn message(&mut self, out: &mut Vec<u8>, message: &LogicalMessage<'_>, clock: &Clock) {
+        let now = to_unix_nanos(clock.now());
+        match self {
+            Self::Flat => {
+                write_flat_message(out, message);
+                out.push(b'\n');
+            }
+            Self::Debezium(envelopes) => {
+                out.extend_from_slice(envelopes.message(message, now).value.unwrap_or_default());
+                out.push(b'\n');
+            }
+            Self::Records(envelopes) => {
+                let transactions = envelopes.transaction_topic();
+                if let Some(record) = envelopes.begin_with_message(message) {
+                    write_record(out, &transactions, record);
+                }
+                let topic = envelopes.message_topic();
+                write_record(out, &topic, envelopes.message(message, now));
             }
         }
     }
@@ -160,6 +185,14 @@ impl LineOutlet {
             return Ok(self.send_lines(None));
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    pub(super) fn message(&mut self, message: &LogicalMessage<'_>) -> ControlFlow<()> {
+        self.encoder.message(&mut self.buffer, message, &self.clock);
+        if self.buffer.len() >= CHUNK {
+            return self.send_lines(None);
+        }
+        ControlFlow::Continue(())
     }
 
     pub(super) fn commit(&mut self, commit: &Commit<'_>) -> ControlFlow<()> {

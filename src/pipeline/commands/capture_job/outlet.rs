@@ -5,7 +5,7 @@ use super::records::{RecordOutlet, RecordOutletHandle};
 use super::state::CaptureState;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::run::ack_tracker::AckUnit;
-use pgcdc::{Acknowledger, Change, Commit};
+use pgcdc::{Acknowledger, Change, Commit, LogicalMessage};
 use pgcdc_debezium::EnvelopeError;
 use std::ops::ControlFlow;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,13 @@ impl Outlet {
         match self {
             Self::Lines(lines) => lines.change(change),
             Self::Kafka(records) => records.change(change),
+        }
+    }
+
+    pub(super) fn message(&mut self, message: &LogicalMessage<'_>) -> ControlFlow<()> {
+        match self {
+            Self::Lines(lines) => lines.message(message),
+            Self::Kafka(records) => records.message(message),
         }
     }
 

@@ -5,13 +5,13 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
 use cdc_bench_model::timeline::Clock;
-use pgcdc::{Acknowledger, Change, Commit, Lsn, Relation, TableName};
+use pgcdc::{Acknowledger, Change, Commit, LogicalMessage, Relation, TableName};
 use pgcdc_debezium::{EnvelopeConfig, EnvelopeError, Envelopes, Record};
 use rdkafka::ClientConfig;
 use tokio_util::sync::CancellationToken;
 
 use super::topics::{TableTopics, TopicMaker};
-use super::undelivered::{SentChange, describe};
+use super::undelivered::{SentChange, SentOf, describe};
 use crate::broker::{BrokerError, Publisher};
 use crate::pipeline::failure::Failure;
 use crate::pipeline::run::ack_tracker::{AckTracker, AckUnit};
@@ -87,7 +87,10 @@ impl RecordOutlet {
     pub(super) fn change(&mut self, change: &Change<'_>) -> Result<ControlFlow<()>, EnvelopeError> {
         let transactions = self.envelopes.transaction_topic();
         if let Some(begin) = self.envelopes.begin(change)
-            && self.out.send(&transactions, begin, None).is_break()
+            && self
+                .out
+                .send(&transactions, begin, SentOf::Transaction)
+                .is_break()
         {
             return Ok(ControlFlow::Break(()));
         }
@@ -106,7 +109,11 @@ impl RecordOutlet {
         self.envelopes
             .write(change, to_unix_nanos(self.clock.now()), |record| {
                 if flow.is_continue() {
-                    flow = out.send(&to.topic, record, Some((&to.table, change.lsn)));
+                    flow = out.send(
+                        &to.topic,
+                        record,
+                        SentOf::Change(Arc::clone(&to.table), change.lsn),
+                    );
                 }
             })?;
         Ok(flow)
@@ -139,10 +146,29 @@ impl RecordOutlet {
         }
     }
 
+    /// A message of the WAL. Its topic is created with the first one.
+    pub(super) fn message(&mut self, message: &LogicalMessage<'_>) -> ControlFlow<()> {
+        let transactions = self.envelopes.transaction_topic();
+        let topic = self.envelopes.message_topic();
+        if let Err(error) = self.maker.ensure(&topic) {
+            let failure = Failure::from(error).context("the topic of messages");
+            // The first ends the capture.
+            let _ = self.out.topic_error.set(failure);
+            return ControlFlow::Break(());
+        }
+        if let Some(begin) = self.envelopes.begin_with_message(message) {
+            self.out.send(&transactions, begin, SentOf::Transaction)?;
+        }
+        let now = to_unix_nanos(self.clock.now());
+        let of = SentOf::Message(message.lsn);
+        self.out
+            .send(&topic, self.envelopes.message(message, now), of)
+    }
+
     pub(super) fn commit(&mut self, commit: &Commit<'_>) -> ControlFlow<()> {
         let topic = self.envelopes.transaction_topic();
         match self.envelopes.end(commit) {
-            Some(end) => self.out.send(&topic, end, None),
+            Some(end) => self.out.send(&topic, end, SentOf::Transaction),
             None => ControlFlow::Continue(()),
         }
     }
@@ -159,16 +185,11 @@ impl RecordOutlet {
 
 impl TopicPublisher {
     /// Sends a record. The publisher keeps an error.
-    fn send(
-        &mut self,
-        topic: &str,
-        record: Record<'_>,
-        of: Option<(&Arc<TableName>, Lsn)>,
-    ) -> ControlFlow<()> {
+    fn send(&mut self, topic: &str, record: Record<'_>, of: SentOf) -> ControlFlow<()> {
         self.number += 1;
         let sent = SentChange {
             number: self.number,
-            of: of.map(|(table, lsn)| (Arc::clone(table), lsn)),
+            of,
         };
         match self.publisher.send(topic, record.key, record.value, sent) {
             Ok(()) => ControlFlow::Continue(()),

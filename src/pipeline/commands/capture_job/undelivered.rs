@@ -15,15 +15,28 @@ const SHOWN_KEY: usize = 200;
 pub(super) struct SentChange {
     /// Number of the record.
     pub(super) number: u64,
-    /// Table and position of its change; `None` for a record of a transaction's beginning or end.
-    pub(super) of: Option<(Arc<TableName>, Lsn)>,
+    pub(super) of: SentOf,
+}
+
+/// What a record is of.
+#[derive(Debug, Clone)]
+pub(super) enum SentOf {
+    /// A change of this table, at this position.
+    Change(Arc<TableName>, Lsn),
+    /// A message of the WAL, at this position.
+    Message(Lsn),
+    /// The beginning or the end of a transaction.
+    Transaction,
 }
 
 /// The error of a change that was not delivered.
 pub(super) fn describe(record: &UndeliveredRecord<SentChange>, bootstrap: &str) -> String {
     let of = match &record.sent_with.of {
-        Some((table, lsn)) => format!("the change of table {} at {lsn}", table.to_sql()),
-        None => "the record of a transaction".to_owned(),
+        SentOf::Change(table, lsn) => {
+            format!("the change of table {} at {lsn}", table.to_sql())
+        }
+        SentOf::Message(lsn) => format!("the message at {lsn}"),
+        SentOf::Transaction => "the record of a transaction".to_owned(),
     };
     let key = match &record.key {
         Some(key) => {
@@ -88,7 +101,7 @@ mod tests {
         let mut record = UndeliveredRecord {
             sent_with: SentChange {
                 number: 1,
-                of: Some((Arc::new(TableName::new("public", "t")), Lsn(0x16_B374_D848))),
+                of: SentOf::Change(Arc::new(TableName::new("public", "t")), Lsn(0x16_B374_D848)),
             },
             topic: "p.public.t".to_owned(),
             key: Some(b"{\"id\":7}".to_vec()),

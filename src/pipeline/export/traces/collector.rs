@@ -73,9 +73,8 @@ impl Collector {
         if !["http", "https"].contains(&url.scheme()) {
             return Err(failed("neither http nor https"));
         }
-        let http = reqwest::Client::builder()
+        let http = cdc_bench_stack::http_client()
             .timeout(TIMEOUT)
-            .no_proxy()
             .build()
             .map_err(|e| failed(&e.to_string()))?;
         Ok(Self { http, url })

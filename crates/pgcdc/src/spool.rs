@@ -1,0 +1,353 @@
+//! Transactions that the server sends while they run (protocol version 2, `streaming`): their messages wait here for the end
+//! of their transaction, in memory up to a limit and in a file beyond it.
+//!
+//! A large transaction then takes no place on the server's disk, and is at hand when it commits.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+
+use super::config::SpoolConfig;
+use super::pgoutput::{self, StreamControl};
+use super::{Lsn, ReaderError};
+
+/// Id of the sub-transaction, position, length of the message.
+const HEADER: usize = 4 + 8 + 4;
+/// What is read of a file at once.
+const READ_SIZE: usize = 256 * 1_024;
+
+/// The transactions under way.
+#[derive(Debug)]
+pub(super) struct Spools {
+    config: SpoolConfig,
+    /// Bytes in memory, of all.
+    used: usize,
+    /// The transaction that the messages now coming belong to.
+    current: Option<u32>,
+    open: HashMap<u32, Spool>,
+}
+
+/// The messages of a transaction under way.
+#[derive(Debug, Default)]
+struct Spool {
+    /// What was moved out of memory; without a name, so that nothing is left of it however we end.
+    file: Option<File>,
+    /// What came after it.
+    memory: Vec<u8>,
+    /// Sub-transactions that were rolled back.
+    aborted: HashSet<u32>,
+}
+
+/// What has become of a message.
+#[derive(Debug)]
+pub(super) enum Spooled {
+    /// It is of no transaction under way: it is to be delivered.
+    No,
+    /// It waits for the end of its transaction, or was about one.
+    Kept,
+    /// A transaction has committed: its messages, and its end.
+    Committed(SpoolReader, StreamCommit),
+}
+
+/// The end of a transaction that was sent while it ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct StreamCommit {
+    pub(super) xid: u32,
+    pub(super) commit_lsn: Lsn,
+    pub(super) end_lsn: Lsn,
+    /// Microseconds since 2000-01-01 UTC.
+    pub(super) commit_time_us: i64,
+}
+
+impl Spools {
+    pub(super) fn new(config: SpoolConfig) -> Self {
+        Self {
+            config,
+            used: 0,
+            current: None,
+            open: HashMap::new(),
+        }
+    }
+
+    /// The stream broke: the server sends everything that has not committed again.
+    pub(super) fn clear(&mut self) {
+        (self.used, self.current) = (0, None);
+        self.open.clear();
+    }
+
+    /// Takes a message of the stream, if it is of a transaction under way.
+    ///
+    /// # Errors
+    /// When it is malformed, or the file cannot be written.
+    pub(super) fn take(&mut self, lsn: Lsn, message: &[u8]) -> Result<Spooled, ReaderError> {
+        let malformed = |cause| ReaderError::Decode { cause, lsn };
+        let Some(control) = pgoutput::stream_control(message).map_err(malformed)? else {
+            let Some(xid) = self.current else {
+                return Ok(Spooled::No);
+            };
+            self.keep(xid, lsn, message)?;
+            return Ok(Spooled::Kept);
+        };
+        match control {
+            StreamControl::Start { xid } => {
+                self.current = Some(xid);
+                self.open.entry(xid).or_default();
+            }
+            StreamControl::Stop => self.current = None,
+            StreamControl::Abort { xid, sub_xid } if xid == sub_xid => drop(self.remove(xid)),
+            StreamControl::Abort { xid, sub_xid } => {
+                if let Some(spool) = self.open.get_mut(&xid) {
+                    spool.aborted.insert(sub_xid);
+                }
+            }
+            StreamControl::Commit {
+                xid,
+                commit_lsn,
+                end_lsn,
+                commit_time_us,
+            } => {
+                let spool = self.remove(xid).unwrap_or_default();
+                let commit = StreamCommit {
+                    xid,
+                    commit_lsn: Lsn(commit_lsn),
+                    end_lsn: Lsn(end_lsn),
+                    commit_time_us,
+                };
+                let reader = spool.read().map_err(|error| self.failed(&error))?;
+                return Ok(Spooled::Committed(reader, commit));
+            }
+        }
+        Ok(Spooled::Kept)
+    }
+
+    fn remove(&mut self, xid: u32) -> Option<Spool> {
+        let spool = self.open.remove(&xid)?;
+        self.used -= spool.memory.len();
+        Some(spool)
+    }
+
+    fn keep(&mut self, xid: u32, lsn: Lsn, message: &[u8]) -> Result<(), ReaderError> {
+        let malformed = |cause| ReaderError::Decode { cause, lsn };
+        let (sub_xid, parts) = pgoutput::streamed(message).map_err(malformed)?;
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let Ok(shown) = u32::try_from(length) else {
+            return Err(self.failed(&io::ErrorKind::FileTooLarge.into()));
+        };
+        let spool = self.open.entry(xid).or_default();
+        let memory = &mut spool.memory;
+        memory.extend_from_slice(&sub_xid.unwrap_or(xid).to_be_bytes());
+        memory.extend_from_slice(&lsn.0.to_be_bytes());
+        memory.extend_from_slice(&shown.to_be_bytes());
+        for part in parts {
+            memory.extend_from_slice(part);
+        }
+        self.used += HEADER + length;
+        if self.used > self.config.memory {
+            self.spill().map_err(|error| self.failed(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Moves the largest one out of memory.
+    fn spill(&mut self) -> io::Result<()> {
+        let largest = self
+            .open
+            .values_mut()
+            .max_by_key(|spool| spool.memory.len());
+        let Some(spool) = largest else {
+            return Ok(());
+        };
+        let file = match &mut spool.file {
+            Some(file) => file,
+            None => spool.file.insert(match &self.config.folder {
+                Some(folder) => tempfile::tempfile_in(folder)?,
+                None => tempfile::tempfile()?,
+            }),
+        };
+        file.write_all(&spool.memory)?;
+        self.used -= spool.memory.len();
+        spool.memory.clear();
+        Ok(())
+    }
+
+    fn failed(&self, error: &io::Error) -> ReaderError {
+        let folder = self.config.folder.clone();
+        ReaderError::Spool {
+            folder: folder.unwrap_or_else(std::env::temp_dir),
+            reason: error.to_string(),
+        }
+    }
+}
+
+impl Spool {
+    fn read(mut self) -> io::Result<SpoolReader> {
+        if let Some(file) = &mut self.file {
+            file.rewind()?;
+        }
+        Ok(SpoolReader {
+            file: self
+                .file
+                .map(|file| BufReader::with_capacity(READ_SIZE, file)),
+            memory: self.memory,
+            at: 0,
+            aborted: self.aborted,
+            message: Vec::new(),
+        })
+    }
+}
+
+/// The messages of a transaction that has committed, in their order, without those of what it has rolled back.
+#[derive(Debug)]
+pub(super) struct SpoolReader {
+    file: Option<BufReader<File>>,
+    memory: Vec<u8>,
+    at: usize,
+    aborted: HashSet<u32>,
+    /// A message that was read from the file.
+    message: Vec<u8>,
+}
+
+impl SpoolReader {
+    /// The next message, as protocol version 1 has it, and its position.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn next(&mut self) -> io::Result<Option<(Lsn, &[u8])>> {
+        while let Some(file) = &mut self.file {
+            if file.fill_buf()?.is_empty() {
+                self.file = None;
+                break;
+            }
+            let mut header = [0; HEADER];
+            file.read_exact(&mut header)?;
+            let (sub_xid, lsn, length) = parse_header(&header);
+            self.message.resize(length, 0);
+            file.read_exact(&mut self.message)?;
+            if !self.aborted.contains(&sub_xid) {
+                return Ok(Some((lsn, &self.message)));
+            }
+        }
+        while let Some(header) = self.memory[self.at..].first_chunk::<HEADER>() {
+            let (sub_xid, lsn, length) = parse_header(header);
+            let begin = self.at + HEADER;
+            self.at = begin + length;
+            if !self.aborted.contains(&sub_xid) {
+                return Ok(Some((lsn, &self.memory[begin..self.at])));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn parse_header(header: &[u8; HEADER]) -> (u32, Lsn, usize) {
+    let [a, b, c, d, lsn @ .., e, f, g, h] = *header;
+    let length = u32::from_be_bytes([e, f, g, h]);
+    (
+        u32::from_be_bytes([a, b, c, d]),
+        Lsn(u64::from_be_bytes(lsn)),
+        usize::try_from(length).unwrap_or(usize::MAX),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(xid: u32) -> Vec<u8> {
+        [&b"S"[..], &xid.to_be_bytes(), &[1]].concat()
+    }
+
+    fn commit(xid: u32) -> Vec<u8> {
+        let xid = xid.to_be_bytes();
+        [
+            &b"c"[..],
+            &xid,
+            &[0],
+            &7_u64.to_be_bytes(),
+            &9_u64.to_be_bytes(),
+            &5_i64.to_be_bytes(),
+        ]
+        .concat()
+    }
+
+    fn abort(xid: u32, sub_xid: u32) -> Vec<u8> {
+        [&b"A"[..], &xid.to_be_bytes(), &sub_xid.to_be_bytes()].concat()
+    }
+
+    fn row(sub_xid: u32, content: &str) -> Vec<u8> {
+        [&b"I"[..], &sub_xid.to_be_bytes(), content.as_bytes()].concat()
+    }
+
+    fn spools(memory: usize) -> Spools {
+        Spools::new(SpoolConfig {
+            memory,
+            folder: None,
+        })
+    }
+
+    /// What the messages lead to: those of each transaction that commits, as text.
+    fn committed(spools: &mut Spools, messages: &[Vec<u8>]) -> Vec<Vec<String>> {
+        let mut found = Vec::new();
+        for (index, message) in messages.iter().enumerate() {
+            let lsn = Lsn(u64::try_from(index).unwrap());
+            match spools.take(lsn, message).unwrap() {
+                Spooled::Committed(mut reader, commit) => {
+                    assert_eq!((commit.commit_lsn, commit.end_lsn), (Lsn(7), Lsn(9)));
+                    let mut rows = Vec::new();
+                    while let Some((lsn, message)) = reader.next().unwrap() {
+                        rows.push(format!("{} {}", lsn.0, String::from_utf8_lossy(message)));
+                    }
+                    found.push(rows);
+                }
+                Spooled::Kept => {}
+                Spooled::No => found.push(vec!["at once".to_owned()]),
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn what_was_rolled_back_is_not_delivered_wherever_it_waits() {
+        let messages = [
+            start(1),
+            row(1, "a"),
+            row(11, "b"),
+            b"E".to_vec(),
+            start(2),
+            row(2, "c"),
+            b"E".to_vec(),
+            b"I\0\0\0\x05now".to_vec(),
+            start(1),
+            row(12, "d"),
+            b"E".to_vec(),
+            abort(1, 11),
+            abort(2, 2),
+            commit(1),
+        ];
+        for memory in [0, 30, 1_000] {
+            let mut spools = spools(memory);
+            let found = committed(&mut spools, &messages);
+            assert_eq!(found, [vec!["at once"], vec!["1 Ia", "9 Id"]], "{memory}");
+            assert_eq!(spools.used, 0, "{memory}");
+        }
+    }
+
+    #[test]
+    fn a_broken_stream_begins_again() {
+        let mut spools = spools(10);
+        committed(&mut spools, &[start(1), row(1, "a")]);
+        spools.clear();
+        let again = [start(1), row(1, "a"), b"E".to_vec(), commit(1)];
+        assert_eq!(committed(&mut spools, &again), [["1 Ia"]]);
+    }
+
+    #[test]
+    fn malformed_messages_are_errors() {
+        for message in [&b"S\0"[..], b"c\0\0", b"A\0\0\0\x01"] {
+            assert!(spools(10).take(Lsn(1), message).is_err(), "{message:?}");
+        }
+        let mut spools = spools(10);
+        spools.take(Lsn(1), &start(1)).unwrap();
+        assert!(spools.take(Lsn(2), b"I\0").is_err());
+    }
+}

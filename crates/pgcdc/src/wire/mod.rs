@@ -1,0 +1,23 @@
+//! The connection to the server below SQL: sockets and encryption, authentication, and the replication protocol.
+//!
+//! Messages before the stream are read and written by pgwire-replication's framing, one at a time; passwords are proven by
+//! postgres-protocol. The stream itself is read in large parts, and its messages are borrowed from them: see
+//! [`ReplicationStream`].
+
+mod channel;
+mod error;
+mod frames;
+mod replication;
+mod socket;
+mod startup;
+mod status;
+mod stream;
+mod tls;
+
+pub use error::ServerMessage;
+
+pub(crate) use error::WireError;
+pub(crate) use replication::{ReplicationSession, SystemIdentity, TextRows};
+pub(crate) use socket::Socket;
+pub(crate) use status::{StatusReporter, StreamStatus};
+pub(crate) use stream::{ReplicationStream, StreamMessage, StreamSettings};

@@ -1,0 +1,206 @@
+//! Encryption: what libpq's `sslmode` says, with rustls.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pgwire_replication::protocol::framing::write_ssl_request;
+use pgwire_replication::{SslMode, TlsConfig};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{Socket, WireError};
+
+/// Encrypts a new connection, if `tls` asks for it and the server can.
+pub(super) async fn upgrade(
+    mut socket: TcpStream,
+    tls: &TlsConfig,
+    host: &str,
+) -> Result<Socket, WireError> {
+    if tls.mode == SslMode::Disable {
+        return Ok(Socket::Tcp(socket));
+    }
+    write_ssl_request(&mut socket).await?;
+    // Read alone: whatever comes after it is to be encrypted.
+    if socket.read_u8().await? != b'S' {
+        if tls.mode == SslMode::Prefer {
+            return Ok(Socket::Tcp(socket));
+        }
+        return Err(WireError::Tls("the server does not support it".to_owned()));
+    }
+    let name = tls.sni_hostname.as_deref().unwrap_or(host);
+    let name = ServerName::try_from(name.to_owned())
+        .map_err(|_| WireError::Tls(format!("{name:?} is no name that a certificate may hold")))?;
+    let config = client_config(tls)?;
+    let encrypted = TlsConnector::from(Arc::new(config))
+        .connect(name, socket)
+        .await
+        .map_err(|error| WireError::Tls(error.to_string()))?;
+    Ok(Socket::Tls(Box::new(encrypted)))
+}
+
+fn client_config(tls: &TlsConfig) -> Result<ClientConfig, WireError> {
+    let failed = |error: Error| WireError::Tls(error.to_string());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(failed)?;
+    let roots = Arc::new(trusted(tls)?);
+    let verifier = |roots| {
+        let built = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
+        let built = built.build();
+        built.map_err(|error| WireError::Tls(error.to_string()))
+    };
+    let builder = match tls.mode {
+        SslMode::VerifyFull => builder.with_webpki_verifier(verifier(roots)?),
+        SslMode::VerifyCa => {
+            let verifier = Arc::new(AnyName(verifier(roots)?));
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(verifier)
+        }
+        SslMode::Disable | SslMode::Prefer | SslMode::Require => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
+    };
+    match (&tls.client_cert_pem_path, &tls.client_key_pem_path) {
+        (Some(certificate), Some(key)) => {
+            let key_of = |path: &Path| {
+                PrivateKeyDer::from_pem_file(path).map_err(|error| unreadable(path, &error))
+            };
+            let chain = certificates(certificate)?;
+            let config = builder.with_client_auth_cert(chain, key_of(key)?);
+            config.map_err(failed)
+        }
+        (None, None) => Ok(builder.with_no_client_auth()),
+        _ => Err(WireError::Tls(
+            "a client certificate requires both its file and that of its key".to_owned(),
+        )),
+    }
+}
+
+/// The authorities of the configured file, or Mozilla's.
+fn trusted(tls: &TlsConfig) -> Result<RootCertStore, WireError> {
+    let mut roots = RootCertStore::empty();
+    if !tls.mode.verifies_certificate() {
+        return Ok(roots);
+    }
+    let Some(path) = &tls.ca_pem_path else {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        return Ok(roots);
+    };
+    let (added, _) = roots.add_parsable_certificates(certificates(path)?);
+    if added == 0 {
+        let path = path.display();
+        return Err(WireError::Tls(format!(
+            "{path} has no certificate of an authority"
+        )));
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, WireError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    read.map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &rustls::pki_types::pem::Error) -> WireError {
+    WireError::Tls(format!("{} cannot be read: {error}", path.display()))
+}
+
+/// `verify-ca`: a certificate of a trusted authority, whatever name it holds.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // The name is compared last: whoever gets there has a valid chain.
+        let verified = self
+            .0
+            .verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        match verified {
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+/// `prefer` and `require`: encrypted, with whomever.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
