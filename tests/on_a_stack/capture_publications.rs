@@ -91,6 +91,7 @@ fn one_slot(stack: &TestStack) {
         end.is_some()
     });
     assert_eq!(end.unwrap().code(), Some(3));
+    until_active(stack, 1);
     assert_eq!(publications(stack), ["cdc_bench_capture_mine"]);
     stack.sql("INSERT INTO t VALUES (1)");
     let codes = [&mut first, &mut second].map(|child| child.wait().unwrap().code().unwrap());

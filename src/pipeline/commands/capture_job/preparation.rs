@@ -2,7 +2,7 @@
 //! nothing.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cdc_bench_stack::PostgresEndpoint;
 use pgcdc::{
@@ -18,7 +18,7 @@ use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::captures::publication_comment;
 use crate::pipeline::provision::source::{connect_postgres, drop_slot, existing_slots};
 
-/// Longest wait until the slot of a refused start is no longer in use.
+/// Longest wait for another to leave a slot.
 const SLOT_LIMIT: Duration = Duration::from_secs(5);
 
 /// What is captured, and where to.
@@ -56,8 +56,6 @@ pub struct Preparation {
     client: Client,
     slot: SlotName,
     is_new_slot: bool,
-    /// Whether no other capture has this slot: then a slot that appears is the one that this start has created.
-    is_alone: bool,
     plan: Option<PublicationPlan>,
     topics: Option<PlannedTopics>,
     created: Created,
@@ -94,7 +92,7 @@ impl Preparation {
             Some(name) => name.clone(),
             None => random_slot_name().map_err(ReaderError::from)?,
         };
-        let is_alone = lock(&client, &slot).await?;
+        lock(&client, &slot).await?;
         let is_new_slot = existing_slots(&client, &[slot.as_str()]).await? == 0;
         let plan = if source.publications.is_empty() {
             let request = publication_request(&source, &slot, is_new_slot);
@@ -125,7 +123,6 @@ impl Preparation {
             client,
             slot,
             is_new_slot,
-            is_alone,
             plan,
             topics,
         })
@@ -196,8 +193,7 @@ impl Preparation {
         if is_refused && let Some(planned) = &self.topics {
             planned.maker.delete(&self.created.topics).await;
         }
-        // What was created for a slot that another capture is about to read is that capture's too.
-        if self.source.slot.is_some() && !(is_refused && self.is_alone) {
+        if self.source.slot.is_some() && !is_refused {
             return;
         }
         if is_refused && self.is_new_slot && self.source.slot.is_some() {
@@ -280,11 +276,27 @@ async fn plan_topics(
     }))
 }
 
-/// Takes the lock that a capture holds for its slot while it runs. False if another one has it.
-async fn lock(client: &Client, slot: &SlotName) -> Result<bool, Failure> {
+/// Takes the lock that a capture holds for its slot until it ends: of two that start at once, each would take what the other
+/// creates for its own. The session of one that was killed may hold it for a moment more.
+async fn lock(client: &Client, slot: &SlotName) -> Result<(), Failure> {
+    // A session whose machine is gone gives it up within a minute.
+    let keepalive = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
+    client.batch_execute(keepalive).await?;
     let question = "SELECT pg_try_advisory_lock(hashtext('cdc-bench capture'), hashtext($1::text))";
-    let row = client.query_one(question, &[&slot.as_str()]).await?;
-    Ok(row.get(0))
+    let began = Instant::now();
+    while !client
+        .query_one(question, &[&slot.as_str()])
+        .await?
+        .get::<_, bool>(0)
+    {
+        if began.elapsed() > SLOT_LIMIT {
+            return Err(Failure::server(anyhow::anyhow!(
+                "another capture with slot \"{slot}\" is running: stop it, or name another --slot"
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
 }
 
 async fn require_free_slot(client: &Client, server: &Server) -> Result<(), Failure> {
