@@ -6,7 +6,7 @@ use postgres_protocol::escape::escape_literal;
 
 use super::error::PublicationError;
 use super::tables::AskedTable;
-use super::{PublicationWarning, no_identity};
+use super::warning::PublicationWarning;
 use crate::server::Server;
 use crate::slots::query;
 use crate::{ReaderError, TableName};
@@ -124,7 +124,7 @@ impl ExistingPublications {
                     publication: publication.clone(),
                 });
             }
-            match (no_identity(asked), found.has_updates) {
+            match (asked.no_identity(), found.has_updates) {
                 (Some(reason), true) => warnings.push(PublicationWarning::UpdatesFail {
                     table,
                     reason,

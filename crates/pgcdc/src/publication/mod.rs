@@ -3,15 +3,16 @@
 mod error;
 mod existing;
 mod tables;
+mod warning;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 
 pub use self::error::PublicationError;
 use self::existing::ExistingPublications;
 use self::tables::{AskedTable, CatalogueTable, look_up};
+pub use self::warning::PublicationWarning;
 use super::server::Server;
 use super::slots::query;
 use super::{ReaderError, TableName};
@@ -40,97 +41,6 @@ pub struct PublicationPlan {
     warnings: Vec<PublicationWarning>,
     /// Statements, each with the publication that it creates.
     statements: Vec<(String, String)>,
-}
-
-/// What a publication leaves out, or may harm.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PublicationWarning {
-    /// Only inserts and truncates of a table are published.
-    InsertsOnly {
-        /// The table.
-        table: TableName,
-        /// Why.
-        reason: String,
-    },
-    /// A table has a replica identity now, and only its inserts and truncates are published still.
-    InsertsOnlyStill {
-        /// The table.
-        table: TableName,
-        /// The publication.
-        publication: String,
-    },
-    /// Every update and delete of a table fails: it has lost its replica identity since it was published.
-    UpdatesFail {
-        /// The table.
-        table: TableName,
-        /// Why.
-        reason: String,
-        /// The publication.
-        publication: String,
-    },
-    /// Updates of a partition that is added later may fail.
-    PartitionsToCome {
-        /// The partitioned table.
-        table: TableName,
-    },
-    /// Changes of a partition, or of a table that inherits, are not published.
-    LeftOut {
-        /// The table.
-        table: TableName,
-        /// What it belongs to.
-        of: TableName,
-    },
-    /// Changes come under the names of partitions.
-    UnderPartitions {
-        /// The partitioned table.
-        table: TableName,
-        /// The publication.
-        publication: String,
-    },
-}
-
-impl fmt::Display for PublicationWarning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InsertsOnly { table, reason } => write!(
-                f,
-                "updates and deletes of {table} are not captured, inserts and truncates are: {reason}, and PostgreSQL would refuse the application's UPDATE and DELETE if they were published; give it a primary key, or ALTER TABLE {table} REPLICA IDENTITY FULL, and drop the publication",
-                table = table.to_sql()
-            ),
-            Self::InsertsOnlyStill { table, publication } => write!(
-                f,
-                "updates and deletes of {} are not captured: it was published without them, and could be published with them now; for that, drop publication \"{publication}\" while nothing captures from it",
-                table.to_sql()
-            ),
-            Self::UpdatesFail {
-                table,
-                reason,
-                publication,
-            } => write!(
-                f,
-                "PostgreSQL refuses every UPDATE and DELETE of {table}: publication \"{publication}\" has them, and {reason}; give it a primary key, or ALTER TABLE {table} REPLICA IDENTITY FULL, or ALTER PUBLICATION {} DROP TABLE {table}",
-                escape_identifier(publication),
-                table = table.to_sql()
-            ),
-            Self::PartitionsToCome { table } => write!(
-                f,
-                "{table} has no primary key, and a partition that is added later does not inherit REPLICA IDENTITY: PostgreSQL will refuse UPDATE and DELETE in it until ALTER TABLE ... REPLICA IDENTITY FULL is repeated for it, or {table} has a primary key",
-                table = table.to_sql()
-            ),
-            Self::LeftOut { table, of } => write!(
-                f,
-                "changes of {}, which belongs to {}, are not captured: it is no permanent table of this server",
-                table.to_sql(),
-                of.to_sql()
-            ),
-            Self::UnderPartitions { table, publication } => write!(
-                f,
-                "changes of {} come under the names of its partitions: ALTER PUBLICATION {} SET (publish_via_partition_root = true)",
-                table.to_sql(),
-                escape_identifier(publication)
-            ),
-        }
-    }
 }
 
 /// What the server and the user are able to do.
@@ -272,7 +182,7 @@ impl PublicationPlan {
             }
         }
         if asked.table.is_partitioned() {
-            let reason = no_identity(asked);
+            let reason = asked.no_identity();
             if let Some(reason) = reason {
                 self.inserts_only(name, reason);
                 inserts.add(&asked.table);
@@ -333,22 +243,6 @@ impl Members {
         }
         is_new
     }
-}
-
-/// Why an update of a table, or of one of its partitions, would fail if updates were published.
-fn no_identity(asked: &AskedTable) -> Option<String> {
-    if !asked.table.is_partitioned() {
-        return asked.table.no_identity().map(str::to_owned);
-    }
-    let mut without = asked
-        .leaves()
-        .filter(|leaf| leaf.is_publishable())
-        .filter_map(|leaf| Some((leaf, leaf.no_identity()?)));
-    if let Some((leaf, reason)) = without.next() {
-        return Some(format!("of its partition {}, {reason}", leaf.name.to_sql()));
-    }
-    let has_leaves = asked.leaves().next().is_some();
-    (!has_leaves && !asked.gives_identity()).then(|| "it has no primary key".to_owned())
 }
 
 fn create_statement(

@@ -195,6 +195,22 @@ impl AskedTable {
         self.below.iter().filter(|table| !table.is_partitioned())
     }
 
+    /// Why an update of it, or of one of its partitions, would fail if updates were published.
+    pub(super) fn no_identity(&self) -> Option<String> {
+        if !self.table.is_partitioned() {
+            return self.table.no_identity().map(str::to_owned);
+        }
+        let mut without = self
+            .leaves()
+            .filter(|leaf| leaf.is_publishable())
+            .filter_map(|leaf| Some((leaf, leaf.no_identity()?)));
+        if let Some((leaf, reason)) = without.next() {
+            return Some(format!("of its partition {}, {reason}", leaf.name.to_sql()));
+        }
+        let has_leaves = self.leaves().next().is_some();
+        (!has_leaves && !self.gives_identity()).then(|| "it has no primary key".to_owned())
+    }
+
     /// Whether every partition to come will have an identity: a primary key goes to partitions, `REPLICA IDENTITY` does not.
     pub(super) fn gives_identity(&self) -> bool {
         self.table.has_primary_key
