@@ -1,5 +1,6 @@
 //! Topics and consumer groups: describe, create, delete.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -58,6 +59,19 @@ impl Admin {
                 other => other,
             })?;
         Ok(admin)
+    }
+
+    /// Names of all topics.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn topic_names(&self) -> Result<BTreeSet<String>, BrokerError> {
+        self.with_consumer("reading the cluster's metadata", |consumer| {
+            let metadata = consumer.fetch_metadata(None, TIMEOUT)?;
+            let topics = metadata.topics().iter();
+            Ok(topics.map(|topic| topic.name().to_owned()).collect())
+        })
+        .await
     }
 
     /// The state of a topic; `None` when there is none.

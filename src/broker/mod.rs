@@ -4,6 +4,7 @@
 
 mod admin;
 mod backlog;
+mod client_option;
 mod clock;
 mod error;
 mod membership;
@@ -13,8 +14,9 @@ mod source;
 
 pub use admin::{Admin, TopicState};
 pub use backlog::Backlog;
+pub use client_option::ClientOption;
 pub use clock::BrokerClock;
 pub use error::BrokerError;
 pub use membership::{Rebalance, Rebalances};
-pub use publisher::{Delivered, Publisher};
+pub use publisher::{Delivered, Publisher, UndeliveredRecord};
 pub use source::{KafkaSource, KafkaSourceConfig, fetch_settings};

@@ -6,8 +6,9 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use tokio_util::sync::CancellationToken;
 
 use super::error::{BrokerError, bootstrap_of};
 use cdc_bench_model::timeline::{Clock, Stamp};
@@ -21,20 +22,54 @@ const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 /// producer's thread, for each partition in the order the records were sent.
 pub type Delivered<T> = Box<dyn Fn(T, Stamp) + Send + Sync>;
 
+/// A record that is not in Kafka: the first of them; those after it have the same reason, or were not sent.
+#[derive(Debug)]
+pub struct UndeliveredRecord<T> {
+    /// What it was sent with.
+    pub sent_with: T,
+    /// Its topic.
+    pub topic: String,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Size of key and value, bytes.
+    pub size: usize,
+    /// Kafka's code for the reason.
+    pub code: Option<RDKafkaErrorCode>,
+    /// The reason, in librdkafka's words.
+    pub reason: String,
+    /// Whether librdkafka refused it, without asking a broker.
+    pub is_refused_by_client: bool,
+}
+
 /// A producer.
 pub struct Publisher<T: Send + Sync + 'static> {
     producer: ThreadedProducer<DeliveryReports<T>>,
     bootstrap: String,
-    failure: Arc<OnceLock<String>>,
+    failure: Arc<FirstFailure<T>>,
+}
+
+/// The first record that could not be delivered.
+#[derive(Debug)]
+struct FirstFailure<T> {
+    record: OnceLock<UndeliveredRecord<T>>,
+    is_there: CancellationToken,
+}
+
+impl<T> FirstFailure<T> {
+    fn set(&self, record: UndeliveredRecord<T>) {
+        // The first is kept.
+        let _ = self.record.set(record);
+        self.is_there.cancel();
+    }
 }
 
 struct DeliveryReports<T> {
     delivered: Delivered<T>,
     clock: Clock,
-    failure: Arc<OnceLock<String>>,
+    failure: Arc<FirstFailure<T>>,
 }
 
-impl<T> ClientContext for DeliveryReports<T> {}
+impl<T: Send + Sync> ClientContext for DeliveryReports<T> {}
 
 impl<T: Send + Sync + 'static> ProducerContext for DeliveryReports<T> {
     type DeliveryOpaque = Box<T>;
@@ -43,17 +78,29 @@ impl<T: Send + Sync + 'static> ProducerContext for DeliveryReports<T> {
         let now = self.clock.now();
         match result {
             Ok(_) => (self.delivered)(*sent_with, now),
-            Err((error, _)) => {
-                // The first error is kept; those after it have the same reason.
-                self.failure.get_or_init(|| error.to_string());
-            }
+            Err((error, message)) => self.failure.set(UndeliveredRecord {
+                sent_with: *sent_with,
+                topic: message.topic().to_owned(),
+                key: message.key().map(<[u8]>::to_vec),
+                size: message.key_len() + message.payload_len(),
+                code: error.rdkafka_error_code(),
+                reason: error.to_string(),
+                is_refused_by_client: false,
+            }),
         }
     }
 }
 
+/// Our settings of a producer that a configuration may override, each with its other name.
+const DEFAULTS: [(&str, &str, &str); 3] = [
+    ("linger.ms", "queue.buffering.max.ms", "0"),
+    ("partitioner", "partitioner", "murmur2_random"),
+    ("socket.nagle.disable", "socket.nagle.disable", "true"),
+];
+
 impl<T: Send + Sync + 'static> Publisher<T> {
-    /// A producer that acknowledges what all replicas have, keeps order, sends a record at once, sends none twice, and takes
-    /// a key's partition as Java's producers do.
+    /// A producer that acknowledges what all replicas have, keeps order, and sends none twice. Unless `base` says otherwise, it
+    /// sends a record at once, and takes a key's partition as Java's producers do.
     ///
     /// # Errors
     /// When librdkafka refuses the configuration.
@@ -62,24 +109,35 @@ impl<T: Send + Sync + 'static> Publisher<T> {
         clock: Clock,
         delivered: Delivered<T>,
     ) -> Result<Self, BrokerError> {
-        let failure = Arc::new(OnceLock::new());
+        let failure = Arc::new(FirstFailure {
+            record: OnceLock::new(),
+            is_there: CancellationToken::new(),
+        });
         let reports = DeliveryReports {
             delivered,
             clock,
             failure: Arc::clone(&failure),
         };
-        let producer = base
-            .clone()
+        let mut config = base.clone();
+        for (name, other_name, value) in DEFAULTS {
+            if base.get(name).is_none() && base.get(other_name).is_none() {
+                config.set(name, value);
+            }
+        }
+        let producer = config
             .set("acks", "all")
             .set("enable.idempotence", "true")
-            .set("linger.ms", "0")
-            .set("partitioner", "murmur2_random")
-            .set("socket.nagle.disable", "true")
             .create_with_context(reports)
             .map_err(|e| BrokerError::Failed {
                 action: "making a producer".to_owned(),
                 bootstrap: bootstrap_of(base),
-                reason: e.to_string(),
+                reason: match e {
+                    // The value may be a secret.
+                    KafkaError::ClientConfig(_, _, key, _) => {
+                        format!("librdkafka does not accept the value of {key}")
+                    }
+                    e => e.to_string(),
+                },
             })?;
         Ok(Self {
             producer,
@@ -91,7 +149,8 @@ impl<T: Send + Sync + 'static> Publisher<T> {
     /// Hands a record to the producer; waits while its queue is full. `with` comes back with the delivery report.
     ///
     /// # Errors
-    /// When the record cannot be taken, or an earlier one was not delivered: then order is broken, and no more are sent.
+    /// When the record cannot be taken, or an earlier one was not delivered: then order is broken, and no more are sent. The
+    /// reason is kept, for [`Publisher::failure`] and [`Publisher::undelivered`].
     pub fn send(
         &self,
         topic: &str,
@@ -113,7 +172,18 @@ impl<T: Send + Sync + 'static> Publisher<T> {
                     record = back;
                     std::thread::sleep(FULL_PAUSE);
                 }
-                Err((error, _)) => return Err(self.failed(&error.to_string())),
+                Err((error, back)) => {
+                    self.failure.set(UndeliveredRecord {
+                        sent_with: *back.delivery_opaque,
+                        topic: topic.to_owned(),
+                        key: key.map(<[u8]>::to_vec),
+                        size: key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len),
+                        code: error.rdkafka_error_code(),
+                        reason: error.to_string(),
+                        is_refused_by_client: true,
+                    });
+                    return Err(self.failed(&error.to_string()));
+                }
             }
         }
     }
@@ -121,7 +191,35 @@ impl<T: Send + Sync + 'static> Publisher<T> {
     /// Why a record was not delivered, if one was not.
     #[must_use]
     pub fn failure(&self) -> Option<BrokerError> {
-        self.failure.get().map(|reason| self.failed(reason))
+        let record = self.undelivered()?;
+        Some(self.failed(&format!(
+            "{} (a record of {} bytes for topic \"{}\")",
+            record.reason, record.size, record.topic
+        )))
+    }
+
+    /// The first record that was not delivered, if there is one.
+    #[must_use]
+    pub fn undelivered(&self) -> Option<&UndeliveredRecord<T>> {
+        self.failure.record.get()
+    }
+
+    /// Cancelled when a record was not delivered.
+    #[must_use]
+    pub fn failed_token(&self) -> CancellationToken {
+        self.failure.is_there.clone()
+    }
+
+    /// Number of records that are not delivered yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
+    }
+
+    /// Bootstrap servers.
+    #[must_use]
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
     }
 
     /// Waits until everything that was sent is delivered.

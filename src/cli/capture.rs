@@ -9,21 +9,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::print_error_line;
 use super::progress::Terminal;
-use crate::broker::Admin;
+use crate::broker::ClientOption;
 use crate::pipeline::{
-    CAPTURE_STEP, CaptureRequest, Destination, Failure, LineFormat, exit, run_capture,
+    CAPTURE_STEP, CaptureRequest, CaptureSource, Destination, Failure, LineFormat, Preparation,
+    TopicRequest, TopicRule, check_topic_prefix, exit, run_capture,
 };
 use crate::settings::Settings;
 use cdc_bench_stack::StepProgress;
 use pgcdc::{
-    FileCheckpoint, Lsn, Origins, ReaderConfig, ReaderError, ReaderStats, Server, Slot, SlotName,
-    SnapshotConfig, TableName, current_lsn, drop_publication, ensure_publication, list_slots,
-    published_tables,
+    FileCheckpoint, Lsn, Origins, ReaderConfig, Server, Slot, SlotName, SnapshotConfig, TableName,
+    current_lsn,
 };
 use pgcdc_debezium::{Decimals, EnvelopeConfig};
-
-/// Prefix of the publication that is created for a capture that names none.
-const PUBLICATION: &str = "cdc_bench_capture";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum CaptureFormat {
@@ -88,20 +85,18 @@ fn parse_stop(text: &str) -> Result<StreamBound, String> {
     }
 }
 
-fn parse_table(text: &str) -> Result<TableName, String> {
-    let (schema, name) = text.split_once('.').unwrap_or(("public", text));
-    if schema.is_empty() || name.is_empty() {
-        return Err("expected TABLE or SCHEMA.TABLE".to_owned());
-    }
-    Ok(TableName::new(schema, name))
-}
-
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Tables to capture
-    #[arg(value_name = "[SCHEMA.]TABLE", value_parser = parse_table, required_unless_present = "publication", conflicts_with = "publication")]
+    /// Tables to capture, spelled as in psql: lower case, or in quotation marks ('"Order Items"'). A partitioned table comes as a
+    /// whole, under its own name; a table without replica identity with its inserts and truncates only
+    #[arg(
+        value_name = "[SCHEMA.]TABLE",
+        required_unless_present = "publication",
+        conflicts_with = "publication"
+    )]
     tables: Vec<TableName>,
-    /// Publication to capture (repeatable) [default: one of the tables, made; removed again unless there is a slot]
+    /// Publication to capture (repeatable) [default: one of the tables, made; removed again unless there is a slot, and else by
+    /// cleanup]
     #[arg(long, value_name = "NAME")]
     publication: Vec<String>,
     /// Replication slot, made when it is not there, and kept: the next capture goes on where this one ended
@@ -118,12 +113,16 @@ pub(super) struct Args {
     /// Stop at now, or a position [default: go on until Ctrl-C]
     #[arg(long, value_name = "PLACE", value_parser = parse_stop)]
     until: Option<StreamBound>,
-    /// Stop after this many changes
+    /// Stop at the end of the transaction, or of the table's initial copy, in which this many changes are reached: what was
+    /// written is acknowledged. Without a slot, a copy stops at the row
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max: Option<u64>,
     /// Where changes go
     #[arg(long, value_enum, default_value = "stdout")]
     output: CaptureOutput,
+    /// Property of Kafka's client (librdkafka), such as message.max.bytes=10485760 for large rows (repeatable)
+    #[arg(long, value_name = "PROPERTY=VALUE")]
+    kafka_config: Vec<String>,
     /// How a change is written in a line; in Kafka it is a record of Debezium's
     #[arg(long, value_enum, default_value = "debezium")]
     format: CaptureFormat,
@@ -160,42 +159,52 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    if args.from == StreamBound::Snapshot && args.slot.is_some() && args.checkpoint.is_none() {
-        return Err(Failure::usage(anyhow::anyhow!(
-            "--from snapshot with --slot needs --checkpoint FILE, which keeps what tables are copied: without it, a capture that is cut off could not be told from one that is whole"
-        )));
-    }
-    if args.output == CaptureOutput::Kafka && args.format == CaptureFormat::Flat {
-        return Err(Failure::usage(anyhow::anyhow!(
-            "--format flat is for lines: records in Kafka are Debezium's events"
-        )));
-    }
+    let kafka_options = check(&args)?;
     let servers = cdc_bench_stack::running_endpoints(&settings.servers())?;
-    let server = servers.postgres()?.server();
+    let postgres = servers.postgres()?;
     let kafka = match args.output {
         CaptureOutput::Stdout => None,
-        CaptureOutput::Kafka => Some(servers.kafka()?.client_config()),
-    };
-    let own_publication = match &args.slot {
-        Some(slot) => format!("{PUBLICATION}_{slot}"),
-        None => format!("{PUBLICATION}_{}", std::process::id()),
+        CaptureOutput::Kafka => {
+            let mut config = servers.kafka()?.client_config();
+            for option in &kafka_options {
+                option.set(&mut config);
+            }
+            Some(config)
+        }
     };
     if std::io::stderr().is_terminal() {
         progress.begin(CAPTURE_STEP);
         progress.update(CAPTURE_STEP, "connecting to the servers");
     }
-    let mut publications = args.publication.clone();
-    if publications.is_empty() {
-        ensure_publication(&server, &own_publication, &args.tables).await?;
-        publications.push(own_publication.clone());
+    let server = postgres.server();
+    let source = CaptureSource {
+        postgres,
+        tables: args.tables.clone(),
+        publications: args.publication.clone(),
+        slot: args.slot.clone(),
+        checkpoint: args.checkpoint.clone(),
+        has_snapshot: args.from == StreamBound::Snapshot,
+    };
+    let topics = kafka.clone().map(|kafka| TopicRequest {
+        kafka,
+        prefix: args.topic_prefix.clone(),
+        has_transactions: args.transaction_metadata,
+    });
+    let rule = match (args.output, args.format) {
+        (CaptureOutput::Kafka, _) => Some(TopicRule::Kafka),
+        (_, CaptureFormat::DebeziumRecords) => Some(TopicRule::Lines),
+        _ => None,
+    };
+    let rule = rule.map(|rule| (rule, &*args.topic_prefix));
+    let mut preparation = Preparation::look(source, topics, rule).await?;
+    for warning in preparation.warnings() {
+        print_error_line(format_args!("warning: {warning}"));
     }
-    let outcome = capture(&args, &server, publications, kafka, progress, cancel).await;
-    // With a slot of its own it can be continued, and needs its publication then.
-    if args.publication.is_empty() && args.slot.is_none() {
-        drop_publication(&server, &own_publication).await?;
-    }
+    let request = request(&args, &server, &preparation, kafka).await?;
+    let end = run_capture(&mut preparation, request, progress, cancel).await;
+    preparation.remove(end.is_refused).await;
     progress.clear();
-    let captured = outcome?;
+    let captured = end.outcome?;
     if std::io::stderr().is_terminal() {
         print_error_line(format_args!(
             "{} changes in {} transactions, up to {}",
@@ -211,33 +220,53 @@ pub(super) async fn run(
     }))
 }
 
-async fn capture(
+/// Refuses arguments that do not go together. Returns the settings of Kafka's client.
+fn check(args: &Args) -> Result<Vec<ClientOption>, Failure> {
+    let usage = |text: String| Failure::usage(anyhow::anyhow!(text));
+    if args.from == StreamBound::Snapshot && args.slot.is_some() && args.checkpoint.is_none() {
+        return Err(usage(
+            "--from snapshot with --slot needs --checkpoint FILE, which keeps what tables are copied: without it, a capture that is cut off could not be told from one that is whole".to_owned(),
+        ));
+    }
+    if args.output == CaptureOutput::Kafka && args.format == CaptureFormat::Flat {
+        return Err(usage(
+            "--format flat is for lines: records in Kafka are Debezium's events".to_owned(),
+        ));
+    }
+    if args.output != CaptureOutput::Kafka && !args.kafka_config.is_empty() {
+        return Err(usage("--kafka-config is for --output kafka".to_owned()));
+    }
+    if args.output == CaptureOutput::Kafka || args.format == CaptureFormat::DebeziumRecords {
+        check_topic_prefix(&args.topic_prefix)?;
+    }
+    let options = args.kafka_config.iter();
+    options
+        .map(|text| {
+            let option = text.parse::<ClientOption>();
+            option.map_err(|reason| usage(format!("--kafka-config: {reason}")))
+        })
+        .collect()
+}
+
+async fn request(
     args: &Args,
     server: &Server,
-    publications: Vec<String>,
+    preparation: &Preparation,
     kafka: Option<rdkafka::ClientConfig>,
-    progress: &Terminal,
-    cancel: &CancellationToken,
-) -> Result<ReaderStats, Failure> {
+) -> Result<CaptureRequest, Failure> {
     let slot = match &args.slot {
         Some(name) => Slot::Permanent {
             name: name.clone(),
             failover: args.failover,
         },
-        None => {
-            let name = format!("cdc_bench_capture_{}", std::process::id());
-            Slot::Temporary(SlotName::new(&name).map_err(ReaderError::from)?)
-        }
+        None => Slot::Temporary(preparation.slot().clone()),
     };
-    let mut reader = ReaderConfig::new(server.clone(), slot, &publications);
+    let mut reader = ReaderConfig::new(server.clone(), slot, preparation.publications());
     reader.start_after = match args.from {
-        StreamBound::Resume | StreamBound::Snapshot => None,
         StreamBound::At(lsn) => Some(lsn),
         // A slot that does not exist yet starts at the current end by itself.
-        StreamBound::Now => match &args.slot {
-            Some(name) if slot_exists(server, name).await? => Some(current_lsn(server).await?),
-            _ => None,
-        },
+        StreamBound::Now if !preparation.is_new_slot() => Some(current_lsn(server).await?),
+        StreamBound::Now | StreamBound::Resume | StreamBound::Snapshot => None,
     };
     if args.from == StreamBound::Snapshot {
         let connections = usize::from(args.snapshot_connections);
@@ -261,11 +290,7 @@ async fn capture(
         ..EnvelopeConfig::new(&args.topic_prefix, &server.database)
     };
     let to = match kafka {
-        Some(kafka) => {
-            let tables = published_tables(server, &publications).await?;
-            create_topics(&kafka, &envelopes, &tables).await?;
-            Destination::Kafka(envelopes, kafka)
-        }
+        Some(kafka) => Destination::Kafka(envelopes, kafka),
         None => {
             let format = match args.format {
                 CaptureFormat::Debezium => LineFormat::Debezium(envelopes),
@@ -276,7 +301,7 @@ async fn capture(
             Destination::Lines(format, Box::new(out))
         }
     };
-    let request = CaptureRequest {
+    Ok(CaptureRequest {
         reader,
         to,
         until: match args.until {
@@ -285,29 +310,5 @@ async fn capture(
             None => None,
         },
         max: args.max,
-    };
-    run_capture(request, progress, cancel).await
-}
-
-/// Creates the topics that do not exist.
-async fn create_topics(
-    kafka: &rdkafka::ClientConfig,
-    envelopes: &EnvelopeConfig,
-    tables: &[TableName],
-) -> Result<(), Failure> {
-    let admin = Admin::connect(kafka).await?;
-    let tables = tables.iter().map(ToString::to_string);
-    let transactions = envelopes.transactions.then(|| "transaction".to_owned());
-    for name in tables.chain(transactions) {
-        let topic = format!("{}.{name}", envelopes.name);
-        if admin.topic(&topic).await?.is_none() {
-            admin.create_topic(&topic).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn slot_exists(server: &Server, name: &SlotName) -> Result<bool, ReaderError> {
-    let slots = list_slots(server).await?;
-    Ok(slots.iter().any(|slot| slot.name == name.as_str()))
+    })
 }

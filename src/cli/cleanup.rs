@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::{print_json, print_line};
 use super::progress::Terminal;
-use crate::pipeline::{Failure, ServerClients, remove_everything};
+use crate::pipeline::{Failure, remove_everything};
 use crate::settings::Settings;
 use cdc_bench_stack::StepProgress;
 
@@ -25,7 +25,7 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Failure> {
     progress.begin("clean-up");
     progress.update("clean-up", "connecting to the servers");
-    let servers = ServerClients::connect_running(settings).await?;
+    let servers = cdc_bench_stack::running_endpoints(&settings.servers())?;
     let removal = tokio::select! {
         () = cancel.cancelled() => Err(Failure::interrupted().context(
             "what is left is in the ledger still: \"cdc-bench cleanup\" goes on with it",

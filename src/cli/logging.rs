@@ -187,7 +187,11 @@ pub(crate) fn start(level: LevelFilter, terminal: impl Fn(&str) + Send + Sync + 
         .with(
             screen
                 .with_filter(KafkaUntilShutdown(&IS_SHUTTING_DOWN))
-                .with_filter(our_targets(level.min(LevelFilter::WARN))),
+                .with_filter(
+                    // It logs each error that it returns, and returned errors are printed once, by us.
+                    our_targets(level.min(LevelFilter::WARN))
+                        .with_target("pgwire_replication", LevelFilter::OFF),
+                ),
         )
         .try_init();
     if let Err(error) = registered {

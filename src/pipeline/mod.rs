@@ -24,7 +24,8 @@ mod request;
 mod run;
 
 pub use commands::capture_job::{
-    CAPTURE_STEP, CaptureRequest, Destination, LineFormat, run_capture,
+    CAPTURE_STEP, CaptureEnd, CaptureRequest, CaptureSource, Destination, LineFormat, Preparation,
+    TopicRequest, TopicRule, check_topic_prefix, run_capture,
 };
 pub use commands::consume::{ConsumeRequest, Consumed, consume};
 pub use commands::doctor::examine;

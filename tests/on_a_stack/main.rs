@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod capture;
+mod capture_kafka;
 mod capture_messages;
+mod capture_publications;
 mod commands;
 mod delay;
 mod delays;
@@ -102,7 +104,9 @@ fn main() {
         reader_standby::TESTS,
         envelopes::TESTS,
         capture::TESTS,
+        capture_kafka::TESTS,
         capture_messages::TESTS,
+        capture_publications::TESTS,
         tls::TESTS,
         group::TESTS,
         results::TESTS,

@@ -403,7 +403,6 @@ fn other_slots(stack: &TestStack) {
         ..server(stack)
     };
     stack.block_on(async {
-        let tables = [pgcdc::TableName::new("public", "t")];
         let socket = of.socket().await.unwrap();
         let mut config = tokio_postgres::Config::new();
         config
@@ -416,10 +415,9 @@ fn other_slots(stack: &TestStack) {
             .unwrap();
         tokio::spawn(connection);
         client
-            .batch_execute("CREATE TABLE t (id int PRIMARY KEY)")
+            .batch_execute("CREATE TABLE t (id int PRIMARY KEY); CREATE PUBLICATION p FOR TABLE t")
             .await
             .unwrap();
-        pgcdc::ensure_publication(&of, "p", &tables).await.unwrap();
     });
     refused(
         of,

@@ -405,6 +405,13 @@ impl TestStack {
     pub fn clear(&self) {
         self.wait_until_healthy();
         drop(ended(with(self.kept(), &["cleanup"])));
+        self.sql(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active",
+        );
+        for publication in self.sql("SELECT quote_ident(pubname) FROM pg_publication") {
+            self.sql(&format!("DROP PUBLICATION {publication}"));
+        }
+        self.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
         self.delete_documents();
         let topics = self.topics();
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();

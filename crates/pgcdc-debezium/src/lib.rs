@@ -68,3 +68,4 @@ pub use envelope::{Envelopes, Record};
 pub use error::EnvelopeError;
 pub use flat::{write_flat, write_flat_message};
 pub use number::Decimals;
+pub use topic::topic_name;

@@ -7,7 +7,14 @@ const MAX_LENGTH: usize = 249;
 
 /// The topic of a table: prefix, schema and table. What Kafka does not allow in a name is `_`; two tables may get one topic.
 pub(super) fn of_table(prefix: &str, relation: &Relation) -> String {
-    let parts = [prefix, &relation.schema, &relation.name];
+    topic_name(prefix, &relation.schema, &relation.name)
+}
+
+/// The topic of a table of this name: prefix, schema and table, with `_` for what Kafka does not allow in a name. Two tables may
+/// get one topic.
+#[must_use]
+pub fn topic_name(prefix: &str, schema: &str, table: &str) -> String {
+    let parts = [prefix, schema, table];
     let parts: Vec<_> = parts
         .into_iter()
         .filter(|part| !part.trim().is_empty())

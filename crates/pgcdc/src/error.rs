@@ -192,16 +192,6 @@ pub enum ReaderError {
         /// The publication.
         publication: String,
     },
-    /// A publication lacks a table.
-    #[error(
-        "publication \"{publication}\" does not have {table}: ALTER PUBLICATION \"{publication}\" ADD TABLE {table}, or name another publication"
-    )]
-    NotPublished {
-        /// The publication.
-        publication: String,
-        /// Schema and table.
-        table: String,
-    },
     /// The stream broke within a transaction, and the server did not send that transaction again: another reader has advanced
     /// the slot.
     #[error(

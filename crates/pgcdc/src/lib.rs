@@ -95,6 +95,7 @@ mod event;
 mod money;
 pub mod pgoutput;
 mod position;
+mod publication;
 mod reader;
 mod relation;
 mod replay_state;
@@ -123,16 +124,17 @@ pub use event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
 pub use money::Money;
 pub use pgwire_replication::{SslMode, TlsConfig};
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
+pub use publication::{
+    PublicationError, PublicationPlan, PublicationRequest, PublicationWarning, drop_publication,
+    published_tables,
+};
 pub use reader::{Reader, ReaderHandle};
 pub use relation::{Column, Relation, Relations, ReplicaIdentity};
 pub use server::Server;
-pub use slots::{
-    SlotState, current_lsn, drop_publication, drop_slot, ensure_publication, list_slots,
-    published_tables,
-};
+pub use slots::{SlotState, current_lsn, drop_slot, list_slots};
 pub use snapshot::{CopiedTable, PlannedTable, SnapshotPlan, SnapshotRow};
 pub use stats::ReaderStats;
-pub use table_name::TableName;
+pub use table_name::{InvalidTableName, TableName};
 pub use type_kind::{BinaryFormat, TypeKind};
 pub use types::{Type, Types};
 pub use value::{FromValue, ValueError};

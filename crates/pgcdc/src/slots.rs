@@ -1,11 +1,9 @@
-//! Administration of replication slots and publications: list, create, drop.
-
-use postgres_protocol::escape::{escape_identifier, escape_literal};
+//! Administration of replication slots: list, drop.
 
 use super::server::Server;
 use super::session::Session;
 use super::wire::TextRows;
-use super::{Lsn, ReaderError, SlotName, TableName};
+use super::{Lsn, ReaderError, SlotName};
 
 /// The end of the WAL that can be read, on a primary and on a standby.
 pub(super) const WAL_END: &str =
@@ -87,91 +85,6 @@ pub async fn current_lsn(server: &Server) -> Result<Lsn, ReaderError> {
         })
 }
 
-/// Creates a publication of these tables if none of this name exists; returns true when it was created. An existing one must
-/// publish them all.
-///
-/// # Errors
-/// When the server does not answer, or refuses, or the existing publication lacks a table.
-pub async fn ensure_publication(
-    server: &Server,
-    name: &str,
-    tables: &[TableName],
-) -> Result<bool, ReaderError> {
-    let exists = format!(
-        "SELECT 1 FROM pg_publication WHERE pubname = {}",
-        escape_literal(name)
-    );
-    if !query(server, &exists).await?.is_empty() {
-        return require_tables(server, name, tables).await.map(|()| false);
-    }
-    let tables: Vec<_> = tables
-        .iter()
-        .map(|table| {
-            format!(
-                "{}.{}",
-                escape_identifier(&table.schema),
-                escape_identifier(&table.name)
-            )
-        })
-        .collect();
-    let create = format!(
-        "CREATE PUBLICATION {} FOR TABLE {}",
-        escape_identifier(name),
-        tables.join(", ")
-    );
-    query(server, &create).await.map(|_| true)
-}
-
-async fn require_tables(
-    server: &Server,
-    name: &str,
-    tables: &[TableName],
-) -> Result<(), ReaderError> {
-    let published = published_tables(server, &[name]).await?;
-    match tables.iter().find(|table| !published.contains(table)) {
-        Some(table) => Err(ReaderError::NotPublished {
-            publication: name.to_owned(),
-            table: table.to_string(),
-        }),
-        None => Ok(()),
-    }
-}
-
-/// The tables of these publications, by name.
-///
-/// # Errors
-/// When the server does not answer, or refuses.
-pub async fn published_tables(
-    server: &Server,
-    publications: &[impl AsRef<str>],
-) -> Result<Vec<TableName>, ReaderError> {
-    let literals: Vec<_> = publications
-        .iter()
-        .map(|name| escape_literal(name.as_ref()))
-        .collect();
-    let sql = format!(
-        "SELECT DISTINCT schemaname, tablename FROM pg_publication_tables WHERE pubname IN ({}) ORDER BY 1, 2",
-        literals.join(", ")
-    );
-    let rows = query(server, &sql).await?;
-    let table = |row: Vec<Option<String>>| {
-        let mut row = row.into_iter().flatten();
-        Some(TableName::new(row.next()?, row.next()?))
-    };
-    Ok(rows.into_iter().filter_map(table).collect())
-}
-
-/// Drops a publication. One that does not exist is no error.
-///
-/// # Errors
-/// When the server does not answer, or refuses.
-pub async fn drop_publication(server: &Server, name: &str) -> Result<(), ReaderError> {
-    let name = escape_identifier(name);
-    query(server, &format!("DROP PUBLICATION IF EXISTS {name}"))
-        .await
-        .map(drop)
-}
-
-async fn query(server: &Server, sql: &str) -> Result<TextRows, ReaderError> {
+pub(super) async fn query(server: &Server, sql: &str) -> Result<TextRows, ReaderError> {
     Session::open(server).await?.query(sql).await
 }

@@ -6,14 +6,18 @@ use std::time::Duration;
 use cdc_bench_model::RunId;
 use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_model::timeline::CapturePath;
-use cdc_bench_stack::StepProgress;
+use cdc_bench_stack::{GivenEndpoints, StepProgress};
 use postgres_protocol::escape::escape_identifier;
+use tokio_postgres::Client;
 
 use crate::pipeline::failure::Failure;
-use crate::pipeline::provision::resource_registry::ResourceKind;
+use crate::pipeline::provision::captures::left_by_captures;
+use crate::pipeline::provision::resource_registry::{
+    RegistryEntry, ResourceKind, ResourceRegistry,
+};
 use crate::pipeline::provision::route::Route;
 use crate::pipeline::provision::servers::ServerClients;
-use crate::pipeline::provision::source::drop_slot;
+use crate::pipeline::provision::source::{connect_postgres, drop_slot};
 
 /// Longest wait for a slot to be no longer in use.
 const SLOT_LIMIT: Duration = Duration::from_secs(20);
@@ -82,20 +86,70 @@ pub async fn remove_run(
     run: &RunId,
     progress: &dyn StepProgress,
 ) -> Result<Removal, Failure> {
-    remove(servers, progress, |run_id| run_id == Some(run.as_str())).await
+    let mut entries = servers.registry.entries().await?;
+    entries.retain(|entry| entry.run_id.as_deref() == Some(run.as_str()));
+    remove(&RemovalClients::all(servers), &entries, progress).await
 }
 
-/// Removes every registered resource, of `setup` and of interrupted runs, and then the registry itself.
+/// Removes every registered resource, of `setup` and of interrupted runs, and then the registry itself; and what captures have
+/// left. Servers other than PostgreSQL are asked for only where a resource is on them.
 ///
 /// # Errors
-/// When a server refuses; the remaining resources stay in the registry.
+/// When there is no server, or one refuses; the remaining resources stay in the registry.
 pub async fn remove_everything(
-    servers: &ServerClients,
+    endpoints: &GivenEndpoints,
     progress: &dyn StepProgress,
 ) -> Result<Removal, Failure> {
-    let removal = remove(servers, progress, |_| true).await?;
-    servers.registry.drop_if_empty().await?;
+    let postgres = endpoints.postgres()?;
+    let client = connect_postgres(&postgres).await?;
+    let registry = ResourceRegistry::new(connect_postgres(&postgres).await?);
+    let mut entries = registry.entries().await?;
+    let captured = left_by_captures(&client).await?;
+    entries.extend(captured);
+    let others = match entries.iter().find(|entry| !entry.kind.is_in_postgres()) {
+        None => None,
+        Some(entry) => {
+            let (kind, name) = (entry.kind, &entry.name);
+            let all = endpoints
+                .all()
+                .map_err(|error| Failure::from(error).context(format!("removing {kind} {name}")))?;
+            Some(ServerClients::connect(&all).await?)
+        }
+    };
+    let clients = RemovalClients {
+        postgres: &client,
+        registry: &registry,
+        others: others.as_ref(),
+    };
+    let removal = remove(&clients, &entries, progress).await?;
+    registry.drop_if_empty().await?;
     Ok(removal)
+}
+
+/// What removes resources.
+struct RemovalClients<'a> {
+    postgres: &'a Client,
+    registry: &'a ResourceRegistry,
+    /// All servers, if more than PostgreSQL is needed.
+    others: Option<&'a ServerClients>,
+}
+
+impl<'a> RemovalClients<'a> {
+    fn all(servers: &'a ServerClients) -> Self {
+        Self {
+            postgres: &servers.postgres,
+            registry: &servers.registry,
+            others: Some(servers),
+        }
+    }
+
+    fn others(&self) -> Result<&'a ServerClients, Failure> {
+        self.others.ok_or_else(|| {
+            Failure::server(anyhow::anyhow!(
+                "it is not in PostgreSQL, and no other server is given"
+            ))
+        })
+    }
 }
 
 /// Removes connector and slot of a trial before the next one begins: a slot that is not read retains WAL, and a connector that
@@ -103,7 +157,12 @@ pub async fn remove_everything(
 pub(crate) async fn remove_capture(servers: &ServerClients, route: &Route) -> Result<(), Failure> {
     let connector = route.connector.as_ref().filter(|_| route.connector_is_ours);
     if let Some(connector) = connector {
-        remove_one(servers, ResourceKind::Connector, &connector.name).await?;
+        remove_one(
+            &RemovalClients::all(servers),
+            ResourceKind::Connector,
+            &connector.name,
+        )
+        .await?;
         servers
             .registry
             .forget(ResourceKind::Connector, &connector.name)
@@ -111,29 +170,26 @@ pub(crate) async fn remove_capture(servers: &ServerClients, route: &Route) -> Re
     }
     let is_ours = connector.is_some() || route.path != CapturePath::Debezium;
     if let Some(slot) = route.slot.as_ref().filter(|_| is_ours) {
-        remove_one(servers, ResourceKind::Slot, slot).await?;
+        remove_one(&RemovalClients::all(servers), ResourceKind::Slot, slot).await?;
         servers.registry.forget(ResourceKind::Slot, slot).await?;
     }
     Ok(())
 }
 
 async fn remove(
-    servers: &ServerClients,
+    clients: &RemovalClients<'_>,
+    entries: &[RegistryEntry],
     progress: &dyn StepProgress,
-    is_selected: impl Fn(Option<&str>) -> bool,
 ) -> Result<Removal, Failure> {
-    let entries = servers.registry.entries().await?;
     let mut removal = Removal::default();
     for kind in ORDER {
-        for entry in entries
-            .iter()
-            .filter(|entry| entry.kind == kind && is_selected(entry.run_id.as_deref()))
-        {
+        for entry in entries.iter().filter(|entry| entry.kind == kind) {
             progress.update("clean-up", &format!("{kind} {}", entry.name));
-            remove_one(servers, kind, &entry.name)
+            remove_one(clients, kind, &entry.name)
                 .await
                 .map_err(|failure| failure.context(format!("removing {kind} {}", entry.name)))?;
-            servers.registry.forget(kind, &entry.name).await?;
+            // One that a capture has left is not in it.
+            clients.registry.forget(kind, &entry.name).await?;
             removal.0.push((kind, entry.name.clone()));
         }
     }
@@ -141,12 +197,12 @@ async fn remove(
 }
 
 async fn remove_one(
-    servers: &ServerClients,
+    clients: &RemovalClients<'_>,
     kind: ResourceKind,
     name: &str,
 ) -> Result<(), Failure> {
     match kind {
-        ResourceKind::Connector => match &servers.connect {
+        ResourceKind::Connector => match &clients.others()?.connect {
             Some(connect) => connect.delete_with_offsets(name).await?,
             None => {
                 return Err(Failure::server(anyhow::anyhow!(
@@ -154,11 +210,11 @@ async fn remove_one(
                 )));
             }
         },
-        ResourceKind::Slot => drop_slot(&servers.postgres, name, SLOT_LIMIT).await?,
-        ResourceKind::Group => servers.kafka.delete_group(name).await?,
-        ResourceKind::Topic => servers.kafka.delete_topic(name).await?,
+        ResourceKind::Slot => drop_slot(clients.postgres, name, SLOT_LIMIT).await?,
+        ResourceKind::Group => clients.others()?.kafka.delete_group(name).await?,
+        ResourceKind::Topic => clients.others()?.kafka.delete_topic(name).await?,
         ResourceKind::Publication => {
-            servers
+            clients
                 .postgres
                 .batch_execute(&format!(
                     "DROP PUBLICATION IF EXISTS {}",
@@ -167,18 +223,18 @@ async fn remove_one(
                 .await?
         }
         ResourceKind::Collection => {
-            let store = servers.store.with_collection(name);
+            let store = clients.others()?.store.with_collection(name);
             store.drop_collection().await?;
         }
         ResourceKind::Table => {
-            servers
+            clients
                 .postgres
                 .batch_execute(&format!("DROP TABLE IF EXISTS {SCHEMA}.{TABLE}"))
                 .await?
         }
         // Without CASCADE: objects of others in it keep it.
         ResourceKind::Schema => {
-            servers
+            clients
                 .postgres
                 .batch_execute(&format!("DROP SCHEMA IF EXISTS {SCHEMA}"))
                 .await?

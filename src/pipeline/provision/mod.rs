@@ -1,5 +1,6 @@
 //! The resources of a run on servers: found or created, named, registered, and removed again.
 
+pub(crate) mod captures;
 pub(crate) mod clean_up;
 pub(crate) mod collection;
 pub(crate) mod connector;

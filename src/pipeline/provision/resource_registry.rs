@@ -56,6 +56,16 @@ impl ResourceKind {
     }
 }
 
+impl ResourceKind {
+    /// Whether it is in PostgreSQL, so that no other server is needed to remove it.
+    pub(crate) fn is_in_postgres(self) -> bool {
+        matches!(
+            self,
+            Self::Schema | Self::Table | Self::Publication | Self::Slot
+        )
+    }
+}
+
 impl fmt::Display for ResourceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -126,13 +136,12 @@ impl ResourceRegistry {
         kind: ResourceKind,
         name: &str,
     ) -> Result<(), tokio_postgres::Error> {
-        self.0
-            .execute(
-                "DELETE FROM cdc_bench.ledger WHERE kind = $1 AND name = $2",
-                &[&kind.as_str(), &name],
-            )
-            .await
-            .map(drop)
+        let deleting = "DELETE FROM cdc_bench.ledger WHERE kind = $1 AND name = $2";
+        match self.0.execute(deleting, &[&kind.as_str(), &name]).await {
+            // What captures leave is not in it: it need not exist.
+            Err(error) if !is_undefined_table(&error) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// All entries, oldest first.
@@ -165,23 +174,28 @@ impl ResourceRegistry {
     /// # Errors
     /// When the database refuses.
     pub async fn drop_if_empty(&self) -> Result<(), tokio_postgres::Error> {
-        let question = "SELECT NOT EXISTS (SELECT FROM cdc_bench.ledger)";
-        let empty = match self.0.query_one(question, &[]).await {
-            Err(error) if is_undefined_table(&error) => false,
-            outcome => outcome?.get(0),
-        };
-        if empty {
-            self.0
-                .batch_execute("DROP TABLE cdc_bench.ledger; DROP SCHEMA cdc_bench")
-                .await?;
+        // Locked, so that no entry is written between the look and the drop.
+        let dropping = "BEGIN; LOCK TABLE cdc_bench.ledger IN ACCESS EXCLUSIVE MODE; \
+             DO $$ BEGIN IF NOT EXISTS (SELECT FROM cdc_bench.ledger) THEN \
+               DROP TABLE cdc_bench.ledger; DROP SCHEMA cdc_bench; END IF; END $$; COMMIT";
+        match self.0.batch_execute(dropping).await {
+            Err(error) => {
+                self.0.batch_execute("ROLLBACK").await?;
+                if is_undefined_table(&error) {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            }
+            Ok(()) => Ok(()),
         }
-        Ok(())
     }
 }
 
 /// Whether the registry's table does not exist yet.
 fn is_undefined_table(error: &tokio_postgres::Error) -> bool {
-    error.code() == Some(&SqlState::UNDEFINED_TABLE)
+    // LOCK TABLE misses the schema first.
+    matches!(error.code(), Some(code) if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::INVALID_SCHEMA_NAME)
 }
 
 /// Runs `CREATE ... IF NOT EXISTS`. Two sessions may both find nothing and both create: the second then fails on a unique

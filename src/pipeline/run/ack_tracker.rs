@@ -43,10 +43,11 @@ struct PendingAcks {
 }
 
 impl AckTracker {
-    /// Sets where acknowledgements go. Units that are complete already are acknowledged with the next update.
+    /// Sets where acknowledgements go. Units that are complete already are acknowledged at once.
     pub(crate) fn set_acknowledger(&self, acknowledger: Acknowledger) {
         // Called once.
         let _ = self.acknowledger.set(acknowledger);
+        self.update(|_| {});
     }
 
     /// Registers a unit that ends with record `last`, which may be delivered already.

@@ -3,16 +3,18 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use cdc_bench_model::timeline::Clock;
 use pgcdc::{Change, Commit, LogicalMessage};
 use pgcdc_debezium::{
     EnvelopeConfig, EnvelopeError, Envelopes, Record, write_flat, write_flat_message,
 };
+use tokio_util::sync::CancellationToken;
 
+use super::line_writer::{Chunk, LineWriter};
 use super::state::CaptureState;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::run::ack_tracker::AckUnit;
@@ -22,7 +24,9 @@ use crate::pipeline::run::reader_clock::to_unix_nanos;
 const CHUNK: usize = 64 * 1_024;
 /// Capacity of the writer's queue, in chunks. When it is full, the stream waits.
 const QUEUED_CHUNKS: usize = 64;
-/// Longest wait for a flush.
+/// Interval at which a flush looks whether the output still moves.
+const FLUSH_POLL: Duration = Duration::from_millis(100);
+/// Longest pause of the output while the capture is being stopped.
 const FLUSH_LIMIT: Duration = Duration::from_secs(5);
 
 /// Format of a line.
@@ -137,12 +141,15 @@ pub(super) struct LineOutlet {
     clock: Clock,
     buffer: Vec<u8>,
     sender: SyncSender<Chunk>,
+    state: Arc<CaptureState>,
+    written: Arc<AtomicU64>,
 }
 
 /// The job's side: waits for the writer.
 pub(super) struct LineOutletHandle {
     sender: SyncSender<Chunk>,
     writer: LineWriter,
+    state: Arc<CaptureState>,
 }
 
 impl LineOutlet {
@@ -159,8 +166,16 @@ impl LineOutlet {
             clock,
             buffer: Vec::with_capacity(CHUNK * 2),
             sender: sender.clone(),
+            state: Arc::clone(state),
+            written: writer.written(),
         };
-        Ok((lines, LineOutletHandle { sender, writer }))
+        let state = Arc::clone(state);
+        let end = LineOutletHandle {
+            sender,
+            writer,
+            state,
+        };
+        Ok((lines, end))
     }
 
     pub(super) fn change(&mut self, change: &Change<'_>) -> Result<ControlFlow<()>, EnvelopeError> {
@@ -196,14 +211,18 @@ impl LineOutlet {
 
     pub(super) fn flush(&mut self) -> ControlFlow<()> {
         self.send_lines(None)?;
-        flush(&self.sender);
+        flush(&self.sender, &self.state, &self.written);
         ControlFlow::Continue(())
     }
 }
 
 impl LineOutletHandle {
     pub(super) fn flush(&self) {
-        flush(&self.sender);
+        flush(&self.sender, &self.state, &self.writer.written());
+    }
+
+    pub(super) fn failed(&self) -> CancellationToken {
+        self.writer.ended()
     }
 
     /// Waits for the writer. A closed pipe is no error.
@@ -218,88 +237,22 @@ impl LineOutletHandle {
     }
 }
 
-enum Chunk {
-    /// Lines, and the unit that ends with them.
-    Lines(Vec<u8>, Option<AckUnit>),
-    /// Signals when everything before it is flushed.
-    Flush(SyncSender<()>),
-}
-
-/// Waits until everything before is flushed.
-fn flush(sender: &SyncSender<Chunk>) {
+/// Waits until everything before is flushed: as long as it takes, but no longer than a pause of the output once the user has
+/// asked to stop.
+fn flush(sender: &SyncSender<Chunk>, state: &CaptureState, written: &AtomicU64) {
     let (done, is_done) = sync_channel(1);
-    if sender.send(Chunk::Flush(done)).is_ok() {
-        // After the limit it stays unacknowledged, and will be sent again.
-        let _ = is_done.recv_timeout(FLUSH_LIMIT);
+    if sender.send(Chunk::Flush(done)).is_err() {
+        return;
     }
-}
-
-/// Writes chunks as they arrive, and flushes when the queue is empty: one line is written at once, many go together.
-struct LineWriter(JoinHandle<std::io::Result<()>>);
-
-impl LineWriter {
-    fn start(
-        mut out: Box<dyn Write + Send>,
-        chunks: Receiver<Chunk>,
-        state: Arc<CaptureState>,
-    ) -> Result<Self, Failure> {
-        let work = move || write_chunks(&mut out, &chunks, &state);
-        let thread = std::thread::Builder::new()
-            .name("lines".to_owned())
-            .spawn(work);
-        thread.map(Self).map_err(Failure::usage)
-    }
-
-    fn join(self) -> std::io::Result<()> {
-        self.0
-            .join()
-            .unwrap_or_else(|_| Err(std::io::Error::other("the writer panicked")))
-    }
-}
-
-fn write_chunks(
-    out: &mut impl Write,
-    chunks: &Receiver<Chunk>,
-    state: &CaptureState,
-) -> std::io::Result<()> {
-    let mut units = Vec::new();
-    let flush_and_acknowledge = |out: &mut dyn Write, units: &mut Vec<AckUnit>| {
-        out.flush()?;
-        if let Some(acknowledger) = state.acknowledger.get() {
-            for unit in units.drain(..) {
-                unit.acknowledge(acknowledger);
-            }
+    let mut last = (written.load(Ordering::Relaxed), Instant::now());
+    while is_done.recv_timeout(FLUSH_POLL) == Err(RecvTimeoutError::Timeout) {
+        let now = written.load(Ordering::Relaxed);
+        if now != last.0 || !state.stopping.load(Ordering::SeqCst) {
+            last = (now, Instant::now());
         }
-        Ok::<(), std::io::Error>(())
-    };
-    loop {
-        let chunk = match chunks.try_recv() {
-            Ok(chunk) => chunk,
-            Err(TryRecvError::Disconnected) => return flush_and_acknowledge(out, &mut units),
-            Err(TryRecvError::Empty) => {
-                flush_and_acknowledge(out, &mut units)?;
-                match chunks.recv() {
-                    Ok(chunk) => chunk,
-                    Err(_) => return Ok(()),
-                }
-            }
-        };
-        match chunk {
-            Chunk::Lines(lines, end) => {
-                out.write_all(&lines)?;
-                match (end, units.last_mut()) {
-                    // Acknowledging the last transaction acknowledges those before it.
-                    (Some(AckUnit::Transaction(end)), Some(AckUnit::Transaction(last))) => {
-                        *last = end
-                    }
-                    (end, _) => units.extend(end),
-                }
-            }
-            Chunk::Flush(done) => {
-                flush_and_acknowledge(out, &mut units)?;
-                // The requester may have given up.
-                let _ = done.try_send(());
-            }
+        // It stays unacknowledged, and will be sent again.
+        if last.1.elapsed() > FLUSH_LIMIT {
+            return;
         }
     }
 }

@@ -3,10 +3,17 @@
 
 mod handler;
 mod job;
+mod line_writer;
 mod lines;
+mod names;
 mod outlet;
+mod preparation;
 mod records;
 mod state;
+mod topics;
+mod undelivered;
 
-pub use job::{CAPTURE_STEP, CaptureRequest, Destination, run_capture};
+pub use job::{CAPTURE_STEP, CaptureEnd, CaptureRequest, Destination, run_capture};
 pub use lines::LineFormat;
+pub use preparation::{CaptureSource, Preparation, TopicRequest};
+pub use topics::{TopicRule, check_topic_prefix};

@@ -8,6 +8,7 @@ use crate::pipeline::run::ack_tracker::AckUnit;
 use pgcdc::{Acknowledger, Change, Commit, LogicalMessage};
 use pgcdc_debezium::EnvelopeError;
 use std::ops::ControlFlow;
+use tokio_util::sync::CancellationToken;
 
 /// Takes changes, on the reader's thread. When it breaks, its [`OutletHandle`] has the reason.
 pub(super) enum Outlet {
@@ -68,8 +69,18 @@ pub(super) enum OutletHandle {
 impl OutletHandle {
     pub(super) fn set_acknowledger(&self, acknowledger: Acknowledger, state: &CaptureState) {
         match self {
-            Self::Lines(_) => drop(state.acknowledger.set(acknowledger)),
-            Self::Kafka(end) => end.set_acknowledger(acknowledger),
+            Self::Lines(_) => {}
+            Self::Kafka(end) => end.set_acknowledger(acknowledger.clone()),
+        }
+        // Called once.
+        let _ = state.acknowledger.set(acknowledger);
+    }
+
+    /// Cancelled when a change could not be delivered.
+    pub(super) fn failed(&self) -> CancellationToken {
+        match self {
+            Self::Lines(end) => end.failed(),
+            Self::Kafka(end) => end.failed(),
         }
     }
 

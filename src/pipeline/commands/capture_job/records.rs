@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use cdc_bench_model::timeline::Clock;
-use pgcdc::{Acknowledger, Change, Commit, LogicalMessage};
+use pgcdc::{Acknowledger, Change, Commit, LogicalMessage, Relation, TableName};
 use pgcdc_debezium::{EnvelopeConfig, EnvelopeError, Envelopes, Record};
 use rdkafka::ClientConfig;
+use tokio_util::sync::CancellationToken;
 
+use super::topics::{TableTopics, TopicMaker};
+use super::undelivered::{SentChange, SentOf, describe};
 use crate::broker::{BrokerError, Publisher};
 use crate::pipeline::failure::Failure;
 use crate::pipeline::run::ack_tracker::{AckTracker, AckUnit};
@@ -17,46 +20,64 @@ use crate::pipeline::run::reader_clock::to_unix_nanos;
 /// The reader's side: encodes changes and publishes them.
 pub(super) struct RecordOutlet {
     envelopes: Envelopes,
-    /// Topic by the table's OID.
-    topics: HashMap<u32, String>,
+    /// Table and topic by the table's OID: a table that is renamed has another topic.
+    topics: HashMap<u32, TableTopic>,
+    names: TableTopics,
+    maker: TopicMaker,
     out: TopicPublisher,
     clock: Clock,
 }
 
+/// A table's topic.
+struct TableTopic {
+    relation: Arc<Relation>,
+    table: Arc<TableName>,
+    topic: String,
+}
+
 /// Publishes records and numbers them.
 struct TopicPublisher {
-    publisher: Arc<Publisher<u64>>,
+    publisher: Arc<Publisher<SentChange>>,
     acks: Arc<AckTracker>,
     number: u64,
+    topic_error: Arc<OnceLock<Failure>>,
 }
 
 /// The job's side: flushes, and reports a failure.
 pub(super) struct RecordOutletHandle {
-    publisher: Arc<Publisher<u64>>,
+    publisher: Arc<Publisher<SentChange>>,
     acks: Arc<AckTracker>,
+    topic_error: Arc<OnceLock<Failure>>,
 }
 
 impl RecordOutlet {
     pub(super) fn start(
         envelopes: EnvelopeConfig,
         kafka: &ClientConfig,
+        names: TableTopics,
+        maker: TopicMaker,
         clock: Clock,
     ) -> Result<(Self, RecordOutletHandle), Failure> {
         let acks = Arc::new(AckTracker::default());
         let tracker = Arc::clone(&acks);
-        let delivered = Box::new(move |number, _| tracker.delivered(number));
+        let delivered = Box::new(move |sent: SentChange, _| tracker.delivered(sent.number));
         let publisher = Arc::new(Publisher::new(kafka, clock, delivered)?);
+        let topic_error = Arc::new(OnceLock::new());
         let end = RecordOutletHandle {
             publisher: Arc::clone(&publisher),
             acks: Arc::clone(&acks),
+            topic_error: Arc::clone(&topic_error),
         };
         let records = Self {
             envelopes: Envelopes::new(envelopes),
             topics: HashMap::new(),
+            names,
+            maker,
             out: TopicPublisher {
                 publisher,
                 acks,
                 number: 0,
+                topic_error,
             },
             clock,
         };
@@ -66,46 +87,89 @@ impl RecordOutlet {
     pub(super) fn change(&mut self, change: &Change<'_>) -> Result<ControlFlow<()>, EnvelopeError> {
         let transactions = self.envelopes.transaction_topic();
         if let Some(begin) = self.envelopes.begin(change)
-            && self.out.send(&transactions, begin).is_err()
+            && self
+                .out
+                .send(&transactions, begin, SentOf::Transaction)
+                .is_break()
         {
             return Ok(ControlFlow::Break(()));
         }
         let relation = change.relation;
-        let topic = self
+        let is_known = self
             .topics
-            .entry(relation.oid)
-            .or_insert_with(|| self.envelopes.topic(relation));
+            .get(&relation.oid)
+            .is_some_and(|known| Arc::ptr_eq(&known.relation, relation));
+        if !is_known && self.add_topic(relation).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        let Some(to) = self.topics.get(&relation.oid) else {
+            return Ok(ControlFlow::Break(()));
+        };
         let (out, mut flow) = (&mut self.out, ControlFlow::Continue(()));
         self.envelopes
             .write(change, to_unix_nanos(self.clock.now()), |record| {
-                // The publisher has the reason.
-                if flow.is_continue() && out.send(topic, record).is_err() {
-                    flow = ControlFlow::Break(());
+                if flow.is_continue() {
+                    flow = out.send(
+                        &to.topic,
+                        record,
+                        SentOf::Change(Arc::clone(&to.table), change.lsn),
+                    );
                 }
             })?;
         Ok(flow)
     }
 
+    /// The topic of a table that comes for the first time, or has changed. It is created if it does not exist.
+    fn add_topic(&mut self, relation: &Arc<Relation>) -> ControlFlow<()> {
+        let table = relation.table_name();
+        let topic = self.names.add(&table).and_then(|topic| {
+            let made = self.maker.ensure(&topic);
+            made.map(|()| topic).map_err(|error| {
+                Failure::from(error).context(format!("the topic of table {}", table.to_sql()))
+            })
+        });
+        match topic {
+            Ok(topic) => {
+                let entry = TableTopic {
+                    relation: Arc::clone(relation),
+                    table: Arc::new(table),
+                    topic,
+                };
+                self.topics.insert(relation.oid, entry);
+                ControlFlow::Continue(())
+            }
+            Err(failure) => {
+                // The first ends the capture.
+                let _ = self.out.topic_error.set(failure);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// A message of the WAL. Its topic is created with the first one.
     pub(super) fn message(&mut self, message: &LogicalMessage<'_>) -> ControlFlow<()> {
         let transactions = self.envelopes.transaction_topic();
         let topic = self.envelopes.message_topic();
-        let begin = self.envelopes.begin_with_message(message);
-        if begin.is_some_and(|begin| self.out.send(&transactions, begin).is_err()) {
+        if let Err(error) = self.maker.ensure(&topic) {
+            let failure = Failure::from(error).context("the topic of messages");
+            // The first ends the capture.
+            let _ = self.out.topic_error.set(failure);
             return ControlFlow::Break(());
         }
-        let now = to_unix_nanos(self.clock.now());
-        match self.out.send(&topic, self.envelopes.message(message, now)) {
-            Ok(()) => ControlFlow::Continue(()),
-            // The publisher has the reason.
-            Err(_) => ControlFlow::Break(()),
+        if let Some(begin) = self.envelopes.begin_with_message(message) {
+            self.out.send(&transactions, begin, SentOf::Transaction)?;
         }
+        let now = to_unix_nanos(self.clock.now());
+        let of = SentOf::Message(message.lsn);
+        self.out
+            .send(&topic, self.envelopes.message(message, now), of)
     }
 
     pub(super) fn commit(&mut self, commit: &Commit<'_>) -> ControlFlow<()> {
         let topic = self.envelopes.transaction_topic();
         match self.envelopes.end(commit) {
-            Some(end) if self.out.send(&topic, end).is_err() => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
+            Some(end) => self.out.send(&topic, end, SentOf::Transaction),
+            None => ControlFlow::Continue(()),
         }
     }
 
@@ -120,21 +184,22 @@ impl RecordOutlet {
 }
 
 impl TopicPublisher {
-    fn send(&mut self, topic: &str, record: Record<'_>) -> Result<(), BrokerError> {
+    /// Sends a record. The publisher keeps an error.
+    fn send(&mut self, topic: &str, record: Record<'_>, of: SentOf) -> ControlFlow<()> {
         self.number += 1;
-        self.publisher
-            .send(topic, record.key, record.value, self.number)
+        let sent = SentChange {
+            number: self.number,
+            of,
+        };
+        match self.publisher.send(topic, record.key, record.value, sent) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
     }
 
     fn flush(&self) {
-        flush(&self.publisher);
-    }
-}
-
-/// Waits for delivery. A record not delivered in time stays unacknowledged, and will be sent again.
-fn flush(publisher: &Publisher<u64>) {
-    if let Err(error) = publisher.flush() {
-        tracing::warn!(%error, "not every record is delivered");
+        // What is not delivered in time is counted at the end.
+        let _ = self.publisher.flush();
     }
 }
 
@@ -143,14 +208,33 @@ impl RecordOutletHandle {
         self.acks.set_acknowledger(acknowledger);
     }
 
+    pub(super) fn failed(&self) -> CancellationToken {
+        self.publisher.failed_token()
+    }
+
     pub(super) fn flush(&self) {
-        flush(&self.publisher);
+        // As above.
+        let _ = self.publisher.flush();
     }
 
     pub(super) fn finish(self) -> Result<(), Failure> {
-        match self.publisher.failure() {
-            Some(error) => Err(error.into()),
-            None => Ok(()),
+        let bootstrap = self.publisher.bootstrap();
+        if let Some(record) = self.publisher.undelivered() {
+            let error = describe(record, bootstrap);
+            return Err(Failure::server(anyhow::anyhow!(error)));
+        }
+        if let Some(failure) = self.topic_error.get() {
+            return Err(Failure::server(anyhow::anyhow!("{failure}")));
+        }
+        match self.publisher.in_flight() {
+            0 => Ok(()),
+            left => Err(Failure::from(BrokerError::Failed {
+                action: "waiting for the last records to be delivered".to_owned(),
+                bootstrap: bootstrap.to_owned(),
+                reason: format!(
+                    "{left} are not after ten seconds; is the broker running? They are not acknowledged: the next capture with the same slot sends them"
+                ),
+            })),
         }
     }
 }

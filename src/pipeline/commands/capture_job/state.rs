@@ -5,6 +5,10 @@ use pgcdc::Acknowledger;
 use pgcdc_debezium::EnvelopeError;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// Longest wait for the reader's acknowledger, which is there as soon as the reader has started.
+const ACKNOWLEDGER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Shared by the handler, the outlet, and the job that waits for them.
 #[derive(Debug, Default)]
@@ -17,6 +21,10 @@ pub(super) struct CaptureState {
     pub(super) rows_to_copy: AtomicU64,
     /// Commit time of the change delivered last, nanoseconds on PostgreSQL's clock.
     pub(super) commit_time: AtomicI64,
+    /// Whether the reader has started.
+    pub(super) has_started: AtomicBool,
+    /// Whether a transaction, a row, or word that there is none has come.
+    pub(super) has_received: AtomicBool,
     pub(super) stopping: AtomicBool,
     /// Whether a transaction is open.
     pub(super) in_transaction: AtomicBool,
@@ -25,6 +33,14 @@ pub(super) struct CaptureState {
 }
 
 impl CaptureState {
+    /// Waits until changes can be acknowledged: the first may come while the reader's start is still being reported.
+    pub(super) fn wait_for_acknowledger(&self) {
+        let began = Instant::now();
+        while self.acknowledger.get().is_none() && began.elapsed() < ACKNOWLEDGER_LIMIT {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// The progress of the capture, for the terminal.
     pub(super) fn describe(&self, changes: u64, rate: f64, clock: &Clock) -> String {
         let left = self.tables_to_copy.load(Ordering::Relaxed);
