@@ -1,13 +1,10 @@
 //! The PostgreSQL server and how to connect to it.
 
-use std::io;
-
 use pgwire_replication::TlsConfig;
 use secrecy::SecretString;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::ReaderError;
-use super::wire::{Socket, WireError};
+use super::wire::WireError;
 
 /// Session settings that fix the text format of values, whatever the settings of the server or the role are. `lc_monetary` is
 /// not among them: another locale may have another number of decimals, and would make other amounts of the same values.
@@ -54,15 +51,6 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
-    }
-
-    /// Opens a connection to the server, encrypted as [`Server::tls`] says, before any message of PostgreSQL's protocol:
-    /// for a client such as tokio-postgres, so that it connects in the same way as the reader does.
-    ///
-    /// # Errors
-    /// When the server does not answer, or TLS cannot be set up as configured.
-    pub async fn socket(&self) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
-        Socket::connect(self).await.map_err(io::Error::other)
     }
 
     /// The reader's error for an error on a connection to this server.

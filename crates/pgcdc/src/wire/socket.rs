@@ -11,8 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
-use super::WireError;
-use super::tls;
+use super::error::WireError;
+use super::tls::{self, Upgraded};
 use crate::Server;
 
 /// Longest wait for a connection.
@@ -51,7 +51,23 @@ impl Socket {
         // The server sends each row at once: Nagle's algorithm would only delay our own messages.
         socket.set_nodelay(true)?;
         notice_lost_hosts(&socket)?;
-        tls::upgrade(socket, &server.tls, &server.host).await
+        Ok(
+            match tls::upgrade(socket, &server.tls, &server.host).await? {
+                Upgraded::Plain(socket) => Self::Tcp(socket),
+                Upgraded::Encrypted(socket) => Self::Tls(socket),
+            },
+        )
+    }
+}
+
+impl Server {
+    /// Opens a connection to the server, encrypted as [`Server::tls`] says, before any message of PostgreSQL's protocol:
+    /// for a client such as tokio-postgres, so that it connects in the same way as the reader does.
+    ///
+    /// # Errors
+    /// When the server does not answer, or TLS cannot be set up as configured.
+    pub async fn socket(&self) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
+        Socket::connect(self).await.map_err(io::Error::other)
     }
 }
 

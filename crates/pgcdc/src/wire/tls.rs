@@ -16,23 +16,30 @@ use rustls::{
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::{Socket, WireError};
+use super::error::WireError;
+
+/// A connection, encrypted or not.
+pub(super) enum Upgraded {
+    Plain(TcpStream),
+    Encrypted(Box<TlsStream<TcpStream>>),
+}
 
 /// Encrypts a new connection, if `tls` asks for it and the server can.
 pub(super) async fn upgrade(
     mut socket: TcpStream,
     tls: &TlsConfig,
     host: &str,
-) -> Result<Socket, WireError> {
+) -> Result<Upgraded, WireError> {
     if tls.mode == SslMode::Disable {
-        return Ok(Socket::Tcp(socket));
+        return Ok(Upgraded::Plain(socket));
     }
     write_ssl_request(&mut socket).await?;
     // Read alone: whatever comes after it is to be encrypted.
     if socket.read_u8().await? != b'S' {
         if tls.mode == SslMode::Prefer {
-            return Ok(Socket::Tcp(socket));
+            return Ok(Upgraded::Plain(socket));
         }
         return Err(WireError::Tls("the server does not support it".to_owned()));
     }
@@ -44,7 +51,7 @@ pub(super) async fn upgrade(
         .connect(name, socket)
         .await
         .map_err(|error| WireError::Tls(error.to_string()))?;
-    Ok(Socket::Tls(Box::new(encrypted)))
+    Ok(Upgraded::Encrypted(Box::new(encrypted)))
 }
 
 fn client_config(tls: &TlsConfig) -> Result<ClientConfig, WireError> {
