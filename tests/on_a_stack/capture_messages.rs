@@ -129,7 +129,6 @@ fn into_kafka(stack: &TestStack) {
     stack.sql("CREATE TABLE noted (id int PRIMARY KEY); CREATE PUBLICATION noted FOR TABLE noted");
     slot(stack, "noted");
     stack.sql(MESSAGES);
-    create_topic(stack, "odd.message");
     let args = [
         "--publication",
         "noted",
@@ -168,15 +167,6 @@ fn into_kafka(stack: &TestStack) {
     assert_eq!(read("odd.public.noted")[0]["transaction"]["total_order"], 2);
     stack.delete_topics(&["odd.message", "odd.public.noted", "odd.transaction"]);
     stack.sql("SELECT pg_drop_replication_slot('noted'); DROP PUBLICATION noted; DROP TABLE noted");
-}
-
-fn create_topic(stack: &TestStack, name: &str) {
-    use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-    let admin: AdminClient<_> = stack.kafka().create().unwrap();
-    let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
-    let options = AdminOptions::new();
-    let created = stack.block_on(admin.create_topics([&topic], &options));
-    assert_eq!(created.unwrap(), [Ok(name.to_owned())]);
 }
 
 fn unknown_type(stack: &TestStack) {

@@ -27,6 +27,7 @@ mod reader;
 mod reader_faults;
 mod reader_guarantees;
 mod reader_large;
+mod reader_positions;
 mod reader_soak;
 mod reader_standby;
 mod reader_types;
@@ -99,6 +100,7 @@ fn main() {
         snapshot::TESTS,
         reader_faults::TESTS,
         reader_types::TESTS,
+        reader_positions::TESTS,
         reader_guarantees::TESTS,
         reader_large::TESTS,
         reader_standby::TESTS,

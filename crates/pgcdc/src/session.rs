@@ -31,13 +31,23 @@ impl Drop for Session {
 }
 
 impl Session {
+    /// A session for queries.
     pub(crate) async fn open(server: &Server) -> Result<Self, ReaderError> {
-        let opened = tokio::time::timeout(QUERY_LIMIT, Self::connect(server)).await;
+        Self::open_as(server, "pgcdc").await
+    }
+
+    /// A session that copies tables.
+    pub(crate) async fn open_for_copy(server: &Server) -> Result<Self, ReaderError> {
+        Self::open_as(server, "pgcdc-snapshot").await
+    }
+
+    async fn open_as(server: &Server, name: &str) -> Result<Self, ReaderError> {
+        let opened = tokio::time::timeout(QUERY_LIMIT, Self::connect(server, name)).await;
         let opened = opened.unwrap_or(Err(WireError::Silent(QUERY_LIMIT)));
         opened.map_err(|error| server.reader_error(&error))
     }
 
-    async fn connect(server: &Server) -> Result<Self, WireError> {
+    async fn connect(server: &Server, name: &str) -> Result<Self, WireError> {
         let socket = Socket::connect(server).await?;
         let mut config = tokio_postgres::Config::new();
         config
@@ -45,7 +55,7 @@ impl Session {
             .password(server.password.expose_secret())
             .dbname(&server.database)
             .options(format!("{SESSION_OPTIONS} {COPY_OPTIONS}"))
-            .application_name("pgcdc-snapshot")
+            .application_name(name)
             // The socket is encrypted already, if configured.
             .ssl_mode(tokio_postgres::config::SslMode::Disable);
         let connected = config.connect_raw(socket, NoTls).await;

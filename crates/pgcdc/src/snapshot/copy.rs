@@ -65,7 +65,7 @@ impl SnapshotCopy {
     ) -> Result<(Self, SnapshotPlan), ReaderError> {
         let mut sessions = Vec::new();
         for _ in 0..connections.clamp(1, tables.len().max(1)) {
-            sessions.push(Session::open(&config.server).await?);
+            sessions.push(Session::open_for_copy(&config.server).await?);
         }
         let first = sessions.first().ok_or_else(|| unexpected_answer(config))?;
         // The transaction id of the rows' events; a standby assigns none.

@@ -1,0 +1,176 @@
+//! Follows a stream: delivers what it brings, keeps transactions under way, and acknowledges in between.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{Stream, StreamEnd};
+use crate::companion::Companion;
+use crate::delivery::Flow;
+use crate::event::Event;
+use crate::pgoutput::Message;
+use crate::spool::{SpoolReader, Spooled, StreamCommit};
+use crate::wire::{ReplicationStream, StreamMessage, StreamStatus};
+use crate::{Lsn, ReaderError};
+
+/// Messages between two looks at whether the reader is to stop, and whether an acknowledgement is due.
+const LOOK_INTERVAL: u32 = 64;
+
+impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
+    /// Delivers the events of a stream until it ends, and acknowledges in between.
+    pub(super) async fn follow(
+        &mut self,
+        stream: &mut ReplicationStream,
+        companion: &mut Companion,
+    ) -> Result<StreamEnd, ReaderError> {
+        let status = Arc::clone(stream.status());
+        loop {
+            match self.deliver_all(stream, &status).await? {
+                Some(end) => return Ok(end),
+                // Silence counts from here: while the handler was at work nobody listened.
+                None => stream.is_heard(),
+            }
+            loop {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return Ok(StreamEnd::Stopped),
+                    error = companion.failed() => return Err(error),
+                    () = self.acks.changed() => self.acknowledge_if_due(&status)?,
+                    () = tokio::time::sleep_until(self.store_at), if self.acks.is_pending() => {
+                        self.acknowledge_if_due(&status)?;
+                    }
+                    filled = stream.fill() => match filled {
+                        Ok(()) => break,
+                        Err(cause) => return Ok(StreamEnd::Broken(self.config.server.reader_error(&cause))),
+                    },
+                }
+            }
+        }
+    }
+
+    /// Delivers what was read. `None` when all of it was.
+    async fn deliver_all(
+        &mut self,
+        stream: &mut ReplicationStream,
+        status: &StreamStatus,
+    ) -> Result<Option<StreamEnd>, ReaderError> {
+        let mut until_look = LOOK_INTERVAL;
+        loop {
+            let message = match stream.next() {
+                Ok(Some(message)) => message,
+                Ok(None) => return Ok(None),
+                Err(cause) => {
+                    let error = self.config.server.reader_error(&cause);
+                    return Ok(Some(StreamEnd::Broken(error)));
+                }
+            };
+            let delivered = match message {
+                StreamMessage::KeepAlive { .. } => {
+                    Ok(self.delivery.message(message)?.is_continue())
+                }
+                StreamMessage::Wal { lsn, data } => match self.spool(lsn, data)? {
+                    Spooled::No => self.deliver(lsn, data).await,
+                    Spooled::Kept => Ok(true),
+                    Spooled::Committed(spool, commit) => {
+                        self.deliver_spooled(spool, commit, status).await
+                    }
+                },
+            };
+            match delivered {
+                Ok(true) => {}
+                Ok(false) => return Ok(Some(StreamEnd::Stopped)),
+                // The next stream repeats it.
+                Err(cause) if !cause.is_permanent() => return Ok(Some(StreamEnd::Broken(cause))),
+                Err(error) => return Err(error),
+            }
+            until_look -= 1;
+            if until_look == 0 {
+                until_look = LOOK_INTERVAL;
+                if self.look(status)?.is_break() {
+                    return Ok(Some(StreamEnd::Stopped));
+                }
+            }
+        }
+    }
+
+    /// Whether to go on, within a long delivery; acknowledges what is due.
+    fn look(&mut self, status: &StreamStatus) -> Result<Flow, ReaderError> {
+        if self.stop.is_cancelled() {
+            return Ok(Flow::Break(()));
+        }
+        if self.acks.is_pending() {
+            self.acknowledge_if_due(status)?;
+        }
+        Ok(Flow::Continue(()))
+    }
+
+    /// Keeps a message of a transaction that is sent while it runs.
+    fn spool(&mut self, lsn: Lsn, data: &[u8]) -> Result<Spooled, ReaderError> {
+        match &mut self.spools {
+            Some(spools) => spools.take(lsn, data),
+            None => Ok(Spooled::No),
+        }
+    }
+
+    /// Delivers a message, after looking up what it needs. False when the reader is to stop.
+    async fn deliver(&mut self, lsn: Lsn, data: &[u8]) -> Result<bool, ReaderError> {
+        if self.lookup.is_needed(data, self.delivery.transaction()) {
+            let stop = self.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => return Ok(false),
+                looked_up = self.lookup.look_up(data, &mut self.delivery) => looked_up?,
+            }
+        }
+        Ok(self.delivery.data(lsn, data)?.is_continue())
+    }
+
+    /// Delivers a transaction that was sent while it ran. False when the reader is to stop.
+    async fn deliver_spooled(
+        &mut self,
+        mut spool: SpoolReader,
+        commit: StreamCommit,
+        status: &StreamStatus,
+    ) -> Result<bool, ReaderError> {
+        let begin = Message::Begin {
+            final_lsn: commit.commit_lsn.0,
+            commit_time_us: commit.commit_time_us,
+            xid: commit.xid,
+        };
+        if self.delivery.decoded(commit.commit_lsn, begin)?.is_break() {
+            return Ok(false);
+        }
+        let mut until_look = LOOK_INTERVAL;
+        let failed = |error: std::io::Error| {
+            ReaderError::Thread(format!("cannot read what it has kept: {error}"))
+        };
+        while let Some((lsn, data)) = spool.next().map_err(failed)? {
+            if !self.deliver(lsn, data).await? {
+                return Ok(false);
+            }
+            until_look -= 1;
+            if until_look == 0 {
+                until_look = LOOK_INTERVAL;
+                if self.look(status)?.is_break() {
+                    return Ok(false);
+                }
+            }
+        }
+        let end = Message::Commit {
+            commit_lsn: commit.commit_lsn.0,
+            end_lsn: commit.end_lsn.0,
+            commit_time_us: commit.commit_time_us,
+        };
+        Ok(self.delivery.decoded(commit.commit_lsn, end)?.is_continue())
+    }
+
+    /// Stores what was acknowledged and acknowledges it to the server. A checkpoint costs a flush of the disk: it is stored
+    /// once in a status interval.
+    fn acknowledge_if_due(&mut self, status: &StreamStatus) -> Result<(), ReaderError> {
+        if !self.acks.has_checkpoint() || self.store_at <= Instant::now() {
+            self.acks.store()?;
+            self.acks.send(status);
+            self.store_at = Instant::now() + self.config.status_interval;
+        }
+        Ok(())
+    }
+}
