@@ -82,10 +82,10 @@ fn every_form(stack: &TestStack) {
 fn comparisons(stack: &TestStack) {
     let results = open_folder();
     let compare = |args: &[&str]| -> Ended { ended(with(on(results.path(), &["compare"]), args)) };
-    // Debezium's defaults poll every half second; our own path does not wait. Long enough for five such waits.
+    // Debezium's defaults poll every half second; our own path does not wait. Long enough for twelve such waits.
     let run = [
         "--events",
-        "150",
+        "360",
         "--rate",
         "60",
         "--capture",
