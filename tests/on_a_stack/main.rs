@@ -45,9 +45,13 @@ mod traces;
 mod watching;
 
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use stack::TestStack;
+
+/// Variable that lets each test say how long it took, waiting for a stack and for others included.
+const TIMES: &str = "CDC_BENCH_TEST_TIMES";
 
 /// Name and function of a test.
 type Test = (&'static str, fn(&TestStack));
@@ -133,7 +137,14 @@ fn main() {
     });
     let trial = |(name, test): Test, machine: Machine| {
         let stacks = Arc::clone(&stacks);
-        Trial::test(name, move || stacks.run(test, machine))
+        Trial::test(name, move || {
+            let began = Instant::now();
+            let outcome = stacks.run(test, machine);
+            if std::env::var_os(TIMES).is_some() {
+                eprintln!("{:6.1} s {name}", began.elapsed().as_secs_f64());
+            }
+            outcome
+        })
     };
     let mut trials: Vec<_> = quick
         .into_iter()
