@@ -7,7 +7,8 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::Test;
-use super::stack::{Ended, TestStack, ended, id, open_folder, signal, until, with};
+use super::stack::command::{Ended, ended, with};
+use super::stack::{TestStack, id, open_folder, signal, until};
 
 pub const TESTS: &[Test] = &[
     (

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::Test;
 use super::capture::{capture, drop_all, publications};
-use super::stack::{TestStack, ended, id, open_folder, signal, until};
+use super::stack::command::ended;
+use super::stack::{TestStack, id, open_folder, signal, until};
 
 pub const TESTS: &[Test] = &[
     ("capture_into_kafka_loses_nothing", into_kafka),
@@ -107,7 +108,7 @@ fn refused_when_idle(stack: &TestStack) {
     stack.sql("INSERT INTO t VALUES (1)");
     // Nothing follows, and it ends nevertheless.
     let began = std::time::Instant::now();
-    let end: super::stack::Ended = running.wait_with_output().unwrap().into();
+    let end: super::stack::command::Ended = running.wait_with_output().unwrap().into();
     assert!(began.elapsed().as_secs() < 15, "{:?}", began.elapsed());
     end.refused(3, &["table public.t at ", "no key", "compacted"]);
     stack.delete_topics(&["captured.public.t"]);

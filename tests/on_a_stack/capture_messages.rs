@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::Test;
 use super::envelopes::extensions::{SHELL_TYPES_AWAY, shell_types};
-use super::stack::{TestStack, ended, with};
+use super::stack::TestStack;
+use super::stack::command::{ended, with};
 
 pub const TESTS: &[Test] = &[
     (

@@ -6,7 +6,8 @@ use nix::sys::signal::Signal;
 
 use super::Test;
 use super::capture::{capture, drop_all, ids, lines, publications, slots};
-use super::stack::{TestStack, ended, id, open_folder, signal, until, with};
+use super::stack::command::{ended, with};
+use super::stack::{TestStack, id, open_folder, signal, until};
 
 pub const TESTS: &[Test] = &[
     (

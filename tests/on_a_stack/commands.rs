@@ -6,10 +6,8 @@ use mongodb::bson::doc;
 use serde_json::Value;
 
 use super::Test;
-use super::stack::{
-    Ended, TestStack, assert_complete, ended, open_folder, processes, small_run, until, with,
-    with_id,
-};
+use super::stack::command::{Ended, assert_complete, ended, small_run, with};
+use super::stack::{TestStack, open_folder, processes, until, with_id};
 
 pub const TESTS: &[Test] = &[
     (
@@ -258,7 +256,7 @@ fn doctor(stack: &TestStack) {
         .iter()
         .map(|(name, value)| format!("{name}='{value}'\n"));
     std::fs::write(folder.path().join(".env"), lines.collect::<String>()).unwrap();
-    let mut from_file = with(super::stack::cdc_bench(), &["doctor", "--json"]);
+    let mut from_file = with(super::stack::command::cdc_bench(), &["doctor", "--json"]);
     from_file.current_dir(folder.path());
     assert_eq!(ended(from_file).json(), external);
 
@@ -381,7 +379,7 @@ fn two_runs(stack: &TestStack) {
         "{}",
         second.err
     );
-    let first: super::stack::Ended = first.wait_with_output().unwrap().into();
+    let first: super::stack::command::Ended = first.wait_with_output().unwrap().into();
     assert_complete(&first.json(), 900);
     stack.assert_nothing_left("two runs");
 }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::Test;
 use super::delay::{Delay, FETCH, PRODUCE, SlowLink, Way, Which};
 use super::outages::during_run_of;
-use super::stack::{TestStack, ended, open_folder, small_run, with};
+use super::stack::command::{ended, small_run, with};
+use super::stack::{TestStack, open_folder};
 
 pub const TESTS: &[Test] = &[
     ("a_slow_producers_link_is_found", |stack| {

@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use super::Test;
 use super::inputs;
-use super::stack::{Ended, TestStack, id, signal, until};
+use super::stack::command::Ended;
+use super::stack::{TestStack, id, signal, until};
 
 pub const TESTS: &[Test] = &[
     (

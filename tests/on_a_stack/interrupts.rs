@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::Test;
-use super::stack::{
-    TestStack, assert_complete, cdc_bench, ended, id, open_folder, processes, result_folder,
-    signal, small_run, until, with,
-};
+use super::stack::command::{assert_complete, cdc_bench, ended, result_folder, small_run, with};
+use super::stack::{TestStack, id, open_folder, processes, signal, until};
 
 pub const TESTS: &[Test] = &[
     (
@@ -90,7 +88,7 @@ fn each_phase(stack: &TestStack) {
         std::thread::sleep(Duration::from_millis(delay_ms));
         signal(id(&run), how);
         let asked = Instant::now();
-        let end: super::stack::Ended = run.wait_with_output().unwrap().into();
+        let end: super::stack::command::Ended = run.wait_with_output().unwrap().into();
         let what = format!("{how} {delay_ms} ms into {step}");
         assert_eq!(end.code, 130, "{what}: {}", end.err);
         assert!(end.err.contains("interrupted"), "{what}: {}", end.err);
@@ -117,7 +115,7 @@ fn while_fetching(_: &TestStack) {
             .any(|line| line.contains("copy-dependencies"))
     });
     signal(id(&run), Signal::SIGINT);
-    let end: super::stack::Ended = run.wait_with_output().unwrap().into();
+    let end: super::stack::command::Ended = run.wait_with_output().unwrap().into();
     end.refused(130, &["interrupted"]);
     until("Maven to be gone", || processes(&here).is_empty());
 }
@@ -131,7 +129,7 @@ fn while_starting(_: &TestStack) {
         until_step(&mut run, results.path(), "servers");
         std::thread::sleep(Duration::from_millis(delay_ms));
         signal(id(&run), Signal::SIGINT);
-        let end: super::stack::Ended = run.wait_with_output().unwrap().into();
+        let end: super::stack::command::Ended = run.wait_with_output().unwrap().into();
         end.refused(130, &["interrupted"]);
         let here = state.path().display().to_string();
         until("the servers to be gone", || processes(&here).is_empty());

@@ -4,7 +4,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use super::Test;
-use super::stack::{Ended, TestStack, ended, until, with};
+use super::stack::command::{Ended, ended, with};
+use super::stack::{TestStack, until};
 
 pub const TESTS: &[Test] = &[
     (

@@ -7,7 +7,8 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use super::Test;
-use super::stack::{Ended, TestStack, assert_complete, open_folder, small_run};
+use super::stack::command::{Ended, assert_complete, small_run};
+use super::stack::{TestStack, open_folder};
 
 pub const TESTS: &[Test] = &[(
     "metrics_are_well_formed_and_agree_with_the_report",

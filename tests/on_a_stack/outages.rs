@@ -10,9 +10,8 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::Value;
 
 use super::Test;
-use super::stack::{
-    Ended, TestStack, assert_complete, ended, open_folder, result_folder, small_run, until, with,
-};
+use super::stack::command::{Ended, assert_complete, ended, result_folder, small_run, with};
+use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[
     (

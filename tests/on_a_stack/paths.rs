@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::Test;
 use super::outages::during_run;
-use super::stack::{TestStack, ended, open_folder, result_folder, small_run, with};
+use super::stack::command::{ended, result_folder, small_run, with};
+use super::stack::{TestStack, open_folder};
 
 pub const TESTS: &[Test] = &[
     ("every_path_follows_the_same_inserts", same_inserts),

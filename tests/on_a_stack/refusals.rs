@@ -8,7 +8,8 @@ use mongodb::bson::doc;
 
 use super::Test;
 use super::commands::shared_cache;
-use super::stack::{TestStack, cdc_bench, ended, open_folder, processes, small_run, with};
+use super::stack::command::{cdc_bench, ended, small_run, with};
+use super::stack::{TestStack, open_folder, processes};
 
 pub const TESTS: &[Test] = &[
     (

@@ -10,9 +10,8 @@ use serde_json::Value;
 use super::Test;
 use super::delays::with_distant_store;
 use super::outages::during_load_of;
-use super::stack::{
-    Ended, TestStack, cdc_bench, ended, open_folder, p50, result_folder, small_run, until, with,
-};
+use super::stack::command::{Ended, cdc_bench, ended, p50, result_folder, small_run, with};
+use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[
     ("a_result_is_read_again_in_every_format", every_form),

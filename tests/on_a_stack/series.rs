@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::Test;
-use super::stack::{Ended, TestStack, ended, open_folder, result_folder, until, with};
+use super::stack::command::{Ended, ended, result_folder, with};
+use super::stack::{TestStack, open_folder, until};
 use super::watching::{on_a_terminal, screen_of, times};
 
 pub const TESTS: &[Test] = &[(

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::Test;
-use super::stack::{TestStack, ended, open_folder, small_run};
+use super::stack::command::{ended, small_run};
+use super::stack::{TestStack, open_folder};
 
 pub const LONG_TESTS: &[Test] = &[("skewed_clocks_are_found_and_corrected", skewed)];
 

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use super::Test;
 use super::reader::{Reading, Table, server, temporary};
-use super::stack::{TestStack, ended, open_folder, until, with};
+use super::stack::command::{ended, with};
+use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[
     ("tls_is_as_strict_as_it_is_asked_to_be", strictness),

@@ -12,7 +12,8 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::Test;
-use super::stack::{TestStack, assert_complete, ended, open_folder, result_folder, small_run};
+use super::stack::command::{assert_complete, ended, result_folder, small_run};
+use super::stack::{TestStack, open_folder};
 
 pub const TESTS: &[Test] = &[(
     "traces_hold_every_event_on_every_path_as_the_result_has_it",

@@ -19,7 +19,8 @@ use nix::sys::termios::{LocalFlags, tcgetattr};
 use serde_json::Value;
 
 use super::Test;
-use super::stack::{TestStack, ended, id, open_folder, result_folder, signal, until, with};
+use super::stack::command::{ended, result_folder, with};
+use super::stack::{TestStack, id, open_folder, signal, until};
 
 pub const TESTS: &[Test] = &[
     (
