@@ -151,6 +151,16 @@ impl Reading {
         self.so_far()
     }
 
+    /// Why the reader ends, which it does soon.
+    pub fn failure(&self, stack: &TestStack) -> ReaderError {
+        stack.block_on(async {
+            tokio::time::timeout(Duration::from_secs(60), self.reader.ended())
+                .await
+                .expect("the reader goes on");
+        });
+        self.reader.error().unwrap()
+    }
+
     /// Blocks the handler while `work` is done.
     pub fn block_handler(&self, work: impl FnOnce()) {
         let _held = self.events.lock().unwrap();

@@ -77,16 +77,6 @@ fn disconnect(stack: &TestStack) {
     stack.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'reader_test'");
 }
 
-/// Why a reader ended.
-fn ended(stack: &TestStack, reading: &Reading) -> ReaderError {
-    stack.block_on(async {
-        tokio::time::timeout(Duration::from_secs(60), reading.reader.ended())
-            .await
-            .unwrap();
-    });
-    reading.reader.error().unwrap()
-}
-
 /// A role with no right but REPLICATION, dropped with the guard. Its password is "first".
 struct Replicator<'a>(&'a TestStack);
 
@@ -317,7 +307,7 @@ fn slot_moved(stack: &TestStack) {
     stack.sql("INSERT INTO t VALUES (2)");
     until("the other to have it", || other.inserted().contains(&2));
     other.reader.stop().unwrap();
-    let error = ended(stack, &first.reading);
+    let error = first.reading.failure(stack);
     assert!(matches!(error, ReaderError::SlotMoved { .. }), "{error}");
     assert_eq!(first.reading.inserted(), [1]);
     drop_it(stack);
@@ -343,7 +333,7 @@ fn publication_gone(stack: &TestStack) {
         Reading::start(stack, ReaderConfig::new(server(stack), permanent(), ["p"])).unwrap();
     stack.sql("DROP PUBLICATION p");
     disconnect(stack);
-    let error = ended(stack, &reading);
+    let error = reading.failure(stack);
     assert!(
         matches!(error, ReaderError::NoPublication { .. }),
         "{error}"
@@ -360,7 +350,7 @@ fn publication_gone_in_mid_stream(stack: &TestStack) {
     stack.sql("INSERT INTO t VALUES (1)");
     reading.until_commits(1);
     stack.sql("DROP PUBLICATION p");
-    let error = ended(stack, &reading);
+    let error = reading.failure(stack);
     assert!(
         matches!(error, ReaderError::NoPublication { .. }),
         "{error}"
@@ -381,7 +371,7 @@ fn password_changed(stack: &TestStack) {
     stack.sql("INSERT INTO t VALUES (2)");
     reading.until_commits(2);
     disconnect(stack);
-    let error = ended(stack, &reading);
+    let error = reading.failure(stack);
     assert!(matches!(error, ReaderError::Refused { .. }), "{error}");
     assert!(error.is_permanent());
     let words = error.to_string();
@@ -488,7 +478,7 @@ fn retained(stack: &TestStack) {
     stack.sql("INSERT INTO t VALUES (1)");
     reading.until_commits(1);
     stack.sql("INSERT INTO u SELECT repeat(md5(n::text), 30) FROM generate_series(1, 10000) n");
-    let error = ended(stack, &reading);
+    let error = reading.failure(stack);
     assert!(
         matches!(
             error,

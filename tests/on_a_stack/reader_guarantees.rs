@@ -1,9 +1,12 @@
 //! What the reader guarantees, on a real server: it goes on without a gap, or says why not, where, and what to do.
 
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use pgcdc::{FileCheckpoint, ReaderConfig, ReaderError, Server, SnapshotConfig, list_slots};
+use pgcdc::{
+    FileCheckpoint, Reader, ReaderConfig, ReaderError, Server, SnapshotConfig, list_slots,
+};
 
 use super::Test;
 use super::reader::{Reading, Table, drop_it, permanent, server, temporary};
@@ -32,6 +35,10 @@ pub const TESTS: &[Test] = &[
         "reader_a_slot_that_waits_for_a_transaction_names_it_and_leaves_nothing",
         blocked_slot,
     ),
+    (
+        "reader_stopped_while_its_slot_is_made_leaves_nothing_to_make_it",
+        stopped_while_blocked,
+    ),
     ("reader_a_refused_copy_leaves_no_slot", refused_copy),
 ];
 
@@ -43,14 +50,7 @@ pub fn slots(stack: &TestStack) -> Vec<String> {
 pub fn error_of(stack: &TestStack, config: ReaderConfig) -> ReaderError {
     match Reading::start(stack, config) {
         Err(error) => error,
-        Ok(reading) => {
-            stack.block_on(async {
-                tokio::time::timeout(Duration::from_secs(30), reading.reader.ended())
-                    .await
-                    .expect("the reader goes on");
-            });
-            reading.reader.error().unwrap()
-        }
+        Ok(reading) => reading.failure(stack),
     }
 }
 
@@ -78,12 +78,7 @@ fn standing_errors(stack: &TestStack) {
     stack.sql("INSERT INTO t VALUES (1)");
     reading.until_commits(1);
     stack.sql("INSERT INTO t VALUES (0)");
-    stack.block_on(async {
-        tokio::time::timeout(Duration::from_secs(20), reading.reader.ended())
-            .await
-            .unwrap();
-    });
-    let error = reading.reader.error().unwrap();
+    let error = reading.failure(stack);
     assert!(
         matches!(error, ReaderError::StandingError { times: 3, .. }),
         "{error}"
@@ -132,12 +127,7 @@ fn standing_errors(stack: &TestStack) {
     sql("CREATE PUBLICATION p FOR TABLE t");
     let reading = Reading::start(stack, ReaderConfig::new(of.clone(), permanent(), ["p"])).unwrap();
     sql("INSERT INTO t VALUES (1, convert_from('\\xff', 'SQL_ASCII'))");
-    stack.block_on(async {
-        tokio::time::timeout(Duration::from_secs(20), reading.reader.ended())
-            .await
-            .unwrap();
-    });
-    let error = reading.reader.error().unwrap().to_string();
+    let error = reading.failure(stack).to_string();
     assert!(
         error.contains("invalid byte sequence") && error.contains("public.t"),
         "{error}"
@@ -325,6 +315,30 @@ fn blocked_slot(stack: &TestStack) {
     stack.block_on(async { open.batch_execute("COMMIT").await.unwrap() });
     let reading = Reading::of(stack, "p");
     reading.reader.stop().unwrap();
+}
+
+/// A server that waits does not notice that its client is gone: it would make the slot when the transaction ends.
+fn stopped_while_blocked(stack: &TestStack) {
+    let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY)");
+    let open = stack.block_on(stack.connect());
+    stack.block_on(async {
+        open.batch_execute("BEGIN; INSERT INTO t VALUES (1)")
+            .await
+            .unwrap();
+        let config = ReaderConfig::new(server(stack), permanent(), ["p"]);
+        let start = Reader::spawn(config, |_| ControlFlow::Continue(()));
+        let began = Instant::now();
+        // Dropping the start stops it.
+        let started = tokio::time::timeout(Duration::from_secs(1), start).await;
+        assert!(started.is_err(), "it did not wait");
+        assert!(began.elapsed() < Duration::from_secs(6));
+    });
+    let waiting = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walsender'";
+    until("the server to have given up", || {
+        stack.sql(waiting).is_empty()
+    });
+    stack.block_on(async { open.batch_execute("COMMIT").await.unwrap() });
+    assert_eq!(slots(stack), [""; 0]);
 }
 
 fn refused_copy(stack: &TestStack) {

@@ -190,12 +190,7 @@ fn large(stack: &TestStack) {
     let _sending = Sending::at_once(stack);
     let reading = Reading::start(stack, config).unwrap();
     stack.sql("INSERT INTO t SELECT n, repeat('p', 200) FROM generate_series(1, 5000) n");
-    stack.block_on(async {
-        tokio::time::timeout(Duration::from_secs(20), reading.reader.ended())
-            .await
-            .unwrap();
-    });
-    let error = reading.reader.error().unwrap().to_string();
+    let error = reading.failure(stack).to_string();
     assert!(
         error.contains("missing") && error.contains("ReaderConfig::spool"),
         "{error}"

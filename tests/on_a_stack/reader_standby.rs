@@ -61,12 +61,7 @@ fn on_a_standby(stack: &TestStack) {
     stack.sql("INSERT INTO t VALUES (1)");
     reading.until_commits(1);
     stack.sql("INSERT INTO u SELECT repeat(md5(n::text), 30) FROM generate_series(1, 10000) n");
-    stack.block_on(async {
-        tokio::time::timeout(Duration::from_secs(30), reading.reader.ended())
-            .await
-            .expect("the guard of the retained WAL");
-    });
-    let error = reading.reader.error().unwrap();
+    let error = reading.failure(stack);
     assert!(
         matches!(
             error,

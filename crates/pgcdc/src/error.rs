@@ -284,6 +284,11 @@ pub enum ReaderError {
 }
 
 impl ReaderError {
+    /// The error of a start that was stopped.
+    pub(super) fn stopped_early() -> Self {
+        Self::Thread("was stopped before the stream began".to_owned())
+    }
+
     pub(super) fn checkpoint(error: &std::io::Error) -> Self {
         Self::Checkpoint {
             reason: error.to_string(),

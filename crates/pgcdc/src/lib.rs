@@ -107,6 +107,7 @@ mod slots;
 mod snapshot;
 mod spool;
 mod stats;
+mod stopping;
 mod stream;
 mod table_name;
 mod type_kind;

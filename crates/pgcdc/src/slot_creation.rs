@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::config::ReaderConfig;
 use super::error_class::CANCELLED;
@@ -15,49 +16,53 @@ const SAID_AFTER: Duration = Duration::from_secs(2);
 /// Between two such words.
 const SAID_AGAIN: Duration = Duration::from_secs(10);
 /// Longest wait for the server to give up a creation that was cancelled.
-const CANCEL_LIMIT: Duration = Duration::from_secs(5);
+const CANCEL_LIMIT: Duration = Duration::from_secs(3);
 
-/// Runs a command that creates a slot. When the server waits, it is said for what; after [`ReaderConfig::slot_limit`] the
-/// creation is cancelled, and leaves nothing on the server.
+/// Runs a command that creates a slot. When the server waits, it is said for what; after [`ReaderConfig::slot_limit`], or when
+/// the reader is stopped, the creation is cancelled: a server that waits does not notice that its client is gone, and would
+/// make the slot for nobody.
 pub(super) async fn create_slot(
     session: &mut ReplicationSession,
     config: &ReaderConfig,
+    stop: &CancellationToken,
     command: &str,
 ) -> Result<TextRows, ReaderError> {
     let (server, slot) = (&config.server, config.slot.name());
     let pid = session.pid();
     let began = Instant::now();
-    let creation = session.command(command);
-    let mut creation = std::pin::pin!(creation);
+    let mut creation = std::pin::pin!(session.command(command));
     let (mut next, mut blocker) = (SAID_AFTER, String::new());
-    loop {
-        let pause = next.min(config.slot_limit);
-        match tokio::time::timeout_at(began + pause, &mut creation).await {
-            Ok(created) => return created.map_err(|error| server.reader_error(&error)),
-            Err(_) if pause < config.slot_limit || blocker.is_empty() => {
-                blocker = waits_for(server, pid).await;
-                tracing::warn!(%slot, waited_s = began.elapsed().as_secs(), "the slot is not made yet: {blocker}");
-                next += SAID_AGAIN;
-                if pause < config.slot_limit {
-                    continue;
-                }
-            }
-            Err(_) => {}
+    let is_stopped = loop {
+        tokio::select! {
+            biased;
+            created = &mut creation => return created.map_err(|error| server.reader_error(&error)),
+            () = stop.cancelled() => break true,
+            () = tokio::time::sleep_until(began + next.min(config.slot_limit)) => {}
         }
-        cancel(server, pid).await;
-        // It may have been made at the last moment.
-        return match tokio::time::timeout(CANCEL_LIMIT, creation).await {
-            Ok(Ok(created)) => Ok(created),
-            Ok(Err(WireError::Server(error))) if error.code != CANCELLED => {
-                Err(server.reader_error(&WireError::Server(error)))
-            }
-            _ => Err(ReaderError::SlotBlocked {
-                server: server.address(),
-                slot: slot.clone(),
-                waited_s: began.elapsed().as_secs(),
-                blocker,
-            }),
-        };
+        blocker = waits_for(server, pid).await;
+        tracing::warn!(%slot, waited_s = began.elapsed().as_secs(), "the slot is not made yet: {blocker}");
+        if began.elapsed() >= config.slot_limit {
+            break false;
+        }
+        next += SAID_AGAIN;
+    };
+    cancel(server, pid).await;
+    let ended = tokio::time::timeout(CANCEL_LIMIT, creation).await;
+    if is_stopped {
+        return Err(ReaderError::stopped_early());
+    }
+    match ended {
+        // It was made at the last moment.
+        Ok(Ok(created)) => Ok(created),
+        Ok(Err(WireError::Server(error))) if error.code != CANCELLED => {
+            Err(server.reader_error(&WireError::Server(error)))
+        }
+        _ => Err(ReaderError::SlotBlocked {
+            server: server.address(),
+            slot: slot.clone(),
+            waited_s: began.elapsed().as_secs(),
+            blocker,
+        }),
     }
 }
 

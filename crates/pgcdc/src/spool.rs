@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::path::PathBuf;
 
 use super::config::SpoolConfig;
 use super::pgoutput::{self, StreamControl};
@@ -46,7 +47,7 @@ pub(super) enum Spooled {
     /// It waits for the end of its transaction, or was about one.
     Kept,
     /// A transaction has committed: its messages, and its end.
-    Committed(SpoolReader, StreamCommit),
+    Committed(Box<SpoolReader>, StreamCommit),
 }
 
 /// The end of a transaction that was sent while it ran.
@@ -113,8 +114,8 @@ impl Spools {
                     end_lsn: Lsn(end_lsn),
                     commit_time_us,
                 };
-                let reader = spool.read().map_err(|error| self.failed(&error))?;
-                return Ok(Spooled::Committed(reader, commit));
+                let reader = spool.read(self.folder())?;
+                return Ok(Spooled::Committed(Box::new(reader), commit));
             }
         }
         Ok(Spooled::Kept)
@@ -171,23 +172,32 @@ impl Spools {
     }
 
     fn failed(&self, error: &io::Error) -> ReaderError {
+        failed(self.folder(), error)
+    }
+
+    fn folder(&self) -> PathBuf {
         let folder = self.config.folder.clone();
-        ReaderError::Spool {
-            folder: folder.unwrap_or_else(std::env::temp_dir),
-            reason: error.to_string(),
-        }
+        folder.unwrap_or_else(std::env::temp_dir)
+    }
+}
+
+fn failed(folder: PathBuf, error: &io::Error) -> ReaderError {
+    ReaderError::Spool {
+        folder,
+        reason: error.to_string(),
     }
 }
 
 impl Spool {
-    fn read(mut self) -> io::Result<SpoolReader> {
-        if let Some(file) = &mut self.file {
-            file.rewind()?;
+    fn read(self, folder: PathBuf) -> Result<SpoolReader, ReaderError> {
+        let mut file = self.file;
+        if let Some(file) = &mut file {
+            file.rewind()
+                .map_err(|error| failed(folder.clone(), &error))?;
         }
         Ok(SpoolReader {
-            file: self
-                .file
-                .map(|file| BufReader::with_capacity(READ_SIZE, file)),
+            folder,
+            file: file.map(|file| BufReader::with_capacity(READ_SIZE, file)),
             memory: self.memory,
             at: 0,
             aborted: self.aborted,
@@ -199,6 +209,7 @@ impl Spool {
 /// The messages of a transaction that has committed, in their order, without those of what it has rolled back.
 #[derive(Debug)]
 pub(super) struct SpoolReader {
+    folder: PathBuf,
     file: Option<BufReader<File>>,
     memory: Vec<u8>,
     at: usize,
@@ -212,17 +223,14 @@ impl SpoolReader {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub(super) fn next(&mut self) -> io::Result<Option<(Lsn, &[u8])>> {
+    pub(super) fn next(&mut self) -> Result<Option<(Lsn, &[u8])>, ReaderError> {
         while let Some(file) = &mut self.file {
-            if file.fill_buf()?.is_empty() {
+            let read = read_record(file, &mut self.message);
+            let Some((sub_xid, lsn)) = read.map_err(|error| failed(self.folder.clone(), &error))?
+            else {
                 self.file = None;
                 break;
-            }
-            let mut header = [0; HEADER];
-            file.read_exact(&mut header)?;
-            let (sub_xid, lsn, length) = parse_header(&header);
-            self.message.resize(length, 0);
-            file.read_exact(&mut self.message)?;
+            };
             if !self.aborted.contains(&sub_xid) {
                 return Ok(Some((lsn, &self.message)));
             }
@@ -237,6 +245,22 @@ impl SpoolReader {
         }
         Ok(None)
     }
+}
+
+/// Reads a record's message; the id of its sub-transaction and its position. `None` at the end of the file.
+fn read_record(
+    file: &mut BufReader<File>,
+    message: &mut Vec<u8>,
+) -> io::Result<Option<(u32, Lsn)>> {
+    if file.fill_buf()?.is_empty() {
+        return Ok(None);
+    }
+    let mut header = [0; HEADER];
+    file.read_exact(&mut header)?;
+    let (sub_xid, lsn, length) = parse_header(&header);
+    message.resize(length, 0);
+    file.read_exact(message)?;
+    Ok(Some((sub_xid, lsn)))
 }
 
 fn parse_header(header: &[u8; HEADER]) -> (u32, Lsn, usize) {

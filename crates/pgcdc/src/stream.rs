@@ -31,6 +31,7 @@ use super::slots::drop_slot;
 use super::snapshot::{PublishedTable, published_tables};
 use super::spool::Spools;
 use super::stats::ReaderStats;
+use super::stopping::unless_stopped;
 use super::wire::ReplicationStream;
 
 /// How often a slot that a refused start has made is tried to be dropped: its session may take a moment to end.
@@ -129,7 +130,8 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
     async fn open_first(&mut self) -> Result<Opened, ReaderError> {
         let stop = self.stop.clone();
         let opening = async {
-            let ready = self.connector.connect_first(self.acks.progress()).await?;
+            let progress = self.acks.progress();
+            let ready = self.connector.connect_first(progress, &stop).await?;
             self.acks.set_source(self.connector.source());
             let tables = self.tables_to_copy().await?;
             if tables.is_empty() {
@@ -138,10 +140,8 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
             }
             Ok(Opened::ToCopy(ready, tables))
         };
-        tokio::select! {
-            () = stop.cancelled() => Err(ReaderError::Thread("was stopped before the stream began".to_owned())),
-            opened = opening => opened,
-        }
+        let opened = unless_stopped(&stop, opening).await;
+        opened.unwrap_or_else(|| Err(ReaderError::stopped_early()))
     }
 
     /// Makes the initial copy if there is one to make, and starts the stream after it. `None` when there is to be no stream.

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use postgres_protocol::escape::escape_literal;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::export::{ExportedSnapshot, unexpected_answer};
 use super::plan::{CopiedTable, PlannedTable, SnapshotPlan, SnapshotRow};
@@ -62,6 +63,7 @@ impl SnapshotCopy {
         connections: usize,
         tables: &[PublishedTable],
         delivery: &mut Delivery<H>,
+        stop: &CancellationToken,
     ) -> Result<(Self, SnapshotPlan), ReaderError> {
         let mut sessions = Vec::new();
         for _ in 0..connections.clamp(1, tables.len().max(1)) {
@@ -76,7 +78,7 @@ impl SnapshotCopy {
         let (xid, at) = number(0)
             .zip(number(1))
             .ok_or_else(|| unexpected_answer(config))?;
-        let exported = ExportedSnapshot::create(config).await?;
+        let exported = ExportedSnapshot::create(config, stop).await?;
         let point = exported.point();
         for session in &sessions {
             session

@@ -1,5 +1,7 @@
 //! Exports the snapshot in which the sessions copy.
 
+use tokio_util::sync::CancellationToken;
+
 use crate::slot_creation::create_slot;
 use crate::wire::ReplicationSession;
 use crate::{Lsn, ReaderConfig, ReaderError};
@@ -13,7 +15,10 @@ pub(super) struct ExportedSnapshot {
 
 impl ExportedSnapshot {
     /// Creates a temporary slot, which exports the snapshot of its creation.
-    pub(super) async fn create(config: &ReaderConfig) -> Result<Self, ReaderError> {
+    pub(super) async fn create(
+        config: &ReaderConfig,
+        stop: &CancellationToken,
+    ) -> Result<Self, ReaderError> {
         let server = &config.server;
         let slot = ReplicationSession::open(server).await;
         let mut slot = slot.map_err(|error| server.reader_error(&error))?;
@@ -23,7 +28,7 @@ impl ExportedSnapshot {
         let command = format!(
             "CREATE_REPLICATION_SLOT {name}_copy TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT"
         );
-        let rows = create_slot(&mut slot, config, &command).await?;
+        let rows = create_slot(&mut slot, config, stop, &command).await?;
         let text = |index: usize| rows.first()?.get(index)?.as_deref();
         let point = text(1).and_then(|lsn| lsn.parse().ok());
         match (point, text(2)) {

@@ -5,6 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::resume::{ResumePoint, SlotDescription, require_own};
 use crate::checkpoint::{CheckpointProgress, CheckpointSource};
 use crate::config::{ReaderConfig, Slot};
@@ -62,7 +64,7 @@ impl StreamConnector {
         self.source.borrow().clone()
     }
 
-    /// Whether this reader has created the slot.
+    /// Whether this reader has created the slot, or may have.
     pub(super) fn has_created_slot(&self) -> bool {
         self.has_created_slot.get()
     }
@@ -71,6 +73,7 @@ impl StreamConnector {
     pub(super) async fn connect_first(
         &self,
         progress: &CheckpointProgress,
+        stop: &CancellationToken,
     ) -> Result<ReadySession, ReaderError> {
         let point = ResumePoint::first(progress, self.config.start_after);
         let (mut session, identity) = self.open().await?;
@@ -82,15 +85,20 @@ impl StreamConnector {
         }
         self.require_version(&mut session).await?;
         if let Some(command) = self.config.slot.create_command() {
-            match create_slot(&mut session, &self.config, &command).await {
-                Ok(_) => self.has_created_slot.set(true),
-                Err(ReaderError::Server { message, .. })
-                    if message.code == EXISTS
-                        && matches!(self.config.slot, Slot::Permanent { .. }) => {}
+            // A creation that was cut off may have made it.
+            self.has_created_slot.set(true);
+            match create_slot(&mut session, &self.config, stop, &command).await {
+                Ok(_) => {}
+                Err(ReaderError::Server { message, .. }) if message.code == EXISTS => {
+                    self.has_created_slot.set(false);
+                    if !matches!(self.config.slot, Slot::Permanent { .. }) {
+                        return Err(self.error(&WireError::Server(message)));
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
-        self.require_position(&mut session, point, &identity, is_standby)
+        self.require_slot(&mut session, point, &identity, is_standby)
             .await?;
         self.ready(session, &identity).await
     }
@@ -116,10 +124,7 @@ impl StreamConnector {
             });
         }
         let is_standby = self.require_publications(&mut session).await?;
-        if let Some(slot) = self.slot(&mut session).await? {
-            slot.require_usable(self.config.slot.name(), &self.config.server)?;
-        }
-        self.require_position(&mut session, point, &identity, is_standby)
+        self.require_slot(&mut session, point, &identity, is_standby)
             .await?;
         let session = self.ready(session, &identity).await?;
         self.start(session, position).await
@@ -269,9 +274,9 @@ impl StreamConnector {
         slot.map(Some)
     }
 
-    /// When the slot stands after the position to go on from, the changes in between are lost, and the server does not
+    /// Refuses a slot that cannot be read, or not from the position to go on from. When it stands after that position, the changes in between are lost, and the server does not
     /// report it.
-    async fn require_position(
+    async fn require_slot(
         &self,
         session: &mut ReplicationSession,
         point: ResumePoint,
@@ -280,7 +285,11 @@ impl StreamConnector {
     ) -> Result<(), ReaderError> {
         let (server, slot) = (&self.config.server, self.config.slot.name());
         // The start of the stream reports a slot that does not exist.
-        let confirmed = self.slot(session).await?.and_then(|slot| slot.confirmed());
+        let found = self.slot(session).await?;
+        if let Some(found) = &found {
+            found.require_usable(slot, server)?;
+        }
+        let confirmed = found.and_then(|slot| slot.confirmed());
         if point.needs_history(identity) {
             let command = format!("TIMELINE_HISTORY {}", identity.timeline);
             let rows = session.query(&command).await;

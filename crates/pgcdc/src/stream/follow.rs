@@ -127,7 +127,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
     /// Delivers a transaction that was sent while it ran. False when the reader is to stop.
     async fn deliver_spooled(
         &mut self,
-        mut spool: SpoolReader,
+        mut spool: Box<SpoolReader>,
         commit: StreamCommit,
         status: &StreamStatus,
     ) -> Result<bool, ReaderError> {
@@ -140,10 +140,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
             return Ok(false);
         }
         let mut until_look = LOOK_INTERVAL;
-        let failed = |error: std::io::Error| {
-            ReaderError::Thread(format!("cannot read what it has kept: {error}"))
-        };
-        while let Some((lsn, data)) = spool.next().map_err(failed)? {
+        while let Some((lsn, data)) = spool.next()? {
             if !self.deliver(lsn, data).await? {
                 return Ok(false);
             }

@@ -11,6 +11,7 @@ use crate::config::ReaderConfig;
 use crate::delivery::{Delivery, Flow};
 use crate::event::Event;
 use crate::snapshot::{PublishedTable, SnapshotCopy};
+use crate::stopping::unless_stopped;
 
 /// What an initial copy works with.
 pub(super) struct InitialCopy<'a, H> {
@@ -56,9 +57,12 @@ impl<H: FnMut(Event<'_>) -> Flow> InitialCopy<'_, H> {
                 .add_types(&table.description(), &mut self.delivery.relations)
                 .await?;
         }
-        let (mut copy, plan) = tokio::select! {
-            () = stop.cancelled() => return Ok(Flow::Break(())),
-            begun = SnapshotCopy::begin(self.config, connections, tables, self.delivery) => begun?,
+        let begin = SnapshotCopy::begin(self.config, connections, tables, self.delivery, &stop);
+        let begun = unless_stopped(&stop, begin).await;
+        // What a stop has interrupted is no failure.
+        let (mut copy, plan) = match begun {
+            Some(begun) if !stop.is_cancelled() => begun?,
+            _ => return Ok(Flow::Break(())),
         };
         if self.delivery.snapshot_begins(&plan).is_break() {
             return Ok(Flow::Break(()));

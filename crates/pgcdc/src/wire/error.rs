@@ -104,6 +104,12 @@ impl WireError {
     }
 }
 
+impl From<ServerMessage> for WireError {
+    fn from(message: ServerMessage) -> Self {
+        Self::Server(Box::new(message))
+    }
+}
+
 impl From<io::Error> for WireError {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::UnexpectedEof {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pgwire_replication::protocol::framing::write_query;
 
 use super::stream::{ReplicationStream, StreamSettings};
-use super::{ServerMessage, Socket, WireError, startup};
+use super::{Socket, WireError, startup};
 use crate::{Lsn, Server};
 
 /// Longest wait for the answer to a query of the catalogue.
@@ -133,12 +133,6 @@ fn row(payload: &[u8]) -> Result<Vec<Option<String>>, WireError> {
         rest = after;
     }
     Ok(columns)
-}
-
-impl From<ServerMessage> for WireError {
-    fn from(message: ServerMessage) -> Self {
-        Self::Server(Box::new(message))
-    }
 }
 
 #[cfg(test)]

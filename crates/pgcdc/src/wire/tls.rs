@@ -61,22 +61,23 @@ fn client_config(tls: &TlsConfig) -> Result<ClientConfig, WireError> {
         .with_safe_default_protocol_versions()
         .map_err(failed)?;
     let roots = Arc::new(trusted(tls)?);
+    let for_chain = Arc::clone(&provider);
     let verifier = |roots| {
-        let built = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
+        let built = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&for_chain));
         let built = built.build();
         built.map_err(|error| WireError::Tls(error.to_string()))
     };
-    let builder = match tls.mode {
-        SslMode::VerifyFull => builder.with_webpki_verifier(verifier(roots)?),
-        SslMode::VerifyCa => {
-            let verifier = Arc::new(AnyName(verifier(roots)?));
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(verifier)
-        }
-        SslMode::Disable | SslMode::Prefer | SslMode::Require => builder
+    let builder = if tls.mode == SslMode::VerifyFull {
+        builder.with_webpki_verifier(verifier(roots)?)
+    } else {
+        let chain = match tls.mode {
+            SslMode::VerifyCa => Some(verifier(roots)?),
+            _ => None,
+        };
+        let verifier = LenientVerifier { chain, provider };
+        builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
+            .with_custom_certificate_verifier(Arc::new(verifier))
     };
     match (&tls.client_cert_pem_path, &tls.client_key_pem_path) {
         (Some(certificate), Some(key)) => {
@@ -123,11 +124,16 @@ fn unreadable(path: &Path, error: &rustls::pki_types::pem::Error) -> WireError {
     WireError::Tls(format!("{} cannot be read: {error}", path.display()))
 }
 
-/// `verify-ca`: a certificate of a trusted authority, whatever name it holds.
+/// What is less strict than `verify-full`.
 #[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
+struct LenientVerifier {
+    /// `verify-ca`: a certificate of a trusted authority, whatever name it holds. Without it, `prefer` and `require`:
+    /// encrypted, with whomever.
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
 
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for LenientVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -136,11 +142,11 @@ impl ServerCertVerifier for AnyName {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        let Some(chain) = &self.chain else {
+            return Ok(ServerCertVerified::assertion());
+        };
         // The name is compared last: whoever gets there has a valid chain.
-        let verified = self
-            .0
-            .verify_server_cert(end_entity, intermediates, name, ocsp, now);
-        match verified {
+        match chain.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
@@ -154,46 +160,7 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-}
-
-/// `prefer` and `require`: encrypted, with whomever.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
     }
 
@@ -203,11 +170,13 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
