@@ -89,28 +89,47 @@ impl FileCheckpoint {
 impl Checkpoint for FileCheckpoint {
     fn load(&mut self) -> io::Result<CheckpointProgress> {
         match std::fs::read_to_string(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // A folder that is not there would be noticed when the first position is stored: too late.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.folder().is_dir() => {
                 Ok(CheckpointProgress::default())
             }
-            text => parse(&text?).map_err(|error| {
-                let path = self.path.display();
-                io::Error::new(io::ErrorKind::InvalidData, format!("{path}: {error}"))
-            }),
+            text => {
+                let text = text.map_err(|error| about(&self.path, &error))?;
+                parse(&text).map_err(|error| {
+                    let path = self.path.display();
+                    io::Error::new(io::ErrorKind::InvalidData, format!("{path}: {error}"))
+                })
+            }
         }
     }
 
     fn store(&mut self, progress: &CheckpointProgress) -> io::Result<()> {
+        let stored = self.replace(progress);
+        stored.map_err(|error| about(&self.path, &error))
+    }
+}
+
+impl FileCheckpoint {
+    fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
+    }
+
+    fn replace(&self, progress: &CheckpointProgress) -> io::Result<()> {
         let mut file = File::create(&self.partial)?;
         file.write_all(format(progress).as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&self.partial, &self.path)?;
         // The rename is durable when the directory is synced.
-        let folder = match self.path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        File::open(folder)?.sync_all()
+        File::open(self.folder())?.sync_all()
     }
+}
+
+/// The error with the file that it is about.
+fn about(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn format(progress: &CheckpointProgress) -> String {
@@ -217,6 +236,19 @@ mod tests {
         assert_eq!(checkpoint.load().unwrap(), at(5));
         checkpoint.store(&at(6)).unwrap();
         assert_eq!(checkpoint.load().unwrap(), at(6));
+    }
+
+    #[test]
+    fn an_error_names_the_file_and_comes_before_anything_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut checkpoint = FileCheckpoint::at(folder.path().join("missing/orders.lsn"));
+        for error in [
+            checkpoint.load().map(drop).unwrap_err(),
+            checkpoint.store(&at(5)).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), io::ErrorKind::NotFound);
+            assert!(error.to_string().contains("missing/orders.lsn"), "{error}");
+        }
     }
 
     #[test]
