@@ -80,27 +80,41 @@ impl StreamConnector {
         require_own(progress, &self.source_of(&identity))?;
         let is_standby = self.require_publications(&mut session).await?;
         self.require_writable(is_standby)?;
-        if let Some(slot) = self.slot(&mut session).await? {
-            slot.require_usable(self.config.slot.name(), &self.config.server)?;
+        let found = self.slot(&mut session).await?;
+        if let Some(found) = &found {
+            found.require_usable(self.config.slot.name(), &self.config.server)?;
         }
-        self.require_version(&mut session).await?;
-        if let Some(command) = self.config.slot.create_command() {
-            // A creation that was cut off may have made it.
-            self.has_created_slot.set(true);
-            match create_slot(&mut session, &self.config, stop, &command).await {
-                Ok(_) => {}
-                Err(ReaderError::Server { message, .. }) if message.code == EXISTS => {
-                    self.has_created_slot.set(false);
-                    if !matches!(self.config.slot, Slot::Permanent { .. }) {
-                        return Err(self.error(&WireError::Server(message)));
-                    }
-                }
-                Err(error) => return Err(error),
-            }
+        if found.is_none() || matches!(self.config.slot, Slot::Temporary(_)) {
+            self.create(&mut session, stop).await?;
         }
         self.require_slot(&mut session, point, &identity, is_standby)
             .await?;
         self.ready(session, &identity).await
+    }
+
+    /// Creates the slot, if it is to be created, and there was none of its name.
+    async fn create(
+        &self,
+        session: &mut ReplicationSession,
+        stop: &CancellationToken,
+    ) -> Result<(), ReaderError> {
+        let Some(command) = self.config.slot.create_command() else {
+            return Ok(());
+        };
+        self.require_version(session).await?;
+        // A creation that is cut off may have made it.
+        self.has_created_slot.set(true);
+        match create_slot(session, &self.config, stop, &command).await {
+            Ok(_) => Ok(()),
+            // Another was quicker: it is not ours to drop.
+            Err(ReaderError::Server { message, .. })
+                if message.code == EXISTS && matches!(self.config.slot, Slot::Permanent { .. }) =>
+            {
+                self.has_created_slot.set(false);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Connects and starts the stream again.

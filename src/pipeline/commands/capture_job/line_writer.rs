@@ -157,12 +157,12 @@ mod tests {
 
     use super::*;
 
-    /// An output whose reader takes a chunk in 300 ms.
+    /// An output whose reader takes its time with each chunk.
     struct SlowPipe;
 
     impl Write for SlowPipe {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            std::thread::sleep(Duration::from_millis(300));
+            std::thread::sleep(Duration::from_millis(20));
             Ok(bytes.len())
         }
 
@@ -173,31 +173,25 @@ mod tests {
 
     #[test]
     fn a_busy_output_acknowledges_while_its_queue_is_never_empty() {
+        /// Ten times as many as it writes between two acknowledgements.
+        const CHUNKS: u64 = 500;
         let state = Arc::new(CaptureState::default());
         let acknowledger = Acknowledger::default();
         state.acknowledger.set(acknowledger.clone()).unwrap();
         let (sender, chunks) = sync_channel(64);
-        // Ten chunks, three seconds of work, are there before the writer begins.
-        for lsn in 1..=10 {
-            let unit = Some(AckUnit::Transaction(Lsn(lsn)));
-            sender.send(Chunk::Lines(b"line\n".to_vec(), unit)).unwrap();
+        let unit = |lsn| Chunk::Lines(b"line\n".to_vec(), Some(AckUnit::Transaction(Lsn(lsn))));
+        // The queue is full before the writer begins, and stays so.
+        for lsn in 1..=64 {
+            sender.send(unit(lsn)).unwrap();
         }
         let writer = LineWriter::start(Box::new(SlowPipe), chunks, state).unwrap();
-        let began = Instant::now();
-        while acknowledger.acknowledged() == Lsn(0) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        assert!(
-            acknowledger.acknowledged() < Lsn(10),
-            "before the queue was empty"
-        );
-        assert!(
-            began.elapsed() < Duration::from_millis(2_500),
-            "{:?}",
-            began.elapsed()
-        );
+        let sent = (65..=CHUNKS).find(|lsn| {
+            sender.send(unit(*lsn)).unwrap();
+            acknowledger.acknowledged() > Lsn(0)
+        });
+        assert!(sent.is_some(), "nothing before the queue was empty");
         drop(sender);
         writer.join().unwrap();
-        assert_eq!(acknowledger.acknowledged(), Lsn(10));
+        assert_eq!(acknowledger.acknowledged(), Lsn(sent.unwrap()));
     }
 }
