@@ -25,12 +25,23 @@ const VARIABLES: [&str; 16] = [
     "PGSSLKEY",
 ];
 
+/// JVMs that compile once and quickly. By default they compile for minutes what a short test does not profit from, and use a
+/// quarter of a small machine's processor time for it.
+pub const QUICK_JVMS: (&str, &str) = ("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1");
+
 /// The command, without any servers.
 pub fn cdc_bench() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cdc-bench"));
     for name in VARIABLES {
         command.env_remove(name);
     }
+    command
+}
+
+/// The same, which starts servers of its own for a moment.
+pub fn cdc_bench_with_servers() -> Command {
+    let mut command = cdc_bench();
+    command.env(QUICK_JVMS.0, QUICK_JVMS.1);
     command
 }
 

@@ -6,7 +6,7 @@ use mongodb::bson::doc;
 use serde_json::Value;
 
 use super::Test;
-use super::stack::command::{Ended, assert_complete, ended, small_run, with};
+use super::stack::command::{Ended, QUICK_JVMS, assert_complete, ended, small_run, with};
 use super::stack::{TestStack, open_folder, processes, until, with_id};
 
 pub const TESTS: &[Test] = &[
@@ -319,7 +319,9 @@ fn stack_commands(stack: &TestStack) {
     let here = elsewhere.path().display().to_string();
     let detached = |args: &[&str]| {
         let mut command = with(stack.kept(), args);
-        command.env("CDC_BENCH_STATE_DIR", elsewhere.path());
+        command
+            .env("CDC_BENCH_STATE_DIR", elsewhere.path())
+            .env(QUICK_JVMS.0, QUICK_JVMS.1);
         ended(command)
     };
     for nth in 0..2 {
@@ -368,8 +370,10 @@ fn two_runs(stack: &TestStack) {
         let status = ended(with(stack.kept(), &["stack", "status", "--json"]));
         status.out.contains("\"in_use\": true")
     });
+    let mut second = stack.kept();
+    second.env(QUICK_JVMS.0, QUICK_JVMS.1);
     let second = ended(small_run(
-        stack.kept(),
+        second,
         two.path(),
         &["--events", "200", "--rate", "500"],
     ));
@@ -469,6 +473,7 @@ fn plain_user(stack: &TestStack) {
     command
         .env("HOME", home.path())
         .env("CDC_BENCH_STATE_DIR", &state)
+        .env(QUICK_JVMS.0, QUICK_JVMS.1)
         .current_dir(home.path());
     let report = ended(small_run(command, results.path(), &["--events", "100"])).json();
     assert_complete(&report, 100);

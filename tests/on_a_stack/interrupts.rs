@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::Test;
-use super::stack::command::{assert_complete, cdc_bench, ended, result_folder, small_run, with};
+use super::stack::command::{
+    assert_complete, cdc_bench_with_servers, ended, result_folder, small_run, with,
+};
 use super::stack::{TestStack, id, open_folder, processes, signal, until};
 
 pub const TESTS: &[Test] = &[
@@ -103,7 +105,7 @@ fn each_phase(stack: &TestStack) {
 
 fn while_fetching(_: &TestStack) {
     let (cache, state, results) = (open_folder(), open_folder(), open_folder());
-    let mut command = small_run(cdc_bench(), results.path(), &["--events", "5"]);
+    let mut command = small_run(cdc_bench_with_servers(), results.path(), &["--events", "5"]);
     command
         .env("CDC_BENCH_CACHE_DIR", cache.path())
         .env("CDC_BENCH_STATE_DIR", state.path());
@@ -123,7 +125,7 @@ fn while_fetching(_: &TestStack) {
 fn while_starting(_: &TestStack) {
     for delay_ms in [0, 700, 2_500] {
         let (state, results) = (open_folder(), open_folder());
-        let mut command = small_run(cdc_bench(), results.path(), &["--events", "5"]);
+        let mut command = small_run(cdc_bench_with_servers(), results.path(), &["--events", "5"]);
         command.env("CDC_BENCH_STATE_DIR", state.path());
         let mut run = start(command);
         until_step(&mut run, results.path(), "servers");
@@ -145,7 +147,11 @@ fn folders(state: &Path) -> usize {
 fn killed(_: &TestStack) {
     let (state, results) = (open_folder(), open_folder());
     let run = || {
-        let mut command = small_run(cdc_bench(), results.path(), &["--events", "100"]);
+        let mut command = small_run(
+            cdc_bench_with_servers(),
+            results.path(),
+            &["--events", "100"],
+        );
         command.env("CDC_BENCH_STATE_DIR", state.path());
         command
     };

@@ -120,7 +120,7 @@ fn cuts(stack: &TestStack) {
     // Cuts within the server's greeting, between messages, and within a message.
     let proxy = Proxy::before(direct, |number| {
         let somewhere = (number + 1).wrapping_mul(6_364_136_223_846_793_005) >> 33;
-        (number > 0 && number <= CUTS).then_some(300 + somewhere % 12_000)
+        (number > 0 && number <= CUTS).then_some(300 + somewhere % 30_000)
     });
     let mut config = ReaderConfig::new(server_at(stack, proxy.port), permanent(), ["p"]);
     config.status_interval = Duration::from_millis(50);
@@ -129,8 +129,8 @@ fn cuts(stack: &TestStack) {
     disconnect(stack);
     let mut next = 0_u64;
     while proxy.cuts() < CUTS {
-        // Transactions of 1 to 40 rows, as many as are needed.
-        let count = 1 + next % 40;
+        // Transactions of 1 to 200 rows, as many as are needed.
+        let count = 1 + next % 200;
         stack.sql(&format!(
             "INSERT INTO t SELECT n, repeat('p', 200) FROM generate_series({next}, {}) n",
             next + count - 1
@@ -138,7 +138,7 @@ fn cuts(stack: &TestStack) {
         next += count;
         until("the stream to come closer", || {
             let came = u64::try_from(reading.inserted().len()).unwrap();
-            came + 400 > next || proxy.cuts() >= CUTS || reading.reader.is_over()
+            came + 1_000 > next || proxy.cuts() >= CUTS || reading.reader.is_over()
         });
     }
     let rows = committed(stack);

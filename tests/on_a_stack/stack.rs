@@ -20,7 +20,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use self::command::{cdc_bench, ended, p50, small_run, with};
+use self::command::{QUICK_JVMS, cdc_bench, ended, p50, small_run, with};
 use self::other_postgres::OtherPostgres;
 
 /// A temporary folder that other users may enter, as PostgreSQL must when we are root.
@@ -45,11 +45,10 @@ impl TestStack {
         Self::with(&[])
     }
 
-    /// With JVMs that compile once and quickly. By default they compile for minutes what a short test does not profit from, and use
-    /// a quarter of a small machine's processor time for it.
+    /// With [`QUICK_JVMS`].
     pub fn with_quick_jvms() -> Self {
-        let flags = ["kafka", "connect"]
-            .map(|server| format!("{server}:JAVA_TOOL_OPTIONS=-XX:TieredStopAtLevel=1"));
+        let (name, value) = QUICK_JVMS;
+        let flags = ["kafka", "connect"].map(|server| format!("{server}:{name}={value}"));
         let [kafka, connect] = &flags;
         Self::with_args(&["--server-env", kafka, "--server-env", connect])
     }

@@ -54,9 +54,13 @@ impl LiveMetrics {
         }
     }
 
-    /// Median and 99th percentile of the first path's total.
-    pub(crate) fn total(&self) -> Option<(Nanos, Nanos)> {
-        self.measured.first().and_then(|meter| lock(meter).total())
+    /// Median and 99th percentile of the first path's total: in the warm-up those of its events, later of the measured ones.
+    pub(crate) fn total(&self, phase: Phase) -> Option<(Nanos, Nanos)> {
+        let meters = match phase {
+            Phase::WarmUp => &self.warm_up,
+            _ => &self.measured,
+        };
+        meters.first().and_then(|meter| lock(meter).total())
     }
 
     /// The figures at this time.

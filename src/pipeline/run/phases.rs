@@ -228,7 +228,7 @@ impl<'a> Phases<'a> {
         progress_tracker: &mut ProgressTracker,
     ) {
         let context = &self.context;
-        let total = context.live_metrics.total();
+        let total = context.live_metrics.total(phase);
         context.progress.load(&LoadState {
             phase: phase.as_str(),
             target,
