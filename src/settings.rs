@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cdc_bench_stack::{Endpoints, GivenEndpoints, MissingEndpoint, StackKind, StackRequest};
+use secrecy::SecretString;
 
 /// The settings that all commands share, resolved.
 #[derive(Debug, Clone)]
@@ -11,6 +12,8 @@ pub struct Settings {
     pub given: Option<GivenEndpoints>,
     /// Where the servers come from.
     pub stack: StackKind,
+    /// Properties of Kafka's clients that the user sets.
+    pub kafka_properties: Vec<(String, SecretString)>,
     /// Topic of the outbox.
     pub topic: String,
     /// Whether the user named it.
@@ -42,6 +45,7 @@ impl Settings {
         StackRequest {
             kind: self.stack,
             given: self.given.clone(),
+            kafka_properties: self.kafka_properties.clone(),
         }
     }
 }

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::admin_token::AdminToken;
+use super::context::BrokerContext;
 use super::error::{BrokerError, bootstrap_of};
+use super::refusal;
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,7 +29,8 @@ pub struct TopicState {
 
 /// Manages topics and groups.
 pub struct Admin {
-    client: AdminClient<DefaultClientContext>,
+    client: AdminClient<BrokerContext>,
+    token: AdminToken,
     config: ClientConfig,
     bootstrap: String,
 }
@@ -43,22 +46,16 @@ impl Admin {
             bootstrap: bootstrap.clone(),
             reason,
         };
-        let client: AdminClient<_> = config.create().map_err(|e| unreachable(e.to_string()))?;
-        let admin = Self {
+        refusal::check(config).await?;
+        let client = config
+            .create_with_context(BrokerContext::default())
+            .map_err(|e| unreachable(e.to_string()))?;
+        Ok(Self {
             client,
+            token: AdminToken::default(),
             config: config.clone(),
             bootstrap: bootstrap.clone(),
-        };
-        admin
-            .with_consumer("reading the cluster's metadata", |consumer| {
-                consumer.fetch_metadata(None, TIMEOUT).map(drop)
-            })
-            .await
-            .map_err(|error| match error {
-                BrokerError::Failed { reason, .. } => unreachable(reason),
-                other => other,
-            })?;
-        Ok(admin)
+        })
     }
 
     /// Names of all topics.
@@ -95,7 +92,8 @@ impl Admin {
             return Ok(None);
         };
         let described = self
-            .client
+            .client()
+            .await?
             .describe_configs([&ResourceSpecifier::Topic(name)], &options())
             .await
             .unwrap_or_default();
@@ -125,7 +123,8 @@ impl Admin {
             reason,
         };
         let results = self
-            .client
+            .client()
+            .await?
             .create_topics([&topic], &options())
             .await
             .map_err(|e| failed(e.to_string()))?;
@@ -161,7 +160,8 @@ impl Admin {
     pub async fn delete_topic(&self, name: &str) -> Result<(), BrokerError> {
         let failed = |reason: String| self.failed(&format!("deleting topic \"{name}\""), &reason);
         let results = self
-            .client
+            .client()
+            .await?
             .delete_topics(&[name], &options())
             .await
             .map_err(|e| failed(e.to_string()))?;
@@ -184,7 +184,8 @@ impl Admin {
         let began = Instant::now();
         loop {
             let results = self
-                .client
+                .client()
+                .await?
                 .delete_groups(&[group], &options())
                 .await
                 .map_err(|e| failed(e.to_string()))?;
@@ -219,6 +220,13 @@ impl Admin {
         .await
     }
 
+    /// The client, let in.
+    async fn client(&self) -> Result<&AdminClient<BrokerContext>, BrokerError> {
+        let renewed = self.token.renew(&self.config, &self.client).await;
+        renewed.map_err(|reason| self.failed("logging in", &reason))?;
+        Ok(&self.client)
+    }
+
     fn failed(&self, action: &str, reason: &str) -> BrokerError {
         BrokerError::Failed {
             action: action.to_owned(),
@@ -231,11 +239,20 @@ impl Admin {
     async fn with_consumer<T: Send + 'static>(
         &self,
         action: &str,
-        call: impl FnOnce(&BaseConsumer) -> rdkafka::error::KafkaResult<T> + Send + 'static,
+        call: impl FnOnce(&BaseConsumer<BrokerContext>) -> rdkafka::error::KafkaResult<T>
+        + Send
+        + 'static,
     ) -> Result<T, BrokerError> {
         let config = self.config.clone();
-        let answer =
-            tokio::task::spawn_blocking(move || call(&config.create::<BaseConsumer>()?)).await;
+        let answer = tokio::task::spawn_blocking(move || {
+            let consumer: BaseConsumer<_> = config.create_with_context(BrokerContext::default())?;
+            if refusal::needs_token(&config) {
+                // It is fetched when the consumer is polled.
+                consumer.poll(Duration::from_millis(100));
+            }
+            call(&consumer)
+        })
+        .await;
         match answer {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.failed(action, &error.to_string())),

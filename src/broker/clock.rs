@@ -6,6 +6,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 
+use super::context::BrokerContext;
 use super::error::{BrokerError, bootstrap_of};
 use cdc_bench_model::timeline::{Clock, ClockOffset, Nanos, OffsetEstimator, Stamp};
 
@@ -14,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Measures a broker's clock.
 pub struct BrokerClock {
-    producer: FutureProducer,
+    producer: FutureProducer<BrokerContext>,
     topic: String,
     bootstrap: String,
     clock: Clock,
@@ -32,7 +33,7 @@ impl BrokerClock {
             .set("acks", "1")
             .set("linger.ms", "0")
             .set("message.timeout.ms", "10000")
-            .create()
+            .create_with_context(BrokerContext::default())
             .map_err(|e| failed(&bootstrap, e.to_string()))?;
         Ok(Self {
             producer,

@@ -13,6 +13,16 @@ pub enum BrokerError {
         /// librdkafka's message.
         reason: String,
     },
+    /// The broker, or the connection to it, refuses: encryption or authentication.
+    #[error("Kafka at {bootstrap} refuses: {reason}; {advice}")]
+    Refused {
+        /// Bootstrap servers.
+        bootstrap: String,
+        /// What is refused.
+        reason: String,
+        /// What to do.
+        advice: String,
+    },
     /// A topic could not be created.
     #[error(
         "cannot create topic \"{topic}\" on {bootstrap}: {reason}; create it yourself (message.timestamp.type=LogAppendTime) or allow CREATE on it"

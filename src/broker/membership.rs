@@ -1,12 +1,15 @@
 //! Membership in a consumer group. A partition is given up only when the records received of it are written.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance as GroupChange};
 
+use super::oauth;
 use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// Longest wait for the records of a revoked partition. What is not written by then is delivered again to its next owner.
@@ -168,7 +171,13 @@ impl Membership {
     }
 }
 
-impl ClientContext for Membership {}
+impl ClientContext for Membership {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, source: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        oauth::token(source)
+    }
+}
 
 impl ConsumerContext for Membership {
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, change: &GroupChange<'_>) {

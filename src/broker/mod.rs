@@ -3,18 +3,21 @@
 //! Every function takes a [`rdkafka::ClientConfig`] with the addresses and credentials in it, and adds what it needs.
 
 mod admin;
+mod admin_token;
 mod backlog;
-mod client_option;
 mod clock;
+mod context;
 mod error;
 mod membership;
 mod messages;
+mod oauth;
 mod publisher;
+mod refusal;
 mod source;
+mod tls_probe;
 
 pub use admin::{Admin, TopicState};
 pub use backlog::Backlog;
-pub use client_option::ClientOption;
 pub use clock::BrokerClock;
 pub use error::BrokerError;
 pub use membership::{Rebalance, Rebalances};

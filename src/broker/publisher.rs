@@ -1,16 +1,18 @@
 //! Our own producer: keyed records, each with a delivery report that is stamped when it is received.
 
+use std::error::Error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use tokio_util::sync::CancellationToken;
 
 use super::error::{BrokerError, bootstrap_of};
+use super::oauth;
 use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// Pause when librdkafka's queue is full.
@@ -69,7 +71,13 @@ struct DeliveryReports<T> {
     failure: Arc<FirstFailure<T>>,
 }
 
-impl<T: Send + Sync> ClientContext for DeliveryReports<T> {}
+impl<T: Send + Sync> ClientContext for DeliveryReports<T> {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, source: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        oauth::token(source)
+    }
+}
 
 impl<T: Send + Sync + 'static> ProducerContext for DeliveryReports<T> {
     type DeliveryOpaque = Box<T>;

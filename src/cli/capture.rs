@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::print_error_line;
 use super::progress::Terminal;
-use crate::broker::ClientOption;
 use crate::pipeline::{
     CAPTURE_STEP, CaptureRequest, CaptureSource, Destination, Failure, LineFormat, Preparation,
     TopicRequest, TopicRule, check_topic_prefix, exit, run_capture,
@@ -120,9 +119,6 @@ pub(super) struct Args {
     /// Where changes go
     #[arg(long, value_enum, default_value = "stdout")]
     output: CaptureOutput,
-    /// Property of Kafka's client (librdkafka), such as message.max.bytes=10485760 for large rows (repeatable)
-    #[arg(long, value_name = "PROPERTY=VALUE")]
-    kafka_config: Vec<String>,
     /// How a change is written in a line; in Kafka it is a record of Debezium's
     #[arg(long, value_enum, default_value = "debezium")]
     format: CaptureFormat,
@@ -159,18 +155,12 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let kafka_options = check(&args)?;
+    check(&args)?;
     let servers = cdc_bench_stack::running_endpoints(&settings.servers())?;
     let postgres = servers.postgres()?;
     let kafka = match args.output {
         CaptureOutput::Stdout => None,
-        CaptureOutput::Kafka => {
-            let mut config = servers.kafka()?.client_config();
-            for option in &kafka_options {
-                option.set(&mut config);
-            }
-            Some(config)
-        }
+        CaptureOutput::Kafka => Some(servers.kafka()?.client_config()),
     };
     if std::io::stderr().is_terminal() {
         progress.begin(CAPTURE_STEP);
@@ -220,8 +210,8 @@ pub(super) async fn run(
     }))
 }
 
-/// Refuses arguments that do not go together. Returns the settings of Kafka's client.
-fn check(args: &Args) -> Result<Vec<ClientOption>, Failure> {
+/// Refuses arguments that do not go together.
+fn check(args: &Args) -> Result<(), Failure> {
     let usage = |text: String| Failure::usage(anyhow::anyhow!(text));
     if args.from == StreamBound::Snapshot && args.slot.is_some() && args.checkpoint.is_none() {
         return Err(usage(
@@ -233,19 +223,10 @@ fn check(args: &Args) -> Result<Vec<ClientOption>, Failure> {
             "--format flat is for lines: records in Kafka are Debezium's events".to_owned(),
         ));
     }
-    if args.output != CaptureOutput::Kafka && !args.kafka_config.is_empty() {
-        return Err(usage("--kafka-config is for --output kafka".to_owned()));
-    }
     if args.output == CaptureOutput::Kafka || args.format == CaptureFormat::DebeziumRecords {
         check_topic_prefix(&args.topic_prefix)?;
     }
-    let options = args.kafka_config.iter();
-    options
-        .map(|text| {
-            let option = text.parse::<ClientOption>();
-            option.map_err(|reason| usage(format!("--kafka-config: {reason}")))
-        })
-        .collect()
+    Ok(())
 }
 
 async fn request(

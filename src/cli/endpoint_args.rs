@@ -1,8 +1,11 @@
 //! Endpoints of the servers, and other arguments shared by all commands. Strings are parsed here.
 
-use cdc_bench_stack::{GivenEndpoints, KafkaEndpoint, PostgresEndpoint, StackKind, StoreEndpoint};
+use cdc_bench_stack::{GivenEndpoints, PostgresEndpoint, StackKind, StoreEndpoint};
 
+use super::kafka_args::KafkaArgs;
+use super::secrets::secret;
 use super::tls_args::TlsArgs;
+use crate::pipeline::Failure;
 use crate::settings::Settings;
 
 /// Where the servers come from.
@@ -50,7 +53,7 @@ pub fn load_env_file() -> Result<(), EnvFileError> {
 /// Endpoints and what else is the same for every command.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(
-    next_help_heading = "External servers (PostgreSQL's password: POSTGRES_PASSWORD; the store: MONGODB_URI)"
+    next_help_heading = "External servers (PostgreSQL's password: POSTGRES_PASSWORD; the store: MONGODB_URI; each also as ..._FILE)"
 )]
 pub struct EndpointArgs {
     /// Where the servers come from; without it external if any endpoint is given, else local
@@ -70,14 +73,6 @@ pub struct EndpointArgs {
     postgres_user: Option<String>,
     #[command(flatten)]
     tls: TlsArgs,
-    /// Kafka's bootstrap servers
-    #[arg(
-        long,
-        global = true,
-        env = "KAFKA_BOOTSTRAP_SERVERS",
-        value_name = "HOST:PORT,..."
-    )]
-    kafka_bootstrap_servers: Option<String>,
     /// Topic of the outbox [default: postgres.activity.event_outbox]
     #[arg(long, global = true, env = "KAFKA_TOPIC", value_name = "TOPIC")]
     kafka_topic: Option<String>,
@@ -106,6 +101,8 @@ pub struct EndpointArgs {
     /// How our consumer fetches, over what it sets itself: fetch.*, queued.*, max.partition.fetch.bytes (repeatable)
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = fetch_setting)]
     consumer_config: Vec<(String, String)>,
+    #[command(flatten)]
+    kafka: KafkaArgs,
 }
 
 /// `KEY=VALUE` of a setting that controls how records are fetched. Which records are read, and how offsets are committed, is not
@@ -126,12 +123,13 @@ fn fetch_setting(text: &str) -> Result<(String, String), String> {
 
 impl EndpointArgs {
     /// Resolves the arguments. Whether the given endpoints suffice is checked by each command.
-    #[must_use]
-    pub fn resolve(self) -> Settings {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let uri = variable("MONGODB_URI");
+    ///
+    /// # Errors
+    /// When a secret's file cannot be read, or settings do not go together.
+    pub(super) fn resolve(self) -> Result<Settings, Failure> {
+        let uri = secret("MONGODB_URI")?;
         let any = self.postgres_host.is_some()
-            || self.kafka_bootstrap_servers.is_some()
+            || self.kafka.has_servers()
             || self.connect_url.is_some()
             || uri.is_some();
         let stack = self.stack.map(StackKind::from);
@@ -140,8 +138,9 @@ impl EndpointArgs {
         } else {
             StackKind::Local
         });
+        let kafka = self.kafka.resolve()?;
+        let password = secret("POSTGRES_PASSWORD")?;
         let given = (stack == StackKind::External).then(|| {
-            let password = variable("POSTGRES_PASSWORD");
             let postgres_lacks = if self.postgres_host.is_none() {
                 "POSTGRES_HOST"
             } else {
@@ -156,24 +155,23 @@ impl EndpointArgs {
                         port: port.unwrap_or(5432),
                         database: database.unwrap_or_else(|| "activity_db".to_owned()),
                         user: user.unwrap_or_else(|| "postgres".to_owned()),
-                        password: password.into(),
+                        password,
                         tls,
                     }
                 }),
                 postgres_lacks,
-                kafka: self
-                    .kafka_bootstrap_servers
-                    .map(|bootstrap| KafkaEndpoint { bootstrap }),
+                kafka: kafka.endpoint(),
                 connect: self.connect_url,
                 store: uri.map(|uri| StoreEndpoint {
-                    uri: uri.into(),
+                    uri,
                     database: self.mongodb_database,
                 }),
             }
         });
-        Settings {
+        Ok(Settings {
             given,
             stack,
+            kafka_properties: kafka.properties,
             topic_is_given: self.kafka_topic.is_some(),
             topic: self
                 .kafka_topic
@@ -185,7 +183,7 @@ impl EndpointArgs {
             batch_size: usize::try_from(self.batch_size).unwrap_or(usize::MAX),
             writes_in_flight: self.writes_in_flight.into(),
             fetch: self.consumer_config.into_iter().collect(),
-        }
+        })
     }
 }
 

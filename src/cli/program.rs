@@ -92,7 +92,7 @@ async fn dispatch(
     progress: &Terminal,
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let settings = cli.endpoints.resolve();
+    let settings = cli.endpoints.resolve()?;
     match cli.command {
         Command::Run(args) => run::run(*args, settings, progress, cancel).await,
         Command::Sweep(args) => sweep::run(*args, settings, progress, cancel).await,

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 
 use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_stack::{HostPort, PostgresEndpoint};
+use pgcdc::{SslMode, TlsConfig};
 
 /// The class of Debezium's PostgreSQL connector.
 pub(super) const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
@@ -60,7 +61,9 @@ pub struct ConnectorParams<'a> {
     pub publication: &'a str,
     /// Its profile.
     pub profile: ConnectorProfile,
-    /// Settings over the profile's.
+    /// Properties of its producer, for a Kafka that is secured. They hold secrets.
+    pub producer: &'a [(&'static str, String)],
+    /// Settings over all of these.
     pub overrides: &'a [(String, String)],
 }
 
@@ -99,8 +102,22 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
                 .map(|(key, value, _)| ((*key).to_owned(), (*value).to_owned())),
         );
     }
+    let producer = params.producer.iter();
+    config.extend(producer.map(|(key, value)| (format!("producer.override.{key}"), value.clone())));
+    config.extend(database_tls(&postgres.tls));
     config.extend(params.overrides.iter().cloned());
     config
+}
+
+/// Debezium's settings for TLS to the database. Certificates are files on Connect's machine, so these are the user's to set
+/// (`--connector-config database.sslrootcert=...`), and without them a certificate is not verified there.
+fn database_tls(tls: &TlsConfig) -> Option<(String, String)> {
+    let mode = match tls.mode {
+        SslMode::Disable => return None,
+        SslMode::Prefer => "prefer",
+        SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => "require",
+    };
+    Some(("database.sslmode".to_owned(), mode.to_owned()))
 }
 
 /// A configuration to be shown: every value that may be a secret is replaced.
@@ -116,6 +133,7 @@ pub fn redacted(config: &BTreeMap<String, String>) -> BTreeMap<String, String> {
             "credential",
             "key.pem",
             "ssl.key",
+            "keystore.key",
         ]
         .iter()
         .any(|word| key.contains(word))
@@ -159,6 +177,7 @@ mod tests {
             slot: "s",
             publication: "b",
             profile,
+            producer: &[],
             overrides,
         })
     }
@@ -199,6 +218,7 @@ mod tests {
             slot: "s",
             publication: "b",
             profile: ConnectorProfile::Stock,
+            producer: &[],
             overrides: &[],
         });
         assert_eq!(

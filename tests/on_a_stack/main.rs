@@ -22,6 +22,7 @@ mod load;
 mod metrics;
 mod outages;
 mod paths;
+mod pki;
 mod proxy;
 mod reader;
 mod reader_faults;
@@ -33,6 +34,7 @@ mod reader_standby;
 mod reader_types;
 mod refusals;
 mod results;
+mod secured_kafka;
 mod series;
 mod sink;
 mod skew;
@@ -165,6 +167,7 @@ fn main() {
         delays::LONG_TESTS,
         skew::LONG_TESTS,
         results::LONG_TESTS,
+        secured_kafka::LONG_TESTS,
         series::LONG_TESTS,
         watching::LONG_TESTS,
     ]

@@ -5,10 +5,11 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use pgcdc::{ReaderConfig, ReaderError, Server, SslMode, TlsConfig};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
+use rcgen::SanType;
 use tempfile::TempDir;
 
 use super::Test;
+use super::pki::{Authority, authority, certificate, issue};
 use super::reader::{Reading, Table, server, temporary};
 use super::stack::command::{ended, with};
 use super::stack::{TestStack, open_folder, until};
@@ -31,17 +32,6 @@ hostssl all tls_scram all scram-sha-256
 hostssl all tls_cert all cert
 hostssl all tls_both all scram-sha-256 clientcert=verify-full
 ";
-
-/// A certificate authority of the test.
-type Authority = CertifiedIssuer<'static, KeyPair>;
-
-fn authority(name: &str) -> Authority {
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-}
 
 /// The stack's server with TLS, undone when the guard is dropped.
 struct Secured<'a> {
@@ -80,15 +70,8 @@ impl<'a> Secured<'a> {
 
     /// A certificate and its key.
     fn issue(&self, by: &Authority, name: &str, common_name: &str, hosts: &[SanType]) {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, common_name);
-        params.subject_alt_names = hosts.to_vec();
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, by).unwrap();
-        std::fs::write(self.file(&format!("{name}.pem")), certificate.pem()).unwrap();
-        std::fs::write(self.file(&format!("{name}.key")), key.serialize_pem()).unwrap();
+        let params = certificate(common_name, hosts);
+        issue(self.folder.path(), by, name, &params);
     }
 
     /// Gives the server a certificate for these names.

@@ -1,9 +1,14 @@
 //! Where the servers are, and the credentials to reach them.
 
+mod kafka;
 mod postgres;
 
 use secrecy::SecretString;
 
+pub use kafka::{
+    ClientPropertiesError, JavaClientError, KafkaClientSettings, KafkaEndpoint, KafkaSecurity,
+    KafkaSettings, KafkaTls, PasswordMechanism, Pem, PemError, Sasl, SecurityProtocol, TokenSource,
+};
 pub use postgres::{PostgresConnectError, PostgresEndpoint};
 
 /// A MongoDB-protocol server and database.
@@ -67,27 +72,6 @@ pub struct HostPort {
     pub host: String,
     /// TCP port.
     pub port: u16,
-}
-
-/// A Kafka cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KafkaEndpoint {
-    /// Bootstrap servers, comma-separated.
-    pub bootstrap: String,
-}
-
-impl KafkaEndpoint {
-    /// The configuration shared by all our clients.
-    #[must_use]
-    pub fn client_config(&self) -> rdkafka::ClientConfig {
-        let mut config = rdkafka::ClientConfig::new();
-        config
-            .set("bootstrap.servers", &self.bootstrap)
-            .set("client.id", "cdc-bench")
-            // Reconnect to a restarted broker within a second; librdkafka's default is up to ten.
-            .set("reconnect.backoff.max.ms", "1000");
-        config
-    }
 }
 
 /// A required endpoint that is not set.
@@ -185,9 +169,7 @@ mod tests {
                 tls: TlsConfig::disabled(),
             },
             postgres_for_connect: None,
-            kafka: KafkaEndpoint {
-                bootstrap: kafka.to_owned(),
-            },
+            kafka: KafkaEndpoint::plaintext(kafka),
             connect: connect.map(str::to_owned),
             store: StoreEndpoint {
                 uri: "mongodb://db".to_owned().into(),

@@ -35,8 +35,10 @@ mod stack;
 pub use artifacts::{fetch, fetch_debezium};
 pub use cache::Cache;
 pub use endpoints::{
-    Endpoints, GivenEndpoints, HostPort, KafkaEndpoint, MissingEndpoint, PostgresConnectError,
-    PostgresEndpoint, StoreEndpoint,
+    ClientPropertiesError, Endpoints, GivenEndpoints, HostPort, JavaClientError,
+    KafkaClientSettings, KafkaEndpoint, KafkaSecurity, KafkaSettings, KafkaTls, MissingEndpoint,
+    PasswordMechanism, Pem, PemError, PostgresConnectError, PostgresEndpoint, Sasl,
+    SecurityProtocol, StoreEndpoint, TokenSource,
 };
 pub use error::StackError;
 pub use http::http_client;

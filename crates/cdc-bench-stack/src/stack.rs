@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 
 use crate::artifacts::version;
@@ -23,6 +24,16 @@ pub struct StackRequest {
     pub kind: StackKind,
     /// The user's endpoints, as far as given; `None` means servers started by us.
     pub given: Option<GivenEndpoints>,
+    /// Properties of Kafka's clients, also on servers of ours. A value may be a secret.
+    pub kafka_properties: Vec<(String, SecretString)>,
+}
+
+impl StackRequest {
+    /// Our servers' endpoints with the user's properties of Kafka's clients.
+    fn with_properties(&self, mut endpoints: Endpoints) -> Endpoints {
+        endpoints.kafka.properties = self.kafka_properties.clone();
+        endpoints
+    }
 }
 
 /// The servers of a run.
@@ -68,7 +79,7 @@ impl Stack {
         if request.kind == StackKind::Compose {
             let stack = ComposeStack::start(&cache, progress, cancel).await?;
             return Ok(Self {
-                endpoints: stack.endpoints.clone(),
+                endpoints: request.with_properties(stack.endpoints.clone()),
                 origin: Origin::Compose(stack),
                 several_runs: false,
             });
@@ -76,7 +87,7 @@ impl Stack {
         if let Some(kept) = KeptStack::find(&cache) {
             if let Some(claim) = kept.claim() {
                 return Ok(Self {
-                    endpoints: kept.endpoints(),
+                    endpoints: request.with_properties(kept.endpoints()),
                     origin: Origin::Kept(kept, claim),
                     several_runs: false,
                 });
@@ -89,7 +100,7 @@ impl Stack {
         let local =
             LocalStack::start(&cache, StackLifetime::OneRun, &options, progress, cancel).await?;
         Ok(Self {
-            endpoints: local.endpoints.clone(),
+            endpoints: request.with_properties(local.endpoints.clone()),
             origin: Origin::OneRun(local),
             several_runs: false,
         })
@@ -265,7 +276,7 @@ pub fn running_endpoints(request: &StackRequest) -> Result<GivenEndpoints, Stack
         ));
     }
     let kept = KeptStack::find(&Cache::open()?);
-    kept.map(|kept| kept.endpoints().into()).ok_or_else(|| {
+    kept.map(|kept| request.with_properties(kept.endpoints()).into()).ok_or_else(|| {
         StackError::NotUp(
             "no servers: start some that stay with \"cdc-bench stack up\", or say where yours are (POSTGRES_HOST, KAFKA_BOOTSTRAP_SERVERS, MONGODB_URI, CONNECT_URL)"
                 .to_owned(),

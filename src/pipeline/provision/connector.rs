@@ -6,6 +6,7 @@ use std::time::Duration;
 use cdc_bench_model::RunId;
 use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_model::report::ConnectorReport;
+use cdc_bench_stack::KafkaSecurity;
 use tokio_util::sync::CancellationToken;
 
 use crate::debezium::{ConnectorParams, ConnectorProfile, connector_config, redacted};
@@ -141,6 +142,20 @@ fn topic_of(config: &BTreeMap<String, String>, default: &str) -> String {
     )
 }
 
+/// What its producer needs to reach a Kafka that is secured: what we need, unless the user has said what.
+fn producer_properties(
+    security: &KafkaSecurity,
+    overrides: &[(String, String)],
+) -> Result<Vec<(&'static str, String)>, Failure> {
+    let is_users = overrides
+        .iter()
+        .any(|(key, _)| key == "producer.override.security.protocol");
+    if is_users {
+        return Ok(Vec::new());
+    }
+    security.java_properties().map_err(Failure::usage)
+}
+
 /// Registers a connector and waits until it runs.
 pub(crate) async fn make_connector(
     servers: &ServerClients,
@@ -157,6 +172,7 @@ pub(crate) async fn make_connector(
         ))
     })?;
     connect.require_debezium().await?;
+    let producer = producer_properties(&servers.endpoints.kafka.security, overrides)?;
     let params = ConnectorParams {
         name: &names.connector,
         postgres: &servers.endpoints.postgres,
@@ -165,6 +181,7 @@ pub(crate) async fn make_connector(
         slot: &names.slot,
         publication,
         profile,
+        producer: &producer,
         overrides,
     };
     let config = connector_config(&params);

@@ -66,9 +66,7 @@ impl From<EndpointsRecord> for Endpoints {
                 password: record.postgres_password.into(),
                 tls: pgcdc::TlsConfig::disabled(),
             },
-            kafka: KafkaEndpoint {
-                bootstrap: record.kafka_bootstrap_servers,
-            },
+            kafka: KafkaEndpoint::plaintext(record.kafka_bootstrap_servers),
             postgres_for_connect: None,
             connect: record.connect_url,
             store: StoreEndpoint {

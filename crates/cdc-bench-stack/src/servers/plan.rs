@@ -80,9 +80,7 @@ pub(crate) fn endpoints(ports: Ports, postgres_password: &str, store_password: &
             tls: pgcdc::TlsConfig::disabled(),
         },
         postgres_for_connect: None,
-        kafka: KafkaEndpoint {
-            bootstrap: format!("127.0.0.1:{}", ports.kafka),
-        },
+        kafka: KafkaEndpoint::plaintext(format!("127.0.0.1:{}", ports.kafka)),
         connect: Some(format!("http://127.0.0.1:{}", ports.connect)),
         store: StoreEndpoint {
             uri: format!(
