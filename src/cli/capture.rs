@@ -107,7 +107,7 @@ pub(super) struct Args {
     /// 16/B374D848. A snapshot with a slot takes a checkpoint, and copies no table twice
     #[arg(long, value_name = "PLACE", default_value = "resume", value_parser = parse_start)]
     from: StreamBound,
-    /// Tables that a snapshot copies at once
+    /// Connections that a snapshot copies over at once: tables, and parts of a large one
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=64))]
     snapshot_connections: u16,
     /// Stop at now, or a position [default: go on until Ctrl-C]
@@ -270,7 +270,10 @@ async fn request(
     };
     if args.from == StreamBound::Snapshot {
         let connections = usize::from(args.snapshot_connections);
-        reader.snapshot = Some(SnapshotConfig { connections });
+        reader.snapshot = Some(SnapshotConfig {
+            connections,
+            ..SnapshotConfig::default()
+        });
     }
     if let Some(file) = &args.checkpoint {
         reader.checkpoint = Some(Box::new(FileCheckpoint::at(file)));

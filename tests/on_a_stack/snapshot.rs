@@ -87,7 +87,10 @@ impl Sink {
 
 fn config(stack: &TestStack, slot: Slot) -> ReaderConfig {
     ReaderConfig {
-        snapshot: Some(SnapshotConfig { connections: 2 }),
+        snapshot: Some(SnapshotConfig {
+            connections: 2,
+            ..SnapshotConfig::default()
+        }),
         status_interval: Duration::from_millis(50),
         ..ReaderConfig::new(server(stack), slot, ["copy"])
     }
@@ -297,7 +300,7 @@ fn taken_up_again(stack: &TestStack) {
     let sink = Arc::new(Mutex::new(Sink::default()));
     let seen = Arc::clone(&sink);
     let first = ReaderConfig {
-        snapshot: Some(SnapshotConfig { connections: 4 }),
+        snapshot: Some(SnapshotConfig::default()),
         acknowledge: Acknowledge::Manual,
         ..with_file()
     };

@@ -119,7 +119,9 @@ pub use acknowledger::Acknowledger;
 pub use catalogue::CatalogueColumn;
 pub use checkpoint::{Checkpoint, CheckpointProgress, CheckpointSource, FileCheckpoint};
 pub use clock::{SteadyClock, TimeSource, UnixNanos};
-pub use config::{Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig, SpoolConfig};
+pub use config::{
+    Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig, SnapshotResume, SpoolConfig,
+};
 pub use error::ReaderError;
 pub use event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
 pub use money::Money;
@@ -133,7 +135,10 @@ pub use reader::{Reader, ReaderHandle};
 pub use relation::{Column, Relation, Relations, ReplicaIdentity};
 pub use server::Server;
 pub use slots::{SlotState, current_lsn, drop_slot, list_slots};
-pub use snapshot::{CopiedTable, PlannedTable, SnapshotPlan, SnapshotRow};
+pub use snapshot::{
+    BlockSet, CopiedChunk, CopiedTable, CopyChunk, CopyProgress, PartProgress, PlannedTable,
+    ResumedTable, SnapshotPlan, SnapshotRow,
+};
 pub use stats::ReaderStats;
 pub use table_name::{InvalidTableName, TableName};
 pub use type_kind::{BinaryFormat, TypeKind};

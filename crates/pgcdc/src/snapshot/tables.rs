@@ -126,32 +126,41 @@ impl PublishedTable {
         &self.name
     }
 
-    /// The `COPY` statement.
-    pub(super) fn statement(&self, binary: bool) -> String {
+    pub(super) fn oid(&self) -> u32 {
+        self.oid
+    }
+
+    /// What to select from for all of its rows, as SQL.
+    pub(super) fn source(&self) -> String {
+        format!(
+            "{}{}.{}",
+            if self.is_partitioned { "" } else { "ONLY " },
+            escape_identifier(&self.name.schema),
+            escape_identifier(&self.name.name)
+        )
+    }
+
+    /// The statement that locks it against a rewrite until the transaction ends. It takes the right to select no more than a
+    /// column.
+    pub(super) fn lock(&self) -> String {
+        format!("SELECT FROM {} LIMIT 0", self.source())
+    }
+
+    /// Its published columns and rows as SQL, from a part of it; further conditions narrow the rows.
+    pub(super) fn selection(&self, source: &str, conditions: &[String]) -> String {
         let columns = self.columns.columns().iter();
         let columns: Vec<_> = columns
             .map(|column| escape_identifier(column.name))
             .collect();
-        let mut statement = format!(
-            "COPY (SELECT {} FROM {}{}.{}",
-            columns.join(", "),
-            if self.is_partitioned { "" } else { "ONLY " },
-            escape_identifier(&self.name.schema),
-            escape_identifier(&self.name.name)
-        );
-        if !self.filters.is_empty() {
-            let filters: Vec<_> = self
-                .filters
-                .iter()
-                .map(|filter| format!("({filter})"))
-                .collect();
-            statement += &format!(" WHERE {}", filters.join(" OR "));
+        let filters = self.filters.iter().map(|filter| format!("({filter})"));
+        let filter = filters.collect::<Vec<_>>().join(" OR ");
+        let filter = (!filter.is_empty()).then(|| format!("({filter})"));
+        let conditions: Vec<_> = filter.iter().chain(conditions).map(|all| &**all).collect();
+        let mut selection = format!("SELECT {} FROM {source}", columns.join(", "));
+        if !conditions.is_empty() {
+            selection += &format!(" WHERE {}", conditions.join(" AND "));
         }
-        statement += ") TO STDOUT";
-        if binary {
-            statement += " (FORMAT binary)";
-        }
-        statement
+        selection
     }
 }
 
@@ -173,12 +182,12 @@ mod tests {
         let (mut table, filter) = table(&row(Some("(id > 5)"))).unwrap();
         assert_eq!(filter.as_deref(), Some("(id > 5)"));
         assert_eq!(table.estimated_rows, None);
-        let all = "COPY (SELECT \"id\", \"a \"\"b\"\"\" FROM ONLY \"public\".\"or\"\"ders\"";
-        assert_eq!(table.statement(false), format!("{all}) TO STDOUT"));
+        let all = "SELECT \"id\", \"a \"\"b\"\"\" FROM ONLY \"public\".\"or\"\"ders\"";
+        assert_eq!(table.selection(&table.source(), &[]), all);
         table.filters = vec!["(id > 5)".to_owned(), "(id < 2)".to_owned()];
         assert_eq!(
-            table.statement(true),
-            format!("{all} WHERE ((id > 5)) OR ((id < 2))) TO STDOUT (FORMAT binary)")
+            table.selection(&table.source(), &["ctid < '(8,0)'".to_owned()]),
+            format!("{all} WHERE (((id > 5)) OR ((id < 2))) AND ctid < '(8,0)'")
         );
         let columns = table.description().columns.iter();
         assert_eq!(
