@@ -185,6 +185,7 @@ mod tests {
             point: Lsn(11),
             horizon: 1 << 40,
             selection: "SELECT \"a \"\"b\"\"\" FROM t WHERE text = E'\\n\n'".to_owned(),
+            publications: "16400@741:16401".to_owned(),
             parts: [(16_384, PartProgress::default())].into(),
         };
         for blocks in [0..8, 16..u32::MAX] {

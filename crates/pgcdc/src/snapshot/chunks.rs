@@ -172,6 +172,7 @@ mod tests {
             point: crate::Lsn(5),
             horizon: (1 << 32) + 42,
             selection: String::new(),
+            publications: String::new(),
             parts: [(7, crate::snapshot::PartProgress::default())].into(),
         };
         let storage = storage(vec![part(Some(30)), part(None)]);

@@ -76,6 +76,7 @@ impl<'a> SnapshotCopy<'a> {
         let point = SnapshotPoint {
             point: taken.snapshot.commit_lsn,
             horizon: taken.horizon,
+            resume_lsn: delivery.resume_lsn(),
         };
         let chunk_blocks = chunk_blocks(settings, taken.block_size);
         let mut plan = SnapshotPlan {

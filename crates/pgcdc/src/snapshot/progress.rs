@@ -22,6 +22,8 @@ pub struct CopyProgress {
     pub horizon: u64,
     /// What is selected: columns and row filters, as SQL.
     pub selection: String,
+    /// What publishes it: OIDs of its publications and of their entries for it, with the transactions that altered them last.
+    pub publications: String,
     /// The table, or its leaf partitions, by OID.
     pub parts: BTreeMap<u32, PartProgress>,
 }

@@ -29,6 +29,8 @@ pub(super) struct SnapshotPoint {
     pub(super) point: Lsn,
     /// `pg_snapshot_xmin`.
     pub(super) horizon: u64,
+    /// Where the stream begins after the copy.
+    pub(super) resume_lsn: Lsn,
 }
 
 /// The progress of a table's copy in this snapshot: where it goes on, or nothing yet.
@@ -43,6 +45,7 @@ pub(super) fn progress(
         point: snapshot.point,
         horizon: snapshot.horizon,
         selection: table.selection(&table.source(), &[]),
+        publications: table.publications(),
         parts: parts
             .map(|part| {
                 let filenode = part.filenode;
@@ -54,7 +57,7 @@ pub(super) fn progress(
     let Some(known) = known.filter(|known| known.has_chunks()) else {
         return fresh;
     };
-    match merged(known, &fresh) {
+    match merged(known, &fresh, snapshot.resume_lsn) {
         Ok(merged) => merged,
         Err(reason) => {
             tracing::warn!(table = %table.name(), begun_at = %known.point, "the copy of the table begins anew: {reason}");
@@ -64,7 +67,17 @@ pub(super) fn progress(
 }
 
 /// What is known, with the parts that the table has now; or why the copy cannot go on.
-fn merged(known: &CopyProgress, fresh: &CopyProgress) -> Result<CopyProgress, &'static str> {
+fn merged(
+    known: &CopyProgress,
+    fresh: &CopyProgress,
+    resume_lsn: Lsn,
+) -> Result<CopyProgress, &'static str> {
+    if resume_lsn > known.point {
+        return Err("the stream has gone on since it began");
+    }
+    if known.publications != fresh.publications {
+        return Err("its publications have been altered since, which may have hidden changes");
+    }
     if known.selection != fresh.selection {
         return Err("other columns or rows of it are published now");
     }
@@ -106,8 +119,13 @@ mod tests {
             point: Lsn(point),
             horizon: point,
             selection: "SELECT id FROM t".to_owned(),
+            publications: "16400@741:16401".to_owned(),
             parts: parts.iter().map(part).collect(),
         }
+    }
+
+    fn merged(known: &CopyProgress, fresh: &CopyProgress) -> Result<CopyProgress, &'static str> {
+        super::merged(known, fresh, known.point)
     }
 
     #[test]
@@ -129,6 +147,10 @@ mod tests {
         let mut other = now.clone();
         other.selection += " WHERE id > 5";
         assert!(merged(&known, &other).is_err(), "another filter");
+        let mut other = now.clone();
+        other.publications = "16400@741:16402".to_owned();
+        assert!(merged(&known, &other).is_err(), "out and in again");
+        assert!(super::merged(&known, &now, Lsn(6)).is_err(), "not in between");
         let late = progress(OLDEST_HORIZON + 6, &[(1, 10)]);
         assert!(merged(&known, &late).is_err(), "too old");
     }

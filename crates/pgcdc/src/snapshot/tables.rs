@@ -22,6 +22,9 @@ pub(crate) struct PublishedTable {
     is_partitioned: bool,
     /// Row filters: a published row meets at least one. Empty when every row is published.
     filters: Vec<String>,
+    /// What publishes it: publications by OID and the transaction that altered them last, each with the OIDs of its entries for
+    /// the table. A table that was taken out of a publication and put back has others.
+    publications: Vec<String>,
     pub(super) estimated_rows: Option<u64>,
 }
 
@@ -45,10 +48,12 @@ pub(crate) async fn published_tables(
             FROM pg_attribute a LEFT JOIN pg_index i ON i.indrelid = c.oid \
               AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END \
             WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
-              AND coalesce(to_jsonb(p)->'attnames' ? a.attname::text, a.attgenerated = '')) \
-         FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname \
+              AND coalesce(to_jsonb(p)->'attnames' ? a.attname::text, a.attgenerated = '')), \
+           concat(pub.oid, '@', pub.xmin, ':', (SELECT string_agg(r.oid::text, '+' ORDER BY r.oid) FROM pg_publication_rel r \
+             WHERE r.prpubid = pub.oid AND (r.prrelid = c.oid OR r.prrelid IN (SELECT pg_partition_ancestors(c.oid))))) \
+         FROM pg_publication_tables p JOIN pg_publication pub ON pub.pubname = p.pubname JOIN pg_namespace n ON n.nspname = p.schemaname \
            JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename \
-         WHERE p.pubname IN ({}) ORDER BY 1, 2",
+         WHERE p.pubname IN ({}) ORDER BY 1, 2, pub.oid",
         literals.join(", ")
     );
     let mut tables = BTreeMap::<TableName, PublishedTable>::new();
@@ -57,12 +62,14 @@ pub(crate) async fn published_tables(
             source_of_rows: config.server.address(),
             reason: format!("the catalogue's answer is not as expected: {row:?}"),
         };
-        let (table, filter) = table(&row).ok_or_else(malformed)?;
+        let (mut table, filter) = table(&row).ok_or_else(malformed)?;
+        let publication = std::mem::take(&mut table.publications);
         let known = tables.entry(table.name.clone()).or_insert_with(|| {
             let mut fresh = table;
             fresh.filters.extend(filter.clone());
             fresh
         });
+        known.publications.extend(publication);
         match filter {
             // A publication without a filter publishes every row.
             None => known.filters.clear(),
@@ -106,6 +113,7 @@ fn table(row: &[Option<String>]) -> Option<(PublishedTable, Option<String>)> {
         filters: Vec::new(),
         // -1 for a table that was never analysed.
         estimated_rows: text(5)?.parse().ok(),
+        publications: vec![text(8)?.to_owned()],
     };
     Some((table, text(6).map(str::to_owned)))
 }
@@ -124,6 +132,11 @@ impl PublishedTable {
 
     pub(crate) fn name(&self) -> &TableName {
         &self.name
+    }
+
+    /// What publishes it, as one text.
+    pub(super) fn publications(&self) -> String {
+        self.publications.join(",")
     }
 
     pub(super) fn oid(&self) -> u32 {
@@ -173,7 +186,7 @@ mod tests {
         ["public", "or\"ders", "17000", "d", "f", "-1"]
             .map(|text| Some(text.to_owned()))
             .into_iter()
-            .chain([filter.map(str::to_owned), Some(columns.to_owned())])
+            .chain([filter, Some(columns), Some("16400@741:16401")].map(|text| text.map(str::to_owned)))
             .collect()
     }
 
