@@ -200,8 +200,9 @@ fn length(value: Value<'_>) -> usize {
 }
 
 pub fn has_psql() -> bool {
-    let asked = Command::new("psql").arg("--version").stdout(Stdio::null());
-    asked.status().is_ok_and(|status| status.success())
+    let mut psql = Command::new("psql");
+    let asked = psql.arg("--version").stdout(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
 }
 
 /// Processor time of programs that have ended, seconds.

@@ -37,6 +37,7 @@ mod series;
 mod sink;
 mod skew;
 mod snapshot;
+mod snapshot_chunks;
 mod stack;
 mod standby;
 mod tls;
@@ -102,6 +103,7 @@ fn main() {
         paths::TESTS,
         reader::TESTS,
         snapshot::TESTS,
+        snapshot_chunks::TESTS,
         reader_faults::TESTS,
         reader_types::TESTS,
         reader_positions::TESTS,

@@ -75,7 +75,10 @@ pub fn describe(event: &Event<'_>) -> String {
         Event::Idle(lsn) => format!("idle at {lsn}"),
         Event::Snapshot(plan) => format!("snapshot of {}", plan.tables.len()),
         Event::CopiedChunk(chunk) => {
-            format!("copied {} rows of {}, a chunk", chunk.rows, chunk.relation.name)
+            format!(
+                "copied {} rows of {}, a chunk",
+                chunk.rows, chunk.relation.name
+            )
         }
         Event::Copied(table) => format!("copied {} rows of {}", table.rows, table.relation.name),
         Event::Commit(commit) => format!("commit of {}", commit.events),

@@ -98,6 +98,17 @@ impl Default for SnapshotConfig {
     }
 }
 
+impl SnapshotConfig {
+    /// Blocks of a chunk. A single connection shares no table, and copies it as a whole unless it may have to go on within it.
+    pub(super) fn chunk_blocks(self, block_size: u32) -> u32 {
+        if self.connections <= 1 && self.resume == SnapshotResume::ByTable {
+            return u32::MAX;
+        }
+        let blocks = self.chunk / u64::from(block_size.max(1));
+        u32::try_from(blocks).unwrap_or(u32::MAX).max(1)
+    }
+}
+
 /// Where an initial copy goes on that was interrupted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SnapshotResume {

@@ -242,9 +242,7 @@ impl<E: std::fmt::Display, F: FnMut(OutgoingRecord<'_>) -> Result<(), E>> Envelo
             | Event::Idle(_)
             | Event::Snapshot(_)
             | Event::CopiedChunk(_)
-            | Event::Copied(_) => {
-                ControlFlow::Continue(())
-            }
+            | Event::Copied(_) => ControlFlow::Continue(()),
         }
     }
 

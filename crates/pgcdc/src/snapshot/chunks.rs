@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::blocks::{self, OPEN_END};
+use super::part::TablePart;
 use super::progress::{CopyChunk, CopyProgress};
-use super::storage::{TablePart, TableStorage};
+use super::storage::TableStorage;
 use super::tables::PublishedTable;
 
 /// What one statement copies: rows of a range of blocks, or all rows of a part whose rows are in no blocks.
@@ -40,9 +41,9 @@ impl Chunk {
             let xid = horizon & u64::from(u32::MAX);
             conditions.push(format!("age(xmin) <= age('{xid}'::xid)"));
         }
-        let selection = table.selection(&part.source, &conditions);
+        let copied = table.copied(part, &conditions);
         let format = if binary { " (FORMAT binary)" } else { "" };
-        format!("COPY ({selection}) TO STDOUT{format}")
+        format!("COPY {copied} TO STDOUT{format}")
     }
 
     /// What the handler acknowledges; `None` for a chunk that counts for this snapshot alone.
@@ -138,7 +139,8 @@ mod tests {
             oid: 7,
             filenode: 8,
             blocks,
-            source: "ONLY t".to_owned(),
+            name: "t".to_owned(),
+            has_only: true,
         }
     }
 
@@ -187,7 +189,10 @@ mod tests {
         };
         let whole = (0..OPEN_END, false, false);
         let first = [0..10, 10..20, 20..OPEN_END].map(|blocks| (blocks, false, false));
-        assert_eq!(chunks(None), [&first[..], std::slice::from_ref(&whole)].concat());
+        assert_eq!(
+            chunks(None),
+            [&first[..], std::slice::from_ref(&whole)].concat()
+        );
         let done = CopyChunk {
             point: crate::Lsn(5),
             part: 7,

@@ -2,6 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
+use super::error::unexpected_answer;
 use crate::slot_creation::create_slot;
 use crate::wire::ReplicationSession;
 use crate::{Lsn, ReaderConfig, ReaderError};
@@ -61,13 +62,5 @@ impl ExportedSnapshot {
     /// The consistent point of the slot: the snapshot contains every transaction that committed before it.
     pub(super) fn point(&self) -> Lsn {
         self.point
-    }
-}
-
-/// The server's answer has another form than PostgreSQL's.
-pub(super) fn unexpected_answer(config: &ReaderConfig) -> ReaderError {
-    ReaderError::Protocol {
-        server: config.server.address(),
-        reason: "its answer to the snapshot's beginning is not as expected".to_owned(),
     }
 }

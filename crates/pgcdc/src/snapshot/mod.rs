@@ -11,8 +11,10 @@
 mod blocks;
 mod chunks;
 mod copy;
+mod error;
 mod export;
 mod overlap;
+mod part;
 mod plan;
 mod progress;
 mod resumption;
@@ -20,6 +22,7 @@ mod rows;
 mod storage;
 mod table_rows;
 mod tables;
+mod taking;
 
 pub use blocks::BlockSet;
 pub use plan::{CopiedChunk, CopiedTable, PlannedTable, ResumedTable, SnapshotPlan, SnapshotRow};

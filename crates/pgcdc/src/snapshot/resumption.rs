@@ -33,13 +33,21 @@ pub(super) struct SnapshotPoint {
     pub(super) resume_lsn: Lsn,
 }
 
-/// The progress of a table's copy in this snapshot: where it goes on, or nothing yet.
+/// The progress of a table's copy in this snapshot: where it goes on, or nothing yet; `None` for a table that cannot go on, for its
+/// rows have no key.
 pub(super) fn progress(
     table: &PublishedTable,
     storage: &TableStorage,
     known: Option<&CopyProgress>,
     snapshot: SnapshotPoint,
-) -> CopyProgress {
+) -> Option<CopyProgress> {
+    let known = known.filter(|known| known.has_chunks());
+    if !storage.has_key {
+        if let Some(known) = known {
+            begins_anew(table, known, "it no longer has a key");
+        }
+        return None;
+    }
     let parts = storage.parts.iter().filter(|part| part.blocks.is_some());
     let fresh = CopyProgress {
         point: snapshot.point,
@@ -54,16 +62,20 @@ pub(super) fn progress(
             })
             .collect(),
     };
-    let Some(known) = known.filter(|known| known.has_chunks()) else {
-        return fresh;
+    let Some(known) = known else {
+        return Some(fresh);
     };
     match merged(known, &fresh, snapshot.resume_lsn) {
-        Ok(merged) => merged,
+        Ok(merged) => Some(merged),
         Err(reason) => {
-            tracing::warn!(table = %table.name(), begun_at = %known.point, "the copy of the table begins anew: {reason}");
-            fresh
+            begins_anew(table, known, reason);
+            Some(fresh)
         }
     }
+}
+
+fn begins_anew(table: &PublishedTable, known: &CopyProgress, reason: &str) {
+    tracing::warn!(table = %table.name(), begun_at = %known.point, "the copy of the table begins anew: {reason}");
 }
 
 /// What is known, with the parts that the table has now; or why the copy cannot go on.
@@ -142,15 +154,24 @@ mod tests {
         assert_eq!((goes_on.point, goes_on.horizon), (Lsn(5), 5));
         assert_eq!(goes_on.parts[&1], known.parts[&1]);
         assert_eq!(goes_on.parts[&2], now.parts[&2]);
-        assert!(merged(&known, &progress(9, &[(1, 11)])).is_err(), "rewritten");
-        assert!(merged(&known, &progress(9, &[(2, 20)])).is_err(), "detached");
+        assert!(
+            merged(&known, &progress(9, &[(1, 11)])).is_err(),
+            "rewritten"
+        );
+        assert!(
+            merged(&known, &progress(9, &[(2, 20)])).is_err(),
+            "detached"
+        );
         let mut other = now.clone();
         other.selection += " WHERE id > 5";
         assert!(merged(&known, &other).is_err(), "another filter");
         let mut other = now.clone();
         other.publications = "16400@741:16402".to_owned();
         assert!(merged(&known, &other).is_err(), "out and in again");
-        assert!(super::merged(&known, &now, Lsn(6)).is_err(), "not in between");
+        assert!(
+            super::merged(&known, &now, Lsn(6)).is_err(),
+            "not in between"
+        );
         let late = progress(OLDEST_HORIZON + 6, &[(1, 10)]);
         assert!(merged(&known, &late).is_err(), "too old");
     }

@@ -2,6 +2,7 @@
 
 use postgres_protocol::escape::escape_literal;
 
+use super::part::TablePart;
 use super::tables::PublishedTable;
 use crate::wire::TextRows;
 
@@ -12,18 +13,6 @@ pub(super) struct TableStorage {
     pub(super) parts: Vec<TablePart>,
     /// Whether its rows have a key: a primary key, or the index of its replica identity.
     pub(super) has_key: bool,
-}
-
-/// A table or a leaf partition with rows of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TablePart {
-    pub(super) oid: u32,
-    /// What a rewrite (`TRUNCATE`, `VACUUM FULL`, `CLUSTER`, some forms of `ALTER TABLE`) replaces; zero where there is none.
-    pub(super) filenode: u32,
-    /// Its size, blocks; `None` where rows have no place in a block: a foreign table, or another access method than `heap`.
-    pub(super) blocks: Option<u32>,
-    /// What to select from, as SQL.
-    pub(super) source: String,
 }
 
 /// Size of a block, and the storage of each of the tables, in their order.
@@ -59,17 +48,13 @@ pub(super) fn read(tables: &[PublishedTable], rows: &TextRows) -> Option<Storage
         let root: u32 = text(0)?.parse().ok()?;
         let index = tables.iter().position(|table| table.oid() == root)?;
         block_size = text(8)?.parse().ok()?;
-        let only = if text(5)? == "t" || text(3).is_some() {
-            "ONLY "
-        } else {
-            ""
-        };
         let blocks = text(3).map(str::parse).transpose().ok()?;
         storages[index].parts.push(TablePart {
             oid: text(1)?.parse().ok()?,
             filenode: text(2)?.parse().ok()?,
             blocks,
-            source: format!("{only}{}", text(4)?),
+            name: text(4)?.to_owned(),
+            has_only: text(5)? == "t" || blocks.is_some(),
         });
         is_whole[index] |= text(6)? != "t";
         storages[index].has_key = text(7)? == "t";
@@ -81,7 +66,8 @@ pub(super) fn read(tables: &[PublishedTable], rows: &TextRows) -> Option<Storage
                 oid: table.oid(),
                 filenode: 0,
                 blocks: None,
-                source: table.source(),
+                name: table.sql_name(),
+                has_only: false,
             }];
         }
     }
@@ -92,7 +78,9 @@ pub(super) fn read(tables: &[PublishedTable], rows: &TextRows) -> Option<Storage
 pub(super) fn rewritten(before: &[TableStorage], after: &[TableStorage]) -> Option<usize> {
     let files = |storage: &TableStorage| {
         let parts = storage.parts.iter();
-        parts.map(|part| (part.oid, part.filenode)).collect::<Vec<_>>()
+        parts
+            .map(|part| (part.oid, part.filenode))
+            .collect::<Vec<_>>()
     };
     (before.iter().zip(after)).position(|(before, after)| files(before) != files(after))
 }

@@ -86,7 +86,9 @@ impl AckWriter {
         let stored = std::mem::take(&mut self.progress.copying);
         let mut begins_anew = stored.keys().any(|table| !copies.contains_key(table));
         for (table, copy) in copies {
-            let goes_on = stored.get(table).filter(|stored| stored.point == copy.point);
+            let goes_on = stored
+                .get(table)
+                .filter(|stored| stored.point == copy.point);
             begins_anew |= goes_on.is_none() && stored.contains_key(table);
             let begun = goes_on.cloned().unwrap_or_else(|| copy.begun());
             self.progress.copying.insert(table.clone(), begun);

@@ -59,8 +59,7 @@ impl<H: FnMut(Event<'_>) -> Flow> InitialCopy<'_, H> {
                 .add_types(&table.description(), &mut self.delivery.relations)
                 .await?;
         }
-        let begin =
-            SnapshotCopy::begin(self.config, tables, &self.progress, self.delivery, &stop);
+        let begin = SnapshotCopy::begin(self.config, tables, &self.progress, self.delivery, &stop);
         let begun = unless_stopped(&stop, begin).await;
         // What a stop has interrupted is no failure.
         let (mut copy, plan) = match begun {

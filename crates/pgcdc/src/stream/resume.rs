@@ -97,10 +97,7 @@ impl ResumePoint {
     pub(super) fn first(progress: &CheckpointProgress, start_after: Option<Lsn>) -> Self {
         // A copy without any change after it is as of its own position.
         Self {
-            position: progress
-                .position
-                .or(start_after)
-                .or(progress.first_copy()),
+            position: progress.position.or(start_after).or(progress.first_copy()),
             timeline: progress.source.as_ref().map(|source| source.timeline),
         }
     }
