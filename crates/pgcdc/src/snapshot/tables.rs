@@ -91,10 +91,13 @@ pub(crate) async fn published_tables(
     Ok(tables)
 }
 
+/// A column as the query writes it: name, type, type modifier, whether it is of the key, and whether it is generated.
+type ColumnRow = (String, u32, i32, bool, bool);
+
 /// One row of the result: the table without its row filter, and the filter.
 fn table(row: &[Option<String>]) -> Option<(PublishedTable, Option<String>)> {
     let text = |index: usize| row.get(index)?.as_deref();
-    let columns: Option<Vec<(String, u32, i32, bool, bool)>> = match text(7) {
+    let columns: Option<Vec<ColumnRow>> = match text(7) {
         Some(json) => serde_json::from_str(json).ok(),
         None => Some(Vec::new()),
     };
