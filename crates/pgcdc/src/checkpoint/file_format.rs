@@ -1,7 +1,7 @@
 //! A checkpoint as the lines of its file.
 
+use super::progress::{CheckpointProgress, CheckpointSource};
 use crate::TableName;
-use crate::checkpoint::{CheckpointProgress, CheckpointSource};
 
 pub(super) fn format(progress: &CheckpointProgress) -> String {
     let mut text = match progress.position {
