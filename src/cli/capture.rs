@@ -16,8 +16,8 @@ use crate::pipeline::{
 use crate::settings::Settings;
 use cdc_bench_stack::StepProgress;
 use pgcdc::{
-    FileCheckpoint, Lsn, Origins, ReaderConfig, Server, Slot, SlotName, SnapshotConfig, TableName,
-    current_lsn,
+    FileCheckpoint, Lsn, Origins, ReaderConfig, Server, Slot, SlotName, SnapshotConfig,
+    SnapshotResume, TableName, current_lsn,
 };
 use pgcdc_debezium::{Decimals, EnvelopeConfig};
 
@@ -47,6 +47,15 @@ enum DecimalHandling {
     Double,
     /// Texts
     String,
+}
+
+/// What an interrupted snapshot begins again with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ResumeUnit {
+    /// Tables that are not complete: every row once
+    Table,
+    /// Parts of a table: a row may come again, and changes that it has already come after it
+    Chunk,
 }
 
 /// Where to start or to stop.
@@ -106,9 +115,18 @@ pub(super) struct Args {
     /// 16/B374D848. A snapshot with a slot takes a checkpoint, and copies no table twice
     #[arg(long, value_name = "PLACE", default_value = "resume", value_parser = parse_start)]
     from: StreamBound,
-    /// Tables that a snapshot copies at once
+    /// Connections that a snapshot copies over at once: tables, and parts of a large one
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=64))]
     snapshot_connections: u16,
+    /// What a snapshot that was interrupted begins again with; with chunk it suits readers that keep the last event of a key
+    #[arg(
+        long,
+        value_enum,
+        value_name = "UNIT",
+        default_value = "table",
+        requires = "checkpoint"
+    )]
+    snapshot_resume: ResumeUnit,
     /// Stop at now, or a position [default: go on until Ctrl-C]
     #[arg(long, value_name = "PLACE", value_parser = parse_stop)]
     until: Option<StreamBound>,
@@ -251,7 +269,14 @@ async fn request(
     };
     if args.from == StreamBound::Snapshot {
         let connections = usize::from(args.snapshot_connections);
-        reader.snapshot = Some(SnapshotConfig { connections });
+        reader.snapshot = Some(SnapshotConfig {
+            connections,
+            resume: match args.snapshot_resume {
+                ResumeUnit::Table => SnapshotResume::ByTable,
+                ResumeUnit::Chunk => SnapshotResume::ByChunk,
+            },
+            ..SnapshotConfig::default()
+        });
     }
     if let Some(file) = &args.checkpoint {
         reader.checkpoint = Some(Box::new(FileCheckpoint::at(file)));

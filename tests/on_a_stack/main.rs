@@ -39,6 +39,7 @@ mod series;
 mod sink;
 mod skew;
 mod snapshot;
+mod snapshot_chunks;
 mod stack;
 mod standby;
 mod tls;
@@ -104,6 +105,7 @@ fn main() {
         paths::TESTS,
         reader::TESTS,
         snapshot::TESTS,
+        snapshot_chunks::TESTS,
         reader_faults::TESTS,
         reader_types::TESTS,
         reader_positions::TESTS,

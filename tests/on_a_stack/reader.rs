@@ -74,6 +74,12 @@ pub fn describe(event: &Event<'_>) -> String {
         Event::Begin(_) => "begin".to_owned(),
         Event::Idle(lsn) => format!("idle at {lsn}"),
         Event::Snapshot(plan) => format!("snapshot of {}", plan.tables.len()),
+        Event::CopiedChunk(chunk) => {
+            format!(
+                "copied {} rows of {}, a chunk",
+                chunk.rows, chunk.relation.name
+            )
+        }
         Event::Copied(table) => format!("copied {} rows of {}", table.rows, table.relation.name),
         Event::Commit(commit) => format!("commit of {}", commit.events),
         Event::Message(message) => format!(

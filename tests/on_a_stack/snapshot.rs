@@ -9,7 +9,7 @@ use std::time::Duration;
 use pgcdc::pgoutput::{OldTuple, Tuple, Value};
 use pgcdc::{
     Acknowledge, Change, Event, FileCheckpoint, Operation, Reader, ReaderConfig, ReaderError,
-    ReaderHandle, Slot, SlotName, SnapshotConfig, SnapshotRow, list_slots,
+    ReaderHandle, Slot, SlotName, SnapshotConfig, SnapshotResume, SnapshotRow, list_slots,
 };
 
 use super::Test;
@@ -17,7 +17,13 @@ use super::reader::{describe, server};
 use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[
-    ("snapshot_and_stream_have_every_row_once", while_rows_change),
+    ("snapshot_and_stream_have_every_row_once", |stack| {
+        while_rows_change(stack, SnapshotConfig::default().chunk);
+    }),
+    (
+        "snapshot_of_many_chunks_and_stream_have_every_row_once",
+        |stack| while_rows_change(stack, 1 << 16),
+    ),
     ("snapshot_copies_what_is_published", what_is_published),
     ("snapshot_resumes_by_table", taken_up_again),
     ("snapshot_continues_when_its_sessions_are_cut", cut),
@@ -31,6 +37,8 @@ struct Sink {
     /// Inserts of rows that existed, or deletes of rows that did not.
     surprises: Vec<String>,
     copied: Vec<String>,
+    /// Chunks of the plans.
+    chunks: usize,
     places: Vec<SnapshotRow>,
 }
 
@@ -76,6 +84,7 @@ impl Sink {
                 // A table that is copied again is emptied first.
                 for table in &plan.tables {
                     self.rows.remove(&table.relation.name);
+                    self.chunks += table.chunks;
                 }
             }
             Event::Change(change) => self.apply(change),
@@ -87,7 +96,10 @@ impl Sink {
 
 fn config(stack: &TestStack, slot: Slot) -> ReaderConfig {
     ReaderConfig {
-        snapshot: Some(SnapshotConfig { connections: 2 }),
+        snapshot: Some(SnapshotConfig {
+            connections: 2,
+            ..SnapshotConfig::default()
+        }),
         status_interval: Duration::from_millis(50),
         ..ReaderConfig::new(server(stack), slot, ["copy"])
     }
@@ -155,7 +167,7 @@ INSERT INTO b SELECT n, 'row ' || n FROM generate_series(1, 2000) n;
 CREATE PUBLICATION copy FOR TABLE a, b, c, d;
 ";
 
-fn while_rows_change(stack: &TestStack) {
+fn while_rows_change(stack: &TestStack, chunk: u64) {
     stack.sql(NOTHING);
     stack.sql(TABLES);
     let (stop, written) = (AtomicBool::new(false), Arc::new(AtomicU64::new(0)));
@@ -181,7 +193,9 @@ fn while_rows_change(stack: &TestStack) {
         more_are_written(3);
         let (seen, within) = (Arc::clone(&sink), Arc::clone(&written));
         let mut waits = true;
-        let reader = Reader::spawn(config(stack, temporary()), move |event| {
+        let mut config = config(stack, temporary());
+        config.snapshot = config.snapshot.map(|with| SnapshotConfig { chunk, ..with });
+        let reader = Reader::spawn(config, move |event| {
             let mut sink = seen.lock().unwrap();
             sink.event(&event);
             if waits && sink.places.len() > 100 {
@@ -218,6 +232,10 @@ fn while_rows_change(stack: &TestStack) {
     );
     assert_eq!(sink.places.first(), Some(&SnapshotRow::First));
     assert_eq!(sink.places.last(), Some(&SnapshotRow::Last));
+    // Of three tables with rows: the last row of all is the last of its table, too.
+    assert_eq!(count(SnapshotRow::LastInTable), 2);
+    assert_eq!(count(SnapshotRow::FirstInTable), 2);
+    assert_eq!(sink.chunks > 60, chunk < 1 << 20, "{}", sink.chunks);
     away(stack);
 }
 
@@ -226,7 +244,7 @@ fn copied(stack: &TestStack, config: ReaderConfig) -> BTreeSet<String> {
     let events = Arc::new(Mutex::new(BTreeSet::new()));
     let seen = Arc::clone(&events);
     let reader = Reader::spawn(config, move |event| {
-        if matches!(event, Event::Idle(_)) {
+        if matches!(event, Event::Idle(_) | Event::CopiedChunk(_)) {
             return ControlFlow::Continue(());
         }
         seen.lock().unwrap().insert(describe(&event));
@@ -266,14 +284,30 @@ fn what_is_published(stack: &TestStack) {
         "read#1 b (15)",
         "read#0 c (7)",
     ];
-    assert_eq!(
-        copied(stack, config(stack, temporary())),
-        all.map(str::to_owned).into()
-    );
+    // Rows of a table in their order in it; a block is the smallest chunk.
+    let in_order = |chunk| {
+        let connections = 1;
+        // By table, one connection copies a table as a whole.
+        let resume = SnapshotResume::ByChunk;
+        ReaderConfig {
+            snapshot: Some(SnapshotConfig {
+                connections,
+                chunk,
+                resume,
+            }),
+            ..config(stack, temporary())
+        }
+    };
+    for chunk in [1 << 26, 1] {
+        assert_eq!(
+            copied(stack, in_order(chunk)),
+            all.map(str::to_owned).into()
+        );
+    }
     // Values have the format of the stream.
     let binary = ReaderConfig {
         binary: true,
-        ..config(stack, temporary())
+        ..in_order(1)
     };
     let binary = copied(stack, binary);
     assert!(binary.contains("read#0 c ([0, 0, 0, 7])"), "{binary:?}");
@@ -297,7 +331,7 @@ fn taken_up_again(stack: &TestStack) {
     let sink = Arc::new(Mutex::new(Sink::default()));
     let seen = Arc::clone(&sink);
     let first = ReaderConfig {
-        snapshot: Some(SnapshotConfig { connections: 4 }),
+        snapshot: Some(SnapshotConfig::default()),
         acknowledge: Acknowledge::Manual,
         ..with_file()
     };

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::snapshot::CopyChunk;
 use super::{Lsn, TableName};
 
 /// Acknowledges transactions and table copies to the reader, from any thread. Clones share their state.
@@ -14,9 +15,18 @@ pub struct Acknowledger(Arc<Acknowledged>);
 #[derive(Debug, Default)]
 struct Acknowledged {
     lsn: AtomicU64,
-    /// Tables whose copy is acknowledged, and that the reader has not taken yet.
-    copied: Mutex<Vec<(TableName, Lsn)>>,
+    /// Copies that are acknowledged, and that the reader has not taken yet.
+    copied: Mutex<Vec<AcknowledgedCopy>>,
     changed: Notify,
+}
+
+/// What of a copy the sink has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AcknowledgedCopy {
+    /// A table, as of this position.
+    Table(TableName, Lsn),
+    /// A chunk of a table.
+    Chunk(TableName, CopyChunk),
 }
 
 impl Acknowledger {
@@ -35,13 +45,22 @@ impl Acknowledger {
 
     /// Acknowledges the initial copy of a table as of [`CopiedTable::point`](super::CopiedTable): the sink has it.
     pub fn acknowledge_copy(&self, table: TableName, point: Lsn) {
+        self.add_copy(AcknowledgedCopy::Table(table, point));
+    }
+
+    /// Acknowledges a chunk of a table's initial copy, [`CopiedChunk::chunk`](super::CopiedChunk): the sink has its rows.
+    pub fn acknowledge_chunk(&self, table: TableName, chunk: CopyChunk) {
+        self.add_copy(AcknowledgedCopy::Chunk(table, chunk));
+    }
+
+    fn add_copy(&self, copy: AcknowledgedCopy) {
         let mut copied = self.0.copied.lock().unwrap_or_else(PoisonError::into_inner);
-        copied.push((table, point));
+        copied.push(copy);
         self.0.changed.notify_one();
     }
 
-    /// The table copies acknowledged since the last call.
-    pub(super) fn take_copies(&self) -> Vec<(TableName, Lsn)> {
+    /// The copies acknowledged since the last call, in their order.
+    pub(super) fn take_copies(&self) -> Vec<AcknowledgedCopy> {
         std::mem::take(&mut *self.0.copied.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

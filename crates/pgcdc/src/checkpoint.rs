@@ -1,46 +1,16 @@
 //! Checkpoints: a durable store of a sink's progress besides the slot itself.
 
-use std::collections::BTreeMap;
+mod file_format;
+mod progress;
+
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Lsn, TableName};
+pub use self::progress::{CheckpointProgress, CheckpointSource};
 
-/// Where the positions of a checkpoint are valid. The reader sets it, and compares it at each opening.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckpointSource {
-    /// System identifier of the cluster (`IDENTIFY_SYSTEM`): the same on a primary and its standbys.
-    pub system: String,
-    /// Timeline of the cluster when the position was stored.
-    pub timeline: u32,
-    /// Database.
-    pub database: String,
-    /// Slot.
-    pub slot: String,
-}
-
-impl fmt::Display for CheckpointSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "slot \"{}\" of database \"{}\" in the cluster {}",
-            self.slot, self.database, self.system
-        )
-    }
-}
-
-/// What a sink has made durable.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CheckpointProgress {
-    /// Where the positions are valid; `None` in a checkpoint of an earlier version, and before the first.
-    pub source: Option<CheckpointSource>,
-    /// It has every transaction up to this position; `None` before the first.
-    pub position: Option<Lsn>,
-    /// It has the initial copy of these tables, each as of this position.
-    pub copied: BTreeMap<TableName, Lsn>,
-}
+use self::file_format::{format, parse};
 
 /// Stores a sink's progress. After a crash it holds what was stored last, or what was stored before that.
 pub trait Checkpoint: Send + fmt::Debug {
@@ -59,7 +29,8 @@ pub trait Checkpoint: Send + fmt::Debug {
 
 /// A checkpoint in a file, which is replaced atomically: written beside it, synced, and renamed. The first line is the
 /// position, or `-`; then comes what it is of, `source 7432957237429 1 ["shop","orders_slot"]` (cluster, timeline, database
-/// and slot); each further line is a table that is copied: `copied 16/B374D848 ["public","orders"]`.
+/// and slot); each further line is a table that is copied, `copied 16/B374D848 ["public","orders"]`, or that is copied in part:
+/// `copying ["public","orders",{"point":"16/B374D848",...}]`, with a [`CopyProgress`](super::CopyProgress) in JSON.
 #[derive(Debug, Clone)]
 pub struct FileCheckpoint {
     path: PathBuf,
@@ -132,66 +103,10 @@ fn about(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-fn format(progress: &CheckpointProgress) -> String {
-    let mut text = match progress.position {
-        Some(lsn) => format!("{lsn}\n"),
-        None => "-\n".to_owned(),
-    };
-    if let Some(source) = &progress.source {
-        let names = serde_json::json!([source.database, source.slot]);
-        text += &format!("source {} {} {names}\n", source.system, source.timeline);
-    }
-    for (table, point) in &progress.copied {
-        // JSON, because a name may hold any character.
-        let name = serde_json::json!([table.schema, table.name]);
-        text += &format!("copied {point} {name}\n");
-    }
-    text
-}
-
-fn parse(text: &str) -> Result<CheckpointProgress, String> {
-    let mut lines = text.lines();
-    let first = lines.next().unwrap_or_default().trim();
-    let mut progress = CheckpointProgress {
-        position: match first {
-            "-" => None,
-            lsn => Some(lsn.parse().map_err(|error| format!("{error}"))?),
-        },
-        ..CheckpointProgress::default()
-    };
-    for line in lines {
-        let mut parts = line.splitn(4, ' ');
-        match (parts.next(), parts.next(), parts.next(), parts.next()) {
-            (Some("source"), Some(system), Some(timeline), Some(names)) => {
-                let (database, slot) = two_names(line, names)?;
-                progress.source = Some(CheckpointSource {
-                    system: system.to_owned(),
-                    timeline: timeline
-                        .parse()
-                        .map_err(|error| format!("{line:?}: {error}"))?,
-                    database,
-                    slot,
-                });
-            }
-            (Some("copied"), Some(point), Some(_), _) => {
-                let point_at = point.parse().map_err(|error| format!("{error}"))?;
-                let names = line.get("copied ".len() + point.len() + 1..);
-                let (schema, name) = two_names(line, names.unwrap_or_default())?;
-                progress.copied.insert(TableName { schema, name }, point_at);
-            }
-            _ => return Err(format!("{line:?} is neither a copied table nor a source")),
-        }
-    }
-    Ok(progress)
-}
-
-fn two_names(line: &str, json: &str) -> Result<(String, String), String> {
-    serde_json::from_str(json).map_err(|error| format!("{line:?}: {error}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{CopyChunk, CopyProgress, Lsn, PartProgress, TableName};
 
     fn at(lsn: u64) -> CheckpointProgress {
         CheckpointProgress {
@@ -222,8 +137,25 @@ mod tests {
             database: "my \"shop\"".to_owned(),
             slot: "orders".to_owned(),
         });
+        let mut copying = CopyProgress {
+            point: Lsn(11),
+            horizon: 1 << 40,
+            selection: "SELECT \"a \"\"b\"\"\" FROM t WHERE text = E'\\n\n'".to_owned(),
+            publications: "16400@741:16401".to_owned(),
+            parts: [(16_384, PartProgress::default())].into(),
+        };
+        for blocks in [0..8, 16..u32::MAX] {
+            let (point, part) = (Lsn(11), 16_384);
+            copying.add(&CopyChunk {
+                point,
+                part,
+                blocks,
+            });
+        }
+        copied.copying.insert(TableName::new("s", "large"), copying);
         checkpoint.store(&copied).unwrap();
         assert_eq!(checkpoint.load().unwrap(), copied);
+        assert_eq!(copied.first_copy(), Some(Lsn(9)));
     }
 
     #[test]
@@ -263,6 +195,7 @@ mod tests {
             "0/5\ncopied x [\"a\",\"b\"]",
             "0/5\nsource 7 one [\"a\",\"b\"]",
             "0/5\nsource 7 1 a",
+            "0/5\ncopying [\"a\",\"b\",{\"point\":\"0/5\"}]",
         ] {
             std::fs::write(&path, text).unwrap();
             let error = FileCheckpoint::at(&path).load().unwrap_err();

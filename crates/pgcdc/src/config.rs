@@ -79,15 +79,47 @@ pub enum Origins {
 /// How the initial copy is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SnapshotConfig {
-    /// Number of tables that are copied concurrently, each over a connection of its own.
+    /// Number of connections: each copies a table, or a chunk of one.
     pub connections: usize,
+    /// Size of a chunk, bytes of the table. Connections share the chunks of a larger table.
+    pub chunk: u64,
+    /// Where a copy goes on that was interrupted.
+    pub resume: SnapshotResume,
 }
 
 impl Default for SnapshotConfig {
-    /// Four tables concurrently.
+    /// Four connections, chunks of 64 MiB, resumed by table.
     fn default() -> Self {
-        Self { connections: 4 }
+        Self {
+            connections: 4,
+            chunk: 64 << 20,
+            resume: SnapshotResume::default(),
+        }
     }
+}
+
+impl SnapshotConfig {
+    /// Blocks of a chunk. A single connection shares no table, and copies it as a whole unless it may have to go on within it.
+    pub(super) fn chunk_blocks(self, block_size: u32) -> u32 {
+        if self.connections <= 1 && self.resume == SnapshotResume::ByTable {
+            return u32::MAX;
+        }
+        let blocks = self.chunk / u64::from(block_size.max(1));
+        u32::try_from(blocks).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+/// Where an initial copy goes on that was interrupted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SnapshotResume {
+    /// With the tables that are not complete, from their beginning: a table's rows are of one snapshot, and each comes once.
+    #[default]
+    ByTable,
+    /// Within a table, after the chunks that are acknowledged. Its rows are of several snapshots then, and its changes since the
+    /// first of them follow in the stream: a row may come more than once, and a change whose outcome the sink has already. A sink
+    /// that applies both by the table's key ends with the table's rows. A table without a key, and one that was truncated or
+    /// rewritten meanwhile, begins anew.
+    ByChunk,
 }
 
 /// Where transactions wait that the server sends while they run.

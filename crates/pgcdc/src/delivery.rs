@@ -12,7 +12,7 @@ use super::event::{Change, Commit, Event, LogicalMessage, Operation, Transaction
 use super::pgoutput::{self, Message, RelationMessage};
 use super::replay_state::{OpenTransaction, ReplayState};
 use super::slot_monitor::HEARTBEAT_PREFIX;
-use super::snapshot::{CopiedTable, CopyOverlap, SnapshotPlan, SnapshotRow};
+use super::snapshot::{CopiedChunk, CopiedTable, CopyOverlap, SnapshotPlan, SnapshotRow};
 use super::stats::ReaderStats;
 use super::wire::StreamMessage;
 use super::{Lsn, ReaderError, Relation, Relations, TableName, Xid};
@@ -114,6 +114,16 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             index,
             received: self.clock.now(),
         }))
+    }
+
+    /// A chunk of a table's initial copy is complete.
+    pub(super) fn chunk_is_copied(&mut self, copied: CopiedChunk<'_>) -> Flow {
+        let flow = (self.handler)(Event::CopiedChunk(copied));
+        if self.mode == Acknowledge::OnReturn {
+            self.acknowledger
+                .acknowledge_chunk(copied.relation.table_name(), copied.chunk.clone());
+        }
+        flow
     }
 
     /// The initial copy of a table is complete.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::clock::UnixNanos;
 use super::pgoutput::{OldTuple, Tuple};
-use super::snapshot::{CopiedTable, SnapshotPlan, SnapshotRow};
+use super::snapshot::{CopiedChunk, CopiedTable, SnapshotPlan, SnapshotRow};
 use super::value::{FromValue, ValueError};
 use super::{Lsn, Relation, Xid};
 
@@ -25,8 +25,11 @@ pub enum Event<'a> {
     Idle(Lsn),
     /// An initial copy begins. Its rows follow as changes with [`Operation::Read`], outside of any transaction. After a
     /// broken connection it begins again, with the tables that were not complete: a sink that cannot overwrite rows must
-    /// empty those tables.
+    /// empty those tables, except for those that are resumed ([`PlannedTable::resumed`](crate::PlannedTable::resumed)).
     Snapshot(&'a SnapshotPlan),
+    /// A chunk of a table is complete, with [`SnapshotResume::ByChunk`](crate::SnapshotResume::ByChunk): every row of it was
+    /// delivered, between rows of other chunks.
+    CopiedChunk(CopiedChunk<'a>),
     /// The initial copy of a table is complete: this is where a sink makes it durable.
     Copied(CopiedTable<'a>),
 }

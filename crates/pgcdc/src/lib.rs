@@ -52,7 +52,13 @@
 //! - Initial copy: an initial copy ([`ReaderConfig::snapshot`]) contains every row as of one position, and the stream
 //!   delivers every change after it: no gap and no overlap, even when rows change meanwhile. The checkpoint lists the tables
 //!   that are copied; a new reader copies the others from their beginning, and [`Event::Snapshot`] names them first. The rows
-//!   of a copy have no order.
+//!   of a copy have no order. No table can be rewritten or truncated while it is copied; one to which that happens while the
+//!   snapshot is taken is not copied as empty: another snapshot is taken.
+//! - Initial copy, resumed by chunk ([`SnapshotResume::ByChunk`]): a copy that was interrupted goes on after the chunks that were
+//!   acknowledged. Rows and changes of that table may come more than once, so that a sink which applies them by the table's key
+//!   ends with its rows, values that are stored out of line included: rows that were written meanwhile are copied again. A table
+//!   whose rows cannot be told from those copied before begins anew, with a warning that says why: one without a key, one that was
+//!   rewritten or truncated, one of which other rows or columns are published, or whose publication was altered.
 //! - Any input: any bytes from the server are a message or an error, and take no more memory than their own length: rows are
 //!   borrowed from their message, and take none. A value that is not of its column's type is an error, never null.
 //! - Unchanged columns: a column that the stream does not carry, because it is stored out of line and did not change, is
@@ -119,7 +125,9 @@ pub use acknowledger::Acknowledger;
 pub use catalogue::CatalogueColumn;
 pub use checkpoint::{Checkpoint, CheckpointProgress, CheckpointSource, FileCheckpoint};
 pub use clock::{SteadyClock, TimeSource, UnixNanos};
-pub use config::{Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig, SpoolConfig};
+pub use config::{
+    Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig, SnapshotResume, SpoolConfig,
+};
 pub use error::ReaderError;
 pub use event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
 pub use money::Money;
@@ -133,7 +141,10 @@ pub use reader::{Reader, ReaderHandle};
 pub use relation::{Column, Relation, Relations, ReplicaIdentity};
 pub use server::Server;
 pub use slots::{SlotState, current_lsn, drop_slot, list_slots};
-pub use snapshot::{CopiedTable, PlannedTable, SnapshotPlan, SnapshotRow};
+pub use snapshot::{
+    BlockSet, CopiedChunk, CopiedTable, CopyChunk, CopyProgress, PartProgress, PlannedTable,
+    ResumedTable, SnapshotPlan, SnapshotRow,
+};
 pub use stats::ReaderStats;
 pub use table_name::{InvalidTableName, TableName};
 pub use type_kind::{BinaryFormat, TypeKind};

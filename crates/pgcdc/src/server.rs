@@ -10,6 +10,10 @@ use super::wire::WireError;
 /// not among them: another locale may have another number of decimals, and would make other amounts of the same values.
 pub(super) const SESSION_OPTIONS: &str = "-c datestyle=ISO -c intervalstyle=postgres -c timezone=UTC -c extra_float_digits=1 -c bytea_output=hex";
 
+/// Settings of sessions for SQL: no time limits, for a copy may take hours; and a row security policy is an error rather than a
+/// copy without the rows it hides.
+pub(super) const UNLIMITED_OPTIONS: &str = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c row_security=off";
+
 /// A PostgreSQL server, with the credentials to use there.
 #[derive(Debug, Clone)]
 pub struct Server {

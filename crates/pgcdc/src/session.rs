@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
-use futures_util::{Stream, TryStreamExt};
 use secrecy::ExposeSecret;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use crate::ReaderError;
-use crate::server::{SESSION_OPTIONS, Server};
+use crate::server::{SESSION_OPTIONS, Server, UNLIMITED_OPTIONS};
 use crate::wire::{ServerMessage, Socket, TextRows, WireError};
 
-/// No time limits, for a copy may take hours; and a row security policy is an error rather than a copy without the rows it
-/// hides.
-const COPY_OPTIONS: &str = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c row_security=off";
 /// Longest wait for the answer to a query, which asks the catalogue.
 const QUERY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -31,31 +27,22 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// A session for queries.
+    /// Opens a session.
     pub(crate) async fn open(server: &Server) -> Result<Self, ReaderError> {
-        Self::open_as(server, "pgcdc").await
-    }
-
-    /// A session that copies tables.
-    pub(crate) async fn open_for_copy(server: &Server) -> Result<Self, ReaderError> {
-        Self::open_as(server, "pgcdc-snapshot").await
-    }
-
-    async fn open_as(server: &Server, name: &str) -> Result<Self, ReaderError> {
-        let opened = tokio::time::timeout(QUERY_LIMIT, Self::connect(server, name)).await;
+        let opened = tokio::time::timeout(QUERY_LIMIT, Self::connect(server)).await;
         let opened = opened.unwrap_or(Err(WireError::Silent(QUERY_LIMIT)));
         opened.map_err(|error| server.reader_error(&error))
     }
 
-    async fn connect(server: &Server, name: &str) -> Result<Self, WireError> {
+    async fn connect(server: &Server) -> Result<Self, WireError> {
         let socket = Socket::connect(server).await?;
         let mut config = tokio_postgres::Config::new();
         config
             .user(&server.user)
             .password(server.password.expose_secret())
             .dbname(&server.database)
-            .options(format!("{SESSION_OPTIONS} {COPY_OPTIONS}"))
-            .application_name(name)
+            .options(format!("{SESSION_OPTIONS} {UNLIMITED_OPTIONS}"))
+            .application_name("pgcdc")
             // The socket is encrypted already, if configured.
             .ssl_mode(tokio_postgres::config::SslMode::Disable);
         let connected = config.connect_raw(socket, NoTls).await;
@@ -91,39 +78,11 @@ impl Session {
         };
         Ok(answer.into_iter().filter_map(row).collect())
     }
-
-    /// The data of a `COPY ... TO STDOUT`.
-    pub(crate) async fn copy(
-        &self,
-        statement: &str,
-    ) -> Result<impl Stream<Item = Result<bytes::Bytes, ReaderError>> + Send, ReaderError> {
-        let stream = self.client.copy_out(statement).await;
-        let server = self.server.clone();
-        Ok(stream
-            .map_err(|error| copy_error(&error, &self.server))?
-            .map_err(move |error| copy_error(&error, &server)))
-    }
 }
 
 fn wire_error(error: &tokio_postgres::Error) -> WireError {
     match error.as_db_error() {
         Some(answer) => ServerMessage::from(answer).into(),
         None => WireError::Io(crate::error::innermost(error).to_string()),
-    }
-}
-
-/// An error of a copy; one that may pass is an error of the connection.
-fn copy_error(error: &tokio_postgres::Error, server: &Server) -> ReaderError {
-    match server.reader_error(&wire_error(error)) {
-        error if !error.is_permanent() => error,
-        ReaderError::Refused { user, message, .. } => ReaderError::Copy {
-            source_of_rows: server.address(),
-            reason: format!("user \"{user}\" may not: {message}"),
-        },
-        ReaderError::Server { message, .. } => ReaderError::Copy {
-            source_of_rows: server.address(),
-            reason: message.to_string(),
-        },
-        error => error,
     }
 }

@@ -225,6 +225,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         companion: &mut Companion,
     ) -> Result<Flow, ReaderError> {
         let copy = InitialCopy {
+            progress: self.acks.progress().copying.clone(),
             config: &self.config,
             delivery: &mut self.delivery,
             lookup: &mut self.lookup,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use pgcdc::{Acknowledger, Lsn, TableName};
+use pgcdc::{Acknowledger, CopyChunk, Lsn, TableName};
 
 /// What is acknowledged once its records are delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(crate) enum AckUnit {
     Transaction(Lsn),
     /// A table of the initial snapshot, as of an LSN.
     Copy(TableName, Lsn),
+    /// A chunk of such a table.
+    Chunk(TableName, CopyChunk),
 }
 
 impl AckUnit {
@@ -21,6 +23,7 @@ impl AckUnit {
         match self {
             Self::Transaction(end) => acknowledger.acknowledge(end),
             Self::Copy(table, point) => acknowledger.acknowledge_copy(table, point),
+            Self::Chunk(table, chunk) => acknowledger.acknowledge_chunk(table, chunk),
         }
     }
 }

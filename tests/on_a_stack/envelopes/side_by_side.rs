@@ -177,7 +177,10 @@ impl Ours {
         let mut config = ReaderConfig::new(crate::reader::server(stack), slot, [name]);
         config.describe = true;
         // One table at a time, as Debezium copies them.
-        config.snapshot = with_rows.then_some(SnapshotConfig { connections: 1 });
+        config.snapshot = with_rows.then_some(SnapshotConfig {
+            connections: 1,
+            ..SnapshotConfig::default()
+        });
         let records = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&records);
         let mut envelopes = Envelopes::new(envelopes);

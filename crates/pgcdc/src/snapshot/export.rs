@@ -2,6 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
+use super::error::unexpected_answer;
 use crate::slot_creation::create_slot;
 use crate::wire::ReplicationSession;
 use crate::{Lsn, ReaderConfig, ReaderError};
@@ -10,7 +11,8 @@ use crate::{Lsn, ReaderConfig, ReaderError};
 pub(super) struct ExportedSnapshot {
     name: String,
     point: Lsn,
-    _slot: ReplicationSession,
+    slot: ReplicationSession,
+    slot_name: String,
 }
 
 impl ExportedSnapshot {
@@ -25,8 +27,9 @@ impl ExportedSnapshot {
         // A slot's name has at most 63 bytes, all of them ASCII.
         let name = config.slot.name().as_str();
         let name = &name[..name.len().min(58)];
+        let slot_name = format!("{name}_copy");
         let command = format!(
-            "CREATE_REPLICATION_SLOT {name}_copy TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT"
+            "CREATE_REPLICATION_SLOT {slot_name} TEMPORARY LOGICAL pgoutput EXPORT_SNAPSHOT"
         );
         let rows = create_slot(&mut slot, config, stop, &command).await?;
         let text = |index: usize| rows.first()?.get(index)?.as_deref();
@@ -35,9 +38,19 @@ impl ExportedSnapshot {
             (Some(point), Some(snapshot)) => Ok(Self {
                 name: snapshot.to_owned(),
                 point,
-                _slot: slot,
+                slot,
+                slot_name,
             }),
             _ => Err(unexpected_answer(config)),
+        }
+    }
+
+    /// Drops the slot, once every session has taken the snapshot: the next one of its name can be made at once.
+    pub(super) async fn close(mut self) {
+        let command = format!("DROP_REPLICATION_SLOT {}", self.slot_name);
+        // Otherwise it ends with the connection.
+        if let Err(error) = self.slot.query(&command).await {
+            tracing::debug!(%error, slot = self.slot_name, "dropping the slot of a snapshot");
         }
     }
 
@@ -49,13 +62,5 @@ impl ExportedSnapshot {
     /// The consistent point of the slot: the snapshot contains every transaction that committed before it.
     pub(super) fn point(&self) -> Lsn {
         self.point
-    }
-}
-
-/// The server's answer has another form than PostgreSQL's.
-pub(super) fn unexpected_answer(config: &ReaderConfig) -> ReaderError {
-    ReaderError::Protocol {
-        server: config.server.address(),
-        reason: "its answer to the snapshot's beginning is not as expected".to_owned(),
     }
 }

@@ -1,11 +1,13 @@
-//! Splits and decodes the data of `COPY ... TO STDOUT`. Sources: PostgreSQL's documentation, "COPY", file formats; and
-//! "COPY Operations" of the protocol, by which a message may end anywhere.
+//! Decodes the data of `COPY ... TO STDOUT`. Sources: PostgreSQL's documentation, "COPY", file formats; and "COPY Operations" of
+//! the protocol, by which the server sends one message a row.
 
-use bytes::{Buf, Bytes, BytesMut};
+use memchr::memchr3_iter;
 
 use crate::pgoutput::{Tuple, TupleBuffer, Value};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+/// A row of -1 columns.
+const TRAILER: [u8; 2] = [0xff, 0xff];
 
 /// Bytes that are no valid copy of the requested table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,110 +17,40 @@ pub(super) struct CopyError(&'static str);
 const CUT_OFF: CopyError = CopyError("a row is cut off");
 const OTHER_SHAPE: CopyError = CopyError("a row has too few or too many columns");
 
-/// Splits the data into rows.
-#[derive(Debug)]
-pub(super) struct Splitter {
-    binary: bool,
-    /// Whether the header of the binary format has been read.
-    in_rows: bool,
-    rest: BytesMut,
+/// Finds the row in each message of the data. The server sends one for each row; in binary format the first has the header before
+/// its row, and a last one has no row.
+#[derive(Debug, Default)]
+pub(super) struct RowMessages {
+    has_begun: bool,
 }
 
-impl Splitter {
-    pub(super) fn new(binary: bool) -> Self {
-        Self {
-            binary,
-            in_rows: !binary,
-            rest: BytesMut::new(),
+impl RowMessages {
+    /// The row in the next message; `None` when there is none in it.
+    pub(super) fn row<'a>(
+        &mut self,
+        mut message: &'a [u8],
+        binary: bool,
+    ) -> Result<Option<&'a [u8]>, CopyError> {
+        if !binary {
+            return Ok(Some(message));
         }
-    }
-
-    /// Adds data, and appends the rows that are complete with it.
-    pub(super) fn push(&mut self, chunk: Bytes, rows: &mut Vec<Bytes>) -> Result<(), CopyError> {
-        // The server sends one row a message: then nothing is copied.
-        let mut data = if self.rest.is_empty() {
-            chunk
-        } else {
-            self.rest.extend_from_slice(&chunk);
-            self.rest.split().freeze()
-        };
-        if !self.in_rows {
-            match header(&data)? {
-                Some(length) => {
-                    data.advance(length);
-                    self.in_rows = true;
-                }
-                None => {
-                    self.rest.extend_from_slice(&data);
-                    return Ok(());
-                }
-            }
+        if !self.has_begun {
+            self.has_begun = true;
+            message = message.get(header(message)?..).ok_or(CUT_OFF)?;
         }
-        while !data.is_empty() {
-            let end = if self.binary {
-                binary_row(&data)?
-            } else {
-                // A newline within a value is escaped.
-                data.iter().position(|b| *b == b'\n').map(|end| end + 1)
-            };
-            match end {
-                // The trailer.
-                Some(2) if self.binary && data.starts_with(&[0xff, 0xff]) => return Ok(()),
-                Some(end) => rows.push(data.split_to(end)),
-                None => {
-                    self.rest.extend_from_slice(&data);
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the data ended with a complete row.
-    pub(super) fn is_done(&self) -> bool {
-        self.rest.is_empty()
+        Ok((message != TRAILER).then_some(message))
     }
 }
 
-/// Length of the binary format's header; `None` while it is incomplete.
-fn header(bytes: &[u8]) -> Result<Option<usize>, CopyError> {
+/// Length of the binary format's header.
+fn header(bytes: &[u8]) -> Result<usize, CopyError> {
     let fixed = SIGNATURE.len() + 8;
-    if bytes.len() < fixed {
-        return Ok(None);
-    }
     if !bytes.starts_with(SIGNATURE) {
         return Err(CopyError("it has no signature"));
     }
     let extension = i32_at(bytes, SIGNATURE.len() + 4).unwrap_or(-1);
     let extension = usize::try_from(extension).map_err(|_| CopyError("its header has no end"))?;
-    Ok((bytes.len() >= fixed + extension).then_some(fixed + extension))
-}
-
-/// Length of the row at the beginning of `bytes`; `None` while it is incomplete.
-fn binary_row(bytes: &[u8]) -> Result<Option<usize>, CopyError> {
-    let Some(count) = bytes.first_chunk().map(|count| i16::from_be_bytes(*count)) else {
-        return Ok(None);
-    };
-    let mut at = 2_usize;
-    for _ in 0..count {
-        let Some(length) = i32_at(bytes, at) else {
-            return Ok(None);
-        };
-        at += 4;
-        match usize::try_from(length) {
-            Ok(length) => {
-                at = at
-                    .checked_add(length)
-                    .ok_or(CopyError("a value has no end"))?
-            }
-            Err(_) if length == -1 => {}
-            Err(_) => return Err(CopyError("a value's length is negative")),
-        }
-        if at > bytes.len() {
-            return Ok(None);
-        }
-    }
-    Ok(Some(at))
+    Ok(fixed + extension)
 }
 
 fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
@@ -154,28 +86,42 @@ impl RowReader {
     }
 
     fn text(&mut self, row: &[u8], columns: usize) -> Result<(), CopyError> {
-        let row = row.strip_suffix(b"\n").unwrap_or(row);
-        let row = std::str::from_utf8(row).map_err(|_| CopyError("a row is not UTF-8"))?;
-        // A table without columns has empty rows.
-        let mut fields = row
-            .split('\t')
-            .skip(usize::from(row.is_empty() && columns == 0));
-        for _ in 0..columns {
-            let field = fields.next().ok_or(OTHER_SHAPE)?;
-            self.row.push(if field == "\\N" {
-                Value::Null
-            } else if field.contains('\\') {
-                self.plain.clear();
-                unescape(field, &mut self.plain);
-                Value::Text(&self.plain)
-            } else {
-                Value::Text(field)
-            });
+        let row = row.strip_suffix(b"\n").ok_or(CUT_OFF)?;
+        let text = std::str::from_utf8(row).map_err(|_| CopyError("a row is not UTF-8"))?;
+        if row.is_empty() && columns == 0 {
+            return Ok(());
         }
-        if fields.next().is_some() {
-            return Err(OTHER_SHAPE);
+        let (mut found, mut start, mut is_escaped) = (0, 0, false);
+        for at in memchr3_iter(b'\t', b'\\', b'\n', row) {
+            match row[at] {
+                b'\\' => is_escaped = true,
+                b'\t' => {
+                    self.field(&text[start..at], is_escaped);
+                    (found, start, is_escaped) = (found + 1, at + 1, false);
+                }
+                // A newline within a value is escaped.
+                _ => return Err(CopyError("a message has more than one row")),
+            }
         }
-        Ok(())
+        self.field(&text[start..], is_escaped);
+        if found + 1 == columns {
+            Ok(())
+        } else {
+            Err(OTHER_SHAPE)
+        }
+    }
+
+    /// Adds a value in text format.
+    fn field(&mut self, field: &str, is_escaped: bool) {
+        self.row.push(if !is_escaped {
+            Value::Text(field)
+        } else if field == "\\N" {
+            Value::Null
+        } else {
+            self.plain.clear();
+            unescape(field, &mut self.plain);
+            Value::Text(&self.plain)
+        });
     }
 
     fn binary(&mut self, row: &[u8], columns: usize) -> Result<(), CopyError> {
@@ -186,17 +132,22 @@ impl RowReader {
         for _ in 0..columns {
             let (length, after) = rest.split_first_chunk().ok_or(CUT_OFF)?;
             rest = after;
-            self.row
-                .push(match usize::try_from(i32::from_be_bytes(*length)) {
-                    Ok(length) => {
-                        let (value, after) = rest.split_at_checked(length).ok_or(CUT_OFF)?;
-                        rest = after;
-                        Value::Binary(value)
-                    }
-                    Err(_) => Value::Null,
-                });
+            let length = i32::from_be_bytes(*length);
+            self.row.push(match usize::try_from(length) {
+                Ok(length) => {
+                    let (value, after) = rest.split_at_checked(length).ok_or(CUT_OFF)?;
+                    rest = after;
+                    Value::Binary(value)
+                }
+                Err(_) if length == -1 => Value::Null,
+                Err(_) => return Err(CopyError("a value's length is negative")),
+            });
         }
-        Ok(())
+        if rest.is_empty() {
+            Ok(())
+        } else {
+            Err(CopyError("a message has more than one row"))
+        }
     }
 }
 
@@ -248,93 +199,82 @@ mod tests {
         out
     }
 
-    fn encoded(rows: &[Vec<Option<String>>], binary: bool) -> Vec<u8> {
-        let mut out = Vec::new();
+    /// The messages of a copy.
+    fn encoded(rows: &[Vec<Option<String>>], binary: bool) -> Vec<Vec<u8>> {
         if !binary {
-            for row in rows {
+            let row = |row: &Vec<Option<String>>| {
                 let fields = row.iter().map(|value| match value {
                     Some(value) => escaped(value),
                     None => "\\N".to_owned(),
                 });
-                out.extend_from_slice(fields.collect::<Vec<_>>().join("\t").as_bytes());
-                out.push(b'\n');
-            }
-            return out;
+                (fields.collect::<Vec<_>>().join("\t") + "\n").into_bytes()
+            };
+            return rows.iter().map(row).collect();
         }
-        out.extend_from_slice(SIGNATURE);
-        out.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3]);
-        for row in rows {
-            out.extend_from_slice(&i16::try_from(row.len()).unwrap().to_be_bytes());
+        let mut messages = vec![[SIGNATURE, &[0, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3]].concat()];
+        for (index, row) in rows.iter().enumerate() {
+            let mut message = i16::try_from(row.len()).unwrap().to_be_bytes().to_vec();
             for value in row {
                 let length = value
                     .as_ref()
                     .map_or(-1, |v| i32::try_from(v.len()).unwrap());
-                out.extend_from_slice(&length.to_be_bytes());
-                out.extend_from_slice(value.as_deref().unwrap_or_default().as_bytes());
+                message.extend_from_slice(&length.to_be_bytes());
+                message.extend_from_slice(value.as_deref().unwrap_or_default().as_bytes());
+            }
+            match index {
+                // The header has no message of its own.
+                0 => messages[0].extend_from_slice(&message),
+                _ => messages.push(message),
             }
         }
-        out.extend_from_slice(&[0xff, 0xff]);
-        out
+        match rows.len() {
+            0 => messages[0].extend_from_slice(&TRAILER),
+            _ => messages.push(TRAILER.to_vec()),
+        }
+        messages
     }
 
-    fn decoded(
-        bytes: &[u8],
-        chunk: usize,
-        columns: usize,
-        binary: bool,
-    ) -> Vec<Vec<Option<String>>> {
-        let (mut splitter, mut reader) = (Splitter::new(binary), RowReader::default());
-        let mut rows = Vec::new();
-        for chunk in bytes.chunks(chunk) {
-            splitter
-                .push(Bytes::copy_from_slice(chunk), &mut rows)
-                .unwrap();
-        }
-        assert!(splitter.is_done());
+    fn decoded(messages: &[Vec<u8>], columns: usize, binary: bool) -> Vec<Vec<Option<String>>> {
+        let (mut rows, mut reader) = (RowMessages::default(), RowReader::default());
         let value = |value: Value<'_>| match value {
             Value::Null => None,
             Value::Text(text) => Some(text.to_owned()),
             Value::Binary(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
             Value::Unchanged => panic!("a copy has every value"),
         };
-        rows.iter()
-            .map(|row| {
-                let tuple = reader.read(row, columns, binary).unwrap();
-                tuple.iter().map(value).collect()
-            })
-            .collect()
+        let found = messages.iter().filter_map(|message| {
+            let row = rows.row(message, binary).unwrap()?;
+            let tuple = reader.read(row, columns, binary).unwrap();
+            Some(tuple.iter().map(value).collect())
+        });
+        found.collect()
     }
 
     proptest! {
         #[test]
-        fn a_copy_reads_back_wherever_its_messages_end(
+        fn a_copy_reads_back(
             (columns, rows) in (1..5_usize).prop_flat_map(|columns| {
                 let value = proptest::option::of("[a\\\\N\n\t\r\u{8}ä😀.]{0,6}");
                 let row = proptest::collection::vec(value, columns);
                 (Just(columns), proptest::collection::vec(row, 0..8))
             }),
-            chunk in 1..40_usize,
             binary: bool,
         ) {
-            let bytes = encoded(&rows, binary);
-            prop_assert_eq!(decoded(&bytes, chunk, columns, binary), rows);
+            let messages = encoded(&rows, binary);
+            prop_assert_eq!(decoded(&messages, columns, binary), rows);
         }
 
         #[test]
-        fn no_bytes_make_it_panic(chunks in proptest::collection::vec(any::<Vec<u8>>(), 0..4), header: bool, columns in 0..4_usize, binary: bool) {
-            let mut splitter = Splitter::new(binary);
-            let mut rows = Vec::new();
+        fn no_bytes_make_it_panic(messages in proptest::collection::vec(any::<Vec<u8>>(), 0..4), header: bool, columns in 0..4_usize, binary: bool) {
+            let mut rows = RowMessages::default();
             if header {
-                let _ = splitter.push(Bytes::from(encoded(&[], binary)), &mut rows);
+                let _ = rows.row(&encoded(&[], true)[0], binary);
             }
-            for chunk in chunks {
-                let _ = RowReader::default().read(&chunk, columns, binary);
-                if splitter.push(chunk.into(), &mut rows).is_err() {
-                    break;
+            for message in messages {
+                let _ = RowReader::default().read(&message, columns, binary);
+                if let Ok(Some(row)) = rows.row(&message, binary) {
+                    let _ = RowReader::default().read(row, columns, binary);
                 }
-            }
-            for row in rows {
-                let _ = RowReader::default().read(&row, columns, binary);
             }
         }
     }
@@ -344,8 +284,13 @@ mod tests {
         let mut reader = RowReader::default();
         assert!(reader.read(b"1\t2\n", 2, false).is_ok());
         assert!(reader.read(b"1\t2\n", 3, false).is_err());
+        assert!(reader.read(b"1\t2\n", 1, false).is_err());
+        assert!(reader.read(b"1\n2\n", 1, false).is_err());
+        assert!(reader.read(b"1", 1, false).is_err());
         assert!(reader.read(b"\n", 0, false).is_ok());
         assert!(reader.read(b"\xff\n", 1, false).is_err());
         assert!(reader.read(&[0, 1, 0, 0, 0, 9, 1], 1, true).is_err());
+        assert!(reader.read(&[0, 1, 0, 0, 0, 1, 1, 0], 1, true).is_err());
+        assert!(RowMessages::default().row(b"PGCOPY", true).is_err());
     }
 }

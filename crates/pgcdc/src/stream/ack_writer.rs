@@ -1,7 +1,8 @@
 //! Writes what the sink has acknowledged: to the checkpoint first, then to the server.
 
-use crate::acknowledger::Acknowledger;
+use crate::acknowledger::{AcknowledgedCopy, Acknowledger};
 use crate::checkpoint::{Checkpoint, CheckpointProgress, CheckpointSource};
+use crate::snapshot::CopiesInProgress;
 use crate::wire::StreamStatus;
 use crate::{Lsn, ReaderError, TableName};
 
@@ -79,6 +80,25 @@ impl AckWriter {
         self.acknowledged() > self.stored
     }
 
+    /// Tables are copied in a snapshot, with the progress that they go on from. What was stored of a copy that begins anew is
+    /// removed at once: the sink is about to do so with its rows.
+    pub(super) fn copies_begin(&mut self, copies: &CopiesInProgress) -> Result<(), ReaderError> {
+        let stored = std::mem::take(&mut self.progress.copying);
+        let mut begins_anew = stored.keys().any(|table| !copies.contains_key(table));
+        for (table, copy) in copies {
+            let goes_on = stored
+                .get(table)
+                .filter(|stored| stored.point == copy.point);
+            begins_anew |= goes_on.is_none() && stored.contains_key(table);
+            let begun = goes_on.cloned().unwrap_or_else(|| copy.begun());
+            self.progress.copying.insert(table.clone(), begun);
+        }
+        if begins_anew {
+            self.write()?;
+        }
+        Ok(())
+    }
+
     /// Stores what was acknowledged in the checkpoint. The server comes after it: see [`AckWriter::send`].
     pub(super) fn store(&mut self) -> Result<(), ReaderError> {
         let copies = self.acknowledger.take_copies();
@@ -88,14 +108,31 @@ impl AckWriter {
         if self.is_pending() {
             self.progress.position = Some(self.acknowledged());
         }
-        self.progress.copied.extend(copies);
-        if let Some(checkpoint) = &mut self.checkpoint {
-            let stored = checkpoint.store(&self.progress);
-            stored.map_err(|error| ReaderError::checkpoint(&error))?;
+        for copy in copies {
+            match copy {
+                AcknowledgedCopy::Table(table, point) => {
+                    self.progress.copying.remove(&table);
+                    self.progress.copied.insert(table, point);
+                }
+                AcknowledgedCopy::Chunk(table, chunk) => {
+                    if let Some(copy) = self.progress.copying.get_mut(&table) {
+                        copy.add(&chunk);
+                    }
+                }
+            }
         }
+        self.write()?;
         self.has_stored = true;
         if let Some(lsn) = self.progress.position {
             self.stored = lsn;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Result<(), ReaderError> {
+        if let Some(checkpoint) = &mut self.checkpoint {
+            let stored = checkpoint.store(&self.progress);
+            stored.map_err(|error| ReaderError::checkpoint(&error))?;
         }
         Ok(())
     }

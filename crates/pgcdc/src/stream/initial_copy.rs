@@ -10,7 +10,7 @@ use crate::companion::Companion;
 use crate::config::ReaderConfig;
 use crate::delivery::{Delivery, Flow};
 use crate::event::Event;
-use crate::snapshot::{PublishedTable, SnapshotCopy};
+use crate::snapshot::{CopiesInProgress, PublishedTable, SnapshotCopy};
 use crate::stopping::unless_stopped;
 
 /// What an initial copy works with.
@@ -21,10 +21,13 @@ pub(super) struct InitialCopy<'a, H> {
     pub(super) acks: &'a mut AckWriter,
     pub(super) companion: &'a mut Companion,
     pub(super) stop: CancellationToken,
+    /// What was delivered of the tables that are not complete.
+    pub(super) progress: CopiesInProgress,
 }
 
 impl<H: FnMut(Event<'_>) -> Flow> InitialCopy<'_, H> {
-    /// Copies tables. When a connection breaks, tables that are not complete are copied again from their beginning.
+    /// Copies tables. When a connection breaks, the tables that are not complete are copied in another snapshot, from their
+    /// beginning or on from the chunks that were delivered.
     pub(super) async fn run(
         mut self,
         mut tables: Vec<PublishedTable>,
@@ -51,22 +54,29 @@ impl<H: FnMut(Event<'_>) -> Flow> InitialCopy<'_, H> {
 
     async fn attempt(&mut self, tables: &[PublishedTable]) -> Result<Flow, ReaderError> {
         let stop = self.stop.clone();
-        let connections = self.config.snapshot.unwrap_or_default().connections;
         for table in tables {
             self.lookup
                 .add_types(&table.description(), &mut self.delivery.relations)
                 .await?;
         }
-        let begin = SnapshotCopy::begin(self.config, connections, tables, self.delivery, &stop);
+        let begin = SnapshotCopy::begin(self.config, tables, &self.progress, self.delivery, &stop);
         let begun = unless_stopped(&stop, begin).await;
         // What a stop has interrupted is no failure.
         let (mut copy, plan) = match begun {
             Some(begun) if !stop.is_cancelled() => begun?,
             _ => return Ok(Flow::Break(())),
         };
+        self.acks.copies_begin(&copy.progress())?;
         if self.delivery.snapshot_begins(&plan).is_break() {
             return Ok(Flow::Break(()));
         }
+        let ended = self.deliver(&mut copy).await;
+        self.progress = copy.progress();
+        ended
+    }
+
+    async fn deliver(&mut self, copy: &mut SnapshotCopy<'_>) -> Result<Flow, ReaderError> {
+        let stop = self.stop.clone();
         loop {
             let next = tokio::select! {
                 biased;

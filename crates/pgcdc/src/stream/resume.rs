@@ -96,9 +96,8 @@ impl ResumePoint {
     /// From a checkpoint, or the position that was configured.
     pub(super) fn first(progress: &CheckpointProgress, start_after: Option<Lsn>) -> Self {
         // A copy without any change after it is as of its own position.
-        let copied = progress.copied.values().min().copied();
         Self {
-            position: progress.position.or(start_after).or(copied),
+            position: progress.position.or(start_after).or(progress.first_copy()),
             timeline: progress.source.as_ref().map(|source| source.timeline),
         }
     }
@@ -189,7 +188,7 @@ pub(super) fn require_own(
     progress: &CheckpointProgress,
     found: &CheckpointSource,
 ) -> Result<(), ReaderError> {
-    let has_content = progress.position.is_some() || !progress.copied.is_empty();
+    let has_content = progress.position.is_some() || progress.first_copy().is_some();
     let Some(stored) = progress.source.as_ref().filter(|_| has_content) else {
         return Ok(());
     };

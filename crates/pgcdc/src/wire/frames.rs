@@ -1,6 +1,8 @@
-//! Messages of the stream, borrowed from the bytes that were read.
+//! Messages of a stream or a copy, borrowed from the bytes that were read.
 //!
 //! By hand, because it is the reader's innermost loop: a message costs neither an allocation nor a copy.
+
+use std::ops::Range;
 
 use super::WireError;
 
@@ -54,6 +56,16 @@ impl FrameBuffer {
     /// The content of the message that was taken last.
     pub(super) fn content(&self) -> &[u8] {
         &self.bytes[self.content..self.start]
+    }
+
+    /// Where that is: [`FrameBuffer::get`] has it until more is read.
+    pub(super) fn content_range(&self) -> Range<usize> {
+        self.content..self.start
+    }
+
+    /// The content of a message that was taken since bytes were last read.
+    pub(super) fn get(&self, content: Range<usize>) -> &[u8] {
+        &self.bytes[content]
     }
 
     /// Size of the next message with its header, if the header is there.

@@ -1,4 +1,4 @@
-//! The greeting of a replication session, and the proof of who we are.
+//! The greeting of a session, and the proof of who we are.
 
 use pgwire_replication::protocol::framing::{
     BackendMessage, read_backend_message, write_password_message, write_startup_message,
@@ -10,21 +10,46 @@ use secrecy::ExposeSecret;
 
 use super::{ServerMessage, Socket, WireError};
 use crate::Server;
-use crate::server::SESSION_OPTIONS;
+use crate::server::{SESSION_OPTIONS, UNLIMITED_OPTIONS};
 
 /// Version 3.0 of the protocol.
 const PROTOCOL: i32 = 196_608;
 
+/// What a session is for.
+pub(super) struct SessionKind {
+    application_name: &'static str,
+    is_replication: bool,
+}
+
+/// A replication session.
+pub(super) const REPLICATION: SessionKind = SessionKind {
+    application_name: "pgcdc",
+    is_replication: true,
+};
+/// A session that copies tables.
+pub(super) const COPY: SessionKind = SessionKind {
+    application_name: "pgcdc-snapshot",
+    is_replication: false,
+};
+
 /// Greets the server, and authenticates. Returns the id of the server's process.
-pub(super) async fn start(socket: &mut Socket, server: &Server) -> Result<Option<u32>, WireError> {
-    let parameters = [
+pub(super) async fn start(
+    socket: &mut Socket,
+    server: &Server,
+    kind: &SessionKind,
+) -> Result<Option<u32>, WireError> {
+    let unlimited = format!("{SESSION_OPTIONS} {UNLIMITED_OPTIONS}");
+    let mut parameters = vec![
         ("user", &*server.user),
         ("database", &*server.database),
-        ("replication", "database"),
         ("client_encoding", "UTF8"),
-        ("application_name", "pgcdc"),
-        ("options", SESSION_OPTIONS),
+        ("application_name", kind.application_name),
     ];
+    if kind.is_replication {
+        parameters.extend([("replication", "database"), ("options", SESSION_OPTIONS)]);
+    } else {
+        parameters.push(("options", &*unlimited));
+    }
     write_startup_message(socket, PROTOCOL, &parameters).await?;
     let mut pid = None;
     loop {

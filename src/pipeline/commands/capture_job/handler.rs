@@ -54,6 +54,11 @@ impl Handler {
                 self.state.tables_to_copy.store(tables, Ordering::Relaxed);
                 ControlFlow::Continue(())
             }
+            Event::CopiedChunk(copied) => {
+                let name = copied.relation.table_name();
+                let chunk = copied.chunk.clone();
+                self.outlet.end_unit(AckUnit::Chunk(name, chunk))
+            }
             Event::Copied(table) => {
                 let left = &self.state.tables_to_copy;
                 left.store(table.left, Ordering::Relaxed);
