@@ -246,10 +246,7 @@ impl Admin {
         let config = self.config.clone();
         let answer = tokio::task::spawn_blocking(move || {
             let consumer: BaseConsumer<_> = config.create_with_context(BrokerContext::default())?;
-            if refusal::needs_token(&config) {
-                // It is fetched when the consumer is polled.
-                consumer.poll(Duration::from_millis(100));
-            }
+            refusal::fetch_token(&config, &consumer);
             call(&consumer)
         })
         .await;

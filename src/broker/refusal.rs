@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 
 use super::context::{BrokerContext, Refusal, RefusalKind};
 use super::error::{BrokerError, bootstrap_of};
@@ -14,9 +14,19 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// How long an answer is waited for before it is looked whether the connection was refused.
 const SLICE: Duration = Duration::from_millis(250);
 
+/// How long a consumer is polled so that it asks for its token.
+const TOKEN_POLL: Duration = Duration::from_millis(100);
+
 /// Whether clients of this configuration authenticate by a token.
 pub(super) fn needs_token(config: &ClientConfig) -> bool {
     config.get("sasl.mechanism") == Some("OAUTHBEARER")
+}
+
+/// Fetches the token of a consumer that is going to be asked for something before it is polled for records.
+pub(super) fn fetch_token<C: ConsumerContext>(config: &ClientConfig, consumer: &BaseConsumer<C>) {
+    if needs_token(config) {
+        consumer.poll(TOKEN_POLL);
+    }
 }
 
 /// Waits for a first answer of a broker.

@@ -20,6 +20,7 @@ use super::backlog::Backlog;
 use super::error::{BrokerError, bootstrap_of};
 use super::membership::{Membership, Rebalances};
 use super::messages::{Messages, Received};
+use super::refusal;
 use crate::records::{RecordBatch, RecordSource};
 use cdc_bench_model::timeline::{Clock, Stamp};
 
@@ -106,6 +107,7 @@ impl KafkaSource {
         let joined = tokio::task::spawn_blocking(move || -> KafkaResult<BaseConsumer<_>> {
             let membership = Membership::new(clock);
             let consumer: BaseConsumer<_> = settings.create_with_context(membership)?;
+            refusal::fetch_token(&settings, &consumer);
             if config.from_end {
                 begin_at_the_end(&consumer, &config.topic)?;
             }
