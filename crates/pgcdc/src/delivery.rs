@@ -159,7 +159,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         }));
         self.replay.commit_delivered(end_lsn);
         if self.mode == Acknowledge::OnReturn {
-            self.acknowledger.acknowledge(end_lsn);
+            self.acknowledger.note(end_lsn);
         }
         flow
     }
@@ -171,7 +171,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             return Flow::Continue(());
         }
         if self.acknowledger.acknowledged() >= self.replay.delivered() {
-            self.acknowledger.acknowledge(lsn);
+            self.acknowledger.note(lsn);
         }
         (self.handler)(Event::Idle(lsn))
     }
@@ -184,8 +184,6 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
 
     /// The same, decoded.
     pub(super) fn decoded(&mut self, lsn: Lsn, message: Message<'_>) -> Result<Flow, ReaderError> {
-        // The stamp of the change: the row is decoded.
-        let received = self.clock.now();
         let (oid, operation, new, old) = match message {
             Message::Relation(description) => {
                 let columns = self.next_columns.take();
@@ -212,10 +210,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
                     restart_identity,
                 };
                 for oid in relations {
-                    if self
-                        .change(oid, operation, None, None, lsn, received)?
-                        .is_break()
-                    {
+                    if self.change(oid, operation, None, None, lsn)?.is_break() {
                         return Ok(Flow::Break(()));
                     }
                 }
@@ -247,7 +242,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
                 return Ok(Flow::Continue(()));
             }
         };
-        self.change(oid, operation, new, old, lsn, received)
+        self.change(oid, operation, new, old, lsn)
     }
 
     fn change(
@@ -257,8 +252,9 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         new: Option<pgoutput::Tuple<'_>>,
         old: Option<pgoutput::OldTuple<'_>>,
         lsn: Lsn,
-        received: UnixNanos,
     ) -> Result<Flow, ReaderError> {
+        // The row is decoded.
+        let received = self.clock.now();
         let relation = self
             .relations
             .get(oid)
@@ -315,7 +311,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             }));
             self.replay.commit_delivered(lsn);
             if self.mode == Acknowledge::OnReturn {
-                self.acknowledger.acknowledge(lsn);
+                self.acknowledger.note(lsn);
             }
             return flow;
         }

@@ -30,6 +30,9 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
                 // Silence counts from here: while the handler was at work nobody listened.
                 None => stream.is_heard(),
             }
+            if self.acks.is_pending() {
+                self.acknowledge_if_due(&status)?;
+            }
             loop {
                 tokio::select! {
                     biased;

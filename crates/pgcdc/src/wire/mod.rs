@@ -7,6 +7,7 @@
 mod channel;
 mod error;
 mod frames;
+mod pace;
 mod replication;
 mod socket;
 mod startup;
