@@ -1,6 +1,8 @@
 //! Delivery: decodes what the stream brings and passes it to the handler, each transaction complete, nothing twice however
 //! often the stream breaks.
 
+mod prepared;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -192,7 +194,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             }
             Message::Origin { name, .. } => {
                 if let Some(open) = self.replay.current() {
-                    open.filtered = self.origins == Origins::Local;
+                    open.filtered |= self.origins == Origins::Local;
                     open.transaction.origin = Some(name.to_owned());
                 }
                 return Ok(Flow::Continue(()));
@@ -227,6 +229,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
                     commit_time: UnixNanos::from_postgres_micros(commit_time_us),
                     previous: self.replay.last_end_lsn(),
                     origin: None,
+                    gid: None,
                 })?;
                 return Ok(Flow::Continue(()));
             }
@@ -241,6 +244,13 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
                 self.relations.types_mut().add_name(oid, schema, name);
                 return Ok(Flow::Continue(()));
             }
+            Message::BeginPrepare(message) => {
+                self.prepared_begins(&message)?;
+                return Ok(Flow::Continue(()));
+            }
+            Message::Prepare(message) => return Ok(self.is_prepared(&message)),
+            Message::CommitPrepared(message) => return self.prepared_commits(&message),
+            Message::RollbackPrepared(message) => return self.prepared_rolls_back(&message),
         };
         self.change(oid, operation, new, old, lsn)
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::clock::UnixNanos;
 use super::pgoutput::{OldTuple, Tuple};
+use super::prepared::{CommitPrepared, Prepare, RollbackPrepared};
 use super::snapshot::{CopiedTable, SnapshotPlan, SnapshotRow};
 use super::value::{FromValue, ValueError};
 use super::{Lsn, Relation, Xid};
 
-/// An event of the stream. The events between a `Begin` and its `Commit` belong to that transaction. Transactions come
-/// complete, one after the other, in the order of their commits.
+/// An event of the stream. The events between a `Begin` and its `Commit` (or `Prepare`) belong to that transaction.
+/// Transactions come complete, one after the other, in the order of their commits.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A transaction begins. A transaction without any change or message to deliver has no events.
@@ -29,6 +30,13 @@ pub enum Event<'a> {
     Snapshot(&'a SnapshotPlan),
     /// The initial copy of a table is complete: this is where a sink makes it durable.
     Copied(CopiedTable<'a>),
+    /// The transaction is prepared, and not committed: this is where a sink makes it durable without showing it. With
+    /// [`ReaderConfig::two_phase`](super::ReaderConfig), and never without.
+    Prepare(Prepare<'a>),
+    /// A transaction that was prepared before has committed.
+    CommitPrepared(CommitPrepared<'a>),
+    /// A transaction that was prepared before was rolled back.
+    RollbackPrepared(RollbackPrepared<'a>),
 }
 
 /// A transaction. All fields are known from its beginning.
@@ -36,14 +44,18 @@ pub enum Event<'a> {
 pub struct Transaction {
     /// Transaction id.
     pub xid: Xid,
-    /// Position of its commit record: unique, and ascending in the order of commits.
+    /// Position of its commit record: unique, and ascending in the order of commits. Of a prepared transaction, position of
+    /// its prepare record.
     pub commit_lsn: Lsn,
-    /// Commit time, on PostgreSQL's clock.
+    /// Commit time, on PostgreSQL's clock. Of a prepared transaction, time of the prepare.
     pub commit_time: UnixNanos,
     /// Position after the previous transaction that this reader received.
     pub previous: Option<Lsn>,
     /// Its replication origin, if it was replicated to this server.
     pub origin: Option<String>,
+    /// The name that it was prepared under, when it is prepared and has not committed: its rows hold when
+    /// [`Event::CommitPrepared`] with this name comes. `None` without [`ReaderConfig::two_phase`](super::ReaderConfig).
+    pub gid: Option<String>,
 }
 
 /// The end of a transaction.

@@ -95,6 +95,7 @@ mod event;
 mod money;
 pub mod pgoutput;
 mod position;
+mod prepared;
 mod publication;
 mod reader;
 mod relation;
@@ -125,6 +126,7 @@ pub use event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
 pub use money::Money;
 pub use pgwire_replication::{SslMode, TlsConfig};
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
+pub use prepared::{CommitPrepared, Prepare, RollbackPrepared};
 pub use publication::{
     PublicationError, PublicationPlan, PublicationRequest, PublicationWarning, drop_publication,
     published_tables,

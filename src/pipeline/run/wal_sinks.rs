@@ -241,6 +241,10 @@ impl<E: std::fmt::Display, F: FnMut(OutgoingRecord<'_>) -> Result<(), E>> Envelo
             Event::Begin(_) | Event::Idle(_) | Event::Snapshot(_) | Event::Copied(_) => {
                 ControlFlow::Continue(())
             }
+            // The reader is not asked for them: a transaction comes when it has committed.
+            Event::Prepare(_) | Event::CommitPrepared(_) | Event::RollbackPrepared(_) => {
+                ControlFlow::Continue(())
+            }
         }
     }
 

@@ -96,6 +96,7 @@ impl SnapshotCopy {
             commit_time: UnixNanos::from_postgres_micros(at),
             previous: None,
             origin: None,
+            gid: None,
         };
         let describe = |table: &PublishedTable| TableCopy {
             relation: delivery.describe(&table.description(), table.catalogue.as_deref()),
