@@ -204,7 +204,7 @@ fn events(gid: &str, ids: std::ops::Range<u64>) -> Vec<String> {
 }
 
 fn cuts(stack: &TestStack) {
-    const CUTS: u64 = 30;
+    const CUTS: u64 = 20;
     if stack.postgres_version() < 15 {
         return;
     }
@@ -269,6 +269,8 @@ fn cuts(stack: &TestStack) {
     session(stack, &[&fill]);
     expected.extend(events("large", next..next + 3_000));
     until_came(&reading, "prepare large of 3000");
+    let streamed = "SELECT (stream_txns > 0)::text FROM pg_stat_replication_slots WHERE slot_name = 'reader_test'";
+    until("the server's figures", || stack.sql(streamed) == ["true"]);
     stack.end("postgres", Signal::SIGKILL);
     until("the server to be back", || {
         stack.try_sql("SELECT 1").is_some()
@@ -284,9 +286,6 @@ fn cuts(stack: &TestStack) {
         "{:?}",
         differs.map(|at| (&found[at], &expected[at]))
     );
-    let streamed =
-        "SELECT stream_txns > 0 FROM pg_stat_replication_slots WHERE slot_name = 'reader_test'";
-    until("the server's figures", || stack.sql(streamed) == ["true"]);
     reading.reader.stop().unwrap();
     drop_it(stack);
 }
