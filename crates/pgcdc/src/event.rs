@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::clock::UnixNanos;
 use super::pgoutput::{OldTuple, Tuple};
-use super::prepared::{CommitPrepared, Prepare, RollbackPrepared};
+use super::prepared::{CommitPrepared, RollbackPrepared};
 use super::snapshot::{CopiedTable, SnapshotPlan, SnapshotRow};
 use super::value::{FromValue, ValueError};
 use super::{Lsn, Relation, Xid};
@@ -64,6 +64,22 @@ pub struct Commit<'a> {
     /// The transaction.
     pub transaction: &'a Transaction,
     /// Position after it. A reader that starts after this position receives the next transaction first.
+    pub end_lsn: Lsn,
+    /// Number of its changes and messages.
+    pub events: u64,
+}
+
+/// A transaction was prepared (`PREPARE TRANSACTION`): its rows, which came before, are complete and durable, and nobody sees
+/// them. [`Event::CommitPrepared`] or [`Event::RollbackPrepared`] with the same `gid` follows, at
+/// any later time.
+#[derive(Debug, Clone, Copy)]
+pub struct Prepare<'a> {
+    /// The transaction.
+    pub transaction: &'a Transaction,
+    /// Its global identifier: the name it was prepared under. It may be used again after the transaction has ended.
+    pub gid: &'a str,
+    /// Position after the prepare. A transaction that is acknowledged here does not come again: when it commits, only its
+    /// `gid` does.
     pub end_lsn: Lsn,
     /// Number of its changes and messages.
     pub events: u64,

@@ -135,11 +135,11 @@ pub use checkpoint::{Checkpoint, CheckpointProgress, CheckpointSource, FileCheck
 pub use clock::{SteadyClock, TimeSource, UnixNanos};
 pub use config::{Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig, SpoolConfig};
 pub use error::ReaderError;
-pub use event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
+pub use event::{Change, Commit, Event, LogicalMessage, Operation, Prepare, Transaction};
 pub use money::Money;
 pub use pgwire_replication::{SslMode, TlsConfig};
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
-pub use prepared::{CommitPrepared, Prepare, RollbackPrepared};
+pub use prepared::{CommitPrepared, RollbackPrepared};
 pub use publication::{
     PublicationError, PublicationPlan, PublicationRequest, PublicationWarning, drop_publication,
     published_tables,

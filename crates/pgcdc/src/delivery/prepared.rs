@@ -2,9 +2,9 @@
 
 use super::{Delivery, Flow, deliver_begin};
 use crate::config::Acknowledge;
-use crate::event::{Event, Transaction};
+use crate::event::{Event, Prepare, Transaction};
 use crate::pgoutput::{CommitPreparedMessage, PrepareMessage, RollbackPreparedMessage};
-use crate::prepared::{CommitPrepared, Prepare, RollbackPrepared};
+use crate::prepared::{CommitPrepared, RollbackPrepared};
 use crate::{Lsn, ReaderError, UnixNanos, Xid};
 
 impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
