@@ -168,19 +168,23 @@ impl Bench<'_> {
     }
 
     fn pg_walstream(&self, slot: &str) -> Command {
+        let mut command = Command::new(PEERS);
+        command
+            .args([slot, "bench", &self.options.rows.to_string()])
+            .env("PEER_URL", self.peer_url());
+        command
+    }
+
+    /// The server's address as the peers take it.
+    pub fn peer_url(&self) -> String {
         let env = &self.stack.env;
-        let url = format!(
+        format!(
             "postgresql://{}:{}@127.0.0.1:{}/{}?replication=database&sslmode=disable",
             env["POSTGRES_USER"],
             env["POSTGRES_PASSWORD"],
             env["POSTGRES_PORT"],
             env["POSTGRES_DB"]
-        );
-        let mut command = Command::new(PEERS);
-        command
-            .args([slot, "bench", &self.options.rows.to_string()])
-            .env("PEER_URL", url);
-        command
+        )
     }
 
     /// A program that ends when the slot is drained.
@@ -268,22 +272,26 @@ impl Bench<'_> {
 
 /// Looks at each value, as a program that wants them would.
 fn touch_every_column(event: &Event<'_>) {
-    if let Event::Change(change) = event {
-        let row = change.new.as_ref().unwrap();
-        let bytes: usize = row
-            .iter()
-            .map(|value| match value {
-                Value::Text(text) => text.len(),
-                Value::Binary(bytes) => bytes.len(),
-                Value::Null | Value::Unchanged => 0,
-            })
-            .sum();
-        std::hint::black_box(bytes);
-    }
+    std::hint::black_box(size_of_every_column(event));
+}
+
+/// Bytes of all values of a new row.
+pub fn size_of_every_column(event: &Event<'_>) -> usize {
+    let Event::Change(change) = event else {
+        return 0;
+    };
+    let row = change.new.as_ref().unwrap();
+    row.iter()
+        .map(|value| match value {
+            Value::Text(text) => text.len(),
+            Value::Binary(bytes) => bytes.len(),
+            Value::Null | Value::Unchanged => 0,
+        })
+        .sum()
 }
 
 /// Where [`build_peers`] puts the program.
-const PEERS: &str = concat!(
+pub const PEERS: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/benches/peers/target/release/cdc-bench-peers"
 );

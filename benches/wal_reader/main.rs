@@ -8,6 +8,7 @@
 //! cargo bench --bench wal_reader                              # two to three minutes
 //! cargo bench --bench wal_reader -- --debezium                # with Debezium, which takes longer
 //! cargo bench --bench wal_reader -- --peers                   # with pg_walstream, which is built first
+//! cargo bench --bench wal_reader -- --large                   # one large transaction alone, beside pg_walstream
 //! cargo bench --bench wal_reader -- --rows 50000 --rounds 1   # a first look
 //! ```
 
@@ -15,6 +16,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod contenders;
+mod large;
 mod latency;
 #[path = "../../tests/on_a_stack/stack.rs"]
 #[allow(dead_code)]
@@ -47,6 +49,12 @@ struct Options {
     /// pg_walstream beside them: a crate of its own, which is built first.
     #[arg(long)]
     peers: bool,
+    /// One large transaction from its commit on, beside pg_walstream, and nothing else.
+    #[arg(long)]
+    large: bool,
+    /// Only the contenders whose slots have these names, such as ours,walstream, and no latency.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
     /// Cargo's own.
     #[arg(long = "bench", hide = true)]
     _bench: bool,
@@ -54,10 +62,17 @@ struct Options {
 
 fn main() {
     let options = Options::parse();
-    if options.peers {
+    if options.peers || options.large {
         build_peers();
     }
     let stack = TestStack::up();
+    if options.large {
+        let bench = Bench {
+            stack: &stack,
+            options: &options,
+        };
+        return bench.large();
+    }
     let mut contenders = vec![
         Contender::Bare,
         Contender::Decoding,
@@ -75,6 +90,9 @@ fn main() {
     if options.debezium {
         contenders.push(Contender::Debezium);
     }
+    if !options.only.is_empty() {
+        contenders.retain(|contender| options.only.iter().any(|only| only == contender.slug()));
+    }
     let bench = Bench {
         stack: &stack,
         options: &options,
@@ -85,6 +103,9 @@ fn main() {
         if rows_a_transaction > 1 {
             ratios = medians;
         }
+    }
+    if !options.only.is_empty() {
+        return;
     }
     bench.large_transaction();
     bench.latency();
@@ -156,6 +177,10 @@ impl Bench<'_> {
             .map(|contender| (*contender, Vec::new()))
             .collect();
         for round in 0..self.options.rounds {
+            // Nobody always follows the same one.
+            if round > 0 {
+                results.reverse();
+            }
             for (contender, drains) in &mut results {
                 if *contender == Contender::Debezium && round > 0 {
                     continue;

@@ -31,6 +31,7 @@ mod reader_large;
 mod reader_positions;
 mod reader_soak;
 mod reader_standby;
+mod reader_two_phase;
 mod reader_types;
 mod refusals;
 mod results;
@@ -112,6 +113,7 @@ fn main() {
         reader_guarantees::TESTS,
         reader_large::TESTS,
         reader_standby::TESTS,
+        reader_two_phase::TESTS,
         envelopes::TESTS,
         capture::TESTS,
         capture_kafka::TESTS,

@@ -82,6 +82,9 @@ pub fn describe(event: &Event<'_>) -> String {
         }
         Event::Copied(table) => format!("copied {} rows of {}", table.rows, table.relation.name),
         Event::Commit(commit) => format!("commit of {}", commit.events),
+        Event::Prepare(prepare) => format!("prepare {} of {}", prepare.gid, prepare.events),
+        Event::CommitPrepared(end) => format!("commit prepared {}", end.gid),
+        Event::RollbackPrepared(end) => format!("rollback prepared {}", end.gid),
         Event::Message(message) => format!(
             "message {} {}{}",
             message.prefix,

@@ -113,7 +113,7 @@ fn cuts(stack: &TestStack) {
     config.status_interval = Duration::from_millis(50);
     config.spool = Some(SpoolConfig {
         memory: 1_000,
-        folder: None,
+        ..SpoolConfig::default()
     });
     let reading = Reading::start(stack, config).unwrap();
     stack.sql("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'reader_test'");
@@ -155,6 +155,7 @@ fn large(stack: &TestStack) {
         Some(SpoolConfig {
             memory: 100_000,
             folder: Some(folder.path().to_owned()),
+            ..SpoolConfig::default()
         }),
     ];
     for spool in spools {
@@ -181,11 +182,36 @@ fn large(stack: &TestStack) {
         stack.sql("TRUNCATE t");
     }
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    // A reader asks for its own session to be sent early.
+    stack.sql("ALTER SYSTEM RESET logical_decoding_work_mem");
+    stack.sql("SELECT pg_reload_conf()");
+    until("the setting", || {
+        stack.sql("SHOW logical_decoding_work_mem") == ["64MB"]
+    });
+    for (server_memory, is_early) in [(None, "false"), (Some(1 << 16), "true")] {
+        let mut config = ReaderConfig::new(server(stack), permanent(), ["p"]);
+        config.spool = Some(SpoolConfig {
+            server_memory,
+            ..SpoolConfig::default()
+        });
+        let reading = Reading::start(stack, config).unwrap();
+        stack.sql(&insert);
+        reading.until_commits(1);
+        assert_eq!(reading.inserted(), (1..=rows).collect::<Vec<_>>());
+        until("the server's figures", || {
+            let figures = stack.sql("SELECT (stream_txns > 0)::text FROM pg_stat_replication_slots WHERE slot_name = 'reader_test' AND total_txns > 0");
+            figures == [is_early]
+        });
+        reading.reader.stop().unwrap();
+        drop_it(stack);
+        stack.sql("TRUNCATE t");
+    }
     // A folder that cannot be written is said, and the slot is where it was.
     let mut config = ReaderConfig::new(server(stack), permanent(), ["p"]);
     config.spool = Some(SpoolConfig {
         memory: 0,
         folder: Some(folder.path().join("missing")),
+        ..SpoolConfig::default()
     });
     let _sending = Sending::at_once(stack);
     let reading = Reading::start(stack, config).unwrap();
@@ -200,7 +226,5 @@ fn large(stack: &TestStack) {
     again.until_commits(1);
     assert_eq!(again.inserted().len(), 5_000);
     again.reader.stop().unwrap();
-    stack.sql("ALTER SYSTEM RESET logical_decoding_work_mem");
-    stack.sql("SELECT pg_reload_conf()");
     drop_it(stack);
 }

@@ -12,7 +12,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use pgcdc::pgoutput::{Message, OldTuple, Tuple, TupleBuffer, Value, decode};
+use pgcdc::pgoutput::{Message, OldTuple, PrepareMessage, Tuple, TupleBuffer, Value, decode};
 
 #[path = "../src/pgoutput/encode.rs"]
 mod encode;

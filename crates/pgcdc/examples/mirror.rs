@@ -80,11 +80,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Event::Copied(table) => {
                 println!("{} as of {}: {:#?}", table.relation, table.point, mirror.0);
             }
-            Event::Snapshot(_)
-            | Event::CopiedChunk(_)
-            | Event::Begin(_)
-            | Event::Message(_)
-            | Event::Idle(_) => {}
+            _ => {}
         }
         ControlFlow::Continue(())
     })

@@ -43,6 +43,11 @@ impl Acknowledger {
         }
     }
 
+    /// The same by the reader's own thread, which looks for it when it has delivered what it has read.
+    pub(super) fn note(&self, end_lsn: Lsn) {
+        self.0.lsn.fetch_max(end_lsn.0, Ordering::AcqRel);
+    }
+
     /// Acknowledges the initial copy of a table as of [`CopiedTable::point`](super::CopiedTable): the sink has it.
     pub fn acknowledge_copy(&self, table: TableName, point: Lsn) {
         self.add_copy(AcknowledgedCopy::Table(table, point));

@@ -37,21 +37,24 @@ impl Slot {
     }
 
     /// The command that creates it; `None` for an existing slot.
-    pub(super) fn create_command(&self) -> Option<String> {
-        // A slot name holds no character that needs quoting.
-        match self {
-            Self::Temporary(name) => Some(format!(
-                "CREATE_REPLICATION_SLOT {name} TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT"
-            )),
-            Self::Existing(_) => None,
-            Self::Permanent { name, failover } => Some(if *failover {
-                format!(
-                    "CREATE_REPLICATION_SLOT {name} LOGICAL pgoutput (SNAPSHOT 'nothing', FAILOVER)"
-                )
-            } else {
-                format!("CREATE_REPLICATION_SLOT {name} LOGICAL pgoutput NOEXPORT_SNAPSHOT")
-            }),
+    pub(super) fn create_command(&self, two_phase: bool) -> Option<String> {
+        let (kind, failover) = match self {
+            Self::Temporary(_) => ("TEMPORARY LOGICAL", false),
+            Self::Existing(_) => return None,
+            Self::Permanent { failover, .. } => ("LOGICAL", *failover),
+        };
+        // What servers before 15 know.
+        let mut options = "NOEXPORT_SNAPSHOT".to_owned();
+        if failover || two_phase {
+            options = "(SNAPSHOT 'nothing'".to_owned();
+            options += if failover { ", FAILOVER" } else { "" };
+            options += if two_phase { ", TWO_PHASE)" } else { ")" };
         }
+        // A slot name holds no character that needs quoting.
+        Some(format!(
+            "CREATE_REPLICATION_SLOT {} {kind} pgoutput {options}",
+            self.name()
+        ))
     }
 }
 
@@ -129,14 +132,19 @@ pub struct SpoolConfig {
     pub memory: usize,
     /// Folder of these files; the system's folder for temporary files if it is not set.
     pub folder: Option<PathBuf>,
+    /// Bytes of changes that the server keeps before it sends those of the largest transaction: the session's
+    /// `logical_decoding_work_mem`, where the server's own setting is larger. What it still has at the commit comes only then:
+    /// the less, the sooner a large transaction is here. `None`: the server's own setting.
+    pub server_memory: Option<usize>,
 }
 
 impl Default for SpoolConfig {
-    /// 64 MiB in memory.
+    /// 64 MiB in memory, and 4 MiB in the server's.
     fn default() -> Self {
         Self {
             memory: 64 << 20,
             folder: None,
+            server_memory: Some(4 << 20),
         }
     }
 }
@@ -173,6 +181,15 @@ pub struct ReaderConfig {
     /// Whether the server sends large transactions while they run, and where they wait for their end; `None` when it is to
     /// keep them on its own disk until they commit.
     pub spool: Option<SpoolConfig>,
+    /// Whether transactions that are prepared (`PREPARE TRANSACTION`) are delivered when they are, and their end when it comes:
+    /// [`Event::Prepare`](super::Event), [`Event::CommitPrepared`](super::Event), [`Event::RollbackPrepared`](super::Event).
+    /// Otherwise they are delivered when they have committed, as any other. It is a property of the slot, set when it is made
+    /// (PostgreSQL 15; with [`Origins::Local`] 16), and does not go together with an initial copy: a row that is prepared
+    /// while the copy is made may be in both, or in neither.
+    ///
+    /// A transaction that was prepared before the slot could decode it comes just before its `COMMIT PREPARED`, at its old
+    /// position. The server keeps WAL from the beginning of each transaction that stays prepared.
+    pub two_phase: bool,
     /// Whether values come in PostgreSQL's binary format instead of text. It spares the server work, but a type without a
     /// binary format ends the stream.
     pub binary: bool,
@@ -211,6 +228,7 @@ impl ReaderConfig {
             heartbeat: None,
             max_retained_wal: None,
             spool: Some(SpoolConfig::default()),
+            two_phase: false,
             binary: false,
             describe: false,
             slot_limit: Duration::from_secs(60),
@@ -225,13 +243,21 @@ impl ReaderConfig {
         // The server reads the list as it reads identifiers: an unquoted name is folded to lower case.
         let names = self.publications.iter().map(|name| escape_identifier(name));
         let names = names.collect::<Vec<_>>().join(",").replace('\'', "''");
-        let version = match self.spool {
-            Some(_) => "proto_version '2', streaming 'on'",
-            None => "proto_version '1'",
+        let version = match (self.two_phase, &self.spool) {
+            (true, Some(_)) => "proto_version '3', streaming 'on', two_phase 'on'",
+            (true, None) => "proto_version '3', two_phase 'on'",
+            (false, Some(_)) => "proto_version '2', streaming 'on'",
+            (false, None) => "proto_version '1'",
+        };
+        // The end of a prepared transaction does not say where that came from: the server is to leave it out.
+        let origin = if self.two_phase && self.origins == Origins::Local {
+            ", origin 'none'"
+        } else {
+            ""
         };
         let binary = if self.binary { ", binary 'true'" } else { "" };
         format!(
-            "START_REPLICATION SLOT {} LOGICAL {resume_lsn} ({version}, publication_names '{names}', messages 'true'{binary})",
+            "START_REPLICATION SLOT {} LOGICAL {resume_lsn} ({version}, publication_names '{names}', messages 'true'{binary}{origin})",
             self.slot.name()
         )
     }
@@ -256,5 +282,42 @@ mod tests {
                 .start_command(Lsn(1))
                 .contains("(proto_version '1', publication_names")
         );
+        (config.two_phase, config.origins) = (true, Origins::Local);
+        let command = config.start_command(Lsn(1));
+        assert!(
+            command.contains("(proto_version '3', two_phase 'on', ")
+                && command.ends_with(", origin 'none')"),
+            "{command}"
+        );
+    }
+
+    #[test]
+    fn a_slot_is_made_with_what_was_asked_for() {
+        let name = SlotName::new("s").unwrap();
+        let permanent = |failover| Slot::Permanent {
+            name: name.clone(),
+            failover,
+        };
+        let command = |slot: Slot, two_phase| {
+            let command = slot.create_command(two_phase).unwrap();
+            command.replace("CREATE_REPLICATION_SLOT s ", "")
+        };
+        assert_eq!(
+            command(Slot::Temporary(name.clone()), false),
+            "TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT"
+        );
+        assert_eq!(
+            command(permanent(false), false),
+            "LOGICAL pgoutput NOEXPORT_SNAPSHOT"
+        );
+        assert_eq!(
+            command(permanent(true), false),
+            "LOGICAL pgoutput (SNAPSHOT 'nothing', FAILOVER)"
+        );
+        assert_eq!(
+            command(permanent(false), true),
+            "LOGICAL pgoutput (SNAPSHOT 'nothing', TWO_PHASE)"
+        );
+        assert!(Slot::Existing(name).create_command(true).is_none());
     }
 }

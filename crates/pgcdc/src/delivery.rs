@@ -1,6 +1,8 @@
 //! Delivery: decodes what the stream brings and passes it to the handler, each transaction complete, nothing twice however
 //! often the stream breaks.
 
+mod prepared;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -169,7 +171,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         }));
         self.replay.commit_delivered(end_lsn);
         if self.mode == Acknowledge::OnReturn {
-            self.acknowledger.acknowledge(end_lsn);
+            self.acknowledger.note(end_lsn);
         }
         flow
     }
@@ -181,7 +183,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             return Flow::Continue(());
         }
         if self.acknowledger.acknowledged() >= self.replay.delivered() {
-            self.acknowledger.acknowledge(lsn);
+            self.acknowledger.note(lsn);
         }
         (self.handler)(Event::Idle(lsn))
     }
@@ -194,8 +196,6 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
 
     /// The same, decoded.
     pub(super) fn decoded(&mut self, lsn: Lsn, message: Message<'_>) -> Result<Flow, ReaderError> {
-        // The stamp of the change: the row is decoded.
-        let received = self.clock.now();
         let (oid, operation, new, old) = match message {
             Message::Relation(description) => {
                 let columns = self.next_columns.take();
@@ -204,7 +204,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             }
             Message::Origin { name, .. } => {
                 if let Some(open) = self.replay.current() {
-                    open.filtered = self.origins == Origins::Local;
+                    open.filtered |= self.origins == Origins::Local;
                     open.transaction.origin = Some(name.to_owned());
                 }
                 return Ok(Flow::Continue(()));
@@ -222,10 +222,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
                     restart_identity,
                 };
                 for oid in relations {
-                    if self
-                        .change(oid, operation, None, None, lsn, received)?
-                        .is_break()
-                    {
+                    if self.change(oid, operation, None, None, lsn)?.is_break() {
                         return Ok(Flow::Break(()));
                     }
                 }
@@ -242,6 +239,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
                     commit_time: UnixNanos::from_postgres_micros(commit_time_us),
                     previous: self.replay.last_end_lsn(),
                     origin: None,
+                    gid: None,
                 })?;
                 return Ok(Flow::Continue(()));
             }
@@ -256,8 +254,15 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
                 self.relations.types_mut().add_name(oid, schema, name);
                 return Ok(Flow::Continue(()));
             }
+            Message::BeginPrepare(message) => {
+                self.prepared_begins(&message)?;
+                return Ok(Flow::Continue(()));
+            }
+            Message::Prepare(message) => return Ok(self.is_prepared(&message)),
+            Message::CommitPrepared(message) => return self.prepared_commits(&message),
+            Message::RollbackPrepared(message) => return self.prepared_rolls_back(&message),
         };
-        self.change(oid, operation, new, old, lsn, received)
+        self.change(oid, operation, new, old, lsn)
     }
 
     fn change(
@@ -267,8 +272,9 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         new: Option<pgoutput::Tuple<'_>>,
         old: Option<pgoutput::OldTuple<'_>>,
         lsn: Lsn,
-        received: UnixNanos,
     ) -> Result<Flow, ReaderError> {
+        // The row is decoded.
+        let received = self.clock.now();
         let relation = self
             .relations
             .get(oid)
@@ -325,7 +331,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             }));
             self.replay.commit_delivered(lsn);
             if self.mode == Acknowledge::OnReturn {
-                self.acknowledger.acknowledge(lsn);
+                self.acknowledger.note(lsn);
             }
             return flow;
         }

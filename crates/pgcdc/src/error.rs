@@ -275,6 +275,14 @@ pub enum ReaderError {
         /// The slot.
         slot: SlotName,
     },
+    /// With an initial copy a prepared transaction may be in both copy and stream, or in neither.
+    #[error(
+        "WAL reader: slot \"{slot}\" with ReaderConfig::two_phase cannot begin with an initial copy, nor before the end of one: leave two_phase out, or ReaderConfig::snapshot"
+    )]
+    CopyWithTwoPhase {
+        /// The slot.
+        slot: SlotName,
+    },
     /// The slot's name is invalid.
     #[error(transparent)]
     SlotName(#[from] InvalidSlotName),

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use super::clock::UnixNanos;
 use super::pgoutput::{OldTuple, Tuple};
+use super::prepared::{CommitPrepared, RollbackPrepared};
 use super::snapshot::{CopiedChunk, CopiedTable, SnapshotPlan, SnapshotRow};
 use super::value::{FromValue, ValueError};
 use super::{Lsn, Relation, Xid};
 
-/// An event of the stream. The events between a `Begin` and its `Commit` belong to that transaction. Transactions come
-/// complete, one after the other, in the order of their commits.
+/// An event of the stream. The events between a `Begin` and its `Commit` (or `Prepare`) belong to that transaction.
+/// Transactions come complete, one after the other, in the order of their commits.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A transaction begins. A transaction without any change or message to deliver has no events.
@@ -32,6 +33,13 @@ pub enum Event<'a> {
     CopiedChunk(CopiedChunk<'a>),
     /// The initial copy of a table is complete: this is where a sink makes it durable.
     Copied(CopiedTable<'a>),
+    /// The transaction is prepared, and not committed: this is where a sink makes it durable without showing it. With
+    /// [`ReaderConfig::two_phase`](super::ReaderConfig), and never without.
+    Prepare(Prepare<'a>),
+    /// A transaction that was prepared before has committed.
+    CommitPrepared(CommitPrepared<'a>),
+    /// A transaction that was prepared before was rolled back.
+    RollbackPrepared(RollbackPrepared<'a>),
 }
 
 /// A transaction. All fields are known from its beginning.
@@ -39,14 +47,18 @@ pub enum Event<'a> {
 pub struct Transaction {
     /// Transaction id.
     pub xid: Xid,
-    /// Position of its commit record: unique, and ascending in the order of commits.
+    /// Position of its commit record: unique, and ascending in the order of commits. Of a prepared transaction, position of
+    /// its prepare record.
     pub commit_lsn: Lsn,
-    /// Commit time, on PostgreSQL's clock.
+    /// Commit time, on PostgreSQL's clock. Of a prepared transaction, time of the prepare.
     pub commit_time: UnixNanos,
     /// Position after the previous transaction that this reader received.
     pub previous: Option<Lsn>,
     /// Its replication origin, if it was replicated to this server.
     pub origin: Option<String>,
+    /// The name that it was prepared under, when it is prepared and has not committed: its rows hold when
+    /// [`Event::CommitPrepared`] with this name comes. `None` without [`ReaderConfig::two_phase`](super::ReaderConfig).
+    pub gid: Option<String>,
 }
 
 /// The end of a transaction.
@@ -55,6 +67,22 @@ pub struct Commit<'a> {
     /// The transaction.
     pub transaction: &'a Transaction,
     /// Position after it. A reader that starts after this position receives the next transaction first.
+    pub end_lsn: Lsn,
+    /// Number of its changes and messages.
+    pub events: u64,
+}
+
+/// A transaction was prepared (`PREPARE TRANSACTION`): its rows, which came before, are complete and durable, and nobody sees
+/// them. [`Event::CommitPrepared`] or [`Event::RollbackPrepared`] with the same `gid` follows, at
+/// any later time.
+#[derive(Debug, Clone, Copy)]
+pub struct Prepare<'a> {
+    /// The transaction.
+    pub transaction: &'a Transaction,
+    /// Its global identifier: the name it was prepared under. It may be used again after the transaction has ended.
+    pub gid: &'a str,
+    /// Position after the prepare. A transaction that is acknowledged here does not come again: when it commits, only its
+    /// `gid` does.
     pub end_lsn: Lsn,
     /// Number of its changes and messages.
     pub events: u64,

@@ -84,6 +84,19 @@
 //! commits as any other, and takes no place on the server's disk. Without it (version 1) the server sends a transaction after
 //! its commit and keeps those in progress on its own disk; a transaction of any size passes through in the memory of the rows
 //! in progress.
+//!
+//! What the server still has in memory at the commit is sent only then. The reader therefore asks for less of it
+//! ([`SpoolConfig::server_memory`]): the last row of a large transaction comes the sooner after its commit.
+//!
+//! # Two-phase commit
+//!
+//! Without more, a transaction that is prepared (`PREPARE TRANSACTION`) is delivered when it has committed (`COMMIT PREPARED`), as
+//! any other. With [`ReaderConfig::two_phase`] it is delivered when it is prepared, as [`Event::Begin`], its changes, and
+//! [`Event::Prepare`] in place of `Commit`; then its end, as [`Event::CommitPrepared`] or [`Event::RollbackPrepared`], which
+//! names it by its `gid`. Prepare and end are units of their own: each has a position, is acknowledged by itself, and comes again
+//! to a new reader only if it was not. A sink keeps what is prepared, durable and unseen, until the end comes: what it has
+//! acknowledged at the prepare does not come again. While a reader runs nothing of it is delivered twice, however often the
+//! stream or the server ends.
 
 // The example of the README is a doctest.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
@@ -101,6 +114,7 @@ mod event;
 mod money;
 pub mod pgoutput;
 mod position;
+mod prepared;
 mod publication;
 mod reader;
 mod relation;
@@ -129,10 +143,11 @@ pub use config::{
     Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig, SnapshotResume, SpoolConfig,
 };
 pub use error::ReaderError;
-pub use event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
+pub use event::{Change, Commit, Event, LogicalMessage, Operation, Prepare, Transaction};
 pub use money::Money;
 pub use pgwire_replication::{SslMode, TlsConfig};
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
+pub use prepared::{CommitPrepared, RollbackPrepared};
 pub use publication::{
     PublicationError, PublicationPlan, PublicationRequest, PublicationWarning, drop_publication,
     published_tables,

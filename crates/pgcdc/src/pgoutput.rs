@@ -1,4 +1,4 @@
-//! Decoder of pgoutput, protocol version 1: the messages of a logical replication stream.
+//! Decoder of pgoutput: the messages of a logical replication stream, protocol versions 1 to 3.
 //!
 //! Source: PostgreSQL's documentation, "Logical Replication Message Formats". Everything decoded borrows from its message, and
 //! no bytes make the decoder panic. A row is validated when its message is decoded; its values are read from the message on
@@ -11,12 +11,16 @@ mod streamed;
 #[cfg(test)]
 mod tests;
 mod tuple;
+mod two_phase;
 
 use std::fmt;
+
+use simdutf8::basic::from_utf8;
 
 pub use columns::{ColumnMessage, Columns, ColumnsBuffer};
 pub use streamed::{StreamControl, stream_control, streamed};
 pub use tuple::{Tuple, TupleBuffer, Value};
+pub use two_phase::{CommitPreparedMessage, PrepareMessage, RollbackPreparedMessage};
 
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +104,14 @@ pub enum Message<'a> {
         /// Its content.
         content: &'a [u8],
     },
+    /// `b`: a transaction begins that was prepared and has not committed.
+    BeginPrepare(PrepareMessage<'a>),
+    /// `P`: such a transaction is complete.
+    Prepare(PrepareMessage<'a>),
+    /// `K`: a prepared transaction has committed.
+    CommitPrepared(CommitPreparedMessage<'a>),
+    /// `r`: a prepared transaction was rolled back.
+    RollbackPrepared(RollbackPreparedMessage<'a>),
 }
 
 /// A table's description in the stream.
@@ -155,7 +167,8 @@ impl fmt::Display for MessageKind {
 /// Decodes one message.
 ///
 /// # Errors
-/// When the bytes are not exactly one complete message of protocol version 1.
+/// When the bytes are not exactly one complete message. Those about a transaction that is sent while it runs are for
+/// [`stream_control`] and [`streamed`].
 pub fn decode(message: &[u8]) -> Result<Message<'_>, DecodeError> {
     let mut input = MessageInput {
         kind: MessageKind(message.first().copied()),
@@ -204,7 +217,10 @@ pub fn decode(message: &[u8]) -> Result<Message<'_>, DecodeError> {
         }
         b'T' => input.truncate()?,
         b'M' => input.logical()?,
-        _ => return Err(input.stop(0, "a message type of protocol version 1")),
+        kind => match input.two_phase(kind)? {
+            Some(decoded) => decoded,
+            None => return Err(input.stop(0, "a message type of pgoutput")),
+        },
     };
     if input.at != message.len() {
         return Err(input.stop(input.at, "the end of the message"));
@@ -282,7 +298,7 @@ impl<'a> MessageInput<'a> {
             .iter()
             .position(|&b| b == 0)
             .ok_or_else(|| self.stop(self.at, expected))?;
-        let text = std::str::from_utf8(&rest[..end]).map_err(|_| self.stop(self.at, "UTF-8"))?;
+        let text = from_utf8(&rest[..end]).map_err(|_| self.stop(self.at, "UTF-8"))?;
         self.at += end + 1;
         Ok(text)
     }
@@ -346,7 +362,7 @@ impl<'a> MessageInput<'a> {
                 let start = self.at;
                 let bytes = self.bytes(length, "a column's text")?;
                 // The stream is in the client's encoding, which the reader asks to be UTF-8.
-                std::str::from_utf8(bytes).map_err(|_| self.stop(start, "UTF-8"))?;
+                from_utf8(bytes).map_err(|_| self.stop(start, "UTF-8"))?;
             }
             tuple::BINARY => {
                 let length = self.length("a column's length")?;

@@ -16,6 +16,8 @@ pub(super) struct ReplayState {
     current: Option<OpenTransaction>,
     /// The transaction that was in progress when the stream broke: the server sends it again from its beginning.
     interrupted: Option<OpenTransaction>,
+    /// The late one that was delivered last, if it has not committed yet.
+    late: Option<LatePrepare>,
 }
 
 /// A transaction in progress.
@@ -31,6 +33,11 @@ pub(super) struct OpenTransaction {
     /// Whether none of its events is to be delivered.
     pub(super) filtered: bool,
 }
+
+/// Position of a prepared transaction that came after what lies behind it in the WAL: the slot did not decode it when it was
+/// prepared, and the server sends it before its `COMMIT PREPARED`. Until that is received, a new stream repeats it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct LatePrepare(Lsn);
 
 impl ReplayState {
     /// Starts after this position: everything up to it was delivered by an earlier reader.
@@ -96,20 +103,48 @@ impl ReplayState {
                 open.begun = interrupted.begun;
             }
         }
+        open.filtered = self.late == Some(LatePrepare(open.transaction.commit_lsn));
         self.current = Some(open);
         Ok(())
     }
 
     /// The transaction in progress ends; returns it.
     pub(super) fn end(&mut self, end_lsn: Lsn) -> Option<OpenTransaction> {
-        self.resume_lsn = end_lsn;
-        self.last_end_lsn = Some(end_lsn);
+        self.resume_lsn = self.resume_lsn.max(end_lsn);
+        self.last_end_lsn = self.last_end_lsn.max(Some(end_lsn));
         self.current.take()
+    }
+
+    /// The transaction in progress is prepared; returns it if it is to be delivered.
+    pub(super) fn end_prepared(&mut self, end_lsn: Lsn) -> Option<OpenTransaction> {
+        let is_late = end_lsn <= self.resume_lsn;
+        let open = self.end(end_lsn).filter(|open| !open.filtered)?;
+        if is_late {
+            self.late = Some(LatePrepare(open.transaction.commit_lsn));
+        }
+        Some(open)
+    }
+
+    /// A prepared transaction has committed or was rolled back. False when that was delivered before the stream broke.
+    ///
+    /// # Errors
+    /// When a transaction was delivered in part, and this comes in its place.
+    pub(super) fn prepared_ends(&mut self, end_lsn: Lsn) -> Result<bool, ReaderError> {
+        if let Some(interrupted) = self.interrupted.take_if(|open| open.begun) {
+            return Err(ReaderError::Gap {
+                wanted: interrupted.transaction.commit_lsn,
+                found: end_lsn,
+            });
+        }
+        (self.interrupted, self.late) = (None, None);
+        let is_new = end_lsn > self.resume_lsn;
+        self.end(end_lsn);
+        Ok(is_new)
     }
 
     /// The end of a transaction, or a message outside of transactions, was delivered.
     pub(super) fn commit_delivered(&mut self, end_lsn: Lsn) {
-        self.delivered = end_lsn;
+        self.delivered = self.delivered.max(end_lsn);
     }
 
     /// A message outside of transactions came, after everything before it. False when it was delivered before the stream broke.
@@ -136,6 +171,12 @@ impl OpenTransaction {
         self.received += 1;
         (!self.filtered && index >= self.skip).then_some(index)
     }
+
+    /// Number of its events. The server may send fewer again than it did before: when a prepared transaction was rolled back
+    /// meanwhile.
+    pub(super) fn events(&self) -> u64 {
+        self.received.max(self.skip)
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +191,7 @@ mod tests {
             commit_time: UnixNanos(0),
             previous: None,
             origin: None,
+            gid: None,
         }
     }
 
@@ -188,6 +230,53 @@ mod tests {
         assert!(!state.message(Lsn(50)), "sent again after the stream broke");
         assert!(state.message(Lsn(60)));
         assert_eq!((state.resume_lsn(), state.delivered()), (Lsn(60), Lsn(50)));
+    }
+
+    #[test]
+    fn a_transaction_prepared_before_the_slot_comes_once_however_often_it_is_sent() {
+        let mut state = ReplayState::default();
+        state.start_after(Lsn(200));
+        let late = || Transaction {
+            gid: Some("a".to_owned()),
+            ..transaction(100)
+        };
+        state.begin(late()).unwrap();
+        assert_eq!(receive(&mut state, 2), [0, 1]);
+        state.interrupt();
+        state.begin(late()).unwrap();
+        assert_eq!(receive(&mut state, 3), [2]);
+        assert_eq!(state.end_prepared(Lsn(110)).unwrap().events(), 3);
+        assert_eq!(state.resume_lsn(), Lsn(200), "never back");
+        // The stream breaks before the commit.
+        state.interrupt();
+        state.begin(late()).unwrap();
+        assert_eq!(receive(&mut state, 3), [0; 0]);
+        assert!(state.end_prepared(Lsn(110)).is_none());
+        assert!(state.prepared_ends(Lsn(300)).unwrap());
+        assert!(!state.prepared_ends(Lsn(300)).unwrap(), "sent again");
+        assert_eq!(state.resume_lsn(), Lsn(300));
+    }
+
+    #[test]
+    fn a_prepared_transaction_that_was_cut_off_is_not_replaced_by_its_end() {
+        let mut state = ReplayState::default();
+        state.begin(transaction(100)).unwrap();
+        assert_eq!(receive(&mut state, 2), [0, 1]);
+        state.interrupt();
+        assert!(matches!(
+            state.prepared_ends(Lsn(300)),
+            Err(ReaderError::Gap {
+                wanted: Lsn(100),
+                found: Lsn(300)
+            })
+        ));
+        // Rolled back meanwhile, it comes with less.
+        state.begin(transaction(400)).unwrap();
+        receive(&mut state, 3);
+        state.interrupt();
+        state.begin(transaction(400)).unwrap();
+        assert_eq!(receive(&mut state, 1), [0; 0]);
+        assert_eq!(state.end_prepared(Lsn(410)).unwrap().events(), 3);
     }
 
     #[test]

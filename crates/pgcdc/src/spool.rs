@@ -5,11 +5,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 
 use super::config::SpoolConfig;
-use super::pgoutput::{self, StreamControl};
+use super::pgoutput::{self, Message, StreamControl};
 use super::{Lsn, ReaderError};
 
 /// Id of the sub-transaction, position, length of the message.
@@ -41,23 +42,22 @@ struct Spool {
 
 /// What has become of a message.
 #[derive(Debug)]
-pub(super) enum Spooled {
+pub(super) enum Spooled<'a> {
     /// It is of no transaction under way: it is to be delivered.
     No,
     /// It waits for the end of its transaction, or was about one.
     Kept,
-    /// A transaction has committed: its messages, and its end.
-    Committed(Box<SpoolReader>, StreamCommit),
+    /// A transaction has committed or was prepared: its messages, and those around them.
+    Ended(Box<SpoolReader>, Frame<'a>),
 }
 
-/// The end of a transaction that was sent while it ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct StreamCommit {
-    pub(super) xid: u32,
-    pub(super) commit_lsn: Lsn,
-    pub(super) end_lsn: Lsn,
-    /// Microseconds since 2000-01-01 UTC.
-    pub(super) commit_time_us: i64,
+/// The messages with which a transaction that was sent while it ran would have begun and ended otherwise.
+#[derive(Debug)]
+pub(super) struct Frame<'a> {
+    /// Position of its commit or prepare.
+    pub(super) lsn: Lsn,
+    pub(super) begin: Message<'a>,
+    pub(super) end: Message<'a>,
 }
 
 impl Spools {
@@ -80,7 +80,11 @@ impl Spools {
     ///
     /// # Errors
     /// When it is malformed, or the file cannot be written.
-    pub(super) fn take(&mut self, lsn: Lsn, message: &[u8]) -> Result<Spooled, ReaderError> {
+    pub(super) fn take<'a>(
+        &mut self,
+        lsn: Lsn,
+        message: &'a [u8],
+    ) -> Result<Spooled<'a>, ReaderError> {
         let malformed = |cause| ReaderError::Decode { cause, lsn };
         let Some(control) = pgoutput::stream_control(message).map_err(malformed)? else {
             let Some(xid) = self.current else {
@@ -107,18 +111,37 @@ impl Spools {
                 end_lsn,
                 commit_time_us,
             } => {
-                let spool = self.remove(xid).unwrap_or_default();
-                let commit = StreamCommit {
-                    xid,
-                    commit_lsn: Lsn(commit_lsn),
-                    end_lsn: Lsn(end_lsn),
-                    commit_time_us,
+                let frame = Frame {
+                    lsn: Lsn(commit_lsn),
+                    begin: Message::Begin {
+                        final_lsn: commit_lsn,
+                        commit_time_us,
+                        xid,
+                    },
+                    end: Message::Commit {
+                        commit_lsn,
+                        end_lsn,
+                        commit_time_us,
+                    },
                 };
-                let reader = spool.read(self.folder())?;
-                return Ok(Spooled::Committed(Box::new(reader), commit));
+                return self.ended(xid, frame);
+            }
+            StreamControl::Prepare(prepare) => {
+                let frame = Frame {
+                    lsn: Lsn(prepare.prepare_lsn),
+                    begin: Message::BeginPrepare(prepare),
+                    end: Message::Prepare(prepare),
+                };
+                return self.ended(prepare.xid, frame);
             }
         }
         Ok(Spooled::Kept)
+    }
+
+    fn ended<'a>(&mut self, xid: u32, frame: Frame<'a>) -> Result<Spooled<'a>, ReaderError> {
+        let spool = self.remove(xid).unwrap_or_default();
+        let reader = spool.read(self.folder())?;
+        Ok(Spooled::Ended(Box::new(reader), frame))
     }
 
     fn remove(&mut self, xid: u32) -> Option<Spool> {
@@ -195,72 +218,92 @@ impl Spool {
             file.rewind()
                 .map_err(|error| failed(folder.clone(), &error))?;
         }
+        let (bytes, memory) = match file {
+            Some(_) => (Vec::new(), self.memory),
+            None => (self.memory, Vec::new()),
+        };
         Ok(SpoolReader {
             folder,
-            file: file.map(|file| BufReader::with_capacity(READ_SIZE, file)),
-            memory: self.memory,
-            at: 0,
+            file,
+            memory,
+            begin: 0,
+            end: bytes.len(),
+            bytes,
             aborted: self.aborted,
-            message: Vec::new(),
         })
     }
 }
 
-/// The messages of a transaction that has committed, in their order, without those of what it has rolled back.
+/// The messages of a transaction that has ended, in their order, without those of what it has rolled back.
 #[derive(Debug)]
 pub(super) struct SpoolReader {
     folder: PathBuf,
-    file: Option<BufReader<File>>,
+    file: Option<File>,
+    /// What comes after the file.
     memory: Vec<u8>,
-    at: usize,
+    /// A part of the file, and `memory` after it; of it, what is not taken yet lies between `begin` and `end`.
+    bytes: Vec<u8>,
+    begin: usize,
+    end: usize,
     aborted: HashSet<u32>,
-    /// A message that was read from the file.
-    message: Vec<u8>,
 }
 
 impl SpoolReader {
-    /// The next message, as protocol version 1 has it, and its position.
+    /// The next message, as protocol version 1 has it, and its position. Borrowed from what was read.
     ///
     /// # Errors
     /// When the file cannot be read.
     pub(super) fn next(&mut self) -> Result<Option<(Lsn, &[u8])>, ReaderError> {
-        while let Some(file) = &mut self.file {
-            let read = read_record(file, &mut self.message);
-            let Some((sub_xid, lsn)) = read.map_err(|error| failed(self.folder.clone(), &error))?
-            else {
-                self.file = None;
-                break;
+        loop {
+            let Some((sub_xid, lsn, message)) = self.take() else {
+                let more = self.read_on();
+                if more.map_err(|error| failed(self.folder.clone(), &error))? {
+                    continue;
+                }
+                return Ok(None);
             };
             if !self.aborted.contains(&sub_xid) {
-                return Ok(Some((lsn, &self.message)));
+                return Ok(Some((lsn, &self.bytes[message])));
             }
         }
-        while let Some(header) = self.memory[self.at..].first_chunk::<HEADER>() {
-            let (sub_xid, lsn, length) = parse_header(header);
-            let begin = self.at + HEADER;
-            self.at = begin + length;
-            if !self.aborted.contains(&sub_xid) {
-                return Ok(Some((lsn, &self.memory[begin..self.at])));
-            }
-        }
-        Ok(None)
     }
-}
 
-/// Reads a record's message; the id of its sub-transaction and its position. `None` at the end of the file.
-fn read_record(
-    file: &mut BufReader<File>,
-    message: &mut Vec<u8>,
-) -> io::Result<Option<(u32, Lsn)>> {
-    if file.fill_buf()?.is_empty() {
-        return Ok(None);
+    /// Takes the next message, if all of it was read: its sub-transaction, its position, and where it lies.
+    fn take(&mut self) -> Option<(u32, Lsn, Range<usize>)> {
+        let unread = &self.bytes[self.begin..self.end];
+        let (sub_xid, lsn, length) = parse_header(unread.first_chunk()?);
+        let begin = self.begin + HEADER;
+        if self.end - begin < length {
+            return None;
+        }
+        self.begin = begin + length;
+        Some((sub_xid, lsn, begin..self.begin))
     }
-    let mut header = [0; HEADER];
-    file.read_exact(&mut header)?;
-    let (sub_xid, lsn, length) = parse_header(&header);
-    message.resize(length, 0);
-    file.read_exact(message)?;
-    Ok(Some((sub_xid, lsn)))
+
+    /// Reads more. False at the end.
+    fn read_on(&mut self) -> io::Result<bool> {
+        let Some(file) = &mut self.file else {
+            // Memory holds complete messages.
+            return Ok(false);
+        };
+        self.bytes.copy_within(self.begin..self.end, 0);
+        (self.begin, self.end) = (0, self.end - self.begin);
+        if self.bytes.len() - self.end < READ_SIZE {
+            self.bytes.resize(self.end + READ_SIZE, 0);
+        }
+        let count = file.read(&mut self.bytes[self.end..])?;
+        self.end += count;
+        if count > 0 {
+            return Ok(true);
+        }
+        if self.end > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.file = None;
+        self.bytes = std::mem::take(&mut self.memory);
+        self.end = self.bytes.len();
+        Ok(true)
+    }
 }
 
 fn parse_header(header: &[u8; HEADER]) -> (u32, Lsn, usize) {
@@ -294,6 +337,14 @@ mod tests {
         .concat()
     }
 
+    fn prepare(xid: u32) -> Vec<u8> {
+        let [kind, _, _, _, _, flags, positions @ ..] = &commit(xid)[..] else {
+            unreachable!();
+        };
+        assert_eq!(*kind, b'c');
+        [&[b'p', *flags], positions, &xid.to_be_bytes(), b"gid\0"].concat()
+    }
+
     fn abort(xid: u32, sub_xid: u32) -> Vec<u8> {
         [&b"A"[..], &xid.to_be_bytes(), &sub_xid.to_be_bytes()].concat()
     }
@@ -305,7 +356,7 @@ mod tests {
     fn spools(memory: usize) -> Spools {
         Spools::new(SpoolConfig {
             memory,
-            folder: None,
+            ..SpoolConfig::default()
         })
     }
 
@@ -315,8 +366,17 @@ mod tests {
         for (index, message) in messages.iter().enumerate() {
             let lsn = Lsn(u64::try_from(index).unwrap());
             match spools.take(lsn, message).unwrap() {
-                Spooled::Committed(mut reader, commit) => {
-                    assert_eq!((commit.commit_lsn, commit.end_lsn), (Lsn(7), Lsn(9)));
+                Spooled::Ended(mut reader, frame) => {
+                    let (at, after) = match frame.end {
+                        Message::Commit {
+                            commit_lsn,
+                            end_lsn,
+                            ..
+                        } => (commit_lsn, end_lsn),
+                        Message::Prepare(prepare) => (prepare.prepare_lsn, prepare.end_lsn),
+                        other => panic!("{other:?}"),
+                    };
+                    assert_eq!((frame.lsn, at, after), (Lsn(7), 7, 9));
                     let mut rows = Vec::new();
                     while let Some((lsn, message)) = reader.next().unwrap() {
                         rows.push(format!("{} {}", lsn.0, String::from_utf8_lossy(message)));
@@ -354,6 +414,30 @@ mod tests {
             assert_eq!(found, [vec!["at once"], vec!["1 Ia", "9 Id"]], "{memory}");
             assert_eq!(spools.used, 0, "{memory}");
         }
+    }
+
+    #[test]
+    fn a_transaction_that_was_prepared_comes_at_its_prepare() {
+        let messages = [start(3), row(3, "a"), row(4, "b"), abort(3, 4), prepare(3)];
+        let mut spools = spools(10);
+        assert_eq!(committed(&mut spools, &messages), [["1 Ia"]]);
+        assert_eq!(spools.used, 0);
+        assert!(spools.take(Lsn(5), b"p\0").is_err());
+    }
+
+    #[test]
+    fn messages_in_a_file_are_read_in_parts_of_any_size() {
+        let long = "x".repeat(READ_SIZE * 2);
+        let mut spools = spools(20);
+        let mut messages = vec![start(1)];
+        for text in ["a", &long, "b", &long[..READ_SIZE - 40], "c"] {
+            messages.push(row(1, text));
+        }
+        messages.push(commit(1));
+        let found = committed(&mut spools, &messages);
+        let lengths: Vec<_> = found[0].iter().map(|row| row.len()).collect();
+        let long = long.len();
+        assert_eq!(lengths, [4, long + 3, 4, long / 2 - 37, 4]);
     }
 
     #[test]

@@ -77,6 +77,13 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
             });
         }
         let mut acks = AckWriter::load(acknowledger.clone(), checkpoint)?;
+        let progress = acks.progress();
+        let is_past_copies = progress.copied.values().max() <= progress.position.as_ref();
+        if config.two_phase && (config.snapshot.is_some() || !is_past_copies) {
+            return Err(ReaderError::CopyWithTwoPhase {
+                slot: config.slot.name().clone(),
+            });
+        }
         let mut delivery = Delivery::new(&config, handler, acknowledger);
         for (table, point) in &acks.progress().copied {
             delivery.add_copy(table.clone(), *point);

@@ -96,6 +96,7 @@ pub fn holds(bytes: &[u8]) {
         commit_time: UnixNanos(i64::from(shape) - 100),
         previous: (shape & 8 != 0).then_some(Lsn(1)),
         origin: (shape & 16 != 0).then(|| "o\"\n".to_owned()),
+        gid: None,
     };
     let after: TupleBuffer = new.iter().map(OwnedValue::borrow).collect();
     let before: TupleBuffer = old.iter().map(OwnedValue::borrow).collect();

@@ -2,7 +2,9 @@
 
 use std::hint::black_box;
 
-use pgcdc::pgoutput::{Message, OldTuple, Tuple, Value, decode};
+use pgcdc::pgoutput::{
+    Message, OldTuple, PrepareMessage, Tuple, Value, decode, stream_control, streamed,
+};
 
 use super::most_memory;
 
@@ -21,6 +23,8 @@ pub fn holds(bytes: &[u8]) {
         "{memory} bytes of memory for a message of {}",
         bytes.len()
     );
+    let memory = most_memory(|| drop(black_box((stream_control(bytes), streamed(bytes)))));
+    assert_eq!(memory, 0, "of a transaction under way");
     match decode(bytes) {
         Ok(message) => {
             let again = encode::encode(&message);

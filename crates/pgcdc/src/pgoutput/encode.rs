@@ -3,7 +3,7 @@
 // Only tests encode messages.
 #![allow(clippy::unwrap_used)]
 
-use super::{Message, OldTuple, Tuple, Value};
+use super::{Message, OldTuple, PrepareMessage, Tuple, Value};
 
 /// Encodes a message.
 ///
@@ -40,6 +40,13 @@ pub fn encode(message: &Message<'_>) -> Vec<u8> {
         };
         out.push(tag);
         tuple(out, row);
+    }
+    fn prepare(out: &mut Vec<u8>, message: &PrepareMessage<'_>) {
+        out.extend(message.prepare_lsn.to_be_bytes());
+        out.extend(message.end_lsn.to_be_bytes());
+        out.extend(message.prepare_time_us.to_be_bytes());
+        out.extend(message.xid.to_be_bytes());
+        string(out, message.gid);
     }
     let mut out = Vec::new();
     match message {
@@ -138,6 +145,31 @@ pub fn encode(message: &Message<'_>) -> Vec<u8> {
             string(&mut out, prefix);
             out.extend(i32::try_from(content.len()).unwrap().to_be_bytes());
             out.extend(*content);
+        }
+        Message::BeginPrepare(message) => {
+            out.push(b'b');
+            prepare(&mut out, message);
+        }
+        Message::Prepare(message) => {
+            out.extend([b'P', 0]);
+            prepare(&mut out, message);
+        }
+        Message::CommitPrepared(message) => {
+            out.extend([b'K', 0]);
+            out.extend(message.commit_lsn.to_be_bytes());
+            out.extend(message.end_lsn.to_be_bytes());
+            out.extend(message.commit_time_us.to_be_bytes());
+            out.extend(message.xid.to_be_bytes());
+            string(&mut out, message.gid);
+        }
+        Message::RollbackPrepared(message) => {
+            out.extend([b'r', 0]);
+            out.extend(message.prepare_end_lsn.to_be_bytes());
+            out.extend(message.end_lsn.to_be_bytes());
+            out.extend(message.prepare_time_us.to_be_bytes());
+            out.extend(message.rollback_time_us.to_be_bytes());
+            out.extend(message.xid.to_be_bytes());
+            string(&mut out, message.gid);
         }
     }
     out

@@ -1,10 +1,11 @@
-//! What protocol version 2 adds with `streaming`: transactions that are sent while they run.
+//! What protocol version 2 adds with `streaming`: transactions that are sent while they run. Version 3 ends some of them by a
+//! prepare.
 
-use super::{DecodeError, MessageInput, MessageKind};
+use super::{DecodeError, MessageInput, MessageKind, PrepareMessage};
 
 /// A message about a transaction that is sent while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StreamControl {
+pub enum StreamControl<'a> {
     /// `S`: until the next [`StreamControl::Stop`], messages are of this transaction.
     Start {
         /// The transaction.
@@ -30,13 +31,15 @@ pub enum StreamControl {
         /// What was rolled back; the same when it was all of it.
         sub_xid: u32,
     },
+    /// `p`: a transaction that was sent while it ran was prepared.
+    Prepare(PrepareMessage<'a>),
 }
 
 /// Decodes a message about a transaction that is sent while it runs; `None` for any other message.
 ///
 /// # Errors
 /// When it is one, and malformed.
-pub fn stream_control(message: &[u8]) -> Result<Option<StreamControl>, DecodeError> {
+pub fn stream_control(message: &[u8]) -> Result<Option<StreamControl<'_>>, DecodeError> {
     let mut input = MessageInput::of(message);
     let control = match input.u8("a message type")? {
         b'S' => {
@@ -59,6 +62,10 @@ pub fn stream_control(message: &[u8]) -> Result<Option<StreamControl>, DecodeErr
             xid: input.u32("the xid")?,
             sub_xid: input.u32("the xid of the sub-transaction")?,
         },
+        b'p' => {
+            input.u8("flags")?;
+            StreamControl::Prepare(input.prepare()?)
+        }
         _ => return Ok(None),
     };
     Ok(Some(control))

@@ -119,7 +119,34 @@ fn samples(parts: &Parts) -> Vec<Message<'_>> {
             prefix: name,
             content: blob,
         },
+        Message::BeginPrepare(prepare(n, name)),
+        Message::Prepare(prepare(n, name)),
+        Message::CommitPrepared(CommitPreparedMessage {
+            commit_lsn: n,
+            end_lsn: n,
+            commit_time_us: i64::MIN,
+            xid: small,
+            gid: name,
+        }),
+        Message::RollbackPrepared(RollbackPreparedMessage {
+            prepare_end_lsn: n,
+            end_lsn: n,
+            prepare_time_us: 5,
+            rollback_time_us: -6,
+            xid: small,
+            gid: name,
+        }),
     ]
+}
+
+fn prepare(n: u64, gid: &str) -> PrepareMessage<'_> {
+    PrepareMessage {
+        prepare_lsn: n,
+        end_lsn: n.wrapping_add(1),
+        prepare_time_us: -7,
+        xid: 8,
+        gid,
+    }
 }
 
 /// An owned column value.
@@ -230,6 +257,17 @@ proptest! {
         for message in samples(&Parts::new(&name, &blob, n)) {
             let bytes = encode(&message);
             prop_assert_eq!(decode(&bytes), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_transaction_that_was_sent_while_it_ran_is_prepared_as_any_other(gid in "[^\0]{0,30}", n in any::<u64>()) {
+        let message = prepare(n, &gid);
+        let mut bytes = encode(&Message::Prepare(message));
+        bytes[0] = b'p';
+        prop_assert_eq!(stream_control(&bytes), Ok(Some(StreamControl::Prepare(message))));
+        for end in 1..bytes.len() {
+            prop_assert!(stream_control(&bytes[..end]).is_err(), "cut at {}", end);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use simdutf8::basic::from_utf8;
+
 // The byte before a value: its format.
 pub(super) const NULL: u8 = b'n';
 pub(super) const UNCHANGED: u8 = b'u';
@@ -110,7 +112,7 @@ impl<'a> Iterator for Values<'a> {
             NULL => Value::Null,
             UNCHANGED => Value::Unchanged,
             // Validated when the row was decoded.
-            TEXT => Value::Text(std::str::from_utf8(bytes).ok()?),
+            TEXT => Value::Text(from_utf8(bytes).ok()?),
             _ => Value::Binary(bytes),
         })
     }

@@ -108,6 +108,7 @@ async fn try_snapshot(
             commit_time: UnixNanos::from_postgres_micros(at),
             previous: None,
             origin: None,
+            gid: None,
         },
         horizon: horizon.ok_or_else(|| unexpected_answer(config))?,
         block_size,

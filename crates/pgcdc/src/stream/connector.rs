@@ -3,13 +3,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::str::FromStr;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::resume::{ResumePoint, SlotDescription, require_own};
 use crate::checkpoint::{CheckpointProgress, CheckpointSource};
-use crate::config::{ReaderConfig, Slot};
+use crate::config::{Origins, ReaderConfig, Slot};
 use crate::error_class::EXISTS;
 use crate::slot_creation::create_slot;
 use crate::slot_monitor::{PUBLICATIONS, missing_publication};
@@ -80,9 +81,10 @@ impl StreamConnector {
         require_own(progress, &self.source_of(&identity))?;
         let is_standby = self.require_publications(&mut session).await?;
         self.require_writable(is_standby)?;
+        self.require_version(&mut session).await?;
         let found = self.slot(&mut session).await?;
         if let Some(found) = &found {
-            found.require_usable(self.config.slot.name(), &self.config.server)?;
+            found.require_usable(&self.config)?;
         }
         if found.is_none() || matches!(self.config.slot, Slot::Temporary(_)) {
             self.create(&mut session, stop).await?;
@@ -98,10 +100,9 @@ impl StreamConnector {
         session: &mut ReplicationSession,
         stop: &CancellationToken,
     ) -> Result<(), ReaderError> {
-        let Some(command) = self.config.slot.create_command() else {
+        let Some(command) = self.config.slot.create_command(self.config.two_phase) else {
             return Ok(());
         };
-        self.require_version(session).await?;
         // A creation that is cut off may have made it.
         self.has_created_slot.set(true);
         match create_slot(session, &self.config, stop, &command).await {
@@ -194,19 +195,47 @@ impl StreamConnector {
         mut session: ReplicationSession,
         identity: &SystemIdentity,
     ) -> Result<ReadySession, ReaderError> {
-        let sql = "SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'";
-        let rows = session
-            .query(sql)
-            .await
-            .map_err(|error| self.error(&error))?;
-        let timeout_ms = rows
-            .first()
-            .and_then(|row| row.first()?.as_deref()?.parse().ok());
+        let timeout_ms: Option<u64> = self.setting(&mut session, "wal_sender_timeout").await?;
+        self.limit_server_memory(&mut session).await?;
         *self.source.borrow_mut() = Some(self.source_of(identity));
         Ok(ReadySession {
             session,
             sender_timeout: timeout_ms.filter(|ms| *ms > 0).map(Duration::from_millis),
         })
+    }
+
+    /// A setting of the session that is a number, in its own unit.
+    async fn setting<T: FromStr>(
+        &self,
+        session: &mut ReplicationSession,
+        name: &str,
+    ) -> Result<Option<T>, ReaderError> {
+        let sql = format!("SELECT setting FROM pg_settings WHERE name = '{name}'");
+        let rows = session.query(&sql).await;
+        let rows = rows.map_err(|error| self.error(&error))?;
+        let text = rows.first().and_then(|row| row.first()?.as_deref());
+        Ok(text.and_then(|text| text.parse().ok()))
+    }
+
+    /// Lets the session send large transactions as early as configured: see [`SpoolConfig`](crate::SpoolConfig).
+    async fn limit_server_memory(
+        &self,
+        session: &mut ReplicationSession,
+    ) -> Result<(), ReaderError> {
+        const NAME: &str = "logical_decoding_work_mem";
+        /// The least that the server takes.
+        const LEAST_KB: usize = 64;
+        let spool = self.config.spool.as_ref();
+        let Some(bytes) = spool.and_then(|spool| spool.server_memory) else {
+            return Ok(());
+        };
+        let limit_kb = (bytes / 1_024).max(LEAST_KB);
+        let has_more = |kb: usize| kb > limit_kb;
+        if self.setting(session, NAME).await?.is_some_and(has_more) {
+            let set = session.query(&format!("SET {NAME} = {limit_kb}")).await;
+            set.map_err(|error| self.error(&error))?;
+        }
+        Ok(())
     }
 
     /// Some server versions stream nothing for a publication that does not exist, and report it in their log alone. Returns
@@ -243,31 +272,47 @@ impl StreamConnector {
         Ok(())
     }
 
-    /// An older server calls the option of a slot unknown.
+    /// An older server calls what it does not know a syntax error.
     async fn require_version(&self, session: &mut ReplicationSession) -> Result<(), ReaderError> {
-        let Slot::Permanent {
-            name,
-            failover: true,
-        } = &self.config.slot
-        else {
+        let Some((needed, what, remedy)) = self.needed_version() else {
             return Ok(());
         };
-        let rows = session.query("SHOW server_version_num").await;
-        let rows = rows.map_err(|error| self.error(&error))?;
-        let number = rows
-            .first()
-            .and_then(|row| row.first()?.as_deref()?.parse().ok());
-        let version: u32 = number.unwrap_or(0) / 10_000;
-        if version >= 17 {
+        let number: Option<u32> = self.setting(session, "server_version_num").await?;
+        let version = number.unwrap_or(0) / 10_000;
+        if version >= needed {
             return Ok(());
         }
         Err(ReaderError::SlotUnusable {
             server: self.config.server.address(),
-            slot: name.clone(),
-            reason: format!(
-                "cannot be synchronised to standbys: that needs PostgreSQL 17, and this is {version}"
-            ),
-            remedy: "leave failover out".to_owned(),
+            slot: self.config.slot.name().clone(),
+            reason: format!("{what}: that needs PostgreSQL {needed}, and this is {version}"),
+            remedy: remedy.to_owned(),
+        })
+    }
+
+    /// The version that the configuration needs, for what, and what to do without it.
+    fn needed_version(&self) -> Option<(u32, &'static str, &'static str)> {
+        let failover = matches!(self.config.slot, Slot::Permanent { failover: true, .. });
+        if failover {
+            return Some((
+                17,
+                "cannot be synchronised to standbys",
+                "leave failover out",
+            ));
+        }
+        let local = self.config.origins == Origins::Local;
+        self.config.two_phase.then_some(if local {
+            (
+                16,
+                "cannot leave out what was prepared elsewhere",
+                "leave out ReaderConfig::two_phase, or deliver transactions of any origin",
+            )
+        } else {
+            (
+                15,
+                "cannot send transactions when they are prepared",
+                "leave out ReaderConfig::two_phase",
+            )
         })
     }
 
@@ -301,7 +346,7 @@ impl StreamConnector {
         // The start of the stream reports a slot that does not exist.
         let found = self.slot(session).await?;
         if let Some(found) = &found {
-            found.require_usable(slot, server)?;
+            found.require_usable(&self.config)?;
         }
         let confirmed = found.and_then(|slot| slot.confirmed());
         if point.needs_history(identity) {

@@ -8,8 +8,7 @@ use super::{Stream, StreamEnd};
 use crate::companion::Companion;
 use crate::delivery::Flow;
 use crate::event::Event;
-use crate::pgoutput::Message;
-use crate::spool::{SpoolReader, Spooled, StreamCommit};
+use crate::spool::{Frame, SpoolReader, Spooled};
 use crate::wire::{ReplicationStream, StreamMessage, StreamStatus};
 use crate::{Lsn, ReaderError};
 
@@ -29,6 +28,9 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
                 Some(end) => return Ok(end),
                 // Silence counts from here: while the handler was at work nobody listened.
                 None => stream.is_heard(),
+            }
+            if self.acks.is_pending() {
+                self.acknowledge_if_due(&status)?;
             }
             loop {
                 tokio::select! {
@@ -71,8 +73,8 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
                 StreamMessage::Wal { lsn, data } => match self.spool(lsn, data)? {
                     Spooled::No => self.deliver(lsn, data).await,
                     Spooled::Kept => Ok(true),
-                    Spooled::Committed(spool, commit) => {
-                        self.deliver_spooled(spool, commit, status).await
+                    Spooled::Ended(spool, frame) => {
+                        self.deliver_spooled(spool, frame, status).await
                     }
                 },
             };
@@ -105,7 +107,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
     }
 
     /// Keeps a message of a transaction that is sent while it runs.
-    fn spool(&mut self, lsn: Lsn, data: &[u8]) -> Result<Spooled, ReaderError> {
+    fn spool<'a>(&mut self, lsn: Lsn, data: &'a [u8]) -> Result<Spooled<'a>, ReaderError> {
         match &mut self.spools {
             Some(spools) => spools.take(lsn, data),
             None => Ok(Spooled::No),
@@ -128,20 +130,16 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
     async fn deliver_spooled(
         &mut self,
         mut spool: Box<SpoolReader>,
-        commit: StreamCommit,
+        frame: Frame<'_>,
         status: &StreamStatus,
     ) -> Result<bool, ReaderError> {
-        let begin = Message::Begin {
-            final_lsn: commit.commit_lsn.0,
-            commit_time_us: commit.commit_time_us,
-            xid: commit.xid,
-        };
-        if self.delivery.decoded(commit.commit_lsn, begin)?.is_break() {
+        let Frame { lsn, begin, end } = frame;
+        if self.delivery.decoded(lsn, begin)?.is_break() {
             return Ok(false);
         }
         let mut until_look = LOOK_INTERVAL;
-        while let Some((lsn, data)) = spool.next()? {
-            if !self.deliver(lsn, data).await? {
+        while let Some((at, data)) = spool.next()? {
+            if !self.deliver(at, data).await? {
                 return Ok(false);
             }
             until_look -= 1;
@@ -152,12 +150,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
                 }
             }
         }
-        let end = Message::Commit {
-            commit_lsn: commit.commit_lsn.0,
-            end_lsn: commit.end_lsn.0,
-            commit_time_us: commit.commit_time_us,
-        };
-        Ok(self.delivery.decoded(commit.commit_lsn, end)?.is_continue())
+        Ok(self.delivery.decoded(lsn, end)?.is_continue())
     }
 
     /// Stores what was acknowledged and acknowledges it to the server. A checkpoint costs a flush of the disk: it is stored

@@ -2,6 +2,7 @@
 //! the sink has.
 
 use crate::checkpoint::{CheckpointProgress, CheckpointSource};
+use crate::config::ReaderConfig;
 use crate::wire::SystemIdentity;
 use crate::{Lsn, ReaderError, Server, SlotName};
 
@@ -14,6 +15,8 @@ pub(super) struct SlotDescription {
     pub(super) database: Option<String>,
     pub(super) confirmed_flush_lsn: Option<String>,
     pub(super) wal_status: Option<String>,
+    /// Whether it sends transactions when they are prepared.
+    pub(super) two_phase: bool,
     /// PostgreSQL 17 and later.
     pub(super) invalidation_reason: Option<String>,
 }
@@ -30,11 +33,8 @@ impl SlotDescription {
     }
 
     /// Refuses a slot that this reader cannot read.
-    pub(super) fn require_usable(
-        &self,
-        slot: &SlotName,
-        server: &Server,
-    ) -> Result<(), ReaderError> {
+    pub(super) fn require_usable(&self, config: &ReaderConfig) -> Result<(), ReaderError> {
+        let (slot, server) = (config.slot.name(), &config.server);
         let unusable = |reason: String, remedy: String| {
             Err(ReaderError::SlotUnusable {
                 server: server.address(),
@@ -79,7 +79,19 @@ impl SlotDescription {
                 format!("drop it ({drop_it}), and begin anew with an initial copy"),
             );
         }
-        Ok(())
+        match (config.two_phase, self.two_phase) {
+            (true, false) => unusable(
+                "does not send transactions when they are prepared".to_owned(),
+                format!(
+                    "leave out ReaderConfig::two_phase; or, on PostgreSQL 18 and when no transaction is prepared, ALTER_REPLICATION_SLOT {slot} (TWO_PHASE true) in a replication session; or let another be made"
+                ),
+            ),
+            (false, true) => unusable(
+                "was made with TWO_PHASE: it sends transactions when they are prepared, before they commit".to_owned(),
+                "set ReaderConfig::two_phase, and take note of Event::CommitPrepared and Event::RollbackPrepared; or let another slot be made".to_owned(),
+            ),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -207,6 +219,7 @@ pub(super) fn require_own(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Slot;
 
     fn server() -> Server {
         Server::new("db", 5432, "me", String::new(), "shop")
@@ -311,8 +324,9 @@ mod tests {
 
     #[test]
     fn a_slot_of_another_kind_says_so() {
+        let mut config = ReaderConfig::new(server(), Slot::Existing(slot()), ["p"]);
         let refused = |description: SlotDescription| {
-            let refused = description.require_usable(&slot(), &server());
+            let refused = description.require_usable(&config);
             refused.unwrap_err().to_string()
         };
         let logical = SlotDescription {
@@ -322,7 +336,7 @@ mod tests {
             wal_status: Some("reserved".to_owned()),
             ..SlotDescription::default()
         };
-        assert!(logical.require_usable(&slot(), &server()).is_ok());
+        assert!(logical.require_usable(&config).is_ok());
         let plugin = Some("test_decoding".to_owned());
         let words = refused(SlotDescription {
             plugin,
@@ -344,7 +358,7 @@ mod tests {
         let wal_status = Some("lost".to_owned());
         let words = refused(SlotDescription {
             wal_status,
-            ..logical
+            ..logical.clone()
         });
         assert!(words.contains("begin anew"), "{words}");
         let physical = SlotDescription {
@@ -352,5 +366,18 @@ mod tests {
             ..SlotDescription::default()
         };
         assert!(refused(physical).contains("physical"));
+        let two_phase = SlotDescription {
+            two_phase: true,
+            ..logical.clone()
+        };
+        let words = refused(two_phase.clone());
+        assert!(words.contains("set ReaderConfig::two_phase"), "{words}");
+        config.two_phase = true;
+        assert!(two_phase.require_usable(&config).is_ok());
+        let words = logical.require_usable(&config).unwrap_err().to_string();
+        assert!(
+            words.contains("leave out ReaderConfig::two_phase"),
+            "{words}"
+        );
     }
 }

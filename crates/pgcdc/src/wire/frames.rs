@@ -114,8 +114,10 @@ impl FrameBuffer {
         Ok(&mut self.bytes[self.end..])
     }
 
-    pub(super) fn filled(&mut self, count: usize) {
+    /// So much of the room was used. Returns whether that was all of it.
+    pub(super) fn filled(&mut self, count: usize) -> bool {
         self.end += count;
+        self.end == self.bytes.len()
     }
 }
 

@@ -8,6 +8,7 @@ mod channel;
 mod copy;
 mod error;
 mod frames;
+mod pace;
 mod query;
 mod replication;
 mod socket;

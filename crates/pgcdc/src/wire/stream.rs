@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::channel::{self, Channel, WaitedSocket};
 use super::frames::FrameBuffer;
+use super::pace::Pace;
 use super::status::StreamStatus;
 use super::{ServerMessage, Socket, WireError};
 use crate::Lsn;
@@ -38,6 +39,9 @@ pub(crate) struct ReplicationStream {
     channel: Arc<Channel>,
     status: Arc<StreamStatus>,
     frames: FrameBuffer,
+    pace: Pace,
+    /// Whether the last read has left nothing in the socket.
+    is_drained: bool,
     silence_limit: Duration,
     /// Since when nothing came, though we were listening.
     silent_since: Instant,
@@ -65,6 +69,7 @@ impl ReplicationStream {
     pub(super) fn new(socket: Socket, settings: StreamSettings) -> Result<Self, WireError> {
         let (socket, channel) = channel::split(socket)?;
         let channel = Arc::new(channel);
+        let now = Instant::now();
         let status = StreamStatus::new(
             Arc::clone(&channel),
             settings.acknowledged,
@@ -75,8 +80,10 @@ impl ReplicationStream {
             channel,
             status: Arc::new(status),
             frames: FrameBuffer::new(settings.max_message),
+            pace: Pace::new(now),
+            is_drained: false,
             silence_limit: settings.silence_limit,
-            silent_since: Instant::now(),
+            silent_since: now,
             has_asked: false,
         })
     }
@@ -122,6 +129,18 @@ impl ReplicationStream {
     /// # Errors
     /// When the connection is broken, or the server silent for too long.
     pub(crate) async fn fill(&mut self) -> Result<(), WireError> {
+        if let Some(pause) = self.pace.pause() {
+            if self.is_drained {
+                // The thread has nothing else to do. A timer of the runtime would be ten times as long.
+                std::thread::sleep(pause);
+            }
+            // Other tasks of the runtime have their turn, too.
+            tokio::task::coop::consume_budget().await;
+            let read = self.channel.read(self.frames.room()?);
+            if self.has_read(read)? {
+                return Ok(());
+            }
+        }
         loop {
             let limit = if self.has_asked {
                 self.silence_limit
@@ -139,21 +158,27 @@ impl ReplicationStream {
             };
             let room = self.frames.room()?;
             ready?;
-            match self.socket.try_read(|| self.channel.read(room)) {
-                Ok(0) => return Err(WireError::closed()),
-                Ok(count) => {
-                    self.frames.filled(count);
-                    self.is_heard();
-                    return Ok(());
-                }
-                // Not yet, after all.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                    ) => {}
-                Err(error) => return Err(error.into()),
+            let read = self.socket.try_read(|| self.channel.read(room));
+            if self.has_read(read)? {
+                return Ok(());
             }
+        }
+    }
+
+    /// Takes note of a read. False when there was nothing to read yet.
+    fn has_read(&mut self, read: io::Result<usize>) -> Result<bool, WireError> {
+        match read {
+            Ok(0) => Err(WireError::closed()),
+            Ok(count) => {
+                self.is_drained = !self.frames.filled(count);
+                self.is_heard();
+                self.pace.has_read(count, self.silent_since);
+                Ok(true)
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(false),
+                _ => Err(error.into()),
+            },
         }
     }
 

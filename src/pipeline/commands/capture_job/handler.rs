@@ -76,6 +76,10 @@ impl Handler {
                 self.stop_at(commit.end_lsn)
             }
             Event::Idle(lsn) => self.stop_at(lsn),
+            // The reader is not asked for them: a transaction comes when it has committed.
+            Event::Prepare(_) | Event::CommitPrepared(_) | Event::RollbackPrepared(_) => {
+                ControlFlow::Continue(())
+            }
         }
     }
 
