@@ -33,6 +33,43 @@ pub struct Column {
     pub default: Option<String>,
 }
 
+impl Column {
+    /// The elements of this array, as a column. In text format their OID is not known, and 0.
+    pub(super) fn element(&self, type_oid: u32) -> Self {
+        let kind = match &self.kind {
+            TypeKind::Array(element) => TypeKind::clone(element),
+            _ => TypeKind::Text,
+        };
+        let binary = match &self.binary {
+            BinaryFormat::Array(element) => BinaryFormat::clone(element),
+            _ => BinaryFormat::Other,
+        };
+        self.part(type_oid, kind, binary)
+    }
+
+    /// The bounds of this range, as a column.
+    pub(super) fn bound(&self) -> Self {
+        let binary = match &self.binary {
+            BinaryFormat::Range(bound) => BinaryFormat::clone(bound),
+            _ => BinaryFormat::Other,
+        };
+        self.part(0, TypeKind::Text, binary)
+    }
+
+    fn part(&self, type_oid: u32, kind: TypeKind, binary: BinaryFormat) -> Self {
+        Self {
+            name: self.name.clone(),
+            type_oid,
+            type_modifier: self.type_modifier,
+            kind,
+            binary,
+            key: false,
+            not_null: None,
+            default: None,
+        }
+    }
+}
+
 /// `REPLICA IDENTITY`: which columns of the old row the stream carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplicaIdentity {
