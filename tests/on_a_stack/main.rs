@@ -31,6 +31,7 @@ mod reader_positions;
 mod reader_soak;
 mod reader_standby;
 mod reader_types;
+mod reader_values;
 mod refusals;
 mod results;
 mod series;
@@ -104,6 +105,7 @@ fn main() {
         snapshot::TESTS,
         reader_faults::TESTS,
         reader_types::TESTS,
+        reader_values::TESTS,
         reader_positions::TESTS,
         reader_guarantees::TESTS,
         reader_large::TESTS,

@@ -65,6 +65,8 @@
 //!   only as of now: what a later transaction changed there is left out, with a warning ([`Relation`]). A user-defined type of
 //!   which nothing is known is text, with a warning, once for each column.
 //! - Binary format: a value converts as its text does, by the type of its column, or is an error ([`FromValue`]).
+//! - Rows as types: [`Change::deserialize`] makes any type of serde's of a row; a column that the stream does not carry is an
+//!   error if the type wants it.
 //!
 //! Not guaranteed: when a publication is dropped while the reader streams, the error comes with the next
 //! connection, or within seconds if a heartbeat or a limit for retained WAL is configured; until then the server sends
@@ -102,6 +104,7 @@ mod publication;
 mod reader;
 mod relation;
 mod replay_state;
+mod row_de;
 mod server;
 mod session;
 mod slot_creation;
@@ -136,6 +139,7 @@ pub use publication::{
 };
 pub use reader::{Reader, ReaderHandle};
 pub use relation::{Column, Relation, Relations, ReplicaIdentity};
+pub use row_de::RowError;
 pub use server::Server;
 pub use slots::{SlotState, current_lsn, drop_slot, list_slots};
 pub use snapshot::{CopiedTable, PlannedTable, SnapshotPlan, SnapshotRow};

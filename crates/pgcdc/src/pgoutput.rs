@@ -16,7 +16,7 @@ use std::fmt;
 
 pub use columns::{ColumnMessage, Columns, ColumnsBuffer};
 pub use streamed::{StreamControl, stream_control, streamed};
-pub use tuple::{Tuple, TupleBuffer, Value};
+pub use tuple::{Tuple, TupleBuffer, Value, Values};
 
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +118,7 @@ pub struct RelationMessage<'a> {
 }
 
 /// The old row of an update or a delete.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldTuple<'a> {
     /// `K`: the key columns; the others are null.
     Key(Tuple<'a>),
