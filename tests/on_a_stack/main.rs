@@ -28,8 +28,10 @@ mod reader_faults;
 mod reader_guarantees;
 mod reader_large;
 mod reader_positions;
+mod reader_sinks;
 mod reader_soak;
 mod reader_standby;
+mod reader_streams;
 mod reader_types;
 mod reader_values;
 mod refusals;
@@ -105,6 +107,8 @@ fn main() {
         snapshot::TESTS,
         reader_faults::TESTS,
         reader_types::TESTS,
+        reader_streams::TESTS,
+        reader_sinks::TESTS,
         reader_values::TESTS,
         reader_positions::TESTS,
         reader_guarantees::TESTS,

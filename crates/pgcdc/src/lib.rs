@@ -26,6 +26,10 @@
 //! # Ok(()) }
 //! ```
 //!
+//! [`Reader::events`] has the same events as a [`Stream`](futures_util::Stream) of owned ones, [`Reader::transactions`] puts them
+//! together by transaction, and [`deliver`] writes them to a [`Sink`] in batches, with retries. [`Change::deserialize`] makes a
+//! struct of a row.
+//!
 //! # What is guaranteed
 //!
 //! - Order: transactions are delivered completely and in the order of their commits; the changes of a transaction in the
@@ -95,9 +99,12 @@ mod delivery;
 mod error;
 mod error_class;
 mod event;
+mod event_queue;
+mod events;
 mod interval;
 mod literal;
 mod money;
+mod owned_event;
 pub mod pgoutput;
 mod position;
 mod publication;
@@ -107,6 +114,7 @@ mod replay_state;
 mod row_de;
 mod server;
 mod session;
+mod sink;
 mod slot_creation;
 mod slot_monitor;
 mod slots;
@@ -117,6 +125,7 @@ mod stopping;
 mod stream;
 mod table_name;
 mod temporal;
+mod transactions;
 mod type_kind;
 mod types;
 mod value;
@@ -129,8 +138,11 @@ pub use clock::{SteadyClock, TimeSource, UnixNanos};
 pub use config::{Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig, SpoolConfig};
 pub use error::ReaderError;
 pub use event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
+pub use event_queue::EventBuffer;
+pub use events::Events;
 pub use interval::Interval;
 pub use money::Money;
+pub use owned_event::{OwnedChange, OwnedCommit, OwnedCopy, OwnedEvent, OwnedMessage};
 pub use pgwire_replication::{SslMode, TlsConfig};
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
 pub use publication::{
@@ -141,10 +153,16 @@ pub use reader::{Reader, ReaderHandle};
 pub use relation::{Column, Relation, Relations, ReplicaIdentity};
 pub use row_de::RowError;
 pub use server::Server;
+pub use sink::{
+    Batch, DeliveryConfig, DeliveryError, DeliveryStats, Sink, SinkPosition, SinkStep, deliver,
+};
 pub use slots::{SlotState, current_lsn, drop_slot, list_slots};
 pub use snapshot::{CopiedTable, PlannedTable, SnapshotPlan, SnapshotRow};
 pub use stats::ReaderStats;
 pub use table_name::{InvalidTableName, TableName};
+pub use transactions::{
+    OwnedTransaction, PartLimit, TransactionEvent, TransactionItem, Transactions,
+};
 pub use type_kind::{BinaryFormat, TypeKind};
 pub use types::{Type, Types};
 pub use value::{FromValue, Range, ValueError};

@@ -7,6 +7,7 @@
 mod columns;
 #[cfg(test)]
 mod encode;
+mod owned;
 mod streamed;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ mod tuple;
 use std::fmt;
 
 pub use columns::{ColumnMessage, Columns, ColumnsBuffer};
+pub use owned::OwnedTuples;
 pub use streamed::{StreamControl, stream_control, streamed};
 pub use tuple::{Tuple, TupleBuffer, Value, Values};
 

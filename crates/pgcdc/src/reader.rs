@@ -128,6 +128,28 @@ impl ReaderHandle {
         self.join()
     }
 
+    /// Stops the stream as [`ReaderHandle::stop`] does, and waits without blocking the thread.
+    ///
+    /// # Errors
+    /// The error that the reader had ended with before.
+    pub async fn stop_and_wait(mut self) -> Result<ReaderStats, ReaderError> {
+        self.stop.cancel();
+        self.ended.cancelled().await;
+        // The thread has nothing left to do.
+        self.join()
+    }
+
+    /// Stops the stream, and does not wait for its end.
+    pub(super) fn detach(mut self) {
+        self.stop.cancel();
+        self.thread = None;
+    }
+
+    /// Cancelled when the reader has ended.
+    pub(super) fn ended_token(&self) -> CancellationToken {
+        self.ended.clone()
+    }
+
     fn join(&mut self) -> Result<ReaderStats, ReaderError> {
         let Some(thread) = self.thread.take() else {
             return Ok(ReaderStats::default());
