@@ -74,6 +74,11 @@ pub fn describe(event: &Event<'_>) -> String {
         Event::Begin(_) => "begin".to_owned(),
         Event::Idle(lsn) => format!("idle at {lsn}"),
         Event::Snapshot(plan) => format!("snapshot of {}", plan.tables.len()),
+        Event::Schema(change) => format!(
+            "schema of {}: {} columns",
+            change.after.name,
+            change.after.columns.len()
+        ),
         Event::Copied(table) => format!("copied {} rows of {}", table.rows, table.relation.name),
         Event::Commit(commit) => format!("commit of {}", commit.events),
         Event::Message(message) => format!(
@@ -115,7 +120,7 @@ impl Reading {
         let events = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&events);
         let reader = stack.block_on(Reader::spawn(config, move |event| {
-            if !matches!(event, Event::Idle(_)) {
+            if !matches!(event, Event::Idle(_) | Event::Schema(_)) {
                 seen.lock().unwrap().push(describe(&event));
             }
             ControlFlow::Continue(())

@@ -1,10 +1,12 @@
 //! The reader as a stream of events and of transactions, on a real server.
 
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pgcdc::{
     Event, EventBuffer, Events, FileCheckpoint, OwnedEvent, OwnedTransaction, PartLimit, Reader,
-    ReaderConfig, ReaderError, SnapshotConfig, TransactionEvent, TransactionItem,
+    ReaderConfig, ReaderError, Relation, SnapshotConfig, TransactionEvent, TransactionItem,
 };
 
 use super::Test;
@@ -26,6 +28,10 @@ pub const TESTS: &[Test] = &[
         "reader_a_large_transaction_comes_in_parts_and_is_acknowledged_as_one",
         parts,
     ),
+    (
+        "reader_a_table_that_was_altered_is_announced_before_its_first_change_and_no_other",
+        schema_changes,
+    ),
 ];
 
 /// Longest wait for what comes soon.
@@ -36,7 +42,7 @@ async fn next(events: &mut Events) -> OwnedEvent {
     loop {
         let event = tokio::time::timeout(SOON, events.next()).await.unwrap();
         match event.unwrap().unwrap() {
-            OwnedEvent::Idle(_) => {}
+            OwnedEvent::Idle(_) | OwnedEvent::Schema(_) => {}
             event => return event,
         }
     }
@@ -56,7 +62,7 @@ fn described(event: &OwnedEvent) -> String {
         OwnedEvent::Copied(table) => {
             format!("copied {} rows of {}", table.rows, table.relation.name)
         }
-        OwnedEvent::Idle(lsn) => describe(&Event::Idle(*lsn)),
+        OwnedEvent::Idle(_) | OwnedEvent::Schema(_) => String::new(),
     }
 }
 
@@ -238,6 +244,7 @@ fn parts(stack: &TestStack) {
                 change.get::<i32>("id").unwrap().unwrap().to_string()
             }
             TransactionEvent::Message(message) => message.prefix.clone(),
+            TransactionEvent::Schema(change) => format!("{} columns", change.after.columns.len()),
         };
         part.events.iter().map(id).collect::<Vec<_>>().join(",")
     };
@@ -273,11 +280,12 @@ fn parts(stack: &TestStack) {
                     seen.push(message.prefix);
                     acknowledger.acknowledge(message.lsn);
                 }
+                TransactionItem::Schema(change) => seen.push(change.after.name.clone()),
                 TransactionItem::Idle(_) => {}
             }
         }
         let expected = [
-            "snapshot of 1", "3 rows", "3 rows", "1 rows", "copied", "part 0 11,12,13 false", "part 1 14,15,16 false",
+            "snapshot of 1", "t", "3 rows", "3 rows", "1 rows", "copied", "part 0 11,12,13 false", "part 1 14,15,16 false",
             "part 2 17,m true", "alone", "part 0 18 true",
         ];
         assert_eq!(seen, expected);
@@ -291,8 +299,95 @@ fn parts(stack: &TestStack) {
                 other => panic!("{other:?}"),
             }
         };
-        assert_eq!(first, "18");
+        assert_eq!(first, "1 columns,18");
         again.stop().await.unwrap();
     });
+    drop_it(stack);
+}
+
+fn schema_changes(stack: &TestStack) {
+    let _table = Table::make(stack, "CREATE TABLE t (id int PRIMARY KEY)");
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&seen);
+    let config = ReaderConfig::new(server(stack), permanent(), ["p"]);
+    let reader = stack.block_on(Reader::spawn(config, move |event| {
+        let line = match event {
+            Event::Idle(_) => return ControlFlow::Continue(()),
+            Event::Schema(change) => {
+                let columns = |of: &Arc<Relation>| {
+                    let names: Vec<_> = of.columns.iter().map(|column| &*column.name).collect();
+                    names.join(",")
+                };
+                let before = change.before.map_or("nothing".to_owned(), columns);
+                format!("{before} to {}", columns(change.after))
+            }
+            event => describe(&event),
+        };
+        kept.lock().unwrap().push(line);
+        ControlFlow::Continue(())
+    }));
+    let reader = reader.unwrap();
+    let commits = || {
+        let seen = seen.lock().unwrap();
+        seen.iter()
+            .filter(|line| line.starts_with("commit"))
+            .count()
+    };
+    let change = |sql: &str| {
+        let before = commits();
+        stack.sql(sql);
+        until("the transaction", || {
+            assert_eq!(reader.error().map(|e| e.to_string()), None);
+            commits() > before
+        });
+        std::mem::take(&mut *seen.lock().unwrap())[1..].to_vec()
+    };
+    let cut = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active_pid IS NOT NULL";
+    assert_eq!(
+        change("INSERT INTO t VALUES (1)"),
+        ["nothing to id", "insert#0 t (1)", "commit of 1"]
+    );
+    assert_eq!(
+        change("INSERT INTO t VALUES (2)"),
+        ["insert#0 t (2)", "commit of 1"]
+    );
+    // The new stream describes it again, in the same way.
+    stack.sql(cut);
+    assert_eq!(
+        change("INSERT INTO t VALUES (3)"),
+        ["insert#0 t (3)", "commit of 1"]
+    );
+    // In the middle of a transaction.
+    assert_eq!(
+        change(
+            "BEGIN; INSERT INTO t VALUES (4); ALTER TABLE t ADD a text; INSERT INTO t VALUES (5, 'x'); COMMIT"
+        ),
+        [
+            "insert#0 t (4)",
+            "id to id,a",
+            "insert#1 t (5,x)",
+            "commit of 2"
+        ]
+    );
+    // While the stream is cut.
+    stack.sql(cut);
+    stack.sql("ALTER TABLE t RENAME a TO b");
+    assert_eq!(
+        change("DELETE FROM t WHERE id = 5"),
+        ["id,a to id,b", "delete#0 t key (5,null)", "commit of 1"]
+    );
+    // What the stream does not describe, and what was changed back.
+    stack.sql("ALTER TABLE t ALTER b SET DEFAULT 'x'");
+    assert_eq!(
+        change("INSERT INTO t VALUES (6)"),
+        ["insert#0 t (6,x)", "commit of 1"]
+    );
+    stack.sql("ALTER TABLE t ADD c int");
+    stack.sql("ALTER TABLE t DROP c");
+    assert_eq!(
+        change("INSERT INTO t VALUES (7)"),
+        ["insert#0 t (7,x)", "commit of 1"]
+    );
+    reader.stop().unwrap();
     drop_it(stack);
 }

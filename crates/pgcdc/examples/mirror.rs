@@ -80,7 +80,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             Event::Copied(table) => {
                 println!("{} as of {}: {:#?}", table.relation, table.point, mirror.0);
             }
-            Event::Snapshot(_) | Event::Begin(_) | Event::Message(_) | Event::Idle(_) => {}
+            Event::Snapshot(_)
+            | Event::Begin(_)
+            | Event::Message(_)
+            | Event::Schema(_)
+            | Event::Idle(_) => {}
         }
         ControlFlow::Continue(())
     })

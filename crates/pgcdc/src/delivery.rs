@@ -11,6 +11,7 @@ use super::config::{Acknowledge, Origins, ReaderConfig};
 use super::event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
 use super::pgoutput::{self, Message, RelationMessage};
 use super::replay_state::{OpenTransaction, ReplayState};
+use super::schema_changes::SchemaChanges;
 use super::slot_monitor::HEARTBEAT_PREFIX;
 use super::snapshot::{CopiedTable, CopyOverlap, SnapshotPlan, SnapshotRow};
 use super::stats::ReaderStats;
@@ -28,6 +29,8 @@ pub(super) struct Delivery<H> {
     origins: Origins,
     acknowledger: Acknowledger,
     pub(super) relations: Relations,
+    /// Descriptions that the handler has not been told of.
+    schema_changes: SchemaChanges,
     /// The catalogue's columns of the table that the next message describes.
     pub(super) next_columns: Option<Vec<CatalogueColumn>>,
     replay: ReplayState,
@@ -45,6 +48,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             origins: config.origins,
             acknowledger,
             relations: Relations::default(),
+            schema_changes: SchemaChanges::default(),
             next_columns: None,
             replay: ReplayState::default(),
             overlap: CopyOverlap::default(),
@@ -79,7 +83,9 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         message: &RelationMessage<'_>,
         catalogue: Option<&[CatalogueColumn]>,
     ) -> Arc<Relation> {
+        let before = self.relations.get(message.oid).cloned();
         let relation = Arc::clone(self.relations.describe(message, catalogue));
+        self.schema_changes.described(before, &relation);
         self.overlap.describe(&relation);
         relation
     }
@@ -103,6 +109,10 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         snapshot: &Transaction,
         index: u64,
     ) -> Flow {
+        let schema = &mut self.schema_changes;
+        if let Some(flow) = schema.deliver(relation, snapshot, &mut self.handler) {
+            flow?;
+        }
         self.stats.copied_rows += 1;
         (self.handler)(Event::Change(Change {
             relation,
@@ -274,6 +284,12 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             return Ok(Flow::Continue(()));
         }
         if deliver_begin(open, &mut self.handler).is_break() {
+            return Ok(Flow::Break(()));
+        }
+        let schema = &mut self.schema_changes;
+        if let Some(Flow::Break(())) =
+            schema.deliver(relation, &open.transaction, &mut self.handler)
+        {
             return Ok(Flow::Break(()));
         }
         self.stats.changes += 1;

@@ -112,6 +112,7 @@ mod reader;
 mod relation;
 mod replay_state;
 mod row_de;
+mod schema_changes;
 mod server;
 mod session;
 mod sink;
@@ -137,12 +138,14 @@ pub use checkpoint::{Checkpoint, CheckpointProgress, CheckpointSource, FileCheck
 pub use clock::{SteadyClock, TimeSource, UnixNanos};
 pub use config::{Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig, SpoolConfig};
 pub use error::ReaderError;
-pub use event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
+pub use event::{Change, Commit, Event, LogicalMessage, Operation, SchemaChange, Transaction};
 pub use event_queue::EventBuffer;
 pub use events::Events;
 pub use interval::Interval;
 pub use money::Money;
-pub use owned_event::{OwnedChange, OwnedCommit, OwnedCopy, OwnedEvent, OwnedMessage};
+pub use owned_event::{
+    OwnedChange, OwnedCommit, OwnedCopy, OwnedEvent, OwnedMessage, OwnedSchemaChange,
+};
 pub use pgwire_replication::{SslMode, TlsConfig};
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
 pub use publication::{

@@ -30,6 +30,19 @@ pub enum OwnedEvent {
     Snapshot(Arc<SnapshotPlan>),
     /// As [`Event::Copied`].
     Copied(OwnedCopy),
+    /// As [`Event::Schema`].
+    Schema(OwnedSchemaChange),
+}
+
+/// A table's new description: [`SchemaChange`](super::SchemaChange) without a borrow.
+#[derive(Debug, Clone)]
+pub struct OwnedSchemaChange {
+    /// As of the changes before; `None` for a table that this reader has not seen.
+    pub before: Option<Arc<Relation>>,
+    /// As of the changes after.
+    pub after: Arc<Relation>,
+    /// The transaction of the first change after.
+    pub transaction: Arc<Transaction>,
 }
 
 /// A change: [`Change`] without a borrow. Its rows are one allocation; clones share it, and its table and transaction.
@@ -160,11 +173,7 @@ impl OwnedEvent {
         let content = match self {
             Self::Change(change) => change.rows.size(),
             Self::Message(message) => message.prefix.len() + message.content.len(),
-            Self::Begin(_)
-            | Self::Commit(_)
-            | Self::Idle(_)
-            | Self::Snapshot(_)
-            | Self::Copied(_) => 0,
+            _ => 0,
         };
         size_of::<Self>() + content
     }
@@ -194,6 +203,11 @@ impl EventOwner {
                 point: table.point,
                 rows: table.rows,
                 left: table.left,
+            }),
+            Event::Schema(change) => OwnedEvent::Schema(OwnedSchemaChange {
+                before: change.before.cloned(),
+                after: Arc::clone(change.after),
+                transaction: self.transaction(change.transaction),
             }),
         }
     }

@@ -119,6 +119,21 @@ impl Relation {
         TableName::new(&*self.schema, &*self.name)
     }
 
+    /// Whether the stream describes both in the same way.
+    pub(super) fn has_shape_of(&self, other: &Self) -> bool {
+        let same = |(ours, theirs): (&Column, &Column)| {
+            ours.name == theirs.name
+                && ours.type_oid == theirs.type_oid
+                && ours.type_modifier == theirs.type_modifier
+                && ours.key == theirs.key
+        };
+        self.schema == other.schema
+            && self.name == other.name
+            && self.replica_identity == other.replica_identity
+            && self.columns.len() == other.columns.len()
+            && self.columns.iter().zip(&other.columns).all(same)
+    }
+
     /// Position of a column.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<usize> {

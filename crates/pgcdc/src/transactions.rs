@@ -10,7 +10,9 @@ use super::acknowledger::Acknowledger;
 use super::config::ReaderConfig;
 use super::event::{Operation, Transaction};
 use super::events::Events;
-use super::owned_event::{OwnedChange, OwnedCommit, OwnedCopy, OwnedEvent, OwnedMessage};
+use super::owned_event::{
+    OwnedChange, OwnedCommit, OwnedCopy, OwnedEvent, OwnedMessage, OwnedSchemaChange,
+};
 use super::reader::Reader;
 use super::snapshot::SnapshotPlan;
 use super::stats::ReaderStats;
@@ -50,6 +52,8 @@ pub enum TransactionItem {
     Rows(Vec<OwnedChange>),
     /// The initial copy of a table is complete.
     Copied(OwnedCopy),
+    /// The description of a table whose copied rows follow. One within a transaction is a [`TransactionEvent`].
+    Schema(OwnedSchemaChange),
 }
 
 /// A transaction, or a part of it.
@@ -72,6 +76,8 @@ pub enum TransactionEvent {
     Change(OwnedChange),
     /// A message.
     Message(OwnedMessage),
+    /// A table's new description, before its first change.
+    Schema(OwnedSchemaChange),
 }
 
 impl OwnedTransaction {
@@ -85,7 +91,7 @@ impl OwnedTransaction {
     pub fn changes(&self) -> impl Iterator<Item = &OwnedChange> {
         self.events.iter().filter_map(|event| match event {
             TransactionEvent::Change(change) => Some(change),
-            TransactionEvent::Message(_) => None,
+            TransactionEvent::Message(_) | TransactionEvent::Schema(_) => None,
         })
     }
 }
@@ -209,6 +215,10 @@ impl Transactions {
             OwnedEvent::Idle(lsn) => Some(TransactionItem::Idle(lsn)),
             OwnedEvent::Snapshot(plan) => Some(TransactionItem::Snapshot(plan)),
             OwnedEvent::Copied(table) => Some(TransactionItem::Copied(table)),
+            OwnedEvent::Schema(change) if matches!(self.open, Open::Transaction(_)) => {
+                self.add(TransactionEvent::Schema(change))
+            }
+            OwnedEvent::Schema(change) => Some(TransactionItem::Schema(change)),
         }
     }
 

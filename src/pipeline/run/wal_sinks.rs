@@ -238,9 +238,11 @@ impl<E: std::fmt::Display, F: FnMut(OutgoingRecord<'_>) -> Result<(), E>> Envelo
                 ControlFlow::Continue(())
             }
             // No snapshot is requested.
-            Event::Begin(_) | Event::Idle(_) | Event::Snapshot(_) | Event::Copied(_) => {
-                ControlFlow::Continue(())
-            }
+            Event::Begin(_)
+            | Event::Idle(_)
+            | Event::Snapshot(_)
+            | Event::Copied(_)
+            | Event::Schema(_) => ControlFlow::Continue(()),
         }
     }
 

@@ -71,6 +71,8 @@ impl Handler {
                 self.stop_at(commit.end_lsn)
             }
             Event::Idle(lsn) => self.stop_at(lsn),
+            // Each of Debezium's events has the shape of its row.
+            Event::Schema(_) => ControlFlow::Continue(()),
         }
     }
 
