@@ -32,6 +32,10 @@ pub const TESTS: &[Test] = &[
         "reader_a_table_that_was_altered_is_announced_before_its_first_change_and_no_other",
         schema_changes,
     ),
+    (
+        "reader_metrics_count_and_show_the_lag_of_a_slow_handler",
+        metrics,
+    ),
 ];
 
 /// Longest wait for what comes soon.
@@ -390,4 +394,44 @@ fn schema_changes(stack: &TestStack) {
     );
     reader.stop().unwrap();
     drop_it(stack);
+}
+
+fn metrics(stack: &TestStack) {
+    let _table = Table::make(
+        stack,
+        "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1), (2)",
+    );
+    let config = ReaderConfig {
+        snapshot: Some(SnapshotConfig::default()),
+        status_interval: Duration::from_millis(50),
+        ..ReaderConfig::new(server(stack), temporary(), ["p"])
+    };
+    let reading = Reading::start(stack, config).unwrap();
+    let metrics = reading.reader.metrics();
+    until("the copy to be counted", || metrics.get().copied_rows == 2);
+    // While the handler is at its first row, the others wait.
+    reading.block_handler(|| {
+        stack.sql("INSERT INTO t SELECT generate_series(3, 2002)");
+        stack.sql("INSERT INTO t VALUES (0)");
+    });
+    reading.until_commits(2);
+    until("all to be delivered", || {
+        let now = metrics.get();
+        now.changes == 2_001 && now.lag_bytes() == 0 && now.acknowledged == now.delivered
+    });
+    let now = metrics.get();
+    assert_eq!(
+        (now.transactions, now.reconnects, now.spooled_bytes),
+        (2, 0, 0)
+    );
+    assert!(now.received_bytes > 2_001 * 20, "{now:?}");
+    assert!(
+        now.delivered.0 > 0 && now.wal_end <= now.delivered,
+        "{now:?}"
+    );
+    assert!(now.commit_time.is_some());
+    assert_eq!(now.lag(), Some(Duration::ZERO));
+    let stats = reading.reader.stop().unwrap();
+    // They stay after the end.
+    assert_eq!(metrics.get().changes, stats.changes);
 }

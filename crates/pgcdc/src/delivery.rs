@@ -37,6 +37,8 @@ pub(super) struct Delivery<H> {
     /// Changes of the stream that are in the initial copies already.
     overlap: CopyOverlap,
     pub(super) stats: ReaderStats,
+    /// Commit time of the last delivered transaction.
+    last_commit: Option<UnixNanos>,
 }
 
 impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
@@ -53,6 +55,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             replay: ReplayState::default(),
             overlap: CopyOverlap::default(),
             stats: ReaderStats::default(),
+            last_commit: None,
         }
     }
 
@@ -65,6 +68,11 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
     /// Resume LSN: nothing after it was delivered.
     pub(super) fn resume_lsn(&self) -> Lsn {
         self.replay.resume_lsn()
+    }
+
+    /// Commit time of the last delivered transaction.
+    pub(super) fn last_commit(&self) -> Option<UnixNanos> {
+        self.last_commit
     }
 
     /// A table was copied as of `point`: changes of it that committed before are not delivered.
@@ -168,6 +176,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             events: open.received,
         }));
         self.replay.commit_delivered(end_lsn);
+        self.last_commit = Some(open.transaction.commit_time);
         if self.mode == Acknowledge::OnReturn {
             self.acknowledger.acknowledge(end_lsn);
         }

@@ -11,6 +11,7 @@ use super::ReaderError;
 use super::acknowledger::Acknowledger;
 use super::config::{Acknowledge, ReaderConfig};
 use super::event_queue::EventQueue;
+use super::metrics::ReaderMetrics;
 use super::owned_event::{EventOwner, OwnedEvent, owned_size};
 use super::reader::{Reader, ReaderHandle};
 use super::stats::ReaderStats;
@@ -26,6 +27,7 @@ pub struct Events {
     reader: Option<ReaderHandle>,
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
     acknowledger: Acknowledger,
+    metrics: ReaderMetrics,
 }
 
 impl Reader {
@@ -65,6 +67,7 @@ impl Reader {
             queue,
             ended: Box::pin(reader.ended_token().cancelled_owned()),
             acknowledger: reader.acknowledger(),
+            metrics: reader.metrics(),
             reader: Some(reader),
         })
     }
@@ -83,6 +86,12 @@ impl Events {
     #[must_use]
     pub fn acknowledger(&self) -> Acknowledger {
         self.acknowledger.clone()
+    }
+
+    /// Counters and positions of the reader; what waits in the queue counts as delivered.
+    #[must_use]
+    pub fn metrics(&self) -> ReaderMetrics {
+        self.metrics.clone()
     }
 
     /// Stops the reader and waits for it, without blocking the thread. Events that were not taken are dropped; they come again

@@ -103,6 +103,7 @@ mod event_queue;
 mod events;
 mod interval;
 mod literal;
+mod metrics;
 mod money;
 mod owned_event;
 pub mod pgoutput;
@@ -114,6 +115,7 @@ mod replay_state;
 mod row_de;
 mod schema_changes;
 mod server;
+mod server_url;
 mod session;
 mod sink;
 mod slot_creation;
@@ -142,6 +144,7 @@ pub use event::{Change, Commit, Event, LogicalMessage, Operation, SchemaChange, 
 pub use event_queue::EventBuffer;
 pub use events::Events;
 pub use interval::Interval;
+pub use metrics::{MetricsSnapshot, ReaderMetrics};
 pub use money::Money;
 pub use owned_event::{
     OwnedChange, OwnedCommit, OwnedCopy, OwnedEvent, OwnedMessage, OwnedSchemaChange,
@@ -156,6 +159,7 @@ pub use reader::{Reader, ReaderHandle};
 pub use relation::{Column, Relation, Relations, ReplicaIdentity};
 pub use row_de::RowError;
 pub use server::Server;
+pub use server_url::InvalidServer;
 pub use sink::{
     Batch, DeliveryConfig, DeliveryError, DeliveryStats, Sink, SinkPosition, SinkStep, deliver,
 };

@@ -84,10 +84,10 @@ pub(crate) fn write_offset(out: &mut String, west: i32) {
     let seconds = west.unsigned_abs();
     let sign = if west > 0 { '-' } else { '+' };
     let _ = write!(out, "{sign}{:02}", seconds / 3_600);
-    if seconds % 3_600 > 0 {
+    if !seconds.is_multiple_of(3_600) {
         let _ = write!(out, ":{:02}", seconds / 60 % 60);
     }
-    if seconds % 60 > 0 {
+    if !seconds.is_multiple_of(60) {
         let _ = write!(out, ":{:02}", seconds % 60);
     }
 }
