@@ -13,19 +13,10 @@ pub use error::RowError;
 
 use serde::Deserialize;
 
-use self::row::Row;
+use self::row::{NotSent, Row};
 use crate::Relation;
 use crate::event::Change;
 use crate::pgoutput::{OldTuple, Tuple};
-
-/// What becomes of a column that the stream does not carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum NotSent {
-    /// It is an error, if the type has a place for it.
-    IsError,
-    /// The row is without it.
-    IsLeftOut,
-}
 
 impl<'a> Change<'a> {
     /// The row of [`Change::row`] as any type that implements serde's `Deserialize`, borrowed where it can be: `&str` in text

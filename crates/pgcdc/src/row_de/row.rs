@@ -3,12 +3,20 @@
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::NotSent;
 use super::content::Content;
 use super::datum::Datum;
 use super::error::Reason;
 use crate::pgoutput::{Tuple, Value, Values};
 use crate::{Column, Relation};
+
+/// What becomes of a column that the stream does not carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotSent {
+    /// It is an error, if the type has a place for it.
+    IsError,
+    /// The row is without it.
+    IsLeftOut,
+}
 
 /// A row of a table, or what of it is left to read.
 pub(super) struct Row<'de> {
