@@ -137,15 +137,16 @@ impl Delivering {
             keeps_position,
         };
         let (stop, stopped) = oneshot::channel();
-        let task = stack.block_on(async {
-            tokio::spawn(async move {
-                let stopped = async {
-                    // The test may have ended.
-                    let _ = stopped.await;
-                };
-                deliver(reader, &mut sink, delivery, stopped).await
-            })
-        });
+        let delivering = async move {
+            let stopped = async {
+                // The test may have ended.
+                let _ = stopped.await;
+            };
+            deliver(reader, &mut sink, delivery, stopped).await
+        };
+        // Only within a runtime is one known to spawn on.
+        let runtime = stack.block_on(async { tokio::runtime::Handle::current() });
+        let task = runtime.spawn(delivering);
         Self {
             task,
             stop,
