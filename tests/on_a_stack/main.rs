@@ -29,10 +29,13 @@ mod reader_faults;
 mod reader_guarantees;
 mod reader_large;
 mod reader_positions;
+mod reader_sinks;
 mod reader_soak;
 mod reader_standby;
+mod reader_streams;
 mod reader_two_phase;
 mod reader_types;
+mod reader_values;
 mod refusals;
 mod results;
 mod secured_kafka;
@@ -109,6 +112,9 @@ fn main() {
         snapshot_chunks::TESTS,
         reader_faults::TESTS,
         reader_types::TESTS,
+        reader_streams::TESTS,
+        reader_sinks::TESTS,
+        reader_values::TESTS,
         reader_positions::TESTS,
         reader_guarantees::TESTS,
         reader_large::TESTS,

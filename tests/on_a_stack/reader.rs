@@ -80,6 +80,11 @@ pub fn describe(event: &Event<'_>) -> String {
                 chunk.rows, chunk.relation.name
             )
         }
+        Event::Schema(change) => format!(
+            "schema of {}: {} columns",
+            change.after.name,
+            change.after.columns.len()
+        ),
         Event::Copied(table) => format!("copied {} rows of {}", table.rows, table.relation.name),
         Event::Commit(commit) => format!("commit of {}", commit.events),
         Event::Prepare(prepare) => format!("prepare {} of {}", prepare.gid, prepare.events),
@@ -124,7 +129,7 @@ impl Reading {
         let events = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&events);
         let reader = stack.block_on(Reader::spawn(config, move |event| {
-            if !matches!(event, Event::Idle(_)) {
+            if !matches!(event, Event::Idle(_) | Event::Schema(_)) {
                 seen.lock().unwrap().push(describe(&event));
             }
             ControlFlow::Continue(())

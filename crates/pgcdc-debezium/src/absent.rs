@@ -25,6 +25,7 @@ pub(super) fn write_unavailable(out: &mut Vec<u8>, kind: &TypeKind) {
 fn unavailable_array(out: &mut Vec<u8>, element: &TypeKind) {
     match element {
         TypeKind::Text
+        | TypeKind::Json
         | TypeKind::TimestampTz
         | TypeKind::TimeTz
         | TypeKind::Hstore

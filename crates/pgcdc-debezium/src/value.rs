@@ -27,7 +27,7 @@ pub(super) fn write(
         TypeKind::Float => float(out, text)?,
         TypeKind::Numeric => numeric(out, text, modifier, numbers.decimals)?,
         TypeKind::Money { decimals } => money(out, text, *decimals, numbers)?,
-        TypeKind::Text | TypeKind::Uuid | TypeKind::Other => string(out, text),
+        TypeKind::Text | TypeKind::Json | TypeKind::Uuid | TypeKind::Other => string(out, text),
         TypeKind::Bytea => base64(out, &bytes(text).ok_or(Malformed)?),
         TypeKind::Date => number(out, time::days(text).ok_or(Malformed)?),
         TypeKind::Time => {

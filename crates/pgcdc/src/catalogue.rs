@@ -44,11 +44,13 @@ impl Catalogue {
     ) -> Result<Vec<CatalogueType>, ReaderError> {
         let oids: Vec<_> = oids.iter().map(u32::to_string).collect();
         let sql = format!(
-            "WITH RECURSIVE wanted AS ( \
-               SELECT oid, typname, typtype, typcategory, typelem, typbasetype, typtypmod FROM pg_type WHERE oid IN ({}) \
+            "WITH RECURSIVE described AS ( \
+               SELECT t.*, greatest(t.typbasetype, r.rngsubtype) AS base FROM pg_type t LEFT JOIN pg_range r ON r.rngtypid = t.oid \
+             ), wanted AS ( \
+               SELECT oid, typname, typtype, typcategory, typelem, base, typtypmod FROM described WHERE oid IN ({}) \
                UNION \
-               SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typelem, t.typbasetype, t.typtypmod \
-               FROM pg_type t JOIN wanted w ON t.oid IN (w.typelem, w.typbasetype) WHERE t.oid >= 10000 \
+               SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typelem, t.base, t.typtypmod \
+               FROM described t JOIN wanted w ON t.oid IN (w.typelem, w.base) WHERE t.oid >= 10000 \
              ) SELECT * FROM wanted",
             oids.join(", ")
         );

@@ -8,6 +8,7 @@ use postgres_protocol::escape::escape_identifier;
 
 use super::checkpoint::Checkpoint;
 use super::clock::{SteadyClock, TimeSource};
+use super::event_queue::EventBuffer;
 use super::server::Server;
 use super::{Lsn, SlotName};
 
@@ -203,6 +204,8 @@ pub struct ReaderConfig {
     pub silence_limit: Option<Duration>,
     /// Largest accepted message (which is a row), bytes.
     pub max_message: usize,
+    /// What waits for the task that takes the events of [`Reader::events`](super::Reader::events).
+    pub buffer: EventBuffer,
     /// Source of the times at which changes are received.
     pub time_source: Arc<dyn TimeSource>,
 }
@@ -234,6 +237,7 @@ impl ReaderConfig {
             slot_limit: Duration::from_secs(60),
             silence_limit: None,
             max_message: 1 << 30,
+            buffer: EventBuffer::default(),
             time_source: Arc::new(SteadyClock::start()),
         }
     }

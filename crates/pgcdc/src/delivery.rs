@@ -13,6 +13,7 @@ use super::config::{Acknowledge, Origins, ReaderConfig};
 use super::event::{Change, Commit, Event, LogicalMessage, Operation, Transaction};
 use super::pgoutput::{self, Message, RelationMessage};
 use super::replay_state::{OpenTransaction, ReplayState};
+use super::schema_changes::SchemaChanges;
 use super::slot_monitor::HEARTBEAT_PREFIX;
 use super::snapshot::{CopiedChunk, CopiedTable, CopyOverlap, SnapshotPlan, SnapshotRow};
 use super::stats::ReaderStats;
@@ -30,12 +31,16 @@ pub(super) struct Delivery<H> {
     origins: Origins,
     acknowledger: Acknowledger,
     pub(super) relations: Relations,
+    /// Descriptions that the handler has not been told of.
+    schema_changes: SchemaChanges,
     /// The catalogue's columns of the table that the next message describes.
     pub(super) next_columns: Option<Vec<CatalogueColumn>>,
     replay: ReplayState,
     /// Changes of the stream that are in the initial copies already.
     overlap: CopyOverlap,
     pub(super) stats: ReaderStats,
+    /// Commit time of the last delivered transaction.
+    last_commit: Option<UnixNanos>,
 }
 
 impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
@@ -47,10 +52,12 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             origins: config.origins,
             acknowledger,
             relations: Relations::default(),
+            schema_changes: SchemaChanges::default(),
             next_columns: None,
             replay: ReplayState::default(),
             overlap: CopyOverlap::default(),
             stats: ReaderStats::default(),
+            last_commit: None,
         }
     }
 
@@ -63,6 +70,11 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
     /// Resume LSN: nothing after it was delivered.
     pub(super) fn resume_lsn(&self) -> Lsn {
         self.replay.resume_lsn()
+    }
+
+    /// Commit time of the last delivered transaction.
+    pub(super) fn last_commit(&self) -> Option<UnixNanos> {
+        self.last_commit
     }
 
     /// A table was copied as of `point`: changes of it that committed before are not delivered.
@@ -81,7 +93,9 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         message: &RelationMessage<'_>,
         catalogue: Option<&[CatalogueColumn]>,
     ) -> Arc<Relation> {
+        let before = self.relations.get(message.oid).cloned();
         let relation = Arc::clone(self.relations.describe(message, catalogue));
+        self.schema_changes.described(before, &relation);
         self.overlap.describe(&relation);
         relation
     }
@@ -105,6 +119,10 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
         snapshot: &Transaction,
         index: u64,
     ) -> Flow {
+        let schema = &mut self.schema_changes;
+        if let Some(flow) = schema.deliver(relation, snapshot, &mut self.handler) {
+            flow?;
+        }
         self.stats.copied_rows += 1;
         (self.handler)(Event::Change(Change {
             relation,
@@ -170,6 +188,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             events: open.received,
         }));
         self.replay.commit_delivered(end_lsn);
+        self.last_commit = Some(open.transaction.commit_time);
         if self.mode == Acknowledge::OnReturn {
             self.acknowledger.note(end_lsn);
         }
@@ -290,6 +309,12 @@ impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {
             return Ok(Flow::Continue(()));
         }
         if deliver_begin(open, &mut self.handler).is_break() {
+            return Ok(Flow::Break(()));
+        }
+        let schema = &mut self.schema_changes;
+        if let Some(Flow::Break(())) =
+            schema.deliver(relation, &open.transaction, &mut self.handler)
+        {
             return Ok(Flow::Break(()));
         }
         self.stats.changes += 1;

@@ -40,6 +40,21 @@ pub enum Event<'a> {
     CommitPrepared(CommitPrepared<'a>),
     /// A transaction that was prepared before was rolled back.
     RollbackPrepared(RollbackPrepared<'a>),
+    /// A table's description is not the one before; it comes before the first change, or copied row, of the new shape.
+    Schema(SchemaChange<'a>),
+}
+
+/// A table's description, where it differs from the one before in names, columns, their types or the replica identity. What the
+/// catalogue alone knows, defaults for instance, does not count.
+#[derive(Debug, Clone, Copy)]
+pub struct SchemaChange<'a> {
+    /// As of the changes before; `None` for a table that this reader has not seen.
+    pub before: Option<&'a Arc<Relation>>,
+    /// As of the changes after.
+    pub after: &'a Arc<Relation>,
+    /// The transaction of the first change after; for an initial copy, what stands for its snapshot. The table itself may have
+    /// been altered before.
+    pub transaction: &'a Transaction,
 }
 
 /// A transaction. All fields are known from its beginning.

@@ -26,6 +26,10 @@
 //! # Ok(()) }
 //! ```
 //!
+//! [`Reader::events`] has the same events as a [`Stream`](futures_util::Stream) of owned ones, [`Reader::transactions`] puts them
+//! together by transaction, and [`deliver`] writes them to a [`Sink`] in batches, with retries. [`Change::deserialize`] makes a
+//! struct of a row.
+//!
 //! # What is guaranteed
 //!
 //! - Order: transactions are delivered completely and in the order of their commits; the changes of a transaction in the
@@ -71,6 +75,8 @@
 //!   only as of now: what a later transaction changed there is left out, with a warning ([`Relation`]). A user-defined type of
 //!   which nothing is known is text, with a warning, once for each column.
 //! - Binary format: a value converts as its text does, by the type of its column, or is an error ([`FromValue`]).
+//! - Rows as types: [`Change::deserialize`] makes any type of serde's of a row; a column that the stream does not carry is an
+//!   error if the type wants it.
 //!
 //! Not guaranteed: when a publication is dropped while the reader streams, the error comes with the next
 //! connection, or within seconds if a heartbeat or a limit for retained WAL is configured; until then the server sends
@@ -102,6 +108,7 @@
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod acknowledger;
+mod binary;
 mod catalogue;
 mod checkpoint;
 mod clock;
@@ -111,7 +118,13 @@ mod delivery;
 mod error;
 mod error_class;
 mod event;
+mod event_queue;
+mod events;
+mod interval;
+mod literal;
+mod metrics;
 mod money;
+mod owned_event;
 pub mod pgoutput;
 mod position;
 mod prepared;
@@ -119,8 +132,12 @@ mod publication;
 mod reader;
 mod relation;
 mod replay_state;
+mod row_de;
+mod schema_changes;
 mod server;
+mod server_url;
 mod session;
+mod sink;
 mod slot_creation;
 mod slot_monitor;
 mod slots;
@@ -130,6 +147,8 @@ mod stats;
 mod stopping;
 mod stream;
 mod table_name;
+mod temporal;
+mod transactions;
 mod type_kind;
 mod types;
 mod value;
@@ -143,8 +162,18 @@ pub use config::{
     Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig, SnapshotResume, SpoolConfig,
 };
 pub use error::ReaderError;
-pub use event::{Change, Commit, Event, LogicalMessage, Operation, Prepare, Transaction};
+pub use event::{
+    Change, Commit, Event, LogicalMessage, Operation, Prepare, SchemaChange, Transaction,
+};
+pub use event_queue::EventBuffer;
+pub use events::Events;
+pub use interval::Interval;
+pub use metrics::{MetricsSnapshot, ReaderMetrics};
 pub use money::Money;
+pub use owned_event::{
+    OwnedChange, OwnedChunk, OwnedCommit, OwnedCommitPrepared, OwnedCopy, OwnedEvent, OwnedMessage,
+    OwnedPrepare, OwnedRollbackPrepared, OwnedSchemaChange,
+};
 pub use pgwire_replication::{SslMode, TlsConfig};
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
 pub use prepared::{CommitPrepared, RollbackPrepared};
@@ -154,7 +183,12 @@ pub use publication::{
 };
 pub use reader::{Reader, ReaderHandle};
 pub use relation::{Column, Relation, Relations, ReplicaIdentity};
+pub use row_de::RowError;
 pub use server::Server;
+pub use server_url::InvalidServer;
+pub use sink::{
+    Batch, DeliveryConfig, DeliveryError, DeliveryStats, Sink, SinkPosition, SinkStep, deliver,
+};
 pub use slots::{SlotState, current_lsn, drop_slot, list_slots};
 pub use snapshot::{
     BlockSet, CopiedChunk, CopiedTable, CopyChunk, CopyProgress, PartProgress, PlannedTable,
@@ -162,7 +196,10 @@ pub use snapshot::{
 };
 pub use stats::ReaderStats;
 pub use table_name::{InvalidTableName, TableName};
+pub use transactions::{
+    OwnedTransaction, PartLimit, TransactionEvent, TransactionItem, Transactions,
+};
 pub use type_kind::{BinaryFormat, TypeKind};
 pub use types::{Type, Types};
-pub use value::{FromValue, ValueError};
+pub use value::{FromValue, Range, ValueError};
 pub use wire::ServerMessage;

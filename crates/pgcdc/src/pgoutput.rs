@@ -7,6 +7,7 @@
 mod columns;
 #[cfg(test)]
 mod encode;
+mod owned;
 mod streamed;
 #[cfg(test)]
 mod tests;
@@ -18,8 +19,9 @@ use std::fmt;
 use simdutf8::basic::from_utf8;
 
 pub use columns::{ColumnMessage, Columns, ColumnsBuffer};
+pub use owned::OwnedTuples;
 pub use streamed::{StreamControl, stream_control, streamed};
-pub use tuple::{Tuple, TupleBuffer, Value};
+pub use tuple::{Tuple, TupleBuffer, Value, Values};
 pub use two_phase::{CommitPreparedMessage, PrepareMessage, RollbackPreparedMessage};
 
 /// A message.
@@ -130,7 +132,7 @@ pub struct RelationMessage<'a> {
 }
 
 /// The old row of an update or a delete.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OldTuple<'a> {
     /// `K`: the key columns; the others are null.
     Key(Tuple<'a>),

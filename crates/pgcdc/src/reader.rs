@@ -14,6 +14,7 @@ use super::ReaderError;
 use super::acknowledger::Acknowledger;
 use super::config::ReaderConfig;
 use super::event::Event;
+use super::metrics::ReaderMetrics;
 use super::stats::ReaderStats;
 use super::stream::Stream;
 
@@ -28,6 +29,7 @@ pub struct ReaderHandle {
     ended: CancellationToken,
     error: Arc<Mutex<Option<ReaderError>>>,
     acknowledger: Acknowledger,
+    metrics: ReaderMetrics,
     thread: Option<JoinHandle<Result<ReaderStats, ReaderError>>>,
 }
 
@@ -47,7 +49,8 @@ impl Reader {
     ) -> Result<ReaderHandle, ReaderError> {
         let (stop, ended) = (CancellationToken::new(), CancellationToken::new());
         let error = Arc::new(Mutex::new(None));
-        let acknowledger = Acknowledger::default();
+        let (acknowledger, metrics) = (Acknowledger::default(), ReaderMetrics::default());
+        let thread_metrics = metrics.clone();
         let (started, has_started) = oneshot::channel();
         let (thread_stop, thread_error) = (stop.clone(), Arc::clone(&error));
         let (thread_ended, thread_acknowledger) =
@@ -62,9 +65,15 @@ impl Reader {
                 let runtime =
                     runtime.map_err(|e| ReaderError::Thread(format!("has no runtime: {e}")))?;
                 let outcome = runtime.block_on(async {
-                    Stream::new(config, handler, thread_acknowledger, thread_stop)?
-                        .run(started)
-                        .await
+                    Stream::new(
+                        config,
+                        handler,
+                        thread_acknowledger,
+                        thread_metrics,
+                        thread_stop,
+                    )?
+                    .run(started)
+                    .await
                 });
                 if let Err(cause) = &outcome {
                     *thread_error.lock().unwrap_or_else(PoisonError::into_inner) =
@@ -78,6 +87,7 @@ impl Reader {
             ended,
             error,
             acknowledger,
+            metrics,
             thread: Some(thread),
         };
         match has_started.await {
@@ -107,6 +117,12 @@ impl ReaderHandle {
         self.acknowledger.clone()
     }
 
+    /// Counters and positions, while it runs and after it.
+    #[must_use]
+    pub fn metrics(&self) -> ReaderMetrics {
+        self.metrics.clone()
+    }
+
     /// Whether the reader has ended: its handler broke, or it failed.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -126,6 +142,28 @@ impl ReaderHandle {
     pub fn stop(mut self) -> Result<ReaderStats, ReaderError> {
         self.stop.cancel();
         self.join()
+    }
+
+    /// Stops the stream as [`ReaderHandle::stop`] does, and waits without blocking the thread.
+    ///
+    /// # Errors
+    /// The error that the reader had ended with before.
+    pub async fn stop_and_wait(mut self) -> Result<ReaderStats, ReaderError> {
+        self.stop.cancel();
+        self.ended.cancelled().await;
+        // The thread has nothing left to do.
+        self.join()
+    }
+
+    /// Stops the stream, and does not wait for its end.
+    pub(super) fn detach(mut self) {
+        self.stop.cancel();
+        self.thread = None;
+    }
+
+    /// Cancelled when the reader has ended.
+    pub(super) fn ended_token(&self) -> CancellationToken {
+        self.ended.clone()
     }
 
     fn join(&mut self) -> Result<ReaderStats, ReaderError> {

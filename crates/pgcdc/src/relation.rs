@@ -33,6 +33,43 @@ pub struct Column {
     pub default: Option<String>,
 }
 
+impl Column {
+    /// The elements of this array, as a column. In text format their OID is not known, and 0.
+    pub(super) fn element(&self, type_oid: u32) -> Self {
+        let kind = match &self.kind {
+            TypeKind::Array(element) => TypeKind::clone(element),
+            _ => TypeKind::Text,
+        };
+        let binary = match &self.binary {
+            BinaryFormat::Array(element) => BinaryFormat::clone(element),
+            _ => BinaryFormat::Other,
+        };
+        self.part(type_oid, kind, binary)
+    }
+
+    /// The bounds of this range, as a column.
+    pub(super) fn bound(&self) -> Self {
+        let binary = match &self.binary {
+            BinaryFormat::Range(bound) => BinaryFormat::clone(bound),
+            _ => BinaryFormat::Other,
+        };
+        self.part(0, TypeKind::Text, binary)
+    }
+
+    fn part(&self, type_oid: u32, kind: TypeKind, binary: BinaryFormat) -> Self {
+        Self {
+            name: self.name.clone(),
+            type_oid,
+            type_modifier: self.type_modifier,
+            kind,
+            binary,
+            key: false,
+            not_null: None,
+            default: None,
+        }
+    }
+}
+
 /// `REPLICA IDENTITY`: which columns of the old row the stream carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReplicaIdentity {
@@ -80,6 +117,21 @@ impl Relation {
     #[must_use]
     pub fn table_name(&self) -> TableName {
         TableName::new(&*self.schema, &*self.name)
+    }
+
+    /// Whether the stream describes both in the same way.
+    pub(super) fn has_shape_of(&self, other: &Self) -> bool {
+        let same = |(ours, theirs): (&Column, &Column)| {
+            ours.name == theirs.name
+                && ours.type_oid == theirs.type_oid
+                && ours.type_modifier == theirs.type_modifier
+                && ours.key == theirs.key
+        };
+        self.schema == other.schema
+            && self.name == other.name
+            && self.replica_identity == other.replica_identity
+            && self.columns.len() == other.columns.len()
+            && self.columns.iter().zip(&other.columns).all(same)
     }
 
     /// Position of a column.

@@ -24,6 +24,8 @@ pub(super) struct Spools {
     config: SpoolConfig,
     /// Bytes in memory, of all.
     used: usize,
+    /// Bytes in memory and files, of all.
+    kept: u64,
     /// The transaction that the messages now coming belong to.
     current: Option<u32>,
     open: HashMap<u32, Spool>,
@@ -36,6 +38,8 @@ struct Spool {
     file: Option<File>,
     /// What came after it.
     memory: Vec<u8>,
+    /// Bytes of both.
+    kept: u64,
     /// Sub-transactions that were rolled back.
     aborted: HashSet<u32>,
 }
@@ -65,6 +69,7 @@ impl Spools {
         Self {
             config,
             used: 0,
+            kept: 0,
             current: None,
             open: HashMap::new(),
         }
@@ -72,7 +77,7 @@ impl Spools {
 
     /// The stream broke: the server sends everything that has not committed again.
     pub(super) fn clear(&mut self) {
-        (self.used, self.current) = (0, None);
+        (self.used, self.kept, self.current) = (0, 0, None);
         self.open.clear();
     }
 
@@ -144,9 +149,15 @@ impl Spools {
         Ok(Spooled::Ended(Box::new(reader), frame))
     }
 
+    /// Bytes in memory and files.
+    pub(super) fn kept(&self) -> u64 {
+        self.kept
+    }
+
     fn remove(&mut self, xid: u32) -> Option<Spool> {
         let spool = self.open.remove(&xid)?;
         self.used -= spool.memory.len();
+        self.kept -= spool.kept;
         Some(spool)
     }
 
@@ -165,6 +176,9 @@ impl Spools {
         for part in parts {
             memory.extend_from_slice(part);
         }
+        let added = HEADER as u64 + u64::from(shown);
+        spool.kept += added;
+        self.kept += added;
         self.used += HEADER + length;
         if self.used > self.config.memory {
             self.spill().map_err(|error| self.failed(&error))?;

@@ -27,6 +27,7 @@ use super::companion::Companion;
 use super::config::{ReaderConfig, Slot};
 use super::delivery::{Delivery, Flow};
 use super::event::Event;
+use super::metrics::ReaderMetrics;
 use super::slots::drop_slot;
 use super::snapshot::{PublishedTable, published_tables};
 use super::spool::Spools;
@@ -48,6 +49,7 @@ pub(super) struct Stream<H> {
     reopenings: Reopenings,
     /// Transactions that are sent while they run.
     spools: Option<Spools>,
+    metrics: ReaderMetrics,
     /// When a checkpoint is due next.
     store_at: Instant,
     stop: CancellationToken,
@@ -65,6 +67,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         mut config: ReaderConfig,
         handler: H,
         acknowledger: Acknowledger,
+        metrics: ReaderMetrics,
         stop: CancellationToken,
     ) -> Result<Self, ReaderError> {
         let checkpoint = config.checkpoint.take();
@@ -101,6 +104,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
             acks,
             reopenings: Reopenings::default(),
             spools: config.spool.clone().map(Spools::new),
+            metrics,
             store_at: Instant::now(),
             config,
             stop,
@@ -238,6 +242,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
             lookup: &mut self.lookup,
             acks: &mut self.acks,
             companion,
+            metrics: &self.metrics,
             stop: self.stop.clone(),
         };
         copy.run(tables).await

@@ -18,9 +18,10 @@ pub enum TypeKind {
         /// Number of decimals in that locale, known with [`ReaderConfig::describe`](super::ReaderConfig); 2 without it.
         decimals: u8,
     },
-    /// Any type whose values need no conversion: strings, JSON, addresses, ranges, enums; and a user-defined type that is not
-    /// known.
+    /// Any type whose values need no conversion: strings, addresses, ranges, enums; and a user-defined type that is not known.
     Text,
+    /// `json`, `jsonb`.
+    Json,
     /// `uuid`.
     Uuid,
     /// `bytea`.
@@ -65,7 +66,7 @@ impl TypeKind {
 }
 
 /// The binary format of a type's values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BinaryFormat {
     /// `bool`: one byte.
     Bool,
@@ -81,8 +82,22 @@ pub enum BinaryFormat {
     Float4,
     /// `float8`: eight bytes.
     Float8,
+    /// `numeric`: digits to the base of 10,000.
+    Numeric,
     /// `money`: eight bytes, a number of the locale's smallest units.
     Money,
+    /// `date`: days since 2000-01-01.
+    Date,
+    /// `time`: microseconds of the day.
+    Time,
+    /// `timetz`: microseconds of the day, and seconds west of UTC.
+    TimeTz,
+    /// `timestamp`: microseconds since 2000-01-01.
+    Timestamp,
+    /// `timestamptz`: microseconds since 2000-01-01 UTC.
+    TimestampTz,
+    /// `interval`: microseconds, days and months.
+    Interval,
     /// `uuid`: sixteen bytes.
     Uuid,
     /// `bytea`: the bytes.
@@ -91,6 +106,10 @@ pub enum BinaryFormat {
     Text,
     /// A version, one byte of 1, and the text: `jsonb`, `ltree`.
     VersionedText,
+    /// An array of elements of this format, of any number of dimensions.
+    Array(Arc<BinaryFormat>),
+    /// A range with bounds of this format.
+    Range(Arc<BinaryFormat>),
     /// Any other.
     Other,
 }
@@ -136,7 +155,7 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     built_in(23, 1007, "int4", TypeKind::Integer, BinaryFormat::Int4),
     built_in(25, 1009, "text", TypeKind::Text, BinaryFormat::Text),
     built_in(26, 1028, "oid", TypeKind::Integer, BinaryFormat::Oid),
-    built_in(114, 199, "json", TypeKind::Text, BinaryFormat::Text),
+    built_in(114, 199, "json", TypeKind::Json, BinaryFormat::Text),
     built_in(142, 143, "xml", TypeKind::Text, BinaryFormat::Text),
     built_in(600, 1017, "point", TypeKind::Point, BinaryFormat::Other),
     built_in(650, 651, "cidr", TypeKind::Text, BinaryFormat::Other),
@@ -148,24 +167,34 @@ pub(super) const BUILT_IN: &[BuiltIn] = &[
     built_in(869, 1041, "inet", TypeKind::Text, BinaryFormat::Other),
     built_in(1042, 1014, "bpchar", TypeKind::Text, BinaryFormat::Text),
     built_in(1043, 1015, "varchar", TypeKind::Text, BinaryFormat::Text),
-    built_in(1082, 1182, "date", TypeKind::Date, BinaryFormat::Other),
-    built_in(1083, 1183, "time", TypeKind::Time, BinaryFormat::Other),
-    built_in(1114, 1115, "timestamp", TypeKind::Timestamp, BinaryFormat::Other),
-    built_in(1184, 1185, "timestamptz", TypeKind::TimestampTz, BinaryFormat::Other),
-    built_in(1186, 1187, "interval", TypeKind::Interval, BinaryFormat::Other),
-    built_in(1266, 1270, "timetz", TypeKind::TimeTz, BinaryFormat::Other),
+    built_in(1082, 1182, "date", TypeKind::Date, BinaryFormat::Date),
+    built_in(1083, 1183, "time", TypeKind::Time, BinaryFormat::Time),
+    built_in(1114, 1115, "timestamp", TypeKind::Timestamp, BinaryFormat::Timestamp),
+    built_in(1184, 1185, "timestamptz", TypeKind::TimestampTz, BinaryFormat::TimestampTz),
+    built_in(1186, 1187, "interval", TypeKind::Interval, BinaryFormat::Interval),
+    built_in(1266, 1270, "timetz", TypeKind::TimeTz, BinaryFormat::TimeTz),
     built_in(1560, 1561, "bit", TypeKind::Bits, BinaryFormat::Other),
     built_in(1562, 1563, "varbit", TypeKind::Bits, BinaryFormat::Other),
-    built_in(1700, 1231, "numeric", TypeKind::Numeric, BinaryFormat::Other),
+    built_in(1700, 1231, "numeric", TypeKind::Numeric, BinaryFormat::Numeric),
     built_in(2950, 2951, "uuid", TypeKind::Uuid, BinaryFormat::Uuid),
     built_in(3614, 3643, "tsvector", TypeKind::Text, BinaryFormat::Other),
-    built_in(3802, 3807, "jsonb", TypeKind::Text, BinaryFormat::VersionedText),
+    built_in(3802, 3807, "jsonb", TypeKind::Json, BinaryFormat::VersionedText),
     built_in(3904, 3905, "int4range", TypeKind::Text, BinaryFormat::Other),
     built_in(3906, 3907, "numrange", TypeKind::Text, BinaryFormat::Other),
     built_in(3908, 3909, "tsrange", TypeKind::Text, BinaryFormat::Other),
     built_in(3910, 3911, "tstzrange", TypeKind::Text, BinaryFormat::Other),
     built_in(3912, 3913, "daterange", TypeKind::Text, BinaryFormat::Other),
     built_in(3926, 3927, "int8range", TypeKind::Text, BinaryFormat::Other),
+];
+
+/// OIDs of the built-in range types, and of the types of their bounds.
+pub(super) const BUILT_IN_RANGES: [(u32, u32); 6] = [
+    (3904, 23),
+    (3906, 1700),
+    (3908, 1114),
+    (3910, 1184),
+    (3912, 1082),
+    (3926, 20),
 ];
 
 /// The kind and binary format of a type of an extension, by its name, as Debezium has them; `None` for any other name.

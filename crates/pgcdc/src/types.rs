@@ -1,8 +1,9 @@
 //! The types of a database, by OID: built-in ones, those that the stream names, and those that the catalogue describes.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use super::type_kind::{BUILT_IN, BinaryFormat, TypeKind, of_extension};
+use super::type_kind::{BUILT_IN, BUILT_IN_RANGES, BinaryFormat, TypeKind, of_extension};
 
 /// The first OID that the stream describes with a Type message: PostgreSQL's `FirstGenbkiObjectId`.
 const FIRST_DESCRIBED: u32 = 10_000;
@@ -28,6 +29,20 @@ impl Type {
             modifier: -1,
         }
     }
+
+    /// An array of this.
+    fn into_array(self) -> Self {
+        Self {
+            kind: self.kind.into_array(),
+            binary: BinaryFormat::Array(Arc::new(self.binary)),
+            modifier: self.modifier,
+        }
+    }
+
+    /// A range with bounds of this.
+    fn into_range(self) -> Self {
+        Self::new(TypeKind::Text, BinaryFormat::Range(Arc::new(self.binary)))
+    }
 }
 
 /// The types of a database, by OID: the built-in ones, and user-defined ones that were looked up.
@@ -46,10 +61,17 @@ impl Default for Types {
     fn default() -> Self {
         let mut known = HashMap::new();
         for built_in in BUILT_IN {
-            let kind = built_in.kind.clone();
-            let array = Type::new(kind.clone().into_array(), BinaryFormat::Other);
-            known.insert(built_in.oid, Type::new(kind, built_in.binary));
-            known.insert(built_in.array, array);
+            let scalar = Type::new(built_in.kind.clone(), built_in.binary.clone());
+            let bounds = BUILT_IN_RANGES
+                .iter()
+                .find(|(range, _)| *range == built_in.oid);
+            // The table has the type of the bounds before the range.
+            let found = match bounds.and_then(|(_, bound)| known.get(bound)) {
+                Some(bound) => Type::clone(bound).into_range(),
+                None => scalar,
+            };
+            known.insert(built_in.array, found.clone().into_array());
+            known.insert(built_in.oid, found);
         }
         Self {
             known,
@@ -71,7 +93,7 @@ pub(super) struct CatalogueType {
     pub(super) category: char,
     /// For an array, the OID of the element type.
     pub(super) element: u32,
-    /// For a domain, the OID of the type under it.
+    /// For a domain, the OID of the type under it; for a range, of the type of its bounds.
     pub(super) base: u32,
     pub(super) modifier: i32,
 }
@@ -115,10 +137,9 @@ impl Types {
     /// Sets the number of decimals of `money`.
     pub(super) fn set_money(&mut self, decimals: u8) {
         self.knows_money = true;
-        let kind = TypeKind::Money { decimals };
-        let array = Type::new(kind.clone().into_array(), BinaryFormat::Other);
-        self.known.insert(790, Type::new(kind, BinaryFormat::Money));
-        self.known.insert(791, array);
+        let money = Type::new(TypeKind::Money { decimals }, BinaryFormat::Money);
+        self.known.insert(791, money.clone().into_array());
+        self.known.insert(790, money);
     }
 
     /// Adds user-defined types that the catalogue describes, in any order. A type of `wanted` that it does not describe is no
@@ -164,6 +185,10 @@ impl Types {
         let text = |binary| Some(Type::new(TypeKind::Text, binary));
         match found.typtype {
             'e' => text(BinaryFormat::Text),
+            'r' if found.base != 0 => {
+                let bound = self.resolve(found.base, described, depth - 1);
+                Some(bound.into_range())
+            }
             'r' => text(BinaryFormat::Other),
             'd' => {
                 let mut base = self.resolve(found.base, described, depth - 1);
@@ -180,11 +205,7 @@ impl Types {
                 if self.is_assumed(found.element) {
                     self.assumed.insert(found.oid);
                 }
-                Some(Type {
-                    kind: element.kind.into_array(),
-                    binary: BinaryFormat::Other,
-                    modifier: element.modifier,
-                })
+                Some(element.into_array())
             }
             'b' => self.by_name(found.oid).or_else(|| {
                 let (kind, binary) = of_extension(&found.name)?;
@@ -205,10 +226,7 @@ impl Types {
             let (kind, binary) = of_extension(name)?;
             Some(Type::new(kind, binary))
         };
-        of_name(name).or_else(|| {
-            let element = of_name(name.strip_prefix('_')?)?;
-            Some(Type::new(element.kind.into_array(), BinaryFormat::Other))
-        })
+        of_name(name).or_else(|| of_name(name.strip_prefix('_')?).map(Type::into_array))
     }
 }
 

@@ -242,7 +242,8 @@ impl<E: std::fmt::Display, F: FnMut(OutgoingRecord<'_>) -> Result<(), E>> Envelo
             | Event::Idle(_)
             | Event::Snapshot(_)
             | Event::CopiedChunk(_)
-            | Event::Copied(_) => ControlFlow::Continue(()),
+            | Event::Copied(_)
+            | Event::Schema(_) => ControlFlow::Continue(()),
             // The reader is not asked for them: a transaction comes when it has committed.
             Event::Prepare(_) | Event::CommitPrepared(_) | Event::RollbackPrepared(_) => {
                 ControlFlow::Continue(())

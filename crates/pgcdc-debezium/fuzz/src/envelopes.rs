@@ -13,13 +13,14 @@ use serde_json::value::RawValue;
 use super::most_memory;
 
 /// Every kind of value, arrays aside.
-const KINDS: [TypeKind; 22] = [
+const KINDS: [TypeKind; 23] = [
     TypeKind::Bool,
     TypeKind::Integer,
     TypeKind::Float,
     TypeKind::Numeric,
     TypeKind::Money { decimals: 2 },
     TypeKind::Text,
+    TypeKind::Json,
     TypeKind::Uuid,
     TypeKind::Bytea,
     TypeKind::Date,

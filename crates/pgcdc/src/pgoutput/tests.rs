@@ -197,8 +197,8 @@ proptest! {
         for message in [
             Message::Insert { relation, new },
             update(None),
-            update(Some(key.clone())),
-            update(Some(full.clone())),
+            update(Some(key)),
+            update(Some(full)),
             Message::Delete { relation, old: key },
             Message::Delete { relation, old: full },
         ] {

@@ -36,10 +36,26 @@ impl<'a> Tuple<'a> {
         Self { columns, bytes }
     }
 
+    /// The validated bytes.
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Number of columns, as messages have it.
+    pub(super) fn columns(&self) -> u16 {
+        self.columns
+    }
+
     /// Number of columns.
     #[must_use]
     pub fn len(&self) -> usize {
         usize::from(self.columns)
+    }
+
+    /// Number of bytes, of the values and of what marks them.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Whether the table has no columns.

@@ -8,7 +8,7 @@ use super::{Stream, StreamEnd};
 use crate::companion::Companion;
 use crate::delivery::Flow;
 use crate::event::Event;
-use crate::spool::{Frame, SpoolReader, Spooled};
+use crate::spool::{Frame, SpoolReader, Spooled, Spools};
 use crate::wire::{ReplicationStream, StreamMessage, StreamStatus};
 use crate::{Lsn, ReaderError};
 
@@ -24,7 +24,11 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
     ) -> Result<StreamEnd, ReaderError> {
         let status = Arc::clone(stream.status());
         loop {
-            match self.deliver_all(stream, &status).await? {
+            let delivered = self.deliver_all(stream, &status).await;
+            self.publish_metrics();
+            let (bytes, wal_end) = stream.take_received();
+            self.metrics.add_received(bytes, wal_end);
+            match delivered? {
                 Some(end) => return Ok(end),
                 // Silence counts from here: while the handler was at work nobody listened.
                 None => stream.is_heard(),
@@ -100,10 +104,20 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         if self.stop.is_cancelled() {
             return Ok(Flow::Break(()));
         }
+        self.publish_metrics();
         if self.acks.is_pending() {
             self.acknowledge_if_due(status)?;
         }
         Ok(Flow::Continue(()))
+    }
+
+    fn publish_metrics(&self) {
+        let delivery = &self.delivery;
+        let (delivered, commit_time) = (delivery.resume_lsn(), delivery.last_commit());
+        self.metrics
+            .set_delivered(&delivery.stats, delivered, commit_time);
+        let kept = self.spools.as_ref().map_or(0, Spools::kept);
+        self.metrics.set_spooled(kept);
     }
 
     /// Keeps a message of a transaction that is sent while it runs.
@@ -159,6 +173,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
         if !self.acks.has_checkpoint() || self.store_at <= Instant::now() {
             self.acks.store()?;
             self.acks.send(status);
+            self.metrics.set_acknowledged(self.acks.stored());
             self.store_at = Instant::now() + self.config.status_interval;
         }
         Ok(())

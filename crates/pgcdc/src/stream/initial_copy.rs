@@ -10,6 +10,7 @@ use crate::companion::Companion;
 use crate::config::ReaderConfig;
 use crate::delivery::{Delivery, Flow};
 use crate::event::Event;
+use crate::metrics::ReaderMetrics;
 use crate::snapshot::{CopiesInProgress, PublishedTable, SnapshotCopy};
 use crate::stopping::unless_stopped;
 
@@ -20,6 +21,7 @@ pub(super) struct InitialCopy<'a, H> {
     pub(super) lookup: &'a mut CatalogueLookup,
     pub(super) acks: &'a mut AckWriter,
     pub(super) companion: &'a mut Companion,
+    pub(super) metrics: &'a ReaderMetrics,
     pub(super) stop: CancellationToken,
     /// What was delivered of the tables that are not complete.
     pub(super) progress: CopiesInProgress,
@@ -85,6 +87,9 @@ impl<H: FnMut(Event<'_>) -> Flow> InitialCopy<'_, H> {
                 next = copy.next(self.delivery) => next?,
             };
             self.acks.store()?;
+            let position = self.delivery.resume_lsn();
+            self.metrics
+                .set_delivered(&self.delivery.stats, position, None);
             match next {
                 Some(Flow::Continue(())) => {}
                 Some(Flow::Break(())) => return Ok(Flow::Break(())),

@@ -42,6 +42,10 @@ pub(crate) struct ReplicationStream {
     pace: Pace,
     /// Whether the last read has left nothing in the socket.
     is_drained: bool,
+    /// Bytes that were read since [`ReplicationStream::take_received`].
+    received: u64,
+    /// The latest end of the WAL that the server has told of.
+    wal_end: Lsn,
     silence_limit: Duration,
     /// Since when nothing came, though we were listening.
     silent_since: Instant,
@@ -82,6 +86,8 @@ impl ReplicationStream {
             frames: FrameBuffer::new(settings.max_message),
             pace: Pace::new(now),
             is_drained: false,
+            received: 0,
+            wal_end: Lsn::default(),
             silence_limit: settings.silence_limit,
             silent_since: now,
             has_asked: false,
@@ -100,7 +106,13 @@ impl ReplicationStream {
     pub(crate) fn next(&mut self) -> Result<Option<StreamMessage<'_>>, WireError> {
         while let Some(tag) = self.frames.take()? {
             match tag {
-                b'd' => return self.copy_data().map(Some),
+                b'd' => {
+                    // Of both kinds of messages; one that is cut off is an error below.
+                    if let Some(end) = wal_end(self.frames.content()) {
+                        self.wal_end = end;
+                    }
+                    return self.copy_data().map(Some);
+                }
                 b'E' => return Err(ServerMessage::parse(self.frames.content()).into()),
                 b'c' => {
                     return Err(WireError::Io("the server ended the stream".to_owned()));
@@ -171,6 +183,7 @@ impl ReplicationStream {
             Ok(0) => Err(WireError::closed()),
             Ok(count) => {
                 self.is_drained = !self.frames.filled(count);
+                self.received += u64::try_from(count).unwrap_or(0);
                 self.is_heard();
                 self.pace.has_read(count, self.silent_since);
                 Ok(true)
@@ -180,6 +193,11 @@ impl ReplicationStream {
                 _ => Err(error.into()),
             },
         }
+    }
+
+    /// Bytes read since the last call, and the latest end of the WAL that the server has told of.
+    pub(crate) fn take_received(&mut self) -> (u64, Lsn) {
+        (std::mem::take(&mut self.received), self.wal_end)
     }
 
     /// The server was heard, or could not be because nobody listened.
@@ -226,6 +244,17 @@ impl ReplicationStream {
 
 fn malformed() -> WireError {
     WireError::Protocol("a message of the stream is malformed".to_owned())
+}
+
+/// The end of the WAL, which every message has.
+fn wal_end(content: &[u8]) -> Option<Lsn> {
+    let at = match content.first()? {
+        b'w' => 9,
+        b'k' => 1,
+        _ => return None,
+    };
+    let end = content.get(at..)?.first_chunk()?;
+    Some(Lsn(u64::from_be_bytes(*end)))
 }
 
 /// `w`, start and end of the data in the WAL, time, data.

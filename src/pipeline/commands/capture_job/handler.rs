@@ -80,6 +80,8 @@ impl Handler {
             Event::Prepare(_) | Event::CommitPrepared(_) | Event::RollbackPrepared(_) => {
                 ControlFlow::Continue(())
             }
+            // Each of Debezium's events has the shape of its row.
+            Event::Schema(_) => ControlFlow::Continue(()),
         }
     }
 
