@@ -2,6 +2,8 @@
 
 use cdc_bench_model::analysis::Targets;
 
+use crate::load::Rate;
+
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ObjectiveArgs {
     /// Objective: median of the total, ms
@@ -19,13 +21,14 @@ pub(super) struct ObjectiveArgs {
 }
 
 impl ObjectiveArgs {
-    /// The targets, with a minimum throughput if there is one.
-    pub(super) fn targets(&self, throughput_per_s: Option<f64>) -> Targets {
+    /// The targets, with a minimum throughput if there is one, of the offered load.
+    pub(super) fn targets(&self, throughput_per_s: Option<f64>, offered: Option<Rate>) -> Targets {
         Targets {
             p50_ms: self.max_p50,
             p95_ms: self.max_p95,
             p99_ms: self.max_p99,
             throughput_per_s,
+            offered_per_s: offered.and_then(Rate::per_second),
             success_percent: self.min_success,
             ..Targets::default()
         }

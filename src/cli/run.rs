@@ -141,7 +141,9 @@ pub(super) async fn run(
         connector: args.connector.request(),
         transform_delay: args.inject_transform_delay,
         observer: args.observer,
-        targets: args.objectives.targets(min_throughput),
+        targets: args
+            .objectives
+            .targets(min_throughput, Some(args.load.rate())),
         drain_timeout: Duration::from_secs(args.drain_timeout),
         folder: folder.clone(),
         metrics,

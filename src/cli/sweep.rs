@@ -96,7 +96,7 @@ pub(super) async fn run(
             transform_delay: None,
             observer: true,
             // Each step asks for its own rate.
-            targets: args.objectives.targets(None),
+            targets: args.objectives.targets(None, None),
             drain_timeout: Duration::from_secs(args.drain_timeout),
             folder: folder.clone(),
             metrics: None,

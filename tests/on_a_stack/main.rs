@@ -1,6 +1,6 @@
 //! Tests of the command on real servers, which they start themselves.
 //!
-//! Two tests run at a time, as much of each is waiting. Several of them stop servers, or list all resources on them, so each has
+//! Three tests run at a time, as much of each is waiting. Several of them stop servers, or list all resources on them, so each has
 //! a local stack to itself, and must leave it as it was. Timing tests have the machine to themselves.
 
 // Helpers of tests are tests.
@@ -100,7 +100,7 @@ fn main() {
     sink::run_if_asked();
     watching::panic_if_asked();
     let mut args = Arguments::from_args();
-    args.test_threads.get_or_insert(2);
+    args.test_threads.get_or_insert(3);
     let quick = [
         commands::TESTS,
         refusals::TESTS,

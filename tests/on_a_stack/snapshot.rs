@@ -283,6 +283,9 @@ fn what_is_published(stack: &TestStack) {
         "read#0 b (5)",
         "read#1 b (15)",
         "read#0 c (7)",
+        "schema of a: 2 columns",
+        "schema of b: 1 columns",
+        "schema of c: 1 columns",
     ];
     // Rows of a table in their order in it; a block is the smallest chunk.
     let in_order = |chunk| {

@@ -90,7 +90,7 @@ impl PasswordMechanism {
 
 /// Where OAuth tokens come from.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "from", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum TokenSource {
     /// An issuer, by the grant `client_credentials`.
     ClientCredentials {
@@ -304,5 +304,8 @@ mod tests {
         security.apply(&mut config);
         let text = config.get("sasl.oauthbearer.config").unwrap();
         assert_eq!(TokenSource::from_config(text), Some(source));
+        let command = TokenSource::Command(vec!["signer".to_owned(), "--region".to_owned()]);
+        let text = serde_json::json!(command).to_string();
+        assert_eq!(TokenSource::from_config(&text), Some(command));
     }
 }
