@@ -17,7 +17,7 @@ use crate::settings::Settings;
 use cdc_bench_stack::StepProgress;
 use pgcdc::{
     FileCheckpoint, Lsn, Origins, ReaderConfig, Server, Slot, SlotName, SnapshotConfig,
-    SnapshotResume, TableName, current_lsn,
+    SnapshotResume, TablePattern, current_lsn,
 };
 use pgcdc_debezium::{Decimals, EnvelopeConfig};
 
@@ -95,14 +95,15 @@ fn parse_stop(text: &str) -> Result<StreamBound, String> {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Tables to capture, spelled as in psql: lower case, or in quotation marks ('"Order Items"'). A partitioned table comes as a
-    /// whole, under its own name; a table without replica identity with its inserts and truncates only
+    /// Tables to capture, spelled as in psql: lower case, or in quotation marks ('"Order Items"'); or those that match a pattern now
+    /// ('shop.order_*', with * and ?). A partitioned table comes as a whole, under its own name; a table without replica identity
+    /// with its inserts and truncates only
     #[arg(
         value_name = "[SCHEMA.]TABLE",
         required_unless_present = "publication",
         conflicts_with = "publication"
     )]
-    tables: Vec<TableName>,
+    tables: Vec<TablePattern>,
     /// Publication to capture (repeatable) [default: one of the tables, made; removed again unless there is a slot, and else by
     /// cleanup]
     #[arg(long, value_name = "NAME")]

@@ -1,8 +1,10 @@
 //! Publications and slots that `capture` creates, and what it never does to those of others.
 
+use std::collections::BTreeSet;
 use std::process::{Child, Stdio};
 
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use super::Test;
 use super::capture::{capture, drop_all, ids, lines, publications, slots};
@@ -35,6 +37,7 @@ pub const TESTS: &[Test] = &[
         refused_leaves_nothing,
     ),
     ("capture_takes_names_as_psql_does", names),
+    ("capture_takes_the_tables_that_match_a_pattern", patterns),
     ("capture_takes_slot_names_of_any_length", long_slots),
     (
         "capture_names_the_right_that_is_missing_and_the_way_out",
@@ -410,6 +413,59 @@ fn names(stack: &TestStack) {
     assert!(publications(stack).is_empty());
     drop_all(stack, "\"Users\", \"a b\", a_b");
     stack.sql("DROP SCHEMA shop CASCADE; DROP SCHEMA \"My.App\" CASCADE");
+}
+
+fn patterns(stack: &TestStack) {
+    stack.sql(
+        "CREATE TABLE order_items (id int PRIMARY KEY); CREATE TABLE orderly (id int PRIMARY KEY); \
+         CREATE UNLOGGED TABLE order_cache (id int PRIMARY KEY); CREATE VIEW order_view AS SELECT * FROM order_items; \
+         CREATE TABLE order_parts (id int PRIMARY KEY) PARTITION BY RANGE (id); \
+         CREATE TABLE order_parts_1 PARTITION OF order_parts FOR VALUES FROM (0) TO (100); \
+         INSERT INTO order_items VALUES (1); INSERT INTO order_parts VALUES (2); INSERT INTO orderly VALUES (3); \
+         INSERT INTO order_cache VALUES (4)",
+    );
+    let copied = |pattern: &str| {
+        let args = [
+            pattern,
+            "--from",
+            "snapshot",
+            "--until",
+            "now",
+            "--format",
+            "debezium-records",
+        ];
+        let end = ended(capture(stack, &args));
+        let topic = |row: &Value| row["topic"].as_str().unwrap().to_owned();
+        let topics: BTreeSet<_> = lines(&end).iter().map(topic).collect();
+        (topics.into_iter().collect::<Vec<_>>().join(" "), end.err)
+    };
+    let (topics, warnings) = copied("public.order_*");
+    assert_eq!(
+        topics,
+        "postgres.public.order_items postgres.public.order_parts"
+    );
+    assert!(
+        warnings.contains("public.order_cache matches public.order_* and is left out"),
+        "{warnings}"
+    );
+    assert_eq!(copied("*.Order??").0, "postgres.public.orderly");
+    assert_eq!(copied("order_parts_?").0, "postgres.public.order_parts_1");
+    for (pattern, words) in [
+        (
+            "shop.Order-I*",
+            &[
+                "no table matches shop.order-i*",
+                "there is public.order_items",
+            ][..],
+        ),
+        ("x*", &["no table matches public.x*"]),
+        ("\"order_*\"", &["table public.\"order_*\" does not exist"]),
+    ] {
+        ended(capture(stack, &[pattern])).refused(3, words);
+    }
+    assert!(publications(stack).is_empty());
+    stack.sql("DROP VIEW order_view");
+    drop_all(stack, "order_items, orderly, order_cache, order_parts");
 }
 
 fn long_slots(stack: &TestStack) {

@@ -25,6 +25,7 @@ mod paths;
 mod pki;
 mod proxy;
 mod reader;
+mod reader_examples;
 mod reader_faults;
 mod reader_guarantees;
 mod reader_large;
@@ -114,6 +115,7 @@ fn main() {
         reader_types::TESTS,
         reader_streams::TESTS,
         reader_sinks::TESTS,
+        reader_examples::TESTS,
         reader_values::TESTS,
         reader_positions::TESTS,
         reader_guarantees::TESTS,

@@ -147,6 +147,7 @@ mod stats;
 mod stopping;
 mod stream;
 mod table_name;
+mod table_pattern;
 mod temporal;
 mod transactions;
 mod type_kind;
@@ -196,6 +197,7 @@ pub use snapshot::{
 };
 pub use stats::ReaderStats;
 pub use table_name::{InvalidTableName, TableName};
+pub use table_pattern::TablePattern;
 pub use transactions::{
     OwnedTransaction, PartLimit, TransactionEvent, TransactionItem, Transactions,
 };

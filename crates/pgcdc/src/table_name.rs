@@ -32,7 +32,7 @@ impl TableName {
 }
 
 /// An identifier, in quotation marks if it needs them. Key words are not known here: one is a syntax error, never another table.
-fn quoted(part: &str) -> String {
+pub(super) fn quoted(part: &str) -> String {
     let mut chars = part.chars();
     let is_plain = chars
         .next()
@@ -75,20 +75,39 @@ impl FromStr for TableName {
     /// `TABLE`, which is in schema `public`, or `SCHEMA.TABLE`, as `psql` takes them: a part in quotation marks as it is, with
     /// doubled marks for one; any other in lower case.
     fn from_str(text: &str) -> Result<Self, InvalidTableName> {
-        let (first, rest) = part(text)?;
-        let Some(rest) = rest else {
-            return Ok(Self::new("public", first));
+        let (schema, name) = in_two(text)?;
+        Ok(Self::new(schema.text, name.text))
+    }
+}
+
+/// A part of a name.
+pub(super) struct NamePart {
+    /// Without quotation marks; in lower case if it had none.
+    pub(super) text: String,
+    pub(super) is_quoted: bool,
+}
+
+/// Schema, `public` if there is none, and name.
+pub(super) fn in_two(text: &str) -> Result<(NamePart, NamePart), InvalidTableName> {
+    let (first, rest) = part(text)?;
+    let Some(rest) = rest else {
+        let schema = NamePart {
+            text: "public".to_owned(),
+            is_quoted: false,
         };
-        match part(rest)? {
-            (second, None) => Ok(Self::new(first, second)),
-            (_, Some(_)) => Err(InvalidTableName::TooManyParts),
-        }
+        return Ok((schema, first));
+    };
+    match part(rest)? {
+        (second, None) => Ok((first, second)),
+        (_, Some(_)) => Err(InvalidTableName::TooManyParts),
     }
 }
 
 /// The first part of a name, and what follows its dot.
-fn part(text: &str) -> Result<(String, Option<&str>), InvalidTableName> {
-    let (name, rest) = match text.strip_prefix('"') {
+fn part(text: &str) -> Result<(NamePart, Option<&str>), InvalidTableName> {
+    let quoted = text.strip_prefix('"');
+    let is_quoted = quoted.is_some();
+    let (text, rest) = match quoted {
         Some(quoted) => unquote(quoted)?,
         None => {
             let end = text.find('.').unwrap_or(text.len());
@@ -99,9 +118,10 @@ fn part(text: &str) -> Result<(String, Option<&str>), InvalidTableName> {
             (name.to_ascii_lowercase(), rest)
         }
     };
-    if name.is_empty() {
+    if text.is_empty() {
         return Err(InvalidTableName::Empty);
     }
+    let name = NamePart { text, is_quoted };
     match rest.strip_prefix('.') {
         Some(rest) => Ok((name, Some(rest))),
         None if rest.is_empty() => Ok((name, None)),

@@ -1,6 +1,6 @@
 //! Why tables cannot be published.
 
-use crate::{ReaderError, TableName};
+use crate::{ReaderError, TableName, TablePattern};
 
 /// Why tables cannot be published.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -10,6 +10,14 @@ pub enum PublicationError {
     NoTable {
         /// The table.
         table: TableName,
+        /// Tables of similar names.
+        instead: Vec<TableName>,
+    },
+    /// No table that could be published matches a pattern.
+    #[error("no table matches {pattern}{}", or_is_it(instead))]
+    NoMatch {
+        /// The pattern.
+        pattern: TablePattern,
         /// Tables of similar names.
         instead: Vec<TableName>,
     },

@@ -2,6 +2,7 @@
 
 mod error;
 mod existing;
+mod matching;
 mod tables;
 mod warning;
 
@@ -11,11 +12,12 @@ use postgres_protocol::escape::{escape_identifier, escape_literal};
 
 pub use self::error::PublicationError;
 use self::existing::ExistingPublications;
+use self::matching::resolve;
 use self::tables::{AskedTable, CatalogueTable, look_up};
 pub use self::warning::PublicationWarning;
 use super::server::Server;
 use super::slots::query;
-use super::{ReaderError, TableName};
+use super::{ReaderError, TableName, TablePattern};
 
 /// What is to be published, and under which names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +27,9 @@ pub struct PublicationRequest {
     /// Name of the publication of tables without one: of their inserts and truncates only, because PostgreSQL refuses an
     /// `UPDATE` or `DELETE` of a table without replica identity once its updates or deletes are published.
     pub inserts_name: String,
-    /// The tables. One that is partitioned is published as a whole, under its own name.
-    pub tables: Vec<TableName>,
+    /// The tables, by name or by pattern. A pattern stands for the tables that match when the plan is made, not for those that are
+    /// created later. A table that is partitioned is published as a whole, under its own name.
+    pub tables: Vec<TablePattern>,
     /// A comment on the publications, for example whose they are.
     pub comment: Option<String>,
 }
@@ -56,13 +59,15 @@ impl PublicationPlan {
     /// then. A partition counts as published with the table that it is a partition of.
     ///
     /// # Errors
-    /// When the tables cannot be published, or a publication of such a name has others.
+    /// When the tables cannot be published, nothing matches a pattern, or a publication of such a name has others.
     pub async fn look(
         server: &Server,
         request: PublicationRequest,
     ) -> Result<Self, PublicationError> {
         let rights = rights(server).await?;
-        let asked = look_up(server, &request.tables).await?;
+        let mut warnings = Vec::new();
+        let tables = resolve(server, &request.tables, &mut warnings).await?;
+        let asked = look_up(server, &tables).await?;
         let existing =
             ExistingPublications::read(server, &request.name, &request.inserts_name).await?;
         let mut plan = Self {
@@ -70,7 +75,7 @@ impl PublicationPlan {
             tables: asked.iter().map(|asked| asked.table.name.clone()).collect(),
             request,
             names: Vec::new(),
-            warnings: Vec::new(),
+            warnings,
             statements: Vec::new(),
         };
         if existing.is_empty() {
@@ -78,7 +83,7 @@ impl PublicationPlan {
         } else {
             plan.names = existing.names();
             existing.check(&asked, &plan.request.name)?;
-            plan.warnings = existing.warnings(&asked);
+            plan.warnings.extend(existing.warnings(&asked));
         }
         Ok(plan)
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use postgres_protocol::escape::escape_identifier;
 
-use crate::TableName;
+use crate::{TableName, TablePattern};
 
 /// What a publication leaves out, or may harm.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,13 @@ pub enum PublicationWarning {
         table: TableName,
         /// What it belongs to.
         of: TableName,
+    },
+    /// A table matches a pattern, and is left out because it is unlogged.
+    Unlogged {
+        /// The table.
+        table: TableName,
+        /// The pattern.
+        pattern: TablePattern,
     },
     /// Changes come under the names of partitions.
     UnderPartitions {
@@ -86,6 +93,11 @@ impl fmt::Display for PublicationWarning {
                 "changes of {}, which belongs to {}, are not captured: it is no permanent table of this server",
                 table.to_sql(),
                 of.to_sql()
+            ),
+            Self::Unlogged { table, pattern } => write!(
+                f,
+                "{} matches {pattern} and is left out: its changes are not in the WAL, since it is unlogged (ALTER TABLE ... SET LOGGED)",
+                table.to_sql()
             ),
             Self::UnderPartitions { table, publication } => write!(
                 f,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use cdc_bench_stack::PostgresEndpoint;
 use pgcdc::{
     PublicationError, PublicationPlan, PublicationRequest, ReaderError, Server, SlotName,
-    TableName, drop_publication, published_tables,
+    TableName, TablePattern, drop_publication, published_tables,
 };
 use rdkafka::ClientConfig;
 use tokio_postgres::Client;
@@ -27,7 +27,7 @@ pub struct CaptureSource {
     /// The server.
     pub postgres: PostgresEndpoint,
     /// The tables; or none, and publications.
-    pub tables: Vec<TableName>,
+    pub tables: Vec<TablePattern>,
     /// The publications that are there.
     pub publications: Vec<String>,
     /// The slot to go on from later.
