@@ -34,7 +34,7 @@ struct Use {
 }
 
 impl Imports {
-    /// Reads `src/` and `crates/*/src/` below a folder.
+    /// Reads `src/`, `crates/*/src/` and `examples/src/` below a folder.
     pub fn of_workspace(top: &Path) -> Self {
         let mut modules = BTreeMap::new();
         read_crate("cdc_bench", &top.join("src"), &mut modules);
@@ -43,6 +43,7 @@ impl Imports {
             let name = folder.file_name().unwrap().to_str().unwrap();
             read_crate(&name.replace('-', "_"), &folder.join("src"), &mut modules);
         }
+        read_crate("pgcdc_examples", &top.join("examples/src"), &mut modules);
         let resolver = Resolver { modules: &modules };
         let mut edges = BTreeSet::new();
         for (path, module) in &modules {
