@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::Test;
-use super::stack::command::{
-    assert_complete, cdc_bench_with_servers, ended, result_folder, small_run, with,
-};
+use super::stack::command::{cdc_bench_with_servers, ended, result_folder, small_run, with};
 use super::stack::{TestStack, id, open_folder, processes, signal, until};
 
 pub const TESTS: &[Test] = &[
@@ -26,10 +24,6 @@ pub const TESTS: &[Test] = &[
         while_starting,
     ),
     (
-        "servers_do_not_outlive_a_killed_run_and_their_folder_is_swept",
-        killed,
-    ),
-    (
         "a_killed_run_on_external_servers_is_cleaned_up_after",
         killed_on_external,
     ),
@@ -39,7 +33,7 @@ pub const TESTS: &[Test] = &[
     ),
 ];
 
-fn start(mut command: Command) -> Child {
+pub fn start(mut command: Command) -> Child {
     command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -48,7 +42,7 @@ fn start(mut command: Command) -> Child {
 }
 
 /// Waits until the run's log reports the start of a step.
-fn until_step(run: &mut Child, results: &Path, step: &str) {
+pub fn until_step(run: &mut Child, results: &Path, step: &str) {
     let words = format!("step=\"{step}\"");
     until(step, || {
         assert!(
@@ -142,32 +136,6 @@ fn while_starting(_: &TestStack) {
 fn folders(state: &Path) -> usize {
     let entries = std::fs::read_dir(state).unwrap().flatten();
     entries.filter(|entry| entry.path().is_dir()).count()
-}
-
-fn killed(_: &TestStack) {
-    let (state, results) = (open_folder(), open_folder());
-    let run = || {
-        let mut command = small_run(
-            cdc_bench_with_servers(),
-            results.path(),
-            &["--events", "100"],
-        );
-        command.env("CDC_BENCH_STATE_DIR", state.path());
-        command
-    };
-    let mut first = start(run());
-    until_step(&mut first, results.path(), "set-up");
-    signal(id(&first), Signal::SIGKILL);
-    first.wait().unwrap();
-    let here = state.path().display().to_string();
-    until("the servers to be gone", || processes(&here).is_empty());
-    assert_eq!(folders(state.path()), 1, "nobody could remove it");
-    assert_complete(&ended(run()).json(), 100);
-    assert_eq!(
-        folders(state.path()),
-        0,
-        "swept, and the second run's removed"
-    );
 }
 
 fn killed_on_external(stack: &TestStack) {

@@ -1,6 +1,6 @@
 //! Tests of the command on real servers, which they start themselves.
 //!
-//! Three tests run at a time, as much of each is waiting. Several of them stop servers, or list all resources on them, so each has
+//! Two tests run at a time: together they keep two cores busy. Several of them stop servers, or list all resources on them, so each has
 //! a local stack to itself, and must leave it as it was. Timing tests have the machine to themselves.
 
 // Helpers of tests are tests.
@@ -23,6 +23,7 @@ mod metrics;
 mod outages;
 mod paths;
 mod pki;
+mod plain_user;
 mod proxy;
 mod reader;
 mod reader_examples;
@@ -101,11 +102,12 @@ fn main() {
     sink::run_if_asked();
     watching::panic_if_asked();
     let mut args = Arguments::from_args();
-    args.test_threads.get_or_insert(3);
+    args.test_threads.get_or_insert(2);
     let quick = [
         commands::TESTS,
         refusals::TESTS,
         interrupts::TESTS,
+        plain_user::TESTS,
         outages::TESTS,
         paths::TESTS,
         reader::TESTS,

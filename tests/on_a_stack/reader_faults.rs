@@ -129,8 +129,8 @@ fn cuts(stack: &TestStack) {
     disconnect(stack);
     let mut next = 0_u64;
     while proxy.cuts() < CUTS {
-        // Transactions of 1 to 200 rows, as many as are needed.
-        let count = 1 + next % 200;
+        // Transactions of 1 to 40 rows, as many as are needed. Each is smaller than what most connections let through.
+        let count = 1 + next % 40;
         stack.sql(&format!(
             "INSERT INTO t SELECT n, repeat('p', 200) FROM generate_series({next}, {}) n",
             next + count - 1
@@ -138,7 +138,7 @@ fn cuts(stack: &TestStack) {
         next += count;
         until("the stream to come closer", || {
             let came = u64::try_from(reading.inserted().len()).unwrap();
-            came + 1_000 > next || proxy.cuts() >= CUTS || reading.reader.is_over()
+            came + 400 > next || proxy.cuts() >= CUTS || reading.reader.is_over()
         });
     }
     let rows = committed(stack);

@@ -383,7 +383,9 @@ impl TestStack {
         for publication in self.sql("SELECT quote_ident(pubname) FROM pg_publication") {
             self.sql(&format!("DROP PUBLICATION {publication}"));
         }
-        self.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+        self.sql(
+            "DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC",
+        );
         self.delete_documents();
         let topics = self.topics();
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
