@@ -14,8 +14,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// How long an answer is waited for before it is looked whether the connection was refused.
 const SLICE: Duration = Duration::from_millis(250);
 
-/// How long a consumer is polled so that it asks for its token.
-const TOKEN_POLL: Duration = Duration::from_millis(100);
+/// How long a consumer is polled for errors, or for the request for its token.
+const POLL: Duration = Duration::from_millis(100);
 
 /// Whether clients of this configuration authenticate by a token.
 pub(super) fn needs_token(config: &ClientConfig) -> bool {
@@ -25,7 +25,7 @@ pub(super) fn needs_token(config: &ClientConfig) -> bool {
 /// Fetches the token of a consumer that is going to be asked for something before it is polled for records.
 pub(super) fn fetch_token<C: ConsumerContext>(config: &ClientConfig, consumer: &BaseConsumer<C>) {
     if needs_token(config) {
-        consumer.poll(TOKEN_POLL);
+        consumer.poll(POLL);
     }
 }
 
@@ -45,7 +45,26 @@ pub(super) async fn check(config: &ClientConfig) -> Result<(), BrokerError> {
     match asked {
         Ok(()) => Ok(()),
         Err(Unanswered::Refused(refusal)) => Err(sentence(config, &refusal).await),
-        Err(Unanswered::Silent(reason)) => Err(unreachable(reason)),
+        Err(Unanswered::Silent(reason)) => {
+            // A listener that is greeted in another way than its own hangs up without a word.
+            let protocol = config.get("security.protocol").unwrap_or("PLAINTEXT");
+            let wants_tls = protocol.ends_with("SSL");
+            match tls_probe::is_tls(config).await {
+                Some(true) if !wants_tls => {
+                    let kind = RefusalKind::Protocol;
+                    Err(sentence(config, &Refusal { kind, reason }).await)
+                }
+                Some(false) if wants_tls => {
+                    let problem = tls_probe::TlsProblem::no_tls();
+                    Err(BrokerError::Refused {
+                        bootstrap,
+                        reason: problem.reason,
+                        advice: problem.advice,
+                    })
+                }
+                _ => Err(unreachable(reason)),
+            }
+        }
     }
 }
 
@@ -61,18 +80,13 @@ fn ask(config: &ClientConfig) -> Result<(), Unanswered> {
         .map_err(|error| Unanswered::Silent(error.to_string()))?;
     let began = Instant::now();
     loop {
-        // Errors and tokens come to who polls.
-        let poll = if needs_token(config) {
-            SLICE
-        } else {
-            Duration::ZERO
-        };
-        consumer.poll(poll);
+        fetch_token(config, &consumer);
         let error = match consumer.fetch_metadata(None, SLICE) {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
-        consumer.poll(Duration::ZERO);
+        // Errors come to who polls.
+        consumer.poll(POLL);
         if let Some(refusal) = context.refusal() {
             return Err(Unanswered::Refused(refusal));
         }

@@ -1,5 +1,6 @@
 //! Why TLS to a broker fails. librdkafka says that it does; a handshake of our own, with the same certificates, says why.
 
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,31 +30,68 @@ impl TlsProblem {
             advice: advice.into(),
         }
     }
+
+    /// A listener without TLS.
+    pub(super) fn no_tls() -> Self {
+        Self::new(
+            "the listener does not speak TLS",
+            "KAFKA_SECURITY_PROTOCOL is PLAINTEXT or SASL_PLAINTEXT there",
+        )
+    }
 }
 
 /// What is wrong with TLS to the first broker of the configuration; `None` when that does not show.
 pub(super) async fn problem(config: &ClientConfig) -> Option<TlsProblem> {
+    let (host, shaken) = handshake(config).await?;
+    let error = shaken.err()?;
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let has_certificate = config.get("ssl.certificate.location").is_some()
+        || config.get("ssl.certificate.pem").is_some();
+    Some(explained(error, &host, has_certificate))
+}
+
+/// Whether the first broker's listener speaks TLS; `None` when that does not show.
+pub(super) async fn is_tls(config: &ClientConfig) -> Option<bool> {
+    let (_, shaken) = handshake(config).await?;
+    let Err(error) = shaken else {
+        return Some(true);
+    };
+    let of_tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match (of_tls, error.kind()) {
+        (Some(rustls::Error::InvalidMessage(_)), _) => Some(false),
+        (Some(_), _) => Some(true),
+        // It hangs up on what is no request of its own.
+        (None, ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => Some(false),
+        (None, _) => None,
+    }
+}
+
+/// Greets the first broker of the configuration: its host, and whether TLS came about. `None` when it does not answer.
+async fn handshake(config: &ClientConfig) -> Option<(String, io::Result<()>)> {
     let address = config.get("bootstrap.servers")?.split(',').next()?.trim();
     let host = address.rsplit_once(':')?.0;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
     let tls = client(config).ok()?;
-    let name = ServerName::try_from(host.to_owned()).ok()?;
+    let name = ServerName::try_from(host.clone()).ok()?;
+    let socket = tokio::time::timeout(LIMIT, TcpStream::connect(address));
+    let socket = socket.await.ok()?.ok()?;
     let shaken = async {
-        let socket = TcpStream::connect(address).await?;
         let mut stream = TlsConnector::from(Arc::new(tls))
             .connect(name, socket)
             .await?;
         // Nothing comes unasked but an alert.
         match tokio::time::timeout(ALERT, stream.read_u8()).await {
-            Ok(Err(error)) if error.kind() != std::io::ErrorKind::UnexpectedEof => Err(error),
+            Ok(Err(error)) if error.kind() != ErrorKind::UnexpectedEof => Err(error),
             _ => Ok(()),
         }
     };
-    let error = tokio::time::timeout(LIMIT, shaken).await.ok()?.err()?;
-    let has_certificate = config.get("ssl.certificate.location").is_some()
-        || config.get("ssl.certificate.pem").is_some();
-    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    Some(explained(error, host, has_certificate))
+    let shaken = tokio::time::timeout(LIMIT, shaken).await.ok()?;
+    Some((host, shaken))
 }
 
 fn explained(error: &rustls::Error, host: &str, has_certificate: bool) -> TlsProblem {
@@ -95,10 +133,7 @@ fn explained(error: &rustls::Error, host: &str, has_certificate: bool) -> TlsPro
             "the broker asks for a client's certificate",
             "set KAFKA_SSL_CERTIFICATE and KAFKA_SSL_KEY",
         ),
-        rustls::Error::InvalidMessage(_) => TlsProblem::new(
-            "the listener does not speak TLS",
-            "KAFKA_SECURITY_PROTOCOL is PLAINTEXT or SASL_PLAINTEXT there",
-        ),
+        rustls::Error::InvalidMessage(_) => TlsProblem::no_tls(),
         other => TlsProblem::new(other.to_string(), "check the listener's TLS settings"),
     }
 }
