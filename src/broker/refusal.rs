@@ -117,10 +117,14 @@ async fn sentence(config: &ClientConfig, refusal: &Refusal) -> BrokerError {
                 format!("the password of user \"{user}\", or the user ({said})"),
                 "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_SASL_MECHANISM".to_owned(),
             ),
-            None => (
-                format!("our token ({said})"),
-                "check KAFKA_OAUTH_TOKEN_URL, KAFKA_OAUTH_CLIENT_ID, KAFKA_OAUTH_CLIENT_SECRET and KAFKA_OAUTH_SCOPE".to_owned(),
-            ),
+            None => {
+                let reason = match said.split_once("Failed to acquire SASL OAUTHBEARER token: ") {
+                    Some((_, cause)) => format!("there is no token to log in with ({cause})"),
+                    None => format!("our token ({said})"),
+                };
+                let advice = "check KAFKA_OAUTH_TOKEN_URL, KAFKA_OAUTH_CLIENT_ID, KAFKA_OAUTH_CLIENT_SECRET and KAFKA_OAUTH_SCOPE, or KAFKA_OAUTH_COMMAND";
+                (reason, advice.to_owned())
+            }
         },
         RefusalKind::Protocol => (
             format!(

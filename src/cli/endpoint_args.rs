@@ -128,8 +128,9 @@ impl EndpointArgs {
     /// When a secret's file cannot be read, or settings do not go together.
     pub(super) fn resolve(self) -> Result<Settings, Failure> {
         let uri = secret("MONGODB_URI")?;
+        let kafka = self.kafka.resolve()?;
         let any = self.postgres_host.is_some()
-            || self.kafka.has_servers()
+            || kafka.bootstrap.is_some()
             || self.connect_url.is_some()
             || uri.is_some();
         let stack = self.stack.map(StackKind::from);
@@ -138,7 +139,6 @@ impl EndpointArgs {
         } else {
             StackKind::Local
         });
-        let kafka = self.kafka.resolve()?;
         let password = secret("POSTGRES_PASSWORD")?;
         let given = (stack == StackKind::External).then(|| {
             let postgres_lacks = if self.postgres_host.is_none() {

@@ -83,11 +83,6 @@ pub(super) struct KafkaArgs {
 }
 
 impl KafkaArgs {
-    /// Whether a cluster was named.
-    pub(super) fn has_servers(&self) -> bool {
-        self.kafka_bootstrap_servers.is_some()
-    }
-
     /// The settings; what is set on the command line or in a variable takes precedence over the file.
     ///
     /// # Errors

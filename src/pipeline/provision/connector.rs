@@ -6,7 +6,7 @@ use std::time::Duration;
 use cdc_bench_model::RunId;
 use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_model::report::ConnectorReport;
-use cdc_bench_stack::KafkaSecurity;
+use cdc_bench_stack::KafkaEndpoint;
 use tokio_util::sync::CancellationToken;
 
 use crate::debezium::{ConnectorParams, ConnectorProfile, connector_config, redacted};
@@ -144,7 +144,7 @@ fn topic_of(config: &BTreeMap<String, String>, default: &str) -> String {
 
 /// What its producer needs to reach a Kafka that is secured: what we need, unless the user has said what.
 fn producer_properties(
-    security: &KafkaSecurity,
+    kafka: &KafkaEndpoint,
     overrides: &[(String, String)],
 ) -> Result<Vec<(&'static str, String)>, Failure> {
     let is_users = overrides
@@ -153,7 +153,16 @@ fn producer_properties(
     if is_users {
         return Ok(Vec::new());
     }
-    security.java_properties().map_err(Failure::usage)
+    if kafka
+        .properties
+        .iter()
+        .any(|(name, _)| name == "ssl.keystore.location")
+    {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "a connector's producer cannot be given a PKCS#12 file, which Connect would look for on its own machine: give certificate and key in PEM (KAFKA_SSL_CERTIFICATE, KAFKA_SSL_KEY), or say how the producer logs in (--connector-config producer.override.security.protocol=... and producer.override.ssl.*)"
+        )));
+    }
+    kafka.security.java_properties().map_err(Failure::usage)
 }
 
 /// Registers a connector and waits until it runs.
@@ -172,7 +181,7 @@ pub(crate) async fn make_connector(
         ))
     })?;
     connect.require_debezium().await?;
-    let producer = producer_properties(&servers.endpoints.kafka.security, overrides)?;
+    let producer = producer_properties(&servers.endpoints.kafka, overrides)?;
     let params = ConnectorParams {
         name: &names.connector,
         postgres: &servers.endpoints.postgres,
