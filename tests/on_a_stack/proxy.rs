@@ -5,8 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A proxy for a server. `after` gives the number of bytes from the server after which a connection is cut; its argument is the
-/// number of connections so far. With `None` the connection is not cut.
+/// A proxy for a server.
 pub struct Proxy {
     pub port: u16,
     cuts: Arc<AtomicU64>,
@@ -14,7 +13,28 @@ pub struct Proxy {
 }
 
 impl Proxy {
+    /// `after` gives the number of bytes from the server after which a connection is cut; its argument is the number of connections
+    /// so far. With `None` the connection is not cut.
     pub fn before(server: String, after: impl Fn(u64) -> Option<u64> + Send + 'static) -> Self {
+        Self::that_passes(server, move |number, _| after(number))
+    }
+
+    /// A proxy that cuts every connection but the first, until so many were cut: some end before, by themselves.
+    pub fn that_cuts(
+        server: String,
+        cuts: u64,
+        after: impl Fn(u64) -> u64 + Send + 'static,
+    ) -> Self {
+        Self::that_passes(server, move |number, so_far| {
+            (number > 0 && so_far < cuts).then(|| after(number))
+        })
+    }
+
+    /// The same by the number of connections so far, and of those that were cut.
+    fn that_passes(
+        server: String,
+        after: impl Fn(u64, u64) -> Option<u64> + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let cuts = Arc::new(AtomicU64::new(0));
@@ -30,7 +50,8 @@ impl Proxy {
                 let (to_server, from_client) =
                     (server.try_clone().unwrap(), client.try_clone().unwrap());
                 std::thread::spawn(move || pass(from_client, to_server, u64::MAX));
-                let (limit, counted) = (after(number), Arc::clone(&counted));
+                let limit = after(number, counted.load(Ordering::Relaxed));
+                let counted = Arc::clone(&counted);
                 std::thread::spawn(move || {
                     if pass(server, client, limit.unwrap_or(u64::MAX)) {
                         counted.fetch_add(1, Ordering::Relaxed);

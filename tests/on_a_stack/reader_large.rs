@@ -105,9 +105,9 @@ fn cuts(stack: &TestStack) {
     const CUTS: u64 = 40;
     let _table = Table::make(stack, "CREATE TABLE t (id bigint PRIMARY KEY, pad text)");
     let direct = format!("127.0.0.1:{}", stack.env["POSTGRES_PORT"]);
-    let proxy = Proxy::before(direct, |number| {
+    let proxy = Proxy::that_cuts(direct, CUTS, |number| {
         let somewhere = (number + 1).wrapping_mul(6_364_136_223_846_793_005) >> 33;
-        (number > 0 && number <= CUTS).then_some(2_000 + somewhere % 30_000)
+        2_000 + somewhere % 30_000
     });
     let mut config = ReaderConfig::new(server_at(stack, proxy.port), permanent(), ["p"]);
     config.status_interval = Duration::from_millis(50);
