@@ -83,7 +83,6 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
         ("database.hostname", host),
         ("database.port", &port.to_string()),
         ("database.user", &postgres.user),
-        ("database.password", postgres.password.expose_secret()),
         ("database.dbname", &postgres.database),
         ("topic.prefix", params.topic_prefix),
         ("table.include.list", &format!("{SCHEMA}.{TABLE}")),
@@ -95,6 +94,10 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .collect();
+    if let Some(password) = &postgres.password {
+        let password = password.expose_secret().to_owned();
+        config.insert("database.password".to_owned(), password);
+    }
     if params.profile == ConnectorProfile::LowLatency {
         config.extend(
             LOW_LATENCY
@@ -114,6 +117,7 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
 fn database_tls(tls: &TlsConfig) -> Option<(String, String)> {
     let mode = match tls.mode {
         SslMode::Disable => return None,
+        SslMode::Allow => "allow",
         SslMode::Prefer => "prefer",
         SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => "require",
     };
@@ -155,20 +159,15 @@ pub fn redacted(config: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use pgcdc::Server;
+
     use super::*;
 
     fn config(
         profile: ConnectorProfile,
         overrides: &[(String, String)],
     ) -> BTreeMap<String, String> {
-        let postgres = PostgresEndpoint {
-            host: "h".into(),
-            port: 5,
-            database: "d".into(),
-            user: "u".into(),
-            password: "tiger".to_owned().into(),
-            tls: pgcdc::TlsConfig::disabled(),
-        };
+        let postgres = Server::new("h", 5, "u", "tiger".to_owned(), "d").into();
         connector_config(&ConnectorParams {
             name: "n",
             postgres: &postgres,
@@ -198,14 +197,7 @@ mod tests {
 
     #[test]
     fn connect_may_reach_the_source_by_another_way() {
-        let endpoint = PostgresEndpoint {
-            host: "127.0.0.1".into(),
-            port: 40_000,
-            database: "d".into(),
-            user: "u".into(),
-            password: "tiger".to_owned().into(),
-            tls: pgcdc::TlsConfig::disabled(),
-        };
+        let endpoint = Server::new("127.0.0.1", 40_000, "u", "tiger".to_owned(), "d").into();
         let address = HostPort {
             host: "postgres".into(),
             port: 5432,

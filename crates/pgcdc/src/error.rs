@@ -30,6 +30,16 @@ pub enum ReaderError {
         /// What the server said.
         message: Box<ServerMessage>,
     },
+    /// The server asks for a password, and none is given.
+    #[error(
+        "WAL reader: PostgreSQL at {server} asks for a password of user \"{user}\", and none is given; set one (Server::password), or let the user in without one (pg_hba.conf: cert, peer, trust)"
+    )]
+    NoPassword {
+        /// Host and port.
+        server: String,
+        /// User.
+        user: String,
+    },
     /// What answers is a connection pooler, which has no replication sessions.
     #[error(
         "WAL reader: what answers at {server} is a connection pooler such as PgBouncer ({message}), which passes no replication on: give the address of PostgreSQL itself"

@@ -44,6 +44,10 @@ impl ReaderError {
                 server: address,
                 reason: error.to_string(),
             },
+            WireError::NoPassword => Self::NoPassword {
+                server: address,
+                user: server.user.clone(),
+            },
             WireError::Auth(reason) => Self::Refused {
                 server: address,
                 user: server.user.clone(),

@@ -75,6 +75,9 @@ pub(crate) enum WireError {
     /// Encryption cannot be set up as configured.
     #[error("TLS: {0}")]
     Tls(String),
+    /// The server asks for a password, and none is given.
+    #[error("the server asks for a password, and none is given")]
+    NoPassword,
     /// The server asks for a proof of identity that is not available, or proves its own wrongly.
     #[error("{0}")]
     Auth(String),
@@ -107,6 +110,15 @@ impl WireError {
 impl From<ServerMessage> for WireError {
     fn from(message: ServerMessage) -> Self {
         Self::Server(Box::new(message))
+    }
+}
+
+impl From<&tokio_postgres::Error> for WireError {
+    fn from(error: &tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(answer) => ServerMessage::from(answer).into(),
+            None => Self::Io(crate::error::innermost(error).to_string()),
+        }
     }
 }
 

@@ -14,7 +14,11 @@ pub async fn connect_postgres(endpoint: &PostgresEndpoint) -> Result<Client, Sou
     let server = endpoint.to_string();
     let connected = endpoint.connect().await;
     let (client, _) = connected.map_err(|error| match error {
-        PostgresConnectError::Socket(reason) => SourceError::Unreachable { server, reason },
+        PostgresConnectError::Socket(error) => SourceError::Unreachable {
+            server,
+            reason: error.to_string(),
+        },
+        PostgresConnectError::NoPassword => SourceError::NoPassword { server },
         PostgresConnectError::Postgres(error) => {
             let reason = server_message(&error);
             match error.code() {

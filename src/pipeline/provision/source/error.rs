@@ -26,6 +26,14 @@ pub enum SourceError {
         /// The server's message.
         reason: String,
     },
+    /// The server asks for a password, and there is none.
+    #[error(
+        "PostgreSQL asks for a password of {server}, and none is given; set POSTGRES_PASSWORD, POSTGRES_PASSWORD_FILE or PGPASSWORD, or write a line into ~/.pgpass"
+    )]
+    NoPassword {
+        /// User, host, port, database.
+        server: String,
+    },
     /// The database does not exist.
     #[error(
         "PostgreSQL has no such database ({server}): {reason}; create it, or name another with POSTGRES_DB"
