@@ -7,7 +7,7 @@ use pgcdc::{Server, ServerList};
 use tokio_util::sync::CancellationToken;
 
 use super::prompt::hidden_line;
-use crate::pipeline::Failure;
+use crate::pipeline::{Failure, SourceError};
 use crate::settings::Settings;
 
 /// Puts the server to use into the settings. `doctor` goes on with the first one where none will do, and says of it why.
@@ -35,23 +35,31 @@ pub(super) async fn choose_postgres(
     if list.servers.len() > 1 {
         tracing::info!(server = server.address(), "PostgreSQL chosen");
     }
-    given.postgres = Some(with_password(server, cancel).await?.into());
+    let server = match with_password(server.clone(), cancel).await {
+        Err(_) if is_doctor => server,
+        answer => answer?,
+    };
+    given.postgres = Some(server.into());
     Ok(())
 }
 
-/// The server with the password that it asks for, read from the terminal where none is given.
+/// The server with the password that it asks for, read from the terminal where none is given. A server that is given none is asked
+/// whether it wants one.
 async fn with_password(mut server: Server, cancel: &CancellationToken) -> Result<Server, Failure> {
-    if server.password.is_some() || !std::io::stdin().is_terminal() {
+    if server.password.is_some() {
         return Ok(server);
     }
     let endpoint = PostgresEndpoint::from(server.clone());
-    let asks = matches!(
-        endpoint.connect().await,
-        Err(PostgresConnectError::NoPassword)
-    );
-    if asks {
-        let prompt = format!("Password for {endpoint}: ");
-        server.password = Some(hidden_line(&prompt, cancel).await?);
+    match endpoint.connect().await {
+        Err(PostgresConnectError::NoPassword) => {}
+        // Any other error is said by the command's own connection.
+        _ => return Ok(server),
     }
+    if !std::io::stdin().is_terminal() {
+        let server = endpoint.to_string();
+        return Err(SourceError::NoPassword { server }.into());
+    }
+    let prompt = format!("Password for {endpoint}: ");
+    server.password = Some(hidden_line(&prompt, cancel).await?);
     Ok(server)
 }

@@ -134,6 +134,7 @@ mod publication;
 mod reader;
 mod relation;
 mod replay_state;
+mod replication_check;
 mod row_de;
 mod schema_changes;
 mod server;
@@ -192,6 +193,7 @@ pub use publication::{
 };
 pub use reader::{Reader, ReaderHandle};
 pub use relation::{Column, Relation, Relations, ReplicaIdentity};
+pub use replication_check::check_replication;
 pub use row_de::RowError;
 pub use server::Server;
 pub use server_choice::NoServer;

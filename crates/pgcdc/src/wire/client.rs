@@ -13,7 +13,7 @@ use tokio_postgres::tls::{ChannelBinding as EndPoint, TlsConnect, TlsStream};
 use tokio_postgres::{Client, Config, Connection, NoTls};
 
 use super::encryption::{NOT_IN_HBA, Refusal, over_modes};
-use super::{Socket, WireError};
+use super::{ServerMessage, Socket, WireError};
 use crate::tls_config::ChannelBinding;
 use crate::{Server, error};
 
@@ -29,6 +29,15 @@ pub enum ConnectError {
     /// The server asks for a password, and [`Server::password`] is `None`.
     #[error("the server asks for a password, and none is given")]
     NoPassword,
+}
+
+impl From<&tokio_postgres::Error> for WireError {
+    fn from(refusal: &tokio_postgres::Error) -> Self {
+        match refusal.as_db_error() {
+            Some(answer) => ServerMessage::from(answer).into(),
+            None => Self::Io(error::innermost(refusal).to_string()),
+        }
+    }
 }
 
 impl From<ConnectError> for WireError {

@@ -113,15 +113,6 @@ impl From<ServerMessage> for WireError {
     }
 }
 
-impl From<&tokio_postgres::Error> for WireError {
-    fn from(error: &tokio_postgres::Error) -> Self {
-        match error.as_db_error() {
-            Some(answer) => ServerMessage::from(answer).into(),
-            None => Self::Io(crate::error::innermost(error).to_string()),
-        }
-    }
-}
-
 impl From<io::Error> for WireError {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::UnexpectedEof {
