@@ -89,13 +89,18 @@ impl Secured {
             "server",
             &certificate("postgres", &names),
         );
-        issue(folder.path(), &authority, "both", &certificate("both", &[]));
+        issue(
+            folder.path(),
+            &authority,
+            "mutual",
+            &certificate("mutual", &[]),
+        );
         let me = User::from_uid(geteuid()).unwrap().unwrap().name;
         let hba = format!(
             "local all {me} peer\nlocal all postgres,trusted trust\nlocal all all scram-sha-256\n\
-             hostssl all both all scram-sha-256 clientcert=verify-full\nhostssl all alice all scram-sha-256\n\
+             hostssl all mutual all scram-sha-256 clientcert=verify-full\nhostssl all alice all scram-sha-256\n\
              hostssl all rds,bare all scram-sha-256\nhost all trusted 127.0.0.1/32 trust\n\
-             host all hashed all md5\n"
+             host all cleartext all password\n"
         );
         std::fs::write(at("hba"), hba).unwrap();
         for (name, mode) in [("server.key", 0o600), ("hba", 0o644), ("ca.pem", 0o644)] {
@@ -132,7 +137,7 @@ impl Secured {
         };
         let socket = server.file("socket").join(format!(".s.PGSQL.{port}"));
         until("the secured PostgreSQL", || {
-            socket.exists() && server.try_sql("SELECT 1").is_some()
+            socket.exists() && server.try_sql("SELECT 1").is_ok()
         });
         server.make_roles();
         server
@@ -140,7 +145,7 @@ impl Secured {
 
     fn make_roles(&self) {
         let password = PASSWORD.replace('\'', "''");
-        for role in ["alice", "both", "hashed"] {
+        for role in ["alice", "mutual", "cleartext"] {
             self.sql(&format!(
                 "CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{password}'"
             ));
@@ -178,7 +183,7 @@ impl Secured {
         self.try_sql(text).unwrap()
     }
 
-    fn try_sql(&self, text: &str) -> Option<Vec<String>> {
+    fn try_sql(&self, text: &str) -> Result<Vec<String>, String> {
         let server = pgcdc::Server::new(
             self.path("socket"),
             self.port,
@@ -191,14 +196,16 @@ impl Secured {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let (client, connection) = server.client(&tokio_postgres::Config::new()).await.ok()?;
+            let connected = server.client(&tokio_postgres::Config::new()).await;
+            let (client, connection) = connected.map_err(|error| error.to_string())?;
             tokio::spawn(connection);
-            let rows = client.simple_query(text).await.ok()?;
+            let rows = client.simple_query(text).await;
+            let rows = rows.map_err(|error| format!("{text}: {error:?}"))?;
             let first = |message: &tokio_postgres::SimpleQueryMessage| match message {
                 tokio_postgres::SimpleQueryMessage::Row(row) => Some(row.get(0)?.to_owned()),
                 _ => None,
             };
-            Some(rows.iter().filter_map(first).collect())
+            Ok(rows.iter().filter_map(first).collect())
         })
     }
 
@@ -420,22 +427,22 @@ fn encryption(server: &Secured) {
     };
     let (ca, certificate, key) = (
         server.path("ca.pem"),
-        server.path("both.pem"),
-        server.path("both.key"),
+        server.path("mutual.pem"),
+        server.path("mutual.key"),
     );
     let files = format!("sslrootcert={ca} sslcert={certificate} sslkey={key}");
     goes(&of(
         "localhost",
-        "both",
+        "mutual",
         &format!("sslmode=verify-full {files}"),
     ));
     goes(&of(
         "localhost",
-        "both",
+        "mutual",
         &format!("sslmode=verify-ca {files}"),
     ));
     refused(
-        &of("localhost", "both", "sslmode=require"),
+        &of("localhost", "mutual", "sslmode=require"),
         3,
         &["certificate"],
     );
@@ -470,12 +477,12 @@ fn encryption(server: &Secured) {
     refused(
         &of("localhost", "alice", "sslmode=disable"),
         3,
-        &["no encryption", "sslmode=require"],
+        &["no encryption", "PGSSLMODE=require"],
     );
     goes(&of("localhost", "alice", "channel_binding=require"));
     goes(&of("localhost", "alice", "channel_binding=disable"));
     refused(
-        &of("localhost", "hashed", "channel_binding=require"),
+        &of("localhost", "cleartext", "channel_binding=require"),
         3,
         &["channel binding"],
     );
@@ -483,14 +490,14 @@ fn encryption(server: &Secured) {
     refused(
         &of(&socket, "alice", "channel_binding=require"),
         3,
-        &["channel binding", "not encrypted"],
+        &["channel binding"],
     );
     let encrypted =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let encrypted = server.private("encrypted.key", encrypted);
     let text = format!("sslmode=require sslcert={certificate} sslkey={encrypted}");
     refused(
-        &of("localhost", "both", &text),
+        &of("localhost", "mutual", &text),
         3,
         &["encrypted key", "openssl pkey"],
     );
@@ -695,8 +702,8 @@ fn rights(stack: &TestStack, server: &Secured) {
 
 /// The main job over a client certificate and a password, Debezium's connection included.
 fn main_job(stack: &TestStack, server: &Secured) {
-    let (certificate, key) = (server.path("both.pem"), server.path("both.key"));
-    let der = server.path("both.pk8");
+    let (certificate, key) = (server.path("mutual.pem"), server.path("mutual.key"));
+    let der = server.path("mutual.pk8");
     let converted = Command::new("openssl")
         .args([
             "pkcs8", "-topk8", "-nocrypt", "-outform", "DER", "-in", &key, "-out", &der,
@@ -705,7 +712,7 @@ fn main_job(stack: &TestStack, server: &Secured) {
     assert!(converted.unwrap().success());
     let port = server.port;
     let uri = format!(
-        "postgresql://both:{ENCODED}@localhost:{port}/postgres?sslmode=verify-full&sslrootcert={}&sslcert={certificate}&sslkey={key}",
+        "postgresql://mutual:{ENCODED}@localhost:{port}/postgres?sslmode=verify-full&sslrootcert={}&sslcert={certificate}&sslkey={key}",
         server.path("ca.pem"),
     );
     let mut command = stack.external();
