@@ -86,7 +86,8 @@ impl GivenPostgres {
         around: &LibpqEnvironment,
         may_be_of_libpq: bool,
     ) -> Result<Option<ServerList>, Failure> {
-        if !self.is_given() && !(may_be_of_libpq && around.names_a_server()) {
+        let is_named = self.is_given() || (may_be_of_libpq && around.names_a_server());
+        if !is_named {
             return Ok(None);
         }
         let password = secret("POSTGRES_PASSWORD")?;

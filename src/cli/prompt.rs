@@ -30,7 +30,7 @@ impl Drop for Unseen {
             tracing::warn!(%error, "the terminal does not show what is typed: stty echo");
         }
         // The line end that was typed was not shown either.
-        eprintln!();
+        let _ = writeln!(std::io::stderr());
     }
 }
 

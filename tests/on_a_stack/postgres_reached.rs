@@ -110,10 +110,15 @@ impl Secured {
             }
         }
         let port = free_port();
+        let listen_addresses = if has_ipv6() {
+            "listen_addresses=localhost,::1"
+        } else {
+            "listen_addresses=localhost"
+        };
         let mut command = Command::new(bin.join("postgres"));
         let setting = |name: &str, file: &str| format!("{name}={}", at(file).display());
         for setting in [
-            "listen_addresses=localhost".to_owned(),
+            listen_addresses.to_owned(),
             format!("port={port}"),
             setting("unix_socket_directories", "socket"),
             setting("hba_file", "hba"),
@@ -283,9 +288,10 @@ fn reached(stack: &TestStack) {
     encryption(&server);
     sockets(&server);
     hosts(stack, &server);
-    pooler(&server);
+    pooler(stack, &server);
     rights(stack, &server);
     main_job(stack, &server);
+    run_by_socket(stack, &server);
     drop(server);
     if Path::new(DEBIAN).join("postgres").exists() {
         let server = Secured::start(DEBIAN.as_ref());
@@ -502,18 +508,18 @@ fn encryption(server: &Secured) {
         &["encrypted key", "openssl pkey"],
     );
     // IPv6, where the machine has it.
-    if std::net::TcpListener::bind("[::1]:0").is_ok() && listens_on_ipv6(server.port) {
+    if has_ipv6() {
         goes(&format!(
             "postgresql://alice:{ENCODED}@[::1]:{port}/postgres"
         ));
         goes(&of("::1", "alice", ""));
     } else {
-        eprintln!("the server does not listen on ::1: IPv6 not tried");
+        eprintln!("the machine has no ::1: IPv6 not tried");
     }
 }
 
-fn listens_on_ipv6(port: u16) -> bool {
-    std::net::TcpStream::connect(("::1", port)).is_ok()
+fn has_ipv6() -> bool {
+    std::net::TcpListener::bind("[::1]:0").is_ok()
 }
 
 /// Sockets: as the operating system's user, as anybody, and with a password. No encryption is tried there.
@@ -620,7 +626,7 @@ fn hosts(stack: &TestStack, server: &Secured) {
 }
 
 /// A pooler is named.
-fn pooler(server: &Secured) {
+fn pooler(stack: &TestStack, server: &Secured) {
     let program = Path::new("/usr/sbin/pgbouncer");
     if !program.exists() {
         eprintln!("PgBouncer is not installed (apt-get install pgbouncer): not tried");
@@ -652,8 +658,11 @@ fn pooler(server: &Secured) {
         ("POSTGRES_DB", "postgres"),
     ];
     server.refused(&by_pooler, &[], 3, &["PgBouncer", "PostgreSQL itself"]);
-    let generate = ["generate", "--events", "1"];
-    let _ = server.run(&by_pooler, &generate);
+    // The command's own session passes, so the pooler is recognised by the session for replication.
+    let doctor = with(stack.external(), &["doctor"]);
+    let doctor = ended(with_variables(doctor, &by_pooler));
+    assert_eq!(doctor.code, 3, "{}", doctor.out);
+    assert!(doctor.out.contains("PgBouncer"), "{}", doctor.out);
     signal(id(&process), Signal::SIGKILL);
     let _ = process.wait();
 }
@@ -743,6 +752,28 @@ fn main_job(stack: &TestStack, server: &Secured) {
             entry.display()
         );
     }
+}
+
+/// A run by the socket. Debezium cannot take it, and is told where else PostgreSQL is.
+fn run_by_socket(stack: &TestStack, server: &Secured) {
+    let (socket, port) = (server.path("socket"), server.port.to_string());
+    let by_socket = [
+        ("POSTGRES_HOST", &*socket),
+        ("POSTGRES_PORT", &*port),
+        ("POSTGRES_USER", "alice"),
+        ("POSTGRES_PASSWORD", PASSWORD),
+        ("POSTGRES_DB", "postgres"),
+    ];
+    let results = open_folder();
+    let run = |more: &[&str]| {
+        let command = with_variables(stack.external(), &by_socket);
+        let args = [&["--events", "50"], more].concat();
+        ended(small_run(command, results.path(), &args))
+    };
+    run(&[]).refused(2, &["TCP alone", "database.hostname=HOST"]);
+    let run = run(&["--connector-config", "database.hostname=localhost"]);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert_complete(&run.json(), 50);
 }
 
 /// Every file below a folder.

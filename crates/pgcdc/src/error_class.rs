@@ -21,7 +21,7 @@ const NOT_IN_HBA: &str = "28000";
 /// `insufficient_privilege`.
 const NO_PRIVILEGE: &str = "42501";
 
-const CHECK_PASSWORD: &str = "check the password";
+const CHECK_HBA: &str = "check the user, and the lines of pg_hba.conf that are for it";
 
 /// What to do about a refusal.
 fn remedy(code: &str, server: &Server) -> &'static str {
@@ -30,11 +30,11 @@ fn remedy(code: &str, server: &Server) -> &'static str {
         NOT_IN_HBA if is_plain => {
             "the connection has no encryption, and pg_hba.conf may let in encrypted ones alone (hostssl): set sslmode=require; else check the user"
         }
-        NOT_IN_HBA => "check the user, and the lines of pg_hba.conf that are for it",
+        NOT_IN_HBA => CHECK_HBA,
         NO_PRIVILEGE => {
             "the role needs the right: to replicate, ALTER ROLE ... REPLICATION (RDS and Aurora: GRANT rds_replication TO ...)"
         }
-        _ => CHECK_PASSWORD,
+        _ => "check the password",
     }
 }
 
@@ -77,7 +77,7 @@ impl ReaderError {
                     message: reason.clone(),
                     ..ServerMessage::default()
                 }),
-                remedy: CHECK_PASSWORD,
+                remedy: CHECK_HBA,
             },
             WireError::Server(message) => Self::from_message(message, server),
             WireError::Protocol(_) | WireError::TooLarge { .. } => Self::Protocol {
