@@ -56,14 +56,14 @@ fn main() {
     let stack = TestStack::up();
     stack.sql(include_str!("../sql/outbox.sql"));
     let bench = Bench {
-        endpoint: PostgresEndpoint {
-            host: stack.env["POSTGRES_HOST"].clone(),
-            port: stack.env["POSTGRES_PORT"].parse().unwrap(),
-            database: stack.env["POSTGRES_DB"].clone(),
-            user: stack.env["POSTGRES_USER"].clone(),
-            password: stack.env["POSTGRES_PASSWORD"].clone().into(),
-            tls: pgcdc::TlsConfig::disabled(),
-        },
+        endpoint: pgcdc::Server::new(
+            &stack.env["POSTGRES_HOST"],
+            stack.env["POSTGRES_PORT"].parse().unwrap(),
+            &stack.env["POSTGRES_USER"],
+            stack.env["POSTGRES_PASSWORD"].clone(),
+            &stack.env["POSTGRES_DB"],
+        )
+        .into(),
         stack: &stack,
         options,
     };

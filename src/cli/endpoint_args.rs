@@ -1,10 +1,11 @@
 //! Endpoints of the servers, and other arguments shared by all commands. Strings are parsed here.
 
 use cdc_bench_stack::{GivenEndpoints, PostgresEndpoint, StackKind, StoreEndpoint};
+use pgcdc::{LibpqEnvironment, ServerList};
 
 use super::kafka_args::KafkaArgs;
+use super::postgres_args::PostgresArgs;
 use super::secrets::secret;
-use super::tls_args::TlsArgs;
 use crate::pipeline::Failure;
 use crate::settings::Settings;
 
@@ -59,20 +60,8 @@ pub struct EndpointArgs {
     /// Where the servers come from; without it external if any endpoint is given, else local
     #[arg(long, global = true, value_enum)]
     stack: Option<StackArg>,
-    /// PostgreSQL's host
-    #[arg(long, global = true, env = "POSTGRES_HOST", value_name = "HOST")]
-    postgres_host: Option<String>,
-    /// PostgreSQL's port [default: 5432]
-    #[arg(long, global = true, env = "POSTGRES_PORT", value_name = "PORT")]
-    postgres_port: Option<u16>,
-    /// Database of the outbox [default: activity_db]
-    #[arg(long, global = true, env = "POSTGRES_DB", value_name = "NAME")]
-    postgres_db: Option<String>,
-    /// Role with REPLICATION and CREATE [default: postgres]
-    #[arg(long, global = true, env = "POSTGRES_USER", value_name = "ROLE")]
-    postgres_user: Option<String>,
     #[command(flatten)]
-    tls: TlsArgs,
+    postgres: PostgresArgs,
     /// Topic of the outbox [default: postgres.activity.event_outbox]
     #[arg(long, global = true, env = "KAFKA_TOPIC", value_name = "TOPIC")]
     kafka_topic: Option<String>,
@@ -122,14 +111,16 @@ fn fetch_setting(text: &str) -> Result<(String, String), String> {
 }
 
 impl EndpointArgs {
-    /// Resolves the arguments. Whether the given endpoints suffice is checked by each command.
+    /// Resolves the arguments. Whether the given endpoints suffice is checked by each command. Of several servers of PostgreSQL
+    /// the first stands in the settings until one is chosen.
     ///
     /// # Errors
     /// When a secret's file cannot be read, or settings do not go together.
-    pub(super) fn resolve(self) -> Result<Settings, Failure> {
+    pub(super) fn resolve(self) -> Result<(Settings, Option<ServerList>), Failure> {
         let uri = secret("MONGODB_URI")?;
         let kafka = self.kafka.resolve()?;
-        let any = self.postgres_host.is_some()
+        let postgres = self.postgres.with_url()?;
+        let any = postgres.is_given()
             || kafka.bootstrap.is_some()
             || self.connect_url.is_some()
             || uri.is_some();
@@ -139,27 +130,18 @@ impl EndpointArgs {
         } else {
             StackKind::Local
         });
-        let password = secret("POSTGRES_PASSWORD")?;
+        // A shell may have PGHOST set for anything: it names a server only for whoever asks for his own.
+        let may_be_of_libpq = self.stack == Some(StackArg::External);
+        let servers = if stack == StackKind::External {
+            postgres.servers(&LibpqEnvironment::current(), may_be_of_libpq)?
+        } else {
+            None
+        };
         let given = (stack == StackKind::External).then(|| {
-            let postgres_lacks = if self.postgres_host.is_none() {
-                "POSTGRES_HOST"
-            } else {
-                "POSTGRES_PASSWORD"
-            };
-            let (port, database, user) = (self.postgres_port, self.postgres_db, self.postgres_user);
-            let tls = self.tls.resolve();
+            let first = servers.as_ref().and_then(|list| list.servers.first());
             GivenEndpoints {
-                postgres: self.postgres_host.zip(password).map(|(host, password)| {
-                    PostgresEndpoint {
-                        host,
-                        port: port.unwrap_or(5432),
-                        database: database.unwrap_or_else(|| "activity_db".to_owned()),
-                        user: user.unwrap_or_else(|| "postgres".to_owned()),
-                        password,
-                        tls,
-                    }
-                }),
-                postgres_lacks,
+                postgres: first.cloned().map(PostgresEndpoint::from),
+                postgres_lacks: "POSTGRES_HOST",
                 kafka: kafka.endpoint(),
                 connect: self.connect_url,
                 store: uri.map(|uri| StoreEndpoint {
@@ -168,7 +150,7 @@ impl EndpointArgs {
                 }),
             }
         });
-        Ok(Settings {
+        let settings = Settings {
             given,
             stack,
             kafka_properties: kafka.properties,
@@ -183,7 +165,8 @@ impl EndpointArgs {
             batch_size: usize::try_from(self.batch_size).unwrap_or(usize::MAX),
             writes_in_flight: self.writes_in_flight.into(),
             fetch: self.consumer_config.into_iter().collect(),
-        })
+        };
+        Ok((settings, servers))
     }
 }
 

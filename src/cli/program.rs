@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::command_line::{Cli, Command};
 use super::endpoint_args::load_env_file;
 use super::output::print_error_line;
+use super::postgres_choice::choose_postgres;
 use super::progress::Terminal;
 use super::{
     capture, cleanup, compare, consume, demo, doctor, generate, interrupt, logging, monitor,
@@ -92,7 +93,11 @@ async fn dispatch(
     progress: &Terminal,
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let settings = cli.endpoints.resolve()?;
+    let (mut settings, servers) = cli.endpoints.resolve()?;
+    if cli.command.uses_servers() {
+        let is_doctor = matches!(cli.command, Command::Doctor(_));
+        choose_postgres(&mut settings, servers.as_ref(), &cancel, is_doctor).await?;
+    }
     match cli.command {
         Command::Run(args) => run::run(*args, settings, progress, cancel).await,
         Command::Sweep(args) => sweep::run(*args, settings, progress, cancel).await,

@@ -1,20 +1,22 @@
 //! Arguments for TLS to PostgreSQL, as libpq has them.
 
-use std::path::PathBuf;
+use clap::ValueEnum;
+use pgcdc::InvalidServer;
 
-use pgcdc::{SslMode, TlsConfig};
+use super::connection_origins::Origins;
 
 /// libpq's `sslmode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Mode {
     /// Without TLS
     Disable,
+    /// Without TLS, and with it where the server refuses that
+    Allow,
     /// With TLS where the server has it
-    #[value(alias = "allow")]
     Prefer,
     /// With TLS, whoever the server is; as verify-ca where authorities are given
     Require,
-    /// With a certificate of an authority that is known (for now the host's, too, as verify-full)
+    /// With a certificate of an authority that is known
     VerifyCa,
     /// With one that is the host's, too
     VerifyFull,
@@ -23,7 +25,7 @@ enum Mode {
 /// Whether and how connections to PostgreSQL are encrypted.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TlsArgs {
-    /// TLS to PostgreSQL [default: disable]
+    /// TLS to PostgreSQL [default: disable; prefer with --postgres]
     #[arg(
         long = "postgres-sslmode",
         global = true,
@@ -32,14 +34,14 @@ pub struct TlsArgs {
         value_name = "MODE"
     )]
     mode: Option<Mode>,
-    /// Authorities that its certificate may be of, PEM [default: those that browsers know]
+    /// Authorities that its certificate may be of, PEM, or "system" [default: those that browsers know]
     #[arg(
         long = "postgres-sslrootcert",
         global = true,
         env = "PGSSLROOTCERT",
         value_name = "FILE"
     )]
-    root_certificate: Option<PathBuf>,
+    root_certificate: Option<String>,
     /// Our certificate, PEM
     #[arg(
         long = "postgres-sslcert",
@@ -47,7 +49,7 @@ pub struct TlsArgs {
         env = "PGSSLCERT",
         value_name = "FILE"
     )]
-    certificate: Option<PathBuf>,
+    certificate: Option<String>,
     /// Its key, PEM
     #[arg(
         long = "postgres-sslkey",
@@ -55,59 +57,25 @@ pub struct TlsArgs {
         env = "PGSSLKEY",
         value_name = "FILE"
     )]
-    key: Option<PathBuf>,
+    key: Option<String>,
 }
 
 impl TlsArgs {
-    /// The TLS configuration of the clients.
-    #[must_use]
-    pub fn resolve(self) -> TlsConfig {
-        let given = |file: Option<PathBuf>| file.filter(|path| !path.as_os_str().is_empty());
-        // "system" is libpq's word for the authorities that are built in.
-        let root = given(self.root_certificate).filter(|path| path.as_os_str() != "system");
-        let mode = match self.mode {
-            None | Some(Mode::Disable) => SslMode::Disable,
-            Some(Mode::Prefer) => SslMode::Prefer,
-            Some(Mode::Require) if root.is_none() => SslMode::Require,
-            Some(Mode::Require | Mode::VerifyCa) => SslMode::VerifyCa,
-            Some(Mode::VerifyFull) => SslMode::VerifyFull,
+    /// Puts what is given among the parameters of the connection. A variable of libpq's is none of them: libpq's environment
+    /// has it as well, after a service.
+    pub(super) fn put(self, origins: &mut Origins) -> Result<(), InvalidServer> {
+        let word = |mode: Mode| {
+            mode.to_possible_value()
+                .map(|word| word.get_name().to_owned())
         };
-        TlsConfig {
-            mode,
-            ca_pem_path: root,
-            client_cert_pem_path: given(self.certificate),
-            client_key_pem_path: given(self.key),
-            ..TlsConfig::disabled()
+        for (keyword, value, variable) in [
+            ("sslmode", self.mode.and_then(word), "PGSSLMODE"),
+            ("sslrootcert", self.root_certificate, "PGSSLROOTCERT"),
+            ("sslcert", self.certificate, "PGSSLCERT"),
+            ("sslkey", self.key, "PGSSLKEY"),
+        ] {
+            origins.take(keyword, value, variable)?;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Command {
-        #[command(flatten)]
-        tls: TlsArgs,
-    }
-
-    fn mode(args: &[&str]) -> SslMode {
-        let args = [&["test"], args].concat();
-        Command::try_parse_from(args).unwrap().tls.resolve().mode
-    }
-
-    #[test]
-    fn modes_are_libpqs() {
-        assert_eq!(mode(&["--postgres-sslmode", "prefer"]), SslMode::Prefer);
-        assert_eq!(mode(&["--postgres-sslmode", "allow"]), SslMode::Prefer);
-        let require = ["--postgres-sslmode", "require"];
-        assert_eq!(mode(&require), SslMode::Require);
-        let rooted = [&require[..], &["--postgres-sslrootcert", "ca.pem"]].concat();
-        assert_eq!(mode(&rooted), SslMode::VerifyCa);
-        let system = [&require[..], &["--postgres-sslrootcert", "system"]].concat();
-        assert_eq!(mode(&system), SslMode::Require);
+        Ok(())
     }
 }

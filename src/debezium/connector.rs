@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use secrecy::ExposeSecret;
 
 use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_stack::{HostPort, PostgresEndpoint};
-use pgcdc::{SslMode, TlsConfig};
+use pgcdc::SslMode;
 
 /// The class of Debezium's PostgreSQL connector.
 pub(super) const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
@@ -53,6 +54,8 @@ pub struct ConnectorParams<'a> {
     pub postgres: &'a PostgresEndpoint,
     /// Where Connect reaches it, when not where we do.
     pub address: Option<&'a HostPort>,
+    /// Whether Connect runs on this machine, and can read the files that we name.
+    pub reads_our_files: bool,
     /// First part of its topics' names.
     pub topic_prefix: &'a str,
     /// Its replication slot.
@@ -83,7 +86,6 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
         ("database.hostname", host),
         ("database.port", &port.to_string()),
         ("database.user", &postgres.user),
-        ("database.password", postgres.password.expose_secret()),
         ("database.dbname", &postgres.database),
         ("topic.prefix", params.topic_prefix),
         ("table.include.list", &format!("{SCHEMA}.{TABLE}")),
@@ -95,6 +97,10 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
     .into_iter()
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .collect();
+    if let Some(password) = &postgres.password {
+        let password = password.expose_secret().to_owned();
+        config.insert("database.password".to_owned(), password);
+    }
     if params.profile == ConnectorProfile::LowLatency {
         config.extend(
             LOW_LATENCY
@@ -104,20 +110,48 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
     }
     let producer = params.producer.iter();
     config.extend(producer.map(|(key, value)| (format!("producer.override.{key}"), value.clone())));
-    config.extend(database_tls(&postgres.tls));
+    config.extend(database_tls(params));
     config.extend(params.overrides.iter().cloned());
     config
 }
 
-/// Debezium's settings for TLS to the database. Certificates are files on Connect's machine, so these are the user's to set
-/// (`--connector-config database.sslrootcert=...`), and without them a certificate is not verified there.
-fn database_tls(tls: &TlsConfig) -> Option<(String, String)> {
+/// Debezium's settings for TLS to the database. Certificates are files on Connect's machine: where that is another one they are
+/// the user's to set (`--connector-config database.sslrootcert=...`), and without them a certificate is not verified there.
+fn database_tls(params: &ConnectorParams<'_>) -> Vec<(String, String)> {
+    let tls = &params.postgres.tls;
+    let has_root = params.reads_our_files && tls.ca_pem_path.is_some();
     let mode = match tls.mode {
-        SslMode::Disable => return None,
+        SslMode::Disable => return Vec::new(),
+        SslMode::Allow => "allow",
         SslMode::Prefer => "prefer",
+        SslMode::VerifyCa if has_root => "verify-ca",
+        SslMode::VerifyFull if has_root => "verify-full",
         SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => "require",
     };
-    Some(("database.sslmode".to_owned(), mode.to_owned()))
+    let mut settings = vec![("database.sslmode".to_owned(), mode.to_owned())];
+    let root = tls.ca_pem_path.as_deref().filter(|_| has_root);
+    let own = params.reads_our_files;
+    let certificate = tls.client_cert_pem_path.as_deref().filter(|_| own);
+    let key = tls.client_key_pem_path.as_deref();
+    let key = key.filter(|key| own && is_jdbc_key(key));
+    let files = [
+        ("sslrootcert", root),
+        ("sslcert", certificate),
+        ("sslkey", key),
+    ];
+    for (name, path) in files {
+        if let Some(path) = path {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            settings.push((format!("database.{name}"), path.display().to_string()));
+        }
+    }
+    settings
+}
+
+/// Whether PostgreSQL's JDBC driver reads a key of any algorithm from this file: DER in PKCS#8, or PKCS#12. PEM it takes for RSA.
+pub fn is_jdbc_key(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    matches!(ending, Some("pk8" | "der" | "p12" | "pfx"))
 }
 
 /// A configuration to be shown: every value that may be a secret is replaced.
@@ -155,24 +189,20 @@ pub fn redacted(config: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use pgcdc::Server;
+
     use super::*;
 
     fn config(
         profile: ConnectorProfile,
         overrides: &[(String, String)],
     ) -> BTreeMap<String, String> {
-        let postgres = PostgresEndpoint {
-            host: "h".into(),
-            port: 5,
-            database: "d".into(),
-            user: "u".into(),
-            password: "tiger".to_owned().into(),
-            tls: pgcdc::TlsConfig::disabled(),
-        };
+        let postgres = Server::new("h", 5, "u", "tiger".to_owned(), "d").into();
         connector_config(&ConnectorParams {
             name: "n",
             postgres: &postgres,
             address: None,
+            reads_our_files: true,
             topic_prefix: "p",
             slot: "s",
             publication: "b",
@@ -198,14 +228,7 @@ mod tests {
 
     #[test]
     fn connect_may_reach_the_source_by_another_way() {
-        let endpoint = PostgresEndpoint {
-            host: "127.0.0.1".into(),
-            port: 40_000,
-            database: "d".into(),
-            user: "u".into(),
-            password: "tiger".to_owned().into(),
-            tls: pgcdc::TlsConfig::disabled(),
-        };
+        let endpoint = Server::new("127.0.0.1", 40_000, "u", "tiger".to_owned(), "d").into();
         let address = HostPort {
             host: "postgres".into(),
             port: 5432,
@@ -214,6 +237,7 @@ mod tests {
             name: "n",
             postgres: &endpoint,
             address: Some(&address),
+            reads_our_files: false,
             topic_prefix: "p",
             slot: "s",
             publication: "b",
@@ -225,6 +249,45 @@ mod tests {
             (&*config["database.hostname"], &*config["database.port"]),
             ("postgres", "5432")
         );
+    }
+
+    #[test]
+    fn certificates_are_named_to_a_connect_that_can_read_them() {
+        let tls = |mode: &str, key: &str, reads_our_files: bool| {
+            let url = format!(
+                "host=db user=u sslmode={mode} sslrootcert=/ca.pem sslcert=/c.pem sslkey={key}"
+            );
+            let postgres = Server::from_url(&url).unwrap().into();
+            let config = connector_config(&ConnectorParams {
+                name: "n",
+                postgres: &postgres,
+                address: None,
+                reads_our_files,
+                topic_prefix: "p",
+                slot: "s",
+                publication: "b",
+                profile: ConnectorProfile::Stock,
+                producer: &[],
+                overrides: &[],
+            });
+            assert!(!config.contains_key("database.password"));
+            let names = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
+            names.map(|name| {
+                config
+                    .get(&format!("database.{name}"))
+                    .cloned()
+                    .unwrap_or_default()
+            })
+        };
+        assert_eq!(
+            tls("verify-full", "/k.pk8", true),
+            ["verify-full", "/ca.pem", "/c.pem", "/k.pk8"]
+        );
+        assert_eq!(
+            tls("require", "/k.key", true),
+            ["verify-ca", "/ca.pem", "/c.pem", ""]
+        );
+        assert_eq!(tls("verify-full", "/k.pk8", false), ["require", "", "", ""]);
     }
 
     #[test]

@@ -10,7 +10,8 @@ use tokio_postgres::{Client, Statement};
 use super::LoadError;
 use super::copy::commit_copy;
 use super::postgres_error::{
-    CHECK_ADDRESS, InsertError, connect_advice, explain, is_hopeless, is_lost, prepare_advice,
+    CHECK_ADDRESS, InsertError, SET_PASSWORD, connect_advice, explain, is_hopeless, is_lost,
+    prepare_advice,
 };
 use super::statements::{
     COPY_ROWS, INSERT_ROW, INSERT_ROWS, UNLESS_THERE, execute_many, execute_one,
@@ -81,7 +82,7 @@ impl Connection {
         let failed = |error: &tokio_postgres::Error| LoadError::Connect {
             server: endpoint.to_string(),
             cause: explain(error),
-            advice: connect_advice(error),
+            advice: connect_advice(error, endpoint),
             hopeless: is_hopeless(error),
         };
         let (client, driver) = endpoint
@@ -89,11 +90,17 @@ impl Connection {
             .await
             .map_err(|error| match error {
                 PostgresConnectError::Postgres(error) => failed(&error),
-                PostgresConnectError::Socket(cause) => LoadError::Connect {
+                PostgresConnectError::Socket(error) => LoadError::Connect {
                     server: endpoint.to_string(),
-                    cause,
+                    cause: error.to_string(),
                     advice: CHECK_ADDRESS,
                     hopeless: false,
+                },
+                PostgresConnectError::NoPassword => LoadError::Connect {
+                    server: endpoint.to_string(),
+                    cause: error.to_string(),
+                    advice: SET_PASSWORD,
+                    hopeless: true,
                 },
             })?;
         let method = InsertMethod::of(insert_batch);
@@ -169,6 +176,8 @@ async fn within_limit(
 
 #[cfg(test)]
 mod tests {
+    use pgcdc::Server;
+
     use super::*;
 
     #[tokio::test]
@@ -176,14 +185,8 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let endpoint = PostgresEndpoint {
-            host: "127.0.0.1".to_owned(),
-            port,
-            database: "activity_db".to_owned(),
-            user: "u".to_owned(),
-            password: "hidden".to_owned().into(),
-            tls: pgcdc::TlsConfig::disabled(),
-        };
+        let server = Server::new("127.0.0.1", port, "u", "hidden".to_owned(), "activity_db");
+        let endpoint = PostgresEndpoint::from(server);
         let Err(error) = Connection::open(&endpoint, 1).await else {
             panic!("connected to a closed port");
         };

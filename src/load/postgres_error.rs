@@ -1,5 +1,7 @@
 //! What PostgreSQL's errors mean for a load: connection lost or statement refused, and what to do.
 
+use cdc_bench_stack::PostgresEndpoint;
+use pgcdc::SslMode;
 use tokio_postgres::error::SqlState;
 
 /// How an INSERT failed.
@@ -75,8 +77,21 @@ pub(super) fn explain(error: &tokio_postgres::Error) -> String {
 
 pub(super) const CHECK_ADDRESS: &str = "check that PostgreSQL runs there (POSTGRES_HOST, POSTGRES_PORT), with TLS as asked (PGSSLMODE)";
 
-pub(super) fn connect_advice(error: &tokio_postgres::Error) -> &'static str {
+pub(super) const SET_PASSWORD: &str =
+    "set POSTGRES_PASSWORD, POSTGRES_PASSWORD_FILE or PGPASSWORD, or write a line into ~/.pgpass";
+
+pub(super) fn connect_advice(
+    error: &tokio_postgres::Error,
+    endpoint: &PostgresEndpoint,
+) -> &'static str {
     match error.code() {
+        Some(code)
+            if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION
+                && endpoint.tls.mode == SslMode::Disable
+                && endpoint.socket_path().is_none() =>
+        {
+            "the server may let in encrypted connections alone (pg_hba.conf): set PGSSLMODE=require; else check POSTGRES_USER"
+        }
         Some(code) if code.code().starts_with("28") => {
             "check the user and the password (POSTGRES_USER, POSTGRES_PASSWORD) and the server's pg_hba.conf"
         }

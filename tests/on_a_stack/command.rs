@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// Every variable by which the command finds servers, so that none is inherited from the developer's shell.
-const VARIABLES: [&str; 16] = [
+const VARIABLES: [&str; 28] = [
     "POSTGRES_HOST",
     "POSTGRES_PORT",
     "POSTGRES_DB",
@@ -19,6 +19,18 @@ const VARIABLES: [&str; 16] = [
     "MONGODB_URI",
     "MONGODB_DATABASE",
     "METRICS_FILE",
+    "POSTGRES_URL",
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGDATABASE",
+    "PGUSER",
+    "PGPASSWORD",
+    "PGPASSFILE",
+    "PGSERVICE",
+    "PGSERVICEFILE",
+    "PGOPTIONS",
+    "PGTARGETSESSIONATTRS",
     "PGSSLMODE",
     "PGSSLROOTCERT",
     "PGSSLCERT",

@@ -24,6 +24,7 @@ mod outages;
 mod paths;
 mod pki;
 mod plain_user;
+mod postgres_reached;
 mod proxy;
 mod reader;
 mod reader_examples;
@@ -180,6 +181,7 @@ fn main() {
         reader_soak::LONG_TESTS,
         delays::LONG_TESTS,
         skew::LONG_TESTS,
+        postgres_reached::LONG_TESTS,
         results::LONG_TESTS,
         secured_kafka::LONG_TESTS,
         series::LONG_TESTS,

@@ -184,7 +184,7 @@ fn slow_handler(stack: &TestStack) {
     stack.sql("ALTER ROLE impatient SET wal_sender_timeout = '500ms'");
     let mut of = server(stack);
     of.user = "impatient".to_owned();
-    of.password = "p".to_owned().into();
+    of.password = Some("p".into());
     // Its slot is gone with the connection.
     let reading = Reading::start(stack, ReaderConfig::new(of, temporary(), ["p"])).unwrap();
     let rows = 20_000;
@@ -348,7 +348,7 @@ fn refused_copy(stack: &TestStack) {
     let folder = open_folder();
     let mut of = server(stack);
     of.user = "blind".to_owned();
-    of.password = "p".to_owned().into();
+    of.password = Some("p".into());
     let mut config = ReaderConfig::new(of, permanent(), ["p"]);
     config.snapshot = Some(SnapshotConfig::default());
     config.checkpoint = Some(Box::new(FileCheckpoint::at(folder.path().join("t.lsn"))));

@@ -438,7 +438,7 @@ fn refused(stack: &TestStack) {
     stack.sql("CREATE ROLE copier LOGIN REPLICATION PASSWORD 'copier'");
     let mut unprivileged = config(stack, temporary());
     unprivileged.server.user = "copier".to_owned();
-    unprivileged.server.password = "copier".to_owned().into();
+    unprivileged.server.password = Some("copier".into());
     let error = fails(unprivileged).to_string();
     assert!(
         // Tables are copied concurrently: which one is refused first is random.

@@ -183,7 +183,7 @@ fn strictness(stack: &TestStack) {
     secured.goes(of(TlsConfig::require()));
     secured.refused(of(TlsConfig::disabled()), "no encryption");
     let mut wrong = of(secured.verify_full());
-    wrong.password = "certainly-wrong".to_owned().into();
+    wrong.password = Some("certainly-wrong".into());
     secured.refused(wrong, "password authentication failed");
     // Another authority than that of the server's certificate.
     std::fs::write(secured.file("other.pem"), authority("other").pem()).unwrap();

@@ -60,7 +60,7 @@ impl Endpoints {
             .split(',')
             .chain(self.connect.as_deref());
         self.connect.is_some()
-            && is_loopback(&self.postgres.host)
+            && (self.postgres.socket_path().is_some() || is_loopback(&self.postgres.host))
             && addresses.all(|address| is_loopback(&host_of(address.trim())))
     }
 }
@@ -154,20 +154,13 @@ impl From<Endpoints> for GivenEndpoints {
 
 #[cfg(test)]
 mod tests {
-    use pgcdc::TlsConfig;
+    use pgcdc::Server;
 
     use super::*;
 
     fn endpoints(postgres: &str, kafka: &str, connect: Option<&str>) -> Endpoints {
         Endpoints {
-            postgres: PostgresEndpoint {
-                host: postgres.to_owned(),
-                port: 5432,
-                database: "d".to_owned(),
-                user: "u".to_owned(),
-                password: "hidden".to_owned().into(),
-                tls: TlsConfig::disabled(),
-            },
+            postgres: Server::new(postgres, 5432, "u", "hidden".to_owned(), "d").into(),
             postgres_for_connect: None,
             kafka: KafkaEndpoint::plaintext(kafka),
             connect: connect.map(str::to_owned),
@@ -184,6 +177,7 @@ mod tests {
         for (postgres, kafka, connect, expected) in [
             ("127.0.0.1", "127.0.0.1:9092,localhost:9093", connect, true),
             ("::1", "[::1]:9092", Some("http://[::1]:8083/"), true),
+            ("/run/postgresql", "[::1]:9092", connect, true),
             ("db", "localhost:9092", connect, false),
             ("localhost", "localhost:9092,kafka:9092", connect, false),
             (

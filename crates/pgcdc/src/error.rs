@@ -18,10 +18,8 @@ pub enum ReaderError {
         /// The message of the operating system.
         reason: String,
     },
-    /// User or password are wrong, or the user lacks `REPLICATION`.
-    #[error(
-        "WAL reader: PostgreSQL at {server} refused user \"{user}\": {message}; check the password, and that the role has REPLICATION"
-    )]
+    /// User or password are wrong, the connection is not encrypted as the server wants it, or the user lacks a right.
+    #[error("WAL reader: PostgreSQL at {server} refused user \"{user}\": {message}; {remedy}")]
     Refused {
         /// Host and port.
         server: String,
@@ -29,6 +27,18 @@ pub enum ReaderError {
         user: String,
         /// What the server said.
         message: Box<ServerMessage>,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The server asks for a password, and none is given.
+    #[error(
+        "WAL reader: PostgreSQL at {server} asks for a password of user \"{user}\", and none is given; give one, or let the user in without it (pg_hba.conf: cert, peer, trust)"
+    )]
+    NoPassword {
+        /// Host and port.
+        server: String,
+        /// User.
+        user: String,
     },
     /// What answers is a connection pooler, which has no replication sessions.
     #[error(

@@ -2,10 +2,10 @@
 //! the words of a message are translated and hold names of the user's.
 
 use super::wire::{ServerMessage, WireError};
-use super::{ReaderError, Server};
+use super::{ReaderError, Server, SslMode};
 
 /// Invalid authorization, and insufficient privilege.
-const REFUSED: [&str; 2] = ["28", "42501"];
+const REFUSED: [&str; 2] = ["28", NO_PRIVILEGE];
 /// `object_not_in_prerequisite_state`: a setting, or a slot that cannot be used.
 const NOT_IN_STATE: &str = "55000";
 /// `configuration_limit_exceeded`, `too_many_connections`.
@@ -16,6 +16,28 @@ pub(super) const IN_USE: &str = "55006";
 pub(super) const EXISTS: &str = "42710";
 /// `query_canceled`.
 pub(super) const CANCELLED: &str = "57014";
+/// `invalid_authorization_specification`: no line of pg_hba.conf fits, or no such role.
+const NOT_IN_HBA: &str = "28000";
+/// `insufficient_privilege`.
+const NO_PRIVILEGE: &str = "42501";
+
+const CHECK_HBA: &str = "check the user, and the lines of pg_hba.conf that are for it";
+
+/// What to do about a refusal.
+fn remedy(code: &str, server: &Server) -> &'static str {
+    let is_plain = server.tls.mode == SslMode::Disable && server.socket_path().is_none();
+    match code {
+        NOT_IN_HBA if is_plain => {
+            "the connection has no encryption, and pg_hba.conf may let in encrypted ones alone (hostssl): set sslmode=require; else check the user"
+        }
+        NOT_IN_HBA => CHECK_HBA,
+        NO_PRIVILEGE => {
+            "the role needs the right: to replicate, ALTER ROLE ... REPLICATION (RDS and Aurora: GRANT rds_replication TO ...)"
+        }
+        _ => "check the password",
+    }
+}
+
 /// States of the server that pass: connection, transaction rollback, resources, operator intervention, system error.
 const PASSING: [&str; 5] = ["08", "40", "53", "57", "58"];
 
@@ -44,6 +66,10 @@ impl ReaderError {
                 server: address,
                 reason: error.to_string(),
             },
+            WireError::NoPassword => Self::NoPassword {
+                server: address,
+                user: server.user.clone(),
+            },
             WireError::Auth(reason) => Self::Refused {
                 server: address,
                 user: server.user.clone(),
@@ -51,6 +77,7 @@ impl ReaderError {
                     message: reason.clone(),
                     ..ServerMessage::default()
                 }),
+                remedy: CHECK_HBA,
             },
             WireError::Server(message) => Self::from_message(message, server),
             WireError::Protocol(_) | WireError::TooLarge { .. } => Self::Protocol {
@@ -82,6 +109,7 @@ impl ReaderError {
                 server,
                 user: of.user.clone(),
                 message: boxed,
+                remedy: remedy(code, of),
             };
         }
         Self::Server {
@@ -123,6 +151,10 @@ mod tests {
             error("42501", "nein"),
             ReaderError::Refused { .. }
         ));
+        let hostssl = error("28000", "no pg_hba.conf entry for host, no encryption");
+        assert!(hostssl.to_string().contains("sslmode=require"), "{hostssl}");
+        let right = error("42501", "nein").to_string();
+        assert!(right.contains("rds_replication"), "{right}");
         assert!(matches!(
             error("53300", "voll"),
             ReaderError::NoFreeSlot { .. }

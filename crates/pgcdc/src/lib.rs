@@ -114,6 +114,7 @@ mod checkpoint;
 mod clock;
 mod companion;
 mod config;
+mod connection_parameters;
 mod delivery;
 mod error;
 mod error_class;
@@ -124,6 +125,7 @@ mod interval;
 mod literal;
 mod metrics;
 mod money;
+mod network_settings;
 mod owned_event;
 pub mod pgoutput;
 mod position;
@@ -132,11 +134,14 @@ mod publication;
 mod reader;
 mod relation;
 mod replay_state;
+mod replication_check;
 mod row_de;
 mod schema_changes;
 mod server;
+mod server_choice;
 mod server_url;
 mod session;
+mod session_target;
 mod sink;
 mod slot_creation;
 mod slot_monitor;
@@ -149,6 +154,7 @@ mod stream;
 mod table_name;
 mod table_pattern;
 mod temporal;
+mod tls_config;
 mod transactions;
 mod type_kind;
 mod types;
@@ -162,6 +168,9 @@ pub use clock::{SteadyClock, TimeSource, UnixNanos};
 pub use config::{
     Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig, SnapshotResume, SpoolConfig,
 };
+pub use connection_parameters::{
+    ConnectionParameters, ConnectionWarning, InvalidServer, LibpqEnvironment, ServerList,
+};
 pub use error::ReaderError;
 pub use event::{
     Change, Commit, Event, LogicalMessage, Operation, Prepare, SchemaChange, Transaction,
@@ -171,11 +180,11 @@ pub use events::Events;
 pub use interval::Interval;
 pub use metrics::{MetricsSnapshot, ReaderMetrics};
 pub use money::Money;
+pub use network_settings::{Keepalives, NetworkSettings};
 pub use owned_event::{
     OwnedChange, OwnedChunk, OwnedCommit, OwnedCommitPrepared, OwnedCopy, OwnedEvent, OwnedMessage,
     OwnedPrepare, OwnedRollbackPrepared, OwnedSchemaChange,
 };
-pub use pgwire_replication::{SslMode, TlsConfig};
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
 pub use prepared::{CommitPrepared, RollbackPrepared};
 pub use publication::{
@@ -184,9 +193,11 @@ pub use publication::{
 };
 pub use reader::{Reader, ReaderHandle};
 pub use relation::{Column, Relation, Relations, ReplicaIdentity};
+pub use replication_check::check_replication;
 pub use row_de::RowError;
 pub use server::Server;
-pub use server_url::InvalidServer;
+pub use server_choice::NoServer;
+pub use session_target::SessionTarget;
 pub use sink::{
     Batch, DeliveryConfig, DeliveryError, DeliveryStats, Sink, SinkPosition, SinkStep, deliver,
 };
@@ -198,10 +209,11 @@ pub use snapshot::{
 pub use stats::ReaderStats;
 pub use table_name::{InvalidTableName, TableName};
 pub use table_pattern::TablePattern;
+pub use tls_config::{ChannelBinding, SslMode, TlsConfig};
 pub use transactions::{
     OwnedTransaction, PartLimit, TransactionEvent, TransactionItem, Transactions,
 };
 pub use type_kind::{BinaryFormat, TypeKind};
 pub use types::{Type, Types};
 pub use value::{FromValue, Range, ValueError};
-pub use wire::ServerMessage;
+pub use wire::{ConnectError, ServerMessage, SocketError};

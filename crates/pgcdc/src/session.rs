@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::ReaderError;
-use crate::server::{SESSION_OPTIONS, Server, UNLIMITED_OPTIONS};
-use crate::wire::{ServerMessage, Socket, TextRows, WireError};
+use crate::server::Server;
+use crate::wire::{TextRows, WireError};
 
 /// Longest wait for the answer to a query, which asks the catalogue.
 const QUERY_LIMIT: Duration = Duration::from_secs(30);
@@ -35,18 +34,13 @@ impl Session {
     }
 
     async fn connect(server: &Server) -> Result<Self, WireError> {
-        let socket = Socket::connect(server).await?;
         let mut config = tokio_postgres::Config::new();
+        let name = server.application_name.as_deref();
         config
-            .user(&server.user)
-            .password(server.password.expose_secret())
-            .dbname(&server.database)
-            .options(format!("{SESSION_OPTIONS} {UNLIMITED_OPTIONS}"))
-            .application_name("pgcdc")
-            // The socket is encrypted already, if configured.
-            .ssl_mode(tokio_postgres::config::SslMode::Disable);
-        let connected = config.connect_raw(socket, NoTls).await;
-        let (client, connection) = connected.map_err(|error| wire_error(&error))?;
+            .options(server.sql_session_options())
+            .application_name(name.unwrap_or("pgcdc"));
+        let connected = server.client(&config).await;
+        let (client, connection) = connected.map_err(WireError::from)?;
         let connection = tokio::spawn(async move {
             // The next query reports the error as well.
             if let Err(error) = connection.await {
@@ -64,7 +58,7 @@ impl Session {
     pub(crate) async fn query(&self, sql: &str) -> Result<TextRows, ReaderError> {
         let answer = tokio::time::timeout(QUERY_LIMIT, self.client.simple_query(sql)).await;
         let answer = match answer {
-            Ok(answer) => answer.map_err(|error| wire_error(&error)),
+            Ok(answer) => answer.map_err(|error| WireError::from(&error)),
             Err(_) => Err(WireError::Silent(QUERY_LIMIT)),
         };
         let answer = answer.map_err(|error| self.server.reader_error(&error))?;
@@ -77,12 +71,5 @@ impl Session {
             _ => None,
         };
         Ok(answer.into_iter().filter_map(row).collect())
-    }
-}
-
-fn wire_error(error: &tokio_postgres::Error) -> WireError {
-    match error.as_db_error() {
-        Some(answer) => ServerMessage::from(answer).into(),
-        None => WireError::Io(crate::error::innermost(error).to_string()),
     }
 }

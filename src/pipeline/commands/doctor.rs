@@ -4,7 +4,9 @@ use cdc_bench_stack::{Component, Endpoints, PostgresEndpoint, StoreEndpoint};
 
 use crate::broker::Admin;
 use crate::debezium::ConnectClient;
-use crate::pipeline::provision::source::{SourceNeeds, check_source, connect_postgres};
+use crate::pipeline::provision::source::{
+    SourceNeeds, check_replication, check_source, connect_postgres,
+};
 use crate::settings::Settings;
 use crate::store::MongoStore;
 
@@ -51,7 +53,11 @@ async fn postgres(endpoint: &PostgresEndpoint) -> Component {
         slots: 2,
         permanent_slot: None,
     };
-    if let Err(error) = check_source(&client, &needs).await {
+    let checked = async {
+        check_source(&client, &needs).await?;
+        check_replication(&client, endpoint).await
+    };
+    if let Err(error) = checked.await {
         return refused(name, &error);
     }
     let version = client

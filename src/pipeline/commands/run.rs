@@ -13,7 +13,7 @@ use crate::pipeline::progress::RunProgress;
 use crate::pipeline::provision::clean_up;
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::servers::ServerClients;
-use crate::pipeline::provision::source::{SourceNeeds, prepare_source};
+use crate::pipeline::provision::source::{SourceNeeds, check_replication, prepare_source};
 use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::clocks::Clocks;
 use crate::pipeline::run::context::RunContext;
@@ -100,6 +100,7 @@ async fn run_measured(
         slots: request.required_slots(),
         permanent_slot: None,
     };
+    check_replication(&servers.postgres, &servers.endpoints.postgres).await?;
     let source = prepare_source(&servers.postgres, &servers.registry, &needs).await?;
     progress.update("set-up", "measuring clocks");
     let probe_topic = format!("cdc_bench_clock_{}", request.id);

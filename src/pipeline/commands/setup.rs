@@ -14,7 +14,7 @@ use crate::pipeline::provision::connector::make_connector;
 use crate::pipeline::provision::names::{ConnectorNames, permanent_names};
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{
-    PUBLICATION, SourceNeeds, existing_slots, prepare_source,
+    PUBLICATION, SourceNeeds, check_replication, existing_slots, prepare_source,
 };
 use crate::pipeline::provision::topic::ensure_topic;
 use crate::pipeline::request::ConnectorRequest;
@@ -99,6 +99,7 @@ pub async fn set_up(
         slots: i64::try_from(wanted.len()).unwrap_or(0) - there,
         permanent_slot: Some(slot),
     };
+    check_replication(&servers.postgres, &servers.endpoints.postgres).await?;
     prepare_source(&servers.postgres, &servers.registry, &needs).await?;
     progress.update(step, "store indexes");
     ensure_collection(servers, &servers.store).await?;

@@ -165,6 +165,19 @@ fn producer_properties(
     kafka.security.java_properties().map_err(Failure::usage)
 }
 
+/// Says that a server which asks for a client certificate will refuse the connector, where we have one and it is given none.
+fn warn_of_client_key(params: &ConnectorParams<'_>, config: &BTreeMap<String, String>) {
+    let key = params.postgres.tls.client_key_pem_path.as_ref();
+    if let Some(key) = key
+        && !config.contains_key("database.sslkey")
+    {
+        tracing::warn!(
+            "the connector shows PostgreSQL no client certificate: Connect needs certificate and key in files of its own, the key in DER (openssl pkcs8 -topk8 -nocrypt -outform DER -in {} -out KEY.pk8), as --connector-config database.sslcert=FILE and --connector-config database.sslkey=KEY.pk8",
+            key.display()
+        );
+    }
+}
+
 /// Registers a connector and waits until it runs.
 pub(crate) async fn make_connector(
     servers: &ServerClients,
@@ -186,6 +199,7 @@ pub(crate) async fn make_connector(
         name: &names.connector,
         postgres: &servers.endpoints.postgres,
         address: servers.endpoints.postgres_for_connect.as_ref(),
+        reads_our_files: servers.endpoints.are_on_loopback(),
         topic_prefix: &names.topic_prefix,
         slot: &names.slot,
         publication,
@@ -193,7 +207,15 @@ pub(crate) async fn make_connector(
         producer: &producer,
         overrides,
     };
+    let is_redirected = overrides.iter().any(|(key, _)| key == "database.hostname");
+    if params.address.is_none() && params.postgres.socket_path().is_some() && !is_redirected {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "PostgreSQL is reached by the socket {}, and a connector reaches it by TCP alone: say where with --connector-config database.hostname=HOST (and database.port=PORT), and give the connector a password if that way asks for one (POSTGRES_PASSWORD)",
+            params.postgres.address()
+        )));
+    }
     let config = connector_config(&params);
+    warn_of_client_key(&params, &config);
     servers
         .registry
         .record(ResourceKind::Slot, &names.slot, run)

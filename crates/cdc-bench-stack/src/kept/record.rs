@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use pgcdc::Server;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use crate::endpoints::{Endpoints, KafkaEndpoint, PostgresEndpoint, StoreEndpoint};
+use crate::endpoints::{Endpoints, KafkaEndpoint, StoreEndpoint};
 use crate::error::StackError;
 use crate::files::write_private;
 use crate::processes::ServerProcess;
@@ -46,7 +47,10 @@ impl From<&Endpoints> for EndpointsRecord {
             postgres_port: postgres.port,
             postgres_db: postgres.database.clone(),
             postgres_user: postgres.user.clone(),
-            postgres_password: postgres.password.expose_secret().to_owned(),
+            postgres_password: postgres
+                .password
+                .as_ref()
+                .map_or_else(String::new, |password| password.expose_secret().to_owned()),
             kafka_bootstrap_servers: endpoints.kafka.bootstrap.clone(),
             connect_url: endpoints.connect.clone(),
             mongodb_uri: endpoints.store.uri.expose_secret().to_owned(),
@@ -58,14 +62,14 @@ impl From<&Endpoints> for EndpointsRecord {
 impl From<EndpointsRecord> for Endpoints {
     fn from(record: EndpointsRecord) -> Self {
         Self {
-            postgres: PostgresEndpoint {
-                host: record.postgres_host,
-                port: record.postgres_port,
-                database: record.postgres_db,
-                user: record.postgres_user,
-                password: record.postgres_password.into(),
-                tls: pgcdc::TlsConfig::disabled(),
-            },
+            postgres: Server::new(
+                record.postgres_host,
+                record.postgres_port,
+                record.postgres_user,
+                record.postgres_password,
+                record.postgres_db,
+            )
+            .into(),
             kafka: KafkaEndpoint::plaintext(record.kafka_bootstrap_servers),
             postgres_for_connect: None,
             connect: record.connect_url,

@@ -10,7 +10,9 @@ use tokio_util::sync::CancellationToken;
 use super::java::Java;
 use crate::artifacts::Artifacts;
 use crate::cache::Cache;
-use crate::endpoints::{Endpoints, KafkaEndpoint, PostgresEndpoint, StoreEndpoint};
+use pgcdc::Server;
+
+use crate::endpoints::{Endpoints, KafkaEndpoint, StoreEndpoint};
 use crate::error::StackError;
 use crate::progress::StepProgress;
 
@@ -71,14 +73,14 @@ pub(crate) fn password() -> String {
 /// The endpoints of a local or Compose stack.
 pub(crate) fn endpoints(ports: Ports, postgres_password: &str, store_password: &str) -> Endpoints {
     Endpoints {
-        postgres: PostgresEndpoint {
-            host: "127.0.0.1".to_owned(),
-            port: ports.postgres,
-            database: "activity_db".to_owned(),
-            user: "postgres".to_owned(),
-            password: postgres_password.to_owned().into(),
-            tls: pgcdc::TlsConfig::disabled(),
-        },
+        postgres: Server::new(
+            "127.0.0.1",
+            ports.postgres,
+            "postgres",
+            postgres_password.to_owned(),
+            "activity_db",
+        )
+        .into(),
         postgres_for_connect: None,
         kafka: KafkaEndpoint::plaintext(format!("127.0.0.1:{}", ports.kafka)),
         connect: Some(format!("http://127.0.0.1:{}", ports.connect)),

@@ -2,11 +2,12 @@
 
 use nix::sys::signal::Signal;
 use secrecy::ExposeSecret;
+use tokio_postgres::error::SqlState;
 
 use super::launch::{path_text, run_to_end, server_spec, until_ready};
 use super::plan::{POSTGRES, StartPlan};
 use crate::artifacts::version;
-use crate::endpoints::PostgresEndpoint;
+use crate::endpoints::{PostgresConnectError, PostgresEndpoint};
 use crate::error::StackError;
 use crate::files::{make_dir, write_private};
 use crate::processes::Child;
@@ -27,10 +28,11 @@ pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
     let home = plan.folder.join("postgres");
     make_dir(&home, 0o700)?;
     let password_file = home.join("password");
-    write_private(
-        &password_file,
-        plan.endpoints.postgres.password.expose_secret().as_bytes(),
-    )?;
+    let password = plan.endpoints.postgres.password.as_ref();
+    let password = password
+        .map(ExposeSecret::expose_secret)
+        .unwrap_or_default();
+    write_private(&password_file, password.as_bytes())?;
     if is_root() {
         for path in [&home, &password_file] {
             std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY))
@@ -97,30 +99,22 @@ pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
 
 /// Ready when a query in the database succeeds. Creates the database if it does not exist.
 pub(crate) async fn ready(endpoint: &PostgresEndpoint) -> Result<(), String> {
-    let query = async |database: &str, sql: &str| {
-        let (client, connection) = endpoint
-            .client_config()
-            .dbname(database)
-            .connect(tokio_postgres::NoTls)
-            .await?;
-        let driver = tokio::spawn(connection);
+    let query = async |endpoint: &PostgresEndpoint, sql: &str| {
+        let (client, driver) = endpoint.connect().await?;
         let answer = client.batch_execute(sql).await;
         drop(client);
         // The answer holds the error of a broken connection.
         let _ = driver.await;
-        answer
+        answer.map_err(PostgresConnectError::from)
     };
-    match query(&endpoint.database, "SELECT 1").await {
-        Err(error)
-            if error.code() == Some(&tokio_postgres::error::SqlState::INVALID_CATALOG_NAME) =>
+    let create = format!("CREATE DATABASE {}", endpoint.database);
+    let answer = match query(endpoint, "SELECT 1").await {
+        Err(PostgresConnectError::Postgres(error))
+            if error.code() == Some(&SqlState::INVALID_CATALOG_NAME) =>
         {
-            query(
-                "postgres",
-                &format!("CREATE DATABASE {}", endpoint.database),
-            )
-            .await
-            .map_err(|e| e.to_string())
+            query(&endpoint.with_database("postgres"), &create).await
         }
-        answer => answer.map_err(|e| e.to_string()),
-    }
+        answer => answer,
+    };
+    answer.map_err(|error| error.to_string())
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use pgwire_replication::protocol::framing::write_query;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::encryption::over_modes;
 use super::frames::FrameBuffer;
 use super::query::{self, QUERY_LIMIT, TextRows, within};
 use super::startup::{self, COPY};
@@ -27,9 +28,9 @@ pub(crate) struct CopySession {
 impl CopySession {
     /// Connects and authenticates. A message of more than `max_message` bytes, which is a row, will be an error.
     pub(crate) async fn open(server: &Server, max_message: usize) -> Result<Self, WireError> {
-        let opening = async {
-            let mut socket = Socket::connect(server).await?;
-            startup::start(&mut socket, server, &COPY).await?;
+        let opening = |server: Server| async move {
+            let mut socket = Socket::connect(&server).await?;
+            startup::start(&mut socket, &server, &COPY).await?;
             Ok(Self {
                 socket,
                 frames: FrameBuffer::new(max_message),
@@ -37,7 +38,7 @@ impl CopySession {
                 is_copying: false,
             })
         };
-        within(QUERY_LIMIT, opening).await
+        within(QUERY_LIMIT, over_modes(server, opening)).await
     }
 
     /// Runs a query between two copies.

@@ -75,6 +75,9 @@ pub(crate) enum WireError {
     /// Encryption cannot be set up as configured.
     #[error("TLS: {0}")]
     Tls(String),
+    /// The server asks for a password, and none is given.
+    #[error("the server asks for a password, and none is given")]
+    NoPassword,
     /// The server asks for a proof of identity that is not available, or proves its own wrongly.
     #[error("{0}")]
     Auth(String),

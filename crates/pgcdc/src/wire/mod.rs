@@ -5,7 +5,10 @@
 //! them: see [`ReplicationStream`] and [`CopySession`].
 
 mod channel;
+mod client;
 mod copy;
+mod encryption;
+mod endpoint_hash;
 mod error;
 mod frames;
 mod pace;
@@ -17,6 +20,7 @@ mod status;
 mod stream;
 mod tls;
 
+pub use client::{ConnectError, SocketError};
 pub use error::ServerMessage;
 
 pub(crate) use copy::CopySession;

@@ -2,6 +2,7 @@
 
 use pgwire_replication::protocol::framing::write_query;
 
+use super::encryption::over_modes;
 use super::query::{self, QUERY_LIMIT, TextRows, within};
 use super::startup::{self, REPLICATION};
 use super::stream::{ReplicationStream, StreamSettings};
@@ -28,12 +29,12 @@ pub(crate) struct SystemIdentity {
 impl ReplicationSession {
     /// Connects and authenticates.
     pub(crate) async fn open(server: &Server) -> Result<Self, WireError> {
-        let opening = async {
-            let mut socket = Socket::connect(server).await?;
-            let pid = startup::start(&mut socket, server, &REPLICATION).await?;
+        let opening = |server: Server| async move {
+            let mut socket = Socket::connect(&server).await?;
+            let pid = startup::start(&mut socket, &server, &REPLICATION).await?;
             Ok(Self { socket, pid })
         };
-        within(QUERY_LIMIT, opening).await
+        within(QUERY_LIMIT, over_modes(server, opening)).await
     }
 
     /// Id of the server's process.

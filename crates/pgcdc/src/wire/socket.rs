@@ -2,29 +2,17 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
+use super::endpoint_hash::endpoint_hash;
 use super::error::WireError;
 use super::tls::{self, Upgraded};
-use crate::Server;
-
-/// Longest wait for a connection.
-const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// A connection without traffic is probed by the operating system after this time, so that a host that is gone is noticed.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
-/// Between two probes.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// After so many probes without an answer the connection is broken.
-const KEEPALIVE_PROBES: u32 = 3;
-/// Bytes that the other side does not confirm for this long break the connection.
-const UNCONFIRMED_LIMIT: Duration = Duration::from_secs(60);
+use crate::{NetworkSettings, Server};
 
 /// A socket to a server.
 #[derive(Debug)]
@@ -37,26 +25,47 @@ pub(crate) enum Socket {
 impl Socket {
     /// Connects, and encrypts the connection as [`Server::tls`] says.
     pub(crate) async fn connect(server: &Server) -> Result<Self, WireError> {
-        if server.host.starts_with('/') {
-            let path = unix_path(server);
+        match server.network.connect_timeout {
+            None => Self::open(server).await,
+            Some(limit) => tokio::time::timeout(limit, Self::open(server))
+                .await
+                .map_err(|_| WireError::Silent(limit))?,
+        }
+    }
+
+    async fn open(server: &Server) -> Result<Self, WireError> {
+        if let Some(path) = server.socket_path() {
             let socket = UnixStream::connect(&path)
                 .await
-                .map_err(|error| WireError::Io(format!("{}: {error}", path.display())))?;
+                .map_err(|error| WireError::Io(format!("{}: {error}", server.address())))?;
             return Ok(Self::Unix(socket));
         }
-        let address = (server.host.as_str(), server.port);
-        let socket = tokio::time::timeout(CONNECT_LIMIT, TcpStream::connect(address))
-            .await
-            .map_err(|_| WireError::Silent(CONNECT_LIMIT))??;
+        let socket = match server.hostaddr {
+            Some(address) => TcpStream::connect((address, server.port)).await?,
+            None => TcpStream::connect((server.host.as_str(), server.port)).await?,
+        };
         // The server sends each row at once: Nagle's algorithm would only delay our own messages.
         socket.set_nodelay(true)?;
-        notice_lost_hosts(&socket)?;
-        Ok(
-            match tls::upgrade(socket, &server.tls, &server.host).await? {
-                Upgraded::Plain(socket) => Self::Tcp(socket),
-                Upgraded::Encrypted(socket) => Self::Tls(socket),
-            },
-        )
+        notice_lost_hosts(&socket, &server.network)?;
+        Ok(match tls::upgrade(socket, server).await? {
+            Upgraded::Plain(socket) => Self::Tcp(socket),
+            Upgraded::Encrypted(socket) => Self::Tls(socket),
+        })
+    }
+
+    /// Whether TLS is in use.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// The hash of the server's certificate that SCRAM is bound to (`tls-server-end-point`, RFC 5929); `None` without TLS, and
+    /// for a certificate whose signature has no single hash.
+    pub(crate) fn endpoint_hash(&self) -> Option<Vec<u8>> {
+        let Self::Tls(stream) = self else {
+            return None;
+        };
+        let certificate = stream.get_ref().1.peer_certificates()?.first()?;
+        endpoint_hash(certificate)
     }
 }
 
@@ -71,23 +80,27 @@ impl Server {
     }
 }
 
-fn unix_path(server: &Server) -> PathBuf {
-    Path::new(&server.host).join(format!(".s.PGSQL.{}", server.port))
-}
-
 /// Lets the operating system probe the connection, and give it up when nothing is confirmed.
-fn notice_lost_hosts(socket: &impl AsFd) -> io::Result<()> {
+fn notice_lost_hosts(socket: &impl AsFd, settings: &NetworkSettings) -> io::Result<()> {
     use rustix::net::sockopt;
-    sockopt::set_socket_keepalive(socket, true)?;
-    #[cfg(not(target_os = "macos"))]
-    sockopt::set_tcp_keepidle(socket, KEEPALIVE_IDLE)?;
-    sockopt::set_tcp_keepintvl(socket, KEEPALIVE_INTERVAL)?;
-    sockopt::set_tcp_keepcnt(socket, KEEPALIVE_PROBES)?;
+    sockopt::set_socket_keepalive(socket, settings.keepalives.is_some())?;
+    if let Some(keepalives) = &settings.keepalives {
+        #[cfg(not(target_os = "macos"))]
+        if let Some(idle) = keepalives.idle {
+            sockopt::set_tcp_keepidle(socket, idle)?;
+        }
+        if let Some(interval) = keepalives.interval {
+            sockopt::set_tcp_keepintvl(socket, interval)?;
+        }
+        if let Some(count) = keepalives.count {
+            sockopt::set_tcp_keepcnt(socket, count)?;
+        }
+    }
     #[cfg(target_os = "linux")]
-    sockopt::set_tcp_user_timeout(
-        socket,
-        u32::try_from(UNCONFIRMED_LIMIT.as_millis()).unwrap_or(u32::MAX),
-    )?;
+    if let Some(limit) = settings.user_timeout {
+        let limit = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+        sockopt::set_tcp_user_timeout(socket, limit)?;
+    }
     Ok(())
 }
 

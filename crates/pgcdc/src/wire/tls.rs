@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pgwire_replication::protocol::framing::write_ssl_request;
-use pgwire_replication::{SslMode, TlsConfig};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
@@ -19,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::error::WireError;
+use crate::{Server, SslMode, TlsConfig};
 
 /// A connection, encrypted or not.
 pub(super) enum Upgraded {
@@ -27,11 +27,8 @@ pub(super) enum Upgraded {
 }
 
 /// Encrypts a new connection, if `tls` asks for it and the server can.
-pub(super) async fn upgrade(
-    mut socket: TcpStream,
-    tls: &TlsConfig,
-    host: &str,
-) -> Result<Upgraded, WireError> {
+pub(super) async fn upgrade(mut socket: TcpStream, server: &Server) -> Result<Upgraded, WireError> {
+    let tls = &server.tls;
     if tls.mode == SslMode::Disable {
         return Ok(Upgraded::Plain(socket));
     }
@@ -43,7 +40,7 @@ pub(super) async fn upgrade(
         }
         return Err(WireError::Tls("the server does not support it".to_owned()));
     }
-    let name = tls.sni_hostname.as_deref().unwrap_or(host);
+    let name = tls.sni_hostname.as_deref().unwrap_or(&server.host);
     let name = ServerName::try_from(name.to_owned())
         .map_err(|_| WireError::Tls(format!("{name:?} is no name that a certificate may hold")))?;
     let config = client_config(tls)?;
@@ -81,11 +78,8 @@ fn client_config(tls: &TlsConfig) -> Result<ClientConfig, WireError> {
     };
     match (&tls.client_cert_pem_path, &tls.client_key_pem_path) {
         (Some(certificate), Some(key)) => {
-            let key_of = |path: &Path| {
-                PrivateKeyDer::from_pem_file(path).map_err(|error| unreadable(path, &error))
-            };
             let chain = certificates(certificate)?;
-            let config = builder.with_client_auth_cert(chain, key_of(key)?);
+            let config = builder.with_client_auth_cert(chain, private_key(key)?);
             config.map_err(failed)
         }
         (None, None) => Ok(builder.with_no_client_auth()),
@@ -95,11 +89,24 @@ fn client_config(tls: &TlsConfig) -> Result<ClientConfig, WireError> {
     }
 }
 
-/// The authorities of the configured file, or Mozilla's.
+/// The authorities of the configured file, the operating system's, or Mozilla's.
 fn trusted(tls: &TlsConfig) -> Result<RootCertStore, WireError> {
     let mut roots = RootCertStore::empty();
     if !tls.mode.verifies_certificate() {
         return Ok(roots);
+    }
+    if tls.system_roots {
+        let found = rustls_native_certs::load_native_certs();
+        let (added, _) = roots.add_parsable_certificates(found.certs);
+        return match found.errors.first() {
+            _ if added > 0 => Ok(roots),
+            Some(error) => Err(WireError::Tls(format!(
+                "the operating system's authorities cannot be read: {error}"
+            ))),
+            None => Err(WireError::Tls(
+                "the operating system has no authorities (sslrootcert=system)".to_owned(),
+            )),
+        };
     }
     let Some(path) = &tls.ca_pem_path else {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
@@ -118,6 +125,19 @@ fn trusted(tls: &TlsConfig) -> Result<RootCertStore, WireError> {
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, WireError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
     read.map_err(|error| unreadable(path, &error))
+}
+
+/// The key of a client certificate.
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, WireError> {
+    let failed = |reason: &str| WireError::Tls(format!("{} {reason}", path.display()));
+    let text = std::fs::read(path).map_err(|error| failed(&format!("cannot be read: {error}")))?;
+    let holds = |words: &[u8]| memchr::memmem::find(&text, words).is_some();
+    if holds(b"BEGIN ENCRYPTED PRIVATE KEY") || holds(b"Proc-Type: 4,ENCRYPTED") {
+        return Err(failed(
+            "is an encrypted key, which is not supported: write one without a passphrase, that you alone may read (openssl pkey -in KEY -out PLAIN_KEY)",
+        ));
+    }
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| unreadable(path, &error))
 }
 
 fn unreadable(path: &Path, error: &rustls::pki_types::pem::Error) -> WireError {

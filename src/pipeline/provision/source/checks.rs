@@ -30,7 +30,7 @@ pub(crate) struct SourceNeeds {
     pub(crate) permanent_slot: Option<SlotName>,
 }
 
-/// Checks that the source can be captured: `wal_level`, free slots and WAL senders, rights.
+/// Checks that the source can be captured: `wal_level`, free slots and WAL senders, the right to create.
 ///
 /// # Errors
 /// The first problem.
@@ -38,8 +38,7 @@ pub(crate) async fn check_source(client: &Client, needs: &SourceNeeds) -> Result
     let question = "SELECT current_setting('wal_level'), \
         current_setting('max_replication_slots')::bigint, (SELECT count(*) FROM pg_replication_slots), \
         current_setting('max_wal_senders')::bigint, (SELECT count(*) FROM pg_stat_replication), \
-        rolname::text, rolsuper OR rolreplication, \
-        has_database_privilege(current_database(), 'CREATE'), current_database()::text \
+        rolname::text, has_database_privilege(current_database(), 'CREATE'), current_database()::text \
         FROM pg_roles WHERE rolname = current_user";
     let row = client
         .query_one(question, &[])
@@ -51,12 +50,9 @@ pub(crate) async fn check_source(client: &Client, needs: &SourceNeeds) -> Result
     }
     let role: String = row.get(5);
     if !row.get::<_, bool>(6) {
-        return Err(SourceError::NoReplication { role });
-    }
-    if !row.get::<_, bool>(7) {
         return Err(SourceError::NoCreate {
             role,
-            database: row.get(8),
+            database: row.get(7),
         });
     }
     let (max, used): (i64, i64) = (row.get(1), row.get(2));

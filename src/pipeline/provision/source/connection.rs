@@ -1,6 +1,7 @@
 //! Connects to the source.
 
 use cdc_bench_stack::{PostgresConnectError, PostgresEndpoint};
+use pgcdc::SslMode;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
@@ -14,15 +15,31 @@ pub async fn connect_postgres(endpoint: &PostgresEndpoint) -> Result<Client, Sou
     let server = endpoint.to_string();
     let connected = endpoint.connect().await;
     let (client, _) = connected.map_err(|error| match error {
-        PostgresConnectError::Socket(reason) => SourceError::Unreachable { server, reason },
+        PostgresConnectError::Socket(error) => SourceError::Unreachable {
+            server,
+            reason: error.to_string(),
+        },
+        PostgresConnectError::NoPassword => SourceError::NoPassword { server },
         PostgresConnectError::Postgres(error) => {
             let reason = server_message(&error);
             match error.code() {
-                Some(code)
-                    if *code == SqlState::INVALID_PASSWORD
-                        || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
-                {
+                Some(code) if *code == SqlState::INVALID_PASSWORD => {
                     SourceError::Password { server, reason }
+                }
+                Some(code) if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+                    let is_tcp = endpoint.socket_path().is_none();
+                    if is_tcp && endpoint.tls.mode == SslMode::Disable {
+                        SourceError::NotEncrypted { server, reason }
+                    } else {
+                        SourceError::NotAdmitted { server, reason }
+                    }
+                }
+                // Of the parameters of a session a pooler passes on what it knows.
+                Some(code)
+                    if *code == SqlState::PROTOCOL_VIOLATION
+                        && reason.contains("unsupported startup parameter") =>
+                {
+                    SourceError::Pooler { server, reason }
                 }
                 Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
                     SourceError::Database { server, reason }

@@ -26,6 +26,14 @@ pub enum SourceError {
         /// The server's message.
         reason: String,
     },
+    /// The server asks for a password, and there is none.
+    #[error(
+        "PostgreSQL asks for a password of {server}, and none is given; set POSTGRES_PASSWORD, POSTGRES_PASSWORD_FILE or PGPASSWORD, or write a line into ~/.pgpass"
+    )]
+    NoPassword {
+        /// User, host, port, database.
+        server: String,
+    },
     /// The database does not exist.
     #[error(
         "PostgreSQL has no such database ({server}): {reason}; create it, or name another with POSTGRES_DB"
@@ -68,11 +76,45 @@ pub enum SourceError {
         /// Senders needed.
         needed: i64,
     },
-    /// The role lacks REPLICATION.
-    #[error("role \"{role}\" may not replicate: ALTER ROLE \"{role}\" REPLICATION")]
+    /// The role lacks the right to replicate.
+    #[error("role \"{role}\" may not replicate ({reason}); {grant}")]
     NoReplication {
         /// The role.
         role: String,
+        /// The server's message.
+        reason: String,
+        /// The statement that grants it.
+        grant: String,
+    },
+    /// What answers is a connection pooler.
+    #[error(
+        "what answers as {server} is a connection pooler such as PgBouncer ({reason}), which passes no replication on; give the address of PostgreSQL itself (POSTGRES_HOST, POSTGRES_PORT)"
+    )]
+    Pooler {
+        /// User, host, port, database.
+        server: String,
+        /// What it said.
+        reason: String,
+    },
+    /// No line of pg_hba.conf fits an unencrypted connection.
+    #[error(
+        "PostgreSQL refused {server}: {reason}; the connection has no encryption, and the server may let in encrypted ones alone (hostssl in pg_hba.conf): set PGSSLMODE=require, or verify-full with PGSSLROOTCERT; else check POSTGRES_USER and pg_hba.conf"
+    )]
+    NotEncrypted {
+        /// User, host, port, database.
+        server: String,
+        /// The server's message.
+        reason: String,
+    },
+    /// No line of pg_hba.conf fits, or there is no such role.
+    #[error(
+        "PostgreSQL refused {server}: {reason}; check POSTGRES_USER, the client certificate (PGSSLCERT, PGSSLKEY), and the lines of pg_hba.conf that are for it"
+    )]
+    NotAdmitted {
+        /// User, host, port, database.
+        server: String,
+        /// The server's message.
+        reason: String,
     },
     /// The role lacks CREATE on the database.
     #[error(

@@ -1,0 +1,65 @@
+//! The server of PostgreSQL that a command uses: chosen among several, with a password that is asked for on a terminal.
+
+use std::io::IsTerminal;
+
+use cdc_bench_stack::{PostgresConnectError, PostgresEndpoint};
+use pgcdc::{Server, ServerList};
+use tokio_util::sync::CancellationToken;
+
+use super::prompt::hidden_line;
+use crate::pipeline::{Failure, SourceError};
+use crate::settings::Settings;
+
+/// Puts the server to use into the settings. `doctor` goes on with the first one where none will do, and says of it why.
+pub(super) async fn choose_postgres(
+    settings: &mut Settings,
+    list: Option<&ServerList>,
+    cancel: &CancellationToken,
+    is_doctor: bool,
+) -> Result<(), Failure> {
+    let (Some(list), Some(given)) = (list, &mut settings.given) else {
+        return Ok(());
+    };
+    for warning in &list.warnings {
+        tracing::warn!("{warning}");
+    }
+    let chosen = tokio::select! {
+        () = cancel.cancelled() => return Err(Failure::interrupted()),
+        chosen = list.choose() => chosen,
+    };
+    let server = match chosen {
+        Ok(server) => server,
+        Err(_) if is_doctor => return Ok(()),
+        Err(error) => return Err(Failure::server(error)),
+    };
+    if list.servers.len() > 1 {
+        tracing::info!(server = server.address(), "PostgreSQL chosen");
+    }
+    let server = match with_password(server.clone(), cancel).await {
+        Err(_) if is_doctor => server,
+        answer => answer?,
+    };
+    given.postgres = Some(server.into());
+    Ok(())
+}
+
+/// The server with the password that it asks for, read from the terminal where none is given. A server that is given none is asked
+/// whether it wants one.
+async fn with_password(mut server: Server, cancel: &CancellationToken) -> Result<Server, Failure> {
+    if server.password.is_some() {
+        return Ok(server);
+    }
+    let endpoint = PostgresEndpoint::from(server.clone());
+    match endpoint.connect().await {
+        Err(PostgresConnectError::NoPassword) => {}
+        // Any other error is said by the command's own connection.
+        _ => return Ok(server),
+    }
+    if !std::io::stdin().is_terminal() {
+        let server = endpoint.to_string();
+        return Err(SourceError::NoPassword { server }.into());
+    }
+    let prompt = format!("Password for {endpoint}: ");
+    server.password = Some(hidden_line(&prompt, cancel).await?);
+    Ok(server)
+}
