@@ -10,6 +10,7 @@ use super::command_line::{Cli, Command};
 use super::endpoint_args::load_env_file;
 use super::output::print_error_line;
 use super::progress::Terminal;
+use super::secrets::Prompt;
 use super::{
     capture, cleanup, compare, consume, demo, doctor, generate, interrupt, logging, monitor,
     report, run, setup, shell, stack, sweep, tune, verify,
@@ -92,23 +93,24 @@ async fn dispatch(
     progress: &Terminal,
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let settings = cli.endpoints.resolve()?;
+    // Only a command that uses the servers looks for their secrets.
+    let settings = || cli.endpoints.resolve(Prompt::at_terminal());
     match cli.command {
-        Command::Run(args) => run::run(*args, settings, progress, cancel).await,
-        Command::Sweep(args) => sweep::run(*args, settings, progress, cancel).await,
-        Command::Tune(args) => tune::run(*args, settings, progress, cancel).await,
-        Command::Demo(args) => demo::run(args, settings, progress, cancel).await,
+        Command::Run(args) => run::run(*args, settings()?, progress, cancel).await,
+        Command::Sweep(args) => sweep::run(*args, settings()?, progress, cancel).await,
+        Command::Tune(args) => tune::run(*args, settings()?, progress, cancel).await,
+        Command::Demo(args) => demo::run(args, settings()?, progress, cancel).await,
         Command::Monitor(args) => monitor::run(args, progress, &cancel).await,
         Command::Report(args) => report::run(&args, progress),
         Command::Compare(args) => compare::run(&args, progress),
         Command::Stack(action) => stack::run(action, progress, &cancel).await,
-        Command::Setup(args) => setup::run(args, &settings, progress, &cancel).await,
-        Command::Cleanup(args) => cleanup::run(args, &settings, progress, &cancel).await,
-        Command::Capture(args) => capture::run(*args, &settings, progress, &cancel).await,
-        Command::Generate(args) => generate::run(args, &settings, progress, &cancel).await,
-        Command::Consume(args) => consume::run(args, &settings, progress, &cancel).await,
-        Command::Verify(args) => verify::run(args, &settings, progress, &cancel).await,
-        Command::Doctor(args) => doctor::run(args, &settings, progress).await,
+        Command::Setup(args) => setup::run(args, &settings()?, progress, &cancel).await,
+        Command::Cleanup(args) => cleanup::run(args, &settings()?, progress, &cancel).await,
+        Command::Capture(args) => capture::run(*args, &settings()?, progress, &cancel).await,
+        Command::Generate(args) => generate::run(args, &settings()?, progress, &cancel).await,
+        Command::Consume(args) => consume::run(args, &settings()?, progress, &cancel).await,
+        Command::Verify(args) => verify::run(args, &settings()?, progress, &cancel).await,
+        Command::Doctor(args) => doctor::run(args, &settings()?, progress).await,
         Command::Completions(args) => shell::completions(&args, Cli::command()),
         Command::Man(args) => shell::man(&args, Cli::command()),
     }
