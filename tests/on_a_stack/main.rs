@@ -40,6 +40,8 @@ mod reader_types;
 mod reader_values;
 mod refusals;
 mod results;
+mod secrets;
+mod secured_connect;
 mod secured_kafka;
 mod series;
 mod sink;
@@ -181,7 +183,9 @@ fn main() {
         delays::LONG_TESTS,
         skew::LONG_TESTS,
         results::LONG_TESTS,
+        secured_connect::LONG_TESTS,
         secured_kafka::LONG_TESTS,
+        secrets::LONG_TESTS,
         series::LONG_TESTS,
         watching::LONG_TESTS,
     ]
