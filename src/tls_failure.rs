@@ -2,8 +2,16 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
-use rustls::{AlertDescription, CertificateError};
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Longest wait for the answer to the question whether a port speaks TLS.
+const GREETING_LIMIT: Duration = Duration::from_secs(3);
 
 /// Why TLS did not come about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +87,32 @@ impl TlsFailure {
             Self::NoTls => format!("{server} answers without TLS"),
             Self::Other(error) => error.clone(),
         }
+    }
+}
+
+/// Whether what listens there speaks TLS, with whatever certificate; false when nothing answers.
+pub(crate) async fn speaks_tls(host: &str, port: u16) -> bool {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let (Ok(builder), Ok(name)) = (builder, ServerName::try_from(host.to_owned())) else {
+        return false;
+    };
+    let config = builder
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let shaken = async {
+        let socket = TcpStream::connect((host, port)).await?;
+        let connector = TlsConnector::from(Arc::new(config));
+        connector.connect(name, socket).await.map(drop)
+    };
+    match tokio::time::timeout(GREETING_LIMIT, shaken).await {
+        Ok(Ok(())) => true,
+        // It has no authority that is trusted here.
+        Ok(Err(error)) => {
+            TlsFailure::within(&error, false).is_some_and(|failure| failure != TlsFailure::NoTls)
+        }
+        Err(_) => false,
     }
 }
 

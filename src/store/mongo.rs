@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind;
-use mongodb::options::{ClientOptions, Tls};
+use mongodb::options::{ClientOptions, ServerAddress, Tls};
 use mongodb::{Client, Collection, Database};
 use secrecy::ExposeSecret;
 
 use self::servers_seen::ServersSeen;
 use super::{COLLECTION, StoreError, WriteConcernChoice};
+use crate::tls_failure::speaks_tls;
 use cdc_bench_stack::StoreEndpoint;
 
 /// Longest wait for a server to be available.
@@ -21,6 +22,8 @@ const SELECTION_LIMIT: Duration = Duration::from_secs(5);
 /// Longest wait for a TCP connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
+/// The port of an address without one.
+const DEFAULT_PORT: u16 = 27_017;
 /// Longest wait for the servers' names of `mongodb+srv://`.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(8);
 
@@ -77,7 +80,9 @@ impl MongoStore {
             .get_or_insert(SELECTION_LIMIT);
         options.connect_timeout.get_or_insert(CONNECT_LIMIT);
         options.app_name.get_or_insert("cdc-bench".to_owned());
-        let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
+        let addresses = options.hosts.clone();
+        let is_tls = matches!(&options.tls, Some(Tls::Enabled(_)));
+        let hosts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let server = hosts.join(",");
         let seen = ServersSeen::default();
         options.sdam_event_handler = Some(seen.handler());
@@ -99,8 +104,13 @@ impl MongoStore {
             login,
             seen,
         };
-        store.run(doc! { "ping": 1 }, "answer").await?;
-        Ok(store)
+        match store.run(doc! { "ping": 1 }, "answer").await {
+            Ok(_) => Ok(store),
+            Err(error @ StoreError::Unreachable { .. }) if !is_tls => {
+                Err(wants_tls(&addresses).await.unwrap_or(error))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The same connection for documents in another collection.
@@ -182,6 +192,22 @@ impl MongoStore {
         let answer = self.database.run_command(command).await;
         answer.map_err(|error| self.failed(&error, doing))
     }
+}
+
+/// The error of a server that speaks TLS, where we were not told to.
+async fn wants_tls(addresses: &[ServerAddress]) -> Option<StoreError> {
+    for address in addresses {
+        if let ServerAddress::Tcp { host, port } = address
+            && speaks_tls(host, port.unwrap_or(DEFAULT_PORT)).await
+        {
+            return Some(StoreError::Tls {
+                server: address.to_string(),
+                cause: "the server speaks TLS".to_owned(),
+                advice: "set tls=true in MONGODB_URI",
+            });
+        }
+    }
+    None
 }
 
 /// The options of a connection string; the hosts of `mongodb+srv://` are looked up.

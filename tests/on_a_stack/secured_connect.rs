@@ -372,7 +372,10 @@ fn secured(stack: &TestStack) {
     let nobody = secured.uri("", "127.0.0.1", &store, &only_ca);
     secured.refused(&[("MONGODB_URI", &nobody)], &["asks for a login"]);
     let plain = nobody.replace("&tls=true", "").replace(&only_ca, "");
-    secured.refused(&[("MONGODB_URI", &plain)], &["cannot reach MongoDB"]);
+    secured.refused(
+        &[("MONGODB_URI", &plain)],
+        &["the server speaks TLS", "tls=true"],
+    );
     drop(store);
 
     let at = |url: &str| format!("https://{login}{url}");

@@ -6,8 +6,10 @@
 
 mod planted;
 
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use planted::{Planted, found, found_in_files};
 
@@ -172,6 +174,56 @@ fn secrets_in_a_file_of_settings_are_not_repeated() {
             + &String::from_utf8_lossy(&output.stderr);
         assert!(text.contains(words), "{text}");
     }
+}
+
+/// What a terminal shows, until it holds these words or its program has ended.
+fn read_screen(terminal: &mut File, screen: &mut String, words: &str) {
+    let mut part = [0; 1_024];
+    while !screen.contains(words) {
+        match terminal.read(&mut part) {
+            Ok(count) if count > 0 => screen.push_str(&String::from_utf8_lossy(&part[..count])),
+            // A terminal without a program cannot be read.
+            _ => return,
+        }
+    }
+}
+
+#[test]
+fn a_password_that_lacks_is_asked_for_and_not_shown() {
+    let secret = Planted::new("the password", SECRET);
+    let folder = tempfile::tempdir().unwrap();
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cdc-bench"));
+    plant(&mut command, folder.path(), &secret);
+    command
+        .env("CONNECT_URL", "http://bench@127.0.0.1:9")
+        .arg("doctor")
+        .stdin(pty.slave.try_clone().unwrap())
+        .stdout(Stdio::piped())
+        .stderr(pty.slave);
+    let child = command.spawn().unwrap();
+    // With the terminal's end that is the program's.
+    drop(command);
+    let mut terminal = File::from(pty.master);
+    let mut screen = String::new();
+    read_screen(
+        &mut terminal,
+        &mut screen,
+        "\"bench\" for Kafka Connect at http://127.0.0.1:9: ",
+    );
+    terminal
+        .write_all(format!("{SECRET}\r").as_bytes())
+        .unwrap();
+    read_screen(&mut terminal, &mut screen, "\0");
+    let mut output = child.wait_with_output().unwrap();
+    output.stderr = screen.into_bytes();
+    assert_eq!(leaks(&output, folder.path(), &secret), Vec::<String>::new());
+    let found = String::from_utf8_lossy(&output.stdout);
+    // It was taken, and the server was tried.
+    assert!(
+        found.contains("Kafka Connect") && found.contains("127.0.0.1:9"),
+        "{found}"
+    );
 }
 
 #[test]

@@ -1,18 +1,14 @@
 //! The sentence for a request that Connect, or what is in front of it, did not answer as asked.
 
-use std::time::Duration;
-
 use cdc_bench_stack::ConnectEndpoint;
 use reqwest::header::{CONTENT_TYPE, HeaderName, LOCATION, SERVER};
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Response, StatusCode};
 
 use super::answers::ConnectRefusal;
 use super::error::KafkaConnectError;
 use crate::cause::innermost;
-use crate::tls_failure::TlsFailure;
+use crate::tls_failure::{TlsFailure, speaks_tls};
 
-/// Longest wait for the answer to the question whether a port speaks TLS.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest text of an answer that is repeated, characters.
 const LONGEST_TEXT: usize = 200;
 
@@ -93,7 +89,7 @@ pub(super) async fn of_answer(
                 message: refusal.message,
             },
             // Connect's own refusals have a text in JSON.
-            Err(_) if status.is_client_error() => match speaks_tls(endpoint).await {
+            Err(_) if status.is_client_error() => match wants_https(endpoint).await {
                 true => wrong_scheme(url, "it speaks TLS", "write https:// in CONNECT_URL"),
                 false => KafkaConnectError::NotConnect {
                     url,
@@ -122,7 +118,7 @@ pub(super) async fn of_request(
     if let Some(failure) = TlsFailure::within(error, has_certificate) {
         return tls(endpoint, &failure);
     }
-    if !error.is_connect() && !error.is_timeout() && speaks_tls(endpoint).await {
+    if !error.is_connect() && !error.is_timeout() && wants_https(endpoint).await {
         return wrong_scheme(url, "it speaks TLS", "write https:// in CONNECT_URL");
     }
     KafkaConnectError::Unreachable {
@@ -186,27 +182,9 @@ fn wrong_scheme(url: String, reason: &str, advice: &'static str) -> KafkaConnect
     }
 }
 
-/// Whether the port of an address that begins with `http://` speaks TLS. It gets no login, and its certificate does not matter.
-async fn speaks_tls(endpoint: &ConnectEndpoint) -> bool {
-    if endpoint.is_tls() {
-        return false;
-    }
-    let address = endpoint.to_string().replacen("http:", "https:", 1);
-    let Ok(url) = Url::parse(&address) else {
-        return false;
-    };
-    let client = cdc_bench_stack::http_client()
-        .tls_danger_accept_invalid_certs(true)
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(PROBE_TIMEOUT)
-        .build();
-    let Ok(client) = client else { return false };
-    match client.get(url).send().await {
-        Ok(_) => true,
-        Err(error) => {
-            TlsFailure::within(&error, false).is_some_and(|failure| failure != TlsFailure::NoTls)
-        }
-    }
+/// Whether the port of an address that begins with `http://` speaks TLS.
+async fn wants_https(endpoint: &ConnectEndpoint) -> bool {
+    !endpoint.is_tls() && speaks_tls(endpoint.host(), endpoint.port()).await
 }
 
 /// Where a redirect leads: host and path, without what may be secret.

@@ -148,6 +148,12 @@ impl ConnectEndpoint {
         host.trim_start_matches('[').trim_end_matches(']')
     }
 
+    /// Its TCP port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.url.port_or_known_default().unwrap_or_default()
+    }
+
     /// A client with its certificates. It follows redirects to the same server alone: a connector's configuration and our login are
     /// for nobody else.
     ///
