@@ -30,3 +30,4 @@ pub mod pipeline;
 pub mod records;
 pub mod settings;
 pub mod store;
+mod tls_failure;

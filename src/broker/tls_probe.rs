@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{AlertDescription, CertificateError, RootCertStore};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use crate::tls_failure::TlsFailure;
 
 /// Longest wait for the handshake.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -95,47 +97,24 @@ async fn handshake(config: &ClientConfig) -> Option<(String, io::Result<()>)> {
 }
 
 fn explained(error: &rustls::Error, host: &str, has_certificate: bool) -> TlsProblem {
-    match error {
-        rustls::Error::InvalidCertificate(error) => match error {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => TlsProblem::new(
-                format!("the broker's certificate has expired ({error})"),
-                "the broker needs a new one",
-            ),
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                TlsProblem::new(
-                    format!("the broker's certificate is not valid yet ({error})"),
-                    "check the clocks of both machines",
-                )
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                TlsProblem::new(
-                    format!("the broker's certificate is not for the name {host}"),
-                    "use a name that it is for, or, where you trust the network, --kafka-config ssl.endpoint.identification.algorithm=none",
-                )
-            }
-            error => TlsProblem::new(
-                format!(
-                    "the broker's certificate is not of an authority that is trusted ({error})"
-                ),
-                "KAFKA_SSL_CA is the file with the authority's certificate",
-            ),
-        },
-        rustls::Error::AlertReceived(alert) if has_certificate => TlsProblem::new(
-            format!("the broker does not accept our certificate ({alert:?})"),
-            "KAFKA_SSL_CERTIFICATE must be of an authority that the broker trusts (its ssl.truststore), not expired, with those between them in the file",
-        ),
-        rustls::Error::AlertReceived(
-            AlertDescription::CertificateRequired
-            | AlertDescription::HandshakeFailure
-            | AlertDescription::BadCertificate
-            | AlertDescription::CertificateUnknown,
-        ) => TlsProblem::new(
-            "the broker asks for a client's certificate",
-            "set KAFKA_SSL_CERTIFICATE and KAFKA_SSL_KEY",
-        ),
-        rustls::Error::InvalidMessage(_) => TlsProblem::no_tls(),
-        other => TlsProblem::new(other.to_string(), "check the listener's TLS settings"),
-    }
+    let failure = TlsFailure::of(error, has_certificate);
+    let advice = match &failure {
+        TlsFailure::Expired(_) => "the broker needs a new one",
+        TlsFailure::NotYetValid(_) => "check the clocks of both machines",
+        TlsFailure::OtherName => {
+            "use a name that it is for, or, where you trust the network, --kafka-config ssl.endpoint.identification.algorithm=none"
+        }
+        TlsFailure::UnknownAuthority(_) => {
+            "KAFKA_SSL_CA is the file with the authority's certificate"
+        }
+        TlsFailure::CertificateWanted => "set KAFKA_SSL_CERTIFICATE and KAFKA_SSL_KEY",
+        TlsFailure::CertificateRefused(_) => {
+            "KAFKA_SSL_CERTIFICATE must be of an authority that the broker trusts (its ssl.truststore), not expired, with those between them in the file"
+        }
+        TlsFailure::NoTls => return TlsProblem::no_tls(),
+        TlsFailure::Other(_) => "check the listener's TLS settings",
+    };
+    TlsProblem::new(failure.describe("the broker", host), advice)
 }
 
 /// The text of a setting that is a file or PEM itself.

@@ -83,21 +83,6 @@ pub(super) enum Command {
     Man(shell::ManArgs),
 }
 
-impl Command {
-    /// Whether it connects to the servers that the global arguments name.
-    pub(super) fn uses_servers(&self) -> bool {
-        !matches!(
-            self,
-            Self::Monitor(_)
-                | Self::Report(_)
-                | Self::Compare(_)
-                | Self::Stack(_)
-                | Self::Completions(_)
-                | Self::Man(_)
-        )
-    }
-}
-
 /// The grammar of the command line: every command, flag and default.
 #[must_use]
 pub fn command() -> clap::Command {

@@ -1,11 +1,15 @@
 //! Endpoints of the servers, and other arguments shared by all commands. Strings are parsed here.
 
-use cdc_bench_stack::{GivenEndpoints, PostgresEndpoint, StackKind, StoreEndpoint};
+use cdc_bench_stack::{
+    GivenEndpoints, PostgresEndpoint, StackKind, StoreEndpoint, login_of, with_login,
+};
 use pgcdc::{LibpqEnvironment, ServerList};
+use secrecy::{ExposeSecret, SecretString};
 
+use super::connect_args::ConnectArgs;
 use super::kafka_args::KafkaArgs;
 use super::postgres_args::PostgresArgs;
-use super::secrets::secret;
+use super::secrets::{Prompt, secret};
 use crate::pipeline::Failure;
 use crate::settings::Settings;
 
@@ -54,7 +58,7 @@ pub fn load_env_file() -> Result<(), EnvFileError> {
 /// Endpoints and what else is the same for every command.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(
-    next_help_heading = "External servers (PostgreSQL's password: POSTGRES_PASSWORD; the store: MONGODB_URI; each also as ..._FILE)"
+    next_help_heading = "External servers (secrets: POSTGRES_PASSWORD; the store: MONGODB_URI, MONGODB_PASSWORD; each also as ..._FILE)"
 )]
 pub struct EndpointArgs {
     /// Where the servers come from; without it external if any endpoint is given, else local
@@ -68,9 +72,9 @@ pub struct EndpointArgs {
     /// Consumer group [default: event-processor-group and the run id]
     #[arg(long, global = true, env = "KAFKA_GROUP_ID", value_name = "GROUP")]
     kafka_group_id: Option<String>,
-    /// Kafka Connect's address
-    #[arg(long, global = true, env = "CONNECT_URL", value_name = "URL")]
-    connect_url: Option<String>,
+    /// User of the store, if MONGODB_URI has none
+    #[arg(long, global = true, env = "MONGODB_USERNAME", value_name = "USER")]
+    mongodb_username: Option<String>,
     /// Database of the read model
     #[arg(
         long,
@@ -92,6 +96,8 @@ pub struct EndpointArgs {
     consumer_config: Vec<(String, String)>,
     #[command(flatten)]
     kafka: KafkaArgs,
+    #[command(flatten)]
+    connect: ConnectArgs,
 }
 
 /// `KEY=VALUE` of a setting that controls how records are fetched. Which records are read, and how offsets are committed, is not
@@ -110,20 +116,41 @@ fn fetch_setting(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// The store's connection string with the user and the password that are beside it.
+fn store_uri(
+    uri: SecretString,
+    username: Option<String>,
+    prompt: Prompt,
+) -> Result<SecretString, Failure> {
+    let username = username.filter(|user| !user.is_empty());
+    let mut password = secret("MONGODB_PASSWORD")?;
+    let (has_user, has_password) = login_of(&uri);
+    // A client's certificate is a login without a password.
+    let is_by_password = !uri
+        .expose_secret()
+        .to_ascii_uppercase()
+        .contains("AUTHMECHANISM=MONGODB-X509");
+    let user_alone = (has_user || username.is_some()) && !has_password && password.is_none();
+    if user_alone && is_by_password {
+        let whose = "password of MongoDB's user";
+        password = Some(prompt.secret("MONGODB_PASSWORD", whose)?);
+    }
+    with_login(&uri, username.as_deref(), password.as_ref()).map_err(Failure::usage)
+}
+
 impl EndpointArgs {
     /// Resolves the arguments. Whether the given endpoints suffice is checked by each command. Of several servers of PostgreSQL
     /// the first stands in the settings until one is chosen.
     ///
     /// # Errors
     /// When a secret's file cannot be read, or settings do not go together.
-    pub(super) fn resolve(self) -> Result<(Settings, Option<ServerList>), Failure> {
+    pub(super) fn resolve(self, prompt: Prompt) -> Result<(Settings, Option<ServerList>), Failure> {
         let uri = secret("MONGODB_URI")?;
-        let kafka = self.kafka.resolve()?;
+        let connect = self.connect.address()?;
+        let kafka = self.kafka.resolve(prompt)?;
         let postgres = self.postgres.with_url()?;
-        let any = postgres.is_given()
-            || kafka.bootstrap.is_some()
-            || self.connect_url.is_some()
-            || uri.is_some();
+        let any =
+            postgres.is_given() || kafka.bootstrap.is_some() || connect.is_some() || uri.is_some();
         let stack = self.stack.map(StackKind::from);
         let stack = stack.unwrap_or(if any {
             StackKind::External
@@ -132,24 +159,23 @@ impl EndpointArgs {
         });
         // A shell may have PGHOST set for anything: it names a server only for whoever asks for his own.
         let may_be_of_libpq = self.stack == Some(StackArg::External);
-        let servers = if stack == StackKind::External {
-            postgres.servers(&LibpqEnvironment::current(), may_be_of_libpq)?
-        } else {
-            None
-        };
-        let given = (stack == StackKind::External).then(|| {
+        let (mut given, mut servers) = (None, None);
+        if stack == StackKind::External {
+            servers = postgres.servers(&LibpqEnvironment::current(), may_be_of_libpq)?;
             let first = servers.as_ref().and_then(|list| list.servers.first());
-            GivenEndpoints {
+            let connect = connect.map(|address| self.connect.resolve(&address, prompt));
+            let store = uri.map(|uri| store_uri(uri, self.mongodb_username, prompt));
+            given = Some(GivenEndpoints {
                 postgres: first.cloned().map(PostgresEndpoint::from),
                 postgres_lacks: "POSTGRES_HOST",
                 kafka: kafka.endpoint(),
-                connect: self.connect_url,
-                store: uri.map(|uri| StoreEndpoint {
+                connect: connect.transpose()?,
+                store: store.transpose()?.map(|uri| StoreEndpoint {
                     uri,
                     database: self.mongodb_database,
                 }),
-            }
-        });
+            });
+        }
         let settings = Settings {
             given,
             stack,

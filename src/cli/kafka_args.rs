@@ -6,7 +6,7 @@ use cdc_bench_stack::{ClientPropertiesError, KafkaClientSettings, KafkaSettings}
 use secrecy::ExposeSecret;
 
 use super::connector_args::key_value;
-use super::secrets::secret;
+use super::secrets::{Prompt, secret};
 use crate::pipeline::Failure;
 
 /// Kafka's clients.
@@ -57,7 +57,13 @@ pub(super) struct KafkaArgs {
     #[arg(long, global = true, env = "KAFKA_SSL_KEY", value_name = "FILE")]
     kafka_ssl_key: Option<PathBuf>,
     /// Issuer of OAuth tokens: its token endpoint, by client credentials
-    #[arg(long, global = true, env = "KAFKA_OAUTH_TOKEN_URL", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "KAFKA_OAUTH_TOKEN_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
     kafka_oauth_token_url: Option<String>,
     /// Our client id there
     #[arg(long, global = true, env = "KAFKA_OAUTH_CLIENT_ID", value_name = "ID")]
@@ -70,6 +76,7 @@ pub(super) struct KafkaArgs {
         long,
         global = true,
         env = "KAFKA_OAUTH_COMMAND",
+        hide_env_values = true,
         value_name = "COMMAND"
     )]
     kafka_oauth_command: Option<String>,
@@ -87,7 +94,7 @@ impl KafkaArgs {
     ///
     /// # Errors
     /// When they do not go together, one lacks, or a file is not there.
-    pub(super) fn resolve(self) -> Result<KafkaClientSettings, Failure> {
+    pub(super) fn resolve(self, prompt: Prompt) -> Result<KafkaClientSettings, Failure> {
         let mut settings = KafkaSettings::default();
         let refused =
             |error: ClientPropertiesError| Failure::usage(anyhow::anyhow!("Kafka: {error}"));
@@ -99,12 +106,21 @@ impl KafkaArgs {
             let found = secret(name)?;
             Ok::<_, Failure>(found.map(|value| value.expose_secret().to_owned()))
         };
+        let is_elsewhere = self.kafka_config_file.is_some() || !self.kafka_config.is_empty();
+        let password = match &self.kafka_sasl_username {
+            Some(user) if !user.is_empty() && !is_elsewhere => {
+                let whose = format!("password of \"{user}\" for Kafka");
+                let password = prompt.secret("KAFKA_SASL_PASSWORD", &whose)?;
+                Some(password.expose_secret().to_owned())
+            }
+            _ => hidden("KAFKA_SASL_PASSWORD")?,
+        };
         let given = [
             ("bootstrap.servers", self.kafka_bootstrap_servers),
             ("security.protocol", self.kafka_security_protocol),
             ("sasl.mechanism", self.kafka_sasl_mechanism),
             ("sasl.username", self.kafka_sasl_username),
-            ("sasl.password", hidden("KAFKA_SASL_PASSWORD")?),
+            ("sasl.password", password),
             ("ssl.ca.location", file(self.kafka_ssl_ca)),
             ("ssl.certificate.location", file(self.kafka_ssl_certificate)),
             ("ssl.key.location", file(self.kafka_ssl_key)),

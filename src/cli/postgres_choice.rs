@@ -1,12 +1,10 @@
 //! The server of PostgreSQL that a command uses: chosen among several, with a password that is asked for on a terminal.
 
-use std::io::IsTerminal;
-
 use cdc_bench_stack::{PostgresConnectError, PostgresEndpoint};
 use pgcdc::{Server, ServerList};
 use tokio_util::sync::CancellationToken;
 
-use super::prompt::hidden_line;
+use super::secrets::Prompt;
 use crate::pipeline::{Failure, SourceError};
 use crate::settings::Settings;
 
@@ -14,6 +12,7 @@ use crate::settings::Settings;
 pub(super) async fn choose_postgres(
     settings: &mut Settings,
     list: Option<&ServerList>,
+    prompt: Prompt,
     cancel: &CancellationToken,
     is_doctor: bool,
 ) -> Result<(), Failure> {
@@ -35,7 +34,7 @@ pub(super) async fn choose_postgres(
     if list.servers.len() > 1 {
         tracing::info!(server = server.address(), "PostgreSQL chosen");
     }
-    let server = match with_password(server.clone(), cancel).await {
+    let server = match with_password(server.clone(), prompt).await {
         Err(_) if is_doctor => server,
         answer => answer?,
     };
@@ -45,7 +44,7 @@ pub(super) async fn choose_postgres(
 
 /// The server with the password that it asks for, read from the terminal where none is given. A server that is given none is asked
 /// whether it wants one.
-async fn with_password(mut server: Server, cancel: &CancellationToken) -> Result<Server, Failure> {
+async fn with_password(mut server: Server, prompt: Prompt) -> Result<Server, Failure> {
     if server.password.is_some() {
         return Ok(server);
     }
@@ -55,11 +54,11 @@ async fn with_password(mut server: Server, cancel: &CancellationToken) -> Result
         // Any other error is said by the command's own connection.
         _ => return Ok(server),
     }
-    if !std::io::stdin().is_terminal() {
+    if !prompt.is_allowed() {
         let server = endpoint.to_string();
         return Err(SourceError::NoPassword { server }.into());
     }
-    let prompt = format!("Password for {endpoint}: ");
-    server.password = Some(hidden_line(&prompt, cancel).await?);
+    let whose = format!("password for {endpoint}");
+    server.password = Some(prompt.secret("POSTGRES_PASSWORD", &whose)?);
     Ok(server)
 }

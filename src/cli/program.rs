@@ -11,6 +11,7 @@ use super::endpoint_args::load_env_file;
 use super::output::print_error_line;
 use super::postgres_choice::choose_postgres;
 use super::progress::Terminal;
+use super::secrets::Prompt;
 use super::{
     capture, cleanup, compare, consume, demo, doctor, generate, interrupt, logging, monitor,
     report, run, setup, shell, stack, sweep, tune, verify,
@@ -93,27 +94,33 @@ async fn dispatch(
     progress: &Terminal,
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let (mut settings, servers) = cli.endpoints.resolve()?;
-    if cli.command.uses_servers() {
-        let is_doctor = matches!(cli.command, Command::Doctor(_));
-        choose_postgres(&mut settings, servers.as_ref(), &cancel, is_doctor).await?;
-    }
-    match cli.command {
-        Command::Run(args) => run::run(*args, settings, progress, cancel).await,
-        Command::Sweep(args) => sweep::run(*args, settings, progress, cancel).await,
-        Command::Tune(args) => tune::run(*args, settings, progress, cancel).await,
-        Command::Demo(args) => demo::run(args, settings, progress, cancel).await,
+    let Cli {
+        endpoints, command, ..
+    } = cli;
+    // Only a command that uses the servers looks for their secrets.
+    let is_doctor = matches!(command, Command::Doctor(_));
+    let settings = async || {
+        let prompt = Prompt::at_terminal();
+        let (mut settings, servers) = endpoints.resolve(prompt)?;
+        choose_postgres(&mut settings, servers.as_ref(), prompt, &cancel, is_doctor).await?;
+        Ok::<_, Failure>(settings)
+    };
+    match command {
+        Command::Run(args) => run::run(*args, settings().await?, progress, cancel).await,
+        Command::Sweep(args) => sweep::run(*args, settings().await?, progress, cancel).await,
+        Command::Tune(args) => tune::run(*args, settings().await?, progress, cancel).await,
+        Command::Demo(args) => demo::run(args, settings().await?, progress, cancel).await,
         Command::Monitor(args) => monitor::run(args, progress, &cancel).await,
         Command::Report(args) => report::run(&args, progress),
         Command::Compare(args) => compare::run(&args, progress),
         Command::Stack(action) => stack::run(action, progress, &cancel).await,
-        Command::Setup(args) => setup::run(args, &settings, progress, &cancel).await,
-        Command::Cleanup(args) => cleanup::run(args, &settings, progress, &cancel).await,
-        Command::Capture(args) => capture::run(*args, &settings, progress, &cancel).await,
-        Command::Generate(args) => generate::run(args, &settings, progress, &cancel).await,
-        Command::Consume(args) => consume::run(args, &settings, progress, &cancel).await,
-        Command::Verify(args) => verify::run(args, &settings, progress, &cancel).await,
-        Command::Doctor(args) => doctor::run(args, &settings, progress).await,
+        Command::Setup(args) => setup::run(args, &settings().await?, progress, &cancel).await,
+        Command::Cleanup(args) => cleanup::run(args, &settings().await?, progress, &cancel).await,
+        Command::Capture(args) => capture::run(*args, &settings().await?, progress, &cancel).await,
+        Command::Generate(args) => generate::run(args, &settings().await?, progress, &cancel).await,
+        Command::Consume(args) => consume::run(args, &settings().await?, progress, &cancel).await,
+        Command::Verify(args) => verify::run(args, &settings().await?, progress, &cancel).await,
+        Command::Doctor(args) => doctor::run(args, &settings().await?, progress).await,
         Command::Completions(args) => shell::completions(&args, Cli::command()),
         Command::Man(args) => shell::man(&args, Cli::command()),
     }

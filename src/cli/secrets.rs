@@ -1,24 +1,79 @@
-//! Secrets: from a variable, or from the file that a variable names. Never from an argument, which every user can list.
+//! Secrets: from a variable, from the file that a variable names, or typed. Never from an argument, which every user can list.
 
 use secrecy::SecretString;
 
+use super::secret_prompt;
 use crate::pipeline::Failure;
 
 /// The secret in the variable `name`, or in the file that `name`_FILE names (as Docker and Kubernetes mount them; a line end after
 /// it is not part of it). `None` when neither is set.
+///
+/// # Errors
+/// When both are set, or the file cannot be read or holds nothing.
 pub(super) fn secret(name: &str) -> Result<Option<SecretString>, Failure> {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    if let Some(value) = set(name) {
-        return Ok(Some(value.into()));
+    let file = format!("{name}_FILE");
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let usage = |text: String| Err(Failure::usage(anyhow::anyhow!(text)));
+    match (set(name), set(&file)) {
+        (Some(_), Some(_)) => usage(format!("{name} and {file} are both set; unset one of them")),
+        (Some(value), None) => match value.into_string() {
+            Ok(value) => Ok(Some(value.into())),
+            Err(_) => usage(format!("{name} is not UTF-8")),
+        },
+        (None, Some(path)) => {
+            let shown = path.to_string_lossy();
+            match std::fs::read_to_string(&path) {
+                Ok(text) => match text.trim_end_matches(['\n', '\r']) {
+                    "" => usage(format!("{file}={shown}: the file is empty")),
+                    text => Ok(Some(text.to_owned().into())),
+                },
+                Err(error) => usage(format!("{file}={shown}: {error}")),
+            }
+        }
+        (None, None) => Ok(None),
     }
-    let variable = format!("{name}_FILE");
-    let Some(path) = set(&variable) else {
-        return Ok(None);
-    };
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text.trim_end_matches(['\n', '\r']).into())),
-        Err(error) => Err(Failure::usage(anyhow::anyhow!(
-            "{variable}={path}: {error}"
-        ))),
+}
+
+/// Whether a secret that lacks may be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Prompt {
+    is_allowed: bool,
+}
+
+impl Prompt {
+    /// Where standard input and error are a terminal.
+    pub(super) fn at_terminal() -> Self {
+        Self {
+            is_allowed: secret_prompt::can_ask(),
+        }
+    }
+
+    pub(super) fn is_allowed(self) -> bool {
+        self.is_allowed
+    }
+
+    /// The secret in `name` or `name`_FILE, or as typed by the user; `whose` says what it is.
+    ///
+    /// # Errors
+    /// As [`secret`]; and when it is nowhere and cannot be asked for.
+    pub(super) fn secret(self, name: &str, whose: &str) -> Result<SecretString, Failure> {
+        if let Some(found) = secret(name)? {
+            return Ok(found);
+        }
+        let missing = || {
+            Failure::usage(anyhow::anyhow!(
+                "{whose} is not given: set {name} or {name}_FILE"
+            ))
+        };
+        if !self.is_allowed {
+            return Err(missing());
+        }
+        match secret_prompt::ask(whose) {
+            Ok(typed) => typed.ok_or_else(missing),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+                Err(Failure::interrupted())
+            }
+            Err(error) => Err(Failure::usage(anyhow::anyhow!("{whose}: {error}"))),
+        }
     }
 }

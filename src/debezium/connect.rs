@@ -3,8 +3,10 @@
 mod answers;
 mod error;
 mod http;
+mod passwords;
+mod refusal;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use self::answers::{ConnectInfo, ExpandedConnector, InstalledPlugin, Offsets};
 use self::http::ConnectHttp;
+use self::passwords::PasswordSettings;
 use super::connector::CONNECTOR_CLASS;
+use super::redaction::{redacted, without_secrets};
 use cdc_bench_model::event::{SCHEMA, TABLE};
+use cdc_bench_stack::ConnectEndpoint;
 
 pub use self::answers::ConnectorStatus;
 pub use self::error::KafkaConnectError;
@@ -33,17 +38,19 @@ pub struct ConnectClient {
     http: ConnectHttp,
     /// Held while a connector is being created.
     creating: Arc<Mutex<()>>,
+    passwords: PasswordSettings,
 }
 
 impl ConnectClient {
-    /// A client of the cluster at `url`.
+    /// A client of the cluster at `endpoint`.
     ///
     /// # Errors
-    /// When `url` is not an HTTP address.
-    pub fn new(url: &str) -> Result<Self, KafkaConnectError> {
+    /// When its certificates cannot be used.
+    pub fn new(endpoint: &ConnectEndpoint) -> Result<Self, KafkaConnectError> {
         Ok(Self {
-            http: ConnectHttp::new(url)?,
+            http: ConnectHttp::new(endpoint)?,
             creating: Arc::default(),
+            passwords: PasswordSettings::default(),
         })
     }
 
@@ -100,9 +107,25 @@ impl ConnectClient {
                     status: StatusCode::CONFLICT,
                     ..
                 }) if began.elapsed() < REBALANCE_LIMIT => tokio::time::sleep(PAUSE).await,
+                Err(KafkaConnectError::Refused {
+                    url,
+                    status,
+                    message,
+                }) => {
+                    return Err(KafkaConnectError::Refused {
+                        url,
+                        status,
+                        message: without_secrets(&message, config, &BTreeSet::new()),
+                    });
+                }
                 outcome => return outcome,
             }
         }
+    }
+
+    /// A connector's configuration to be shown: every value that may be a secret is replaced.
+    pub async fn redacted(&self, config: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        redacted(config, &*self.passwords.of(&self.http, config).await)
     }
 
     /// Sends the request that creates a connector, and waits for its answer even when the caller is cancelled: Connect

@@ -10,12 +10,13 @@ mod error;
 mod field;
 mod partial;
 mod reader;
+mod redaction;
 mod scalars;
 mod template;
 mod trace;
 
 pub use connect::{ConnectClient, ConnectorStatus, KafkaConnectError};
-pub use connector::{ConnectorParams, ConnectorProfile, LOW_LATENCY, connector_config, redacted};
+pub use connector::{ConnectorParams, ConnectorProfile, LOW_LATENCY, connector_config};
 pub use envelope::{Envelope, EnvelopeSource, OutboxAfter};
 pub use error::ReadEnvelopeError;
 pub(crate) use reader::EnvelopeReader;

@@ -36,9 +36,39 @@ pub enum StoreError {
         /// What was seen.
         cause: String,
     },
+    /// TLS did not come about.
+    #[error("no TLS to MongoDB at {server}: {cause}; {advice}")]
+    Tls {
+        /// Host and port.
+        server: String,
+        /// What failed.
+        cause: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The replica set has no primary at the moment.
+    #[error(
+        "the replica set of MongoDB at {server} has no primary: {members} answer as secondaries; wait for the election, or check that a majority of its members runs"
+    )]
+    NoPrimary {
+        /// Host and port of every server tried.
+        server: String,
+        /// Host and port of the members that answer.
+        members: String,
+    },
+    /// It wants a login, and we have none.
+    #[error(
+        "MongoDB at {server} asks for a login: {cause}; give user and password in MONGODB_URI, or by MONGODB_USERNAME and MONGODB_PASSWORD"
+    )]
+    LoginWanted {
+        /// Host and port.
+        server: String,
+        /// The server's message.
+        cause: String,
+    },
     /// The user or the password is wrong.
     #[error(
-        "MongoDB at {server} refused to log in: {cause}; check user, password and authSource in the connection string (MONGODB_URI)"
+        "MongoDB at {server} refused to log in: {cause}; check user, password and authSource in the connection string (MONGODB_URI, MONGODB_USERNAME, MONGODB_PASSWORD)"
     )]
     AuthFailed {
         /// Host and port.
@@ -96,7 +126,10 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
-            Self::Transient { .. } | Self::Unreachable { .. } | Self::ReadOnly { .. }
+            Self::Transient { .. }
+                | Self::Unreachable { .. }
+                | Self::ReadOnly { .. }
+                | Self::NoPrimary { .. }
         )
     }
 

@@ -1,22 +1,31 @@
 //! A connection to the store: which server it is, and its collections and writes in the files below.
 
 mod collections;
+mod servers_seen;
 mod write;
 
 use std::time::Duration;
 
 use mongodb::bson::{Document, RawDocumentBuf, doc};
-use mongodb::options::ClientOptions;
+use mongodb::error::ErrorKind;
+use mongodb::options::{ClientOptions, ServerAddress, Tls};
 use mongodb::{Client, Collection, Database};
 use secrecy::ExposeSecret;
 
+use self::servers_seen::ServersSeen;
 use super::{COLLECTION, StoreError, WriteConcernChoice};
+use crate::tls_failure::speaks_tls;
 use cdc_bench_stack::StoreEndpoint;
 
 /// Longest wait for a server to be available.
 const SELECTION_LIMIT: Duration = Duration::from_secs(5);
 /// Longest wait for a TCP connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// The port of an address without one.
+const DEFAULT_PORT: u16 = 27_017;
+/// Longest wait for the servers' names of `mongodb+srv://`.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(8);
 
 const OTHER_WRITE_CONCERN: &str =
     "its write concern is none of w=majority, w=1&journal=true and w=1&journal=false";
@@ -40,6 +49,15 @@ pub struct MongoStore {
     write_concern: WriteConcernChoice,
     /// Host and port of every server in the connection string, for messages.
     server: String,
+    login: LoginKinds,
+    seen: ServersSeen,
+}
+
+/// What we have to log in with.
+#[derive(Debug, Clone, Copy)]
+struct LoginKinds {
+    has_credential: bool,
+    has_certificate: bool,
 }
 
 impl MongoStore {
@@ -49,20 +67,32 @@ impl MongoStore {
     /// [`StoreError::BadUri`], [`StoreError::Unreachable`], [`StoreError::AuthFailed`].
     pub async fn connect(endpoint: &StoreEndpoint) -> Result<Self, StoreError> {
         let uri = endpoint.uri.expose_secret();
-        let mut options = ClientOptions::parse(uri)
-            .await
-            .map_err(|error| StoreError::BadUri {
-                cause: without_credentials(&error.kind.to_string(), uri),
-            })?;
+        let mut options = parse(uri).await?;
         let write_concern = WriteConcernChoice::from_options(options.write_concern.as_ref())
             .ok_or_else(|| StoreError::BadUri {
                 cause: OTHER_WRITE_CONCERN.to_owned(),
             })?;
-        options.server_selection_timeout = Some(SELECTION_LIMIT);
+        // Whatever readPreference asks for: a secondary may lag, and what it has not got yet would be taken for lost.
+        options.selection_criteria = None;
+        options.read_concern = Some(write_concern.read_concern());
+        options
+            .server_selection_timeout
+            .get_or_insert(SELECTION_LIMIT);
         options.connect_timeout.get_or_insert(CONNECT_LIMIT);
         options.app_name.get_or_insert("cdc-bench".to_owned());
-        let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
+        let addresses = options.hosts.clone();
+        let is_tls = matches!(&options.tls, Some(Tls::Enabled(_)));
+        let hosts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let server = hosts.join(",");
+        let seen = ServersSeen::default();
+        options.sdam_event_handler = Some(seen.handler());
+        let login = LoginKinds {
+            has_credential: options.credential.is_some(),
+            has_certificate: matches!(
+                &options.tls,
+                Some(Tls::Enabled(tls)) if tls.cert_key_file_path.is_some()
+            ),
+        };
         let client = Client::with_options(options).map_err(|error| StoreError::BadUri {
             cause: without_credentials(&error.kind.to_string(), uri),
         })?;
@@ -71,9 +101,16 @@ impl MongoStore {
             collection: COLLECTION.to_owned(),
             write_concern,
             server,
+            login,
+            seen,
         };
-        store.run(doc! { "ping": 1 }, "answer").await?;
-        Ok(store)
+        match store.run(doc! { "ping": 1 }, "answer").await {
+            Ok(_) => Ok(store),
+            Err(error @ StoreError::Unreachable { .. }) if !is_tls => {
+                Err(wants_tls(&addresses).await.unwrap_or(error))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The same connection for documents in another collection.
@@ -126,16 +163,78 @@ impl MongoStore {
     }
 
     pub(super) fn failed(&self, error: &mongodb::error::Error, doing: &str) -> StoreError {
-        StoreError::of(error, &self.server, doing)
+        match StoreError::of(error, &self.server, doing) {
+            // The driver's text is its view of all servers; its errors one by one say more.
+            unreachable @ StoreError::Unreachable { .. } => self
+                .seen
+                .why_none(&self.server, self.login.has_certificate)
+                .unwrap_or(unreachable),
+            other => self.or_login_wanted(other),
+        }
+    }
+
+    /// A user who is nobody may do nothing: then it is the login that lacks, and not a right.
+    fn or_login_wanted(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::NotPermitted { server, cause, .. } if !self.login.has_credential => {
+                StoreError::LoginWanted { server, cause }
+            }
+            other => other,
+        }
     }
 
     fn refused(&self, code: i32, message: &str, doing: &str) -> StoreError {
-        StoreError::of_code(code, message, self.server.clone(), doing.to_owned())
+        let refusal = StoreError::of_code(code, message, self.server.clone(), doing.to_owned());
+        self.or_login_wanted(refusal)
     }
 
     async fn run(&self, command: Document, doing: &str) -> Result<Document, StoreError> {
         let answer = self.database.run_command(command).await;
         answer.map_err(|error| self.failed(&error, doing))
+    }
+}
+
+/// The error of a server that speaks TLS, where we were not told to.
+async fn wants_tls(addresses: &[ServerAddress]) -> Option<StoreError> {
+    for address in addresses {
+        if let ServerAddress::Tcp { host, port } = address
+            && speaks_tls(host, port.unwrap_or(DEFAULT_PORT)).await
+        {
+            return Some(StoreError::Tls {
+                server: address.to_string(),
+                cause: "the server speaks TLS".to_owned(),
+                advice: "set tls=true in MONGODB_URI",
+            });
+        }
+    }
+    None
+}
+
+/// The options of a connection string; the hosts of `mongodb+srv://` are looked up.
+async fn parse(uri: &str) -> Result<ClientOptions, StoreError> {
+    // What follows the login; it is empty where there is no scheme.
+    let hosts = || {
+        let (_, rest) = uri.split_once("://").unwrap_or_default();
+        let hosts = rest.split(['/', '?']).next().unwrap_or_default();
+        let hosts = hosts.rsplit('@').next().unwrap_or_default();
+        hosts.to_owned()
+    };
+    let parsed = tokio::time::timeout(LOOKUP_LIMIT, ClientOptions::parse(uri));
+    match parsed.await {
+        Ok(Ok(options)) => Ok(options),
+        Ok(Err(error)) => Err(match error.kind.as_ref() {
+            ErrorKind::DnsResolve { message, .. } => StoreError::Unreachable {
+                server: hosts(),
+                cause: message.clone(),
+            },
+            kind => StoreError::BadUri {
+                cause: without_credentials(&kind.to_string(), uri),
+            },
+        }),
+        Err(_) => Err(StoreError::Unreachable {
+            server: hosts(),
+            cause: format!("no answer of DNS within {} s", LOOKUP_LIMIT.as_secs()),
+        }),
     }
 }
 
@@ -145,6 +244,11 @@ fn without_credentials(text: &str, uri: &str) -> String {
     let Some((credentials, _)) = authority.rsplit_once('@') else {
         return text.to_owned();
     };
+    // Then any part of the message may be one of the password.
+    if credentials.contains(['/', '?', '#', '@']) {
+        return "its user or password has characters that have to be percent-encoded, such as / ? # @"
+            .to_owned();
+    }
     let parts = [credentials].into_iter().chain(credentials.split(':'));
     parts
         .filter(|part| !part.is_empty())
@@ -172,6 +276,60 @@ mod tests {
         let text = connected.unwrap_err().to_string();
         assert!(text.contains("MONGODB_URI"), "{text}");
         assert!(!text.contains("s3c"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_option_that_the_driver_does_not_know_is_named() {
+        let connected = |uri: &str| {
+            let endpoint = StoreEndpoint {
+                uri: uri.to_owned().into(),
+                database: "activity_read".to_owned(),
+            };
+            async move {
+                MongoStore::connect(&endpoint)
+                    .await
+                    .unwrap_err()
+                    .to_string()
+            }
+        };
+        let text = connected("mongodb://me:hidden@h:1/?readPreferense=primary").await;
+        assert!(
+            text.contains("readpreferense") && text.contains("readpreference"),
+            "{text}"
+        );
+        assert!(!text.contains("hidden"), "{text}");
+        let text = connected("mongodb://me:hid?den@h:1/").await;
+        assert!(
+            text.contains("percent-encoded") && !text.contains("den@"),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn hosts_that_dns_does_not_know_are_named() {
+        let endpoint = StoreEndpoint {
+            uri: "mongodb+srv://me:hidden@db.invalid/?authSource=admin"
+                .to_owned()
+                .into(),
+            database: "activity_read".to_owned(),
+        };
+        let error = MongoStore::connect(&endpoint).await.unwrap_err();
+        assert!(
+            matches!(&error, StoreError::Unreachable { server, .. } if server == "db.invalid"),
+            "{error}"
+        );
+        assert!(!error.to_string().contains("hidden"), "{error}");
+    }
+
+    #[test]
+    fn reads_see_what_was_acknowledged() {
+        use mongodb::options::ReadConcern;
+        let read = |choice: WriteConcernChoice| choice.read_concern();
+        assert_eq!(
+            read(WriteConcernChoice::MajorityJournaled),
+            ReadConcern::majority()
+        );
+        assert_eq!(read(WriteConcernChoice::Acknowledged), ReadConcern::local());
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! The write concerns that a run can ask for.
 
-use mongodb::options::{Acknowledgment, WriteConcern};
+use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
 
 use super::bson::{BsonBuffer, kind};
 
@@ -42,6 +42,15 @@ impl WriteConcernChoice {
             Self::MajorityJournaled => "majority+journal",
             Self::Journaled => "w1+journal",
             Self::Acknowledged => "w1",
+        }
+    }
+
+    /// The read concern that sees every write that was acknowledged: what one server has acknowledged is not known to a majority
+    /// at once.
+    pub(super) fn read_concern(self) -> ReadConcern {
+        match self {
+            Self::MajorityJournaled => ReadConcern::majority(),
+            Self::Journaled | Self::Acknowledged => ReadConcern::local(),
         }
     }
 

@@ -13,12 +13,12 @@ use imports::Imports;
 
 /// The rooms of `src/`, and which others each may import. A room that is not listed may import none.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("broker", &["records"]),
+    ("broker", &["records", "tls_failure"]),
     ("cli", &["*"]),
     ("consumer", &["debezium", "json", "records", "store"]),
     ("dashboard", &["live", "load"]),
-    ("debezium", &["cause", "json"]),
-    ("store", &["json"]),
+    ("debezium", &["cause", "json", "tls_failure"]),
+    ("store", &["json", "tls_failure"]),
     // Every room of the pipeline may import the stages, the settings, and what stands below all of its rooms.
     (
         "pipeline/commands",

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// Every variable by which the command finds servers, so that none is inherited from the developer's shell.
-const VARIABLES: [&str; 28] = [
+const VARIABLES: [&str; 34] = [
     "POSTGRES_HOST",
     "POSTGRES_PORT",
     "POSTGRES_DB",
@@ -16,6 +16,12 @@ const VARIABLES: [&str; 28] = [
     "KAFKA_TOPIC",
     "KAFKA_GROUP_ID",
     "CONNECT_URL",
+    "CONNECT_USERNAME",
+    "CONNECT_PASSWORD",
+    "CONNECT_SSL_CA",
+    "CONNECT_SSL_CERTIFICATE",
+    "CONNECT_SSL_KEY",
+    "MONGODB_USERNAME",
     "MONGODB_URI",
     "MONGODB_DATABASE",
     "METRICS_FILE",

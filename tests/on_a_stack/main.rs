@@ -41,6 +41,8 @@ mod reader_types;
 mod reader_values;
 mod refusals;
 mod results;
+mod secrets;
+mod secured_connect;
 mod secured_kafka;
 mod series;
 mod sink;
@@ -183,7 +185,9 @@ fn main() {
         skew::LONG_TESTS,
         postgres_reached::LONG_TESTS,
         results::LONG_TESTS,
+        secured_connect::LONG_TESTS,
         secured_kafka::LONG_TESTS,
+        secrets::LONG_TESTS,
         series::LONG_TESTS,
         watching::LONG_TESTS,
     ]

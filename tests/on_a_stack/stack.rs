@@ -8,6 +8,7 @@ mod other_postgres;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::IntoFuture;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -102,6 +103,11 @@ impl TestStack {
             other_postgres,
             runtime,
         }
+    }
+
+    /// The folder that holds its servers' data and logs.
+    pub fn state(&self) -> &Path {
+        self.state.path()
     }
 
     /// The command, with this stack as the kept one.

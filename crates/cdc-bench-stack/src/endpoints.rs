@@ -1,24 +1,17 @@
 //! Where the servers are, and the credentials to reach them.
 
+mod connect;
 mod kafka;
 mod postgres;
+mod store;
 
-use secrecy::SecretString;
-
+pub use connect::{ConnectEndpoint, ConnectEndpointError, ConnectLogin, ConnectTls};
 pub use kafka::{
     ClientPropertiesError, JavaClientError, KafkaClientSettings, KafkaEndpoint, KafkaSecurity,
     KafkaSettings, KafkaTls, PasswordMechanism, Pem, PemError, Sasl, SecurityProtocol, TokenSource,
 };
 pub use postgres::{PostgresConnectError, PostgresEndpoint};
-
-/// A MongoDB-protocol server and database.
-#[derive(Debug, Clone)]
-pub struct StoreEndpoint {
-    /// Connection string; it may hold a password.
-    pub uri: SecretString,
-    /// Database of the read model.
-    pub database: String,
-}
+pub use store::{StoreEndpoint, StoreLoginError, login_of, with_login};
 
 /// Where the four servers are.
 #[derive(Debug, Clone)]
@@ -29,9 +22,8 @@ pub struct Endpoints {
     pub postgres_for_connect: Option<HostPort>,
     /// Kafka.
     pub kafka: KafkaEndpoint,
-    /// Kafka Connect's REST address without a trailing slash; without it the topic is assumed to be fed by somebody
-    /// else.
-    pub connect: Option<String>,
+    /// Kafka Connect; without it the topic is assumed to be fed by somebody else.
+    pub connect: Option<ConnectEndpoint>,
     /// The read model.
     pub store: StoreEndpoint,
 }
@@ -45,23 +37,18 @@ impl Endpoints {
             let host = host.trim_start_matches('[').trim_end_matches(']');
             host == "localhost" || host == "::1" || host.starts_with("127.")
         };
-        // HOST:PORT, optionally with a scheme before it and a path after it.
+        // HOST:PORT.
         let host_of = |address: &str| {
-            let address = address.split_once("://").map_or(address, |(_, rest)| rest);
-            let address = address.split('/').next().unwrap_or_default();
             address
                 .rsplit_once(':')
                 .map_or(address, |(host, _)| host)
                 .to_owned()
         };
-        let mut addresses = self
-            .kafka
-            .bootstrap
-            .split(',')
-            .chain(self.connect.as_deref());
-        self.connect.is_some()
+        let mut brokers = self.kafka.bootstrap.split(',');
+        let connect = self.connect.as_ref();
+        connect.is_some_and(|connect| is_loopback(connect.host()))
             && (self.postgres.socket_path().is_some() || is_loopback(&self.postgres.host))
-            && addresses.all(|address| is_loopback(&host_of(address.trim())))
+            && brokers.all(|address| is_loopback(&host_of(address.trim())))
     }
 }
 
@@ -90,8 +77,8 @@ pub struct GivenEndpoints {
     pub postgres_lacks: &'static str,
     /// Kafka.
     pub kafka: Option<KafkaEndpoint>,
-    /// Kafka Connect's REST address without a trailing slash.
-    pub connect: Option<String>,
+    /// Kafka Connect.
+    pub connect: Option<ConnectEndpoint>,
     /// The read model.
     pub store: Option<StoreEndpoint>,
 }
@@ -163,7 +150,7 @@ mod tests {
             postgres: Server::new(postgres, 5432, "u", "hidden".to_owned(), "d").into(),
             postgres_for_connect: None,
             kafka: KafkaEndpoint::plaintext(kafka),
-            connect: connect.map(str::to_owned),
+            connect: connect.map(|url| ConnectEndpoint::parse(url).unwrap()),
             store: StoreEndpoint {
                 uri: "mongodb://db".to_owned().into(),
                 database: "d".to_owned(),

@@ -3,13 +3,14 @@
 //!
 //! The modules in layers; each knows only those of the layers above it.
 
+mod http;
+
 mod endpoints;
 mod kind;
 
 mod error;
 
 mod files;
-mod http;
 mod progress;
 mod user;
 
@@ -35,10 +36,11 @@ mod stack;
 pub use artifacts::{fetch, fetch_debezium};
 pub use cache::Cache;
 pub use endpoints::{
-    ClientPropertiesError, Endpoints, GivenEndpoints, HostPort, JavaClientError,
-    KafkaClientSettings, KafkaEndpoint, KafkaSecurity, KafkaSettings, KafkaTls, MissingEndpoint,
-    PasswordMechanism, Pem, PemError, PostgresConnectError, PostgresEndpoint, Sasl,
-    SecurityProtocol, StoreEndpoint, TokenSource,
+    ClientPropertiesError, ConnectEndpoint, ConnectEndpointError, ConnectLogin, ConnectTls,
+    Endpoints, GivenEndpoints, HostPort, JavaClientError, KafkaClientSettings, KafkaEndpoint,
+    KafkaSecurity, KafkaSettings, KafkaTls, MissingEndpoint, PasswordMechanism, Pem, PemError,
+    PostgresConnectError, PostgresEndpoint, Sasl, SecurityProtocol, StoreEndpoint, StoreLoginError,
+    TokenSource, login_of, with_login,
 };
 pub use error::StackError;
 pub use http::http_client;

@@ -1,6 +1,6 @@
 //! The answers of Connect's REST interface.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -94,7 +94,40 @@ pub(super) struct OffsetEntry {
     pub(super) offset: serde_json::Map<String, serde_json::Value>,
 }
 
+/// What a plugin says of a configuration.
+#[derive(Deserialize)]
+pub(super) struct Validation {
+    configs: Vec<ValidatedSetting>,
+}
+
+#[derive(Deserialize)]
+struct ValidatedSetting {
+    definition: SettingDefinition,
+}
+
+#[derive(Deserialize)]
+struct SettingDefinition {
+    name: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+impl Validation {
+    /// Names of the settings that are passwords.
+    pub(super) fn passwords(self) -> BTreeSet<String> {
+        self.configs
+            .into_iter()
+            .map(|setting| setting.definition)
+            .filter(|definition| definition.kind == "PASSWORD")
+            .map(|definition| definition.name)
+            .collect()
+    }
+}
+
+/// The body of every refusal of Connect's own.
 #[derive(Deserialize)]
 pub(super) struct ConnectRefusal {
+    #[serde(rename = "error_code")]
+    pub(super) _code: u32,
     pub(super) message: String,
 }

@@ -1,5 +1,6 @@
 //! The errors of Kafka Connect.
 
+use cdc_bench_stack::ConnectEndpointError;
 use reqwest::StatusCode;
 
 use crate::debezium::connector::CONNECTOR_CLASS;
@@ -7,16 +8,9 @@ use crate::debezium::connector::CONNECTOR_CLASS;
 /// A request to Kafka Connect failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaConnectError {
-    /// Not an address.
-    #[error(
-        "{url:?} is no address of Kafka Connect: {reason}; expected something like http://127.0.0.1:8083"
-    )]
-    Url {
-        /// As given.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// No client can be made of the endpoint's settings.
+    #[error(transparent)]
+    Endpoint(#[from] ConnectEndpointError),
     /// No answer.
     #[error("cannot reach Kafka Connect at {url}: {reason}; is it running?")]
     Unreachable {
@@ -24,6 +18,58 @@ pub enum KafkaConnectError {
         url: String,
         /// The system's error.
         reason: String,
+    },
+    /// TLS did not come about.
+    #[error("no TLS to Kafka Connect at {url}: {reason}; {advice}")]
+    Tls {
+        /// Address.
+        url: String,
+        /// What failed.
+        reason: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// It wants a login, or another.
+    #[error("Kafka Connect at {url} {reason} (401); {advice}")]
+    Unauthorized {
+        /// Address.
+        url: String,
+        /// What of the login.
+        reason: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// The user may not do that.
+    #[error(
+        "Kafka Connect at {url} does not let {user} {request} (403); it, or the gateway before it, has to allow the user this"
+    )]
+    Forbidden {
+        /// Address.
+        url: String,
+        /// Who.
+        user: String,
+        /// Method and path.
+        request: String,
+    },
+    /// Something answers, and it is not Connect.
+    #[error(
+        "what answers at {url} is not Kafka Connect: {what}; check host, port and path prefix of the address (CONNECT_URL)"
+    )]
+    NotConnect {
+        /// Address.
+        url: String,
+        /// What it answered.
+        what: String,
+    },
+    /// It sends us to another server.
+    #[error(
+        "Kafka Connect's address {url} redirects to {to}, which gets neither login nor configuration unasked; if that is Connect, set CONNECT_URL to it"
+    )]
+    Redirected {
+        /// Address.
+        url: String,
+        /// Where to.
+        to: String,
     },
     /// It refused.
     #[error("Kafka Connect at {url} answered {status}: {message}")]

@@ -1,62 +1,47 @@
-//! Requests to Connect's REST interface, and what its answers mean.
+//! Requests to Connect's REST interface.
 
 use std::time::Duration;
 
+use cdc_bench_stack::ConnectEndpoint;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
-use super::answers::ConnectRefusal;
 use super::error::KafkaConnectError;
-use crate::cause::innermost;
+use super::refusal;
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An HTTP client for one Connect cluster.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectHttp {
     http: reqwest::Client,
-    base: reqwest::Url,
+    endpoint: ConnectEndpoint,
 }
 
 impl ConnectHttp {
-    /// A client for the cluster at `url`.
+    /// A client for the cluster at `endpoint`.
     ///
     /// # Errors
-    /// When `url` is not an HTTP address.
-    pub fn new(url: &str) -> Result<Self, KafkaConnectError> {
-        let failed = |reason: String| KafkaConnectError::Url {
-            url: url.to_owned(),
-            reason,
-        };
-        let base = reqwest::Url::parse(url).map_err(|e| failed(e.to_string()))?;
-        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
-            return Err(failed(
-                "it does not begin with http:// or https://".to_owned(),
-            ));
-        }
-        let http = cdc_bench_stack::http_client()
-            .timeout(TIMEOUT)
-            .connect_timeout(Duration::from_secs(5))
-            .build();
+    /// When its certificates cannot be used.
+    pub fn new(endpoint: &ConnectEndpoint) -> Result<Self, KafkaConnectError> {
+        let http =
+            endpoint.client(|builder| builder.timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT))?;
         Ok(Self {
-            http: http.map_err(|e| failed(e.to_string()))?,
-            base,
+            http,
+            endpoint: endpoint.clone(),
         })
     }
 
-    /// Address of the cluster.
+    /// Address of the cluster, without the login.
     pub fn url(&self) -> String {
-        self.base.to_string()
+        self.endpoint.to_string()
     }
 
     pub fn request(&self, method: Method, path: &[&str]) -> reqwest::RequestBuilder {
-        let mut url = self.base.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            // Each segment is escaped: a name may contain any character.
-            segments.pop_if_empty().extend(path);
-        }
-        self.http.request(method, url)
+        self.endpoint.request(&self.http, method, path)
     }
 
     pub async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, KafkaConnectError> {
@@ -68,32 +53,32 @@ impl ConnectHttp {
         request: reqwest::RequestBuilder,
     ) -> Result<T, KafkaConnectError> {
         let answer = self.send(request).await?;
-        answer.json().await.map_err(|e| self.unreachable(&e))
+        let head = refusal::AnswerHead::of(&answer);
+        let body = answer.bytes().await;
+        let body = match body {
+            Ok(body) => body,
+            Err(error) => return Err(refusal::of_request(&self.endpoint, &error).await),
+        };
+        serde_json::from_slice(&body).map_err(|_| KafkaConnectError::NotConnect {
+            url: self.url(),
+            what: head.describe(&body),
+        })
     }
 
     pub async fn send(
         &self,
         request: reqwest::RequestBuilder,
     ) -> Result<reqwest::Response, KafkaConnectError> {
-        let answer = request.send().await.map_err(|e| self.unreachable(&e))?;
-        let status = answer.status();
-        if status.is_success() {
-            return Ok(answer);
-        }
-        let text = answer.text().await.unwrap_or_default();
-        let message =
-            serde_json::from_str::<ConnectRefusal>(&text).map_or(text, |refusal| refusal.message);
-        Err(KafkaConnectError::Refused {
-            url: self.base.to_string(),
-            status,
-            message,
-        })
-    }
-
-    fn unreachable(&self, error: &reqwest::Error) -> KafkaConnectError {
-        KafkaConnectError::Unreachable {
-            url: self.base.to_string(),
-            reason: innermost(error).to_string(),
+        let (client, request) = request.build_split();
+        let sent = async {
+            let request = request?;
+            let what = format!("{} {}", request.method(), request.url().path());
+            Ok::<_, reqwest::Error>((client.execute(request).await?, what))
+        };
+        match sent.await {
+            Ok((answer, _)) if answer.status().is_success() => Ok(answer),
+            Ok((answer, what)) => Err(refusal::of_answer(&self.endpoint, answer, &what).await),
+            Err(error) => Err(refusal::of_request(&self.endpoint, &error).await),
         }
     }
 
@@ -104,7 +89,7 @@ impl ConnectHttp {
                 status: StatusCode::NOT_FOUND,
                 ..
             } => KafkaConnectError::NoConnector {
-                url: self.base.to_string(),
+                url: self.url(),
                 name: name.to_owned(),
             },
             other => other,

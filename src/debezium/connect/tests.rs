@@ -2,12 +2,16 @@
 
 use super::*;
 use serde_json::json;
-use wiremock::matchers::{method, path};
+use wiremock::matchers::{any, body_json, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
+
+fn at(url: &str) -> ConnectClient {
+    ConnectClient::new(&ConnectEndpoint::parse(url).unwrap()).unwrap()
+}
 
 async fn double() -> (MockServer, ConnectClient) {
     let server = MockServer::start().await;
-    let client = ConnectClient::new(&server.uri()).unwrap();
+    let client = at(&server.uri());
     (server, client)
 }
 
@@ -148,8 +152,10 @@ async fn the_connector_of_a_topic_is_found() {
 #[tokio::test]
 async fn what_is_not_there_is_deleted_already() {
     let (server, client) = double().await;
-    Mock::given(method("DELETE"))
-        .respond_with(ResponseTemplate::new(404))
+    Mock::given(any())
+        .respond_with(
+            ResponseTemplate::new(404).set_body_json(json!({"error_code": 404, "message": "no"})),
+        )
         .mount(&server)
         .await;
     client.delete("a b/c").await.unwrap();
@@ -161,11 +167,56 @@ async fn what_is_not_there_is_deleted_already() {
 
 #[tokio::test]
 async fn an_error_of_connecting_has_the_address() {
-    let client = ConnectClient::new("http://127.0.0.1:9").unwrap();
+    let client = at("http://127.0.0.1:9");
     let error = client.version().await.unwrap_err().to_string();
     assert!(
         error.contains("http://127.0.0.1:9") && error.contains("refused"),
         "{error}"
     );
-    assert!(ConnectClient::new("127.0.0.1:8083").is_err());
+}
+
+#[tokio::test]
+async fn a_plugin_says_which_settings_are_passwords_and_is_asked_once_without_them() {
+    let (server, client) = double().await;
+    let definition =
+        |name: &str, kind: &str| json!({"definition": {"name": name, "type": kind}, "value": {}});
+    let configs = [definition("odd", "PASSWORD"), definition("plain", "STRING")];
+    Mock::given(method("PUT"))
+        .and(path("/connector-plugins/a.B/config/validate"))
+        .and(body_json(
+            json!({"connector.class": "a.B", "transforms.t.type": "c.D"}),
+        ))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"configs": configs})))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let config = [
+        ("connector.class", "a.B"),
+        ("transforms.t.type", "c.D"),
+        ("odd", "tiger"),
+        ("plain", "seen"),
+        ("database.password", "tiger"),
+    ];
+    let config = config.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    for _ in 0..2 {
+        let shown = client.redacted(&config.clone().into()).await;
+        assert_eq!((&*shown["odd"], &*shown["plain"]), ("********", "seen"));
+        assert!(!format!("{shown:?}").contains("tiger"));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_repeats_the_configuration_is_shown_without_its_secrets() {
+    let (server, client) = double().await;
+    let refusal = json!({"error_code": 400, "message": "invalid value tiger for a.password"});
+    Mock::given(method("PUT"))
+        .respond_with(ResponseTemplate::new(400).set_body_json(refusal))
+        .mount(&server)
+        .await;
+    let config = BTreeMap::from([("a.password".to_owned(), "tiger".to_owned())]);
+    let error = client.put_config("a", &config).await.unwrap_err();
+    assert!(
+        error.to_string().contains("invalid value ********"),
+        "{error}"
+    );
 }

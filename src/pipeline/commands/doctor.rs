@@ -1,6 +1,6 @@
 //! `doctor`: checks the servers that a command would use, with advice where something is missing.
 
-use cdc_bench_stack::{Component, Endpoints, PostgresEndpoint, StoreEndpoint};
+use cdc_bench_stack::{Component, ConnectEndpoint, Endpoints, PostgresEndpoint, StoreEndpoint};
 
 use crate::broker::Admin;
 use crate::debezium::ConnectClient;
@@ -27,7 +27,7 @@ async fn external(endpoints: &Endpoints) -> Vec<Component> {
     let (postgres, kafka, connect, store) = tokio::join!(
         postgres(&endpoints.postgres),
         kafka(endpoints),
-        connect(endpoints.connect.as_deref()),
+        connect(endpoints.connect.as_ref()),
         store(&endpoints.store),
     );
     vec![postgres, kafka, connect, store]
@@ -81,9 +81,9 @@ async fn kafka(endpoints: &Endpoints) -> Component {
     }
 }
 
-async fn connect(url: Option<&str>) -> Component {
+async fn connect(endpoint: Option<&ConnectEndpoint>) -> Component {
     let name = "Kafka Connect";
-    let Some(url) = url else {
+    let Some(endpoint) = endpoint else {
         return Component::bad(
             name,
             "no address: the topic is taken to be fed",
@@ -91,11 +91,11 @@ async fn connect(url: Option<&str>) -> Component {
         );
     };
     let found = async {
-        let client = ConnectClient::new(url)?;
+        let client = ConnectClient::new(endpoint)?;
         client.require_debezium().await?;
         let (version, debezium) = (client.version().await?, client.debezium_version().await?);
         Ok::<_, crate::debezium::KafkaConnectError>(format!(
-            "{version} with Debezium {}, {url}",
+            "{version} with Debezium {}, {endpoint}",
             debezium.unwrap_or_default()
         ))
     };

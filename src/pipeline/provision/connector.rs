@@ -9,7 +9,7 @@ use cdc_bench_model::report::ConnectorReport;
 use cdc_bench_stack::KafkaEndpoint;
 use tokio_util::sync::CancellationToken;
 
-use crate::debezium::{ConnectorParams, ConnectorProfile, connector_config, redacted};
+use crate::debezium::{ConnectorParams, ConnectorProfile, connector_config};
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::names::ConnectorNames;
 use crate::pipeline::provision::resource_registry::ResourceKind;
@@ -103,10 +103,10 @@ async fn find_existing(
         }
         return Ok(ExistingConnector::Unknown);
     };
-    let report = |name: String, config: BTreeMap<String, String>| ConnectorReport {
+    let report = async |name: String, config: BTreeMap<String, String>| ConnectorReport {
         name,
         profile: None,
-        config: redacted(&config),
+        config: connect.redacted(&config).await,
     };
     if let Some(name) = &request.connector.connector {
         let config = connect.config(name).await?;
@@ -117,7 +117,7 @@ async fn find_existing(
         };
         return Ok(ExistingConnector::Connector(
             topic,
-            report(name.clone(), config),
+            report(name.clone(), config).await,
         ));
     }
     if request.connector.describes_ours() {
@@ -127,7 +127,10 @@ async fn find_existing(
         match connect.find_by_topic(&request.settings.topic).await? {
             // A connector of another run is removed with that run.
             Some((name, config)) if !name.starts_with(ConnectorNames::PREFIX) => {
-                ExistingConnector::Connector(request.settings.topic.clone(), report(name, config))
+                ExistingConnector::Connector(
+                    request.settings.topic.clone(),
+                    report(name, config).await,
+                )
             }
             _ => ExistingConnector::None,
         },
@@ -231,6 +234,6 @@ pub(crate) async fn make_connector(
     Ok(ConnectorReport {
         name: names.connector.clone(),
         profile: Some(profile.to_string()),
-        config: redacted(&config),
+        config: connect.redacted(&config).await,
     })
 }

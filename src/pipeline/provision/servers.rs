@@ -47,7 +47,7 @@ impl ServerClients {
         let kafka_config = endpoints.kafka.client_config();
         let connect = endpoints
             .connect
-            .as_deref()
+            .as_ref()
             .map(ConnectClient::new)
             .transpose()?;
         let (postgres, kafka, connected, store) = tokio::join!(

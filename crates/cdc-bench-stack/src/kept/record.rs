@@ -6,7 +6,7 @@ use pgcdc::Server;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
-use crate::endpoints::{Endpoints, KafkaEndpoint, StoreEndpoint};
+use crate::endpoints::{ConnectEndpoint, Endpoints, KafkaEndpoint, StoreEndpoint};
 use crate::error::StackError;
 use crate::files::write_private;
 use crate::processes::ServerProcess;
@@ -52,7 +52,7 @@ impl From<&Endpoints> for EndpointsRecord {
                 .as_ref()
                 .map_or_else(String::new, |password| password.expose_secret().to_owned()),
             kafka_bootstrap_servers: endpoints.kafka.bootstrap.clone(),
-            connect_url: endpoints.connect.clone(),
+            connect_url: endpoints.connect.as_ref().map(ToString::to_string),
             mongodb_uri: endpoints.store.uri.expose_secret().to_owned(),
             mongodb_database: endpoints.store.database.clone(),
         }
@@ -72,7 +72,9 @@ impl From<EndpointsRecord> for Endpoints {
             .into(),
             kafka: KafkaEndpoint::plaintext(record.kafka_bootstrap_servers),
             postgres_for_connect: None,
-            connect: record.connect_url,
+            connect: record
+                .connect_url
+                .and_then(|url| ConnectEndpoint::parse(&url).ok()),
             store: StoreEndpoint {
                 uri: record.mongodb_uri.into(),
                 database: record.mongodb_database,

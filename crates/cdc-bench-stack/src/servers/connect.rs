@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use reqwest::Method;
+
 use super::jvm;
 use super::launch::{path_text, until_ready, write_config};
 use super::plan::{CONNECT, StartPlan};
@@ -70,12 +72,14 @@ pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
 
 /// Ready when Connect lists Debezium's connector among its plugins.
 pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
-    let url = endpoints.connect.as_deref().unwrap_or_default();
-    let http = crate::http::http_client().build();
-    let request = http
-        .map_err(message)?
-        .get(format!("{url}/connector-plugins"));
-    let answer = request.timeout(TIMEOUT).send().await.map_err(message)?;
+    let Some(endpoint) = &endpoints.connect else {
+        return Err("it has no address".to_owned());
+    };
+    let http = endpoint
+        .client(|builder| builder.timeout(TIMEOUT))
+        .map_err(|error| error.to_string())?;
+    let request = endpoint.request(&http, Method::GET, &["connector-plugins"]);
+    let answer = request.send().await.map_err(message)?;
     let plugins: Vec<ConnectorPlugin> = answer
         .error_for_status()
         .map_err(message)?
@@ -85,7 +89,7 @@ pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
     if plugins.iter().any(|plugin| plugin.class == CONNECTOR_CLASS) {
         Ok(())
     } else {
-        Err(format!("{url} does not list {CONNECTOR_CLASS} yet"))
+        Err(format!("{endpoint} does not list {CONNECTOR_CLASS} yet"))
     }
 }
 

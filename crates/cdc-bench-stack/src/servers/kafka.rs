@@ -8,6 +8,7 @@ use super::plan::{KAFKA, StartPlan};
 use crate::artifacts::version;
 use crate::endpoints::Endpoints;
 use crate::error::StackError;
+use crate::files::make_dir;
 use crate::processes::Child;
 
 /// The broker's settings, beside its addresses.
@@ -35,6 +36,9 @@ const CLUSTER_ID: &str = "Y2RjLWJlbmNoLWxvY2FsMQ";
 /// Starts Kafka as one node that is broker and controller.
 pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
     let config = plan.folder.join("kafka.properties");
+    // Connect keeps its connectors' configurations in a topic, passwords included.
+    let data = plan.folder.join("kafka");
+    make_dir(&data, 0o700)?;
     let (broker, controller) = (
         format!("127.0.0.1:{}", plan.ports.kafka),
         format!("127.0.0.1:{}", plan.ports.controller),
@@ -46,7 +50,7 @@ pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
             &format!("PLAINTEXT://{broker},CONTROLLER://{controller}"),
         ),
         ("advertised.listeners", &format!("PLAINTEXT://{broker}")),
-        ("log.dirs", &path_text(&plan.folder.join("kafka"))),
+        ("log.dirs", &path_text(&data)),
     ];
     write_config(&config, &[&here[..], &SETTINGS].concat())?;
     let format = ["format", "-t", CLUSTER_ID, "-c", &path_text(&config)];

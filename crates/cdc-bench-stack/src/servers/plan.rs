@@ -12,7 +12,7 @@ use crate::artifacts::Artifacts;
 use crate::cache::Cache;
 use pgcdc::Server;
 
-use crate::endpoints::{Endpoints, KafkaEndpoint, StoreEndpoint};
+use crate::endpoints::{ConnectEndpoint, Endpoints, KafkaEndpoint, StoreEndpoint};
 use crate::error::StackError;
 use crate::progress::StepProgress;
 
@@ -83,7 +83,7 @@ pub(crate) fn endpoints(ports: Ports, postgres_password: &str, store_password: &
         .into(),
         postgres_for_connect: None,
         kafka: KafkaEndpoint::plaintext(format!("127.0.0.1:{}", ports.kafka)),
-        connect: Some(format!("http://127.0.0.1:{}", ports.connect)),
+        connect: Some(ConnectEndpoint::on_loopback(ports.connect)),
         store: StoreEndpoint {
             uri: format!(
                 "mongodb://cdc_bench:{store_password}@127.0.0.1:{}/\

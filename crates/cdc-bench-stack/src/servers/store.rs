@@ -15,6 +15,9 @@ use crate::error::StackError;
 use crate::files::{make_dir, write_private};
 use crate::processes::Child;
 
+/// The replica set of a mongod of ours.
+const REPLICA_SET: &str = "cdc";
+
 /// Starts the document store with one user.
 pub(crate) async fn start(plan: &StartPlan<'_>, password: &str) -> Result<Child, StackError> {
     let child = match &plan.artifacts.store {
@@ -77,25 +80,7 @@ async fn mongod(plan: &StartPlan<'_>, program: &Path, password: &str) -> Result<
     make_dir(&data, 0o700)?;
     let key = plan.folder.join("store.key");
     write_private(&key, self::password().as_bytes())?;
-    let port = plan.ports.store.to_string();
-    let mut args = [
-        "--bind_ip",
-        "127.0.0.1",
-        "--replSet",
-        "cdc",
-        "--auth",
-        "--nounixsocket",
-        "--port",
-        &port,
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    args.extend([
-        "--dbpath".to_owned(),
-        path_text(&data),
-        "--keyFile".to_owned(),
-        path_text(&key),
-    ]);
+    let args = mongod_args(plan.ports.store, &path_text(&data), &path_text(&key));
     let mut child = Child::start(server_spec(
         plan,
         "store",
@@ -113,6 +98,26 @@ async fn mongod(plan: &StartPlan<'_>, program: &Path, password: &str) -> Result<
     Ok(child)
 }
 
+/// Members of a replica set with accounts need a key to know each other by, also where there is one.
+fn mongod_args(port: u16, data: &str, key: &str) -> Vec<String> {
+    [
+        "--bind_ip",
+        "127.0.0.1",
+        "--replSet",
+        REPLICA_SET,
+        "--auth",
+        "--nounixsocket",
+        "--port",
+        &port.to_string(),
+        "--dbpath",
+        data,
+        "--keyFile",
+        key,
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
 async fn admin(port: u16) -> Result<mongodb::Database, String> {
     let uri =
         format!("mongodb://127.0.0.1:{port}/?directConnection=true&serverSelectionTimeoutMS=2000");
@@ -124,7 +129,7 @@ async fn admin(port: u16) -> Result<mongodb::Database, String> {
 
 async fn initiate(port: u16) -> Result<(), String> {
     let config =
-        doc! { "_id": "cdc", "members": [{ "_id": 0, "host": format!("127.0.0.1:{port}") }] };
+        doc! { "_id": REPLICA_SET, "members": [{ "_id": 0, "host": format!("127.0.0.1:{port}") }] };
     match admin(port)
         .await?
         .run_command(doc! { "replSetInitiate": config })
@@ -157,4 +162,19 @@ pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
         .await
         .map(drop)
         .map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is no mongod to run it with on every machine.
+    #[test]
+    fn mongod_is_started_as_a_replica_set_with_accounts_on_loopback() {
+        let line = mongod_args(7, "/data", "/key").join(" ");
+        assert_eq!(
+            line,
+            "--bind_ip 127.0.0.1 --replSet cdc --auth --nounixsocket --port 7 --dbpath /data --keyFile /key"
+        );
+    }
 }
