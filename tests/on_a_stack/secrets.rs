@@ -183,8 +183,26 @@ fn succeed(search: &mut Search<'_>, results: &Path) {
         Path::new(results),
         &["--events", "60"],
     );
-    let end = search.run(run, &[], &[&["--capture", "both"][..], &connector].concat());
+    let stack = search.stack;
+    let monitor = || {
+        with(
+            stack.external(),
+            &["monitor", "--json", "--results-dir", results],
+        )
+    };
+    let args = [&["--capture", "both"][..], &connector].concat();
+    let (end, watched) = std::thread::scope(|scope| {
+        let watched = scope.spawn(|| {
+            let look = || ended(monitor());
+            // Until there is a run under way.
+            (0..600).map(|_| look()).find(|end| end.code == 0)
+        });
+        (search.run(run, &[], &args), watched.join().unwrap())
+    });
     assert!(end.code <= 1, "{}", end.err);
+    let watched = watched.expect("a run that was looked on at");
+    search.look("monitor", watched.out.as_bytes());
+    search.look("monitor", watched.err.as_bytes());
     for format in ["text", "json", "html", "markdown", "junit", "csv"] {
         search.passes(
             &[],
@@ -195,7 +213,6 @@ fn succeed(search: &mut Search<'_>, results: &Path) {
         &[],
         &["compare", "latest", "latest", "--results-dir", results],
     );
-    search.passes(&[], &["monitor", "--json", "--results-dir", results]);
     search.passes(&[], &[&["setup"][..], &connector].concat());
     search.passes(&[], &["generate", "--events", "20"]);
     search.passes(&[], &["consume", "--idle-timeout", "2"]);

@@ -76,12 +76,19 @@ impl ServersSeen {
             .filter(|(_, server)| is_secondary(server))
             .map(|(address, _)| address.as_str())
             .collect();
-        if members.is_empty() {
-            return None;
+        if !members.is_empty() {
+            return Some(StoreError::NoPrimary {
+                server: server.to_owned(),
+                members: members.join(", "),
+            });
         }
-        Some(StoreError::NoPrimary {
+        let error = seen.values().find_map(|seen| seen.error.as_ref())?;
+        Some(StoreError::Unreachable {
             server: server.to_owned(),
-            members: members.join(", "),
+            cause: match io_error(error) {
+                Some(error) => error.to_string(),
+                None => error.kind.to_string(),
+            },
         })
     }
 }
@@ -116,5 +123,76 @@ fn of_tls(address: &str, failure: &TlsFailure) -> StoreError {
         server: address.to_owned(),
         cause: failure.describe("the server", host),
         advice,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::{doc, serialize_to_vec};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::store::MongoStore;
+    use cdc_bench_stack::StoreEndpoint;
+
+    /// The protocol's messages: the greeting and its answer, and what came later.
+    const OP_REPLY: i32 = 1;
+    const OP_QUERY: i32 = 2_004;
+    const OP_MSG: i32 = 2_013;
+    /// Length, request, response, kind.
+    const HEADER_BYTES: i32 = 16;
+
+    /// Answers every greeting as a secondary of the replica set "rs".
+    async fn answer_as_secondary(mut socket: TcpStream, address: String) -> std::io::Result<()> {
+        let hello = doc! {
+            "ok": 1, "ismaster": false, "secondary": true, "setName": "rs", "hosts": [&address],
+            "me": &address, "minWireVersion": 0, "maxWireVersion": 21, "maxBsonObjectSize": 16_777_216,
+            "maxMessageSizeBytes": 48_000_000, "maxWriteBatchSize": 100_000,
+        };
+        let hello = serialize_to_vec(&hello).unwrap();
+        loop {
+            let length = socket.read_i32_le().await?;
+            let request = socket.read_i32_le().await?;
+            socket.read_i32_le().await?;
+            let kind = socket.read_i32_le().await?;
+            let mut body = vec![0; usize::try_from(length - HEADER_BYTES).unwrap()];
+            socket.read_exact(&mut body).await?;
+            let (kind, before) = match kind {
+                // Flags, cursor, first and number of documents.
+                OP_QUERY => (OP_REPLY, [&[0; 16][..], &1_i32.to_le_bytes()].concat()),
+                // Flags, and a section of one document.
+                _ => (OP_MSG, vec![0; 5]),
+            };
+            let answer = [before, hello.clone()].concat();
+            let length = HEADER_BYTES + i32::try_from(answer.len()).unwrap();
+            for number in [length, 1, request, kind] {
+                socket.write_i32_le(number).await?;
+            }
+            socket.write_all(&answer).await?;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_replica_set_without_a_primary_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let member = address.clone();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(answer_as_secondary(socket, member.clone()));
+            }
+        });
+        let uri = format!("mongodb://{address}/?replicaSet=rs&serverSelectionTimeoutMS=1500");
+        let endpoint = StoreEndpoint {
+            uri: uri.into(),
+            database: "d".to_owned(),
+        };
+        let error = MongoStore::connect(&endpoint).await.unwrap_err();
+        let StoreError::NoPrimary { members, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!(*members, address);
+        assert!(error.is_transient());
     }
 }
