@@ -227,7 +227,16 @@ impl Admin {
         Ok(&self.client)
     }
 
-    fn failed(&self, action: &str, reason: &str) -> BrokerError {
+    /// The configuration that its clients are made of.
+    pub(super) fn config(&self) -> &ClientConfig {
+        &self.config
+    }
+
+    pub(super) fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    pub(super) fn failed(&self, action: &str, reason: &str) -> BrokerError {
         BrokerError::Failed {
             action: action.to_owned(),
             bootstrap: self.bootstrap.clone(),

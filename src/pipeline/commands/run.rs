@@ -11,6 +11,7 @@ use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
 use crate::pipeline::outcome::report::build_report;
 use crate::pipeline::progress::RunProgress;
 use crate::pipeline::provision::clean_up;
+use crate::pipeline::provision::group::check_groups;
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{SourceNeeds, prepare_source};
@@ -94,6 +95,8 @@ async fn run_measured(
     cancel: &CancellationToken,
 ) -> Result<Report, Failure> {
     let clock = Clock::start();
+    progress.update("set-up", "looking for what is there");
+    check_groups(servers, request).await?;
     progress.update("set-up", "tables and publication");
     let needs = SourceNeeds {
         run_id: Some(request.id.clone()),

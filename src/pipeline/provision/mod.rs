@@ -4,6 +4,7 @@ pub(crate) mod captures;
 pub(crate) mod clean_up;
 pub(crate) mod collection;
 pub(crate) mod connector;
+pub(crate) mod group;
 pub(crate) mod names;
 pub(crate) mod resource_registry;
 pub(crate) mod route;

@@ -169,6 +169,17 @@ impl ResourceRegistry {
         Ok(rows.iter().filter_map(entry).collect())
     }
 
+    /// Whether a resource is registered.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn has(&self, kind: ResourceKind, name: &str) -> Result<bool, tokio_postgres::Error> {
+        let entries = self.entries().await?;
+        Ok(entries
+            .iter()
+            .any(|entry| entry.kind == kind && entry.name == name))
+    }
+
     /// Drops the registry's table and schema if there is no entry.
     ///
     /// # Errors
