@@ -20,6 +20,7 @@ mod inputs;
 mod interrupts;
 mod load;
 mod metrics;
+mod no_harm;
 mod outages;
 mod paths;
 mod pki;
@@ -135,6 +136,7 @@ fn main() {
         load::TESTS,
         series::TESTS,
         metrics::TESTS,
+        no_harm::TESTS,
         watching::TESTS,
         #[cfg(feature = "otlp")]
         traces::TESTS,

@@ -2,7 +2,7 @@
 
 use cdc_bench_model::report::{Recorder, Report};
 use cdc_bench_model::timeline::Clock;
-use cdc_bench_stack::Stack;
+use cdc_bench_stack::{Stack, StackKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::failure::{Failure, exit};
@@ -12,6 +12,7 @@ use crate::pipeline::outcome::report::build_report;
 use crate::pipeline::progress::RunProgress;
 use crate::pipeline::provision::clean_up;
 use crate::pipeline::provision::group::check_groups;
+use crate::pipeline::provision::load_permission::check_load;
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{SourceNeeds, prepare_source};
@@ -85,6 +86,22 @@ pub async fn run_on(
     outcome
 }
 
+/// Looks at what a run would meet on the servers, before anything is made.
+async fn check_existing(
+    request: &RunRequest,
+    stack: &Stack,
+    servers: &ServerClients,
+    progress: &dyn RunProgress,
+) -> Result<(), Failure> {
+    if stack.kind() == StackKind::External {
+        let (postgres, consent) = (&servers.endpoints.postgres, &request.settings.yes_load);
+        let consent = consent.as_deref();
+        let outbox = check_load(&servers.postgres, &servers.registry, postgres, consent).await?;
+        outbox.tell_of_rows(&request.id, progress);
+    }
+    check_groups(servers, request).await
+}
+
 /// Sets up, runs the trials, verifies, and builds the report.
 async fn run_measured(
     request: &RunRequest,
@@ -96,7 +113,7 @@ async fn run_measured(
 ) -> Result<Report, Failure> {
     let clock = Clock::start();
     progress.update("set-up", "looking for what is there");
-    check_groups(servers, request).await?;
+    check_existing(request, stack, servers, progress).await?;
     progress.update("set-up", "tables and publication");
     let needs = SourceNeeds {
         run_id: Some(request.id.clone()),

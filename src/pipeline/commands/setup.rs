@@ -11,6 +11,7 @@ use crate::debezium::ConnectorProfile;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::collection::ensure_collection;
 use crate::pipeline::provision::connector::make_connector;
+use crate::pipeline::provision::existing_connector::find_feeding;
 use crate::pipeline::provision::names::{ConnectorNames, permanent_names};
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{
@@ -78,6 +79,7 @@ pub async fn set_up(
     servers: &ServerClients,
     topic: &str,
     capture: &ConnectorRequest,
+    is_kept: bool,
     progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<SetUp, Failure> {
@@ -106,16 +108,15 @@ pub async fn set_up(
     ensure_topic(servers, topic, None).await?;
     let state = servers.kafka.topic(topic).await?;
     let (mut connector, mut foreign) = (None, false);
-    if let Some(connect) = &servers.connect {
+    if servers.connect.is_some() {
         progress.update(step, "connector, until it is RUNNING");
-        let found = connect.find_by_topic(topic).await?;
-        match (found, names) {
-            (Some((name, _)), Some(ours)) if name == ours.connector => {
+        match (find_feeding(servers, topic, is_kept).await?, names) {
+            (Some((found, _)), Some(ours)) if found.name == ours.connector => {
                 register(servers, &ours, capture, cancel).await?;
-                connector = Some(name);
+                connector = Some(found.name);
             }
-            (Some((name, _)), _) => {
-                connector = Some(name);
+            (Some((found, why)), _) => {
+                connector = Some(format!("{}: {why}", found.name));
                 foreign = true;
             }
             (None, Some(ours)) => {

@@ -79,7 +79,7 @@ impl Route {
         match path {
             CapturePath::Debezium => {
                 detail("connector, until it is RUNNING");
-                let exclusive = stack.exclusive();
+                let exclusive = (stack.exclusive(), stack.is_kept());
                 let found =
                     provide_connector(servers, request, round, exclusive, publication, cancel)
                         .await?;
@@ -110,7 +110,9 @@ impl Route {
         };
         match (self.path, &self.connector) {
             (CapturePath::Debezium, Some(connector)) => {
-                format!("connector {} -> {to}", connector.name)
+                let why = connector.chosen.as_ref();
+                let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+                format!("connector {}{why} -> {to}", connector.name)
             }
             (CapturePath::Debezium, None) => {
                 format!("{to} (fed by what is not known: no CONNECT_URL)")
