@@ -19,11 +19,15 @@ use super::stack::{TestStack, open_folder, until};
 pub const TESTS: &[Test] = &[
     ("a_group_of_others_is_never_written_to", groups),
     (
-        "a_connector_is_taken_for_what_it_captures_and_not_for_its_prefix",
+        "a_connector_of_others_is_told_by_what_it_captures_and_not_by_its_prefix",
         connectors,
     ),
     ("a_database_of_others_is_loaded_only_when_it_is_named", load),
     ("what_others_have_made_stays_as_it_is", resources),
+    (
+        "least_privilege_in_postgresql_is_what_is_documented_and_doctor_names_what_is_missing",
+        least_privilege,
+    ),
 ];
 
 const OUTBOX_SQL: &str = include_str!("../../sql/outbox.sql");
@@ -191,15 +195,16 @@ fn register(stack: &TestStack, name: &str, settings: &[(&str, &str)]) {
         }
     });
     // Its slot is made after it runs.
-    let slot = format!("SELECT 1 FROM pg_replication_slots WHERE slot_name = '{name}'");
+    let slot = config["slot.name"].as_str().unwrap();
+    let slot = format!("SELECT 1 FROM pg_replication_slots WHERE slot_name = '{slot}'");
     until("its slot", || !stack.sql(&slot).is_empty());
 }
 
-fn remove_connector(stack: &TestStack, name: &str) {
+fn remove_connector(stack: &TestStack, name: &str, slot: &str) {
     connect(stack, "DELETE", name, None);
     until("its slot to be free", || {
         let dropping = format!(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{name}' AND NOT active"
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{slot}' AND NOT active"
         );
         !stack.try_sql(&dropping).unwrap_or_default().is_empty()
     });
@@ -248,6 +253,10 @@ fn connectors(stack: &TestStack) {
     );
     run(stack.external(), &["--connector", "shop"]).refused(2, &["\"shop\"", "database \"shop\""]);
 
+    assert_eq!(connect(stack, "GET", "shop/config", None), before);
+    // Two of one prefix wait a minute for each other's metrics.
+    remove_connector(stack, "shop", "shop");
+
     // A user's that feeds the topic.
     ended(with(stack.external(), &["generate", "--events", "1"]));
     register(stack, "users", &[]);
@@ -268,22 +277,28 @@ fn connectors(stack: &TestStack) {
     assert_eq!(of(&end.json())["chosen"], Value::Null);
 
     // Two that could, and one that is paused.
-    register(stack, "twin", &[("publication.name", "users")]);
+    let routed = [
+        ("topic.prefix", "twin"),
+        ("transforms", "route"),
+        (
+            "transforms.route.type",
+            "org.apache.kafka.connect.transforms.RegexRouter",
+        ),
+        ("transforms.route.regex", "twin[.](.*)"),
+        ("transforms.route.replacement", "postgres.$1"),
+        ("publication.name", "users"),
+    ];
+    register(stack, "twin", &routed);
     run(stack.external(), &[]).refused(2, &["\"users\"", "\"twin\"", "--connector NAME"]);
     connect(stack, "PUT", "users/pause", None);
     until("it to be paused", || {
         let status = connect(stack, "GET", "users/status", None);
         status["tasks"][0]["state"] == "PAUSED"
     });
-    remove_connector(stack, "twin");
+    remove_connector(stack, "twin", "twin");
     run(stack.external(), &[]).refused(2, &["\"users\"", "is PAUSED"]);
-    assert_eq!(connect(stack, "GET", "shop/config", None), before);
-    let mut left = stack.connectors();
-    left.sort();
-    assert_eq!(left, ["shop", "users"]);
-    for name in ["users", "shop"] {
-        remove_connector(stack, name);
-    }
+    assert_eq!(stack.connectors(), ["users"]);
+    remove_connector(stack, "users", "users");
     stack.sql("DROP DATABASE shop WITH (FORCE)");
     stack.sql("DROP PUBLICATION users");
     stack.delete_topics(&[topic]);
@@ -408,15 +423,14 @@ fn resources(stack: &TestStack) {
     // A slot and a connector of the names that `setup` uses.
     stack.sql("SELECT pg_create_logical_replication_slot('cdc_bench_debezium', 'pgoutput')");
     ended(with(stack.external(), &["setup"])).refused(2, &["slot \"cdc_bench_debezium\""]);
-    let heartbeat = json!({
-        "connector.class": "org.apache.kafka.connect.mirror.MirrorHeartbeatConnector",
-        "source.cluster.alias": "a",
-        "target.cluster.alias": "b",
-        "source.cluster.bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"],
-        "target.cluster.bootstrap.servers": stack.env["KAFKA_BOOTSTRAP_SERVERS"],
-    });
+    let of_theirs = [
+        ("topic.prefix", "theirs"),
+        ("table.include.list", "public.theirs"),
+        ("publication.name", "theirs"),
+        ("slot.name", "theirs"),
+    ];
+    register(stack, "cdc-bench", &of_theirs);
     let theirs = "cdc-bench/config";
-    connect(stack, "PUT", theirs, Some(&heartbeat));
     let before = connect(stack, "GET", theirs, None);
     ended(with(stack.external(), &["setup"])).refused(2, &["connector \"cdc-bench\""]);
     assert_eq!(connect(stack, "GET", theirs, None), before);
@@ -435,11 +449,114 @@ fn resources(stack: &TestStack) {
         ["_id_"]
     );
     assert!(stack.topics().contains(topic));
-    let slots = "SELECT slot_name FROM pg_replication_slots";
-    assert_eq!(stack.sql(slots), ["cdc_bench_debezium"]);
+    let slots = "SELECT slot_name FROM pg_replication_slots ORDER BY 1";
+    assert_eq!(stack.sql(slots), ["cdc_bench_debezium", "theirs"]);
     assert_eq!(stack.connectors(), ["cdc-bench"]);
-    connect(stack, "DELETE", "cdc-bench", None);
-    stack.sql("SELECT pg_drop_replication_slot('cdc_bench_debezium'); DROP TABLE theirs");
+    remove_connector(stack, "cdc-bench", "theirs");
+    stack.sql("SELECT pg_drop_replication_slot('cdc_bench_debezium'); DROP PUBLICATION theirs; DROP TABLE theirs");
     let topics = stack.topics();
     stack.delete_topics(&topics.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+/// What the documentation grants, a statement each. Those after the first are asked for by `doctor` where they are missing.
+fn documented_statements() -> Vec<String> {
+    let page = include_str!("../../docs/how-to/least-privilege.md");
+    let block = page.split("```sql").nth(1).unwrap();
+    let block = block.split("```").next().unwrap();
+    let lines = block.lines().filter(|line| !line.starts_with("--"));
+    let text: String = lines.collect::<Vec<_>>().join(" ");
+    let statements = text.split(';').map(str::trim);
+    statements
+        .filter(|statement| !statement.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+fn least_privilege(stack: &TestStack) {
+    let results = open_folder();
+    let of_role = |args: &[&str]| {
+        let mut command = with(stack.external(), args);
+        command
+            .env("POSTGRES_DB", "least")
+            .env("POSTGRES_USER", "bench")
+            .env("POSTGRES_PASSWORD", "bench-password");
+        command
+    };
+    let postgres = || -> (String, String) {
+        let end = ended(of_role(&["doctor", "--json"]));
+        let parts: Value = serde_json::from_str(&end.out).unwrap();
+        let part = parts
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|part| part["name"] == "PostgreSQL");
+        let text = |key: &str| part.unwrap()[key].as_str().unwrap_or_default().to_owned();
+        (text("found"), text("advice"))
+    };
+    stack.sql("CREATE DATABASE least");
+    sql_in(stack, "least", OUTBOX_SQL);
+    let statements = documented_statements();
+    assert!(statements.len() >= 6, "{statements:?}");
+    // Each is left out in turn, and what doctor says then is done.
+    for left_out in 1..statements.len() {
+        for (number, statement) in statements.iter().enumerate() {
+            if number != left_out {
+                sql_in(stack, "least", statement);
+            }
+        }
+        let (found, advice) = postgres();
+        assert!(
+            found.contains("\"bench\""),
+            "{}: {found}",
+            statements[left_out]
+        );
+        sql_in(stack, "least", &advice);
+        let (found, advice) = postgres();
+        assert_eq!(advice, "", "{}: {found}", statements[left_out]);
+        if left_out + 1 < statements.len() {
+            sql_in(
+                stack,
+                "least",
+                "DROP PUBLICATION cdc_bench; DROP SCHEMA cdc_bench",
+            );
+            sql_in(stack, "least", "DROP OWNED BY bench; DROP ROLE bench");
+        }
+    }
+    let args = ["--events", "20", "--capture", "both"];
+    let end = ended(small_run(of_role(&[]), results.path(), &args));
+    assert_complete(&end.json(), 20);
+    assert_eq!(ended(of_role(&["cleanup"])).code, 0);
+    let kept = "SELECT count(*) FROM activity.event_outbox, pg_publication, pg_namespace WHERE nspname = 'cdc_bench'";
+    assert_ne!(
+        sql_in(stack, "least", kept),
+        ["0"],
+        "what its owner has made stays"
+    );
+
+    // All at once.
+    sql_in(
+        stack,
+        "least",
+        "DROP PUBLICATION cdc_bench; DROP SCHEMA cdc_bench",
+    );
+    sql_in(
+        stack,
+        "least",
+        "DROP OWNED BY bench; ALTER ROLE bench NOREPLICATION",
+    );
+    let (found, advice) = postgres();
+    assert!(found.contains("may not replicate"), "{found}");
+    for words in [
+        "REPLICATION",
+        "CREATE SCHEMA",
+        "SELECT",
+        "INSERT",
+        "CREATE PUBLICATION",
+    ] {
+        assert!(advice.contains(words), "{words}: {advice}");
+    }
+    let end = ended(small_run(of_role(&[]), results.path(), &args));
+    end.refused(3, &["GRANT INSERT ON activity.event_outbox"]);
+    stack.sql("DROP DATABASE least WITH (FORCE)");
+    stack.sql("DROP ROLE bench");
 }

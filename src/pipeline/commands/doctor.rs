@@ -4,7 +4,10 @@ use cdc_bench_stack::{Component, Endpoints, PostgresEndpoint, StoreEndpoint};
 
 use crate::broker::Admin;
 use crate::debezium::ConnectClient;
-use crate::pipeline::provision::source::{SourceNeeds, check_source, connect_postgres};
+use crate::pipeline::provision::rights::missing_rights;
+use crate::pipeline::provision::source::{
+    SourceError, SourceNeeds, check_source, connect_postgres,
+};
 use crate::settings::Settings;
 use crate::store::MongoStore;
 
@@ -33,10 +36,22 @@ async fn external(endpoints: &Endpoints) -> Vec<Component> {
 
 /// The text of our errors has its advice after the last semicolon.
 fn refused(name: &str, error: &dyn std::error::Error) -> Component {
+    match what_and_advice(error) {
+        (what, Some(advice)) => Component::bad(name, what, advice),
+        (what, None) => Component::bad(name, what, format!("see {name}'s own log")),
+    }
+}
+
+/// An error's text, and its advice: what is after the last semicolon, or the statement after the last colon.
+fn what_and_advice(error: &dyn std::error::Error) -> (String, Option<String>) {
     let text = error.to_string();
-    match text.rsplit_once("; ") {
-        Some((what, advice)) => Component::bad(name, what, advice),
-        None => Component::bad(name, text, format!("see {name}'s own log")),
+    let statement = || {
+        let parts = text.rsplit_once(": ");
+        parts.filter(|(_, advice)| advice.starts_with("ALTER ") || advice.starts_with("GRANT "))
+    };
+    match text.rsplit_once("; ").or_else(statement) {
+        Some((what, advice)) => (what.to_owned(), Some(advice.to_owned())),
+        None => (text, None),
     }
 }
 
@@ -46,12 +61,34 @@ async fn postgres(endpoint: &PostgresEndpoint) -> Component {
         Ok(client) => client,
         Err(error) => return refused(name, &error),
     };
+    let missing = match missing_rights(&client).await {
+        Ok(missing) => missing,
+        Err(failure) => {
+            return Component::bad(name, failure.to_string(), "see PostgreSQL's own log");
+        }
+    };
     let needs = SourceNeeds {
         run_id: None,
         slots: 2,
         permanent_slot: None,
     };
-    if let Err(error) = check_source(&client, &needs).await {
+    let checked = check_source(&client, &needs).await;
+    if !missing.is_empty() {
+        // All at once; what the missing rights say in other words is left out.
+        let other = checked.err();
+        let other = other.filter(|error| !matches!(error, SourceError::NoCreate { .. }));
+        let (what, statements) = (missing.what(), missing.statements());
+        return match other.map(|error| what_and_advice(&error)) {
+            Some((problem, Some(advice))) => Component::bad(
+                name,
+                format!("{problem}; {what}"),
+                format!("{advice}; {statements}"),
+            ),
+            Some((problem, None)) => Component::bad(name, format!("{problem}; {what}"), statements),
+            None => Component::bad(name, what, statements),
+        };
+    }
+    if let Err(error) = checked {
         return refused(name, &error);
     }
     let version = client

@@ -14,6 +14,7 @@ use crate::pipeline::provision::clean_up;
 use crate::pipeline::provision::group::check_groups;
 use crate::pipeline::provision::load_permission::check_load;
 use crate::pipeline::provision::resource_registry::ResourceKind;
+use crate::pipeline::provision::rights::missing_rights;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{SourceNeeds, prepare_source};
 use crate::pipeline::request::RunRequest;
@@ -94,6 +95,10 @@ async fn check_existing(
     progress: &dyn RunProgress,
 ) -> Result<(), Failure> {
     if stack.kind() == StackKind::External {
+        let missing = missing_rights(&servers.postgres).await?;
+        if !missing.is_empty() {
+            return Err(Failure::server(anyhow::anyhow!("PostgreSQL: {missing}")));
+        }
         let (postgres, consent) = (&servers.endpoints.postgres, &request.settings.yes_load);
         let consent = consent.as_deref();
         let outbox = check_load(&servers.postgres, &servers.registry, postgres, consent).await?;

@@ -9,6 +9,7 @@ pub(crate) mod group;
 pub(crate) mod load_permission;
 pub(crate) mod names;
 pub(crate) mod resource_registry;
+pub(crate) mod rights;
 pub(crate) mod route;
 pub(crate) mod servers;
 pub(crate) mod source;
