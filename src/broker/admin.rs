@@ -221,7 +221,7 @@ impl Admin {
     }
 
     /// The client, let in.
-    async fn client(&self) -> Result<&AdminClient<BrokerContext>, BrokerError> {
+    pub(super) async fn client(&self) -> Result<&AdminClient<BrokerContext>, BrokerError> {
         let renewed = self.token.renew(&self.config, &self.client).await;
         renewed.map_err(|reason| self.failed("logging in", &reason))?;
         Ok(&self.client)
@@ -267,7 +267,7 @@ impl Admin {
     }
 }
 
-fn options() -> AdminOptions {
+pub(super) fn options() -> AdminOptions {
     AdminOptions::new()
         .request_timeout(Some(TIMEOUT))
         .operation_timeout(Some(TIMEOUT))

@@ -14,6 +14,7 @@ mod messages;
 mod oauth;
 mod publisher;
 mod refusal;
+mod rights;
 mod source;
 mod tls_probe;
 
@@ -24,4 +25,5 @@ pub use error::BrokerError;
 pub use groups::GroupState;
 pub use membership::{Rebalance, Rebalances};
 pub use publisher::{Delivered, Publisher, UndeliveredRecord};
+pub use rights::MissingAcl;
 pub use source::{KafkaSource, KafkaSourceConfig, fetch_settings};

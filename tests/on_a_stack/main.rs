@@ -18,6 +18,7 @@ mod group;
 #[path = "../../benches/inputs/mod.rs"]
 mod inputs;
 mod interrupts;
+mod least_privilege;
 mod load;
 mod metrics;
 mod no_harm;
@@ -184,6 +185,7 @@ fn main() {
         skew::LONG_TESTS,
         results::LONG_TESTS,
         secured_kafka::LONG_TESTS,
+        least_privilege::LONG_TESTS,
         series::LONG_TESTS,
         watching::LONG_TESTS,
     ]

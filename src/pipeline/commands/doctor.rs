@@ -15,7 +15,7 @@ use crate::store::MongoStore;
 pub async fn examine(settings: &Settings) -> Vec<Component> {
     match settings.endpoints() {
         Ok(None) => cdc_bench_stack::inspect(settings.stack).await,
-        Ok(Some(endpoints)) => external(&endpoints).await,
+        Ok(Some(endpoints)) => external(&endpoints, settings).await,
         Err(error) => vec![Component::bad(
             "endpoints",
             error.to_string(),
@@ -24,10 +24,10 @@ pub async fn examine(settings: &Settings) -> Vec<Component> {
     }
 }
 
-async fn external(endpoints: &Endpoints) -> Vec<Component> {
+async fn external(endpoints: &Endpoints, settings: &Settings) -> Vec<Component> {
     let (postgres, kafka, connect, store) = tokio::join!(
         postgres(&endpoints.postgres),
-        kafka(endpoints),
+        kafka(endpoints, settings),
         connect(endpoints.connect.as_deref()),
         store(&endpoints.store),
     );
@@ -104,10 +104,32 @@ async fn postgres(endpoint: &PostgresEndpoint) -> Component {
     }
 }
 
-async fn kafka(endpoints: &Endpoints) -> Component {
+async fn kafka(endpoints: &Endpoints, settings: &Settings) -> Component {
     let name = "Kafka";
-    match Admin::connect(&endpoints.kafka.client_config()).await {
-        Ok(_) => Component::good(name, format!("answers at {}", endpoints.kafka.bootstrap)),
+    let bootstrap = &endpoints.kafka.bootstrap;
+    let groups = if settings.group_is_given {
+        settings.group.clone()
+    } else {
+        format!("{}-", settings.group)
+    };
+    let asked = async {
+        let admin = Admin::connect(&endpoints.kafka.client_config()).await?;
+        admin.missing_acls("cdc_bench_", &groups).await
+    };
+    match asked.await {
+        Ok(missing) if missing.is_empty() => Component::good(
+            name,
+            format!("answers at {bootstrap}: topics may be created, groups looked at"),
+        ),
+        Ok(missing) => {
+            let what: Vec<_> = missing.iter().map(|acl| &*acl.what).collect();
+            let commands: Vec<_> = missing.iter().map(|acl| &*acl.command).collect();
+            Component::bad(
+                name,
+                format!("{bootstrap}: this user {}", what.join(", ")),
+                commands.join("; "),
+            )
+        }
         Err(error) => refused(name, &error),
     }
 }
