@@ -1,6 +1,7 @@
 //! A Kafka that lets a user do what its ACLs say: the documented ones suffice for the main job, and `doctor` names what is missing.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -66,25 +67,56 @@ impl Authorized {
             .collect()
     }
 
-    /// Runs a command line of `kafka-acls.sh`, as somebody who may.
+    /// Does what a command line of `kafka-acls.sh` does, as somebody who may. The tool is no part of the stack.
     fn kafka_acls(&self, line: &str) {
-        let broker = self.broker();
-        let after = |flag: &str| broker.iter().skip_while(|word| *word != flag).nth(1);
-        let classes = after("-cp").or_else(|| after("-classpath")).unwrap();
-        let mut words = line.split_whitespace();
-        assert_eq!(words.next(), Some("kafka-acls.sh"), "{line}");
-        let mut args: Vec<_> = words.collect();
-        let bootstrap = args
-            .iter()
-            .position(|word| *word == "--bootstrap-server")
-            .unwrap();
-        args[bootstrap + 1] = &self.stack.env["KAFKA_BOOTSTRAP_SERVERS"];
-        let output = Command::new(&broker[0])
-            .args(["-cp", classes, "kafka.admin.AclCommand"])
-            .args(args)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{line}: {output:?}");
+        let words: Vec<_> = line.split_whitespace().collect();
+        assert_eq!(words[0], "kafka-acls.sh", "{line}");
+        let after = |flag: &str| {
+            let pairs = words.windows(2).filter(move |pair| pair[0] == flag);
+            pairs.map(|pair| pair[1]).collect::<Vec<_>>()
+        };
+        assert_eq!(after("--resource-pattern-type"), ["prefixed"], "{line}");
+        let (kind, name) = match (&after("--topic")[..], &after("--group")[..]) {
+            ([topic], []) => (2_u8, *topic),
+            ([], [group]) => (3, *group),
+            _ => panic!("{line}"),
+        };
+        let operations = after("--operation").into_iter().map(|name| match name {
+            "Read" => 3_u8,
+            "Write" => 4,
+            "Create" => 5,
+            "Delete" => 6,
+            "Describe" => 8,
+            "DescribeConfigs" => 10,
+            _ => panic!("{line}"),
+        });
+        let operations: Vec<_> = operations.collect();
+        let string = |text: &str| {
+            let length = u16::try_from(text.len()).unwrap().to_be_bytes();
+            [&length[..], text.as_bytes()].concat()
+        };
+        // CreateAcls, version 1.
+        let mut request = [0, 30, 0, 1, 0, 0, 0, 7].to_vec();
+        request.extend(string("test"));
+        request.extend(u32::try_from(operations.len()).unwrap().to_be_bytes());
+        for operation in &operations {
+            request.push(kind);
+            request.extend(string(name));
+            request.push(4);
+            request.extend(string(after("--allow-principal")[0]));
+            request.extend(string("*"));
+            request.extend([*operation, 3]);
+        }
+        let mut broker = TcpStream::connect(&self.stack.env["KAFKA_BOOTSTRAP_SERVERS"]).unwrap();
+        let length = u32::try_from(request.len()).unwrap().to_be_bytes();
+        broker.write_all(&[&length[..], &request].concat()).unwrap();
+        let mut length = [0; 4];
+        broker.read_exact(&mut length).unwrap();
+        let mut answer = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
+        broker.read_exact(&mut answer).unwrap();
+        // Correlation, throttle time and count; then for each ACL an error of two bytes and no message.
+        let results = &answer[12..];
+        assert_eq!(results, [0, 0, 255, 255].repeat(operations.len()), "{line}");
     }
 
     /// The command, as that user.

@@ -1,7 +1,7 @@
 //! The main job: bring up, set up, warm up, load, follow, drain, verify, report, clean up.
 
 use cdc_bench_model::report::{Recorder, Report};
-use cdc_bench_model::timeline::Clock;
+use cdc_bench_model::timeline::{CapturePath, Clock};
 use cdc_bench_stack::{Stack, StackKind};
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +11,7 @@ use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
 use crate::pipeline::outcome::report::build_report;
 use crate::pipeline::progress::RunProgress;
 use crate::pipeline::provision::clean_up;
+use crate::pipeline::provision::connector::check_connector;
 use crate::pipeline::provision::group::check_groups;
 use crate::pipeline::provision::load_permission::check_load;
 use crate::pipeline::provision::resource_registry::ResourceKind;
@@ -104,7 +105,12 @@ async fn check_existing(
         let outbox = check_load(&servers.postgres, &servers.registry, postgres, consent).await?;
         outbox.tell_of_rows(&request.id, progress);
     }
-    check_groups(servers, request).await
+    check_groups(servers, request).await?;
+    if request.paths.contains(&CapturePath::Debezium) {
+        let lifetime = (stack.exclusive(), stack.is_kept());
+        check_connector(servers, request, lifetime).await?;
+    }
+    Ok(())
 }
 
 /// Sets up, runs the trials, verifies, and builds the report.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::debezium::ConnectorProfile;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::collection::ensure_collection;
-use crate::pipeline::provision::connector::make_connector;
+use crate::pipeline::provision::connector::{make_connector, refuse_foreign_names};
 use crate::pipeline::provision::existing_connector::find_feeding;
 use crate::pipeline::provision::names::{ConnectorNames, permanent_names};
 use crate::pipeline::provision::servers::ServerClients;
@@ -84,9 +84,19 @@ pub async fn set_up(
     cancel: &CancellationToken,
 ) -> Result<SetUp, Failure> {
     let step = "set-up";
+    progress.update(step, "looking for what is there");
+    let names = permanent_names(topic);
+    let feeding = find_feeding(servers, topic, is_kept).await?;
+    let is_ours = |name: &str| names.as_ref().is_some_and(|ours| ours.connector == name);
+    if let Some(ours) = &names
+        && feeding
+            .as_ref()
+            .is_none_or(|(found, _)| is_ours(&found.name))
+    {
+        refuse_foreign_names(servers, ours).await?;
+    }
     progress.update(step, "tables, publication, slot");
     let slot = SlotName::new(READER_SLOT).map_err(ReaderError::from)?;
-    let names = permanent_names(topic);
     let wanted: Vec<&str> = std::iter::once(READER_SLOT)
         .chain(
             names
@@ -110,7 +120,7 @@ pub async fn set_up(
     let (mut connector, mut foreign) = (None, false);
     if servers.connect.is_some() {
         progress.update(step, "connector, until it is RUNNING");
-        match (find_feeding(servers, topic, is_kept).await?, names) {
+        match (feeding, names) {
             (Some((found, _)), Some(ours)) if found.name == ours.connector => {
                 register(servers, &ours, capture, cancel).await?;
                 connector = Some(found.name);

@@ -58,7 +58,6 @@ pub(crate) async fn provide_connector(
         },
         ExistingConnector::None => {
             let names = ConnectorNames::for_run(request, round, exclusive);
-            refuse_foreign_topic(servers, &names.topic).await?;
             ensure_topic(servers, &names.topic, Some(&request.id)).await?;
             let profile = request
                 .connector
@@ -82,6 +81,24 @@ pub(crate) async fn provide_connector(
             }
         }
     })
+}
+
+/// Looks for what would refuse [`provide_connector`], before anything is made.
+///
+/// # Errors
+/// As [`find_existing`], or when a connector of ours would write into a topic of somebody's.
+pub(crate) async fn check_connector(
+    servers: &ServerClients,
+    request: &RunRequest,
+    (exclusive, is_kept): (bool, bool),
+) -> Result<(), Failure> {
+    match find_existing(servers, request, is_kept).await? {
+        ExistingConnector::None => {
+            let names = ConnectorNames::for_run(request, 0, exclusive);
+            refuse_foreign_topic(servers, &names.topic).await
+        }
+        ExistingConnector::Connector(..) | ExistingConnector::Unknown => Ok(()),
+    }
 }
 
 /// What its producer needs to reach a Kafka that is secured: what we need, unless the user has said what.
@@ -109,7 +126,7 @@ fn producer_properties(
 
 /// A connector or slot of the names that we would use and that is not registered is somebody's: configuring the one would change
 /// it, reading the other would take its changes away.
-async fn refuse_foreign_names(
+pub(crate) async fn refuse_foreign_names(
     servers: &ServerClients,
     names: &ConnectorNames,
 ) -> Result<(), Failure> {

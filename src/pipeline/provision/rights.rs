@@ -153,7 +153,8 @@ impl Facts {
                 );
             }
         }
-        if !self.has_publication && !(self.may_create && self.owns_outbox) {
+        let makes_publication = self.may_create && self.owns_outbox;
+        if !self.has_publication && !makes_publication {
             lack(
                 &format!("a publication of {SCHEMA}.{TABLE}"),
                 format!("CREATE PUBLICATION {PUBLICATION} FOR TABLE {SCHEMA}.{TABLE}"),
