@@ -1,6 +1,12 @@
 -- What cdc-bench has made on this server and on those around it, so that a clean-up removes exactly that,
 -- also after a run that was cut off, and from any machine.
-CREATE SCHEMA IF NOT EXISTS cdc_bench;
+-- A schema that is there stays as it is: without the comment it is not removed either, and no right to create one is needed.
+DO $$ BEGIN
+    IF to_regnamespace('cdc_bench') IS NULL THEN
+        CREATE SCHEMA cdc_bench;
+        COMMENT ON SCHEMA cdc_bench IS 'made by cdc-bench';
+    END IF;
+END $$;
 
 CREATE TABLE IF NOT EXISTS cdc_bench.ledger (
     kind    text        NOT NULL,

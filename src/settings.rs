@@ -14,6 +14,8 @@ pub struct Settings {
     pub stack: StackKind,
     /// Properties of Kafka's clients that the user sets.
     pub kafka_properties: Vec<(String, SecretString)>,
+    /// The database of the user's that may be loaded although others use its outbox, as `DATABASE@HOST`.
+    pub yes_load: Option<String>,
     /// Topic of the outbox.
     pub topic: String,
     /// Whether the user named it.

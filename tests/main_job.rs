@@ -15,6 +15,11 @@ fn cdc_bench() -> Command {
     ] {
         command.env_remove(name);
     }
+    // Never on a stack that a user keeps.
+    command.env(
+        "CDC_BENCH_STATE_DIR",
+        std::env::temp_dir().join("cdc-bench-tests"),
+    );
     command
 }
 

@@ -221,13 +221,22 @@ impl Admin {
     }
 
     /// The client, let in.
-    async fn client(&self) -> Result<&AdminClient<BrokerContext>, BrokerError> {
+    pub(super) async fn client(&self) -> Result<&AdminClient<BrokerContext>, BrokerError> {
         let renewed = self.token.renew(&self.config, &self.client).await;
         renewed.map_err(|reason| self.failed("logging in", &reason))?;
         Ok(&self.client)
     }
 
-    fn failed(&self, action: &str, reason: &str) -> BrokerError {
+    /// The configuration that its clients are made of.
+    pub(super) fn config(&self) -> &ClientConfig {
+        &self.config
+    }
+
+    pub(super) fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    pub(super) fn failed(&self, action: &str, reason: &str) -> BrokerError {
         BrokerError::Failed {
             action: action.to_owned(),
             bootstrap: self.bootstrap.clone(),
@@ -258,7 +267,7 @@ impl Admin {
     }
 }
 
-fn options() -> AdminOptions {
+pub(super) fn options() -> AdminOptions {
     AdminOptions::new()
         .request_timeout(Some(TIMEOUT))
         .operation_timeout(Some(TIMEOUT))

@@ -43,6 +43,16 @@ pub enum BrokerError {
         /// Bootstrap servers.
         bootstrap: String,
     },
+    /// A consumer group may not be described.
+    #[error(
+        "consumer group \"{group}\" may not be looked at on {bootstrap}, so that whether somebody uses it is not known; kafka-acls.sh --bootstrap-server {bootstrap} --add --allow-principal User:NAME --operation Read --operation Describe --group {group}"
+    )]
+    GroupRights {
+        /// Its name.
+        group: String,
+        /// Bootstrap servers.
+        bootstrap: String,
+    },
     /// Anything else.
     #[error("Kafka at {bootstrap}: {action} failed: {reason}")]
     Failed {

@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, TopicPartitionList};
 use tokio::sync::mpsc::{self, error::TrySendError};
 
 use super::backlog::Backlog;
 use super::error::{BrokerError, bootstrap_of};
+use super::groups::{add_marked, client_id};
 use super::membership::{Membership, Rebalances};
 use super::messages::{Messages, Received};
 use super::refusal;
@@ -92,6 +93,7 @@ impl KafkaSource {
         let mut settings = base.clone();
         settings
             .set("group.id", &config.group)
+            .set("client.id", client_id(base))
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.offset.store", "false")
             .set("enable.auto.commit", "true")
@@ -196,6 +198,13 @@ impl KafkaSource {
         self.wake();
     }
 
+    /// The next offset to commit, marked as ours.
+    fn store_marked(&self, partition: i32, next: i64) -> KafkaResult<()> {
+        let mut offsets = TopicPartitionList::new();
+        add_marked(&mut offsets, &self.topic, partition, next)?;
+        self.consumer.store_offsets(&offsets)
+    }
+
     /// Wakes the receiving thread: there is room in the queue.
     fn wake(&self) {
         if let Some(thread) = &self.thread {
@@ -213,7 +222,7 @@ impl RecordSource for KafkaSource {
 
     fn written(&mut self, partition: i32, offset: i64) {
         // A partition that was revoked meanwhile is another member's, which will write those records again: harmless.
-        if let Err(error) = self.consumer.store_offset(&self.topic, partition, offset) {
+        if let Err(error) = self.store_marked(partition, offset + 1) {
             tracing::debug!(partition, offset, %error, "offset not kept");
         }
         self.consumer.context().written(partition, offset);
@@ -236,7 +245,7 @@ fn begin_at_the_end(consumer: &BaseConsumer<Membership>, topic: &str) -> KafkaRe
         .flat_map(rdkafka::metadata::MetadataTopic::partitions)
     {
         let (_, high) = consumer.fetch_watermarks(topic, partition.id(), TIMEOUT)?;
-        ends.add_partition_offset(topic, partition.id(), Offset::Offset(high))?;
+        add_marked(&mut ends, topic, partition.id(), high)?;
     }
     consumer.commit(&ends, CommitMode::Sync)
 }

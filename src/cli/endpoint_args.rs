@@ -66,6 +66,9 @@ pub struct EndpointArgs {
     stack: Option<StackArg>,
     #[command(flatten)]
     postgres: PostgresArgs,
+    /// Insert into this database of yours although its outbox has rows that are not ours
+    #[arg(long, global = true, value_name = "DATABASE@HOST")]
+    yes_load: Option<String>,
     /// Topic of the outbox [default: postgres.activity.event_outbox]
     #[arg(long, global = true, env = "KAFKA_TOPIC", value_name = "TOPIC")]
     kafka_topic: Option<String>,
@@ -180,6 +183,7 @@ impl EndpointArgs {
             given,
             stack,
             kafka_properties: kafka.properties,
+            yes_load: self.yes_load,
             topic_is_given: self.kafka_topic.is_some(),
             topic: self
                 .kafka_topic

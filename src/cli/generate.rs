@@ -45,6 +45,8 @@ pub(super) async fn run(
         insert_batch: args.load.inserter.insert_batch(),
         connections: args.load.inserter.connections(),
         seed: args.load.inserter.seed,
+        is_external: settings.given.is_some(),
+        yes_load: settings.yes_load.clone(),
     };
     let postgres = cdc_bench_stack::running_endpoints(&settings.servers())?.postgres()?;
     let done = generate(request, &postgres, progress, cancel).await?;

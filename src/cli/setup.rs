@@ -34,7 +34,7 @@ pub(super) async fn run(
         () = cancel.cancelled() => Err(Failure::interrupted().context(
             "what was made so far is in the ledger: \"cdc-bench cleanup\" removes it",
         )),
-        made = set_up(&servers, &settings.topic, &capture, progress, cancel) => made,
+        made = set_up(&servers, &settings.topic, &capture, settings.given.is_none(), progress, cancel) => made,
     }?;
     progress.clear();
     if args.json {

@@ -73,6 +73,7 @@ fn objectives(p50: i64, p95: i64, p99: i64) -> Vec<cdc_bench_model::analysis::Ob
         throughput: Throughput {
             average_per_s: 166.4,
             peak_per_s: 171.0,
+            sustained_per_s: 166.4,
         },
         success_percent: 100.0,
         match_percent: None,

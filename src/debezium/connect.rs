@@ -20,7 +20,6 @@ use self::http::ConnectHttp;
 use self::passwords::PasswordSettings;
 use super::connector::CONNECTOR_CLASS;
 use super::redaction::{redacted, without_secrets};
-use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_stack::ConnectEndpoint;
 
 pub use self::answers::ConnectorStatus;
@@ -309,35 +308,34 @@ impl ConnectClient {
         }
     }
 
-    /// The Debezium connector that feeds the outbox into `topic`, with its configuration.
+    /// All connectors, by name, with their configurations, which may hold secrets.
     ///
     /// # Errors
     /// When Connect does not answer.
-    pub async fn find_by_topic(
-        &self,
-        topic: &str,
-    ) -> Result<Option<(String, BTreeMap<String, String>)>, KafkaConnectError> {
+    pub async fn connectors(&self) -> Result<Vec<RegisteredConnector>, KafkaConnectError> {
         let request = self
             .http
             .request(Method::GET, &["connectors"])
-            .query(&[("expand", "info")]);
+            .query(&[("expand", "info"), ("expand", "status")]);
         let all: BTreeMap<String, ExpandedConnector> = self.http.read(request).await?;
-        Ok(all
-            .into_iter()
-            .map(|(name, expanded)| (name, expanded.info.config))
-            .find(|(_, config)| feeds(config, topic)))
+        let connector = |(name, expanded): (String, ExpandedConnector)| RegisteredConnector {
+            name,
+            config: expanded.info.config,
+            idle: expanded.status.as_ref().and_then(ConnectorStatus::idle),
+        };
+        Ok(all.into_iter().map(connector).collect())
     }
 }
 
-/// Whether a connector with this configuration captures the outbox into `topic`.
-fn feeds(config: &BTreeMap<String, String>, topic: &str) -> bool {
-    let get = |key: &str| config.get(key).map(String::as_str);
-    let table = format!("{SCHEMA}.{TABLE}");
-    let included =
-        get("table.include.list").is_none_or(|tables| tables.split(',').any(|t| t.trim() == table));
-    get("connector.class") == Some(CONNECTOR_CLASS)
-        && included
-        && get("topic.prefix").is_some_and(|prefix| topic == format!("{prefix}.{table}"))
+/// A connector of a Connect cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisteredConnector {
+    /// Its name.
+    pub name: String,
+    /// Its configuration; it may hold secrets.
+    pub config: BTreeMap<String, String>,
+    /// Why it does not work, if it does not: `PAUSED`, `STOPPED`, or that it has failed.
+    pub idle: Option<String>,
 }
 
 #[cfg(test)]

@@ -85,6 +85,7 @@ impl PathMeter {
         let Throughput {
             average_per_s,
             peak_per_s,
+            ..
         } = self.throughput.throughput();
         let total = &self.total;
         let at = |q| total.quantile(q).round_micros();

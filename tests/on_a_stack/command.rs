@@ -47,12 +47,18 @@ const VARIABLES: [&str; 34] = [
 /// quarter of a small machine's processor time for it.
 pub const QUICK_JVMS: (&str, &str) = ("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1");
 
+/// Data of servers that the command starts itself. The folder is the tests' own, so that they never meet a stack that a user keeps.
+fn state_folder() -> PathBuf {
+    std::env::temp_dir().join("cdc-bench-tests")
+}
+
 /// The command, without any servers.
 pub fn cdc_bench() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cdc-bench"));
     for name in VARIABLES {
         command.env_remove(name);
     }
+    command.env("CDC_BENCH_STATE_DIR", state_folder());
     command
 }
 

@@ -18,8 +18,10 @@ mod group;
 #[path = "../../benches/inputs/mod.rs"]
 mod inputs;
 mod interrupts;
+mod least_privilege;
 mod load;
 mod metrics;
+mod no_harm;
 mod outages;
 mod paths;
 mod pki;
@@ -138,6 +140,7 @@ fn main() {
         load::TESTS,
         series::TESTS,
         metrics::TESTS,
+        no_harm::TESTS,
         watching::TESTS,
         #[cfg(feature = "otlp")]
         traces::TESTS,
@@ -188,6 +191,7 @@ fn main() {
         secured_connect::LONG_TESTS,
         secured_kafka::LONG_TESTS,
         secrets::LONG_TESTS,
+        least_privilege::LONG_TESTS,
         series::LONG_TESTS,
         watching::LONG_TESTS,
     ]

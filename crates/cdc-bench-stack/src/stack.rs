@@ -137,6 +137,12 @@ impl Stack {
         !self.several_runs && matches!(self.origin, Origin::OneRun(_) | Origin::Compose(_))
     }
 
+    /// Whether it is the stack that is kept for several runs, on which a user may have things of his own.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        matches!(self.origin, Origin::Kept(..))
+    }
+
     /// Kafka's version, where we chose it; `None` for the user's servers.
     #[must_use]
     pub fn kafka_version(&self) -> Option<&str> {

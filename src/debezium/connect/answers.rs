@@ -52,6 +52,15 @@ impl ConnectorStatus {
         Some(lines.join("; "))
     }
 
+    /// Why it does not capture, if it is paused, stopped or has failed.
+    pub(crate) fn idle(&self) -> Option<String> {
+        let is_idle = |state: &&TaskState| matches!(&*state.state, "PAUSED" | "STOPPED");
+        match self.failure() {
+            Some(reason) => Some(format!("FAILED: {reason}")),
+            None => self.all().find(is_idle).map(|state| state.state.clone()),
+        }
+    }
+
     fn all(&self) -> impl Iterator<Item = &TaskState> {
         std::iter::once(&self.connector).chain(&self.tasks)
     }
@@ -77,6 +86,8 @@ pub(super) struct InstalledPlugin {
 #[derive(Deserialize)]
 pub(super) struct ExpandedConnector {
     pub(super) info: ConnectorInfo,
+    #[serde(default)]
+    pub(super) status: Option<ConnectorStatus>,
 }
 
 #[derive(Deserialize)]

@@ -126,26 +126,38 @@ async fn a_connector_without_a_task_does_not_run_yet() {
 }
 
 #[tokio::test]
-async fn the_connector_of_a_topic_is_found() {
+async fn connectors_are_listed_with_why_one_does_not_work() {
     let (server, client) = double().await;
-    let config = |prefix: &str, class: &str| json!({"info": {"config": {"connector.class": class, "topic.prefix": prefix, "table.include.list": "x.y, activity.event_outbox"}}});
-    let all = json!({"other": config("postgres", "x.Y"), "ours": config("postgres", CONNECTOR_CLASS), "third": config("p", CONNECTOR_CLASS)});
+    let connector = |state: &str, task: &str| {
+        json!({
+            "info": {"config": {"topic.prefix": "p"}},
+            "status": {"connector": {"state": state}, "tasks": [{"id": 0, "state": task, "trace": "boom"}]},
+        })
+    };
+    let all = json!({
+        "a": connector("RUNNING", "RUNNING"),
+        "b": connector("PAUSED", "PAUSED"),
+        "c": connector("RUNNING", "FAILED"),
+        "d": {"info": {"config": {}}},
+    });
     Mock::given(method("GET"))
         .and(path("/connectors"))
         .respond_with(ResponseTemplate::new(200).set_body_json(all))
         .mount(&server)
         .await;
-    let found = client
-        .find_by_topic("postgres.activity.event_outbox")
-        .await
-        .unwrap();
-    assert_eq!(found.map(|(name, _)| name).as_deref(), Some("ours"));
+    let found = client.connectors().await.unwrap();
+    let found: Vec<_> = found
+        .iter()
+        .map(|c| (&*c.name, c.idle.as_deref()))
+        .collect();
     assert_eq!(
-        client
-            .find_by_topic("q.activity.event_outbox")
-            .await
-            .unwrap(),
-        None
+        found,
+        [
+            ("a", None),
+            ("b", Some("PAUSED")),
+            ("c", Some("FAILED: boom")),
+            ("d", None)
+        ]
     );
 }
 

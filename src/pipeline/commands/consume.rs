@@ -17,6 +17,7 @@ use crate::consumer::{ConsumerStage, DeadLetter, DeadLetters, StageObserver};
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::lock::lock;
 use crate::pipeline::progress::{LoadState, RunProgress};
+use crate::pipeline::provision::group::check_consumers_group;
 use crate::pipeline::run::progress_tracker::RateMeter;
 use crate::pipeline::run::stage_setup::{Bounded, stage_config};
 use crate::settings::Settings;
@@ -136,6 +137,7 @@ pub async fn consume(
                 .unwrap_or_default()
                 .to_owned(),
         })?;
+    check_consumers_group(&admin, &settings.group).await?;
     let store = MongoStore::connect(&store).await?;
     store.check_writable().await?;
     store.ensure_indexes().await?;

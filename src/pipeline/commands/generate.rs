@@ -18,6 +18,9 @@ use crate::pipeline::failure::Failure;
 use crate::pipeline::failure::exit;
 use crate::pipeline::lock::lock;
 use crate::pipeline::progress::{LoadState, RunProgress};
+use crate::pipeline::provision::load_permission::check_load;
+use crate::pipeline::provision::resource_registry::ResourceRegistry;
+use crate::pipeline::provision::source::connect_postgres;
 use crate::pipeline::run::progress_tracker::RateMeter;
 
 /// Interval between progress updates.
@@ -38,6 +41,10 @@ pub struct GenerateRequest {
     pub connections: usize,
     /// Seed of the events.
     pub seed: u64,
+    /// Whether the database is the user's.
+    pub is_external: bool,
+    /// The database that may be loaded although others use its outbox.
+    pub yes_load: Option<String>,
 }
 
 /// Counts the rows, and measures commits and schedule lag.
@@ -97,6 +104,13 @@ pub async fn generate(
     progress: &dyn RunProgress,
     cancel: &CancellationToken,
 ) -> Result<Generated, Failure> {
+    if request.is_external {
+        let client = connect_postgres(postgres).await?;
+        let registry = ResourceRegistry::new(connect_postgres(postgres).await?);
+        let consent = request.yes_load.as_deref();
+        let outbox = check_load(&client, &registry, postgres, consent).await?;
+        outbox.tell_of_rows(&request.id, progress);
+    }
     let statistics = Arc::new(InsertStatistics::default());
     let plan = LoadPlan {
         endpoint: postgres,

@@ -1,8 +1,8 @@
 //! The main job: bring up, set up, warm up, load, follow, drain, verify, report, clean up.
 
 use cdc_bench_model::report::{Recorder, Report};
-use cdc_bench_model::timeline::Clock;
-use cdc_bench_stack::Stack;
+use cdc_bench_model::timeline::{CapturePath, Clock};
+use cdc_bench_stack::{Stack, StackKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::failure::{Failure, exit};
@@ -11,7 +11,11 @@ use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
 use crate::pipeline::outcome::report::build_report;
 use crate::pipeline::progress::RunProgress;
 use crate::pipeline::provision::clean_up;
+use crate::pipeline::provision::connector::check_connector;
+use crate::pipeline::provision::group::check_groups;
+use crate::pipeline::provision::load_permission::check_load;
 use crate::pipeline::provision::resource_registry::ResourceKind;
+use crate::pipeline::provision::rights::missing_rights;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{SourceNeeds, check_replication, prepare_source};
 use crate::pipeline::request::RunRequest;
@@ -84,6 +88,31 @@ pub async fn run_on(
     outcome
 }
 
+/// Looks at what a run would meet on the servers, before anything is made.
+async fn check_existing(
+    request: &RunRequest,
+    stack: &Stack,
+    servers: &ServerClients,
+    progress: &dyn RunProgress,
+) -> Result<(), Failure> {
+    if stack.kind() == StackKind::External {
+        let missing = missing_rights(&servers.postgres).await?;
+        if !missing.is_empty() {
+            return Err(Failure::server(anyhow::anyhow!("PostgreSQL: {missing}")));
+        }
+        let (postgres, consent) = (&servers.endpoints.postgres, &request.settings.yes_load);
+        let consent = consent.as_deref();
+        let outbox = check_load(&servers.postgres, &servers.registry, postgres, consent).await?;
+        outbox.tell_of_rows(&request.id, progress);
+    }
+    check_groups(servers, request).await?;
+    if request.paths.contains(&CapturePath::Debezium) {
+        let lifetime = (stack.exclusive(), stack.is_kept());
+        check_connector(servers, request, lifetime).await?;
+    }
+    Ok(())
+}
+
 /// Sets up, runs the trials, verifies, and builds the report.
 async fn run_measured(
     request: &RunRequest,
@@ -94,6 +123,8 @@ async fn run_measured(
     cancel: &CancellationToken,
 ) -> Result<Report, Failure> {
     let clock = Clock::start();
+    progress.update("set-up", "looking for what is there");
+    check_existing(request, stack, servers, progress).await?;
     progress.update("set-up", "tables and publication");
     let needs = SourceNeeds {
         run_id: Some(request.id.clone()),

@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use crate::debezium::ConnectorProfile;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::collection::ensure_collection;
-use crate::pipeline::provision::connector::make_connector;
+use crate::pipeline::provision::connector::{make_connector, refuse_foreign_names};
+use crate::pipeline::provision::existing_connector::find_feeding;
 use crate::pipeline::provision::names::{ConnectorNames, permanent_names};
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{
@@ -78,13 +79,24 @@ pub async fn set_up(
     servers: &ServerClients,
     topic: &str,
     capture: &ConnectorRequest,
+    is_kept: bool,
     progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<SetUp, Failure> {
     let step = "set-up";
+    progress.update(step, "looking for what is there");
+    let names = permanent_names(topic);
+    let feeding = find_feeding(servers, topic, is_kept).await?;
+    let is_ours = |name: &str| names.as_ref().is_some_and(|ours| ours.connector == name);
+    if let Some(ours) = &names
+        && feeding
+            .as_ref()
+            .is_none_or(|(found, _)| is_ours(&found.name))
+    {
+        refuse_foreign_names(servers, ours).await?;
+    }
     progress.update(step, "tables, publication, slot");
     let slot = SlotName::new(READER_SLOT).map_err(ReaderError::from)?;
-    let names = permanent_names(topic);
     let wanted: Vec<&str> = std::iter::once(READER_SLOT)
         .chain(
             names
@@ -107,16 +119,15 @@ pub async fn set_up(
     ensure_topic(servers, topic, None).await?;
     let state = servers.kafka.topic(topic).await?;
     let (mut connector, mut foreign) = (None, false);
-    if let Some(connect) = &servers.connect {
+    if servers.connect.is_some() {
         progress.update(step, "connector, until it is RUNNING");
-        let found = connect.find_by_topic(topic).await?;
-        match (found, names) {
-            (Some((name, _)), Some(ours)) if name == ours.connector => {
+        match (feeding, names) {
+            (Some((found, _)), Some(ours)) if found.name == ours.connector => {
                 register(servers, &ours, capture, cancel).await?;
-                connector = Some(name);
+                connector = Some(found.name);
             }
-            (Some((name, _)), _) => {
-                connector = Some(name);
+            (Some((found, why)), _) => {
+                connector = Some(format!("{}: {why}", found.name));
                 foreign = true;
             }
             (None, Some(ours)) => {

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cdc_bench_model::RunId;
-use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_model::report::ConnectorReport;
 use cdc_bench_stack::KafkaEndpoint;
 use tokio_util::sync::CancellationToken;
 
-use crate::debezium::{ConnectorParams, ConnectorProfile, connector_config};
+use crate::debezium::{ConnectorParams, ConnectorProfile, KafkaConnectError, connector_config};
 use crate::pipeline::failure::Failure;
+use crate::pipeline::provision::existing_connector::{ExistingConnector, find_existing};
 use crate::pipeline::provision::names::ConnectorNames;
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::servers::ServerClients;
+use crate::pipeline::provision::source::existing_slots;
 use crate::pipeline::provision::topic::ensure_topic;
 use crate::pipeline::request::RunRequest;
 
@@ -37,11 +38,11 @@ pub(crate) async fn provide_connector(
     servers: &ServerClients,
     request: &RunRequest,
     round: u32,
-    exclusive: bool,
+    (exclusive, is_kept): (bool, bool),
     publication: &str,
     cancel: &CancellationToken,
 ) -> Result<ProvidedConnector, Failure> {
-    Ok(match find_existing(servers, request).await? {
+    Ok(match find_existing(servers, request, is_kept).await? {
         ExistingConnector::Connector(topic, connector) => ProvidedConnector {
             topic,
             slot: connector.config.get("slot.name").cloned(),
@@ -81,68 +82,22 @@ pub(crate) async fn provide_connector(
     })
 }
 
-enum ExistingConnector {
-    /// One that was found, or named by the user, with the topic it feeds.
-    Connector(String, ConnectorReport),
-    /// Connect's address is unknown: there may be one.
-    Unknown,
-    /// There is none.
-    None,
-}
-
-/// Looks for an existing connector.
-async fn find_existing(
+/// Looks for what would refuse [`provide_connector`], before anything is made.
+///
+/// # Errors
+/// As [`find_existing`], or when a connector of ours would write into a topic of somebody's.
+pub(crate) async fn check_connector(
     servers: &ServerClients,
     request: &RunRequest,
-) -> Result<ExistingConnector, Failure> {
-    let Some(connect) = &servers.connect else {
-        if request.connector.describes_ours() {
-            return Err(Failure::usage(anyhow::anyhow!(
-                "a connector of our own needs CONNECT_URL (--connect-url)"
-            )));
+    (exclusive, is_kept): (bool, bool),
+) -> Result<(), Failure> {
+    match find_existing(servers, request, is_kept).await? {
+        ExistingConnector::None => {
+            let names = ConnectorNames::for_run(request, 0, exclusive);
+            refuse_foreign_topic(servers, &names.topic).await
         }
-        return Ok(ExistingConnector::Unknown);
-    };
-    let report = async |name: String, config: BTreeMap<String, String>| ConnectorReport {
-        name,
-        profile: None,
-        config: connect.redacted(&config).await,
-    };
-    if let Some(name) = &request.connector.connector {
-        let config = connect.config(name).await?;
-        let topic = if request.settings.topic_is_given {
-            request.settings.topic.clone()
-        } else {
-            topic_of(&config, &request.settings.topic)
-        };
-        return Ok(ExistingConnector::Connector(
-            topic,
-            report(name.clone(), config).await,
-        ));
+        ExistingConnector::Connector(..) | ExistingConnector::Unknown => Ok(()),
     }
-    if request.connector.describes_ours() {
-        return Ok(ExistingConnector::None);
-    }
-    Ok(
-        match connect.find_by_topic(&request.settings.topic).await? {
-            // A connector of another run is removed with that run.
-            Some((name, config)) if !name.starts_with(ConnectorNames::PREFIX) => {
-                ExistingConnector::Connector(
-                    request.settings.topic.clone(),
-                    report(name, config).await,
-                )
-            }
-            _ => ExistingConnector::None,
-        },
-    )
-}
-
-/// The outbox topic that a connector feeds.
-fn topic_of(config: &BTreeMap<String, String>, default: &str) -> String {
-    config.get("topic.prefix").map_or_else(
-        || default.to_owned(),
-        |prefix| format!("{prefix}.{SCHEMA}.{TABLE}"),
-    )
 }
 
 /// What its producer needs to reach a Kafka that is secured: what we need, unless the user has said what.
@@ -181,6 +136,50 @@ fn warn_of_client_key(params: &ConnectorParams<'_>, config: &BTreeMap<String, St
     }
 }
 
+/// A connector or slot of the names that we would use and that is not registered is somebody's: configuring the one would change
+/// it, reading the other would take its changes away.
+pub(crate) async fn refuse_foreign_names(
+    servers: &ServerClients,
+    names: &ConnectorNames,
+) -> Result<(), Failure> {
+    let (connector, slot) = (&names.connector, &names.slot);
+    let taken = |what: &str| {
+        Failure::usage(anyhow::anyhow!(
+            "{what} exists, and cdc-bench has not made it; it is left as it is: rename or remove it, or name the connector that feeds the topic (run --connector NAME)"
+        ))
+    };
+    if let Some(connect) = &servers.connect
+        && !servers
+            .registry
+            .has(ResourceKind::Connector, connector)
+            .await?
+    {
+        match connect.config(connector).await {
+            Ok(_) => return Err(taken(&format!("connector \"{connector}\""))),
+            Err(KafkaConnectError::NoConnector { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if !servers.registry.has(ResourceKind::Slot, slot).await?
+        && existing_slots(&servers.postgres, &[slot]).await? > 0
+    {
+        return Err(taken(&format!("replication slot \"{slot}\"")));
+    }
+    Ok(())
+}
+
+/// A topic that is there and not registered is somebody's: a connector of ours would write into it.
+async fn refuse_foreign_topic(servers: &ServerClients, topic: &str) -> Result<(), Failure> {
+    if servers.kafka.topic(topic).await?.is_none()
+        || servers.registry.has(ResourceKind::Topic, topic).await?
+    {
+        return Ok(());
+    }
+    Err(Failure::usage(anyhow::anyhow!(
+        "topic \"{topic}\" exists, cdc-bench has not made it, and no connector is known that feeds it; it is left as it is: name the connector (--connector NAME), or leave out CONNECT_URL if something else feeds it; or choose a topic that does not exist (KAFKA_TOPIC), or none: then a run has a topic of its own"
+    )))
+}
+
 /// Registers a connector and waits until it runs.
 pub(crate) async fn make_connector(
     servers: &ServerClients,
@@ -197,6 +196,7 @@ pub(crate) async fn make_connector(
         ))
     })?;
     connect.require_debezium().await?;
+    refuse_foreign_names(servers, names).await?;
     let producer = producer_properties(&servers.endpoints.kafka, overrides)?;
     let params = ConnectorParams {
         name: &names.connector,
@@ -234,6 +234,7 @@ pub(crate) async fn make_connector(
     Ok(ConnectorReport {
         name: names.connector.clone(),
         profile: Some(profile.to_string()),
+        chosen: None,
         config: connect.redacted(&config).await,
     })
 }

@@ -169,6 +169,17 @@ impl ResourceRegistry {
         Ok(rows.iter().filter_map(entry).collect())
     }
 
+    /// Whether a resource is registered.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn has(&self, kind: ResourceKind, name: &str) -> Result<bool, tokio_postgres::Error> {
+        let entries = self.entries().await?;
+        Ok(entries
+            .iter()
+            .any(|entry| entry.kind == kind && entry.name == name))
+    }
+
     /// Drops the registry's table and schema if there is no entry.
     ///
     /// # Errors
@@ -177,7 +188,9 @@ impl ResourceRegistry {
         // Locked, so that no entry is written between the look and the drop.
         let dropping = "BEGIN; LOCK TABLE cdc_bench.ledger IN ACCESS EXCLUSIVE MODE; \
              DO $$ BEGIN IF NOT EXISTS (SELECT FROM cdc_bench.ledger) THEN \
-               DROP TABLE cdc_bench.ledger; DROP SCHEMA cdc_bench; END IF; END $$; COMMIT";
+               DROP TABLE cdc_bench.ledger; \
+               IF obj_description('cdc_bench'::regnamespace) = 'made by cdc-bench' THEN DROP SCHEMA cdc_bench; END IF; \
+             END IF; END $$; COMMIT";
         match self.0.batch_execute(dropping).await {
             Err(error) => {
                 self.0.batch_execute("ROLLBACK").await?;
@@ -207,6 +220,7 @@ pub(crate) async fn create_if_missing(
     match client.batch_execute(sql).await {
         Err(error)
             if error.code() == Some(&SqlState::UNIQUE_VIOLATION)
+                || error.code() == Some(&SqlState::DUPLICATE_SCHEMA)
                 || error.code() == Some(&SqlState::DUPLICATE_TABLE) =>
         {
             client.batch_execute(sql).await

@@ -11,6 +11,7 @@ use crate::broker::BrokerError;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::collection::ensure_collection;
 use crate::pipeline::provision::connector::provide_connector;
+use crate::pipeline::provision::group::{group_name, register_group};
 use crate::pipeline::provision::names::{slot_name, topic_prefix};
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::servers::ServerClients;
@@ -78,7 +79,7 @@ impl Route {
         match path {
             CapturePath::Debezium => {
                 detail("connector, until it is RUNNING");
-                let exclusive = stack.exclusive();
+                let exclusive = (stack.exclusive(), stack.is_kept());
                 let found =
                     provide_connector(servers, request, round, exclusive, publication, cancel)
                         .await?;
@@ -109,7 +110,9 @@ impl Route {
         };
         match (self.path, &self.connector) {
             (CapturePath::Debezium, Some(connector)) => {
-                format!("connector {} -> {to}", connector.name)
+                let why = connector.chosen.as_ref();
+                let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+                format!("connector {}{why} -> {to}", connector.name)
             }
             (CapturePath::Debezium, None) => {
                 format!("{to} (fed by what is not known: no CONNECT_URL)")
@@ -140,25 +143,8 @@ async fn kafka_route(
     path: CapturePath,
     topic: &str,
 ) -> Result<KafkaRoute, Failure> {
-    let settings = &request.settings;
-    // The first path has the configured name.
-    let suffix = if request.paths.first() == Some(&path) {
-        String::new()
-    } else {
-        format!("-{path}")
-    };
-    let group = if settings.group_is_given {
-        format!("{}{suffix}", settings.group)
-    } else {
-        // A group per run, so that no other run or consumer receives a part of the events.
-        format!("{}-{}{suffix}", settings.group, request.id)
-    };
-    if !settings.group_is_given || !suffix.is_empty() {
-        servers
-            .registry
-            .record(ResourceKind::Group, &group, Some(&request.id))
-            .await?;
-    }
+    let group = group_name(request, path);
+    register_group(servers, request, &group).await?;
     let state = servers.kafka.topic(topic).await?;
     let state = state.ok_or_else(|| BrokerError::NoTopic {
         topic: topic.to_owned(),

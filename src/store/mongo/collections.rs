@@ -49,18 +49,18 @@ impl MongoStore {
         Ok(())
     }
 
-    /// Creates the collection and its index on `{run_id, _id}` where they are missing. Returns whether it created the
-    /// collection.
+    /// Creates the collection with its index on `{run_id, _id}` if it is missing; one that is there is left as it is. Returns
+    /// whether it created the collection.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn ensure_indexes(&self) -> Result<bool, StoreError> {
         let doing = &format!("make the collection {:?}", self.collection);
-        let made = match self.database.create_collection(&self.collection).await {
-            Ok(()) => true,
-            Err(error) if code_of(&error) == Some(NAMESPACE_EXISTS) => false,
+        match self.database.create_collection(&self.collection).await {
+            Ok(()) => {}
+            Err(error) if code_of(&error) == Some(NAMESPACE_EXISTS) => return Ok(false),
             Err(error) => return Err(self.failed(&error, doing)),
-        };
+        }
         let index = IndexModel::builder()
             .keys(doc! { "run_id": 1, "_id": 1 })
             .options(IndexOptions::builder().name("run".to_owned()).build())
@@ -68,7 +68,7 @@ impl MongoStore {
         let doing = "make the index on run_id and _id";
         let created = self.events().create_index(index).await;
         created.map_err(|error| self.failed(&error, doing))?;
-        Ok(made)
+        Ok(true)
     }
 
     /// Drops the collection with all its documents, if it is there.

@@ -93,8 +93,20 @@ pub struct ConnectorReport {
     pub name: String,
     /// The profile it was made with; `null` when it was there already.
     pub profile: Option<String>,
+    /// Why one that was there already was taken; `null` of one that the run made.
+    #[serde(default)]
+    pub chosen: Option<String>,
     /// Its configuration, secrets hidden.
     pub config: BTreeMap<String, String>,
+}
+
+impl ConnectorReport {
+    /// The profile of one that the run made; else why it was taken.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        let chosen = self.chosen.as_deref();
+        self.profile.as_deref().or(chosen).unwrap_or("as found")
+    }
 }
 
 /// The store.

@@ -191,7 +191,7 @@ fn details(out: &mut String, report: &Report) {
         env.store.write_concern
     );
     if let Some(connector) = &env.debezium.connector {
-        let profile = connector.profile.as_deref().unwrap_or("as found");
+        let profile = connector.origin();
         line!(out, "- connector `{}` ({profile})", connector.name);
     }
     let host = &env.host;

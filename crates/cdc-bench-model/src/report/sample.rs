@@ -112,6 +112,7 @@ pub(super) fn report() -> Report {
                 connector: Some(ConnectorReport {
                     name: "cdc-bench-x".to_owned(),
                     profile: Some("low-latency".to_owned()),
+                    chosen: None,
                     config: owned(&[("poll.interval.ms", "1")]),
                 }),
             },
@@ -140,6 +141,7 @@ pub(super) fn report() -> Report {
         throughput: Throughput {
             average_per_s: 166.4,
             peak_per_s: 171.0,
+            sustained_per_s: 166.4,
         },
         paths: BTreeMap::from([("debezium".to_owned(), path(1))]),
         shared_cpu_s_per_million: BTreeMap::new(),

@@ -79,7 +79,7 @@ fn headline(out: &mut String, report: &Report) {
         );
     }
     if let Some(connector) = &env.debezium.connector {
-        let profile = connector.profile.as_deref().unwrap_or("as found");
+        let profile = connector.origin();
         let poll = connector
             .config
             .get("poll.interval.ms")

@@ -38,7 +38,10 @@ pub(crate) async fn check_source(client: &Client, needs: &SourceNeeds) -> Result
     let question = "SELECT current_setting('wal_level'), \
         current_setting('max_replication_slots')::bigint, (SELECT count(*) FROM pg_replication_slots), \
         current_setting('max_wal_senders')::bigint, (SELECT count(*) FROM pg_stat_replication), \
-        rolname::text, has_database_privilege(current_database(), 'CREATE'), current_database()::text \
+        rolname::text, \
+        has_database_privilege(current_database(), 'CREATE') OR (EXISTS (SELECT FROM pg_namespace WHERE nspname = 'cdc_bench') \
+          AND EXISTS (SELECT FROM pg_tables WHERE schemaname = 'activity' AND tablename = 'event_outbox')), \
+        current_database()::text \
         FROM pg_roles WHERE rolname = current_user";
     let row = client
         .query_one(question, &[])

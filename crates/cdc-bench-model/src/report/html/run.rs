@@ -219,9 +219,7 @@ impl<'a> RunPage<'a> {
                 .flat_map(|c| c.config.iter())
                 .map(|(key, value)| (key.as_str(), value.as_str()))
                 .collect(),
-            connector_profile: connector
-                .and_then(|c| c.profile.as_deref())
-                .unwrap_or("as found"),
+            connector_profile: connector.map_or("as found", |connector| connector.origin()),
             has_events,
             version: env!("CARGO_PKG_VERSION"),
         }

@@ -1,0 +1,242 @@
+//! Whose a consumer group is. What our consumers commit is marked, and so are its members: a group without the mark belongs to
+//! somebody, who would lose his place in the topic if it were written to.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::admin::Admin;
+use super::context::BrokerContext;
+use super::error::BrokerError;
+use super::refusal;
+
+/// Metadata of every offset that our consumers commit.
+const MARK: &str = "cdc-bench";
+/// `client.id` of our consumers, unless the user has set another.
+const CLIENT_ID: &str = "cdc-bench";
+/// Longest wait for one answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A consumer group as it stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupState {
+    exists: bool,
+    /// `client.id` of each member.
+    members: Vec<String>,
+    /// The id by which our own members are known.
+    our_client_id: String,
+    /// Topics for which an offset is committed that is not marked as ours.
+    foreign_topics: BTreeSet<String>,
+    /// Whether an offset is committed that is marked as ours.
+    is_marked: bool,
+}
+
+impl GroupState {
+    /// Whether the broker knows it.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.exists
+    }
+
+    /// Whether the group has neither a member nor a committed offset: nobody can lose anything.
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        self.members.is_empty() && self.foreign_topics.is_empty() && !self.is_marked
+    }
+
+    /// Whether everything in it is of consumers of ours.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.foreign_topics.is_empty()
+            && self.members.iter().all(|id| *id == self.our_client_id)
+            && (self.is_marked || !self.members.is_empty())
+    }
+
+    /// Whether a consumer is in it now.
+    #[must_use]
+    pub fn has_members(&self) -> bool {
+        !self.members.is_empty()
+    }
+
+    /// What is in it, for a message.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.members.is_empty() {
+            let count = self.members.len();
+            let ids = self.members.join(", ");
+            parts.push(format!("{count} member(s), client.id {ids}"));
+        }
+        let topics: Vec<_> = self.foreign_topics.iter().map(String::as_str).collect();
+        if !topics.is_empty() {
+            parts.push(format!("committed offsets for {}", topics.join(", ")));
+        }
+        if self.is_marked {
+            parts.push("offsets that cdc-bench has committed".to_owned());
+        }
+        parts.join("; ")
+    }
+}
+
+/// The `client.id` that a consumer of this configuration has.
+pub(super) fn client_id(config: &ClientConfig) -> &str {
+    config.get("client.id").unwrap_or(CLIENT_ID)
+}
+
+/// Adds an offset to be committed, marked as ours.
+pub(super) fn add_marked(
+    list: &mut TopicPartitionList,
+    topic: &str,
+    partition: i32,
+    next: i64,
+) -> Result<(), KafkaError> {
+    let mut element = list.add_partition(topic, partition);
+    element.set_offset(Offset::Offset(next))?;
+    element.set_metadata(MARK);
+    Ok(())
+}
+
+impl Admin {
+    /// The state of a consumer group, unused if it does not exist: its members, and what it has committed for any topic that
+    /// we may describe.
+    ///
+    /// # Errors
+    /// [`BrokerError::GroupRights`] when it may not be described, or when the broker does not answer.
+    pub async fn group(&self, name: &str) -> Result<GroupState, BrokerError> {
+        let mut config = self.config().clone();
+        let client_id = client_id(&config).to_owned();
+        config
+            .set("group.id", name)
+            .set("client.id", &client_id)
+            .set("enable.auto.commit", "false");
+        let group = name.to_owned();
+        let read = tokio::task::spawn_blocking(move || read_group(&config, &group, client_id));
+        let action = format!("describing consumer group \"{name}\"");
+        let read = read.await;
+        let read = read.map_err(|panicked| self.failed(&action, &panicked.to_string()))?;
+        read.map_err(|error| match error {
+            Unread::NotAuthorized => BrokerError::GroupRights {
+                group: name.to_owned(),
+                bootstrap: self.bootstrap().to_owned(),
+            },
+            Unread::Failed(error) => self.failed(&action, &error.to_string()),
+        })
+    }
+}
+
+/// Why a group could not be read.
+enum Unread {
+    NotAuthorized,
+    Failed(KafkaError),
+}
+
+impl From<KafkaError> for Unread {
+    fn from(error: KafkaError) -> Self {
+        match error.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed,
+            ) => Self::NotAuthorized,
+            _ => Self::Failed(error),
+        }
+    }
+}
+
+fn read_group(
+    config: &ClientConfig,
+    name: &str,
+    our_client_id: String,
+) -> Result<GroupState, Unread> {
+    let consumer: BaseConsumer<_> = config.create_with_context(BrokerContext::default())?;
+    refusal::fetch_token(config, &consumer);
+    let committed = consumer
+        .committed_offsets(every_partition(&consumer)?, TIMEOUT)
+        .map_err(|error| {
+            // Without the right to it, its coordinator is never found; the reason is an event of the consumer.
+            let event = consumer.poll(Duration::from_millis(200));
+            event.and_then(Result::err).unwrap_or(error)
+        })?;
+    let mut state = GroupState {
+        our_client_id,
+        ..GroupState::default()
+    };
+    for element in committed.elements() {
+        if let Offset::Offset(_) = element.offset() {
+            if element.metadata() == MARK {
+                state.is_marked = true;
+            } else {
+                state.foreign_topics.insert(element.topic().to_owned());
+            }
+        }
+    }
+    let groups = consumer.fetch_group_list(Some(name), TIMEOUT)?;
+    state.exists = !groups.groups().is_empty();
+    let members = groups.groups().iter().flat_map(|group| group.members());
+    state.members = members
+        .map(|member| member.client_id().to_owned())
+        .collect();
+    Ok(state)
+}
+
+/// Every partition of every topic that we may describe.
+fn every_partition(
+    consumer: &BaseConsumer<BrokerContext>,
+) -> Result<TopicPartitionList, KafkaError> {
+    let metadata = consumer.fetch_metadata(None, TIMEOUT)?;
+    let mut list = TopicPartitionList::new();
+    for topic in metadata.topics() {
+        for partition in topic.partitions() {
+            list.add_partition(topic.name(), partition.id());
+        }
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(members: &[&str], foreign: &[&str], is_marked: bool) -> GroupState {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        GroupState {
+            exists: true,
+            members: owned(members),
+            our_client_id: CLIENT_ID.to_owned(),
+            foreign_topics: foreign.iter().map(|name| (*name).to_owned()).collect(),
+            is_marked,
+        }
+    }
+
+    #[test]
+    fn a_group_is_ours_when_every_member_and_every_offset_is() {
+        for (state, is_ours) in [
+            (group(&[], &[], true), true),
+            // Nothing is committed yet.
+            (group(&["cdc-bench"], &[], false), true),
+            (group(&["cdc-bench", "cdc-bench"], &[], true), true),
+            (group(&["cdc-bench", "billing"], &[], true), false),
+            (group(&[], &["orders"], false), false),
+            // Somebody's group that an earlier version wrote to.
+            (group(&[], &["orders"], true), false),
+            (group(&["rdkafka"], &[], false), false),
+        ] {
+            assert_eq!(state.is_ours(), is_ours, "{state:?}");
+            assert!(!state.is_unused(), "{state:?}");
+        }
+        assert!(group(&[], &[], false).is_unused());
+        assert!(!group(&[], &[], false).is_ours());
+    }
+
+    #[test]
+    fn what_is_in_a_group_is_named() {
+        let state = group(&["billing-1"], &["invoices", "orders"], false);
+        assert_eq!(
+            state.describe(),
+            "1 member(s), client.id billing-1; committed offsets for invoices, orders"
+        );
+    }
+}

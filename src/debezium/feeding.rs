@@ -1,0 +1,273 @@
+//! Whether a connector that is registered feeds a topic with the changes of the outbox: by its class, database, tables and
+//! routing.
+
+use std::collections::BTreeMap;
+
+use cdc_bench_model::event::{SCHEMA, TABLE};
+use regex::RegexBuilder;
+
+use super::connector::CONNECTOR_CLASS;
+use super::topic_route::{TopicRoute, is_placeholder, topic_route};
+
+/// The database whose outbox is to be captured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceDatabase {
+    /// Addresses under which it is known: ours, and Connect's where that is known.
+    pub addresses: Vec<(String, u16)>,
+    /// Its name.
+    pub database: String,
+    /// The replication slots of this database.
+    pub slots: Vec<String>,
+}
+
+/// What a connector's configuration says about feeding a topic. Each text is part of a sentence about the connector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Feeding {
+    /// It feeds it, and how that is known.
+    Yes(String),
+    /// Nothing speaks against it, and what is not known.
+    Doubtful(String),
+    /// It does not, and why.
+    No(String),
+}
+
+/// The slot of a connector that names none.
+const DEFAULT_SLOT: &str = "debezium";
+
+/// The topic that a connector of this configuration writes the outbox to, as far as can be told.
+#[must_use]
+pub fn outbox_topic(config: &BTreeMap<String, String>) -> Option<String> {
+    match topic_route(config, SCHEMA, TABLE) {
+        TopicRoute::Envelopes(topic) | TopicRoute::Doubtful(topic, _) => Some(topic),
+        TopicRoute::NoEnvelopes(_) => None,
+    }
+}
+
+/// Whether a connector of this configuration feeds `topic` with the outbox of `source`.
+#[must_use]
+pub fn feeding(config: &BTreeMap<String, String>, source: &SourceDatabase, topic: &str) -> Feeding {
+    let get = |key: &str| config.get(key).map(String::as_str);
+    let class = get("connector.class").unwrap_or_default();
+    // Connect takes the simple name and the alias, too.
+    if ![CONNECTOR_CLASS, "PostgresConnector", "Postgres"].contains(&class) {
+        return Feeding::No(format!("it is a {class}"));
+    }
+    let mut doubts = Vec::new();
+    match captures_outbox(config) {
+        Captured::Yes => {}
+        Captured::No(why) => return Feeding::No(why),
+        Captured::Unknown(what) => doubts.push(what),
+    }
+    match topic_route(config, SCHEMA, TABLE) {
+        TopicRoute::NoEnvelopes(why) => return Feeding::No(why),
+        TopicRoute::Envelopes(found) if found != topic => {
+            return Feeding::No(format!("it writes the outbox to topic {found}"));
+        }
+        TopicRoute::Envelopes(_) => {}
+        TopicRoute::Doubtful(_, doubt) => doubts.push(doubt),
+    }
+    let database = get("database.dbname").unwrap_or_default();
+    if is_placeholder(database) {
+        doubts.push(format!("its database.dbname is {database}"));
+    } else if database != source.database {
+        return Feeding::No(format!("it captures database \"{database}\""));
+    }
+    let slot = get("slot.name").unwrap_or(DEFAULT_SLOT);
+    if is_placeholder(slot) {
+        doubts.push(format!("its slot.name is {slot}"));
+    } else if !source.slots.iter().any(|name| name == slot) {
+        return Feeding::No(format!(
+            "its replication slot \"{slot}\" is not in database \"{}\" of this server",
+            source.database
+        ));
+    }
+    let host = get("database.hostname").unwrap_or_default();
+    let port = get("database.port").unwrap_or("5432");
+    let is_address = |(known, known_port): &(String, u16)| {
+        known.eq_ignore_ascii_case(host) && known_port.to_string() == port
+    };
+    if !source.addresses.iter().any(is_address) {
+        doubts.push(format!(
+            "its database is at {host}:{port}, which may or may not be the same server"
+        ));
+    }
+    if doubts.is_empty() {
+        Feeding::Yes(format!(
+            "it captures {SCHEMA}.{TABLE} of database \"{database}\" at {host}:{port} by slot \"{slot}\", and writes it to {topic}"
+        ))
+    } else {
+        Feeding::Doubtful(doubts.join("; "))
+    }
+}
+
+/// Whether the outbox is among a connector's tables.
+enum Captured {
+    Yes,
+    No(String),
+    Unknown(String),
+}
+
+fn captures_outbox(config: &BTreeMap<String, String>) -> Captured {
+    let table = format!("{SCHEMA}.{TABLE}");
+    for (key, name, includes) in [
+        ("schema.include.list", SCHEMA, true),
+        ("schema.exclude.list", SCHEMA, false),
+        ("table.include.list", &table, true),
+        ("table.exclude.list", &table, false),
+    ] {
+        let Some(list) = config.get(key).filter(|list| !list.trim().is_empty()) else {
+            continue;
+        };
+        match is_listed(list, name) {
+            None => return Captured::Unknown(format!("its {key} ({list}) cannot be read here")),
+            Some(listed) if listed != includes => {
+                return Captured::No(format!("its {key} ({list}) leaves {table} out"));
+            }
+            Some(_) => {}
+        }
+    }
+    Captured::Yes
+}
+
+/// Whether a list of expressions, each for the whole name and whatever its case, has this name; `None` if one cannot be read.
+fn is_listed(list: &str, name: &str) -> Option<bool> {
+    if is_placeholder(list) {
+        return None;
+    }
+    // A comma within an expression is escaped.
+    let expressions = list.replace("\\,", "\0");
+    let mut listed = false;
+    for expression in expressions.split(',').map(str::trim) {
+        let expression = expression.replace('\0', ",");
+        let whole = RegexBuilder::new(&format!("^(?:{expression})$"))
+            .case_insensitive(true)
+            .build()
+            .ok()?;
+        listed |= whole.is_match(name);
+    }
+    Some(listed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOPIC: &str = "postgres.activity.event_outbox";
+
+    fn source() -> SourceDatabase {
+        SourceDatabase {
+            addresses: vec![
+                ("127.0.0.1".to_owned(), 5432),
+                ("postgres".to_owned(), 5432),
+            ],
+            database: "activity_db".to_owned(),
+            slots: vec!["debezium".to_owned(), "own".to_owned()],
+        }
+    }
+
+    /// A connector that feeds the topic, with other settings; an empty one is left out.
+    fn relative(changes: &[(&str, &str)]) -> Feeding {
+        let mut config: BTreeMap<String, String> = [
+            ("connector.class", CONNECTOR_CLASS),
+            ("database.hostname", "postgres"),
+            ("database.port", "5432"),
+            ("database.dbname", "activity_db"),
+            ("topic.prefix", "postgres"),
+            ("table.include.list", "activity.event_outbox"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+        for (key, value) in changes {
+            config.insert((*key).to_owned(), (*value).to_owned());
+        }
+        config.retain(|_, value| !value.is_empty());
+        feeding(&config, &source(), TOPIC)
+    }
+
+    #[test]
+    fn the_one_that_feeds_the_topic_is_told_from_its_relatives() {
+        for yes in [
+            &[][..],
+            &[("connector.class", "PostgresConnector")],
+            &[("database.port", "")],
+            &[("slot.name", "own")],
+            &[("table.include.list", "")],
+            &[("table.include.list", "x.y, activity.event_.*")],
+            &[("table.include.list", "Activity.Event_Outbox")],
+            &[("table.include.list", ""), ("schema.include.list", "act.*")],
+            &[("table.exclude.list", "activity.event")],
+            &[("table.include.list", r"activity.event_outbo\w{1\,2}")],
+        ] {
+            assert!(
+                matches!(relative(yes), Feeding::Yes(_)),
+                "{yes:?}: {:?}",
+                relative(yes)
+            );
+        }
+        for (no, says) in [
+            (
+                &[(
+                    "connector.class",
+                    "io.debezium.connector.mysql.MySqlConnector",
+                )][..],
+                "MySqlConnector",
+            ),
+            (&[("database.dbname", "shop")], "database \"shop\""),
+            (&[("slot.name", "elsewhere")], "slot \"elsewhere\""),
+            (&[("table.include.list", "shop.orders")], "leaves"),
+            // Not anchored, it would match.
+            (&[("table.include.list", "event_outbox")], "leaves"),
+            (
+                &[("table.include.list", ""), ("schema.include.list", "shop")],
+                "leaves",
+            ),
+            (
+                &[
+                    ("table.include.list", ""),
+                    ("table.exclude.list", "activity[.].*"),
+                ],
+                "leaves",
+            ),
+            (&[("topic.prefix", "shop")], "shop.activity.event_outbox"),
+            (
+                &[("topic.delimiter", "_")],
+                "postgres_activity_event_outbox",
+            ),
+            (
+                &[
+                    ("transforms", "o"),
+                    (
+                        "transforms.o.type",
+                        "io.debezium.transforms.outbox.EventRouter",
+                    ),
+                ],
+                "outbox.event.",
+            ),
+        ] {
+            let found = relative(no);
+            assert!(
+                matches!(&found, Feeding::No(why) if why.contains(says)),
+                "{found:?}"
+            );
+        }
+        for (doubt, says) in [
+            (
+                &[("database.hostname", "db.internal")][..],
+                "db.internal:5432",
+            ),
+            (&[("database.port", "6432")], "postgres:6432"),
+            (&[("database.dbname", "${env:DB}")], "${env:DB}"),
+            (&[("table.include.list", "(?!x).*")], "cannot be read"),
+            (
+                &[("transforms", "t"), ("transforms.t.type", "com.acme.T")],
+                "com.acme.T",
+            ),
+        ] {
+            let found = relative(doubt);
+            assert!(
+                matches!(&found, Feeding::Doubtful(what) if what.contains(says)),
+                "{found:?}"
+            );
+        }
+    }
+}
