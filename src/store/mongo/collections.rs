@@ -56,6 +56,15 @@ impl MongoStore {
     /// [`StoreError`].
     pub async fn ensure_indexes(&self) -> Result<bool, StoreError> {
         let doing = &format!("make the collection {:?}", self.collection);
+        // Newer servers answer `create` of one that exists as if they had made it.
+        let named = doc! { "name": &self.collection };
+        let found = self.database.list_collection_names().filter(named).await;
+        if !found
+            .map_err(|error| self.failed(&error, doing))?
+            .is_empty()
+        {
+            return Ok(false);
+        }
         match self.database.create_collection(&self.collection).await {
             Ok(()) => {}
             Err(error) if code_of(&error) == Some(NAMESPACE_EXISTS) => return Ok(false),
