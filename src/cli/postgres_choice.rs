@@ -58,7 +58,7 @@ async fn with_password(mut server: Server, prompt: Prompt) -> Result<Server, Fai
         let server = endpoint.to_string();
         return Err(SourceError::NoPassword { server }.into());
     }
-    let whose = format!("password for {endpoint}");
+    let whose = format!("Password for {endpoint}");
     server.password = Some(prompt.secret("POSTGRES_PASSWORD", &whose)?);
     Ok(server)
 }

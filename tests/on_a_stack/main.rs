@@ -14,6 +14,7 @@ mod commands;
 mod delay;
 mod delays;
 mod envelopes;
+mod everything_secured;
 mod group;
 #[path = "../../benches/inputs/mod.rs"]
 mod inputs;
@@ -189,6 +190,7 @@ fn main() {
         postgres_reached::LONG_TESTS,
         results::LONG_TESTS,
         secured_connect::LONG_TESTS,
+        everything_secured::LONG_TESTS,
         secured_kafka::LONG_TESTS,
         secrets::LONG_TESTS,
         least_privilege::LONG_TESTS,

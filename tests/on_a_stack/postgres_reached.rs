@@ -3,7 +3,7 @@
 //! installed.
 
 mod on_a_pipeline;
-mod server;
+pub mod server;
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

@@ -38,18 +38,18 @@ pub const LONG_TESTS: &[Test] = &[(
     secured,
 )];
 
-const PASSWORD: &str = "p@ss:w/rd#1 %41";
-const PREFIX: &str = "/connect/eu";
+pub const PASSWORD: &str = "p@ss:w/rd#1 %41";
+pub const PREFIX: &str = "/connect/eu";
 
 type Settings<'s> = [(&'s str, &'s str)];
 
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 /// Certificates: `server.pem` and `other.pem` (of another host) with their keys, `client.pem`, `client.key`, `client.both`,
 /// `stranger.both`, `ours.ca`, `theirs.ca`.
-fn certificates(folder: &Path) {
+pub fn certificates(folder: &Path) {
     let (ours, theirs) = (authority("ours"), authority("theirs"));
     fs::write(folder.join("ours.ca"), ours.pem()).unwrap();
     fs::write(folder.join("theirs.ca"), theirs.pem()).unwrap();
@@ -67,7 +67,7 @@ fn certificates(folder: &Path) {
     }
 }
 
-fn acceptor(folder: &Path, wants_certificate: bool) -> TlsAcceptor {
+pub fn acceptor(folder: &Path, wants_certificate: bool) -> TlsAcceptor {
     // It may be installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let read = |name: &str| CertificateDer::from_pem_file(folder.join(name)).unwrap();
@@ -86,7 +86,7 @@ fn acceptor(folder: &Path, wants_certificate: bool) -> TlsAcceptor {
 }
 
 /// A gateway before Connect: its port.
-async fn gateway(connect: String, tls: TlsAcceptor) -> u16 {
+pub async fn gateway(connect: String, tls: TlsAcceptor) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let client = cdc_bench_stack::http_client().build().unwrap();
@@ -154,9 +154,9 @@ async fn forward(
 }
 
 /// A store of the test, ended with it.
-struct Store {
+pub struct Store {
     child: Child,
-    port: u16,
+    pub port: u16,
 }
 
 impl Drop for Store {
@@ -168,7 +168,7 @@ impl Drop for Store {
 
 impl Store {
     /// Starts the program of the stack's store on these data.
-    fn start(stack: &TestStack, data: &Path, flags: &[&str]) -> Self {
+    pub fn start(stack: &TestStack, data: &Path, flags: &[&str]) -> Self {
         let pid = &stack.server("store")["pid"];
         let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
         let program: Vec<&str> = line
@@ -194,7 +194,7 @@ impl Store {
         Self { child, port }
     }
 
-    fn add_user(&self, stack: &TestStack) {
+    pub fn add_user(&self, stack: &TestStack) {
         let uri = format!("mongodb://127.0.0.1:{}/?directConnection=true", self.port);
         let user = doc! { "createUser": "bench", "pwd": PASSWORD, "roles": ["root"] };
         stack.block_on(async {
@@ -264,7 +264,7 @@ impl Secured<'_> {
 }
 
 /// Every file of a folder, one after the other.
-fn everything(folder: &Path) -> String {
+pub fn everything(folder: &Path) -> String {
     let entries = fs::read_dir(folder).unwrap().flatten();
     let paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     let text = paths.iter().map(|path| {

@@ -26,7 +26,7 @@ pub const LONG_TESTS: &[Test] = &[(
     secured,
 )];
 
-const PASSWORD: &str = "topsecret-1";
+pub const PASSWORD: &str = "topsecret-1";
 
 /// Names and values.
 type Settings = [(&'static str, &'static str)];
@@ -85,7 +85,7 @@ fn free_port() -> u16 {
 }
 
 /// An issuer of tokens, and of the key that they are verified with.
-async fn issuer() -> MockServer {
+pub async fn issuer() -> MockServer {
     let server = MockServer::start().await;
     let key = KeyPair::generate().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
@@ -127,15 +127,15 @@ fn in_jwt(asn1: &[u8]) -> Vec<u8> {
 }
 
 /// A stack whose broker has the listeners.
-struct Secured {
-    stack: TestStack,
+pub struct Secured {
+    pub stack: TestStack,
     folder: TempDir,
-    ports: BTreeMap<&'static str, u16>,
+    pub ports: BTreeMap<&'static str, u16>,
     token_url: String,
 }
 
 impl Secured {
-    fn start(issuer: &MockServer) -> Self {
+    pub fn start(issuer: &MockServer) -> Self {
         let token_url = format!("{}/token", issuer.uri());
         let (name, quick) = QUICK_JVMS;
         let allowed = format!(
@@ -162,7 +162,7 @@ impl Secured {
         secured
     }
 
-    fn file(&self, name: &str) -> String {
+    pub fn file(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 
