@@ -21,6 +21,10 @@ const CLIENT_ID: &str = "cdc-bench";
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Events of a consumer that are looked through for the reason of a refusal, and the wait for each.
+const EVENTS: usize = 10;
+const EVENT_WAIT: Duration = Duration::from_millis(100);
+
 /// A consumer group as it stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GroupState {
@@ -157,8 +161,11 @@ fn read_group(
         .committed_offsets(every_partition(&consumer)?, TIMEOUT)
         .map_err(|error| {
             // Without the right to it, its coordinator is never found; the reason is an event of the consumer.
-            let event = consumer.poll(Duration::from_millis(200));
-            event.and_then(Result::err).unwrap_or(error)
+            let events = (0..EVENTS).filter_map(|_| consumer.poll(EVENT_WAIT)?.err());
+            let mut refusals = events.filter(|event| {
+                event.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
+            });
+            refusals.next().unwrap_or(error)
         })?;
     let mut state = GroupState {
         our_client_id,
