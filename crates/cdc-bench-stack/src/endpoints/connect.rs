@@ -194,7 +194,6 @@ impl ConnectEndpoint {
     }
 
     /// A request with the login.
-    #[must_use]
     pub fn request(&self, client: &Client, method: Method, path: &[&str]) -> RequestBuilder {
         let mut url = self.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
