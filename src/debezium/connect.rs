@@ -167,10 +167,17 @@ impl ConnectClient {
     /// # Errors
     /// [`KafkaConnectError::NoConnector`], or when it does not answer.
     pub async fn status(&self, name: &str) -> Result<ConnectorStatus, KafkaConnectError> {
-        self.http
-            .get(&["connectors", name, "status"])
-            .await
-            .map_err(|error| self.http.no_connector(error, name))
+        let status = self.http.get(&["connectors", name, "status"]).await;
+        let mut status: ConnectorStatus =
+            status.map_err(|error| self.http.no_connector(error, name))?;
+        // An exception may repeat what it was given.
+        if status.has_failed()
+            && let Ok(config) = self.config(name).await
+        {
+            let passwords = self.passwords.of(&self.http, &config).await;
+            status.change_traces(|trace| without_secrets(trace, &config, &passwords));
+        }
+        Ok(status)
     }
 
     /// Whether a Debezium connector is still in its initial snapshot, by the offset that it committed last.
@@ -318,10 +325,14 @@ impl ConnectClient {
             .request(Method::GET, &["connectors"])
             .query(&[("expand", "info"), ("expand", "status")]);
         let all: BTreeMap<String, ExpandedConnector> = self.http.read(request).await?;
-        let connector = |(name, expanded): (String, ExpandedConnector)| RegisteredConnector {
-            name,
-            config: expanded.info.config,
-            idle: expanded.status.as_ref().and_then(ConnectorStatus::idle),
+        let connector = |(name, expanded): (String, ExpandedConnector)| {
+            let config = expanded.info.config;
+            let idle = expanded.status.as_ref().and_then(ConnectorStatus::idle);
+            RegisteredConnector {
+                name,
+                idle: idle.map(|idle| without_secrets(&idle, &config, &BTreeSet::new())),
+                config,
+            }
         };
         Ok(all.into_iter().map(connector).collect())
     }

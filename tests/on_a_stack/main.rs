@@ -28,6 +28,7 @@ mod paths;
 mod pki;
 mod plain_user;
 mod postgres_reached;
+mod postgres_rights;
 mod proxy;
 mod reader;
 mod reader_examples;
@@ -142,6 +143,7 @@ fn main() {
         series::TESTS,
         metrics::TESTS,
         no_harm::TESTS,
+        postgres_rights::TESTS,
         watching::TESTS,
         #[cfg(feature = "otlp")]
         traces::TESTS,

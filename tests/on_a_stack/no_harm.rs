@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::Test;
 use super::inputs;
+use super::postgres_rights::sql_in;
 use super::stack::command::{assert_complete, ended, small_run, with};
 use super::stack::{TestStack, open_folder, until};
 
@@ -24,10 +25,6 @@ pub const TESTS: &[Test] = &[
     ),
     ("a_database_of_others_is_loaded_only_when_it_is_named", load),
     ("what_others_have_made_stays_as_it_is", resources),
-    (
-        "least_privilege_in_postgresql_is_what_is_documented_and_doctor_names_what_is_missing",
-        least_privilege,
-    ),
 ];
 
 const OUTBOX_SQL: &str = include_str!("../../sql/outbox.sql");
@@ -208,28 +205,6 @@ fn remove_connector(stack: &TestStack, name: &str, slot: &str) {
         );
         !stack.try_sql(&dropping).unwrap_or_default().is_empty()
     });
-}
-
-/// Runs SQL in another database of the server.
-fn sql_in(stack: &TestStack, database: &str, text: &str) -> Vec<String> {
-    let config = format!(
-        "host={} port={} user={} password={} dbname={database}",
-        stack.env["POSTGRES_HOST"],
-        stack.env["POSTGRES_PORT"],
-        stack.env["POSTGRES_USER"],
-        stack.env["POSTGRES_PASSWORD"],
-    );
-    stack.block_on(async {
-        let connected = tokio_postgres::connect(&config, tokio_postgres::NoTls).await;
-        let (client, connection) = connected.unwrap();
-        tokio::spawn(connection);
-        let messages = client.simple_query(text).await.unwrap();
-        let row = |message: &tokio_postgres::SimpleQueryMessage| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-            _ => None,
-        };
-        messages.iter().filter_map(row).collect()
-    })
 }
 
 fn connectors(stack: &TestStack) {
@@ -441,6 +416,12 @@ fn resources(stack: &TestStack) {
     stack.block_on(documents.insert_one(&theirs)).unwrap();
     let end = run(None, &["--capture", "both"]);
     assert_complete(&end.json(), 20);
+    let captured = ["capture", "--publication", "theirs", "--until", "now"];
+    assert_eq!(ended(with(stack.external(), &captured)).code, 0);
+    let sweep = ["sweep", "--rates", "50", "--events", "20", "--results-dir"];
+    let swept = with(stack.external(), &sweep);
+    let end = ended(with(swept, &[results.path().to_str().unwrap()]));
+    assert!(end.code <= 1, "{}", end.err);
     assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
     let found = stack.block_on(documents.find_one(doc! { "_id": "theirs" }));
     assert_eq!(found.unwrap(), Some(theirs));
@@ -451,112 +432,10 @@ fn resources(stack: &TestStack) {
     assert!(stack.topics().contains(topic));
     let slots = "SELECT slot_name FROM pg_replication_slots ORDER BY 1";
     assert_eq!(stack.sql(slots), ["cdc_bench_debezium", "theirs"]);
+    assert_eq!(stack.sql("SELECT pubname FROM pg_publication"), ["theirs"]);
     assert_eq!(stack.connectors(), ["cdc-bench"]);
     remove_connector(stack, "cdc-bench", "theirs");
     stack.sql("SELECT pg_drop_replication_slot('cdc_bench_debezium'); DROP PUBLICATION theirs; DROP TABLE theirs");
     let topics = stack.topics();
     stack.delete_topics(&topics.iter().map(String::as_str).collect::<Vec<_>>());
-}
-
-/// What the documentation grants, a statement each. Those after the first are asked for by `doctor` where they are missing.
-fn documented_statements() -> Vec<String> {
-    let page = include_str!("../../docs/how-to/least-privilege.md");
-    let block = page.split("```sql").nth(1).unwrap();
-    let block = block.split("```").next().unwrap();
-    let lines = block.lines().filter(|line| !line.starts_with("--"));
-    let text: String = lines.collect::<Vec<_>>().join(" ");
-    let statements = text.split(';').map(str::trim);
-    statements
-        .filter(|statement| !statement.is_empty())
-        .map(str::to_owned)
-        .collect()
-}
-
-fn least_privilege(stack: &TestStack) {
-    let results = open_folder();
-    let of_role = |args: &[&str]| {
-        let mut command = with(stack.external(), args);
-        command
-            .env("POSTGRES_DB", "least")
-            .env("POSTGRES_USER", "bench")
-            .env("POSTGRES_PASSWORD", "bench-password");
-        command
-    };
-    let postgres = || -> (String, String) {
-        let end = ended(of_role(&["doctor", "--json"]));
-        let parts: Value = serde_json::from_str(&end.out).unwrap();
-        let part = parts
-            .as_array()
-            .unwrap()
-            .iter()
-            .find(|part| part["name"] == "PostgreSQL");
-        let text = |key: &str| part.unwrap()[key].as_str().unwrap_or_default().to_owned();
-        (text("found"), text("advice"))
-    };
-    stack.sql("CREATE DATABASE least");
-    sql_in(stack, "least", OUTBOX_SQL);
-    let statements = documented_statements();
-    assert!(statements.len() >= 6, "{statements:?}");
-    // Each is left out in turn, and what doctor says then is done.
-    for left_out in 1..statements.len() {
-        for (number, statement) in statements.iter().enumerate() {
-            if number != left_out {
-                sql_in(stack, "least", statement);
-            }
-        }
-        let (found, advice) = postgres();
-        assert!(
-            found.contains("\"bench\""),
-            "{}: {found}",
-            statements[left_out]
-        );
-        sql_in(stack, "least", &advice);
-        let (found, advice) = postgres();
-        assert_eq!(advice, "", "{}: {found}", statements[left_out]);
-        if left_out + 1 < statements.len() {
-            sql_in(
-                stack,
-                "least",
-                "DROP PUBLICATION cdc_bench; DROP SCHEMA cdc_bench",
-            );
-            sql_in(stack, "least", "DROP OWNED BY bench; DROP ROLE bench");
-        }
-    }
-    let args = ["--events", "20", "--capture", "both"];
-    let end = ended(small_run(of_role(&[]), results.path(), &args));
-    assert_complete(&end.json(), 20);
-    assert_eq!(ended(of_role(&["cleanup"])).code, 0);
-    let kept = "SELECT count(*) FROM activity.event_outbox, pg_publication, pg_namespace WHERE nspname = 'cdc_bench'";
-    assert_ne!(
-        sql_in(stack, "least", kept),
-        ["0"],
-        "what its owner has made stays"
-    );
-
-    // All at once.
-    sql_in(
-        stack,
-        "least",
-        "DROP PUBLICATION cdc_bench; DROP SCHEMA cdc_bench",
-    );
-    sql_in(
-        stack,
-        "least",
-        "DROP OWNED BY bench; ALTER ROLE bench NOREPLICATION",
-    );
-    let (found, advice) = postgres();
-    assert!(found.contains("may not replicate"), "{found}");
-    for words in [
-        "REPLICATION",
-        "CREATE SCHEMA",
-        "SELECT",
-        "INSERT",
-        "CREATE PUBLICATION",
-    ] {
-        assert!(advice.contains(words), "{words}: {advice}");
-    }
-    let end = ended(small_run(of_role(&[]), results.path(), &args));
-    end.refused(3, &["GRANT INSERT ON activity.event_outbox"]);
-    stack.sql("DROP DATABASE least WITH (FORCE)");
-    stack.sql("DROP ROLE bench");
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use self::planted::{Planted, found, found_in_files};
 use super::Test;
-use super::stack::command::{Ended, cdc_bench, ended, small_run, with};
+use super::stack::command::{Ended, cdc_bench, cdc_bench_with_servers, ended, small_run, with};
 use super::stack::{TestStack, open_folder};
 
 pub const LONG_TESTS: &[Test] = &[(
@@ -153,6 +153,7 @@ fn secrets(stack: &TestStack) {
         search.run(command, &[], &["stack", "status", "--json"]);
     }
     search.run(stack.kept(), &[], &["stack", "logs"]);
+    up_and_down(&mut search);
     let state = found_in_files(stack.state(), &search.planted, &|path| {
         is_private(path, stack.state())
     });
@@ -162,6 +163,33 @@ fn secrets(stack: &TestStack) {
         Default::default()
     );
     can_fail(stack);
+}
+
+/// A stack from its start to its end: the passwords that it makes up stand in files of its owner alone.
+fn up_and_down(search: &mut Search<'_>) {
+    let state = open_folder();
+    let command = |args: &[&str]| {
+        let mut command = with(cdc_bench_with_servers(), args);
+        command.env("CDC_BENCH_STATE_DIR", state.path());
+        command
+    };
+    let up = search.run(command(&[]), &[], &["stack", "up"]);
+    assert_eq!(up.code, 0, "{}", up.err);
+    let values = std::fs::read_to_string(state.path().join("kept/stack.env")).unwrap();
+    let passwords = values.lines().filter_map(|line| {
+        let value = line.split_once("POSTGRES_PASSWORD=")?.1;
+        let value = value.trim_matches(['"', '\'']);
+        Some(Planted::new("a password of the stack", value))
+    });
+    search.planted.extend(passwords);
+    assert!(search.planted.len() > 10, "{values}");
+    search.look("stack up", (up.out + &up.err).as_bytes());
+    search.run(command(&[]), &[], &["stack", "status"]);
+    let kept = state.path().to_owned();
+    let files = found_in_files(&kept, &search.planted, &|path| is_private(path, &kept));
+    search.leaks.extend(files);
+    let down = search.run(command(&[]), &[], &["stack", "down"]);
+    assert_eq!(down.code, 0, "{}", down.err);
 }
 
 fn succeed(search: &mut Search<'_>, results: &Path) {
@@ -230,6 +258,9 @@ fn succeed(search: &mut Search<'_>, results: &Path) {
         results,
     ];
     search.passes(&[], &sweep);
+    let tune = "tune --candidates 2 --keep 2 --events 60 --rounds 2 --rate 100 --warmup 20";
+    let tune = tune.split(' ').chain(["--results-dir", results]);
+    search.passes(&[], &tune.collect::<Vec<_>>());
     search.passes(
         &[],
         &["demo", "--acts", "warm-up", "--speed", "10x", "--json"],

@@ -27,6 +27,7 @@ pub const LONG_TESTS: &[Test] = &[(
 )];
 
 pub const PASSWORD: &str = "topsecret-1";
+const PASSPHRASE: &str = "open-sesame-2";
 
 /// Names and values.
 type Settings = [(&'static str, &'static str)];
@@ -179,6 +180,17 @@ impl Secured {
         issue(folder, &ours, "expired", &old);
         issue(folder, &ours, "client", &certificate("bench", &[]));
         issue(folder, &theirs, "stranger", &certificate("bench", &[]));
+        let encrypted = Command::new("openssl")
+            .args(["pkcs8", "-topk8", "-v2", "aes-256-cbc", "-passout"])
+            .arg(format!("pass:{PASSPHRASE}"))
+            .args([
+                "-in",
+                &self.file("client.key"),
+                "-out",
+                &self.file("client.enc"),
+            ])
+            .status();
+        assert!(encrypted.unwrap().success());
         // Java takes a key and its certificates from one file.
         for name in ["broker", "expired"] {
             let part =
@@ -293,15 +305,14 @@ impl Secured {
             "--connector-config",
             &bootstrap,
         ];
-        let end = ended(small_run(
-            self.at("127.0.0.1", listener, settings),
-            results.path(),
-            &args,
-        ));
+        let mut command = self.at("127.0.0.1", listener, settings);
+        command.env("LOG_LEVEL", "trace");
+        let end = ended(small_run(command, results.path(), &args));
         assert_complete(&end.json(), 60);
         let written = everything(results.path()) + &end.out + &end.err;
-        assert!(!written.contains(PASSWORD), "{listener}");
-        assert!(!written.contains("PRIVATE KEY"), "{listener}");
+        for secret in [PASSWORD, PASSPHRASE, "PRIVATE KEY"] {
+            assert!(!written.contains(secret), "{listener}: {secret}");
+        }
     }
 
     /// Runs it, and it is refused with these words.
@@ -361,6 +372,10 @@ fn secured(stack: &TestStack) {
 
     secured.passes("TLS", &[ca]);
     secured.passes("MUTUAL", &mine(&*certificate, &*key));
+    let passphrase = [("KAFKA_SSL_KEY_PASSWORD", PASSPHRASE)];
+    let encrypted = secured.file("client.enc");
+    let encrypted = [&mine(&*certificate, &*encrypted)[..], &passphrase].concat();
+    secured.passes("MUTUAL", &encrypted);
     secured.passes("SCRAM", &[ca, user, password, mechanism("SCRAM-SHA-512")]);
     secured.passes("LOGIN", &[ca, user, password, mechanism("PLAIN")]);
     secured.passes("TOKEN", &token);

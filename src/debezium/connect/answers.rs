@@ -52,6 +52,13 @@ impl ConnectorStatus {
         Some(lines.join("; "))
     }
 
+    /// Replaces the trace of each failure.
+    pub(super) fn change_traces(&mut self, change: impl Fn(&str) -> String) {
+        for state in std::iter::once(&mut self.connector).chain(&mut self.tasks) {
+            state.trace = state.trace.as_deref().map(&change);
+        }
+    }
+
     /// Why it does not capture, if it is paused, stopped or has failed.
     pub(crate) fn idle(&self) -> Option<String> {
         let is_idle = |state: &&TaskState| matches!(&*state.state, "PAUSED" | "STOPPED");

@@ -90,7 +90,13 @@ async fn a_snapshot_under_way_shows_in_the_offsets() {
 #[tokio::test]
 async fn a_failed_task_ends_the_wait_with_its_reason() {
     let (server, client) = double().await;
-    let trace = "org.apache.kafka.connect.errors.ConnectException: boom\n\tat a.b.C(D.java:1)\nCaused by: wal_level\n\t... 9 more";
+    let trace = "org.apache.kafka.connect.errors.ConnectException: boom\n\tat a.b.C(D.java:1)\nCaused by: wal_level of s3cret\n\t... 9 more";
+    let config = json!({"name": "a", "database.password": "s3cret"});
+    Mock::given(method("GET"))
+        .and(path("/connectors/a/config"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(config))
+        .mount(&server)
+        .await;
     let status = json!({"name": "a", "connector": {"state": "RUNNING"}, "tasks": [{"id": 0, "state": "FAILED", "trace": trace}]});
     Mock::given(method("GET"))
         .and(path("/connectors/a/status"))
@@ -103,7 +109,7 @@ async fn a_failed_task_ends_the_wait_with_its_reason() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "connector \"a\" failed: org.apache.kafka.connect.errors.ConnectException: boom; Caused by: wal_level"
+        "connector \"a\" failed: org.apache.kafka.connect.errors.ConnectException: boom; Caused by: wal_level of ********"
     );
 }
 

@@ -7,12 +7,11 @@ use cdc_bench_stack::StepProgress;
 use pgcdc::{ReaderError, SlotName};
 use tokio_util::sync::CancellationToken;
 
-use crate::debezium::ConnectorProfile;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::collection::ensure_collection;
-use crate::pipeline::provision::connector::{make_connector, refuse_foreign_names};
 use crate::pipeline::provision::existing_connector::find_feeding;
-use crate::pipeline::provision::names::{ConnectorNames, permanent_names};
+use crate::pipeline::provision::names::permanent_names;
+use crate::pipeline::provision::planned_connector::PlannedConnector;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{
     PUBLICATION, SourceNeeds, check_replication, existing_slots, prepare_source,
@@ -85,25 +84,22 @@ pub async fn set_up(
 ) -> Result<SetUp, Failure> {
     let step = "set-up";
     progress.update(step, "looking for what is there");
-    let names = permanent_names(topic);
     let feeding = find_feeding(servers, topic, is_kept).await?;
-    let is_ours = |name: &str| names.as_ref().is_some_and(|ours| ours.connector == name);
-    if let Some(ours) = &names
-        && feeding
-            .as_ref()
-            .is_none_or(|(found, _)| is_ours(&found.name))
-    {
-        refuse_foreign_names(servers, ours).await?;
-    }
+    let planned = match (&feeding, permanent_names(topic)) {
+        _ if servers.connect.is_none() => None,
+        (None, None) => {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "Debezium cannot feed topic \"{topic}\": its topics are named PREFIX.{SCHEMA}.{TABLE}; choose such a name (KAFKA_TOPIC)"
+            )));
+        }
+        (Some((found, _)), Some(ours)) if found.name != ours.connector => None,
+        (Some(_), None) => None,
+        (_, Some(ours)) => Some(PlannedConnector::plan(servers, ours, PUBLICATION, capture).await?),
+    };
     progress.update(step, "tables, publication, slot");
     let slot = SlotName::new(READER_SLOT).map_err(ReaderError::from)?;
     let wanted: Vec<&str> = std::iter::once(READER_SLOT)
-        .chain(
-            names
-                .as_ref()
-                .filter(|_| servers.connect.is_some())
-                .map(|n| &*n.slot),
-        )
+        .chain(planned.as_ref().map(PlannedConnector::slot))
         .collect();
     let there = existing_slots(&servers.postgres, &wanted).await?;
     let needs = SourceNeeds {
@@ -118,29 +114,14 @@ pub async fn set_up(
     progress.update(step, &format!("topic {topic}"));
     ensure_topic(servers, topic, None).await?;
     let state = servers.kafka.topic(topic).await?;
-    let (mut connector, mut foreign) = (None, false);
-    if servers.connect.is_some() {
-        progress.update(step, "connector, until it is RUNNING");
-        match (feeding, names) {
-            (Some((found, _)), Some(ours)) if found.name == ours.connector => {
-                register(servers, &ours, capture, cancel).await?;
-                connector = Some(found.name);
-            }
-            (Some((found, why)), _) => {
-                connector = Some(format!("{}: {why}", found.name));
-                foreign = true;
-            }
-            (None, Some(ours)) => {
-                register(servers, &ours, capture, cancel).await?;
-                connector = Some(ours.connector);
-            }
-            (None, None) => {
-                return Err(Failure::usage(anyhow::anyhow!(
-                    "Debezium cannot feed topic \"{topic}\": its topics are named PREFIX.{SCHEMA}.{TABLE}; choose such a name (KAFKA_TOPIC)"
-                )));
-            }
+    let foreign = planned.is_none() && feeding.is_some();
+    let connector = match planned {
+        Some(planned) => {
+            progress.update(step, "connector, until it is RUNNING");
+            Some(planned.register(servers, None, cancel).await?.name)
         }
-    }
+        None => feeding.map(|(found, why)| format!("{}: {why}", found.name)),
+    };
     progress.end(step, "done");
     Ok(SetUp {
         table: format!("{SCHEMA}.{TABLE}"),
@@ -154,24 +135,4 @@ pub async fn set_up(
         connector_is_foreign: foreign,
         collection: format!("{}.{COLLECTION}", servers.endpoints.store.database),
     })
-}
-
-async fn register(
-    servers: &ServerClients,
-    names: &ConnectorNames,
-    capture: &ConnectorRequest,
-    cancel: &CancellationToken,
-) -> Result<(), Failure> {
-    let profile = capture.profile.unwrap_or(ConnectorProfile::LowLatency);
-    make_connector(
-        servers,
-        names,
-        PUBLICATION,
-        profile,
-        &capture.overrides,
-        None,
-        cancel,
-    )
-    .await
-    .map(drop)
 }
