@@ -94,7 +94,12 @@ impl Stacks {
         let free = self.free.lock().unwrap().pop();
         let stack = free.unwrap_or_else(self.up);
         stack.delete_documents();
-        let outcome = std::panic::catch_unwind(|| test(&stack)).map_err(|cause| {
+        let outcome = std::panic::catch_unwind(|| {
+            test(&stack);
+            let publications = stack.sql("SELECT pubname FROM pg_publication");
+            assert_eq!(publications, [""; 0], "it left publications");
+        });
+        let outcome = outcome.map_err(|cause| {
             // So that the next test is not affected by what this one left.
             stack.clear();
             let words = cause.downcast::<String>();

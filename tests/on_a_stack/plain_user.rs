@@ -100,10 +100,15 @@ fn folders(state: &Path) -> usize {
 fn killed_and_run_again(stack: &TestStack) {
     let user = PlainUser::new(stack);
     let mut first = start(user.run());
-    until_step(&mut first, user.results.path(), "set-up");
+    until_step(&mut first, user.results.path(), "servers");
+    let here = user.state().display().to_string();
+    until("the servers to have started", || {
+        let servers = processes(&here);
+        let has = |name: &str| servers.iter().any(|line| line.contains(name));
+        has("kafka.Kafka") && has("/postgres/data") && has("/store")
+    });
     signal(id(&first), Signal::SIGKILL);
     first.wait().unwrap();
-    let here = user.state().display().to_string();
     until("the servers to be gone", || processes(&here).is_empty());
     assert_eq!(folders(&user.state()), 1, "nobody could remove it");
     assert_complete(&ended(user.run()).json(), 100);

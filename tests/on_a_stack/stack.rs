@@ -359,8 +359,11 @@ impl TestStack {
         if let (Some(other), "postgres") = (&self.other_postgres, name) {
             return other.end(how);
         }
-        let pid = self.server(name)["pid"].as_i64().unwrap();
-        signal(i32::try_from(pid).unwrap(), how);
+        // The record of a server that has just come back may be older than the server.
+        until("the server to be on record", || {
+            let pid = self.server(name)["pid"].as_i64().unwrap();
+            kill(Pid::from_raw(i32::try_from(pid).unwrap()), how).is_ok()
+        });
     }
 
     /// The process of PostgreSQL.
