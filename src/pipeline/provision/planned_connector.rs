@@ -78,8 +78,8 @@ impl PlannedConnector {
         cancel: &CancellationToken,
     ) -> Result<ConnectorReport, Failure> {
         let connect = connect_of(servers)?;
-        let name = self.names.connector;
         self.warn_of_client_key(servers);
+        let name = self.names.connector;
         for (kind, name) in [
             (ResourceKind::Slot, &self.names.slot),
             (ResourceKind::Connector, &name),
