@@ -53,6 +53,7 @@ fn committed(stack: &TestStack, group: &str, topic: &str) -> (Offset, String) {
 }
 
 fn groups(stack: &TestStack) {
+    stack.clear();
     let results = open_folder();
     let run = |group: &str, args: &[&str]| {
         let args = [&["--events", "20"], args].concat();
@@ -208,6 +209,7 @@ fn remove_connector(stack: &TestStack, name: &str, slot: &str) {
 }
 
 fn connectors(stack: &TestStack) {
+    stack.clear();
     let results = open_folder();
     let run = |command, args: &[&str]| {
         let args = [&["--events", "20"], args].concat();
@@ -281,6 +283,7 @@ fn connectors(stack: &TestStack) {
 }
 
 fn load(stack: &TestStack) {
+    stack.clear();
     let results = open_folder();
     stack.sql("CREATE DATABASE app");
     sql_in(stack, "app", OUTBOX_SQL);
@@ -365,6 +368,7 @@ fn load(stack: &TestStack) {
 }
 
 fn resources(stack: &TestStack) {
+    stack.clear();
     let results = open_folder();
     let topic = "postgres.activity.event_outbox";
     stack.sql(

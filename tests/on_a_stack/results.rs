@@ -207,6 +207,8 @@ fn join_and_leave(stack: &TestStack, group: &str) {
         .kafka()
         .set("group.id", group)
         .set("partition.assignment.strategy", "cooperative-sticky")
+        // It is forgotten soon where the broker does not hear it leave.
+        .set("session.timeout.ms", "6000")
         .create()
         .unwrap();
     member.subscribe(&names).unwrap();

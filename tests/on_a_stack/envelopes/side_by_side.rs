@@ -12,6 +12,8 @@ use pgcdc::{
 use pgcdc_debezium::{EnvelopeConfig, Envelopes, Record};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 use serde_json::{Value, json};
 
 use crate::stack::{TestStack, until};
@@ -117,6 +119,13 @@ impl<'a> Connector<'a> {
                 records.len()
             );
             if let Some(message) = consumer.poll(Duration::from_millis(100)) {
+                // A topic that matches may be on its way.
+                if let Err(KafkaError::MessageConsumption(
+                    RDKafkaErrorCode::UnknownTopicOrPartition,
+                )) = message
+                {
+                    continue;
+                }
                 let message = message.unwrap();
                 let json = |bytes: Option<&[u8]>| {
                     bytes.map_or(Value::Null, |bytes| serde_json::from_slice(bytes).unwrap())
