@@ -216,7 +216,7 @@ impl ConnectClient {
                 if let Some(reason) = status.failure() {
                     return Err(KafkaConnectError::Failed {
                         name: name.to_owned(),
-                        reason,
+                        reason: with_advice(reason),
                     });
                 }
                 state = status.describe();
@@ -336,6 +336,15 @@ impl ConnectClient {
         };
         Ok(all.into_iter().map(connector).collect())
     }
+}
+
+/// Why a connector failed, with the way out where its exception does not say one.
+fn with_advice(reason: String) -> String {
+    if reason.contains("PBES2") {
+        return reason
+            + "; that Java cannot read how the key is encrypted: \"openssl pkcs8 -topk8 -v1 PBE-SHA1-3DES -in KEY -out KEY8\" writes it as it can";
+    }
+    reason
 }
 
 /// A connector of a Connect cluster.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const HIDDEN: &str = "********";
 
 /// Parts of names of secrets, in lower case, with each of `_` and `-` written as a dot.
-const SECRET_NAMES: [&str; 25] = [
+const SECRET_NAMES: [&str; 24] = [
     "password",
     "passwd",
     "passphrase",
@@ -28,7 +28,6 @@ const SECRET_NAMES: [&str; 25] = [
     "private.key",
     "privatekey",
     "key.pem",
-    "ssl.key",
     "keystore.key",
     "connection.string",
     "connectionstring",
@@ -91,6 +90,7 @@ fn is_placeholder(value: &str) -> bool {
 fn is_secret_name(key: &str) -> bool {
     let key = key.to_ascii_lowercase().replace(['_', '-'], ".");
     SECRET_NAMES.iter().any(|part| key.contains(part))
+        || key.ends_with("ssl.key")
         || CLIENT_PASSWORDS.iter().any(|name| key.ends_with(name))
 }
 
@@ -167,6 +167,7 @@ mod tests {
             "database.user",
             "key.converter",
             "message.key.columns",
+            "producer.override.ssl.keystore.type",
             "topic.prefix",
         ] {
             assert_eq!(shown(key, "tiger"), "tiger", "{key}");

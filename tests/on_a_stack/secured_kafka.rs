@@ -180,17 +180,18 @@ impl Secured {
         issue(folder, &ours, "expired", &old);
         issue(folder, &ours, "client", &certificate("bench", &[]));
         issue(folder, &theirs, "stranger", &certificate("bench", &[]));
-        let encrypted = Command::new("openssl")
-            .args(["pkcs8", "-topk8", "-v2", "aes-256-cbc", "-passout"])
-            .arg(format!("pass:{PASSPHRASE}"))
-            .args([
-                "-in",
-                &self.file("client.key"),
-                "-out",
-                &self.file("client.enc"),
-            ])
-            .status();
-        assert!(encrypted.unwrap().success());
+        for (name, how) in [
+            ("client.enc", ["-v1", "PBE-SHA1-3DES"]),
+            ("client.pbes2", ["-v2", "aes-256-cbc"]),
+        ] {
+            let encrypted = Command::new("openssl")
+                .args(["pkcs8", "-topk8", "-passout"])
+                .arg(format!("pass:{PASSPHRASE}"))
+                .args(how)
+                .args(["-in", &self.file("client.key"), "-out", &self.file(name)])
+                .status();
+            assert!(encrypted.unwrap().success());
+        }
         // Java takes a key and its certificates from one file.
         for name in ["broker", "expired"] {
             let part =
@@ -376,6 +377,10 @@ fn secured(stack: &TestStack) {
     let encrypted = secured.file("client.enc");
     let encrypted = [&mine(&*certificate, &*encrypted)[..], &passphrase].concat();
     secured.passes("MUTUAL", &encrypted);
+    let unknown_to_java = secured.file("client.pbes2");
+    let unknown_to_java = [&mine(&*certificate, &*unknown_to_java)[..], &passphrase].concat();
+    let words = ["PBES2", "PBE-SHA1-3DES"];
+    secured.refused("127.0.0.1", "MUTUAL", &unknown_to_java, &words);
     secured.passes("SCRAM", &[ca, user, password, mechanism("SCRAM-SHA-512")]);
     secured.passes("LOGIN", &[ca, user, password, mechanism("PLAIN")]);
     secured.passes("TOKEN", &token);
