@@ -78,7 +78,7 @@ pub enum StoreError {
     },
     /// The user may not do what was asked.
     #[error(
-        "MongoDB at {server} does not let this user {doing}: {cause}; grant it the role readWrite on the database (MONGODB_DATABASE)"
+        "MongoDB at {server} does not let this user {doing}: {cause}; grant it in mongosh, with the database of MONGODB_DATABASE: db.grantRolesToUser(\"USER\", [{{ role: \"readWrite\", db: \"DATABASE\" }}])"
     )]
     NotPermitted {
         /// Host and port.
@@ -250,7 +250,7 @@ mod tests {
     fn a_refusal_names_server_deed_and_way_out() {
         assert_eq!(
             of_code(13).to_string(),
-            "MongoDB at h:1 does not let this user write events: no (code 13); grant it the role readWrite on the database (MONGODB_DATABASE)"
+            "MongoDB at h:1 does not let this user write events: no (code 13); grant it in mongosh, with the database of MONGODB_DATABASE: db.grantRolesToUser(\"USER\", [{ role: \"readWrite\", db: \"DATABASE\" }])"
         );
     }
 }
