@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::Test;
 use super::stack::command::{cdc_bench_with_servers, ended, result_folder, small_run, with};
-use super::stack::{TestStack, id, open_folder, processes, signal, until};
+use super::stack::{TestStack, id, open_folder, processes, signal, until, until_within};
 
 pub const TESTS: &[Test] = &[
     (
@@ -43,8 +43,13 @@ pub fn start(mut command: Command) -> Child {
 
 /// Waits until the run's log reports the start of a step.
 pub fn until_step(run: &mut Child, results: &Path, step: &str) {
+    until_step_within(Duration::from_secs(60), run, results, step);
+}
+
+/// The same, where what comes before may take longer.
+pub fn until_step_within(limit: Duration, run: &mut Child, results: &Path, step: &str) {
     let words = format!("step=\"{step}\"");
-    until(step, || {
+    until_within(limit, step, || {
         assert!(
             run.try_wait().unwrap().is_none(),
             "the run ended before {step}"

@@ -3,13 +3,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::Test;
 use super::commands::shared_cache;
-use super::interrupts::{start, until_step};
+use super::interrupts::{start, until_step_within};
 use super::stack::command::{QUICK_JVMS, assert_complete, ended, small_run};
 use super::stack::{TestStack, id, open_folder, processes, signal, until};
 
@@ -100,7 +101,9 @@ fn folders(state: &Path) -> usize {
 fn killed_and_run_again(stack: &TestStack) {
     let user = PlainUser::new(stack);
     let mut first = start(user.run());
-    until_step(&mut first, user.results.path(), "servers");
+    // The store's Python environment is made and PostgreSQL is unpacked before.
+    let limit = Duration::from_secs(300);
+    until_step_within(limit, &mut first, user.results.path(), "servers");
     let here = user.state().display().to_string();
     until("the servers to have started", || {
         let servers = processes(&here);

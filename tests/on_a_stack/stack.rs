@@ -445,17 +445,19 @@ pub fn signal(pid: i32, signal: Signal) {
 }
 
 /// Waits for a condition. Checking it takes a fifth of the time at most, so that it slows down nothing.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn until(what: &str, holds: impl FnMut() -> bool) {
+    until_within(Duration::from_secs(60), what, holds);
+}
+
+/// The same, for what may take longer.
+pub fn until_within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     loop {
         let looked = Instant::now();
         if holds() {
             return;
         }
-        assert!(
-            began.elapsed() < Duration::from_secs(60),
-            "waited too long for {what}"
-        );
+        assert!(began.elapsed() < limit, "waited too long for {what}");
         std::thread::sleep((4 * looked.elapsed()).max(Duration::from_millis(20)));
     }
 }
