@@ -34,7 +34,7 @@ impl Authorized {
         let port = listener.local_addr().unwrap().port();
         drop(listener);
         let authorized = Self { stack, port };
-        let path = PathBuf::from(authorized.broker().last().unwrap());
+        let path = PathBuf::from(authorized.stack.broker().last().unwrap());
         let text = std::fs::read_to_string(&path).unwrap();
         let lines = text.lines().map(|line| {
             if line.starts_with("listeners=") || line.starts_with("advertised.listeners=") {
@@ -53,18 +53,6 @@ impl Authorized {
         std::thread::sleep(Duration::from_millis(300));
         authorized.stack.wait_until_healthy();
         authorized
-    }
-
-    /// The command line of the broker: its configuration file is its last word.
-    fn broker(&self) -> Vec<String> {
-        let pid = &self.stack.server("kafka")["pid"];
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
-        let words = line
-            .split(|byte| *byte == 0)
-            .filter(|word| !word.is_empty());
-        words
-            .map(|word| String::from_utf8_lossy(word).into_owned())
-            .collect()
     }
 
     /// Does what a command line of `kafka-acls.sh` does, as somebody who may. The tool is no part of the stack.

@@ -201,20 +201,8 @@ impl Secured {
         }
     }
 
-    /// The command line of the broker: its configuration file is its last word.
-    fn broker(&self) -> Vec<String> {
-        let pid = &self.stack.server("kafka")["pid"];
-        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
-        let words = line
-            .split(|byte| *byte == 0)
-            .filter(|word| !word.is_empty());
-        words
-            .map(|word| String::from_utf8_lossy(word).into_owned())
-            .collect()
-    }
-
     fn add_listeners(&self) {
-        let path = PathBuf::from(self.broker().last().unwrap());
+        let path = PathBuf::from(self.stack.broker().last().unwrap());
         let mut text = std::fs::read_to_string(&path).unwrap();
         let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
         let mut added = String::new();
@@ -255,7 +243,7 @@ impl Secured {
 
     /// SCRAM's users are in the cluster's metadata.
     fn add_users(&self) {
-        let broker = self.broker();
+        let broker = self.stack.broker();
         let after = |flag: &str| broker.iter().skip_while(|word| *word != flag).nth(1);
         let classes = after("-cp").or_else(|| after("-classpath")).unwrap();
         for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {

@@ -349,6 +349,17 @@ impl TestStack {
             .clone()
     }
 
+    /// The command line of the broker: its configuration file is its last word.
+    pub fn broker(&self) -> Vec<String> {
+        let pid = &self.server("kafka")["pid"];
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+        let words = line.split(|byte| *byte == 0);
+        words
+            .filter(|word| !word.is_empty())
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect()
+    }
+
     /// Kills a server, like a crash. Its supervisor restarts it.
     pub fn crash(&self, name: &str) {
         self.end(name, Signal::SIGKILL);
