@@ -11,6 +11,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use super::admin_token::AdminToken;
 use super::context::BrokerContext;
 use super::error::{BrokerError, bootstrap_of};
+use super::partition_end::partition_end;
 use super::refusal;
 
 /// Longest wait for one answer.
@@ -212,8 +213,8 @@ impl Admin {
         self.with_consumer("reading the topic's end", move |consumer| {
             let mut sum = 0;
             for partition in 0..partitions {
-                let (_, high) = consumer.fetch_watermarks(&name, partition, TIMEOUT)?;
-                sum += u64::try_from(high).unwrap_or(0);
+                let end = partition_end(consumer, &name, partition, TIMEOUT)?;
+                sum += u64::try_from(end).unwrap_or(0);
             }
             Ok(sum)
         })

@@ -7,6 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use super::error::{BrokerError, bootstrap_of};
 use super::membership::Membership;
+use super::partition_end::partition_end;
 
 /// Longest wait for the end of a partition.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,7 +50,7 @@ impl Backlog {
         let asked = tokio::task::spawn_blocking(move || {
             let mut backlog = 0;
             for position in consumer.position()?.elements() {
-                let (_, end) = consumer.fetch_watermarks(&topic, position.partition(), TIMEOUT)?;
+                let end = partition_end(&consumer, &topic, position.partition(), TIMEOUT)?;
                 let rdkafka::Offset::Offset(next) = position.offset() else {
                     return Ok(None);
                 };

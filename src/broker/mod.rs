@@ -12,6 +12,7 @@ mod groups;
 mod membership;
 mod messages;
 mod oauth;
+mod partition_end;
 mod publisher;
 mod refusal;
 mod rights;

@@ -21,6 +21,7 @@ use super::error::{BrokerError, bootstrap_of};
 use super::groups::{add_marked, client_id};
 use super::membership::{Membership, Rebalances};
 use super::messages::{Messages, Received};
+use super::partition_end::partition_end;
 use super::refusal;
 use crate::records::{RecordBatch, RecordSource};
 use cdc_bench_model::timeline::{Clock, Stamp};
@@ -244,8 +245,8 @@ fn begin_at_the_end(consumer: &BaseConsumer<Membership>, topic: &str) -> KafkaRe
         .iter()
         .flat_map(rdkafka::metadata::MetadataTopic::partitions)
     {
-        let (_, high) = consumer.fetch_watermarks(topic, partition.id(), TIMEOUT)?;
-        add_marked(&mut ends, topic, partition.id(), high)?;
+        let end = partition_end(consumer, topic, partition.id(), TIMEOUT)?;
+        add_marked(&mut ends, topic, partition.id(), end)?;
     }
     consumer.commit(&ends, CommitMode::Sync)
 }

@@ -189,7 +189,7 @@ pub struct ReaderConfig {
     /// while the copy is made may be in both, or in neither.
     ///
     /// A transaction that was prepared before the slot could decode it comes just before its `COMMIT PREPARED`, at its old
-    /// position. The server keeps WAL from the beginning of each transaction that stays prepared.
+    /// position; one that is rolled back before the server decodes it comes without some of its rows. The server keeps WAL from the beginning of each transaction that stays prepared.
     pub two_phase: bool,
     /// Whether values come in PostgreSQL's binary format instead of text. It spares the server work, but a type without a
     /// binary format ends the stream.

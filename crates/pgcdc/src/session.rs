@@ -28,8 +28,7 @@ impl Drop for Session {
 impl Session {
     /// Opens a session.
     pub(crate) async fn open(server: &Server) -> Result<Self, ReaderError> {
-        let opened = tokio::time::timeout(QUERY_LIMIT, Self::connect(server)).await;
-        let opened = opened.unwrap_or(Err(WireError::Silent(QUERY_LIMIT)));
+        let opened = Self::connect(server).await;
         opened.map_err(|error| server.reader_error(&error))
     }
 

@@ -31,6 +31,12 @@ pub enum ConnectError {
     NoPassword,
 }
 
+impl From<WireError> for ConnectError {
+    fn from(error: WireError) -> Self {
+        Self::Socket(error.into())
+    }
+}
+
 impl From<&tokio_postgres::Error> for WireError {
     fn from(refusal: &tokio_postgres::Error) -> Self {
         match refusal.as_db_error() {
@@ -87,8 +93,7 @@ impl Server {
 }
 
 async fn connect(server: Server, config: &Config) -> Result<(Client, Driver), ConnectError> {
-    let socket = Socket::connect(&server).await;
-    let socket = socket.map_err(|error| ConnectError::Socket(error.into()))?;
+    let socket = Socket::connect(&server).await?;
     let mut config = config.clone();
     config.user(&server.user).dbname(&server.database);
     config.channel_binding(match server.tls.channel_binding {

@@ -38,7 +38,7 @@ impl CopySession {
                 is_copying: false,
             })
         };
-        within(QUERY_LIMIT, over_modes(server, opening)).await
+        over_modes(server, opening).await
     }
 
     /// Runs a query between two copies.

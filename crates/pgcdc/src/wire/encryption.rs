@@ -8,7 +8,7 @@ use crate::{Server, SslMode};
 pub(super) const NOT_IN_HBA: &str = "28000";
 
 /// An error after which the other way of encryption may be let in.
-pub(super) trait Refusal {
+pub(super) trait Refusal: From<WireError> {
     fn may_be_of_encryption(&self) -> bool;
 }
 
@@ -22,7 +22,8 @@ impl Refusal for WireError {
     }
 }
 
-/// Opens a session as [`crate::TlsConfig::mode`] says. When each way is refused the error is that of the encrypted one.
+/// Opens a session as [`crate::TlsConfig::mode`] says; each attempt may take
+/// [`NetworkSettings::connect_timeout`](crate::NetworkSettings). When each way is refused the error is that of the encrypted one.
 pub(super) async fn over_modes<T, E, F>(server: &Server, open: impl Fn(Server) -> F) -> Result<T, E>
 where
     E: Refusal,
@@ -30,12 +31,14 @@ where
 {
     let mut attempts = server.attempts().into_iter();
     let (first, second) = (attempts.next(), attempts.next());
-    let first = open(first.unwrap_or_else(|| server.clone())).await;
+    let network = &server.network;
+    let first = open(first.unwrap_or_else(|| server.clone()));
+    let first = network.in_time(first).await;
     let (error, second) = match (first, second) {
         (Err(error), Some(second)) if error.may_be_of_encryption() => (error, second),
         (opened, _) => return opened,
     };
-    let retried = open(second).await;
+    let retried = network.in_time(open(second)).await;
     if server.tls.mode == SslMode::Prefer {
         return retried.map_err(|_| error);
     }

@@ -34,7 +34,7 @@ impl ReplicationSession {
             let pid = startup::start(&mut socket, &server, &REPLICATION).await?;
             Ok(Self { socket, pid })
         };
-        within(QUERY_LIMIT, over_modes(server, opening)).await
+        over_modes(server, opening).await
     }
 
     /// Id of the server's process.

@@ -25,15 +25,6 @@ pub(crate) enum Socket {
 impl Socket {
     /// Connects, and encrypts the connection as [`Server::tls`] says.
     pub(crate) async fn connect(server: &Server) -> Result<Self, WireError> {
-        match server.network.connect_timeout {
-            None => Self::open(server).await,
-            Some(limit) => tokio::time::timeout(limit, Self::open(server))
-                .await
-                .map_err(|_| WireError::Silent(limit))?,
-        }
-    }
-
-    async fn open(server: &Server) -> Result<Self, WireError> {
         if let Some(path) = server.socket_path() {
             let socket = UnixStream::connect(&path)
                 .await
@@ -76,7 +67,8 @@ impl Server {
     /// # Errors
     /// When the server does not answer, or TLS cannot be set up as configured.
     pub async fn socket(&self) -> io::Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
-        Socket::connect(self).await.map_err(io::Error::other)
+        let socket = self.network.in_time(Socket::connect(self)).await;
+        socket.map_err(io::Error::other)
     }
 }
 
