@@ -107,6 +107,12 @@ impl Bench<'_> {
 
     /// Copies the table; when its last row was handed over.
     fn reader(&self, connections: usize, binary: bool) -> Instant {
+        // The server drops the slot of the one before when it notices that its connection has ended.
+        stack::until("the slot's name to be free", || {
+            self.stack
+                .sql("SELECT 1 FROM pg_replication_slots")
+                .is_empty()
+        });
         let env = &self.stack.env;
         let server = Server::new(
             "127.0.0.1",

@@ -13,7 +13,7 @@ use pgcdc_debezium::{EnvelopeConfig, Envelopes};
 use pgwire_replication::{ReplicationClient, ReplicationEvent};
 
 use super::usage::{Drain, Process, measured};
-use super::{Bench, server, stack, wire};
+use super::{Bench, server, wire};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Contender {
@@ -212,61 +212,6 @@ impl Bench<'_> {
             cpu: cpu_of_children() - before,
             memory,
         }
-    }
-
-    /// From its first record in Kafka to its last: starting does not count.
-    fn debezium(&self, slot: &str) -> Drain {
-        let (stack, rows) = (self.stack, self.options.rows);
-        let env = &stack.env;
-        let config = serde_json::json!({
-            "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
-            "plugin.name": "pgoutput", "database.hostname": "127.0.0.1", "database.port": env["POSTGRES_PORT"],
-            "database.user": env["POSTGRES_USER"], "database.password": env["POSTGRES_PASSWORD"],
-            "database.dbname": env["POSTGRES_DB"], "topic.prefix": slot, "table.include.list": "public.rows",
-            "publication.name": "bench", "publication.autocreate.mode": "disabled", "slot.name": slot,
-            "snapshot.mode": "no_data", "poll.interval.ms": "1",
-            "topic.creation.enable": "true", "topic.creation.default.replication.factor": "1",
-            "topic.creation.default.partitions": "1",
-        });
-        let url = format!("{}/connectors/{slot}", env["CONNECT_URL"]);
-        let client = cdc_bench_stack::http_client().build().unwrap();
-        let (put, remove) = (
-            client.put(format!("{url}/config")).json(&config),
-            client.delete(&url),
-        );
-        let pid = stack.server("connect")["pid"].as_u64().unwrap();
-        let before = Process::of(pid.try_into().unwrap()).begin();
-        assert!(stack.block_on(put.send()).unwrap().status().is_success());
-        let topic = format!("{slot}.public.rows");
-        let consumer: rdkafka::consumer::BaseConsumer = stack.kafka().create().unwrap();
-        let count = || {
-            use rdkafka::consumer::Consumer;
-            consumer
-                .fetch_watermarks(&topic, 0, Duration::from_secs(5))
-                .map_or(0, |(_, high)| high.unsigned_abs())
-        };
-        let limit = Instant::now();
-        let (mut first, mut had) = (None, 0);
-        while had < rows {
-            assert!(
-                limit.elapsed() < Duration::from_secs(300),
-                "Debezium: {had} of {rows}"
-            );
-            had = count();
-            if had > 0 && first.is_none() {
-                first = Some((Instant::now(), had));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let (began, already) = first.unwrap();
-        #[allow(clippy::cast_precision_loss)]
-        let share = rows as f64 / (rows - already).max(1) as f64;
-        let drain = before.end(began.elapsed().as_secs_f64() * share);
-        stack.block_on(remove.send()).unwrap();
-        let active =
-            format!("SELECT 1 FROM pg_replication_slots WHERE slot_name = '{slot}' AND active");
-        stack::until("Debezium to let go", || stack.sql(&active).is_empty());
-        drain
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use pgcdc::{Event, Reader, ReaderConfig, Slot, SlotName, SpoolConfig};
 
 use super::contenders::PEERS;
+use super::debezium::Connector;
 use super::{Bench, server, stack};
 
 const SLOT: &str = "bench_large";
@@ -20,9 +21,19 @@ const ROWS: u64 = 500_000;
 enum Receiver {
     Ours(&'static str, fn() -> Option<SpoolConfig>),
     Peer(&'static str, &'static [&'static str]),
+    Debezium,
 }
 
-const RECEIVERS: [Receiver; 5] = [
+impl Receiver {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ours(name, _) | Self::Peer(name, _) => name,
+            Self::Debezium => "Debezium into Kafka",
+        }
+    }
+}
+
+const RECEIVERS: [Receiver; 6] = [
     Receiver::Ours("this reader", || Some(SpoolConfig::default())),
     Receiver::Ours("this reader, the server's own memory", || {
         Some(SpoolConfig {
@@ -33,6 +44,7 @@ const RECEIVERS: [Receiver; 5] = [
     Receiver::Ours("this reader, protocol 1", || None),
     Receiver::Peer("pg_walstream, streaming", &["streaming"]),
     Receiver::Peer("pg_walstream, protocol 1", &[]),
+    Receiver::Debezium,
 ];
 
 /// What one transaction led to.
@@ -49,10 +61,13 @@ impl Bench<'_> {
     pub fn large(&self) {
         let stack = self.stack;
         stack.sql("CREATE TABLE rows (id bigint PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(), kind text, payload text, amount numeric(10,2), ok bool); CREATE PUBLICATION bench FOR TABLE rows");
-        let mut results = RECEIVERS.map(|receiver| (receiver, Vec::new()));
-        for _ in 0..self.options.rounds {
+        let asked =
+            |receiver: &Receiver| self.options.debezium || !matches!(receiver, Receiver::Debezium);
+        let asked = RECEIVERS.into_iter().filter(asked);
+        let mut results: Vec<_> = asked.map(|receiver| (receiver, Vec::new())).collect();
+        for round in 0..self.options.rounds {
             for (receiver, outcomes) in &mut results {
-                outcomes.push(self.one(*receiver));
+                outcomes.push(self.one(*receiver, round));
             }
         }
         println!(
@@ -64,7 +79,7 @@ impl Bench<'_> {
             "", "seconds", "", "MB spilled", "MB streamed"
         );
         for (receiver, mut outcomes) in results {
-            let (Receiver::Ours(name, _) | Receiver::Peer(name, _)) = receiver;
+            let name = receiver.name();
             outcomes.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
             let (least, most) = (outcomes[0], outcomes[outcomes.len() - 1]);
             let median = outcomes[outcomes.len() / 2];
@@ -79,7 +94,7 @@ impl Bench<'_> {
         stack.sql("DROP PUBLICATION bench; DROP TABLE rows");
     }
 
-    fn one(&self, receiver: Receiver) -> Outcome {
+    fn one(&self, receiver: Receiver, round: usize) -> Outcome {
         let stack = self.stack;
         stack.sql("TRUNCATE rows");
         stack.sql("CHECKPOINT");
@@ -89,6 +104,7 @@ impl Bench<'_> {
         let seconds = match receiver {
             Receiver::Ours(_, spool) => self.ours_large(spool()),
             Receiver::Peer(_, mode) => self.peer_large(mode),
+            Receiver::Debezium => self.debezium_large(round),
         };
         let figure = |column: &str| -> f64 {
             let sql = format!(
@@ -154,6 +170,18 @@ impl Bench<'_> {
         BufReader::new(output).read_line(&mut line).unwrap();
         let seconds = committed.elapsed().as_secs_f64();
         assert!(child.wait().unwrap().success());
+        seconds
+    }
+
+    /// To the last record in Kafka, as its end offset shows it every 20 ms.
+    fn debezium_large(&self, round: usize) -> f64 {
+        let name = format!("{SLOT}_{round}");
+        let connector = Connector::register(self.stack, &name, SLOT);
+        connector.until_reading();
+        let committed = self.insert();
+        connector.until_written(ROWS, |_| {});
+        let seconds = committed.elapsed().as_secs_f64();
+        connector.remove();
         seconds
     }
 

@@ -9,6 +9,7 @@
 //! cargo bench --bench wal_reader -- --debezium                # with Debezium, which takes longer
 //! cargo bench --bench wal_reader -- --peers                   # with pg_walstream, which is built first
 //! cargo bench --bench wal_reader -- --large                   # one large transaction alone, beside pg_walstream
+//! cargo bench --bench wal_reader -- --large --debezium        # and beside Debezium
 //! cargo bench --bench wal_reader -- --rows 50000 --rounds 1   # a first look
 //! ```
 
@@ -16,6 +17,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod contenders;
+mod debezium;
 mod large;
 mod latency;
 #[path = "../../tests/on_a_stack/stack.rs"]
@@ -43,7 +45,7 @@ struct Options {
     /// Times that the contenders take their turns.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Debezium beside them, for one round.
+    /// Debezium beside them: for one round, or with `--large` for all.
     #[arg(long)]
     debezium: bool,
     /// pg_walstream beside them: a crate of its own, which is built first.
