@@ -211,9 +211,9 @@ fn large(stack: &TestStack) {
     config.spool = Some(SpoolConfig {
         memory: 0,
         folder: Some(folder.path().join("missing")),
+        server_memory: Some(1 << 16),
         ..SpoolConfig::default()
     });
-    let _sending = Sending::at_once(stack);
     let reading = Reading::start(stack, config).unwrap();
     stack.sql("INSERT INTO t SELECT n, repeat('p', 200) FROM generate_series(1, 5000) n");
     let error = reading.failure(stack).to_string();

@@ -20,6 +20,7 @@ use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio_postgres::error::SqlState;
 
 use self::command::{QUICK_JVMS, cdc_bench, ended, p50, small_run, with};
 use self::other_postgres::OtherPostgres;
@@ -173,7 +174,7 @@ impl TestStack {
         self.try_connect().await.unwrap()
     }
 
-    /// The same, when the server may be away.
+    /// The same, when the server may be away. One that starts is waited for.
     pub async fn try_connect(&self) -> Result<tokio_postgres::Client, tokio_postgres::Error> {
         let config = format!(
             "host={} port={} user={} password={} dbname={}",
@@ -183,10 +184,22 @@ impl TestStack {
             self.env["POSTGRES_PASSWORD"],
             self.env["POSTGRES_DB"]
         );
-        let connected = tokio_postgres::connect(&config, tokio_postgres::NoTls).await;
-        let (client, connection) = connected?;
-        tokio::spawn(connection);
-        Ok(client)
+        let began = Instant::now();
+        loop {
+            match tokio_postgres::connect(&config, tokio_postgres::NoTls).await {
+                Ok((client, connection)) => {
+                    tokio::spawn(connection);
+                    return Ok(client);
+                }
+                Err(error)
+                    if error.code() == Some(&SqlState::CANNOT_CONNECT_NOW)
+                        && began.elapsed() < Duration::from_secs(60) =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Runs SQL; the first column of every row.
