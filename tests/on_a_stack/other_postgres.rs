@@ -20,13 +20,21 @@ pub struct OtherPostgres {
     bin: PathBuf,
     folder: TempDir,
     port: u16,
+    variables: Vec<(String, String)>,
     process: Mutex<Child>,
 }
 
 impl OtherPostgres {
-    /// Starts one if it is asked for, and says so in the environment that commands get.
-    pub fn if_asked(env: &mut BTreeMap<String, String>) -> Option<Self> {
+    /// Starts one if it is asked for, and says so in the environment that commands get. It has the variables that the
+    /// stack's arguments (`--server-env`) give the stack's.
+    pub fn if_asked(env: &mut BTreeMap<String, String>, stack_args: &[&str]) -> Option<Self> {
         let bin = PathBuf::from(std::env::var_os(BIN)?);
+        let variables = stack_args
+            .iter()
+            .filter_map(|arg| arg.strip_prefix("postgres:"));
+        let variables = variables.filter_map(|variable| variable.split_once('='));
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let variables: Vec<_> = variables.collect();
         let folder = open_folder();
         let password = folder.path().join("password");
         std::fs::write(&password, PASSWORD).unwrap();
@@ -56,7 +64,7 @@ impl OtherPostgres {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let process = Mutex::new(start(&bin, &folder, port));
+        let process = Mutex::new(start(&bin, &folder, port, &variables));
         let of = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         env.extend([
             of("POSTGRES_HOST", "127.0.0.1"),
@@ -72,6 +80,7 @@ impl OtherPostgres {
             bin,
             folder,
             port,
+            variables,
             process,
         })
     }
@@ -81,7 +90,7 @@ impl OtherPostgres {
         let mut process = self.process.lock().unwrap();
         signal(id(&process), how);
         process.wait().unwrap();
-        *process = start(&self.bin, &self.folder, self.port);
+        *process = start(&self.bin, &self.folder, self.port, &self.variables);
     }
 
     pub fn pid(&self) -> i32 {
@@ -97,8 +106,14 @@ impl Drop for OtherPostgres {
     }
 }
 
-fn start(bin: &std::path::Path, folder: &TempDir, port: u16) -> Child {
+fn start(
+    bin: &std::path::Path,
+    folder: &TempDir,
+    port: u16,
+    variables: &[(String, String)],
+) -> Child {
     let mut command = Command::new(bin.join("postgres"));
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.arg("-D").arg(folder.path().join("data"));
     for setting in [
         "listen_addresses=127.0.0.1",

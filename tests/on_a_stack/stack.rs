@@ -91,7 +91,7 @@ impl TestStack {
         }
         let env = dotenvy::from_path_iter(file).unwrap();
         let mut env = env.map(Result::unwrap).collect();
-        let other_postgres = OtherPostgres::if_asked(&mut env);
+        let other_postgres = OtherPostgres::if_asked(&mut env, args);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
