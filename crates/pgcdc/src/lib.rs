@@ -107,97 +107,55 @@
 // The example of the README is a doctest.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
-mod acknowledger;
-mod binary;
-mod catalogue;
 mod checkpoint;
 mod clock;
-mod companion;
-mod config;
-mod connection_parameters;
 mod delivery;
 mod error;
-mod error_class;
 mod event;
-mod event_queue;
-mod events;
-mod interval;
-mod literal;
-mod metrics;
-mod money;
-mod network_settings;
-mod owned_event;
+mod event_stream;
 pub mod pgoutput;
 mod position;
-mod prepared;
 mod publication;
 mod reader;
-mod relation;
-mod replay_state;
-mod replication_check;
 mod row_de;
-mod schema_changes;
 mod server;
-mod server_choice;
-mod server_url;
-mod session;
-mod session_target;
 mod sink;
-mod slot_creation;
-mod slot_monitor;
 mod slots;
 mod snapshot;
-mod spool;
-mod stats;
-mod stopping;
 mod stream;
-mod table_name;
-mod table_pattern;
-mod temporal;
-mod tls_config;
-mod transactions;
-mod type_kind;
+mod table;
 mod types;
 mod value;
 mod wire;
 
-pub use acknowledger::Acknowledger;
-pub use catalogue::CatalogueColumn;
 pub use checkpoint::{Checkpoint, CheckpointProgress, CheckpointSource, FileCheckpoint};
 pub use clock::{SteadyClock, TimeSource, UnixNanos};
-pub use config::{
-    Acknowledge, Origins, ReaderConfig, Slot, SnapshotConfig, SnapshotResume, SpoolConfig,
-};
-pub use connection_parameters::{
-    ConnectionParameters, ConnectionWarning, InvalidServer, LibpqEnvironment, ServerList,
-};
+pub use delivery::Acknowledger;
 pub use error::ReaderError;
 pub use event::{
-    Change, Commit, Event, LogicalMessage, Operation, Prepare, SchemaChange, Transaction,
+    Change, Commit, CommitPrepared, Event, LogicalMessage, Operation, OwnedChange, OwnedChunk,
+    OwnedCommit, OwnedCommitPrepared, OwnedCopy, OwnedEvent, OwnedMessage, OwnedPrepare,
+    OwnedRollbackPrepared, OwnedSchemaChange, Prepare, RollbackPrepared, SchemaChange, Transaction,
 };
-pub use event_queue::EventBuffer;
-pub use events::Events;
-pub use interval::Interval;
-pub use metrics::{MetricsSnapshot, ReaderMetrics};
-pub use money::Money;
-pub use network_settings::{Keepalives, NetworkSettings};
-pub use owned_event::{
-    OwnedChange, OwnedChunk, OwnedCommit, OwnedCommitPrepared, OwnedCopy, OwnedEvent, OwnedMessage,
-    OwnedPrepare, OwnedRollbackPrepared, OwnedSchemaChange,
+pub use event_stream::{
+    EventBuffer, Events, OwnedTransaction, PartLimit, TransactionEvent, TransactionItem,
+    Transactions,
 };
 pub use position::{InvalidSlotName, Lsn, ParseLsnError, SlotName, Xid};
-pub use prepared::{CommitPrepared, RollbackPrepared};
 pub use publication::{
     PublicationError, PublicationPlan, PublicationRequest, PublicationWarning, drop_publication,
     published_tables,
 };
-pub use reader::{Reader, ReaderHandle};
-pub use relation::{Column, Relation, Relations, ReplicaIdentity};
-pub use replication_check::check_replication;
+pub use reader::{
+    Acknowledge, MetricsSnapshot, Origins, Reader, ReaderConfig, ReaderHandle, ReaderMetrics,
+    ReaderStats, Slot, SnapshotConfig, SnapshotResume, SpoolConfig,
+};
 pub use row_de::RowError;
-pub use server::Server;
-pub use server_choice::NoServer;
-pub use session_target::SessionTarget;
+pub use server::{
+    ChannelBinding, ConnectionParameters, ConnectionWarning, InvalidServer, Keepalives,
+    LibpqEnvironment, NetworkSettings, NoServer, Server, ServerList, SessionTarget, SslMode,
+    TlsConfig, check_replication,
+};
 pub use sink::{
     Batch, DeliveryConfig, DeliveryError, DeliveryStats, Sink, SinkPosition, SinkStep, deliver,
 };
@@ -206,14 +164,9 @@ pub use snapshot::{
     BlockSet, CopiedChunk, CopiedTable, CopyChunk, CopyProgress, PartProgress, PlannedTable,
     ResumedTable, SnapshotPlan, SnapshotRow,
 };
-pub use stats::ReaderStats;
-pub use table_name::{InvalidTableName, TableName};
-pub use table_pattern::TablePattern;
-pub use tls_config::{ChannelBinding, SslMode, TlsConfig};
-pub use transactions::{
-    OwnedTransaction, PartLimit, TransactionEvent, TransactionItem, Transactions,
+pub use table::{
+    Column, InvalidTableName, Relation, Relations, ReplicaIdentity, TableName, TablePattern,
 };
-pub use type_kind::{BinaryFormat, TypeKind};
-pub use types::{Type, Types};
-pub use value::{FromValue, Range, ValueError};
+pub use types::{BinaryFormat, CatalogueColumn, Type, TypeKind, Types};
+pub use value::{FromValue, Interval, Money, Range, ValueError};
 pub use wire::{ConnectError, ServerMessage, SocketError};

@@ -1,10 +1,10 @@
 //! Delivery of transactions that are prepared, and of how they end.
 
 use super::{Delivery, Flow, deliver_begin};
-use crate::config::Acknowledge;
+use crate::event::prepared::{CommitPrepared, RollbackPrepared};
 use crate::event::{Event, Prepare, Transaction};
 use crate::pgoutput::{CommitPreparedMessage, PrepareMessage, RollbackPreparedMessage};
-use crate::prepared::{CommitPrepared, RollbackPrepared};
+use crate::reader::config::Acknowledge;
 use crate::{Lsn, ReaderError, UnixNanos, Xid};
 
 impl<H: FnMut(Event<'_>) -> Flow> Delivery<H> {

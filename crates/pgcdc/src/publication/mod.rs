@@ -15,9 +15,9 @@ use self::existing::ExistingPublications;
 use self::matching::resolve;
 use self::tables::{AskedTable, CatalogueTable, look_up};
 pub use self::warning::PublicationWarning;
-use super::server::Server;
-use super::slots::query;
-use super::{ReaderError, TableName, TablePattern};
+use crate::server::Server;
+use crate::slots::query;
+use crate::{ReaderError, TableName, TablePattern};
 
 /// What is to be published, and under which names.
 #[derive(Debug, Clone, PartialEq, Eq)]

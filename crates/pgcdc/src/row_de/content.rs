@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::binary::BinaryArray;
-use crate::literal::{ArrayElement, array_elements};
 use crate::pgoutput::Value;
+use crate::value::binary::BinaryArray;
+use crate::value::literal::{ArrayElement, array_elements};
 
 /// What the stream carries of a value.
 pub(super) enum Content<'de> {

@@ -1,6 +1,6 @@
 //! Batches.
 
-use crate::owned_event::{OwnedChange, OwnedEvent};
+use crate::event::owned::{OwnedChange, OwnedEvent};
 use crate::{CopyChunk, Lsn, TableName};
 
 /// Events for a sink: complete transactions and messages, rows of an initial copy, or a part of a transaction that is larger than
@@ -176,7 +176,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::owned_event::{OwnedCommit, OwnedPrepare, OwnedRollbackPrepared};
+    use crate::event::owned::{OwnedCommit, OwnedPrepare, OwnedRollbackPrepared};
     use crate::{OwnedMessage, Transaction, UnixNanos, Xid};
 
     fn transaction(lsn: u64) -> Arc<Transaction> {

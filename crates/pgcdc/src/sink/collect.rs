@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::batch::Batch;
 use super::config::DeliveryConfig;
-use crate::events::Events;
+use crate::event_stream::events::Events;
 use crate::{ReaderError, ReaderStats};
 
 /// The batch in the making.

@@ -13,7 +13,7 @@ use super::config::DeliveryConfig;
 use super::error::{DeliveryError, SinkStep, describe};
 use super::pauses::pause;
 use super::{Sink, SinkPosition};
-use crate::acknowledger::Acknowledger;
+use crate::delivery::acknowledger::Acknowledger;
 use crate::{Lsn, Reader, ReaderConfig, ReaderStats};
 
 /// What a delivery has done.

@@ -16,9 +16,9 @@ use super::storage::TableStorage;
 use super::table_rows::{TableCopy, TableRows};
 use super::tables::PublishedTable;
 use super::taking::take_snapshot;
-use crate::config::SnapshotResume;
 use crate::delivery::{Delivery, Flow};
 use crate::event::Event;
+use crate::reader::config::SnapshotResume;
 use crate::wire::CopySession;
 use crate::{ReaderConfig, ReaderError, Server};
 

@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::error::unexpected_answer;
-use crate::slot_creation::create_slot;
+use crate::slots::creation::create_slot;
 use crate::wire::ReplicationSession;
 use crate::{Lsn, ReaderConfig, ReaderError};
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 
 use super::part::TablePart;
-use crate::catalogue::{Catalogue, CatalogueColumn};
 use crate::pgoutput::{ColumnMessage, ColumnsBuffer, RelationMessage};
-use crate::session::Session;
+use crate::server::session::Session;
+use crate::types::catalogue::{Catalogue, CatalogueColumn};
 use crate::{ReaderConfig, ReaderError, TableName};
 
 /// A published table.

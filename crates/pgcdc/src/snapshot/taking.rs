@@ -9,8 +9,8 @@ use super::export::ExportedSnapshot;
 use super::storage::{self, Storages, TableStorage};
 use super::tables::PublishedTable;
 use crate::clock::UnixNanos;
-use crate::config::SnapshotConfig;
 use crate::event::Transaction;
+use crate::reader::config::SnapshotConfig;
 use crate::wire::{CopySession, WireError};
 use crate::{ReaderConfig, ReaderError, Xid};
 

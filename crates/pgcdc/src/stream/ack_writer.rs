@@ -1,7 +1,7 @@
 //! Writes what the sink has acknowledged: to the checkpoint first, then to the server.
 
-use crate::acknowledger::{AcknowledgedCopy, Acknowledger};
 use crate::checkpoint::{Checkpoint, CheckpointProgress, CheckpointSource};
+use crate::delivery::acknowledger::{AcknowledgedCopy, Acknowledger};
 use crate::snapshot::CopiesInProgress;
 use crate::wire::StreamStatus;
 use crate::{Lsn, ReaderError, TableName};

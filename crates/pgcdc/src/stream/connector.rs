@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::resume::{ResumePoint, SlotDescription, require_own};
 use crate::checkpoint::{CheckpointProgress, CheckpointSource};
-use crate::config::{Origins, ReaderConfig, Slot};
-use crate::error_class::EXISTS;
-use crate::slot_creation::create_slot;
-use crate::slot_monitor::{PUBLICATIONS, missing_publication};
+use crate::error::class::EXISTS;
+use crate::reader::config::{Origins, ReaderConfig, Slot};
+use crate::slots::creation::create_slot;
+use crate::slots::monitor::{PUBLICATIONS, missing_publication};
 use crate::wire::{
     ReplicationSession, ReplicationStream, StreamSettings, SystemIdentity, WireError,
 };

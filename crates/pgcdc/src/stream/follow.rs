@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{Stream, StreamEnd};
-use crate::companion::Companion;
 use crate::delivery::Flow;
+use crate::delivery::spool::{Frame, SpoolReader, Spooled, Spools};
 use crate::event::Event;
-use crate::spool::{Frame, SpoolReader, Spooled, Spools};
+use crate::reader::companion::Companion;
 use crate::wire::{ReplicationStream, StreamMessage, StreamStatus};
 use crate::{Lsn, ReaderError};
 

@@ -6,13 +6,13 @@ use super::ack_writer::AckWriter;
 use super::back_off::BackOff;
 use super::lookup::CatalogueLookup;
 use crate::ReaderError;
-use crate::companion::Companion;
-use crate::config::ReaderConfig;
 use crate::delivery::{Delivery, Flow};
 use crate::event::Event;
-use crate::metrics::ReaderMetrics;
+use crate::reader::companion::Companion;
+use crate::reader::config::ReaderConfig;
+use crate::reader::metrics::ReaderMetrics;
+use crate::reader::stopping::unless_stopped;
 use crate::snapshot::{CopiesInProgress, PublishedTable, SnapshotCopy};
-use crate::stopping::unless_stopped;
 
 /// What an initial copy works with.
 pub(super) struct InitialCopy<'a, H> {

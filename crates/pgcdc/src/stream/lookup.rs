@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use crate::catalogue::{Catalogue, CatalogueTable};
-use crate::config::ReaderConfig;
 use crate::delivery::{Delivery, Flow};
 use crate::event::Event;
 use crate::pgoutput::{self, Message, RelationMessage};
-use crate::relation::Relations;
+use crate::reader::config::ReaderConfig;
+use crate::table::relation::Relations;
+use crate::types::catalogue::{Catalogue, CatalogueTable};
 use crate::{ReaderError, Xid};
 
 /// Looks up tables and types, if [`ReaderConfig::describe`] asks for it.

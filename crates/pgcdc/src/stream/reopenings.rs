@@ -5,8 +5,8 @@ use std::time::Duration;
 use postgres_protocol::escape::escape_literal;
 
 use super::back_off::BackOff;
-use crate::config::ReaderConfig;
-use crate::session::Session;
+use crate::reader::config::ReaderConfig;
+use crate::server::session::Session;
 use crate::{Lsn, ReaderError};
 
 /// An error of the server that comes this often at the same position stands.

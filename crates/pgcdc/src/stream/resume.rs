@@ -2,7 +2,7 @@
 //! the sink has.
 
 use crate::checkpoint::{CheckpointProgress, CheckpointSource};
-use crate::config::ReaderConfig;
+use crate::reader::config::ReaderConfig;
 use crate::wire::SystemIdentity;
 use crate::{Lsn, ReaderError, Server, SlotName};
 

@@ -1,8 +1,8 @@
 //! Conversion to vectors.
 
 use super::FromValue;
-use crate::binary::BinaryArray;
-use crate::literal::{ArrayElement, array_elements};
+use crate::value::binary::BinaryArray;
+use crate::value::literal::{ArrayElement, array_elements};
 use crate::{BinaryFormat, Column};
 
 /// An array. Its elements own their values; one of several dimensions is a vector of vectors.

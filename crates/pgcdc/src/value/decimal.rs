@@ -11,7 +11,7 @@ macro_rules! decimals {
             }
 
             fn from_binary(bytes: &'a [u8], column: &crate::Column) -> Option<Self> {
-                $parse(&crate::binary::text(bytes, &column.binary)?).ok()
+                $parse(&crate::value::binary::text(bytes, &column.binary)?).ok()
             }
         }
     };

@@ -1,17 +1,24 @@
 //! Conversion of column values to Rust types, borrowed where possible.
 
 mod array;
+pub(crate) mod binary;
+pub(crate) mod calendar;
 mod decimal;
+pub(crate) mod interval;
+pub(crate) mod literal;
+mod money;
 mod range;
 mod scalar;
 mod temporal;
 #[cfg(test)]
 mod tests;
 
+pub use interval::Interval;
+pub use money::Money;
 pub use range::Range;
 
 use crate::pgoutput::Value;
-use crate::{BinaryFormat, Column, binary};
+use crate::{BinaryFormat, Column};
 
 /// Why a column's value cannot be converted to a Rust type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

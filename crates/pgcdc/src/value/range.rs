@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::ops::Bound;
 
 use super::FromValue;
-use crate::binary::BinaryRange;
-use crate::literal::range_bounds;
+use crate::value::binary::BinaryRange;
+use crate::value::literal::range_bounds;
 use crate::{BinaryFormat, Column};
 
 /// A range of PostgreSQL: `int4range`, `tstzrange`, and any other with bounds of this type.

@@ -2,8 +2,8 @@
 
 use uuid::Uuid;
 
-use super::FromValue;
-use crate::{BinaryFormat, Column, Interval, Money, TypeKind, binary};
+use super::{FromValue, binary};
+use crate::{BinaryFormat, Column, Interval, Money, TypeKind};
 
 /// The text of a value in binary format, if its format is text.
 fn binary_text<'a>(bytes: &'a [u8], column: &Column) -> Option<&'a str> {

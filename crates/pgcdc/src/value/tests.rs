@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
-use crate::type_kind::BUILT_IN;
+use crate::types::kind::BUILT_IN;
 use crate::{Money, Types};
 
 /// A column of a built-in type, or of an array of it, as `_int4`.

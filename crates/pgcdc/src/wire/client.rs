@@ -14,7 +14,7 @@ use tokio_postgres::{Client, Config, Connection, NoTls};
 
 use super::encryption::{NOT_IN_HBA, Refusal, over_modes};
 use super::{ServerMessage, Socket, WireError};
-use crate::tls_config::ChannelBinding;
+use crate::server::tls_config::ChannelBinding;
 use crate::{Server, error};
 
 /// Why a client has no session.

@@ -12,7 +12,7 @@ use secrecy::ExposeSecret;
 
 use super::{ServerMessage, Socket, WireError};
 use crate::Server;
-use crate::tls_config::ChannelBinding;
+use crate::server::tls_config::ChannelBinding;
 
 /// Version 3.0 of the protocol.
 const PROTOCOL: i32 = 196_608;

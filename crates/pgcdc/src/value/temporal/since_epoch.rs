@@ -1,7 +1,7 @@
 //! Dates and times as numbers, from either format; nothing for what is infinite.
 
 use super::text::{parse_date, parse_timestamp, parse_timestamptz};
-use crate::temporal::{MICROS_PER_DAY, civil, parse_time};
+use crate::value::calendar::{MICROS_PER_DAY, civil, parse_time};
 use crate::{BinaryFormat, Column};
 
 /// Seconds from 1970-01-01 to 2000-01-01.

@@ -1,6 +1,6 @@
 //! Dates and times of PostgreSQL's text format as numbers; nothing for what is infinite.
 
-use crate::temporal::{EPOCH, ERA, MICROS_PER_DAY, civil, days_before, number, parse_time};
+use crate::value::calendar::{EPOCH, ERA, MICROS_PER_DAY, civil, days_before, number, parse_time};
 
 /// Days since 2000-01-01 of a date; `None` when there is no such date.
 fn days(year: i64, month: i64, day: i64) -> Option<i64> {
@@ -51,7 +51,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::temporal::{write_date, write_timestamp};
+    use crate::value::calendar::{write_date, write_timestamp};
 
     fn written(write: impl FnOnce(&mut String)) -> String {
         let mut out = String::new();
