@@ -7,13 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::harmless::is_harmless;
 use self::secret_text::{
-    Secret, is_secret_name, is_secret_value, secret_parts, without_password_in_url,
+    HIDDEN, Secret, is_secret_name, is_secret_value, secret_parts, without_password_in_url,
 };
 
 pub(super) use self::harmless::names_class;
-
-/// What is shown instead of a secret.
-const HIDDEN: &str = "********";
 
 /// What Connect says of the settings of a configuration. Secrets are told by names and values besides.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use percent_encoding::percent_decode_str;
 
-use super::HIDDEN;
+/// What is shown instead of a secret.
+pub(super) const HIDDEN: &str = "********";
 
 /// Parts of names of secrets, in lower case, with each of `_` and `-` written as a dot.
 const SECRET_NAMES: [&str; 24] = [
