@@ -13,6 +13,11 @@ use tokio_rustls::TlsConnector;
 /// Longest wait for the answer to the question whether a port speaks TLS.
 const GREETING_LIMIT: Duration = Duration::from_secs(3);
 
+/// The name that webpki has for the certificate of an authority that a server shows as its own.
+const AUTHORITYS_OWN: &str = "CaUsedAsEndEntity";
+/// What helps against [`TlsFailure::AuthoritysOwn`].
+pub(crate) const NO_AUTHORITY: &str = "the server needs a certificate that an authority has signed, or one of its own that is none (openssl req -x509 ... -addext basicConstraints=critical,CA:FALSE)";
+
 /// Why TLS did not come about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TlsFailure {
@@ -24,6 +29,8 @@ pub(crate) enum TlsFailure {
     OtherName,
     /// It is not of an authority that we trust.
     UnknownAuthority(String),
+    /// It is that of an authority itself, as `openssl req -x509` makes it.
+    AuthoritysOwn,
     /// The server asks for our certificate.
     CertificateWanted,
     /// It does not accept ours.
@@ -53,6 +60,7 @@ impl TlsFailure {
                 }
                 CertificateError::NotValidForName
                 | CertificateError::NotValidForNameContext { .. } => Self::OtherName,
+                error if error.to_string().contains(AUTHORITYS_OWN) => Self::AuthoritysOwn,
                 error => Self::UnknownAuthority(error.to_string()),
             },
             AlertReceived(alert) if has_certificate => {
@@ -80,6 +88,9 @@ impl TlsFailure {
             Self::UnknownAuthority(error) => {
                 format!("{server}'s certificate is not of an authority that is trusted ({error})")
             }
+            Self::AuthoritysOwn => format!(
+                "{server}'s certificate is that of an authority (CA:TRUE), which vouches for servers and is not taken for one"
+            ),
             Self::CertificateWanted => format!("{server} asks for a client's certificate"),
             Self::CertificateRefused(alert) => {
                 format!("{server} does not accept our certificate ({alert})")
@@ -136,6 +147,11 @@ fn rustls_error<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Erro
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier;
+    use rustls::pki_types::UnixTime;
+
     use super::*;
 
     #[test]
@@ -152,6 +168,32 @@ mod tests {
         ));
         let other = io::Error::from(io::ErrorKind::ConnectionRefused);
         assert_eq!(TlsFailure::within(&other, false), None);
+    }
+
+    /// What is found of a certificate that is its own authority.
+    fn self_signed(is_ca: IsCa) -> Result<(), rustls::Error> {
+        let mut params = CertificateParams::new(vec!["db".to_owned()]).unwrap();
+        params.is_ca = is_ca;
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider);
+        let verifier = verifier.build().unwrap();
+        let name = ServerName::try_from("db").unwrap();
+        let verified =
+            verifier.verify_server_cert(certificate.der(), &[], &name, &[], UnixTime::now());
+        verified.map(drop)
+    }
+
+    #[test]
+    fn an_authoritys_own_certificate_is_told_with_what_makes_another() {
+        let refused = self_signed(IsCa::Ca(BasicConstraints::Unconstrained)).unwrap_err();
+        let failure = TlsFailure::of(&refused, false);
+        assert_eq!(failure, TlsFailure::AuthoritysOwn);
+        // What the advice says is taken.
+        assert!(NO_AUTHORITY.contains("CA:FALSE"));
+        self_signed(IsCa::ExplicitNoCa).unwrap();
     }
 
     #[test]

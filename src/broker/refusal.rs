@@ -131,7 +131,7 @@ async fn sentence(config: &ClientConfig, refusal: &Refusal) -> BrokerError {
                 "the listener hangs up on {}",
                 config.get("security.protocol").unwrap_or("PLAINTEXT")
             ),
-            "it may want TLS or a user: set KAFKA_SECURITY_PROTOCOL to the listener's (SSL, SASL_SSL, SASL_PLAINTEXT)".to_owned(),
+            "it may want TLS or a user: set KAFKA_SECURITY_PROTOCOL to the listener's (SSL, SASL_SSL, SASL_PLAINTEXT); or it is no Kafka: check host and port in KAFKA_BOOTSTRAP_SERVERS".to_owned(),
         ),
     };
     BrokerError::Refused {

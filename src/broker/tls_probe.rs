@@ -12,7 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::tls_failure::TlsFailure;
+use crate::tls_failure::{NO_AUTHORITY, TlsFailure};
 
 /// Longest wait for the handshake.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -107,6 +107,7 @@ fn explained(error: &rustls::Error, host: &str, has_certificate: bool) -> TlsPro
         TlsFailure::UnknownAuthority(_) => {
             "KAFKA_SSL_CA is the file with the authority's certificate"
         }
+        TlsFailure::AuthoritysOwn => NO_AUTHORITY,
         TlsFailure::CertificateWanted => "set KAFKA_SSL_CERTIFICATE and KAFKA_SSL_KEY",
         TlsFailure::CertificateRefused(_) => {
             "KAFKA_SSL_CERTIFICATE must be of an authority that the broker trusts (its ssl.truststore), not expired, with those between them in the file"

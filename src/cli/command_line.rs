@@ -83,6 +83,30 @@ pub(super) enum Command {
     Man(shell::ManArgs),
 }
 
+impl Cli {
+    /// Of the command line and the environment. Ends the program where it is told to, or cannot be understood.
+    pub(super) fn of_process() -> Self {
+        let mut command = without_empty_variables(command());
+        let mut matches = command.get_matches_mut();
+        let parsed = <Self as clap::FromArgMatches>::from_arg_matches_mut(&mut matches);
+        parsed.unwrap_or_else(|error| error.format(&mut command).exit())
+    }
+}
+
+/// The grammar without the variables that are set and empty, as compose files leave them: they count as not set.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let arg = |arg: clap::Arg| {
+        let variable = arg.get_env().and_then(std::env::var_os);
+        match variable.is_some_and(|value| value.is_empty()) {
+            true => arg.env(clap::builder::Resettable::Reset),
+            false => arg,
+        }
+    };
+    command
+        .mut_args(arg)
+        .mut_subcommands(without_empty_variables)
+}
+
 /// The grammar of the command line: every command, flag and default.
 #[must_use]
 pub fn command() -> clap::Command {

@@ -92,9 +92,9 @@ impl ConnectArgs {
             (Some(user), None) | (None, Some(user)) => Some(user),
             (None, None) => None,
         };
-        let is_set = secret("CONNECT_PASSWORD")?.is_some();
+        let password = secret("CONNECT_PASSWORD")?;
         endpoint.login = match (username, password_in_url) {
-            (Some(_), Some(_)) if is_set => {
+            (Some(_), Some(_)) if password.is_some() => {
                 return Err(refused(
                     "CONNECT_URL has a password, and CONNECT_PASSWORD is set, too; set one of them"
                         .to_owned(),
@@ -106,13 +106,16 @@ impl ConnectArgs {
             }),
             (Some(username), None) => {
                 let whose = format!("password of \"{username}\" for Kafka Connect at {endpoint}");
-                let password = prompt.secret("CONNECT_PASSWORD", &whose)?;
+                let password = match password {
+                    Some(password) => password,
+                    None => prompt.ask("CONNECT_PASSWORD", &whose)?,
+                };
                 Some(ConnectLogin {
                     username,
                     password: Some(password),
                 })
             }
-            (None, _) if is_set => {
+            (None, _) if password.is_some() => {
                 return Err(refused(
                     "CONNECT_PASSWORD is set without a user; set CONNECT_USERNAME".to_owned(),
                 ));

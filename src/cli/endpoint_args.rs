@@ -1,12 +1,14 @@
 //! Endpoints of the servers, and other arguments shared by all commands. Strings are parsed here.
 
 use cdc_bench_stack::{
-    GivenEndpoints, PostgresEndpoint, StackKind, StoreEndpoint, login_of, with_login,
+    GivenEndpoints, PostgresEndpoint, StackKind, StoreEndpoint, login_of, takes_password,
+    with_login,
 };
 use pgcdc::{LibpqEnvironment, ServerList};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::connect_args::ConnectArgs;
+use super::connection_origins::WithFlags;
 use super::kafka_args::KafkaArgs;
 use super::postgres_args::PostgresArgs;
 use super::secrets::{Prompt, secret};
@@ -65,7 +67,7 @@ pub struct EndpointArgs {
     #[arg(long, global = true, value_enum)]
     stack: Option<StackArg>,
     #[command(flatten)]
-    postgres: PostgresArgs,
+    postgres: WithFlags<PostgresArgs>,
     /// Insert into this database of yours although its outbox has rows that are not ours
     #[arg(long, global = true, value_name = "DATABASE@HOST")]
     yes_load: Option<String>,
@@ -128,15 +130,10 @@ fn store_uri(
     let username = username.filter(|user| !user.is_empty());
     let mut password = secret("MONGODB_PASSWORD")?;
     let (has_user, has_password) = login_of(&uri);
-    // A client's certificate is a login without a password.
-    let is_by_password = !uri
-        .expose_secret()
-        .to_ascii_uppercase()
-        .contains("AUTHMECHANISM=MONGODB-X509");
     let user_alone = (has_user || username.is_some()) && !has_password && password.is_none();
-    if user_alone && is_by_password {
+    if user_alone && takes_password(&uri) {
         let whose = "password of MongoDB's user";
-        password = Some(prompt.secret("MONGODB_PASSWORD", whose)?);
+        password = Some(prompt.ask("MONGODB_PASSWORD", whose)?);
     }
     with_login(&uri, username.as_deref(), password.as_ref()).map_err(Failure::usage)
 }
@@ -150,16 +147,21 @@ impl EndpointArgs {
     pub(super) fn resolve(self, prompt: Prompt) -> Result<(Settings, Option<ServerList>), Failure> {
         let uri = secret("MONGODB_URI")?;
         let connect = self.connect.address()?;
-        let kafka = self.kafka.resolve(prompt)?;
+        let kafka = self.kafka.with_file()?;
         let postgres = self.postgres.with_url()?;
         let any =
-            postgres.is_given() || kafka.bootstrap.is_some() || connect.is_some() || uri.is_some();
+            postgres.is_given() || kafka.names_brokers() || connect.is_some() || uri.is_some();
         let stack = self.stack.map(StackKind::from);
         let stack = stack.unwrap_or(if any {
             StackKind::External
         } else {
             StackKind::Local
         });
+        // What is set for the user's own brokers says nothing of those of a stack.
+        let kafka = match stack {
+            StackKind::External if kafka.names_brokers() => kafka.resolve(prompt)?,
+            _ => kafka.without_security()?,
+        };
         // A shell may have PGHOST set for anything: it names a server only for whoever asks for his own.
         let may_be_of_libpq = self.stack == Some(StackArg::External);
         let (mut given, mut servers) = (None, None);

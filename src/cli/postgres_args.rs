@@ -4,7 +4,7 @@
 use pgcdc::{ConnectionParameters, InvalidServer, LibpqEnvironment, ServerList};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::connection_origins::Origins;
+use super::connection_origins::{Origins, WithFlags};
 use super::secrets::secret;
 use super::tls_args::TlsArgs;
 use crate::pipeline::Failure;
@@ -35,7 +35,7 @@ pub(super) struct PostgresArgs {
         env = "POSTGRES_PORT",
         value_name = "PORT"
     )]
-    port: Option<u16>,
+    port: Option<String>,
     /// Database of the outbox [default: activity_db]
     #[arg(
         long = "postgres-db",
@@ -58,23 +58,42 @@ pub(super) struct PostgresArgs {
 
 /// What names PostgreSQL, as it was given.
 pub(super) struct GivenPostgres {
-    args: PostgresArgs,
+    args: WithFlags<PostgresArgs>,
     /// `POSTGRES_URL`.
     url: Option<SecretString>,
 }
 
-impl PostgresArgs {
+impl WithFlags<PostgresArgs> {
     /// Reads the connection string of the environment.
-    pub(super) fn with_url(self) -> Result<GivenPostgres, Failure> {
+    pub(super) fn with_url(mut self) -> Result<GivenPostgres, Failure> {
+        for given in [&mut self.args.host, &mut self.args.url] {
+            given.take_if(|text| text.is_empty());
+        }
         let url = secret("POSTGRES_URL")?;
         Ok(GivenPostgres { args: self, url })
+    }
+}
+
+/// Parameters that ask for TLS, or may do so in a service's file.
+const ASKING_FOR_TLS: [&str; 4] = ["sslrootcert", "sslcert", "sslkey", "service"];
+
+/// The port that was given. Kubernetes sets the variable to an address for a service of the name "postgres".
+fn port(text: Option<String>) -> Result<Option<String>, Failure> {
+    let text = text.filter(|text| !text.is_empty());
+    match text.as_deref().map(str::parse::<u16>) {
+        None | Some(Ok(1..)) => Ok(text),
+        Some(_) => Err(Failure::usage(anyhow::anyhow!(
+            "POSTGRES_PORT (--postgres-port) is {:?}, and a port is a number from 1 to 65535",
+            text.unwrap_or_default()
+        ))),
     }
 }
 
 impl GivenPostgres {
     /// Whether a server is named by us: without libpq's variables, which a shell may have set for anything.
     pub(super) fn is_given(&self) -> bool {
-        self.args.host.is_some() || self.args.url.is_some() || self.url.is_some()
+        let args = &self.args.args;
+        args.host.is_some() || args.url.is_some() || self.url.is_some()
     }
 
     /// The servers that are named; `None` when none is. `PGHOST` and its like count only with `may_be_of_libpq`.
@@ -101,10 +120,9 @@ impl GivenPostgres {
         around: &LibpqEnvironment,
         password: Option<&SecretString>,
     ) -> Result<ConnectionParameters, Failure> {
-        // Without a connection string, TLS is not tried unless it is asked for.
-        let is_plain = self.args.host.is_some() && self.args.url.is_none() && self.url.is_none();
-        let PostgresArgs { url, .. } = &self.args;
-        let shown = url.as_deref().map(str::parse::<ConnectionParameters>);
+        let (args, is_flag) = self.args.into_parts();
+        let is_host_alone = args.host.is_some() && args.url.is_none() && self.url.is_none();
+        let shown = args.url.as_deref().map(str::parse::<ConnectionParameters>);
         let shown = shown.transpose().map_err(Failure::usage)?;
         let shown = shown.unwrap_or_default();
         if shown.hold_secrets() {
@@ -116,20 +134,25 @@ impl GivenPostgres {
         let url: Option<ConnectionParameters> = url
             .transpose()
             .map_err(|error| Failure::usage(error).context("POSTGRES_URL"))?;
-        let args = self.args;
+        let port = port(args.port)?;
         let mut origins = Origins::default();
         let taken = (|| {
-            origins.take("host", args.host, "POSTGRES_HOST")?;
-            let port = args.port.map(|port| port.to_string());
-            origins.take("port", port, "POSTGRES_PORT")?;
-            origins.take("dbname", args.database, "POSTGRES_DB")?;
-            origins.take("user", args.user, "POSTGRES_USER")?;
+            origins.take("host", args.host, is_flag("host"))?;
+            origins.take("port", port, is_flag("port"))?;
+            origins.take("dbname", args.database, is_flag("database"))?;
+            origins.take("user", args.user, is_flag("user"))?;
             if let Some(password) = password {
                 let password = password.expose_secret();
                 origins.variables.set("password", password)?;
             }
             let mut tls = Origins::default();
-            args.tls.put(&mut tls)?;
+            args.tls.put(&mut tls, &is_flag)?;
+            // Of a host alone, TLS is not tried unless something asks for it.
+            let asks_for_tls = |keyword: &&str| {
+                let of_flag = tls.flags.get(keyword).is_some();
+                of_flag || around.variables().get(keyword).is_some()
+            };
+            let is_plain = is_host_alone && !ASKING_FOR_TLS.iter().any(asks_for_tls);
             origins.flags = std::mem::take(&mut origins.flags).or(tls.flags);
             let given = origins.flags.or(shown).or(url.unwrap_or_default());
             let complete = around.complete(given.or(origins.variables))?;
@@ -155,14 +178,15 @@ mod tests {
     #[derive(Parser)]
     struct Command {
         #[command(flatten)]
-        postgres: PostgresArgs,
+        postgres: WithFlags<PostgresArgs>,
     }
 
     fn given(args: &[&str], url: Option<&str>) -> GivenPostgres {
         let args = [&["test"], args].concat();
+        let postgres = Command::try_parse_from(args).unwrap().postgres;
         GivenPostgres {
-            args: Command::try_parse_from(args).unwrap().postgres,
             url: url.map(Into::into),
+            ..postgres.with_url().unwrap()
         }
     }
 
@@ -205,6 +229,60 @@ mod tests {
         assert_eq!(of.tls.mode, SslMode::Disable);
         let of = server(&[], Some("host=db"), &[]);
         assert_eq!(of.tls.mode, SslMode::Prefer);
+    }
+
+    #[test]
+    fn a_flag_is_told_from_a_variable_by_where_it_comes_from() {
+        let arg = |arg: clap::Arg| match arg.get_id().as_str() {
+            // As a variable would, whatever the flag says.
+            "host" => arg.default_value("of-variable"),
+            _ => arg,
+        };
+        let parsed = |args: &[&str]| {
+            let command = <Command as clap::CommandFactory>::command().mut_args(arg);
+            let mut matches = command.get_matches_from([&["test"], args].concat());
+            let command = <Command as clap::FromArgMatches>::from_arg_matches_mut(&mut matches);
+            let given = GivenPostgres {
+                url: Some("postgresql://of-url/d".into()),
+                ..command.unwrap().postgres.with_url().unwrap()
+            };
+            let layers = given.layers(&LibpqEnvironment::default(), None).unwrap();
+            layers.get("host").unwrap().to_owned()
+        };
+        assert_eq!(parsed(&[]), "of-url");
+        assert_eq!(parsed(&["--postgres-host", "of-variable"]), "of-variable");
+    }
+
+    #[test]
+    fn a_host_alone_is_without_tls_unless_something_asks_for_it() {
+        let host = ["--postgres-host", "db"];
+        let system = [("PGSSLROOTCERT", "system")];
+        assert_eq!(server(&host, None, &system).tls.mode, SslMode::VerifyFull);
+        let file = [("PGSSLROOTCERT", "/ca.pem")];
+        assert_eq!(server(&host, None, &file).tls.mode, SslMode::Prefer);
+        let flag = [&host[..], &["--postgres-sslrootcert", "system"]].concat();
+        assert_eq!(server(&flag, None, &[]).tls.mode, SslMode::VerifyFull);
+        let both = [("PGSSLROOTCERT", "/ca.pem"), ("PGSSLMODE", "disable")];
+        assert_eq!(server(&host, None, &both).tls.mode, SslMode::Disable);
+    }
+
+    #[test]
+    fn an_empty_value_names_nothing_and_a_wrong_one_is_an_error_where_a_server_is() {
+        let none = given(&["--postgres-host", "", "--postgres", ""], None);
+        assert!(!none.is_given());
+        for args in [
+            ["--postgres-port", "tcp://10.0.0.1:5432"],
+            ["--postgres-sslmode", "bogus"],
+        ] {
+            let around = LibpqEnvironment::default();
+            let unused = given(&args, None).servers(&around, false);
+            assert!(unused.unwrap().is_none());
+            let used = given(&[&["--postgres-host", "db"], &args[..]].concat(), None);
+            let error = used.servers(&around, false).unwrap_err();
+            let words = format!("{error:#}");
+            assert!(words.contains(args[1]), "{words}");
+            assert_eq!(error.exit_code(), 2);
+        }
     }
 
     #[test]

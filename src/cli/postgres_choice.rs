@@ -59,6 +59,6 @@ async fn with_password(mut server: Server, prompt: Prompt) -> Result<Server, Fai
         return Err(SourceError::NoPassword { server }.into());
     }
     let whose = format!("Password for {endpoint}");
-    server.password = Some(prompt.secret("POSTGRES_PASSWORD", &whose)?);
+    server.password = Some(prompt.ask("POSTGRES_PASSWORD", &whose)?);
     Ok(server)
 }

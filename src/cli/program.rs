@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 use tokio_util::sync::CancellationToken;
 
 use super::command_line::{Cli, Command};
@@ -26,7 +26,7 @@ pub fn main() -> ExitCode {
         print_error_line(format_args!("error: {error}"));
         return ExitCode::from(2);
     }
-    let cli = Cli::parse();
+    let cli = Cli::of_process();
     let progress = Terminal::new();
     let screen = progress.clone();
     logging::start(cli.log_level, move |line| screen.say(line));

@@ -138,7 +138,7 @@ pub(super) async fn run(
         seed: args.load.inserter.seed,
         paths,
         rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
-        connector: args.connector.request(),
+        connector: args.connector.request()?,
         transform_delay: args.inject_transform_delay,
         observer: args.observer,
         targets: args

@@ -3,10 +3,11 @@
 use secrecy::SecretString;
 
 use super::secret_prompt;
+use crate::debezium::holds_secret;
 use crate::pipeline::Failure;
 
 /// The secret in the variable `name`, or in the file that `name`_FILE names (as Docker and Kubernetes mount them; a line end after
-/// it is not part of it). `None` when neither is set.
+/// it is not part of it). `None` when neither is set. Called once for each: a file may be a pipe, which is empty after that.
 ///
 /// # Errors
 /// When both are set, or the file cannot be read or holds nothing.
@@ -34,6 +35,24 @@ pub(super) fn secret(name: &str) -> Result<Option<SecretString>, Failure> {
     }
 }
 
+/// Refuses a setting of an argument that holds a secret, and names the way out. The secret is not repeated.
+///
+/// # Errors
+/// When its name or value says so.
+pub(super) fn refuse_secret(
+    flag: &str,
+    key: &str,
+    value: &str,
+    way_out: &str,
+) -> Result<(), Failure> {
+    if !holds_secret(key, value) {
+        return Ok(());
+    }
+    Err(Failure::usage(anyhow::anyhow!(
+        "{flag} {key} holds a secret, and every user of this machine can list arguments: {way_out}"
+    )))
+}
+
 /// Whether a secret that lacks may be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Prompt {
@@ -48,18 +67,21 @@ impl Prompt {
         }
     }
 
+    /// Where nobody is asked.
+    #[cfg(test)]
+    pub(super) fn never() -> Self {
+        Self { is_allowed: false }
+    }
+
     pub(super) fn is_allowed(self) -> bool {
         self.is_allowed
     }
 
-    /// The secret in `name` or `name`_FILE, or as typed by the user; `whose` says what it is.
+    /// A secret that is in neither `name` nor `name`_FILE, as typed by the user; `whose` says what it is.
     ///
     /// # Errors
-    /// As [`secret`]; and when it is nowhere and cannot be asked for.
-    pub(super) fn secret(self, name: &str, whose: &str) -> Result<SecretString, Failure> {
-        if let Some(found) = secret(name)? {
-            return Ok(found);
-        }
+    /// When it cannot be asked for, or nothing is typed.
+    pub(super) fn ask(self, name: &str, whose: &str) -> Result<SecretString, Failure> {
         let missing = || {
             Failure::usage(anyhow::anyhow!(
                 "{whose} is not given: set {name} or {name}_FILE"

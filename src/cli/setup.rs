@@ -26,10 +26,10 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
+    let capture = args.ours.request(None)?;
     progress.begin("set-up");
     progress.update("set-up", "connecting to the servers");
     let servers = ServerClients::connect_running(settings).await?;
-    let capture = args.ours.request(None);
     let made = tokio::select! {
         () = cancel.cancelled() => Err(Failure::interrupted().context(
             "what was made so far is in the ledger: \"cdc-bench cleanup\" removes it",

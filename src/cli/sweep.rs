@@ -92,7 +92,7 @@ pub(super) async fn run(
             seed: args.inserter.seed,
             paths: args.capture.paths(),
             rounds: None,
-            connector: args.connector.request(),
+            connector: args.connector.request()?,
             transform_delay: None,
             observer: true,
             // Each step asks for its own rate.

@@ -1,39 +1,22 @@
 //! Arguments for TLS to PostgreSQL, as libpq has them.
 
-use clap::ValueEnum;
 use pgcdc::InvalidServer;
 
 use super::connection_origins::Origins;
 
-/// libpq's `sslmode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Mode {
-    /// Without TLS
-    Disable,
-    /// Without TLS, and with it where the server refuses that
-    Allow,
-    /// With TLS where the server has it
-    Prefer,
-    /// With TLS, whoever the server is; as verify-ca where authorities are given
-    Require,
-    /// With a certificate of an authority that is known
-    VerifyCa,
-    /// With one that is the host's, too
-    VerifyFull,
-}
-
-/// Whether and how connections to PostgreSQL are encrypted.
+/// Whether and how connections to PostgreSQL are encrypted. The variables are libpq's, and a shell may have them set to anything for
+/// others: a value is looked at where a server is.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TlsArgs {
-    /// TLS to PostgreSQL [default: disable; prefer with --postgres]
+    /// TLS to PostgreSQL: disable, allow, prefer, require, verify-ca or verify-full [default: disable; prefer with --postgres or
+    /// certificates]
     #[arg(
         long = "postgres-sslmode",
         global = true,
         env = "PGSSLMODE",
-        value_enum,
         value_name = "MODE"
     )]
-    mode: Option<Mode>,
+    mode: Option<String>,
     /// Authorities that its certificate may be of, PEM, or "system" [default: those that browsers know]
     #[arg(
         long = "postgres-sslrootcert",
@@ -63,18 +46,18 @@ pub struct TlsArgs {
 impl TlsArgs {
     /// Puts what is given among the parameters of the connection. A variable of libpq's is none of them: libpq's environment
     /// has it as well, after a service.
-    pub(super) fn put(self, origins: &mut Origins) -> Result<(), InvalidServer> {
-        let word = |mode: Mode| {
-            mode.to_possible_value()
-                .map(|word| word.get_name().to_owned())
-        };
-        for (keyword, value, variable) in [
-            ("sslmode", self.mode.and_then(word), "PGSSLMODE"),
-            ("sslrootcert", self.root_certificate, "PGSSLROOTCERT"),
-            ("sslcert", self.certificate, "PGSSLCERT"),
-            ("sslkey", self.key, "PGSSLKEY"),
+    pub(super) fn put(
+        self,
+        origins: &mut Origins,
+        is_flag: &impl Fn(&str) -> bool,
+    ) -> Result<(), InvalidServer> {
+        for (keyword, value, id) in [
+            ("sslmode", self.mode, "mode"),
+            ("sslrootcert", self.root_certificate, "root_certificate"),
+            ("sslcert", self.certificate, "certificate"),
+            ("sslkey", self.key, "key"),
         ] {
-            origins.take(keyword, value, variable)?;
+            origins.take(keyword, value, is_flag(id))?;
         }
         Ok(())
     }

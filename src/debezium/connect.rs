@@ -6,7 +6,7 @@ mod http;
 mod passwords;
 mod refusal;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,10 +111,11 @@ impl ConnectClient {
                     status,
                     message,
                 }) => {
+                    let passwords = self.passwords.of(&self.http, config).await;
                     return Err(KafkaConnectError::Refused {
                         url,
                         status,
-                        message: without_secrets(&message, config, &BTreeSet::new()),
+                        message: without_secrets(&message, config, &passwords),
                     });
                 }
                 outcome => return outcome,
@@ -170,12 +171,20 @@ impl ConnectClient {
         let status = self.http.get(&["connectors", name, "status"]).await;
         let mut status: ConnectorStatus =
             status.map_err(|error| self.http.no_connector(error, name))?;
+        if !status.has_failed() {
+            return Ok(status);
+        }
         // An exception may repeat what it was given.
-        if status.has_failed()
-            && let Ok(config) = self.config(name).await
-        {
-            let passwords = self.passwords.of(&self.http, &config).await;
-            status.change_traces(|trace| without_secrets(trace, &config, &passwords));
+        match self.config(name).await {
+            Ok(config) => {
+                let passwords = self.passwords.of(&self.http, &config).await;
+                status.change_traces(|trace| without_secrets(trace, &config, &passwords));
+            }
+            Err(error) => status.change_traces(|_| {
+                format!(
+                    "its exception is not shown, as it may hold a secret of its configuration, which cannot be read: {error}"
+                )
+            }),
         }
         Ok(status)
     }
@@ -325,16 +334,20 @@ impl ConnectClient {
             .request(Method::GET, &["connectors"])
             .query(&[("expand", "info"), ("expand", "status")]);
         let all: BTreeMap<String, ExpandedConnector> = self.http.read(request).await?;
-        let connector = |(name, expanded): (String, ExpandedConnector)| {
+        let mut connectors = Vec::with_capacity(all.len());
+        for (name, expanded) in all {
             let config = expanded.info.config;
-            let idle = expanded.status.as_ref().and_then(ConnectorStatus::idle);
-            RegisteredConnector {
-                name,
-                idle: idle.map(|idle| without_secrets(&idle, &config, &BTreeSet::new())),
-                config,
+            let mut idle = expanded.status.as_ref().and_then(ConnectorStatus::idle);
+            // Only a failure has an exception to tell of.
+            if let Some(reason) = &mut idle
+                && expanded.status.is_some_and(|status| status.has_failed())
+            {
+                let passwords = self.passwords.of(&self.http, &config).await;
+                *reason = without_secrets(reason, &config, &passwords);
             }
-        };
-        Ok(all.into_iter().map(connector).collect())
+            connectors.push(RegisteredConnector { name, config, idle });
+        }
+        Ok(connectors)
     }
 }
 

@@ -115,11 +115,18 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
     config
 }
 
+/// Settings of a connector that give it authorities: a file of them, or a factory with the JVM's.
+const AUTHORITIES: [&str; 2] = ["database.sslrootcert", "database.sslfactory"];
+
 /// Debezium's settings for TLS to the database. Certificates are files on Connect's machine: where that is another one they are
-/// the user's to set (`--connector-config database.sslrootcert=...`), and without them a certificate is not verified there.
+/// the user's to set (`--connector-config database.sslrootcert=...`), and without them a certificate is not verified there, which
+/// [`is_less_strict`] finds.
 fn database_tls(params: &ConnectorParams<'_>) -> Vec<(String, String)> {
     let tls = &params.postgres.tls;
-    let has_root = params.reads_our_files && tls.ca_pem_path.is_some();
+    let has_file = params.reads_our_files && tls.ca_pem_path.is_some();
+    let mut overrides = params.overrides.iter();
+    let is_given = overrides.any(|(key, _)| AUTHORITIES.contains(&&**key));
+    let has_root = has_file || is_given;
     let mode = match tls.mode {
         SslMode::Disable => return Vec::new(),
         SslMode::Allow => "allow",
@@ -129,7 +136,7 @@ fn database_tls(params: &ConnectorParams<'_>) -> Vec<(String, String)> {
         SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => "require",
     };
     let mut settings = vec![("database.sslmode".to_owned(), mode.to_owned())];
-    let root = tls.ca_pem_path.as_deref().filter(|_| has_root);
+    let root = tls.ca_pem_path.as_deref().filter(|_| has_file);
     let own = params.reads_our_files;
     let certificate = tls.client_cert_pem_path.as_deref().filter(|_| own);
     let key = tls.client_key_pem_path.as_deref();
@@ -148,8 +155,15 @@ fn database_tls(params: &ConnectorParams<'_>) -> Vec<(String, String)> {
     settings
 }
 
+/// Whether a connector of this configuration does not verify the certificate of PostgreSQL, where we do.
+#[must_use]
+pub fn is_less_strict(config: &BTreeMap<String, String>, postgres: &PostgresEndpoint) -> bool {
+    let mode = config.get("database.sslmode").map_or("", String::as_str);
+    postgres.tls.mode.verifies_certificate() && !mode.starts_with("verify-")
+}
+
 /// Whether PostgreSQL's JDBC driver reads a key of any algorithm from this file: DER in PKCS#8, or PKCS#12. PEM it takes for RSA.
-pub fn is_jdbc_key(path: &Path) -> bool {
+fn is_jdbc_key(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str());
     matches!(ending, Some("pk8" | "der" | "p12" | "pfx"))
 }
@@ -255,6 +269,43 @@ mod tests {
             ["verify-ca", "/ca.pem", "/c.pem", ""]
         );
         assert_eq!(tls("verify-full", "/k.pk8", false), ["require", "", "", ""]);
+    }
+
+    #[test]
+    fn authorities_that_the_user_gives_the_connector_keep_our_strictness() {
+        let url = "host=db user=u sslmode=verify-full sslrootcert=/ca.pem";
+        let postgres: PostgresEndpoint = Server::from_url(url).unwrap().into();
+        let config = |overrides: &[(&str, &str)]| {
+            let overrides: Vec<_> = overrides
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect();
+            let config = connector_config(&ConnectorParams {
+                name: "n",
+                postgres: &postgres,
+                address: None,
+                reads_our_files: false,
+                topic_prefix: "p",
+                slot: "s",
+                publication: "b",
+                profile: ConnectorProfile::Stock,
+                producer: &[],
+                overrides: &overrides,
+            });
+            let root = config.get("database.sslrootcert").cloned();
+            let mode = config["database.sslmode"].clone();
+            (mode, root, is_less_strict(&config, &postgres))
+        };
+        assert_eq!(config(&[]), ("require".to_owned(), None, true));
+        let strict =
+            |root: Option<&str>| ("verify-full".to_owned(), root.map(str::to_owned), false);
+        assert_eq!(
+            config(&[("database.sslrootcert", "/there.pem")]),
+            strict(Some("/there.pem"))
+        );
+        let factory = "org.postgresql.ssl.DefaultJavaSSLFactory";
+        assert_eq!(config(&[("database.sslfactory", factory)]), strict(None));
+        assert_eq!(config(&[("database.sslmode", "verify-full")]), strict(None));
     }
 
     #[test]

@@ -18,8 +18,11 @@ mod topic_route;
 mod trace;
 
 pub use connect::{ConnectClient, ConnectorStatus, KafkaConnectError, RegisteredConnector};
-pub use connector::{ConnectorParams, ConnectorProfile, LOW_LATENCY, connector_config};
+pub use connector::{
+    ConnectorParams, ConnectorProfile, LOW_LATENCY, connector_config, is_less_strict,
+};
 pub use envelope::{Envelope, EnvelopeSource, OutboxAfter};
 pub use error::ReadEnvelopeError;
 pub use feeding::{Feeding, SourceDatabase, feeding, outbox_topic};
 pub(crate) use reader::EnvelopeReader;
+pub(crate) use redaction::holds_secret;

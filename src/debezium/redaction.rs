@@ -1,77 +1,83 @@
-//! Which of a connector's settings are secrets: those that its plugin defines as passwords, those of Kafka's clients, and those
-//! whose name or value says so.
+//! A connector's configuration, and texts about it, without the secrets in it.
+
+mod harmless;
+mod secret_text;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is shown instead of a secret.
-const HIDDEN: &str = "********";
+use self::harmless::is_harmless;
+use self::secret_text::{
+    HIDDEN, Secret, is_secret_name, is_secret_value, secret_parts, without_password_in_url,
+};
 
-/// Parts of names of secrets, in lower case, with each of `_` and `-` written as a dot.
-const SECRET_NAMES: [&str; 24] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "pwd",
-    "secret",
-    "token",
-    "credential",
-    "jaas",
-    "user.info",
-    "userinfo",
-    "authorization",
-    "api.key",
-    "apikey",
-    "access.key",
-    "accesskey",
-    "account.key",
-    "accountkey",
-    "private.key",
-    "privatekey",
-    "key.pem",
-    "keystore.key",
-    "connection.string",
-    "connectionstring",
-    "signature",
-];
+pub(super) use self::harmless::names_class;
 
-/// Settings of Kafka's clients that its own definition has as passwords, and whose names do not say so. Certificates are among
-/// them: they may stand in one text with a key.
-const CLIENT_PASSWORDS: [&str; 2] = [
-    "ssl.keystore.certificate.chain",
-    "ssl.truststore.certificates",
-];
+/// What Connect says of the settings of a configuration. Secrets are told by names and values besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PasswordDefinitions {
+    /// The plugin, its converters and its transforms define these as passwords.
+    Known(BTreeSet<String>),
+    /// Connect does not say: any setting may be one, unless it is known to be harmless.
+    Unknown,
+}
 
-/// A configuration to be shown: every value that may be a secret is replaced. `passwords` are the settings that the plugin defines
-/// as such.
+impl PasswordDefinitions {
+    fn may_include(&self, key: &str, value: &str) -> bool {
+        match self {
+            Self::Known(passwords) => passwords.contains(key),
+            Self::Unknown => !is_harmless(key, value),
+        }
+    }
+
+    fn secret(&self, key: &str, value: &str) -> Option<Secret> {
+        if value.is_empty() || is_whole_reference(value) {
+            None
+        } else if self.may_include(key, value) || is_secret_name(key) || is_secret_value(value) {
+            Some(Secret::Whole)
+        } else if without_password_in_url(value) != value {
+            Some(Secret::InUrl)
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether a setting shows by its name or value that it holds a secret.
+pub(crate) fn holds_secret(key: &str, value: &str) -> bool {
+    let by_itself = PasswordDefinitions::Known(BTreeSet::new());
+    by_itself.secret(key, value).is_some()
+}
+
+/// A configuration to be shown: every value that may be a secret is replaced.
 pub(super) fn redacted(
     config: &BTreeMap<String, String>,
-    passwords: &BTreeSet<String>,
+    passwords: &PasswordDefinitions,
 ) -> BTreeMap<String, String> {
     let shown = |(key, value): (&String, &String)| {
-        let value = if is_placeholder(value) {
-            value.clone()
-        } else if passwords.contains(key) || is_secret_name(key) || is_secret_value(value) {
-            HIDDEN.to_owned()
-        } else {
-            without_password_in_url(value)
+        let value = match passwords.secret(key, value) {
+            None => value.clone(),
+            Some(Secret::Whole) => HIDDEN.to_owned(),
+            Some(Secret::InUrl) => without_password_in_url(value),
         };
         (key.clone(), value)
     };
     config.iter().map(shown).collect()
 }
 
-/// A message with every secret of a configuration replaced.
+/// A message with every secret of a configuration replaced, and every part of a value that is a secret by itself: the password of a
+/// URL, of a JAAS text, of a pair.
 pub(super) fn without_secrets(
     message: &str,
     config: &BTreeMap<String, String>,
-    passwords: &BTreeSet<String>,
+    passwords: &PasswordDefinitions,
 ) -> String {
-    let shown = redacted(config, passwords);
-    let mut secrets: Vec<&str> = config
-        .iter()
-        .filter(|(key, value)| shown.get(*key) != Some(*value) && !value.is_empty())
-        .map(|(_, value)| value.as_str())
-        .collect();
+    let mut secrets = BTreeSet::new();
+    for (key, value) in config {
+        if let Some(secret) = passwords.secret(key, value) {
+            secrets.extend(secret_parts(key, value, secret));
+        }
+    }
+    let mut secrets: Vec<String> = secrets.into_iter().collect();
     // A secret may be a part of another.
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets.iter().fold(message.to_owned(), |text, secret| {
@@ -79,67 +85,25 @@ pub(super) fn without_secrets(
     })
 }
 
-/// `${file:/run/secrets/db:password}`, as Connect's providers resolve it.
-fn is_placeholder(value: &str) -> bool {
+/// A value that is nothing but a reference which Connect's providers resolve: `${file:/run/secrets/db:password}`.
+fn is_whole_reference(value: &str) -> bool {
     let inner = value
         .strip_prefix("${")
         .and_then(|rest| rest.strip_suffix('}'));
     inner.is_some_and(|inner| inner.contains(':') && !inner.contains(['$', '{', '}']))
 }
 
-fn is_secret_name(key: &str) -> bool {
-    let key = key.to_ascii_lowercase().replace(['_', '-'], ".");
-    SECRET_NAMES.iter().any(|part| key.contains(part))
-        || key.ends_with("ssl.key")
-        || CLIENT_PASSWORDS.iter().any(|name| key.ends_with(name))
-}
-
-/// A key, or the parameters of a URL or of a list with one that is a secret.
-fn is_secret_value(value: &str) -> bool {
-    if value.contains("PRIVATE KEY-----") {
-        return true;
-    }
-    value
-        .split(['?', '&', ';', ',', ' ', '\n'])
-        .filter_map(|part| part.split_once('='))
-        .any(|(name, value)| !value.is_empty() && is_secret_name(name.trim()))
-}
-
-/// The value with the password in each `scheme://user:password@host` replaced.
-fn without_password_in_url(value: &str) -> String {
-    let mut shown = String::with_capacity(value.len());
-    let mut rest = value;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + "://".len());
-        shown.push_str(before);
-        // A password may hold a slash: everything up to the last @ before white space belongs to the login.
-        let word_end = after.find(char::is_whitespace).unwrap_or(after.len());
-        let login_end = after[..word_end].rfind('@');
-        rest = match login_end.map(|end| after.split_at(end)) {
-            Some((login, rest)) => {
-                match login.split_once(':') {
-                    Some((user, _)) => {
-                        shown.push_str(user);
-                        shown.push(':');
-                        shown.push_str(HIDDEN);
-                    }
-                    None => shown.push_str(login),
-                }
-                rest
-            }
-            None => after,
-        };
-    }
-    shown + rest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn nothing_defined() -> PasswordDefinitions {
+        PasswordDefinitions::Known(BTreeSet::new())
+    }
+
     fn shown(key: &str, value: &str) -> String {
         let config = BTreeMap::from([(key.to_owned(), value.to_owned())]);
-        redacted(&config, &BTreeSet::new())[key].clone()
+        redacted(&config, &nothing_defined())[key].clone()
     }
 
     #[test]
@@ -168,6 +132,9 @@ mod tests {
             "key.converter",
             "message.key.columns",
             "producer.override.ssl.keystore.type",
+            "producer.override.sasl.oauthbearer.token.endpoint.url",
+            "value.converter.basic.auth.credentials.source",
+            "database.password.file",
             "topic.prefix",
         ] {
             assert_eq!(shown(key, "tiger"), "tiger", "{key}");
@@ -203,7 +170,10 @@ mod tests {
             ),
             ("other.password".to_owned(), "${tiger".to_owned()),
         ]);
-        let shown = redacted(&config, &BTreeSet::from(["odd.name".to_owned()]));
+        let shown = redacted(
+            &config,
+            &PasswordDefinitions::Known(BTreeSet::from(["odd.name".to_owned()])),
+        );
         assert_eq!(shown["odd.name"], HIDDEN);
         assert_eq!(
             shown["database.password"],
@@ -219,7 +189,88 @@ mod tests {
             ("b.password".to_owned(), "tiger-2".to_owned()),
             ("c".to_owned(), "lion".to_owned()),
         ]);
-        let text = without_secrets("tiger-2, tiger and lion", &config, &BTreeSet::new());
+        let text = without_secrets("tiger-2, tiger and lion", &config, &nothing_defined());
         assert_eq!(text, "********, ******** and lion");
+    }
+
+    #[test]
+    fn without_definitions_only_what_is_known_to_be_harmless_is_shown() {
+        let config = [
+            ("odd.name", "tiger"),
+            ("snapshot.custom", "12"),
+            ("database.password", "tiger"),
+            ("some.url", "https://me:tiger@r"),
+            ("name", "mine"),
+            ("connector.class", "a.B"),
+            ("transforms.t.type", "c.D"),
+            ("database.hostname", "db"),
+            ("producer.override.linger.ms", "0"),
+            ("producer.override.sasl.jaas.config", "tiger"),
+            ("some.switch", "true"),
+            ("other.secret", "${file:/x:y}"),
+        ];
+        let config = config.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let config = BTreeMap::from(config);
+        let shown = redacted(&config, &PasswordDefinitions::Unknown);
+        let hidden: Vec<&str> = shown
+            .iter()
+            .filter(|(_, value)| *value == HIDDEN)
+            .map(|(key, _)| key.as_str())
+            .collect();
+        assert_eq!(
+            hidden,
+            [
+                "database.password",
+                "odd.name",
+                "producer.override.sasl.jaas.config",
+                "snapshot.custom",
+                "some.url"
+            ]
+        );
+        let text = without_secrets("tiger of odd.name", &config, &PasswordDefinitions::Unknown);
+        assert_eq!(text, "******** of odd.name");
+    }
+
+    #[test]
+    fn a_part_of_a_value_that_is_a_secret_by_itself_is_replaced_too() {
+        for (key, value) in [
+            ("registry.url", "https://me:tiger@r"),
+            ("registry.url", "http://a,https://me:tiger@r/x?y=z"),
+            ("registry.url", "https://me:%74iger@r"),
+            (
+                "database.jdbc.url",
+                "jdbc:postgresql://h/d?user=u&password=tiger",
+            ),
+            (
+                "sasl.jaas.config",
+                "a.Plain required username=\"me\" password=\"tiger\";",
+            ),
+            (
+                "sasl.jaas.config",
+                "a.Plain required password='tiger' username='me';",
+            ),
+            ("sasl.jaas.config", "a.B required clientSecret = \"tiger\";"),
+            ("basic.auth.user.info", "me:tiger"),
+            ("headers.authorization", "Bearer tiger"),
+            ("storage", "AccountName=me;AccountKey=tiger"),
+            (
+                "gcp.credentials.json",
+                "{\"user\": \"me\", \"private_key\": \"tiger\"}",
+            ),
+            (
+                "ssl.keystore.key",
+                "-----BEGIN PRIVATE KEY-----\ntiger\n-----END PRIVATE KEY-----",
+            ),
+        ] {
+            let config = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+            let trace = format!("cannot use {value}: tiger of me");
+            let text = without_secrets(&trace, &config, &nothing_defined());
+            assert!(!text.contains("tiger"), "{value}: {text}");
+            assert!(text.ends_with(" of me"), "{value}: {text}");
+        }
+        let jaas = "a.Plain required password=\"ti;g \\\"er\" username=\"me\";";
+        let config = BTreeMap::from([("a.jaas.config".to_owned(), jaas.to_owned())]);
+        let text = without_secrets("ti;g \"er, ti;g \\\"er", &config, &nothing_defined());
+        assert_eq!(text, "********, ********");
     }
 }

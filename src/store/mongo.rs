@@ -1,6 +1,8 @@
 //! A connection to the store: which server it is, and its collections and writes in the files below.
 
 mod collections;
+mod credentials;
+mod other_protocol;
 mod servers_seen;
 mod write;
 
@@ -8,22 +10,20 @@ use std::time::Duration;
 
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind;
-use mongodb::options::{ClientOptions, ServerAddress, Tls};
+use mongodb::options::{ClientOptions, Tls};
 use mongodb::{Client, Collection, Database};
 use secrecy::ExposeSecret;
 
+use self::credentials::without_credentials;
+use self::other_protocol::{answers_plain, wants_tls};
 use self::servers_seen::ServersSeen;
 use super::{COLLECTION, StoreError, WriteConcernChoice};
-use crate::tls_failure::speaks_tls;
 use cdc_bench_stack::StoreEndpoint;
 
 /// Longest wait for a server to be available.
 const SELECTION_LIMIT: Duration = Duration::from_secs(5);
 /// Longest wait for a TCP connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-
-/// The port of an address without one.
-const DEFAULT_PORT: u16 = 27_017;
 /// Longest wait for the servers' names of `mongodb+srv://`.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(8);
 
@@ -80,9 +80,8 @@ impl MongoStore {
             .get_or_insert(SELECTION_LIMIT);
         options.connect_timeout.get_or_insert(CONNECT_LIMIT);
         options.app_name.get_or_insert("cdc-bench".to_owned());
-        let addresses = options.hosts.clone();
         let is_tls = matches!(&options.tls, Some(Tls::Enabled(_)));
-        let hosts: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();
         let server = hosts.join(",");
         let seen = ServersSeen::default();
         options.sdam_event_handler = Some(seen.handler());
@@ -93,6 +92,7 @@ impl MongoStore {
                 Some(Tls::Enabled(tls)) if tls.cert_key_file_path.is_some()
             ),
         };
+        let asked = options.clone();
         let client = Client::with_options(options).map_err(|error| StoreError::BadUri {
             cause: without_credentials(&error.kind.to_string(), uri),
         })?;
@@ -106,8 +106,13 @@ impl MongoStore {
         };
         match store.run(doc! { "ping": 1 }, "answer").await {
             Ok(_) => Ok(store),
-            Err(error @ StoreError::Unreachable { .. }) if !is_tls => {
-                Err(wants_tls(&addresses).await.unwrap_or(error))
+            Err(error @ StoreError::Unreachable { .. }) => {
+                let other = if is_tls {
+                    answers_plain(asked).await
+                } else {
+                    wants_tls(&asked.hosts).await
+                };
+                Err(other.unwrap_or(error))
             }
             Err(error) => Err(error),
         }
@@ -194,22 +199,6 @@ impl MongoStore {
     }
 }
 
-/// The error of a server that speaks TLS, where we were not told to.
-async fn wants_tls(addresses: &[ServerAddress]) -> Option<StoreError> {
-    for address in addresses {
-        if let ServerAddress::Tcp { host, port } = address
-            && speaks_tls(host, port.unwrap_or(DEFAULT_PORT)).await
-        {
-            return Some(StoreError::Tls {
-                server: address.to_string(),
-                cause: "the server speaks TLS".to_owned(),
-                advice: "set tls=true in MONGODB_URI",
-            });
-        }
-    }
-    None
-}
-
 /// The options of a connection string; the hosts of `mongodb+srv://` are looked up.
 async fn parse(uri: &str) -> Result<ClientOptions, StoreError> {
     // What follows the login; it is empty where there is no scheme.
@@ -238,33 +227,9 @@ async fn parse(uri: &str) -> Result<ClientOptions, StoreError> {
     }
 }
 
-/// The driver's message about a connection string, without the part between `//` and `@`.
-fn without_credentials(text: &str, uri: &str) -> String {
-    let authority = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-    let Some((credentials, _)) = authority.rsplit_once('@') else {
-        return text.to_owned();
-    };
-    // Then any part of the message may be one of the password.
-    if credentials.contains(['/', '?', '#', '@']) {
-        return "its user or password has characters that have to be percent-encoded, such as / ? # @"
-            .to_owned();
-    }
-    let parts = [credentials].into_iter().chain(credentials.split(':'));
-    parts
-        .filter(|part| !part.is_empty())
-        .fold(text.to_owned(), |text, part| text.replace(part, "***"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_password_gets_into_a_message() {
-        let uri = "mongodb://me:s3cret%zz@host:1/?x=y";
-        let text = without_credentials("cannot parse me:s3cret%zz in s3cret%zz", uri);
-        assert!(!text.contains("s3cret"), "{text}");
-    }
 
     #[tokio::test]
     async fn a_bad_connection_string_is_an_error_with_a_way_out() {

@@ -56,7 +56,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "pipeline/monitor",
         &["STAGES", "BASE", "pipeline/export", "pipeline/provision"],
     ),
-    ("pipeline/provision", &["STAGES", "BASE"]),
+    ("pipeline/provision", &["STAGES", "BASE", "tls_failure"]),
     ("pipeline/request", &["STAGES", "pipeline/export"]),
     ("pipeline/progress", &["STAGES"]),
     ("pipeline/failure", &["STAGES"]),

@@ -71,7 +71,10 @@ fn passwords(server: &Secured) {
         let all: Vec<_> = all.iter().map(|(name, value)| (*name, &**value)).collect();
         server.goes(&all, &[]);
     };
-    goes(&[("POSTGRES_PASSWORD", PASSWORD)]);
+    // What a compose file leaves empty is not set.
+    let empty =
+        ["POSTGRES_URL", "BATCH_SIZE", "CONNECT_SSL_CA", "LOG_LEVEL"].map(|name| (name, ""));
+    goes(&[&[("POSTGRES_PASSWORD", PASSWORD)][..], &empty].concat());
     goes(&[(
         "POSTGRES_PASSWORD_FILE",
         &server.private("secret", &format!("{PASSWORD}\n")),
@@ -213,7 +216,7 @@ fn encryption(server: &Secured) {
             &format!("sslmode=verify-full sslrootcert={ca}"),
         ),
         3,
-        &["not valid for name"],
+        &["not for the name 127.0.0.1", "PGSSLMODE=verify-ca"],
     );
     goes(&of(
         "localhost",
@@ -223,8 +226,43 @@ fn encryption(server: &Secured) {
     refused(
         &of("localhost", "alice", "sslrootcert=system"),
         3,
+        &["UnknownIssuer", "PGSSLROOTCERT"],
+    );
+    refused(
+        &of(
+            "localhost",
+            "alice",
+            "sslmode=verify-ca sslrootcert=/nowhere",
+        ),
+        3,
+        &["/nowhere cannot be read", "PGSSLROOTCERT"],
+    );
+    // A host alone is without TLS, unless authorities are given.
+    server.refused(
+        &[
+            ("POSTGRES_HOST", "localhost"),
+            ("POSTGRES_PORT", &port),
+            ("POSTGRES_USER", "alice"),
+            ("POSTGRES_DB", "postgres"),
+            ("POSTGRES_PASSWORD", PASSWORD),
+            ("PGSSLMODE", ""),
+            ("PGSSLROOTCERT", "system"),
+        ],
+        &[],
+        3,
         &["UnknownIssuer"],
     );
+    // Only unencrypted connections are let in: it is their password that is wrong, or lacks.
+    goes(&of("localhost", "unencrypted", "sslmode=prefer"));
+    for (password, says) in [
+        ("password=wrong", "password authentication failed"),
+        ("", "asks for a password"),
+    ] {
+        let text = format!(
+            "host=localhost port={port} user=unencrypted dbname=postgres sslmode=prefer {password}"
+        );
+        refused(&text, 3, &[says, "POSTGRES_PASSWORD"]);
+    }
     for mode in ["allow", "prefer", "require"] {
         goes(&of("localhost", "alice", &format!("sslmode={mode}")));
     }

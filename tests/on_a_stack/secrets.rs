@@ -35,7 +35,7 @@ const POSTGRES: &str = "planted-for-postgres/6";
 /// How often the lists of arguments are read.
 const SAMPLE: Duration = Duration::from_millis(10);
 
-/// Secrets in arguments of processes, except the test's own commands: these are given connector settings as arguments.
+/// Secrets in arguments of processes.
 struct ArgumentLists {
     ends: Arc<AtomicBool>,
     watch: JoinHandle<BTreeSet<String>>,
@@ -140,15 +140,17 @@ fn secrets(stack: &TestStack) {
         Planted::new("a connector's password", CONNECTOR),
         Planted::new("a converter's password", CONVERTER),
     ];
-    let lists = ArgumentLists::watch([&of_stack[..], &ours[..]].concat());
+    let planted = [&of_stack[..], &ours[..], &of_connector[..]].concat();
+    let lists = ArgumentLists::watch(planted.clone());
     let mut search = Search {
         stack,
-        planted: [&of_stack[..], &ours[..], &of_connector[..]].concat(),
+        planted,
         leaks: Vec::new(),
     };
     let results = open_folder();
     succeed(&mut search, results.path());
     fail(&mut search, results.path());
+    of_a_pipe(&mut search);
     for command in [cdc_bench(), stack.kept()] {
         search.run(command, &[], &["stack", "status", "--json"]);
     }
@@ -194,17 +196,11 @@ fn up_and_down(search: &mut Search<'_>) {
 
 fn succeed(search: &mut Search<'_>, results: &Path) {
     let results = results.to_str().unwrap();
-    let settings = [
-        format!("some.other.password={CONNECTOR}"),
-        format!("value.converter.basic.auth.user.info={CONVERTER}"),
-    ];
-    let [password, converter] = &settings;
-    let connector = [
-        "--connector-config",
-        password,
-        "--connector-config",
-        converter,
-    ];
+    let settings = format!(
+        "some.other.password={CONNECTOR}\nvalue.converter.basic.auth.user.info={CONVERTER}\n"
+    );
+    let file = secret_file(&settings);
+    let connector = ["--connector-config-file", file.path().to_str().unwrap()];
     search.passes(&[], &["doctor"]);
     let run = small_run(
         search.stack.external(),
@@ -333,16 +329,49 @@ fn fail(search: &mut Search<'_>, results: &Path) {
     search.fails(&sasl, &["tune", "--results-dir", results]);
     search.fails(&sasl, &["sweep", "--rates", "5", "--results-dir", results]);
     search.fails(&[("CONNECT_URL", &connect)], &["demo", "--acts", "warm-up"]);
-    // A connector that Connect refuses, and one whose producer cannot log in.
-    let refused = format!("database.password={CONNECTOR}");
-    search.fails(&[], &with_connector(&run, &[&refused, "tasks.max=x"]));
+    // A connector that Connect refuses, and one that PostgreSQL does.
+    for setting in ["tasks.max=x", "database.user=postgres"] {
+        let refused = secret_file(&format!("database.password={CONNECTOR}\n{setting}\n"));
+        let file = refused.path().to_str().unwrap();
+        search.fails(
+            &[],
+            &[&run[..], &["--connector-config-file", file]].concat(),
+        );
+    }
 }
 
-fn with_connector<'a>(run: &[&'a str], settings: &[&'a str]) -> Vec<&'a str> {
-    let settings = settings
-        .iter()
-        .flat_map(|setting| ["--connector-config", setting]);
-    run.iter().copied().chain(settings).collect()
+/// A pipe has its secret once.
+fn of_a_pipe(search: &mut Search<'_>) {
+    let folder = open_folder();
+    let pipe = folder.path().join("secret");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let pipe = pipe.to_str().unwrap();
+    let settings = [
+        ("CONNECT_URL", "http://127.0.0.1:9"),
+        ("CONNECT_USERNAME", "bench"),
+        ("CONNECT_PASSWORD_FILE", pipe),
+    ];
+    let writer = pipe.to_owned();
+    std::thread::spawn(move || std::fs::write(writer, CONNECT));
+    let end = search.run(search.stack.external(), &settings, &["setup"]);
+    assert_eq!(end.code, 3, "{}", end.err);
+    assert!(
+        end.err.contains("cannot reach Kafka Connect"),
+        "{}",
+        end.err
+    );
+}
+
+fn secret_file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
 }
 
 /// A secret that is written, and one in a list of arguments, are found.

@@ -9,9 +9,10 @@ pub use connect::{ConnectEndpoint, ConnectEndpointError, ConnectLogin, ConnectTl
 pub use kafka::{
     ClientPropertiesError, JavaClientError, KafkaClientSettings, KafkaEndpoint, KafkaSecurity,
     KafkaSettings, KafkaTls, PasswordMechanism, Pem, PemError, Sasl, SecurityProtocol, TokenSource,
+    read_properties,
 };
 pub use postgres::{PostgresConnectError, PostgresEndpoint};
-pub use store::{StoreEndpoint, StoreLoginError, login_of, with_login};
+pub use store::{StoreEndpoint, StoreLoginError, login_of, takes_password, with_login};
 
 /// Where the four servers are.
 #[derive(Debug, Clone)]

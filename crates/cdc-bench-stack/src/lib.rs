@@ -40,7 +40,7 @@ pub use endpoints::{
     Endpoints, GivenEndpoints, HostPort, JavaClientError, KafkaClientSettings, KafkaEndpoint,
     KafkaSecurity, KafkaSettings, KafkaTls, MissingEndpoint, PasswordMechanism, Pem, PemError,
     PostgresConnectError, PostgresEndpoint, Sasl, SecurityProtocol, StoreEndpoint, StoreLoginError,
-    TokenSource, login_of, with_login,
+    TokenSource, login_of, read_properties, takes_password, with_login,
 };
 pub use error::StackError;
 pub use http::http_client;

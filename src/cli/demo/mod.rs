@@ -20,7 +20,7 @@ use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::RunDisplay;
 use super::screen_args::ScreenArgs;
 use crate::load::LoadProfile;
-use crate::pipeline::{Failure, RunRequest, WarmUp, exit, run_on, store_report};
+use crate::pipeline::{ConnectorRequest, Failure, RunRequest, WarmUp, exit, run_on, store_report};
 use crate::settings::Settings;
 use act::Act;
 use cdc_bench_model::RunId;
@@ -86,6 +86,7 @@ fn speed(text: &str) -> Result<u32, String> {
 /// What all acts share.
 struct Performance<'a> {
     args: &'a Args,
+    connector: &'a ConnectorRequest,
     id: &'a RunId,
     settings: &'a Settings,
     stack: &'a Stack,
@@ -110,12 +111,14 @@ pub(super) async fn run(
             "--pause waits for Enter, and there is no terminal to press it on"
         )));
     }
+    let connector = args.ours.clone().request(None)?;
     let (id, folder) = args.results.create()?;
     let stack = Stack::bring_up(&settings.servers(), terminal, &cancel).await;
     let stack = stack.map_err(|error| discard_result(&folder, error.into()))?;
     let stack = stack.for_several_runs();
     let performance = Performance {
         args: &args,
+        connector: &connector,
         id: &id,
         settings: &settings,
         stack: &stack,
@@ -204,7 +207,7 @@ impl Performance<'_> {
             seed: 42,
             paths: self.args.capture.clone().paths(),
             rounds: None,
-            connector: self.args.ours.clone().request(None),
+            connector: self.connector.clone(),
             transform_delay: None,
             observer: true,
             targets: Targets {

@@ -1,6 +1,6 @@
 //! Which settings are passwords, by the definitions of a connector's plugin and of its converters and transforms.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use reqwest::Method;
@@ -9,49 +9,53 @@ use tokio::sync::Mutex;
 use super::answers::Validation;
 use super::error::KafkaConnectError;
 use super::http::ConnectHttp;
+use crate::debezium::redaction::{PasswordDefinitions, names_class};
 
 /// Classes of a configuration, by their settings.
 type Classes = BTreeMap<String, String>;
 
 /// The password settings of the classes that were asked about.
 #[derive(Debug, Clone, Default)]
-pub(super) struct PasswordSettings(Arc<Mutex<BTreeMap<Classes, Arc<BTreeSet<String>>>>>);
+pub(super) struct PasswordSettings(Arc<Mutex<Asked>>);
+
+#[derive(Debug, Default)]
+struct Asked {
+    known: BTreeMap<Classes, Arc<PasswordDefinitions>>,
+    has_warned: bool,
+}
 
 impl PasswordSettings {
-    /// Names of the settings of this configuration that Connect defines as passwords. Connect is asked once for the same classes;
-    /// where it cannot say, there are none, and secrets are known by their names alone.
+    /// The settings of this configuration that Connect defines as passwords. Connect is asked once for the same classes; where it
+    /// does not say, they are unknown, which is logged once, and the next call asks again.
     pub(super) async fn of(
         &self,
         http: &ConnectHttp,
         config: &BTreeMap<String, String>,
-    ) -> Arc<BTreeSet<String>> {
+    ) -> Arc<PasswordDefinitions> {
         let classes = classes(config);
-        let mut known = self.0.lock().await;
-        if let Some(passwords) = known.get(&classes) {
-            return Arc::clone(passwords);
+        let mut asked = self.0.lock().await;
+        if let Some(definitions) = asked.known.get(&classes) {
+            return Arc::clone(definitions);
         }
-        let passwords = match ask(http, &classes).await {
-            Ok(passwords) => passwords,
-            Err(error) => {
-                tracing::debug!(%error, "Connect does not say which settings are passwords");
-                BTreeSet::new()
+        match ask(http, &classes).await {
+            Ok(definitions) => {
+                let definitions = Arc::new(definitions);
+                asked.known.insert(classes, Arc::clone(&definitions));
+                definitions
             }
-        };
-        let passwords = Arc::new(passwords);
-        known.insert(classes, Arc::clone(&passwords));
-        passwords
+            Err(error) => {
+                if !std::mem::replace(&mut asked.has_warned, true) {
+                    tracing::warn!(%error, "Connect does not say which settings of a connector are passwords: those are hidden that are not known to be harmless");
+                }
+                Arc::new(PasswordDefinitions::Unknown)
+            }
+        }
     }
 }
 
 /// The settings that name classes. Without the others the plugin defines its settings and connects to nothing, and no secret is
 /// sent.
 fn classes(config: &BTreeMap<String, String>) -> Classes {
-    let names_class = |key: &str| {
-        let is_of_chain = key.starts_with("transforms.") || key.starts_with("predicates.");
-        ["connector.class", "transforms", "predicates"].contains(&key)
-            || ["key.converter", "value.converter", "header.converter"].contains(&key)
-            || is_of_chain && key.ends_with(".type")
-    };
     config
         .iter()
         .filter(|(key, _)| names_class(key))
@@ -59,12 +63,15 @@ fn classes(config: &BTreeMap<String, String>) -> Classes {
         .collect()
 }
 
-async fn ask(http: &ConnectHttp, classes: &Classes) -> Result<BTreeSet<String>, KafkaConnectError> {
+async fn ask(
+    http: &ConnectHttp,
+    classes: &Classes,
+) -> Result<PasswordDefinitions, KafkaConnectError> {
     let Some(class) = classes.get("connector.class") else {
-        return Ok(BTreeSet::new());
+        return Ok(PasswordDefinitions::Unknown);
     };
     let path = ["connector-plugins", class, "config", "validate"];
     let validated = http.request(Method::PUT, &path).json(classes);
     let validation: Validation = http.read(validated).await?;
-    Ok(validation.passwords())
+    Ok(PasswordDefinitions::Known(validation.passwords()))
 }

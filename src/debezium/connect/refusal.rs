@@ -7,7 +7,7 @@ use reqwest::{Response, StatusCode};
 use super::answers::ConnectRefusal;
 use super::error::KafkaConnectError;
 use crate::cause::innermost;
-use crate::tls_failure::{TlsFailure, speaks_tls};
+use crate::tls_failure::{NO_AUTHORITY, TlsFailure, speaks_tls};
 
 /// Longest text of an answer that is repeated, characters.
 const LONGEST_TEXT: usize = 200;
@@ -89,13 +89,20 @@ pub(super) async fn of_answer(
                 message: refusal.message,
             },
             // Connect's own refusals have a text in JSON.
-            Err(_) if status.is_client_error() => match wants_https(endpoint).await {
-                true => wrong_scheme(url, "it speaks TLS", "write https:// in CONNECT_URL"),
-                false => KafkaConnectError::NotConnect {
+            Err(_) if status.is_client_error() && wants_https(endpoint).await => {
+                wrong_scheme(url, "it speaks TLS", "write https:// in CONNECT_URL")
+            }
+            Err(_)
+                if matches!(
+                    status,
+                    StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+                ) =>
+            {
+                KafkaConnectError::NotConnect {
                     url,
                     what: head.describe(&body),
-                },
-            },
+                }
+            }
             Err(_) => KafkaConnectError::Refused {
                 url,
                 status,
@@ -160,6 +167,7 @@ fn tls(endpoint: &ConnectEndpoint, failure: &TlsFailure) -> KafkaConnectError {
         TlsFailure::UnknownAuthority(_) => {
             "CONNECT_SSL_CA is the file with the authority's certificate"
         }
+        TlsFailure::AuthoritysOwn => NO_AUTHORITY,
         TlsFailure::CertificateWanted => "set CONNECT_SSL_CERTIFICATE and CONNECT_SSL_KEY",
         TlsFailure::CertificateRefused(_) => {
             "CONNECT_SSL_CERTIFICATE must be of an authority that the server trusts, not expired, with those between them in the file"

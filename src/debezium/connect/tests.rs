@@ -238,3 +238,56 @@ async fn a_refusal_that_repeats_the_configuration_is_shown_without_its_secrets()
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn what_connect_does_not_define_is_hidden_and_it_is_asked_again() {
+    let (server, client) = double().await;
+    Mock::given(path("/connector-plugins/a.B/config/validate"))
+        .respond_with(ResponseTemplate::new(403))
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    let odd = json!({"definition": {"name": "odd", "type": "STRING"}, "value": {}});
+    Mock::given(path("/connector-plugins/a.B/config/validate"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"configs": [odd]})))
+        .with_priority(6)
+        .mount(&server)
+        .await;
+    let config = [("connector.class", "a.B"), ("odd", "tiger")];
+    let config = config.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let config = BTreeMap::from(config);
+    let shown = client.redacted(&config).await;
+    assert_eq!(
+        (&*shown["connector.class"], &*shown["odd"]),
+        ("a.B", "********")
+    );
+    assert_eq!(client.redacted(&config).await["odd"], "tiger");
+}
+
+#[tokio::test]
+async fn an_exception_is_not_shown_where_its_secrets_are_not_known() {
+    let (server, client) = double().await;
+    let status = json!({"connector": {"state": "FAILED", "trace": "refused tiger"}, "tasks": []});
+    Mock::given(path("/connectors/a/status"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(status.clone()))
+        .mount(&server)
+        .await;
+    Mock::given(path("/connectors/a/config"))
+        .respond_with(ResponseTemplate::new(403))
+        .mount(&server)
+        .await;
+    let reason = client.status("a").await.unwrap().failure().unwrap();
+    assert!(
+        reason.contains("403") && !reason.contains("tiger"),
+        "{reason}"
+    );
+    // The plugin's definitions are refused as well: the odd setting may be a password.
+    let config = json!({"connector.class": "a.B", "odd": "tiger", "topic.prefix": "refused"});
+    let all = json!({"a": {"info": {"config": config}, "status": status}});
+    Mock::given(path("/connectors"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(all))
+        .mount(&server)
+        .await;
+    let found = client.connectors().await.unwrap();
+    assert_eq!(found[0].idle.as_deref(), Some("FAILED: refused ********"));
+}

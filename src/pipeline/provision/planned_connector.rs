@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::debezium::{
     ConnectClient, ConnectorParams, ConnectorProfile, KafkaConnectError, connector_config,
+    is_less_strict,
 };
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::names::ConnectorNames;
@@ -79,6 +80,7 @@ impl PlannedConnector {
     ) -> Result<ConnectorReport, Failure> {
         let connect = connect_of(servers)?;
         self.warn_of_client_key(servers);
+        self.warn_of_unverified(servers);
         let name = self.names.connector;
         for (kind, name) in [
             (ResourceKind::Slot, &self.names.slot),
@@ -105,6 +107,15 @@ impl PlannedConnector {
             tracing::warn!(
                 "the connector shows PostgreSQL no client certificate: Connect needs certificate and key in files of its own, the key in DER (openssl pkcs8 -topk8 -nocrypt -outform DER -in {} -out KEY.pk8), as --connector-config database.sslcert=FILE and --connector-config database.sslkey=KEY.pk8",
                 key.display()
+            );
+        }
+    }
+
+    /// Says that the connector takes PostgreSQL's certificate from anybody, where we do not.
+    fn warn_of_unverified(&self, servers: &ServerClients) {
+        if is_less_strict(&self.config, &servers.endpoints.postgres) {
+            tracing::warn!(
+                "the connector encrypts its connection to PostgreSQL, and does not verify the certificate (database.sslmode=require): it needs the authorities in a file on Connect's machine, as --connector-config database.sslrootcert=FILE"
             );
         }
     }

@@ -9,7 +9,7 @@ use mongodb::event::EventHandler;
 use mongodb::event::sdam::SdamEvent;
 
 use crate::store::StoreError;
-use crate::tls_failure::TlsFailure;
+use crate::tls_failure::{NO_AUTHORITY, TlsFailure};
 
 /// A server as it was seen last.
 #[derive(Debug, Clone)]
@@ -110,6 +110,7 @@ fn of_tls(address: &str, failure: &TlsFailure) -> StoreError {
         TlsFailure::UnknownAuthority(_) => {
             "tlsCAFile=FILE in MONGODB_URI names the authority's certificate"
         }
+        TlsFailure::AuthoritysOwn => NO_AUTHORITY,
         TlsFailure::CertificateWanted => {
             "tlsCertificateKeyFile=FILE in MONGODB_URI names our certificate and key"
         }
@@ -173,8 +174,8 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_replica_set_without_a_primary_is_named() {
+    /// The address of a secondary.
+    async fn secondary() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let member = address.clone();
@@ -183,6 +184,29 @@ mod tests {
                 tokio::spawn(answer_as_secondary(socket, member.clone()));
             }
         });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_server_without_tls_is_told_where_tls_is_asked_for() {
+        let address = secondary().await;
+        for option in ["tls=true", "tlsInsecure=true", "ssl=true"] {
+            let uri =
+                format!("mongodb://me:hidden@{address}/?{option}&serverSelectionTimeoutMS=500");
+            let endpoint = StoreEndpoint {
+                uri: uri.into(),
+                database: "d".to_owned(),
+            };
+            let error = MongoStore::connect(&endpoint).await.unwrap_err();
+            let text = error.to_string();
+            assert!(matches!(error, StoreError::Tls { .. }), "{option}: {text}");
+            assert!(text.contains("without TLS"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_replica_set_without_a_primary_is_named() {
+        let address = secondary().await;
         let uri = format!("mongodb://{address}/?replicaSet=rs&serverSelectionTimeoutMS=1500");
         let endpoint = StoreEndpoint {
             uri: uri.into(),

@@ -83,7 +83,7 @@ impl Secured {
         let hba = format!(
             "local all {me} peer\nlocal all postgres,trusted trust\nlocal all all scram-sha-256\n\
              hostssl all mutual all scram-sha-256 clientcert=verify-full\nhostssl all alice all scram-sha-256\n\
-             hostssl all rds,bare all scram-sha-256\nhost all trusted 127.0.0.1/32 trust\n\
+             hostssl all rds,bare all scram-sha-256\nhostnossl all unencrypted all scram-sha-256\nhost all trusted 127.0.0.1/32 trust\n\
              host all cleartext all password\n"
         );
         std::fs::write(at("hba"), hba).unwrap();
@@ -134,7 +134,7 @@ impl Secured {
 
     fn make_roles(&self) {
         let password = PASSWORD.replace('\'', "''");
-        for role in ["alice", "mutual", "cleartext"] {
+        for role in ["alice", "mutual", "cleartext", "unencrypted"] {
             self.sql(&format!(
                 "CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{password}'"
             ));

@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub use client_properties::{ClientPropertiesError, KafkaClientSettings, KafkaSettings};
 pub use java::JavaClientError;
 pub use pem::{Pem, PemError};
+pub use properties_file::read_properties;
 pub use security::{
     KafkaSecurity, KafkaTls, PasswordMechanism, Sasl, SecurityProtocol, TokenSource,
 };

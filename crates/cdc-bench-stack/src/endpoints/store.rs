@@ -79,6 +79,20 @@ pub fn login_of(uri: &SecretString) -> (bool, bool) {
     (parts.user.is_some(), parts.password.is_some())
 }
 
+/// Whether a connection string's user logs in with a password: by SCRAM, `PLAIN`, or where no mechanism is named. A certificate, a
+/// token and a ticket are logins without one.
+#[must_use]
+pub fn takes_password(uri: &SecretString) -> bool {
+    let rest = UriParts::of(uri.expose_secret()).rest;
+    let options = rest.split_once('?').map_or("", |(_, options)| options);
+    let mut options = options.split('&').filter_map(|pair| pair.split_once('='));
+    let mechanism = options.find(|(name, _)| name.eq_ignore_ascii_case("authMechanism"));
+    mechanism.is_none_or(|(_, mechanism)| {
+        let mechanism = mechanism.to_ascii_uppercase();
+        mechanism.is_empty() || mechanism == "PLAIN" || mechanism.starts_with("SCRAM-")
+    })
+}
+
 /// The connection string with a user and a password from elsewhere.
 ///
 /// # Errors
@@ -141,6 +155,24 @@ mod tests {
             joined("mongodb://h", Some("CN=bench,O=x"), None).unwrap(),
             "mongodb://CN%3Dbench%2CO%3Dx@h"
         );
+    }
+
+    #[test]
+    fn only_some_mechanisms_take_a_password() {
+        for (options, expected) in [
+            ("", true),
+            ("?authSource=admin", true),
+            ("?authMechanism=SCRAM-SHA-256", true),
+            ("?w=1&authmechanism=plain", true),
+            ("?authMechanism=MONGODB-X509", false),
+            ("?authMechanism=MONGODB-OIDC&appName=x", false),
+            ("?authMechanism=GSSAPI", false),
+            ("?authMechanism=MONGODB-AWS", false),
+            ("?appName=authMechanism=GSSAPI", true),
+        ] {
+            let uri = format!("mongodb://me@h/{options}").into();
+            assert_eq!(takes_password(&uri), expected, "{options}");
+        }
     }
 
     #[test]

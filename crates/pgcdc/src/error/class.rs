@@ -62,7 +62,7 @@ impl ReaderError {
     pub(crate) fn from_wire(error: &WireError, server: &Server) -> Self {
         let address = server.address();
         match error {
-            WireError::Io(_) | WireError::Tls(_) | WireError::Silent(_) => Self::Connection {
+            WireError::Io(_) | WireError::Tls(..) | WireError::Silent(_) => Self::Connection {
                 server: address,
                 reason: error.to_string(),
             },

@@ -4,9 +4,10 @@ use std::str::FromStr;
 
 use tokio_postgres::config::{Host, SslMode as ClientMode};
 
-use crate::server::Server;
-use crate::server::connection_parameters::{ConnectionParameters, InvalidServer};
-use crate::server::tls_config::SslMode;
+use super::Server;
+use super::connection_parameters::{ConnectionParameters, ConnectionWarning, InvalidServer};
+use super::target::SessionTarget;
+use super::tls_config::SslMode;
 
 const PORT: u16 = 5432;
 
@@ -15,20 +16,31 @@ impl Server {
     /// connection string of `key=value` pairs, as libpq reads them. Parameters of libpq that have no effect here are logged.
     ///
     /// The port is 5432 and the database is named as the user where they are left out; `sslmode` is `prefer`. A host that is a
-    /// folder is that of a Unix socket. Neither the environment nor a file is read: for these, and for several hosts, see
+    /// folder is that of a Unix socket. The environment is not read, nor any file but the `passfile` that is named: for these, for
+    /// several hosts, and for `target_session_attrs`, which has no effect here, see
     /// [`LibpqEnvironment`](crate::LibpqEnvironment) and [`ServerList`](crate::ServerList).
     ///
     /// # Errors
     /// When it is no such text, or names several hosts.
     pub fn from_url(url: &str) -> Result<Self, InvalidServer> {
-        let mut list = url.parse::<ConnectionParameters>()?.servers()?;
-        for warning in &list.warnings {
+        let (server, warnings) = single(url)?;
+        for warning in &warnings {
             tracing::warn!("{warning}");
         }
-        match (list.servers.pop(), list.servers.len()) {
-            (Some(server), 0) => Ok(server),
-            (_, others) => Err(InvalidServer::SeveralHosts(others + 1)),
-        }
+        Ok(server)
+    }
+}
+
+/// The only server of a text, and what of the text has no effect on it.
+fn single(url: &str) -> Result<(Server, Vec<ConnectionWarning>), InvalidServer> {
+    let mut list = url.parse::<ConnectionParameters>()?.servers()?;
+    if list.target != SessionTarget::Any {
+        let target = ConnectionWarning::NotHonoured("target_session_attrs");
+        list.warnings.push(target);
+    }
+    match (list.servers.pop(), list.servers.len()) {
+        (Some(server), 0) => Ok((server, list.warnings)),
+        (_, others) => Err(InvalidServer::SeveralHosts(others + 1)),
     }
 }
 
@@ -99,6 +111,17 @@ mod tests {
         let pairs = Server::from_url("host=db user=me password=secret dbname=shop sslmode=require")
             .unwrap();
         assert_eq!((&*pairs.host, pairs.tls.mode), ("db", SslMode::Require));
+    }
+
+    #[test]
+    fn the_kind_of_session_that_is_wanted_has_no_effect_and_is_told() {
+        let warnings = |parameters: &str| {
+            let (_, warnings) = single(&format!("postgres://me@db/shop?{parameters}")).unwrap();
+            warnings
+        };
+        let told = [ConnectionWarning::NotHonoured("target_session_attrs")];
+        assert_eq!(warnings("target_session_attrs=primary"), told);
+        assert_eq!(warnings("target_session_attrs=any"), []);
     }
 
     #[test]

@@ -17,6 +17,9 @@ use super::{ServerMessage, Socket, WireError};
 use crate::server::tls_config::ChannelBinding;
 use crate::{Server, error};
 
+/// The client's words for a request of a password where it has none; it has no other sign of it. A test holds them.
+const PASSWORD_MISSING: &str = "password missing";
+
 /// Why a client has no session.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -58,8 +61,16 @@ impl From<ConnectError> for WireError {
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+#[error(transparent)]
 pub struct SocketError(#[from] WireError);
+
+impl SocketError {
+    /// Whether encryption could not be set up as configured. The error of rustls, if there is one, is among the sources.
+    #[must_use]
+    pub fn is_tls(&self) -> bool {
+        matches!(self.0, WireError::Tls(..))
+    }
+}
 
 /// See [`over_modes`].
 impl Refusal for ConnectError {
@@ -70,6 +81,23 @@ impl Refusal for ConnectError {
             Self::NoPassword => false,
         }
     }
+
+    fn is_of_who_we_are(&self) -> bool {
+        match self {
+            // Without a code it is the client's own, about the authentication that the server asks for, or about the socket.
+            Self::Postgres(error) => match error.code() {
+                Some(code) => code.code() != NOT_IN_HBA,
+                None => !is_of_socket(error),
+            },
+            Self::Socket(error) => error.0.is_of_who_we_are(),
+            Self::NoPassword => true,
+        }
+    }
+}
+
+/// Whether an error without a code is the operating system's.
+fn is_of_socket(error: &tokio_postgres::Error) -> bool {
+    error.is_closed() || error::innermost(error).is::<io::Error>()
 }
 
 impl Server {
@@ -116,7 +144,7 @@ async fn connect(server: Server, config: &Config) -> Result<(Client, Driver), Co
         connected.map(|(client, connection)| (client, Driver::Plain(Box::new(connection))))
     };
     connected.map_err(|error| {
-        if server.password.is_none() && error::innermost(&error).to_string() == "password missing" {
+        if server.password.is_none() && error::innermost(&error).to_string() == PASSWORD_MISSING {
             return ConnectError::NoPassword;
         }
         ConnectError::Postgres(error)
@@ -189,5 +217,57 @@ impl AsyncWrite for EncryptedSocket {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::TlsConfig;
+    use crate::wire::ReplicationSession;
+
+    /// A server that answers every greeting by asking for this kind of authentication.
+    async fn asking_for(kind: i32) -> Server {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let length = socket.read_u32().await.unwrap();
+                let mut greeting = vec![0; usize::try_from(length).unwrap() - 4];
+                socket.read_exact(&mut greeting).await.unwrap();
+                let request = [&b"R"[..], &8_i32.to_be_bytes(), &kind.to_be_bytes()].concat();
+                socket.write_all(&request).await.unwrap();
+                // Until the client hangs up.
+                let _ = socket.read_u8().await;
+            }
+        });
+        let mut server = Server::new("127.0.0.1", port, "me", String::new(), "d");
+        server.tls = TlsConfig::disabled();
+        server.password = None;
+        server
+    }
+
+    #[tokio::test]
+    async fn a_password_is_missing_only_where_one_is_asked_for() {
+        let server = asking_for(3).await;
+        let refused = server.client(&Config::new()).await.map(drop).unwrap_err();
+        assert!(matches!(refused, ConnectError::NoPassword), "{refused}");
+        let refused = ReplicationSession::open(&server)
+            .await
+            .map(drop)
+            .unwrap_err();
+        assert!(matches!(refused, WireError::NoPassword), "{refused}");
+        // GSSAPI, as a line of pg_hba.conf with "gss" wants it.
+        let server = asking_for(7).await;
+        let refused = server.client(&Config::new()).await.map(drop).unwrap_err();
+        assert!(matches!(refused, ConnectError::Postgres(_)), "{refused}");
+        let refused = ReplicationSession::open(&server)
+            .await
+            .map(drop)
+            .unwrap_err();
+        assert!(refused.to_string().contains("GSSAPI"), "{refused}");
     }
 }

@@ -10,20 +10,32 @@ pub(super) const NOT_IN_HBA: &str = "28000";
 /// An error after which the other way of encryption may be let in.
 pub(super) trait Refusal: From<WireError> {
     fn may_be_of_encryption(&self) -> bool;
+
+    /// Whether the server let the connection in, and refused who came.
+    fn is_of_who_we_are(&self) -> bool;
 }
 
 impl Refusal for WireError {
     fn may_be_of_encryption(&self) -> bool {
         match self {
             Self::Server(message) => message.code == NOT_IN_HBA,
-            Self::Tls(_) => true,
+            Self::Tls(..) => true,
+            _ => false,
+        }
+    }
+
+    fn is_of_who_we_are(&self) -> bool {
+        match self {
+            Self::Server(message) => message.code != NOT_IN_HBA,
+            Self::NoPassword | Self::Auth(_) => true,
             _ => false,
         }
     }
 }
 
 /// Opens a session as [`crate::TlsConfig::mode`] says; each attempt may take
-/// [`NetworkSettings::connect_timeout`](crate::NetworkSettings). When each way is refused the error is that of the encrypted one.
+/// [`NetworkSettings::connect_timeout`](crate::NetworkSettings). When each way is refused, the error is that of the one that was let
+/// in, and if neither was, that of the encrypted one.
 pub(super) async fn over_modes<T, E, F>(server: &Server, open: impl Fn(Server) -> F) -> Result<T, E>
 where
     E: Refusal,
@@ -39,10 +51,12 @@ where
         (opened, _) => return opened,
     };
     let retried = network.in_time(open(second)).await;
-    if server.tls.mode == SslMode::Prefer {
-        return retried.map_err(|_| error);
+    match retried {
+        Err(second) if server.tls.mode == SslMode::Prefer && !second.is_of_who_we_are() => {
+            Err(error)
+        }
+        retried => retried,
     }
-    retried
 }
 
 #[cfg(test)]
@@ -50,8 +64,8 @@ mod tests {
     use super::*;
     use crate::{ServerMessage, TlsConfig};
 
-    /// The modes that are tried when every attempt fails with this SQLSTATE, and the text of the error in the end.
-    async fn tried(mode: SslMode, host: &str, code: &str) -> (Vec<SslMode>, String) {
+    /// The modes that are tried when each attempt fails with the next of these SQLSTATEs, and the text of the error in the end.
+    async fn tried(mode: SslMode, host: &str, codes: &[&str]) -> (Vec<SslMode>, String) {
         let mut server = Server::new(host, 1, "me", String::new(), "d");
         server.tls = TlsConfig {
             mode,
@@ -59,9 +73,11 @@ mod tests {
         };
         let modes = std::sync::Mutex::new(Vec::new());
         let refused = |server: Server| {
-            modes.lock().unwrap().push(server.tls.mode);
+            let mut modes = modes.lock().unwrap();
+            let code = codes.get(modes.len()).or(codes.last()).unwrap();
+            modes.push(server.tls.mode);
             std::future::ready(Err::<(), _>(WireError::from(ServerMessage {
-                code: code.to_owned(),
+                code: (*code).to_owned(),
                 message: format!("{:?}", server.tls.mode),
                 ..ServerMessage::default()
             })))
@@ -74,14 +90,18 @@ mod tests {
     #[tokio::test]
     async fn allow_and_prefer_are_two_attempts_where_the_first_is_not_in_pg_hba() {
         use SslMode::{Allow, Disable, Prefer, Require};
-        let (modes, error) = tried(Allow, "db", NOT_IN_HBA).await;
+        let (modes, error) = tried(Allow, "db", &[NOT_IN_HBA]).await;
         assert_eq!(modes, [Disable, Require]);
         assert!(error.starts_with("Require"), "{error}");
-        let (modes, error) = tried(Prefer, "db", NOT_IN_HBA).await;
+        let (modes, error) = tried(Prefer, "db", &[NOT_IN_HBA]).await;
         assert_eq!(modes, [Prefer, Disable]);
         assert!(error.starts_with("Prefer"), "{error}");
-        assert_eq!(tried(Prefer, "db", "28P01").await.0, [Prefer]);
-        assert_eq!(tried(Require, "db", NOT_IN_HBA).await.0, [Require]);
-        assert_eq!(tried(Allow, "/run", NOT_IN_HBA).await.0, [Allow]);
+        // pg_hba.conf has a line for unencrypted connections alone, and the password is wrong.
+        let (modes, error) = tried(Prefer, "db", &[NOT_IN_HBA, "28P01"]).await;
+        assert_eq!(modes, [Prefer, Disable]);
+        assert!(error.starts_with("Disable"), "{error}");
+        assert_eq!(tried(Prefer, "db", &["28P01"]).await.0, [Prefer]);
+        assert_eq!(tried(Require, "db", &[NOT_IN_HBA]).await.0, [Require]);
+        assert_eq!(tried(Allow, "/run", &[NOT_IN_HBA]).await.0, [Allow]);
     }
 }

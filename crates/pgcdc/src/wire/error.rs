@@ -74,7 +74,7 @@ pub(crate) enum WireError {
     Io(String),
     /// Encryption cannot be set up as configured.
     #[error("TLS: {0}")]
-    Tls(String),
+    Tls(String, #[source] Option<rustls::Error>),
     /// The server asks for a password, and none is given.
     #[error("the server asks for a password, and none is given")]
     NoPassword,

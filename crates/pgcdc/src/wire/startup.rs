@@ -17,6 +17,21 @@ use crate::server::tls_config::ChannelBinding;
 /// Version 3.0 of the protocol.
 const PROTOCOL: i32 = 196_608;
 
+/// Requests for a password: as it is, hashed, or by SCRAM.
+const CLEARTEXT: i32 = 3;
+const MD5: i32 = 5;
+const SASL: i32 = 10;
+
+fn authentication_name(kind: i32) -> String {
+    match kind {
+        2 => "Kerberos (krb5)".to_owned(),
+        6 => "an SCM credential".to_owned(),
+        7 | 8 => "GSSAPI (Kerberos)".to_owned(),
+        9 => "SSPI".to_owned(),
+        kind => format!("an authentication of kind {kind}"),
+    }
+}
+
 /// What a session is for.
 pub(super) struct SessionKind {
     application_name: &'static str,
@@ -100,26 +115,29 @@ impl Authentication<'_> {
     async fn answer(&mut self, socket: &mut Socket, request: &[u8]) -> Result<(), WireError> {
         let (kind, data) = parse_auth_request(request)?;
         let must_be_bound = self.server.tls.channel_binding == ChannelBinding::Require;
-        if must_be_bound && !self.is_bound && kind != 10 {
+        if must_be_bound && !self.is_bound && kind != SASL {
             return Err(unbound("the server asks for no SCRAM"));
         }
         if kind == 0 {
             return Ok(());
         }
+        if !matches!(kind, CLEARTEXT | MD5 | SASL) {
+            return Err(WireError::Auth(format!(
+                "the server asks for {}, and not for a password, SCRAM-SHA-256 or MD5",
+                authentication_name(kind)
+            )));
+        }
         let password = self.server.password.as_ref();
         let password = password.ok_or(WireError::NoPassword)?;
         let password = password.expose_secret().as_bytes();
         match kind {
-            3 => Ok(write_password_message(socket, &terminated(password)).await?),
-            5 => {
+            CLEARTEXT => Ok(write_password_message(socket, &terminated(password)).await?),
+            MD5 => {
                 let salt = data.first_chunk().ok_or_else(|| unexpected("a salt"))?;
                 let hash = md5_hash(self.server.user.as_bytes(), password, *salt);
                 Ok(write_password_message(socket, &terminated(hash.as_bytes())).await?)
             }
-            10 => self.scram(socket, data, password).await,
-            kind => Err(WireError::Auth(format!(
-                "the server asks for a kind of authentication ({kind}) other than a password, SCRAM-SHA-256 or MD5"
-            ))),
+            _ => self.scram(socket, data, password).await,
         }
     }
 

@@ -38,31 +38,43 @@ pub(super) async fn upgrade(mut socket: TcpStream, server: &Server) -> Result<Up
         if tls.mode == SslMode::Prefer {
             return Ok(Upgraded::Plain(socket));
         }
-        return Err(WireError::Tls("the server does not support it".to_owned()));
+        return Err(failed("the server does not support it"));
     }
     let name = tls.sni_hostname.as_deref().unwrap_or(&server.host);
     let name = ServerName::try_from(name.to_owned())
-        .map_err(|_| WireError::Tls(format!("{name:?} is no name that a certificate may hold")))?;
+        .map_err(|_| failed(format!("{name:?} is no name that a certificate may hold")))?;
     let config = client_config(tls)?;
     let encrypted = TlsConnector::from(Arc::new(config))
         .connect(name, socket)
         .await
-        .map_err(|error| WireError::Tls(error.to_string()))?;
+        .map_err(|error| {
+            let inner = error.get_ref();
+            let of_rustls = inner.and_then(|inner| inner.downcast_ref::<Error>());
+            WireError::Tls(error.to_string(), of_rustls.cloned())
+        })?;
     Ok(Upgraded::Encrypted(Box::new(encrypted)))
 }
 
+/// Encryption that is not possible as configured.
+fn failed(reason: impl Into<String>) -> WireError {
+    WireError::Tls(reason.into(), None)
+}
+
+fn refused(error: &Error) -> WireError {
+    WireError::Tls(error.to_string(), Some(error.clone()))
+}
+
 fn client_config(tls: &TlsConfig) -> Result<ClientConfig, WireError> {
-    let failed = |error: Error| WireError::Tls(error.to_string());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(failed)?;
+        .map_err(|error| refused(&error))?;
     let roots = Arc::new(trusted(tls)?);
     let for_chain = Arc::clone(&provider);
     let verifier = |roots| {
         let built = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&for_chain));
         let built = built.build();
-        built.map_err(|error| WireError::Tls(error.to_string()))
+        built.map_err(|error| failed(error.to_string()))
     };
     let builder = if tls.mode == SslMode::VerifyFull {
         builder.with_webpki_verifier(verifier(roots)?)
@@ -80,11 +92,11 @@ fn client_config(tls: &TlsConfig) -> Result<ClientConfig, WireError> {
         (Some(certificate), Some(key)) => {
             let chain = certificates(certificate)?;
             let config = builder.with_client_auth_cert(chain, private_key(key)?);
-            config.map_err(failed)
+            config.map_err(|error| refused(&error))
         }
         (None, None) => Ok(builder.with_no_client_auth()),
-        _ => Err(WireError::Tls(
-            "a client certificate requires both its file and that of its key".to_owned(),
+        _ => Err(failed(
+            "a client certificate requires both its file and that of its key",
         )),
     }
 }
@@ -100,11 +112,11 @@ fn trusted(tls: &TlsConfig) -> Result<RootCertStore, WireError> {
         let (added, _) = roots.add_parsable_certificates(found.certs);
         return match found.errors.first() {
             _ if added > 0 => Ok(roots),
-            Some(error) => Err(WireError::Tls(format!(
+            Some(error) => Err(failed(format!(
                 "the operating system's authorities cannot be read: {error}"
             ))),
-            None => Err(WireError::Tls(
-                "the operating system has no authorities (sslrootcert=system)".to_owned(),
+            None => Err(failed(
+                "the operating system has no authorities (sslrootcert=system)",
             )),
         };
     }
@@ -115,9 +127,7 @@ fn trusted(tls: &TlsConfig) -> Result<RootCertStore, WireError> {
     let (added, _) = roots.add_parsable_certificates(certificates(path)?);
     if added == 0 {
         let path = path.display();
-        return Err(WireError::Tls(format!(
-            "{path} has no certificate of an authority"
-        )));
+        return Err(failed(format!("{path} has no certificate of an authority")));
     }
     Ok(roots)
 }
@@ -129,7 +139,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, WireError> 
 
 /// The key of a client certificate.
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, WireError> {
-    let failed = |reason: &str| WireError::Tls(format!("{} {reason}", path.display()));
+    let failed = |reason: &str| failed(format!("{} {reason}", path.display()));
     let text = std::fs::read(path).map_err(|error| failed(&format!("cannot be read: {error}")))?;
     let holds = |words: &[u8]| memchr::memmem::find(&text, words).is_some();
     if holds(b"BEGIN ENCRYPTED PRIVATE KEY") || holds(b"Proc-Type: 4,ENCRYPTED") {
@@ -141,7 +151,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, WireError> {
 }
 
 fn unreadable(path: &Path, error: &rustls::pki_types::pem::Error) -> WireError {
-    WireError::Tls(format!("{} cannot be read: {error}", path.display()))
+    failed(format!("{} cannot be read: {error}", path.display()))
 }
 
 /// What is less strict than `verify-full`.

@@ -189,6 +189,8 @@ async fn a_login_is_sent_behind_the_prefix_and_refused_in_words() {
     for (prefix, status, server_name) in [
         ("/page", 404, "nginx/1.22"),
         ("/down", 502, "nginx/1.22"),
+        ("/large", 413, "nginx/1.22"),
+        ("/often", 429, "nginx/1.22"),
         ("/", 200, "other"),
     ] {
         let answer = ResponseTemplate::new(status)
@@ -239,6 +241,11 @@ async fn a_login_is_sent_behind_the_prefix_and_refused_in_words() {
         &answer(&at("/down")).await,
         &["502", "no answer of Connect itself"],
     );
+    for (prefix, status) in [("/large", "413"), ("/often", "429")] {
+        let answer = answer(&at(prefix)).await;
+        assert_says(&answer, &[status, "no answer of Connect itself"]);
+        assert!(!answer.unwrap_err().contains("path prefix"));
+    }
     assert_says(
         &answer(&at("/denied")).await,
         &["403", "\"bench\"", "GET /denied"],

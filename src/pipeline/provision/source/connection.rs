@@ -1,11 +1,16 @@
 //! Connects to the source.
 
+use std::error::Error;
+use std::io;
+
 use cdc_bench_stack::{PostgresConnectError, PostgresEndpoint};
 use pgcdc::SslMode;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 use super::error::{SourceError, server_message};
+use crate::cause::innermost;
+use crate::tls_failure::{NO_AUTHORITY, TlsFailure};
 
 /// Connects. A background task drives the connection and ends with it.
 ///
@@ -15,6 +20,7 @@ pub async fn connect_postgres(endpoint: &PostgresEndpoint) -> Result<Client, Sou
     let server = endpoint.to_string();
     let connected = endpoint.connect().await;
     let (client, _) = connected.map_err(|error| match error {
+        PostgresConnectError::Socket(error) if error.is_tls() => tls(endpoint, &error),
         PostgresConnectError::Socket(error) => SourceError::Unreachable {
             server,
             reason: error.to_string(),
@@ -48,9 +54,53 @@ pub async fn connect_postgres(endpoint: &PostgresEndpoint) -> Result<Client, Sou
                     action: format!("let {server} in"),
                     reason,
                 },
-                None => SourceError::Unreachable { server, reason },
+                // An alert that comes after the handshake is read as an error of the connection.
+                None if tls_failure(endpoint, &error).is_some() => tls(endpoint, &error),
+                None if error.is_closed() || innermost(&error).is::<io::Error>() => {
+                    SourceError::Unreachable { server, reason }
+                }
+                // It answers, and asks for an authentication that we do not have.
+                None => SourceError::Refused {
+                    action: format!("let {server} in"),
+                    reason,
+                },
             }
         }
     })?;
     Ok(client)
+}
+
+fn tls_failure(endpoint: &PostgresEndpoint, error: &(dyn Error + 'static)) -> Option<TlsFailure> {
+    TlsFailure::within(error, endpoint.tls.client_cert_pem_path.is_some())
+}
+
+/// The error of a connection that could not be encrypted as configured.
+fn tls(endpoint: &PostgresEndpoint, error: &(dyn Error + 'static)) -> SourceError {
+    let failure = tls_failure(endpoint, error);
+    let advice = match &failure {
+        Some(TlsFailure::Expired(_)) => "the server needs a new one",
+        Some(TlsFailure::NotYetValid(_)) => "check the clocks of both machines",
+        Some(TlsFailure::OtherName) => {
+            "use a name in POSTGRES_HOST that it is for, or PGSSLMODE=verify-ca, which takes any"
+        }
+        Some(TlsFailure::UnknownAuthority(_)) => {
+            "PGSSLROOTCERT is the file with the authority's certificate"
+        }
+        Some(TlsFailure::AuthoritysOwn) => NO_AUTHORITY,
+        Some(TlsFailure::CertificateWanted) => "set PGSSLCERT and PGSSLKEY",
+        Some(TlsFailure::CertificateRefused(_)) => {
+            "PGSSLCERT must be of an authority that the server trusts (its ssl_ca_file), and not expired"
+        }
+        Some(TlsFailure::NoTls | TlsFailure::Other(_)) | None => {
+            "check PGSSLMODE (disable does without), PGSSLROOTCERT, PGSSLCERT and PGSSLKEY"
+        }
+    };
+    SourceError::Tls {
+        server: endpoint.to_string(),
+        reason: match failure {
+            Some(failure) => failure.describe("the server", &endpoint.host),
+            None => error.to_string(),
+        },
+        advice,
+    }
 }

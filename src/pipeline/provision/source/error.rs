@@ -18,6 +18,16 @@ pub enum SourceError {
         /// The operating system's message.
         reason: String,
     },
+    /// TLS did not come about.
+    #[error("no TLS to PostgreSQL at {server}: {reason}; {advice}")]
+    Tls {
+        /// User, host, port, database.
+        server: String,
+        /// What failed.
+        reason: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// User or password is wrong.
     #[error("PostgreSQL refused {server}: {reason}; check POSTGRES_USER and POSTGRES_PASSWORD")]
     Password {

@@ -10,10 +10,11 @@ use rdkafka::types::RDKafkaConfRes;
 use secrecy::SecretString;
 
 use super::pem::{Pem, PemError};
+use super::properties_file::read_properties;
 use super::security::{
     KafkaSecurity, KafkaTls, PasswordMechanism, Sasl, SecurityProtocol, TokenSource,
 };
-use super::{KafkaEndpoint, jaas, properties_file};
+use super::{KafkaEndpoint, jaas};
 
 /// Properties that are not the user's to set, each with the reason.
 const RESERVED: [(&[&str], &str); 4] = [
@@ -130,11 +131,12 @@ impl KafkaSettings {
     /// # Errors
     /// When it cannot be read.
     pub fn read_file(&mut self, path: &Path) -> Result<(), ClientPropertiesError> {
-        let text = std::fs::read_to_string(path).map_err(|error| ClientPropertiesError::File {
+        let read = read_properties(path);
+        let properties = read.map_err(|error| ClientPropertiesError::File {
             path: path.to_owned(),
             reason: error.to_string(),
         })?;
-        for (name, value) in properties_file::parse(&text) {
+        for (name, value) in properties {
             if !JAVAS_OWN.contains(&&*name) {
                 self.set(&name, value)?;
             }
@@ -169,6 +171,27 @@ impl KafkaSettings {
     /// The program that prints a token, and its arguments.
     pub fn set_token_command(&mut self, command: Vec<String>) {
         self.token_command = Some(command);
+    }
+
+    /// Whether brokers are named.
+    #[must_use]
+    pub fn names_brokers(&self) -> bool {
+        let named = self.properties.get("bootstrap.servers");
+        named.is_some_and(|servers| !servers.is_empty())
+    }
+
+    /// What they say, without brokers, encryption and login.
+    ///
+    /// # Errors
+    /// When a property is unknown, or a value is not accepted.
+    pub fn without_security(mut self) -> Result<KafkaClientSettings, ClientPropertiesError> {
+        let is_of_security = |name: &str| {
+            let starts = ["security.", "sasl.", "ssl."];
+            name == "bootstrap.servers" || starts.iter().any(|start| name.starts_with(start))
+        };
+        self.properties.retain(|name, _| !is_of_security(name));
+        self.token_command = None;
+        self.resolve()
     }
 
     /// What they say.

@@ -1,8 +1,18 @@
 //! Java's format of `.properties` files. By hand, because the crate for it brings regular expressions and the world's encodings
 //! along.
 
-/// The properties of a file, in its order.
-pub(super) fn parse(text: &str) -> Vec<(String, String)> {
+use std::io;
+use std::path::Path;
+
+/// The properties of a file in Java's format, in its order.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_properties(path: &Path) -> io::Result<Vec<(String, String)>> {
+    Ok(parse(&std::fs::read_to_string(path)?))
+}
+
+fn parse(text: &str) -> Vec<(String, String)> {
     let mut properties = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {

@@ -39,6 +39,12 @@ impl LibpqEnvironment {
         }
     }
 
+    /// The parameters that its variables set.
+    #[must_use]
+    pub fn variables(&self) -> &ConnectionParameters {
+        &self.parameters
+    }
+
     /// Whether it names a server: by `PGHOST`, `PGHOSTADDR` or `PGSERVICE`.
     #[must_use]
     pub fn names_a_server(&self) -> bool {

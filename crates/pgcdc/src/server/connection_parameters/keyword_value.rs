@@ -17,7 +17,7 @@ pub(super) fn parse(text: &str) -> Result<ConnectionParameters, InvalidServer> {
             ));
         };
         let (value, after) = value_of(value.trim_start())?;
-        parameters.set(keyword, &value)?;
+        parameters.set_named(keyword, &value)?;
         rest = after.trim_start();
     }
     Ok(parameters)

@@ -85,7 +85,9 @@ pub(super) fn nearest(name: &str) -> Option<&'static str> {
     let near = HONOURED.iter().map(|(known, _)| *known);
     let name = name.to_ascii_lowercase().replace('-', "_");
     let near = near.map(|known| (distance(&name, known), known)).min()?;
-    (near.0 <= 2.max(name.len() / 3)).then_some(near.1)
+    // Of a name of three or four letters, two others are another word.
+    let limit = (name.len() / 3).max(1 + usize::from(name.len() > 4));
+    (near.0 <= limit).then_some(near.1)
 }
 
 /// Characters to insert, remove or replace (Levenshtein).
@@ -114,5 +116,9 @@ mod tests {
         assert_eq!(nearest("pasword"), Some("password"));
         assert_eq!(nearest("connect-timeout"), Some("connect_timeout"));
         assert_eq!(nearest("statement_cache_capacity"), None);
+        assert_eq!(nearest("usr"), Some("user"));
+        for password in ["hunter2", "x", "pat", "tiger", "s3cret"] {
+            assert_eq!(nearest(password), None, "{password}");
+        }
     }
 }

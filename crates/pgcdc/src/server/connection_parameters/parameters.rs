@@ -56,6 +56,18 @@ impl ConnectionParameters {
         Ok(())
     }
 
+    /// Sets a parameter that a text names. A name that is near to none of libpq's is not repeated in the error: it may be the end of
+    /// a password that is not quoted, or not encoded.
+    pub(super) fn set_named(&mut self, keyword: &str, value: &str) -> Result<(), InvalidServer> {
+        self.set(keyword, value).map_err(|error| match error {
+            InvalidServer::UnknownParameter { nearest: None, .. } => InvalidServer::Syntax(
+                "one of its parameters is none of libpq's; it is not repeated, as it may be a part of a password: with a blank in it, a password stands in single quotes, and in a URL it is percent-encoded"
+                    .to_owned(),
+            ),
+            error => error,
+        })
+    }
+
     /// Sets a known parameter, unless the value is empty.
     pub(super) fn put(&mut self, keyword: &'static str, value: String) {
         if !value.is_empty() {

@@ -69,7 +69,7 @@ fn section(
             return Err(failed("a service cannot name another one"));
         }
         parameters
-            .set(keyword, value)
+            .set_named(keyword, value)
             .map_err(|error| failed(&error.to_string()))?;
     }
     Ok(found)

@@ -67,6 +67,14 @@ fn a_malformed_text_is_an_error_that_repeats_none_of_it() {
         "host=db password=s3c ret",
         "host=db password='s3cret",
         "s3cret",
+        "host=db password=tiger s3cret=x",
+        "host=db password=tiger s3c=ret",
+        "postgresql://u:12/ab?s3cret@h/db",
+        "postgresql://u:12/ab?s3cret=x@h/db",
+        "postgresql://u:12/ab?hos=s3cret@h/db",
+        "postgresql://u:12/ab?a&s3cret@h/db",
+        "postgresql://u:tiger@h/db?s3cret",
+        "postgresql://u:tiger@h/db?s3cret=1",
         "mysql://me:s3cret@db/shop",
     ] {
         let error = text.parse::<ConnectionParameters>().unwrap_err();
@@ -240,4 +248,10 @@ fn what_has_no_effect_is_said_and_what_is_unknown_is_an_error() {
         .parse::<ConnectionParameters>()
         .unwrap_err();
     assert!(error.to_string().contains("\"user\""), "{error}");
+    let value = parsed("postgresql://u:12/ab?sslmode=s3cret@h/db&user=me").servers();
+    let error = value.unwrap_err().to_string();
+    assert!(
+        error.contains("sslmode") && !error.contains("s3cret"),
+        "{error}"
+    );
 }

@@ -33,18 +33,34 @@ pub(super) fn parse(rest: &str) -> Result<ConnectionParameters, InvalidServer> {
     parameters.put("host", decoded(&names)?);
     parameters.put("port", ports);
     parameters.put("dbname", decoded(database)?);
+    // With an @ and nobody before the hosts, it may be the end of a password that holds a slash or a question mark.
+    let may_hold_password = has_user.is_none() && query.contains('@');
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let Some((key, value)) = pair.split_once('=') else {
-            let key = decoded(pair)?;
-            return Err(InvalidServer::Syntax(format!("{key:?} has no value")));
-        };
-        match (&*decoded(key)?, decoded(value)?) {
-            // As JDBC has it.
-            ("ssl", value) if value == "true" => parameters.set("sslmode", "require")?,
-            (key, value) => parameters.set(key, &value)?,
-        }
+        let set = set(&mut parameters, pair);
+        set.map_err(|error| match error {
+            InvalidServer::UnknownParameter { .. } if may_hold_password => InvalidServer::Syntax(
+                "what follows its question mark holds an @ and a parameter that is none of libpq's; in a password write %3F for ?, %2F for /, %40 for @"
+                    .to_owned(),
+            ),
+            error => error,
+        })?;
     }
     Ok(parameters)
+}
+
+/// Sets the parameter of a pair of the query. The pair is not repeated in an error: it may be a part of a password.
+fn set(parameters: &mut ConnectionParameters, pair: &str) -> Result<(), InvalidServer> {
+    let Some((key, value)) = pair.split_once('=') else {
+        return Err(InvalidServer::Syntax(
+            "a parameter after its question mark has no value; a question mark in a password is written %3F"
+                .to_owned(),
+        ));
+    };
+    match (&*decoded(key)?, decoded(value)?) {
+        // As JDBC has it.
+        ("ssl", value) if value == "true" => parameters.set("sslmode", "require"),
+        (key, value) => parameters.set_named(key, &value),
+    }
 }
 
 /// The part before the question mark that begins the query, and the query. A password may hold a question mark.

@@ -102,7 +102,12 @@ impl ConnectionParameters {
 pub(super) fn invalid(parameter: &'static str, value: &str, known: &'static str) -> InvalidServer {
     InvalidServer::Parameter {
         parameter,
-        value: value.to_owned(),
+        // With an @ it may be the end of a connection string's password.
+        value: if value.contains('@') {
+            "(not repeated)".to_owned()
+        } else {
+            value.to_owned()
+        },
         known,
     }
 }
