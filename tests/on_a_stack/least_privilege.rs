@@ -192,6 +192,7 @@ fn acls(_: &TestStack) {
     kafka.kafka_acls(&kafka.doctor_of(Some("orders")).1);
     assert_eq!(kafka.doctor_of(Some("orders")).1, "");
     assert_eq!(kafka.doctor_of(Some("cdc_bench_missing")).1, "");
+    kafka.stack.delete_topics(&["orders"]);
 
     // The connector's producer is another user; Connect itself comes by the other listener.
     let plain = [
