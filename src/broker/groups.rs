@@ -18,6 +18,8 @@ use super::refusal;
 const MARK: &str = "cdc-bench";
 /// `client.id` of our consumers, unless the user has set another.
 const CLIENT_ID: &str = "cdc-bench";
+/// Type of a group of consumers.
+const CONSUMERS: &str = "consumer";
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -37,6 +39,8 @@ pub struct GroupState {
     foreign_topics: BTreeSet<String>,
     /// Whether an offset is committed that is marked as ours.
     is_marked: bool,
+    /// What it is used by that its members and offsets do not show.
+    unlisted_use: Option<String>,
 }
 
 impl GroupState {
@@ -46,24 +50,28 @@ impl GroupState {
         self.exists
     }
 
-    /// Whether the group has neither a member nor a committed offset: nobody can lose anything.
+    /// Whether the group has neither a member nor a committed offset, and is free for consumers: nobody can lose anything.
     #[must_use]
     pub fn is_unused(&self) -> bool {
-        self.members.is_empty() && self.foreign_topics.is_empty() && !self.is_marked
+        self.members.is_empty()
+            && self.foreign_topics.is_empty()
+            && !self.is_marked
+            && self.unlisted_use.is_none()
     }
 
     /// Whether everything in it is of consumers of ours.
     #[must_use]
     pub fn is_ours(&self) -> bool {
         self.foreign_topics.is_empty()
+            && self.unlisted_use.is_none()
             && self.members.iter().all(|id| *id == self.our_client_id)
             && (self.is_marked || !self.members.is_empty())
     }
 
-    /// Whether a consumer is in it now.
+    /// Whether somebody is in it now, or may be.
     #[must_use]
-    pub fn has_members(&self) -> bool {
-        !self.members.is_empty()
+    pub fn is_in_use(&self) -> bool {
+        !self.members.is_empty() || self.unlisted_use.is_some()
     }
 
     /// What is in it, for a message.
@@ -82,6 +90,7 @@ impl GroupState {
         if self.is_marked {
             parts.push("offsets that cdc-bench has committed".to_owned());
         }
+        parts.extend(self.unlisted_use.clone());
         parts.join("; ")
     }
 }
@@ -129,6 +138,25 @@ impl Admin {
             },
             Unread::Failed(error) => self.failed(&action, &error.to_string()),
         })
+    }
+}
+
+/// What uses a group that the broker has listed, where its answer to DescribeGroups shows no member of it. The request knows groups of
+/// the classic protocol alone: it calls any other, of the protocol `consumer` (KIP-848) or `share` (KIP-932), `Dead`.
+fn unlisted_use(state: &str, protocol_type: &str, has_members: bool) -> Option<String> {
+    if !["", CONSUMERS].contains(&protocol_type) {
+        return Some(format!(
+            "a group of the type \"{protocol_type}\", in state {state}"
+        ));
+    }
+    match state {
+        "Dead" => Some(
+            "a group of another protocol than the classic one (group.protocol=consumer, or share consumers), whose members are not listed"
+                .to_owned(),
+        ),
+        "Empty" => None,
+        _ if has_members => None,
+        _ => Some(format!("a group in state {state}")),
     }
 }
 
@@ -181,11 +209,15 @@ fn read_group(
         }
     }
     let groups = consumer.fetch_group_list(Some(name), TIMEOUT)?;
-    state.exists = !groups.groups().is_empty();
-    let members = groups.groups().iter().flat_map(|group| group.members());
-    state.members = members
-        .map(|member| member.client_id().to_owned())
-        .collect();
+    if let Some(group) = groups.groups().first() {
+        state.exists = true;
+        let members = group.members().iter();
+        state.members = members
+            .map(|member| member.client_id().to_owned())
+            .collect();
+        let has_members = !state.members.is_empty();
+        state.unlisted_use = unlisted_use(group.state(), group.protocol_type(), has_members);
+    }
     Ok(state)
 }
 
@@ -215,6 +247,7 @@ mod tests {
             our_client_id: CLIENT_ID.to_owned(),
             foreign_topics: foreign.iter().map(|name| (*name).to_owned()).collect(),
             is_marked,
+            unlisted_use: None,
         }
     }
 
@@ -236,6 +269,42 @@ mod tests {
         }
         assert!(group(&[], &[], false).is_unused());
         assert!(!group(&[], &[], false).is_ours());
+    }
+
+    #[test]
+    fn a_group_is_free_only_if_nothing_that_is_not_listed_may_use_it() {
+        for (state, protocol_type) in [("Empty", "consumer"), ("Empty", "")] {
+            assert_eq!(unlisted_use(state, protocol_type, false), None);
+        }
+        // Its members are listed.
+        assert_eq!(unlisted_use("Stable", "consumer", true), None);
+        for (state, protocol_type, has_members, says) in [
+            ("Dead", "", false, "group.protocol=consumer"),
+            ("Dead", "consumer", false, "group.protocol=consumer"),
+            (
+                "PreparingRebalance",
+                "consumer",
+                false,
+                "PreparingRebalance",
+            ),
+            ("Empty", "connect", false, "type \"connect\""),
+            ("Stable", "connect", true, "type \"connect\""),
+        ] {
+            let unlisted_use = unlisted_use(state, protocol_type, has_members);
+            let is_said = unlisted_use
+                .as_ref()
+                .is_some_and(|use_| use_.contains(says));
+            assert!(is_said, "{state} {protocol_type}: {unlisted_use:?}");
+            // Also where an earlier consumer of ours has committed.
+            for is_marked in [false, true] {
+                let state = GroupState {
+                    unlisted_use: unlisted_use.clone(),
+                    ..group(&[], &[], is_marked)
+                };
+                assert!(!state.is_unused() && !state.is_ours() && state.is_in_use());
+                assert!(state.describe().contains(says), "{}", state.describe());
+            }
+        }
     }
 
     #[test]

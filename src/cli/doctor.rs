@@ -17,13 +17,15 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// Examines the servers. `unfit`: why none of the servers of PostgreSQL that are given will do.
 pub(super) async fn run(
     args: Args,
     settings: &Settings,
+    unfit: Option<&Failure>,
     progress: &Terminal,
 ) -> Result<ExitCode, Failure> {
     progress.begin("examination");
-    let parts = examine(settings).await;
+    let parts = examine(settings, unfit).await;
     progress.clear();
     if args.json {
         print_json(&parts)?;

@@ -8,13 +8,15 @@ use super::secrets::Prompt;
 use crate::pipeline::{Failure, SourceError};
 use crate::settings::Settings;
 
-/// Puts the server to use into the settings. `doctor` goes on with the first one where none will do, and says of it why.
+/// Puts the server to use into the settings: the first of those that are given, until one is chosen.
+///
+/// # Errors
+/// When none will do, or when one asks for a password that is not given.
 pub(super) async fn choose_postgres(
     settings: &mut Settings,
     list: Option<&ServerList>,
     prompt: Prompt,
     cancel: &CancellationToken,
-    is_doctor: bool,
 ) -> Result<(), Failure> {
     let (Some(list), Some(given)) = (list, &mut settings.given) else {
         return Ok(());
@@ -26,19 +28,15 @@ pub(super) async fn choose_postgres(
         () = cancel.cancelled() => return Err(Failure::interrupted()),
         chosen = list.choose() => chosen,
     };
-    let server = match chosen {
-        Ok(server) => server,
-        Err(_) if is_doctor => return Ok(()),
-        Err(error) => return Err(Failure::server(error)),
-    };
+    let server = chosen.map_err(|error| {
+        Failure::server(anyhow::anyhow!(
+            "{error}; give the address of one that is, or another target_session_attrs"
+        ))
+    })?;
     if list.servers.len() > 1 {
         tracing::info!(server = server.address(), "PostgreSQL chosen");
     }
-    let server = match with_password(server.clone(), prompt).await {
-        Err(_) if is_doctor => server,
-        answer => answer?,
-    };
-    given.postgres = Some(server.into());
+    given.postgres = Some(with_password(server, prompt).await?.into());
     Ok(())
 }
 

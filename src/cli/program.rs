@@ -98,12 +98,15 @@ async fn dispatch(
         endpoints, command, ..
     } = cli;
     // Only a command that uses the servers looks for their secrets.
-    let is_doctor = matches!(command, Command::Doctor(_));
-    let settings = async || {
+    let resolved = async || {
         let prompt = Prompt::at_terminal();
-        let (mut settings, servers) = endpoints.resolve(prompt)?;
-        choose_postgres(&mut settings, servers.as_ref(), prompt, &cancel, is_doctor).await?;
-        Ok::<_, Failure>(settings)
+        let (mut settings, servers) = endpoints.clone().resolve(prompt)?;
+        let chosen = choose_postgres(&mut settings, servers.as_ref(), prompt, &cancel).await;
+        Ok::<_, Failure>((settings, chosen))
+    };
+    let settings = async || {
+        let (settings, chosen) = resolved().await?;
+        chosen.map(|()| settings)
     };
     match command {
         Command::Run(args) => run::run(*args, settings().await?, progress, cancel).await,
@@ -120,7 +123,13 @@ async fn dispatch(
         Command::Generate(args) => generate::run(args, &settings().await?, progress, &cancel).await,
         Command::Consume(args) => consume::run(args, &settings().await?, progress, &cancel).await,
         Command::Verify(args) => verify::run(args, &settings().await?, progress, &cancel).await,
-        Command::Doctor(args) => doctor::run(args, &settings().await?, progress).await,
+        Command::Doctor(args) => {
+            let (settings, chosen) = resolved().await?;
+            match chosen {
+                Err(failure) if failure.is_interrupt() => Err(failure),
+                chosen => doctor::run(args, &settings, chosen.err().as_ref(), progress).await,
+            }
+        }
         Command::Completions(args) => shell::completions(&args, Cli::command()),
         Command::Man(args) => shell::man(&args, Cli::command()),
     }

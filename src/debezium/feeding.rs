@@ -18,6 +18,8 @@ pub struct SourceDatabase {
     pub database: String,
     /// The replication slots of this database.
     pub slots: Vec<String>,
+    /// The publications of this database, each with what keeps inserted rows of the outbox from its subscribers.
+    pub publications: BTreeMap<String, Option<String>>,
 }
 
 /// What a connector's configuration says about feeding a topic. Each text is part of a sentence about the connector.
@@ -33,6 +35,10 @@ pub enum Feeding {
 
 /// The slot of a connector that names none.
 const DEFAULT_SLOT: &str = "debezium";
+/// The publication of a connector that names none.
+const DEFAULT_PUBLICATION: &str = "dbz_publication";
+/// The plugin of a connector that names none: it reads no publication.
+const DEFAULT_PLUGIN: &str = "decoderbufs";
 
 /// The topic that a connector of this configuration writes the outbox to, as far as can be told.
 #[must_use]
@@ -80,6 +86,11 @@ pub fn feeding(config: &BTreeMap<String, String>, source: &SourceDatabase, topic
             "its replication slot \"{slot}\" is not in database \"{}\" of this server",
             source.database
         ));
+    }
+    match publishes_outbox(config, source) {
+        Captured::Yes => {}
+        Captured::No(why) => return Feeding::No(why),
+        Captured::Unknown(what) => doubts.push(what),
     }
     let host = get("database.hostname").unwrap_or_default();
     let port = get("database.port").unwrap_or("5432");
@@ -129,6 +140,33 @@ fn captures_outbox(config: &BTreeMap<String, String>) -> Captured {
     Captured::Yes
 }
 
+/// Whether what the connector reads from PostgreSQL has the outbox: its publication, where its plugin reads one. A running connector
+/// reads the publication as it is: it makes one that is missing, or adds tables to it (`filtered`), when it starts.
+fn publishes_outbox(config: &BTreeMap<String, String>, source: &SourceDatabase) -> Captured {
+    let get = |key: &str, default| config.get(key).map_or(default, String::as_str);
+    let plugin = get("plugin.name", DEFAULT_PLUGIN);
+    let name = get("publication.name", DEFAULT_PUBLICATION);
+    for (key, value) in [("plugin.name", plugin), ("publication.name", name)] {
+        if is_placeholder(value) {
+            return Captured::Unknown(format!("its {key} is {value}"));
+        }
+    }
+    if plugin != "pgoutput" {
+        return Captured::Yes;
+    }
+    let mode = get("publication.autocreate.mode", "all_tables");
+    match source.publications.get(name) {
+        Some(None) => Captured::Yes,
+        Some(Some(gap)) => Captured::No(format!("its publication \"{name}\" {gap}")),
+        None if ["all_tables", "filtered"].contains(&mode) => Captured::Unknown(format!(
+            "its publication \"{name}\" is not in the database yet"
+        )),
+        None => Captured::No(format!(
+            "its publication \"{name}\" is not in the database, and it makes none of its tables (publication.autocreate.mode={mode})"
+        )),
+    }
+}
+
 /// Whether a list of expressions, each for the whole name and whatever its case, has this name; `None` if one cannot be read.
 fn is_listed(list: &str, name: &str) -> Option<bool> {
     if is_placeholder(list) {
@@ -162,6 +200,13 @@ mod tests {
             ],
             database: "activity_db".to_owned(),
             slots: vec!["debezium".to_owned(), "own".to_owned()],
+            publications: [
+                ("dbz_publication", None),
+                ("own", None),
+                ("shop_pub", Some("does not have the table")),
+            ]
+            .map(|(name, gap): (&str, Option<&str>)| (name.to_owned(), gap.map(str::to_owned)))
+            .into(),
         }
     }
 
@@ -174,6 +219,7 @@ mod tests {
             ("database.dbname", "activity_db"),
             ("topic.prefix", "postgres"),
             ("table.include.list", "activity.event_outbox"),
+            ("plugin.name", "pgoutput"),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into();
@@ -191,6 +237,9 @@ mod tests {
             &[("connector.class", "PostgresConnector")],
             &[("database.port", "")],
             &[("slot.name", "own")],
+            &[("publication.name", "own")],
+            // Another plugin reads no publication.
+            &[("plugin.name", ""), ("publication.name", "shop_pub")],
             &[("table.include.list", "")],
             &[("table.include.list", "x.y, activity.event_.*")],
             &[("table.include.list", "Activity.Event_Outbox")],
@@ -214,6 +263,25 @@ mod tests {
             ),
             (&[("database.dbname", "shop")], "database \"shop\""),
             (&[("slot.name", "elsewhere")], "slot \"elsewhere\""),
+            (
+                &[("publication.name", "shop_pub")],
+                "publication \"shop_pub\" does not have the table",
+            ),
+            // It would add the table at its next start.
+            (
+                &[
+                    ("publication.name", "shop_pub"),
+                    ("publication.autocreate.mode", "filtered"),
+                ],
+                "publication \"shop_pub\"",
+            ),
+            (
+                &[
+                    ("publication.name", "missing"),
+                    ("publication.autocreate.mode", "disabled"),
+                ],
+                "autocreate.mode=disabled",
+            ),
             (&[("table.include.list", "shop.orders")], "leaves"),
             // Not anchored, it would match.
             (&[("table.include.list", "event_outbox")], "leaves"),
@@ -257,6 +325,8 @@ mod tests {
             ),
             (&[("database.port", "6432")], "postgres:6432"),
             (&[("database.dbname", "${env:DB}")], "${env:DB}"),
+            (&[("publication.name", "${env:PUB}")], "${env:PUB}"),
+            (&[("publication.name", "missing")], "\"missing\""),
             (&[("table.include.list", "(?!x).*")], "cannot be read"),
             (
                 &[("transforms", "t"), ("transforms.t.type", "com.acme.T")],

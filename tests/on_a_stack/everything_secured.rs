@@ -9,12 +9,11 @@ use rustls::pki_types::pem::PemObject;
 use super::Test;
 use super::postgres_reached::server::{PASSWORD as POSTGRES_PASSWORD, Secured as Postgres};
 use super::secured_connect::{
-    self as connect, PASSWORD as LOGIN_PASSWORD, PREFIX, Store, acceptor, certificates, everything,
-    gateway,
+    self as connect, PASSWORD as LOGIN_PASSWORD, PREFIX, Store, acceptor, certificates, gateway,
 };
 use super::secured_kafka::{self as kafka, PASSWORD as KAFKA_PASSWORD, Secured as Kafka};
 use super::stack::command::{assert_complete, cdc_bench, ended, small_run};
-use super::stack::{TestStack, open_folder};
+use super::stack::{TestStack, everything, open_folder};
 
 pub const LONG_TESTS: &[Test] = &[(
     "everything_secured_at_once_is_reached_from_one_env_file",

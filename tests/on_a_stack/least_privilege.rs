@@ -1,17 +1,18 @@
 //! A Kafka that lets a user do what its ACLs say: the documented ones suffice for the main job, and `doctor` names what is missing.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use serde_json::Value;
 
 use super::Test;
 use super::stack::command::{QUICK_JVMS, assert_complete, ended, small_run, with};
-use super::stack::{TestStack, open_folder};
+use super::stack::{TestStack, free_port, open_folder};
 
 pub const LONG_TESTS: &[Test] = &[(
     "least_privilege_in_kafka_is_what_is_documented_and_doctor_names_what_is_missing",
@@ -30,9 +31,7 @@ impl Authorized {
         let [kafka, connect] =
             ["kafka", "connect"].map(|server| format!("{server}:{name}={quick}"));
         let stack = TestStack::with_args(&["--server-env", &kafka, "--server-env", &connect]);
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+        let port = free_port();
         let authorized = Self { stack, port };
         let path = PathBuf::from(authorized.stack.broker().last().unwrap());
         let text = std::fs::read_to_string(&path).unwrap();
@@ -63,7 +62,11 @@ impl Authorized {
             let pairs = words.windows(2).filter(move |pair| pair[0] == flag);
             pairs.map(|pair| pair[1]).collect::<Vec<_>>()
         };
-        assert_eq!(after("--resource-pattern-type"), ["prefixed"], "{line}");
+        let pattern = match after("--resource-pattern-type")[..] {
+            [] => 3_u8,
+            ["prefixed"] => 4,
+            _ => panic!("{line}"),
+        };
         let (kind, name) = match (&after("--topic")[..], &after("--group")[..]) {
             ([topic], []) => (2_u8, *topic),
             ([], [group]) => (3, *group),
@@ -90,7 +93,7 @@ impl Authorized {
         for operation in &operations {
             request.push(kind);
             request.extend(string(name));
-            request.push(4);
+            request.push(pattern);
             request.extend(string(after("--allow-principal")[0]));
             request.extend(string("*"));
             request.extend([*operation, 3]);
@@ -125,7 +128,14 @@ impl Authorized {
 
     /// What doctor says of Kafka: what it found, and its advice.
     fn doctor(&self) -> (String, String) {
-        let end = ended(with(self.as_user(), &["doctor", "--json"]));
+        self.doctor_of(None)
+    }
+
+    /// The same where a topic is named.
+    fn doctor_of(&self, topic: Option<&str>) -> (String, String) {
+        let mut command = with(self.as_user(), &["doctor", "--json"]);
+        command.envs(topic.map(|topic| ("KAFKA_TOPIC", topic)));
+        let end = ended(command);
         let parts: Value = serde_json::from_str(&end.out).unwrap();
         let mut parts = parts.as_array().unwrap().iter();
         let part = parts.find(|part| part["name"] == "Kafka").unwrap();
@@ -160,6 +170,29 @@ fn acls(_: &TestStack) {
     ended(command).refused(3, &["\"billing\"", "may not be looked at", "kafka-acls.sh"]);
     kafka.kafka_acls(groups);
     assert_eq!(kafka.doctor().1, "");
+    // A topic of somebody's, which is to be read: the right to describe it does not suffice.
+    let topic = NewTopic::new("orders", 1, TopicReplication::Fixed(1));
+    let admin: AdminClient<_> = kafka.stack.kafka().create().unwrap();
+    let made = admin.create_topics([&topic], &AdminOptions::new());
+    let made = kafka.stack.block_on(made);
+    made.unwrap().remove(0).unwrap();
+    for granted in ["", "--operation Describe"] {
+        if !granted.is_empty() {
+            let line =
+                format!("kafka-acls.sh --allow-principal User:bench {granted} --topic orders");
+            kafka.kafka_acls(&line);
+        }
+        let (found, advice) = kafka.doctor_of(Some("orders"));
+        assert!(found.contains("may not read topic orders"), "{found}");
+        assert!(
+            advice.contains("--operation Read --topic orders"),
+            "{advice}"
+        );
+    }
+    kafka.kafka_acls(&kafka.doctor_of(Some("orders")).1);
+    assert_eq!(kafka.doctor_of(Some("orders")).1, "");
+    assert_eq!(kafka.doctor_of(Some("cdc_bench_missing")).1, "");
+    kafka.stack.delete_topics(&["orders"]);
 
     // The connector's producer is another user; Connect itself comes by the other listener.
     let plain = [

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::Test;
 use super::inputs;
 use super::postgres_rights::sql_in;
-use super::stack::command::{assert_complete, ended, small_run, with};
+use super::stack::command::{Ended, assert_complete, ended, small_run, with};
 use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[
@@ -106,6 +106,23 @@ fn groups(stack: &TestStack) {
     run("working", &[]).refused(2, &["\"working\"", "1 member(s)"]);
     consume("working", &["--idle-timeout", "1"]).refused(2, &["\"working\"", "1 member(s)"]);
     drop(working);
+    // One of Kafka's newer protocol: the broker lists no member of it.
+    let newer: BaseConsumer = stack
+        .kafka()
+        .set("group.id", "newer")
+        .set("group.protocol", "consumer")
+        .create()
+        .unwrap();
+    newer.subscribe(&["orders"]).unwrap();
+    until("the application to be in its newer group", || {
+        drop(newer.poll(Duration::from_millis(10)));
+        !newer.assignment().unwrap().elements().is_empty()
+    });
+    let protocol = ["\"newer\"", "group.protocol=consumer"];
+    run("newer", &[]).refused(2, &protocol);
+    consume("newer", &["--idle-timeout", "1"]).refused(2, &protocol);
+    drop(newer);
+    stack.delete_group("newer");
     for group in ["billing", "mine-wal"] {
         assert_eq!(
             committed(stack, group, "orders"),
@@ -253,6 +270,24 @@ fn connectors(stack: &TestStack) {
     assert_complete(&end.json(), 20);
     assert_eq!(of(&end.json())["chosen"], Value::Null);
 
+    // One whose publication has another table.
+    stack.sql("CREATE TABLE theirs (id int); CREATE PUBLICATION theirs FOR TABLE theirs");
+    let of_theirs = [
+        ("topic.prefix", "elsewhere"),
+        ("publication.name", "theirs"),
+        ("publication.autocreate.mode", "disabled"),
+    ];
+    register(stack, "elsewhere", &of_theirs);
+    let mut named = small_run(
+        stack.external(),
+        results.path(),
+        &["--connector", "elsewhere"],
+    );
+    named.env("KAFKA_TOPIC", "elsewhere.activity.event_outbox");
+    ended(named).refused(2, &["publication \"theirs\" does not have"]);
+    remove_connector(stack, "elsewhere", "elsewhere");
+    stack.sql("DROP PUBLICATION theirs; DROP TABLE theirs");
+
     // Two that could, and one that is paused.
     let routed = [
         ("topic.prefix", "twin"),
@@ -301,6 +336,26 @@ fn load(stack: &TestStack) {
     };
     let asks = ["\"app\"", "127.0.0.1", "3 rows", "--yes-load app@127.0.0.1"];
     run(&[]).refused(2, &asks);
+    // A role from which row security hides them.
+    sql_in(
+        stack,
+        "app",
+        "CREATE ROLE hidden LOGIN REPLICATION PASSWORD 'hidden'; GRANT CREATE ON DATABASE app TO hidden; \
+         GRANT USAGE ON SCHEMA activity TO hidden; GRANT SELECT, INSERT ON activity.event_outbox TO hidden; \
+         CREATE PUBLICATION cdc_bench FOR TABLE activity.event_outbox; \
+         ALTER TABLE activity.event_outbox ENABLE ROW LEVEL SECURITY",
+    );
+    let mut hidden = small_run(app(&[]), results.path(), &["--capture", "embedded"]);
+    hidden
+        .env("POSTGRES_USER", "hidden")
+        .env("POSTGRES_PASSWORD", "hidden");
+    ended(hidden).refused(2, &["row security", "--yes-load app@127.0.0.1"]);
+    sql_in(
+        stack,
+        "app",
+        "DROP PUBLICATION cdc_bench; ALTER TABLE activity.event_outbox DISABLE ROW LEVEL SECURITY; \
+         DROP OWNED BY hidden; DROP ROLE hidden",
+    );
     ended(app(&["generate", "--events", "5"])).refused(2, &asks);
     let sweep = [
         "sweep",
@@ -360,11 +415,52 @@ fn load(stack: &TestStack) {
         ),
         ["1"]
     );
-    // An empty one needs no word.
+    // An empty one needs no word, and neither does one with the rows of earlier runs alone: those of a sweep's steps are such.
     sql_in(stack, "app", "TRUNCATE activity.event_outbox");
+    for _ in 0..2 {
+        assert_eq!(run(&[]).json()["counts"]["written"], 20);
+    }
+    let sweep = [&sweep[..], &[results.path().to_str().unwrap()]].concat();
+    let swept = with(app(&sweep), &["--capture", "embedded", "--warmup", "20"]);
+    let end = ended(swept);
+    assert!(end.code <= 1, "{}", end.err);
+    assert_eq!(ended(app(&["cleanup"])).code, 0);
     assert_eq!(run(&[]).json()["counts"]["written"], 20);
     assert_eq!(ended(app(&["cleanup"])).code, 0);
     stack.sql("DROP DATABASE app WITH (FORCE)");
+}
+
+/// A publication that has the outbox, and not every insert of it whole. What is advised is done.
+fn publications_with_gaps(stack: &TestStack, run: &dyn Fn() -> Ended) {
+    stack.sql(OUTBOX_SQL);
+    for (publication, says) in [
+        (
+            "FOR TABLE activity.event_outbox WITH (publish = 'update, delete')",
+            &["inserts", "SET (publish = 'insert, update, delete')"][..],
+        ),
+        (
+            "FOR TABLE activity.event_outbox WHERE (seq < 10)",
+            &["filters the rows", "seq < 10", "DROP TABLE"],
+        ),
+        (
+            "FOR TABLE activity.event_outbox (id, run_id, seq)",
+            &["payload", "DROP TABLE"],
+        ),
+    ] {
+        stack.sql(&format!("CREATE PUBLICATION cdc_bench {publication}"));
+        let end = run();
+        end.refused(2, says);
+        let doctor = ended(with(stack.external(), &["doctor"]));
+        assert_eq!(doctor.code, 3, "{}", doctor.out);
+        assert!(doctor.out.contains(says[0]), "{}", doctor.out);
+        let (_, advice) = end.err.split_once("have its owner do ").unwrap();
+        stack.sql(&advice.trim().replace(" and ", "; "));
+        assert_eq!(run().json()["counts"]["written"], 20);
+        stack.sql("DROP PUBLICATION cdc_bench");
+    }
+    stack.sql("DROP TABLE activity.event_outbox");
+    // Their collection is ours to remove.
+    assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
 }
 
 fn resources(stack: &TestStack) {
@@ -392,7 +488,16 @@ fn resources(stack: &TestStack) {
     assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
     assert_eq!(stack.sql(published), ["theirs"]);
     stack.sql("DROP PUBLICATION cdc_bench");
+    publications_with_gaps(stack, &|| run(None, &["--capture", "embedded"]));
 
+    // A topic that Debezium could not feed.
+    let other = ["topic \"orders\"", "PREFIX.activity.event_outbox"];
+    run(Some("orders"), &[]).refused(2, &other);
+    ended(with(
+        stack.external(),
+        &["setup", "--kafka-topic", "orders"],
+    ))
+    .refused(2, &other);
     // A topic that is there, without a connector that is known to feed it.
     make_topic(stack, topic);
     run(Some(topic), &[]).refused(

@@ -10,10 +10,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use self::on_a_pipeline::{main_job, pooler, rights, run_by_socket};
-use self::server::{CAPTURE, ENCODED, PASSWORD, Secured, free_port, has_ipv6};
+use self::server::{CAPTURE, ENCODED, PASSWORD, Secured, has_ipv6};
 use super::Test;
 use super::stack::command::{cdc_bench, with};
-use super::stack::{TestStack, until};
+use super::stack::{TestStack, free_port, until};
 use super::standby::Standby;
 use super::watching::{on_a_terminal, screen_of, times};
 

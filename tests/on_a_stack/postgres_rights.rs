@@ -101,8 +101,41 @@ fn least_privilege(stack: &TestStack) {
         }
     }
     let args = ["--events", "20", "--capture", "both"];
-    let end = ended(small_run(of_role(&[]), results.path(), &args));
-    assert_complete(&end.json(), 20);
+    // A limit of connections below what a run needs, and a read-only database.
+    for (setting, found, undo) in [
+        (
+            "ALTER ROLE bench CONNECTION LIMIT 1",
+            "CONNECTION LIMIT of role",
+            "ALTER ROLE \"bench\" CONNECTION LIMIT -1",
+        ),
+        (
+            "ALTER DATABASE least CONNECTION LIMIT 5",
+            "CONNECTION LIMIT of database",
+            "ALTER DATABASE \"least\" CONNECTION LIMIT -1",
+        ),
+        (
+            "ALTER DATABASE least SET default_transaction_read_only = on",
+            "no transaction write",
+            "ALTER DATABASE \"least\" RESET default_transaction_read_only",
+        ),
+    ] {
+        stack.sql(setting);
+        let said = postgres();
+        assert!(said.0.contains(found), "{}", said.0);
+        assert_eq!(said.1, undo);
+        let statement = if setting.contains("LIMIT 1") {
+            "CONNECTION LIMIT"
+        } else {
+            undo
+        };
+        ended(small_run(of_role(&[]), results.path(), &args)).refused(3, &[statement]);
+        stack.sql(undo);
+    }
+    // Its rows stay, and the next run takes them for what they are.
+    for _ in 0..2 {
+        let end = ended(small_run(of_role(&[]), results.path(), &args));
+        assert_complete(&end.json(), 20);
+    }
     assert_eq!(ended(of_role(&["cleanup"])).code, 0);
     let kept = "SELECT count(*) FROM activity.event_outbox, pg_publication, pg_namespace WHERE nspname = 'cdc_bench'";
     assert_ne!(

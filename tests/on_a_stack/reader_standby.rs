@@ -6,6 +6,7 @@ use pgcdc::{Acknowledge, FileCheckpoint, ReaderConfig, ReaderError, Slot, SlotNa
 
 use super::Test;
 use super::reader::{Reading, Table, drop_it, server, temporary};
+use super::stack::command::{ended, small_run, with};
 use super::stack::{TestStack, open_folder, until};
 use super::standby::Standby;
 
@@ -31,6 +32,7 @@ fn on_a_standby(stack: &TestStack) {
     );
     let standby = Standby::start(stack);
     standby.catch_up();
+    nothing_can_be_written(stack, &standby);
     let config = || ReaderConfig::new(standby.server(), temporary(), ["p"]);
     assert!(stack.block_on(current_lsn(&standby.server())).is_ok());
     let mut beating = config();
@@ -72,6 +74,36 @@ fn on_a_standby(stack: &TestStack) {
         ),
         "{error}"
     );
+}
+
+/// What writes to PostgreSQL is refused on a standby before anything is made, and `doctor` says so, also where a primary was asked for.
+fn nothing_can_be_written(stack: &TestStack, standby: &Standby<'_>) {
+    let port = standby.server().port.to_string();
+    let at = |args: &[&str]| {
+        let mut command = with(stack.external(), args);
+        command.env("POSTGRES_PORT", &port);
+        command
+    };
+    let says = ["is a standby", "target_session_attrs=primary"];
+    let results = open_folder();
+    ended(small_run(at(&[]), results.path(), &["--events", "5"])).refused(3, &says);
+    for command in [&["setup"][..], &["generate", "--events", "5"], &["cleanup"]] {
+        ended(at(command)).refused(3, &says);
+    }
+    let doctor = ended(at(&["doctor"]));
+    assert_eq!(doctor.code, 3, "{}", doctor.out);
+    assert!(doctor.out.contains("is a standby"), "{}", doctor.out);
+    let mut command = at(&["doctor"]);
+    for name in ["HOST", "PORT", "USER", "DB"] {
+        command.env_remove(format!("POSTGRES_{name}"));
+    }
+    let url = format!(
+        "host=127.0.0.1 port={port} user={} dbname={} target_session_attrs=primary",
+        stack.env["POSTGRES_USER"], stack.env["POSTGRES_DB"]
+    );
+    let doctor = ended(with(command, &["--postgres", &url]));
+    assert_eq!(doctor.code, 3, "{}", doctor.out);
+    assert!(doctor.out.contains("none is as wanted"), "{}", doctor.out);
 }
 
 pub fn failover(stack: &TestStack) {

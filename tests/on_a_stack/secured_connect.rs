@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, TcpListener as StdListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ use tokio_rustls::TlsAcceptor;
 use super::Test;
 use super::pki::{authority, certificate, issue};
 use super::stack::command::{assert_complete, ended, small_run, with};
-use super::stack::{TestStack, open_folder, until};
+use super::stack::{TestStack, everything, open_folder, until};
 
 pub const LONG_TESTS: &[Test] = &[(
     "connect_and_store_are_reached_over_tls_with_a_login_and_a_refusal_says_which",
@@ -261,20 +261,6 @@ impl Secured<'_> {
         );
         assert!(began.elapsed() < Duration::from_secs(30), "{words:?}");
     }
-}
-
-/// Every file of a folder, one after the other.
-pub fn everything(folder: &Path) -> String {
-    let entries = fs::read_dir(folder).unwrap().flatten();
-    let paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    let text = paths.iter().map(|path| {
-        if path.is_dir() {
-            everything(path)
-        } else {
-            String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned()
-        }
-    });
-    text.collect()
 }
 
 fn secured(stack: &TestStack) {

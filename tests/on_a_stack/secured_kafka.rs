@@ -2,8 +2,8 @@
 //! them refuses.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::Test;
 use super::pki::{authority, certificate, issue};
 use super::stack::command::{QUICK_JVMS, assert_complete, ended, small_run};
-use super::stack::{TestStack, open_folder};
+use super::stack::{TestStack, everything, free_port, open_folder};
 
 pub const LONG_TESTS: &[Test] = &[(
     "kafka_is_reached_over_tls_and_every_login_and_a_refusal_says_which",
@@ -79,11 +79,6 @@ const LISTENERS: [(&str, &str, &Settings); 6] = [
         ],
     ),
 ];
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 /// An issuer of tokens, and of the key that they are verified with.
 pub async fn issuer() -> MockServer {
@@ -312,20 +307,6 @@ impl Secured {
         end.refused(3, words);
         assert!(!end.err.contains(PASSWORD), "{}", end.err);
     }
-}
-
-/// Every file of a folder, one after the other.
-fn everything(folder: &Path) -> String {
-    let mut text = String::new();
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            text += &everything(&path);
-        } else {
-            text += &String::from_utf8_lossy(&std::fs::read(path).unwrap());
-        }
-    }
-    text
 }
 
 fn secured(stack: &TestStack) {

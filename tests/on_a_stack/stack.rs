@@ -459,6 +459,26 @@ fn spawn_from_a_thread_that_stays(mut command: Command) -> Child {
     child.recv().unwrap().unwrap()
 }
 
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Every file of a folder, one after the other.
+pub fn everything(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let text = paths.map(|path| {
+        if path.is_dir() {
+            everything(&path)
+        } else {
+            String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned()
+        }
+    });
+    text.collect()
+}
+
 pub fn id(child: &Child) -> i32 {
     i32::try_from(child.id()).unwrap()
 }

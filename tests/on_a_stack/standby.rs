@@ -11,7 +11,7 @@ use pgcdc::Server;
 use tempfile::TempDir;
 
 use super::reader::server_at;
-use super::stack::{TestStack, id, open_folder, signal, until};
+use super::stack::{TestStack, free_port, id, open_folder, signal, until};
 
 /// The physical slot by which the standby follows.
 const SLOT: &str = "test_standby";
@@ -150,11 +150,6 @@ impl Drop for Standby<'_> {
             });
         }
     }
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// Copies a running server's files as a backup does: without its slots, and what is of its processes alone.

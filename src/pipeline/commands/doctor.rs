@@ -1,21 +1,32 @@
 //! `doctor`: checks the servers that a command would use, with advice where something is missing.
 
+use std::fmt;
+
 use cdc_bench_stack::{Component, ConnectEndpoint, Endpoints, PostgresEndpoint, StoreEndpoint};
 
 use crate::broker::Admin;
 use crate::debezium::ConnectClient;
+use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::rights::missing_rights;
 use crate::pipeline::provision::source::{
-    SourceError, SourceNeeds, check_replication, check_source, connect_postgres,
+    CONNECTOR_CONNECTIONS, PUBLICATION, READER_CONNECTIONS, SourceError, SourceNeeds,
+    check_publication, check_replication, check_source, check_writable, connect_postgres,
 };
 use crate::settings::Settings;
 use crate::store::MongoStore;
 
+/// Name of the source.
+const POSTGRES: &str = "PostgreSQL";
+
+/// Connections of a run: those of the load where nothing else is said, the clock's, the connector's and the reader's.
+const CONNECTIONS: i64 = 4 + 1 + CONNECTOR_CONNECTIONS + READER_CONNECTIONS;
+
 /// Checks the servers that a command would use: the user's, or the components of our own stack.
-pub async fn examine(settings: &Settings) -> Vec<Component> {
+/// `unfit`: why none of the servers of PostgreSQL that are given will do.
+pub async fn examine(settings: &Settings, unfit: Option<&Failure>) -> Vec<Component> {
     match settings.endpoints() {
         Ok(None) => cdc_bench_stack::inspect(settings.stack).await,
-        Ok(Some(endpoints)) => external(&endpoints, settings).await,
+        Ok(Some(endpoints)) => external(&endpoints, settings, unfit).await,
         Err(error) => vec![Component::bad(
             "endpoints",
             error.to_string(),
@@ -24,9 +35,18 @@ pub async fn examine(settings: &Settings) -> Vec<Component> {
     }
 }
 
-async fn external(endpoints: &Endpoints, settings: &Settings) -> Vec<Component> {
+async fn external(
+    endpoints: &Endpoints,
+    settings: &Settings,
+    unfit: Option<&Failure>,
+) -> Vec<Component> {
     let (postgres, kafka, connect, store) = tokio::join!(
-        postgres(&endpoints.postgres),
+        async {
+            match unfit {
+                Some(failure) => refused(POSTGRES, failure),
+                None => postgres(&endpoints.postgres).await,
+            }
+        },
         kafka(endpoints, settings),
         connect(endpoints.connect.as_ref()),
         store(&endpoints.store),
@@ -35,7 +55,7 @@ async fn external(endpoints: &Endpoints, settings: &Settings) -> Vec<Component> 
 }
 
 /// The text of our errors has its advice after the last semicolon.
-fn refused(name: &str, error: &dyn std::error::Error) -> Component {
+fn refused(name: &str, error: &dyn fmt::Display) -> Component {
     all_of(name, vec![what_and_advice(error)])
 }
 
@@ -52,7 +72,7 @@ fn all_of(name: &str, problems: Vec<(String, Option<String>)>) -> Component {
 }
 
 /// An error's text, and its advice: what is after the last semicolon, or the statement after the last colon.
-fn what_and_advice(error: &dyn std::error::Error) -> (String, Option<String>) {
+fn what_and_advice(error: &dyn fmt::Display) -> (String, Option<String>) {
     let text = error.to_string();
     let statement = || {
         let parts = text.rsplit_once(": ");
@@ -65,7 +85,7 @@ fn what_and_advice(error: &dyn std::error::Error) -> (String, Option<String>) {
 }
 
 async fn postgres(endpoint: &PostgresEndpoint) -> Component {
-    let name = "PostgreSQL";
+    let name = POSTGRES;
     let client = match connect_postgres(endpoint).await {
         Ok(client) => client,
         Err(error) => return refused(name, &error),
@@ -79,11 +99,14 @@ async fn postgres(endpoint: &PostgresEndpoint) -> Component {
     let needs = SourceNeeds {
         run_id: None,
         slots: 2,
+        connections: CONNECTIONS,
         permanent_slot: None,
     };
     let checks = [
+        check_writable(&client, endpoint).await.err(),
         check_source(&client, &needs).await.err(),
         check_replication(&client, endpoint).await.err(),
+        check_publication(&client, PUBLICATION).await.err(),
     ];
     let mut problems = Vec::new();
     for error in checks.into_iter().flatten() {
@@ -119,15 +142,22 @@ async fn kafka(endpoints: &Endpoints, settings: &Settings) -> Component {
     } else {
         format!("{}-", settings.group)
     };
+    let topic = settings.topic_is_given.then_some(&*settings.topic);
     let asked = async {
         let admin = Admin::connect(&endpoints.kafka.client_config()).await?;
-        admin.missing_acls("cdc_bench_", &groups).await
+        admin.missing_acls("cdc_bench_", &groups, topic).await
     };
     match asked.await {
-        Ok(missing) if missing.is_empty() => Component::good(
-            name,
-            format!("answers at {bootstrap}: topics may be created, groups looked at"),
-        ),
+        Ok(missing) if missing.is_empty() => {
+            let read = topic.map(|topic| format!(", {topic} read"));
+            Component::good(
+                name,
+                format!(
+                    "answers at {bootstrap}: topics may be created, groups looked at{}",
+                    read.unwrap_or_default()
+                ),
+            )
+        }
         Ok(missing) => {
             let what: Vec<_> = missing.iter().map(|acl| &*acl.what).collect();
             let commands: Vec<_> = missing.iter().map(|acl| &*acl.command).collect();

@@ -20,7 +20,7 @@ use crate::pipeline::lock::lock;
 use crate::pipeline::progress::{LoadState, RunProgress};
 use crate::pipeline::provision::load_permission::check_load;
 use crate::pipeline::provision::resource_registry::ResourceRegistry;
-use crate::pipeline::provision::source::connect_postgres;
+use crate::pipeline::provision::source::{check_writable, connect_postgres};
 use crate::pipeline::run::progress_tracker::RateMeter;
 
 /// Interval between progress updates.
@@ -106,6 +106,7 @@ pub async fn generate(
 ) -> Result<Generated, Failure> {
     if request.is_external {
         let client = connect_postgres(postgres).await?;
+        check_writable(&client, postgres).await?;
         let registry = ResourceRegistry::new(connect_postgres(postgres).await?);
         let consent = request.yes_load.as_deref();
         let outbox = check_load(&client, &registry, postgres, consent).await?;

@@ -17,7 +17,9 @@ use crate::pipeline::provision::load_permission::check_load;
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::rights::missing_rights;
 use crate::pipeline::provision::servers::ServerClients;
-use crate::pipeline::provision::source::{SourceNeeds, check_replication, prepare_source};
+use crate::pipeline::provision::source::{
+    SourceNeeds, check_replication, check_writable, prepare_source,
+};
 use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::clocks::Clocks;
 use crate::pipeline::run::context::RunContext;
@@ -95,6 +97,7 @@ async fn check_existing(
     servers: &ServerClients,
     progress: &dyn RunProgress,
 ) -> Result<(), Failure> {
+    check_writable(&servers.postgres, &servers.endpoints.postgres).await?;
     if stack.kind() == StackKind::External {
         let missing = missing_rights(&servers.postgres).await?;
         if !missing.is_empty() {
@@ -129,6 +132,7 @@ async fn run_measured(
     let needs = SourceNeeds {
         run_id: Some(request.id.clone()),
         slots: request.required_slots(),
+        connections: request.required_connections(),
         permanent_slot: None,
     };
     check_replication(&servers.postgres, &servers.endpoints.postgres).await?;

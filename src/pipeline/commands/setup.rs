@@ -14,7 +14,8 @@ use crate::pipeline::provision::names::permanent_names;
 use crate::pipeline::provision::planned_connector::PlannedConnector;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{
-    PUBLICATION, SourceNeeds, check_replication, existing_slots, prepare_source,
+    CONNECTOR_CONNECTIONS, PUBLICATION, SourceNeeds, check_replication, check_writable,
+    existing_slots, prepare_source,
 };
 use crate::pipeline::provision::topic::ensure_topic;
 use crate::pipeline::request::ConnectorRequest;
@@ -84,17 +85,14 @@ pub async fn set_up(
 ) -> Result<SetUp, Failure> {
     let step = "set-up";
     progress.update(step, "looking for what is there");
+    check_writable(&servers.postgres, &servers.endpoints.postgres).await?;
     let feeding = find_feeding(servers, topic, is_kept).await?;
     let planned = match (&feeding, permanent_names(topic)) {
         _ if servers.connect.is_none() => None,
-        (None, None) => {
-            return Err(Failure::usage(anyhow::anyhow!(
-                "Debezium cannot feed topic \"{topic}\": its topics are named PREFIX.{SCHEMA}.{TABLE}; choose such a name (KAFKA_TOPIC)"
-            )));
-        }
-        (Some((found, _)), Some(ours)) if found.name != ours.connector => None,
-        (Some(_), None) => None,
-        (_, Some(ours)) => Some(PlannedConnector::plan(servers, ours, PUBLICATION, capture).await?),
+        (None, Err(failure)) => return Err(failure),
+        (Some((found, _)), Ok(ours)) if found.name != ours.connector => None,
+        (Some(_), Err(_)) => None,
+        (_, Ok(ours)) => Some(PlannedConnector::plan(servers, ours, PUBLICATION, capture).await?),
     };
     progress.update(step, "tables, publication, slot");
     let slot = SlotName::new(READER_SLOT).map_err(ReaderError::from)?;
@@ -105,6 +103,11 @@ pub async fn set_up(
     let needs = SourceNeeds {
         run_id: None,
         slots: i64::try_from(wanted.len()).unwrap_or(0) - there,
+        connections: if planned.is_some() {
+            CONNECTOR_CONNECTIONS
+        } else {
+            0
+        },
         permanent_slot: Some(slot),
     };
     check_replication(&servers.postgres, &servers.endpoints.postgres).await?;

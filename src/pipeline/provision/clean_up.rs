@@ -17,7 +17,7 @@ use crate::pipeline::provision::resource_registry::{
 };
 use crate::pipeline::provision::route::Route;
 use crate::pipeline::provision::servers::ServerClients;
-use crate::pipeline::provision::source::{connect_postgres, drop_slot};
+use crate::pipeline::provision::source::{check_writable, connect_postgres, drop_slot};
 
 /// Longest wait for a slot to be no longer in use.
 const SLOT_LIMIT: Duration = Duration::from_secs(20);
@@ -102,6 +102,7 @@ pub async fn remove_everything(
 ) -> Result<Removal, Failure> {
     let postgres = endpoints.postgres()?;
     let client = connect_postgres(&postgres).await?;
+    check_writable(&client, &postgres).await?;
     let registry = ResourceRegistry::new(connect_postgres(&postgres).await?);
     let mut entries = registry.entries().await?;
     let captured = left_by_captures(&client).await?;

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::existing_connector::{ExistingConnector, find_existing};
-use crate::pipeline::provision::names::ConnectorNames;
+use crate::pipeline::provision::names::{ConnectorNames, topic_prefix_of};
 use crate::pipeline::provision::planned_connector::PlannedConnector;
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::servers::ServerClients;
@@ -67,7 +67,8 @@ pub(crate) async fn provide_connector(
 /// Looks for what would refuse [`provide_connector`], before anything is made.
 ///
 /// # Errors
-/// As [`find_existing`] and [`PlannedConnector::plan`], or when a connector of ours would write into a topic of somebody's.
+/// As [`find_existing`] and [`PlannedConnector::plan`], or when a connector of ours cannot feed the topic that is named, or would write
+/// into one of somebody's.
 pub(crate) async fn check_connector(
     servers: &ServerClients,
     request: &RunRequest,
@@ -75,6 +76,9 @@ pub(crate) async fn check_connector(
 ) -> Result<(), Failure> {
     match find_existing(servers, request, is_kept).await? {
         ExistingConnector::None => {
+            if request.settings.topic_is_given {
+                topic_prefix_of(&request.settings.topic)?;
+            }
             let names = ConnectorNames::for_run(request, 0, exclusive);
             refuse_foreign_topic(servers, &names.topic).await?;
             let plan = PlannedConnector::plan(servers, names, PUBLICATION, &request.connector);

@@ -9,6 +9,7 @@ use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::names::ConnectorNames;
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::servers::ServerClients;
+use crate::pipeline::provision::source::outbox_publications;
 use crate::pipeline::request::RunRequest;
 
 /// Whether there is a connector that feeds the topic.
@@ -184,6 +185,11 @@ async fn source_database(servers: &ServerClients) -> Result<SourceDatabase, Fail
     let question =
         "SELECT slot_name::text FROM pg_replication_slots WHERE database = current_database()";
     let rows = servers.postgres.query(question, &[]).await?;
+    let publications = outbox_publications(&servers.postgres).await?;
+    let publications = publications.into_iter().map(|publication| {
+        let gap = publication.gap.as_ref().map(ToString::to_string);
+        (publication.name, gap)
+    });
     let postgres = &servers.endpoints.postgres;
     let by_connect = servers.endpoints.postgres_for_connect.iter();
     let by_connect = by_connect.map(|address| (address.host.clone(), address.port));
@@ -193,6 +199,7 @@ async fn source_database(servers: &ServerClients) -> Result<SourceDatabase, Fail
             .collect(),
         database: postgres.database.clone(),
         slots: rows.iter().map(|row| row.get(0)).collect(),
+        publications: publications.collect(),
     })
 }
 

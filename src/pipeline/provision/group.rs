@@ -50,7 +50,7 @@ pub(crate) async fn check_groups(
         if !is_registered {
             return Err(taken(&name, &state));
         }
-        if state.has_members() {
+        if state.is_in_use() {
             return Err(Failure::usage(anyhow::anyhow!(
                 "consumer group \"{name}\" is in use by another run ({}); wait until it has ended (a consumer that was killed leaves after ten seconds), or choose another group (KAFKA_GROUP_ID)",
                 state.describe()

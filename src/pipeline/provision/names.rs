@@ -4,6 +4,7 @@ use cdc_bench_model::RunId;
 use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_model::timeline::CapturePath;
 
+use crate::pipeline::failure::Failure;
 use crate::pipeline::request::RunRequest;
 
 /// Topic prefix of a path of our own reader.
@@ -54,15 +55,49 @@ impl ConnectorNames {
     }
 }
 
-/// Names of what `setup` creates besides tables, publication and collection; `None` if Debezium cannot feed this topic.
-pub(crate) fn permanent_names(topic: &str) -> Option<ConnectorNames> {
-    let topic_prefix = topic
-        .strip_suffix(&format!(".{SCHEMA}.{TABLE}"))?
-        .to_owned();
-    Some(ConnectorNames {
+/// Names of what `setup` creates besides tables, publication and collection.
+///
+/// # Errors
+/// As [`topic_prefix_of`].
+pub(crate) fn permanent_names(topic: &str) -> Result<ConnectorNames, Failure> {
+    Ok(ConnectorNames {
         connector: "cdc-bench".to_owned(),
         slot: "cdc_bench_debezium".to_owned(),
         topic: topic.to_owned(),
-        topic_prefix,
+        topic_prefix: topic_prefix_of(topic)?.to_owned(),
     })
+}
+
+/// The `topic.prefix` of a connector of ours that feeds this topic.
+///
+/// # Errors
+/// When its topics cannot have this name.
+pub(crate) fn topic_prefix_of(topic: &str) -> Result<&str, Failure> {
+    let prefix = topic.strip_suffix(&format!(".{SCHEMA}.{TABLE}"));
+    prefix.filter(|prefix| !prefix.is_empty()).ok_or_else(|| {
+        Failure::usage(anyhow::anyhow!(
+            "a connector of our own cannot feed topic \"{topic}\": Debezium names its topics PREFIX.{SCHEMA}.{TABLE}; choose such a name (KAFKA_TOPIC), or name the connector that feeds it (run --connector NAME)"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_no_connector_of_ours_can_feed_is_refused() {
+        let names = permanent_names("shop.activity.event_outbox").unwrap();
+        assert_eq!(names.topic_prefix, "shop");
+        for topic in [
+            "compacted",
+            "activity.event_outbox",
+            ".activity.event_outbox",
+            "",
+        ] {
+            let failure = topic_prefix_of(topic).unwrap_err();
+            assert_eq!(failure.exit_code(), 2, "{topic}");
+            assert!(failure.to_string().contains("PREFIX.activity.event_outbox"));
+        }
+    }
 }

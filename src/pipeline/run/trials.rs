@@ -11,6 +11,7 @@ use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
 use crate::pipeline::monitor::resource_usage::ResourceUsage;
 use crate::pipeline::provision::clean_up;
 use crate::pipeline::provision::route::Route;
+use crate::pipeline::provision::source::{CONNECTOR_CONNECTIONS, READER_CONNECTIONS};
 use crate::pipeline::request::{RunNames, RunRequest};
 use crate::pipeline::run::context::{RunContext, Trial};
 use crate::pipeline::run::trial_outcome::{PathOutcome, add_used};
@@ -57,6 +58,22 @@ impl RunRequest {
             Some(_) => slots.max().unwrap_or(0),
             None => slots.sum(),
         }
+    }
+
+    /// Connections to PostgreSQL that are needed at the same time besides those that set up, sessions of replication not counted.
+    pub(crate) fn required_connections(&self) -> i64 {
+        let connections_of = |path: &CapturePath| match path {
+            CapturePath::Debezium => CONNECTOR_CONNECTIONS + READER_CONNECTIONS,
+            CapturePath::Wal | CapturePath::Embedded => READER_CONNECTIONS,
+        };
+        let connections = self.paths.iter().map(connections_of);
+        let of_paths = match self.rounds {
+            Some(_) => connections.max().unwrap_or(0),
+            None => connections.sum(),
+        };
+        let of_load = i64::try_from(self.connections).unwrap_or(i64::MAX);
+        // The clock's.
+        of_load.saturating_add(of_paths + 1)
     }
 }
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::pki::{authority, certificate, issue};
 use crate::stack::command::{Ended, cdc_bench, ended, with};
-use crate::stack::{id, open_folder, signal, until};
+use crate::stack::{free_port, id, open_folder, signal, until};
 
 /// Holds every sign that some quoting gives a meaning.
 pub const PASSWORD: &str = r#"p@ss:w/rd#1 %41"'\"#;
@@ -247,11 +247,6 @@ impl Drop for Secured {
 pub fn with_variables(mut command: Command, variables: &[(&str, &str)]) -> Command {
     command.envs(variables.iter().copied());
     command
-}
-
-pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// PostgreSQL refuses root.

@@ -5,10 +5,11 @@ use cdc_bench_model::event::{SCHEMA, TABLE};
 use pgcdc::SlotName;
 use tokio_postgres::Client;
 
+use super::connections::check_connections;
 use super::error::{SourceError, refused};
 
 /// Columns that the outbox table must have.
-const COLUMNS: [&str; 8] = [
+pub(super) const COLUMNS: [&str; 8] = [
     "id",
     "run_id",
     "seq",
@@ -26,11 +27,13 @@ pub(crate) struct SourceNeeds {
     pub(crate) run_id: Option<RunId>,
     /// Slots and WAL senders that must be free.
     pub(crate) slots: i64,
+    /// Connections that must be free, those of replication not counted.
+    pub(crate) connections: i64,
     /// A permanent slot for our reader.
     pub(crate) permanent_slot: Option<SlotName>,
 }
 
-/// Checks that the source can be captured: `wal_level`, free slots and WAL senders, the right to create.
+/// Checks that the source can be captured: `wal_level`, the right to create, free slots, WAL senders and connections.
 ///
 /// # Errors
 /// The first problem.
@@ -74,11 +77,14 @@ pub(crate) async fn check_source(client: &Client, needs: &SourceNeeds) -> Result
             needed: needs.slots,
         });
     }
-    Ok(())
+    check_connections(client, needs.connections).await
 }
 
 /// Checks that the outbox table has the columns that it needs.
-pub(super) async fn check_columns(client: &Client) -> Result<(), SourceError> {
+///
+/// # Errors
+/// [`SourceError::Columns`], or when the server refuses.
+pub(crate) async fn check_columns(client: &Client) -> Result<(), SourceError> {
     let question = "SELECT column_name::text FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2";
     let rows = client
         .query(question, &[&SCHEMA, &TABLE])

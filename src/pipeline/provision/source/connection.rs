@@ -47,6 +47,11 @@ pub async fn connect_postgres(endpoint: &PostgresEndpoint) -> Result<Client, Sou
                 {
                     SourceError::Pooler { server, reason }
                 }
+                Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => SourceError::Connections {
+                    user: server,
+                    reason,
+                    raise: "raise the limit that it names (ALTER ROLE or ALTER DATABASE ... CONNECTION LIMIT, or max_connections), or end sessions".to_owned(),
+                },
                 Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
                     SourceError::Database { server, reason }
                 }

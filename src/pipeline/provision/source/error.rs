@@ -54,6 +54,46 @@ pub enum SourceError {
         /// The server's message.
         reason: String,
     },
+    /// The server is a standby.
+    #[error(
+        "PostgreSQL at {server} is a standby, to which nothing can be written; name the primary (POSTGRES_HOST), or all servers with target_session_attrs=primary (POSTGRES_URL)"
+    )]
+    Standby {
+        /// User, host, port, database.
+        server: String,
+    },
+    /// Transactions are read-only.
+    #[error(
+        "PostgreSQL at {server} lets no transaction write (default_transaction_read_only = on); {undo}"
+    )]
+    ReadOnly {
+        /// User, host, port, database.
+        server: String,
+        /// What lets them write again.
+        undo: String,
+    },
+    /// A limit of connections is reached.
+    #[error("PostgreSQL has too few connections left for {user}: {reason}; {raise}")]
+    Connections {
+        /// The role, or user, host, port and database.
+        user: String,
+        /// The server's message, or the limit.
+        reason: String,
+        /// What raises the limit.
+        raise: String,
+    },
+    /// A publication of our name does not publish the outbox as it is.
+    #[error(
+        "publication \"{name}\" {gap}; it was not made by this command, which leaves it as it is: use another database (POSTGRES_DB), or have its owner do {closed_by}"
+    )]
+    Publication {
+        /// Its name.
+        name: String,
+        /// What it does not publish.
+        gap: String,
+        /// The statements that close the gap.
+        closed_by: String,
+    },
     /// `wal_level` is below logical.
     #[error(
         "PostgreSQL has wal_level = {found}; change data capture needs logical: ALTER SYSTEM SET wal_level = 'logical', then restart the server"

@@ -2,16 +2,22 @@
 
 mod checks;
 mod connection;
+mod connections;
 mod error;
 mod preparation;
+mod publication;
 mod replication_right;
 mod slots;
+mod writable;
 
-pub(crate) use checks::{SourceNeeds, check_source};
+pub(crate) use checks::{SourceNeeds, check_columns, check_source};
 pub use connection::connect_postgres;
+pub(crate) use connections::{CONNECTOR_CONNECTIONS, READER_CONNECTIONS};
 pub use error::SourceError;
 pub use preparation::PUBLICATION;
 pub(crate) use preparation::prepare_source;
+pub(crate) use publication::{check_publication, outbox_publications};
 pub(crate) use replication_right::check_replication;
 pub use slots::drop_slot;
 pub(crate) use slots::existing_slots;
+pub(crate) use writable::check_writable;

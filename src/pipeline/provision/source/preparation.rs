@@ -6,6 +6,7 @@ use tokio_postgres::error::SqlState;
 
 use super::checks::{SourceNeeds, check_columns, check_source};
 use super::error::{SourceError, refused};
+use super::publication::check_publication;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::resource_registry::{
     ResourceKind, ResourceRegistry, create_if_missing,
@@ -33,7 +34,13 @@ pub(crate) async fn prepare_source(
     needs: &SourceNeeds,
 ) -> Result<PreparedSource, Failure> {
     check_source(client, needs).await?;
-    check_publication(client).await?;
+    // A publication of our name may be somebody's, and is never altered.
+    check_publication(client, PUBLICATION)
+        .await
+        .map_err(|error| match error {
+            SourceError::Publication { .. } => Failure::usage(error),
+            error => error.into(),
+        })?;
     if !exists(client, "SELECT to_regnamespace($1) IS NOT NULL", SCHEMA).await? {
         // Tables outlive a run, so that `verify` can read them: `cleanup` removes them.
         registry.record(ResourceKind::Schema, SCHEMA, None).await?;
@@ -91,22 +98,6 @@ pub(crate) async fn prepare_source(
     Ok(PreparedSource {
         publication: PUBLICATION.to_owned(),
     })
-}
-
-/// A publication of our name may be somebody's, and is never altered: it has to publish the outbox as it is.
-async fn check_publication(client: &Client) -> Result<(), Failure> {
-    let question = "SELECT pubinsert AND (puballtables OR EXISTS (SELECT FROM pg_publication_tables t \
-        WHERE t.pubname = p.pubname AND schemaname = $2 AND tablename = $3)) FROM pg_publication p WHERE pubname = $1";
-    let row = client
-        .query_opt(question, &[&PUBLICATION, &SCHEMA, &TABLE])
-        .await
-        .map_err(refused("read its catalogues"))?;
-    match row.map(|row| row.get::<_, Option<bool>>(0)) {
-        None | Some(Some(true)) => Ok(()),
-        _ => Err(Failure::usage(anyhow::anyhow!(
-            "publication \"{PUBLICATION}\" is there and does not publish the inserts of {SCHEMA}.{TABLE}; it was not made by this command, which leaves it as it is: use another database (POSTGRES_DB), or have its owner do ALTER PUBLICATION {PUBLICATION} ADD TABLE {SCHEMA}.{TABLE}"
-        ))),
-    }
 }
 
 /// Whether the server has an object of this name.

@@ -2,6 +2,7 @@
 
 use cdc_bench_stack::PostgresEndpoint;
 use pgcdc::ReaderError;
+use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::Client;
 
 use super::error::{SourceError, refused};
@@ -16,14 +17,15 @@ struct CatalogueRight {
     has_attribute: bool,
     /// Whether the server has the role [`RDS`], and ours is a member of it.
     rds: Option<bool>,
+    /// Whether every WAL sender is in use.
+    senders_are_full: bool,
 }
 
-/// Checks that our role may replicate, and that PostgreSQL itself answers rather than a pooler. A member of `rds_replication` may,
-/// by RDS' own rule. Of any other role the server is believed, which lets it open a replication session or does not: providers
-/// have more ways to grant the right than the attribute.
+/// Checks that our role may replicate, and that PostgreSQL itself answers rather than a pooler. The server is believed, which lets
+/// the role open a replication session or does not: providers have more ways to grant the right than the attribute.
 ///
 /// # Errors
-/// Without the right, with the statement that grants it; for a pooler; when the server does not answer.
+/// Without the right, with the statement that grants it; for a pooler; for a limit of connections; when the server does not answer.
 pub(crate) async fn check_replication(
     client: &Client,
     endpoint: &PostgresEndpoint,
@@ -35,9 +37,17 @@ pub(crate) async fn check_replication(
             server: endpoint.to_string(),
             reason: message.to_string(),
         }),
-        Err(ReaderError::Refused { message, .. }) => judge(right, &message.to_string()),
-        // Every sender is in use, which the check of the settings says.
-        Err(ReaderError::NoFreeSlot { .. }) => Ok(()),
+        Err(ReaderError::Refused { message, .. }) => Err(judge(right, &message.to_string())),
+        // Which the check of the settings says, with the numbers.
+        Err(ReaderError::NoFreeSlot { .. }) if right.senders_are_full => Ok(()),
+        Err(ReaderError::NoFreeSlot { reason, .. }) => Err(SourceError::Connections {
+            user: endpoint.to_string(),
+            reason,
+            raise: format!(
+                "ALTER ROLE {} CONNECTION LIMIT -1, or whichever limit it names",
+                escape_identifier(&right.role)
+            ),
+        }),
         Err(error) => Err(SourceError::Refused {
             action: "open a replication session".to_owned(),
             reason: error.to_string(),
@@ -45,42 +55,39 @@ pub(crate) async fn check_replication(
     }
 }
 
-/// What follows when the server has refused a replication session.
-fn judge(right: CatalogueRight, reason: &str) -> Result<(), SourceError> {
+/// The error for a replication session that the server has refused.
+fn judge(right: CatalogueRight, reason: &str) -> SourceError {
     let CatalogueRight {
         role,
         has_attribute,
         rds,
+        ..
     } = right;
-    if rds == Some(true) {
-        tracing::warn!(
-            role,
-            reason,
-            "a member of rds_replication was refused a replication session; its slot may be, too"
-        );
-        return Ok(());
-    }
     if has_attribute {
-        return Err(SourceError::Refused {
+        return SourceError::Refused {
             action: format!("open a replication session as \"{role}\", which has the right"),
             reason: format!("{reason}; pg_hba.conf may not let it in"),
-        });
+        };
     }
-    let grant = if rds.is_some() {
-        format!("GRANT {RDS} TO \"{role}\"")
-    } else {
-        format!("ALTER ROLE \"{role}\" REPLICATION")
+    let quoted = escape_identifier(&role);
+    let grant = match rds {
+        Some(true) => format!(
+            "it is a member of {RDS} already: on RDS and Aurora set rds.logical_replication = 1 and restart the server, elsewhere ALTER ROLE {quoted} REPLICATION"
+        ),
+        Some(false) => format!("GRANT {RDS} TO {quoted}"),
+        None => format!("ALTER ROLE {quoted} REPLICATION"),
     };
-    Err(SourceError::NoReplication {
+    SourceError::NoReplication {
         role,
         reason: reason.to_owned(),
         grant,
-    })
+    }
 }
 
 async fn of_catalogue(client: &Client) -> Result<CatalogueRight, SourceError> {
     let question = "SELECT rolname::text, rolsuper OR rolreplication, \
-        (SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = $1) \
+        (SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = $1), \
+        (SELECT count(*) FROM pg_stat_replication) >= current_setting('max_wal_senders')::bigint \
         FROM pg_roles WHERE rolname = current_user";
     let row = client.query_one(question, &[&RDS]).await;
     let row = row.map_err(refused("read its roles"))?;
@@ -88,6 +95,7 @@ async fn of_catalogue(client: &Client) -> Result<CatalogueRight, SourceError> {
         role: row.get(0),
         has_attribute: row.get(1),
         rds: row.get(2),
+        senders_are_full: row.get(3),
     })
 }
 
@@ -95,23 +103,31 @@ async fn of_catalogue(client: &Client) -> Result<CatalogueRight, SourceError> {
 mod tests {
     use super::*;
 
-    fn refused_to(has_attribute: bool, rds: Option<bool>) -> Option<String> {
+    fn refused_to(has_attribute: bool, rds: Option<bool>) -> String {
         let right = CatalogueRight {
             role: "me".to_owned(),
             has_attribute,
             rds,
+            senders_are_full: false,
         };
-        judge(right, "nein").err().map(|error| error.to_string())
+        judge(right, "nein").to_string()
     }
 
     #[test]
     fn what_is_missing_is_said_with_the_statement_that_grants_it() {
-        assert_eq!(refused_to(false, Some(true)), None);
-        let rds = refused_to(false, Some(false)).unwrap();
+        let member = refused_to(false, Some(true));
+        for words in [
+            "rds.logical_replication",
+            "ALTER ROLE \"me\" REPLICATION",
+            "nein",
+        ] {
+            assert!(member.contains(words), "{member}");
+        }
+        let rds = refused_to(false, Some(false));
         assert!(rds.contains("GRANT rds_replication TO \"me\""), "{rds}");
-        let plain = refused_to(false, None).unwrap();
+        let plain = refused_to(false, None);
         assert!(plain.contains("ALTER ROLE \"me\" REPLICATION"), "{plain}");
         assert!(plain.contains("nein"), "{plain}");
-        assert!(refused_to(true, None).unwrap().contains("pg_hba.conf"));
+        assert!(refused_to(true, None).contains("pg_hba.conf"));
     }
 }
