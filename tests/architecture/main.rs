@@ -18,6 +18,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("consumer", &["debezium", "json", "records", "store"]),
     ("dashboard", &["live", "load"]),
     ("debezium", &["cause", "json", "tls_failure"]),
+    (
+        "observe",
+        &[
+            "broker",
+            "debezium",
+            "json",
+            "pipeline/export",
+            "pipeline/monitor",
+            "pipeline/provision",
+            "records",
+            "store",
+        ],
+    ),
     ("store", &["json", "tls_failure"]),
     // Every room of the pipeline may import the stages, the settings, and what stands below all of its rooms.
     (

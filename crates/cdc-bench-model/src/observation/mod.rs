@@ -1,0 +1,5 @@
+//! A pipeline that others run, observed: its changes and where they were seen.
+
+mod operation;
+
+pub use operation::Operation;
