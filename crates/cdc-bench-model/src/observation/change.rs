@@ -2,27 +2,8 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+use super::Operation;
 use crate::timeline::{Nanos, Stamp};
-
-/// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Operation {
-    /// A row was inserted.
-    Create,
-    /// A row was updated.
-    Update,
-    /// A row was deleted.
-    Delete,
-    /// A table was truncated.
-    Truncate,
-    /// A row was read by a snapshot.
-    Read,
-    /// A message of `pg_logical_emit_message()`.
-    Message,
-}
 
 /// Which change.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -9,18 +9,18 @@ mod counts;
 mod joiner;
 mod key;
 mod missing;
+mod operation;
 mod recent;
 mod sampling;
 mod sink_queue;
 mod stamps;
 mod statistics;
 
-pub use change::{
-    CapturedChange, ChangeId, Operation, RecordPosition, RecordedChange, SinkChange, StampedBy,
-};
+pub use change::{CapturedChange, ChangeId, RecordPosition, RecordedChange, SinkChange, StampedBy};
 pub use counts::{Filtered, ObservationCounts};
 pub use joiner::{JoinerConfig, ObservationJoiner, ObservedChange};
 pub use key::{NO_KEY, canonical_key};
 pub use missing::{MissingAt, MissingChange};
+pub use operation::Operation;
 pub use stamps::{ObservedHop, ObservedHops, ObservedStamps};
 pub use statistics::ObservedStatistics;

@@ -1,0 +1,3 @@
+//! A pipeline that others run, observed.
+
+pub mod records;
