@@ -23,6 +23,7 @@ mod load_args;
 mod logging;
 mod monitor;
 mod objective_args;
+mod observe;
 mod output;
 mod postgres_args;
 mod postgres_choice;

@@ -48,15 +48,14 @@ pub fn outbox_topic(config: &BTreeMap<String, String>) -> Option<String> {
 pub fn feeding(config: &BTreeMap<String, String>, source: &SourceDatabase, topic: &str) -> Feeding {
     let get = |key: &str| config.get(key).map(String::as_str);
     let class = get("connector.class").unwrap_or_default();
-    // Connect takes the simple name and the alias, too.
-    if ![CONNECTOR_CLASS, "PostgresConnector", "Postgres"].contains(&class) {
+    if !is_postgres_connector(config) {
         return Feeding::No(format!("it is a {class}"));
     }
     let mut doubts = Vec::new();
-    match captures_outbox(config) {
-        Captured::Yes => {}
-        Captured::No(why) => return Feeding::No(why),
-        Captured::Unknown(what) => doubts.push(what),
+    match captures_table(config, SCHEMA, TABLE) {
+        TableCapture::Yes => {}
+        TableCapture::No(why) => return Feeding::No(why),
+        TableCapture::Unknown(what) => doubts.push(what),
     }
     match topic_route(config, SCHEMA, TABLE) {
         TopicRoute::NoEnvelopes(why) => return Feeding::No(why),
@@ -100,18 +99,35 @@ pub fn feeding(config: &BTreeMap<String, String>, source: &SourceDatabase, topic
     }
 }
 
-/// Whether the outbox is among a connector's tables.
-enum Captured {
+/// Whether a configuration is of Debezium's connector for PostgreSQL. Connect takes the simple name and the alias, too.
+#[must_use]
+pub fn is_postgres_connector(config: &BTreeMap<String, String>) -> bool {
+    let class = config.get("connector.class").map(String::as_str);
+    [CONNECTOR_CLASS, "PostgresConnector", "Postgres"].contains(&class.unwrap_or_default())
+}
+
+/// Whether a table is among a connector's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TableCapture {
+    /// It is.
     Yes,
+    /// It is not, and why.
     No(String),
+    /// A list of the configuration cannot be read here.
     Unknown(String),
 }
 
-fn captures_outbox(config: &BTreeMap<String, String>) -> Captured {
-    let table = format!("{SCHEMA}.{TABLE}");
+/// Whether a connector of this configuration captures `schema.table`, by its lists of what to include and to exclude.
+#[must_use]
+pub fn captures_table(
+    config: &BTreeMap<String, String>,
+    schema: &str,
+    table: &str,
+) -> TableCapture {
+    let table = format!("{schema}.{table}");
     for (key, name, includes) in [
-        ("schema.include.list", SCHEMA, true),
-        ("schema.exclude.list", SCHEMA, false),
+        ("schema.include.list", schema, true),
+        ("schema.exclude.list", schema, false),
         ("table.include.list", &table, true),
         ("table.exclude.list", &table, false),
     ] {
@@ -119,14 +135,16 @@ fn captures_outbox(config: &BTreeMap<String, String>) -> Captured {
             continue;
         };
         match is_listed(list, name) {
-            None => return Captured::Unknown(format!("its {key} ({list}) cannot be read here")),
+            None => {
+                return TableCapture::Unknown(format!("its {key} ({list}) cannot be read here"));
+            }
             Some(listed) if listed != includes => {
-                return Captured::No(format!("its {key} ({list}) leaves {table} out"));
+                return TableCapture::No(format!("its {key} ({list}) leaves {table} out"));
             }
             Some(_) => {}
         }
     }
-    Captured::Yes
+    TableCapture::Yes
 }
 
 /// Whether a list of expressions, each for the whole name and whatever its case, has this name; `None` if one cannot be read.

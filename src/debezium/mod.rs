@@ -21,5 +21,9 @@ pub use connect::{ConnectClient, ConnectorStatus, KafkaConnectError, RegisteredC
 pub use connector::{ConnectorParams, ConnectorProfile, LOW_LATENCY, connector_config};
 pub use envelope::{Envelope, EnvelopeSource, OutboxAfter};
 pub use error::ReadEnvelopeError;
-pub use feeding::{Feeding, SourceDatabase, feeding, outbox_topic};
+pub use feeding::{
+    Feeding, SourceDatabase, TableCapture, captures_table, feeding, is_postgres_connector,
+    outbox_topic,
+};
 pub(crate) use reader::EnvelopeReader;
+pub use topic_route::{TableTopic, table_topic};

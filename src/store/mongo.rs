@@ -2,6 +2,7 @@
 
 mod collections;
 mod servers_seen;
+mod watch;
 mod write;
 
 use std::time::Duration;
@@ -13,6 +14,7 @@ use mongodb::{Client, Collection, Database};
 use secrecy::ExposeSecret;
 
 use self::servers_seen::ServersSeen;
+pub use self::watch::{DocumentChange, DocumentChanges};
 use super::{COLLECTION, StoreError, WriteConcernChoice};
 use crate::tls_failure::speaks_tls;
 use cdc_bench_stack::StoreEndpoint;

@@ -23,6 +23,7 @@ mod least_privilege;
 mod load;
 mod metrics;
 mod no_harm;
+mod observe;
 mod outages;
 mod paths;
 mod pki;
@@ -55,6 +56,7 @@ mod snapshot;
 mod snapshot_chunks;
 mod stack;
 mod standby;
+mod third_party;
 mod tls;
 #[cfg(feature = "otlp")]
 mod traces;
@@ -143,6 +145,7 @@ fn main() {
         series::TESTS,
         metrics::TESTS,
         no_harm::TESTS,
+        observe::TESTS,
         postgres_rights::TESTS,
         watching::TESTS,
         #[cfg(feature = "otlp")]
@@ -198,6 +201,7 @@ fn main() {
         least_privilege::LONG_TESTS,
         series::LONG_TESTS,
         watching::LONG_TESTS,
+        third_party::LONG_TESTS,
     ]
     .concat();
     trials.extend(

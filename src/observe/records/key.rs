@@ -1,7 +1,5 @@
 //! A record's key as one text, the same whatever it is encoded in.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
 /// What stands for the key of a table without one.
@@ -101,7 +99,7 @@ impl Key {
 /// A value that lost its type on the way through a text.
 pub(super) fn number_or_text(text: &str) -> Value {
     match text.parse::<i64>() {
-        Ok(number) if Cow::from(number.to_string()) == text => Value::from(number),
+        Ok(number) if number.to_string() == text => Value::from(number),
         _ => Value::from(text),
     }
 }

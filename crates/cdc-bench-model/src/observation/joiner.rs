@@ -3,6 +3,7 @@
 //! WAL and record meet by table, LSN and key; several rows of one WAL record (`COPY`) have one LSN. A record without an LSN is of
 //! the oldest change of its key that has no record yet. Record and sink meet by table and key, in the order of the records.
 
+mod causality;
 mod entry;
 mod overdue;
 #[cfg(test)]
@@ -11,6 +12,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use self::causality::CausalBounds;
 use self::entry::{Captured, Entry, Recorded};
 use self::overdue::Reached;
 use super::committed::CommittedOffsets;
@@ -22,7 +24,7 @@ use super::{
     CapturedChange, ChangeId, ObservationCounts, ObservedStamps, Operation, RecordPosition,
     RecordedChange, SinkChange,
 };
-use crate::timeline::{Corrections, Nanos, Stamp};
+use crate::timeline::{ClockOffset, Corrections, Nanos, Stamp};
 
 /// What is tapped, and what bounds the joiner.
 #[derive(Debug, Clone)]
@@ -69,6 +71,7 @@ struct PartitionSeen {
 pub struct ObservationJoiner {
     config: JoinerConfig,
     corrections: Corrections,
+    causality: CausalBounds,
     sample: Sample,
     entries: HashMap<u64, Entry>,
     next_entry: u64,
@@ -99,6 +102,7 @@ impl ObservationJoiner {
         Self {
             config,
             corrections: Corrections::default(),
+            causality: CausalBounds::default(),
             sample: Sample::ALL,
             entries: HashMap::new(),
             next_entry: 0,
@@ -123,13 +127,28 @@ impl ObservationJoiner {
         self.corrections = corrections;
     }
 
-    /// The counters; `in_flight` is of now.
+    /// What the changes since the last call say of the offset of Connect's clock, and of the broker's.
+    pub fn take_clock_bounds(&mut self) -> (Option<ClockOffset>, Option<ClockOffset>) {
+        self.causality.take()
+    }
+
+    /// The counters; `in_flight` is of now: changes of the WAL that lack a stamp.
     #[must_use]
     pub fn counts(&self) -> ObservationCounts {
+        let captured = self
+            .entries
+            .values()
+            .filter(|entry| entry.captured.is_some());
         ObservationCounts {
-            in_flight: u64::try_from(self.entries.len()).unwrap_or(u64::MAX),
+            in_flight: u64::try_from(captured.count()).unwrap_or(u64::MAX),
             ..self.counts
         }
+    }
+
+    /// Changes held.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.entries.len()
     }
 
     /// The counters, for what only the taps see.
@@ -200,13 +219,13 @@ impl ObservationJoiner {
         let expects_sink = self.expects_sink(&id);
         if !self.follows(&id) {
             if expects_sink {
-                self.take_turn(&id);
+                self.take_turn(&id, change.t3);
             }
             return;
         }
         let recorded = Recorded {
             position,
-            td: change.td.map(|(at, _)| at),
+            td: change.td,
             t2: change.t2,
             stamped_by: change.stamped_by,
             t3: change.t3,
@@ -233,7 +252,7 @@ impl ObservationJoiner {
             self.unshown.insert(position, key);
         }
         if expects_sink {
-            self.expect_in_sink(&id, key);
+            self.expect_in_sink(&id, key, change.t3);
         }
         self.complete(key);
     }
@@ -372,18 +391,19 @@ impl ObservationJoiner {
     }
 
     /// One that is not followed takes its turn among those of its row that are.
-    fn take_turn(&mut self, id: &ChangeId) {
+    fn take_turn(&mut self, id: &ChangeId, since: Stamp) {
         let row = (Arc::clone(&id.table), Arc::clone(&id.key));
         if let Some(queue) = self.sink.get_mut(&row).filter(|queue| queue.has_waiting()) {
             queue.expect(Waiting {
                 entry: None,
+                since,
                 is_delete: id.operation == Operation::Delete,
                 not_before: Stamp(i64::MIN),
             });
         }
     }
 
-    fn expect_in_sink(&mut self, id: &ChangeId, key: u64) {
+    fn expect_in_sink(&mut self, id: &ChangeId, key: u64, since: Stamp) {
         let not_before = self.entries.get(&key).and_then(|entry| {
             let captured = entry.captured?;
             let bound = self.corrections.postgres_bound;
@@ -392,6 +412,7 @@ impl ObservationJoiner {
         let row = (Arc::clone(&id.table), Arc::clone(&id.key));
         let expected = self.sink.entry(row).or_default().expect(Waiting {
             entry: Some(key),
+            since,
             is_delete: id.operation == Operation::Delete,
             not_before: not_before.unwrap_or(Stamp(i64::MIN)),
         });
@@ -437,6 +458,7 @@ impl ObservationJoiner {
             return;
         };
         if let Some(entry) = self.remove(key) {
+            self.causality.observe(&entry, &self.corrections);
             self.counts.completed += 1;
             self.recent.add(&entry.id);
             self.completed.push(ObservedChange {

@@ -7,8 +7,10 @@ use crate::timeline::Stamp;
 /// A change that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Waiting {
-    /// Its entry; `None` for one that is not in the sample, which only takes its turn.
+    /// Its entry; `None` for one that is not followed, which only takes its turn.
     pub(super) entry: Option<u64>,
+    /// Since when.
+    pub(super) since: Stamp,
     /// Whether the sink is to delete the row.
     pub(super) is_delete: bool,
     /// No write before this can be of it.
@@ -68,6 +70,20 @@ impl SinkQueue {
         self.last.filter(|at| *at >= waiting.not_before)
     }
 
+    /// Follows an entry no longer: it only takes its turn.
+    pub(super) fn unfollow(&mut self, entry: u64) {
+        let mut waiting = self.waiting.iter_mut();
+        if let Some(waiting) = waiting.find(|waiting| waiting.entry == Some(entry)) {
+            waiting.entry = None;
+        }
+    }
+
+    /// Forgets what has waited for its turn, without being followed, since before `until`.
+    pub(super) fn forget_turns(&mut self, until: Stamp) {
+        self.waiting
+            .retain(|waiting| waiting.entry.is_some() || waiting.since >= until);
+    }
+
     /// Forgets what the sink showed before `until` and is of no change; how many.
     pub(super) fn forget_early(&mut self, until: Stamp) -> usize {
         let before = self.early.len();
@@ -93,6 +109,7 @@ mod tests {
     fn waiting(entry: u64, is_delete: bool) -> Waiting {
         Waiting {
             entry: Some(entry),
+            since: Stamp(0),
             is_delete,
             not_before: Stamp(0),
         }
@@ -122,6 +139,20 @@ mod tests {
         queue.expect(waiting(5, false));
         assert_eq!(queue.shown(false, Stamp(9)), [4]);
         assert_eq!(queue.give_up(5), Some(Stamp(9)));
+    }
+
+    #[test]
+    fn one_that_is_not_followed_takes_its_turn_until_it_is_forgotten() {
+        let mut queue = SinkQueue::default();
+        queue.expect(waiting(1, false));
+        queue.expect(waiting(2, false));
+        queue.unfollow(1);
+        assert_eq!(queue.shown(false, Stamp(5)), [0_u64; 0]);
+        assert_eq!(queue.shown(false, Stamp(6)), [2]);
+        queue.expect(waiting(3, false));
+        queue.unfollow(3);
+        queue.forget_turns(Stamp(1));
+        assert!(!queue.has_waiting());
     }
 
     #[test]

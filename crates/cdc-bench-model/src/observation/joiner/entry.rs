@@ -1,7 +1,7 @@
 //! A change in flight.
 
 use super::super::{ChangeId, ObservedStamps, RecordPosition, StampedBy};
-use crate::timeline::{Corrections, HALF_MILLISECOND, Stamp};
+use crate::timeline::{Corrections, HALF_MILLISECOND, Nanos, Stamp};
 
 /// What the WAL has shown.
 #[derive(Debug, Clone, Copy)]
@@ -17,8 +17,8 @@ pub(super) struct Captured {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Recorded {
     pub(super) position: RecordPosition,
-    /// Connect's clock.
-    pub(super) td: Option<Stamp>,
+    /// Connect's clock, and the resolution.
+    pub(super) td: Option<(Stamp, Nanos)>,
     /// The clock of `stamped_by`.
     pub(super) t2: Option<Stamp>,
     pub(super) stamped_by: StampedBy,
@@ -65,7 +65,9 @@ impl Entry {
             t0: None,
             tc: corrections.postgres.to_ours(captured.tc),
             t1: captured.t1,
-            td: recorded.td.map(|td| corrections.connect.to_ours(td)),
+            td: recorded
+                .td
+                .map(|(td, resolution)| corrections.connect.to_ours(td + Nanos(resolution.0 / 2))),
             t2: line.to_ours(t2),
             t3: recorded.t3,
             tg: self.tg,

@@ -12,6 +12,9 @@ use crate::timeline::{Nanos, Stamp};
 /// Between two notes of how far the partitions have come.
 const BETWEEN: Nanos = Nanos::from_millis(500);
 
+/// How long a change that is not followed waits for its turn in the sink.
+const LONGEST_TURN: Nanos = Nanos::from_millis(600_000);
+
 /// How far every partition had come at a time.
 #[derive(Debug, Clone)]
 pub(super) struct Reached {
@@ -108,7 +111,7 @@ impl ObservationJoiner {
             return;
         };
         let row = (Arc::clone(&entry.id.table), Arc::clone(&entry.id.key));
-        let operation = entry.id.operation;
+        let (operation, is_captured) = (entry.id.operation, entry.captured.is_some());
         let shown = self.sink.get_mut(&row).and_then(|queue| queue.give_up(key));
         match shown {
             // A later write of the row has it, too.
@@ -116,6 +119,10 @@ impl ObservationJoiner {
                 self.counts.coalesced += 1;
                 self.enter(key, |entry| entry.t5 = Some(at));
                 self.complete(key);
+            }
+            // Of a change from before the observation nothing is known.
+            None if !is_captured => {
+                self.remove(key);
             }
             None if operation == Operation::Update => {
                 self.counts.not_shown += 1;
@@ -152,7 +159,7 @@ impl ObservationJoiner {
                 self.recent.add(&entry.id);
                 let row = (entry.id.table, entry.id.key);
                 if let Some(queue) = self.sink.get_mut(&row) {
-                    queue.give_up(key);
+                    queue.unfollow(key);
                 }
             }
         }
@@ -163,6 +170,7 @@ impl ObservationJoiner {
         let until = settled - self.config.grace;
         let counts = &mut self.counts;
         self.sink.retain(|_, queue| {
+            queue.forget_turns(until - LONGEST_TURN);
             let forgotten = queue.forget_early(until);
             counts.sink_only += u64::try_from(forgotten).unwrap_or(u64::MAX);
             !queue.is_idle(until)

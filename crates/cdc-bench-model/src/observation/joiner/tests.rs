@@ -76,8 +76,8 @@ fn wal_and_record_meet_in_either_order() {
     let done = joiner.take_completed();
     assert_eq!(done.len(), 2);
     let hops = done[0].stamps.hops();
-    assert_eq!(hops.debezium, Some(Nanos(MS)));
-    assert_eq!(hops.produce, Nanos(2 * MS + MS / 2));
+    assert_eq!(hops.debezium, Some(Nanos(MS + 500)));
+    assert_eq!(hops.produce, Nanos(2 * MS + MS / 2 - 500));
     assert_eq!(hops.total, Nanos(3 * MS + MS / 2));
     assert_eq!(joiner.counts().in_flight, 0);
 }
@@ -217,8 +217,10 @@ fn what_the_sink_never_shows_is_missing_unless_it_may_have_changed_nothing() {
         joiner.captured(captured(id(key, lsn, operation), 0));
         joiner.recorded(recorded(id(key, lsn, operation), 0, offset, 0));
     }
+    // Its change was made before the observation.
+    joiner.recorded(recorded(id("before", 4, Operation::Create), 0, 2, 0));
     joiner.shown(shown("elsewhere", false, 0));
-    joiner.committed(0, 0, 2, Stamp(70 * MS));
+    joiner.committed(0, 0, 3, Stamp(70 * MS));
     for second in [1, 7, 20] {
         joiner.judge(Stamp(second * SECOND), None);
     }
