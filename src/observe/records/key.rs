@@ -1,7 +1,5 @@
 //! A record's key as one text, the same whatever it is encoded in.
 
-use std::borrow::Cow;
-
 use serde_json::{Map, Value};
 
 /// What stands for the key of a table without one.
@@ -34,7 +32,8 @@ impl Key {
         }
     }
 
-    fn of_json(json: Value) -> Self {
+    /// The key that is this JSON, with the converter's schema or without.
+    pub fn of_json(json: Value) -> Self {
         match json {
             Value::Null => Self::None,
             Value::Object(mut members) => {
@@ -101,7 +100,7 @@ impl Key {
 /// A value that lost its type on the way through a text.
 pub(super) fn number_or_text(text: &str) -> Value {
     match text.parse::<i64>() {
-        Ok(number) if Cow::from(number.to_string()) == text => Value::from(number),
+        Ok(number) if number.to_string() == text => Value::from(number),
         _ => Value::from(text),
     }
 }
