@@ -197,11 +197,9 @@ impl RegistryClient {
             StatusCode::NOT_FOUND => {
                 let what = describe(&answer);
                 let text = self.body(answer).await?;
-                // Confluent's and Apicurio's own words for it.
+                // Confluent's interface has a code of its own for it.
                 let refusal = serde_json::from_str::<serde_json::Value>(&text).unwrap_or_default();
-                let is_registrys = ["error_code", "title"]
-                    .iter()
-                    .any(|name| refusal.get(name).is_some());
+                let is_registrys = refusal.get("error_code").is_some();
                 Ok(Found::Nothing { what, is_registrys })
             }
             status if status.is_redirection() => Err(RegistryError::Redirected {

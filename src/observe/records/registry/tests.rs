@@ -141,9 +141,9 @@ async fn each_refusal_has_a_way_out() {
         (404, nothing, "id 7", true),
         (
             404,
-            json!({"title": "No content", "status": 404}),
-            "id 7",
-            true,
+            json!({"title": "no such path", "status": 404}),
+            "/apis/ccompat/v7",
+            false,
         ),
         (404, json!({"page": "none"}), "SCHEMA_REGISTRY_URL", false),
         (
