@@ -28,6 +28,8 @@ mod postgres_args;
 mod postgres_choice;
 mod program;
 mod progress;
+#[cfg_attr(not(test), expect(dead_code, reason = "for observe"))]
+mod registry_args;
 mod report;
 mod results_args;
 mod run;
