@@ -70,7 +70,11 @@ pub fn holds(bytes: &[u8]) {
     if !has_schema && value.first() == Some(&0) {
         return;
     }
-    let decode = || RUNTIME.block_on(DECODER.decode(record)).expect("the registry has it");
+    let decode = || {
+        RUNTIME
+            .block_on(DECODER.decode(record))
+            .expect("the registry has it")
+    };
     let observed = decode();
     assert_eq!(decode(), observed);
     if let Observed::Change(change) = &observed {

@@ -1,6 +1,6 @@
 //! Records as connectors write them, read for what identifies and times a change.
 //!
-//! A key or value is read in two steps. Its *encoding* (JSON, Avro; `wire` tells which, by what schema of a [`registry`]) gives an [`outline::Outline`]: the few fields that matter,
+//! A key or value is read in two steps. Its *encoding* (JSON, Avro, Protobuf; `wire` tells which, by what schema of a [`registry`]) gives an [`outline::Outline`]: the few fields that matter,
 //! everything else skipped. Its *form* is what a connector and its transforms made of the change (`form/`): Debezium's envelope, the
 //! row alone by `ExtractNewRecordState`, an outbox event by `EventRouter`, a CloudEvent, or no change at all. Both are recognised by
 //! the bytes; what a connector's configuration adds, such as names of fields, is in [`RecordSettings`].
@@ -12,6 +12,7 @@ mod header;
 mod json;
 mod key;
 mod outline;
+mod protobuf;
 mod record;
 mod registry;
 mod settings;

@@ -41,7 +41,7 @@ pub(super) struct Field {
 impl AvroSchema {
     /// The schema in this text; `references` are the texts of schemas whose names it uses, each after those that it uses itself.
     pub fn parse(text: &str, references: &[String]) -> Result<Self, String> {
-        let mut parser = Parser::default();
+        let mut parser = SchemaParser::default();
         let mut root = None;
         for text in references.iter().map(String::as_str).chain([text]) {
             let json: Value = serde_json::from_str(text)
@@ -67,13 +67,13 @@ impl AvroSchema {
 const DEEPEST: usize = 64;
 
 #[derive(Default)]
-struct Parser {
+struct SchemaParser {
     types: Vec<Type>,
     /// By full name.
     named: HashMap<String, TypeId>,
 }
 
-impl Parser {
+impl SchemaParser {
     fn add(&mut self, kind: Type) -> TypeId {
         self.types.push(kind);
         self.types.len() - 1

@@ -82,7 +82,7 @@ impl RegistryError {
     /// Whether it may pass by itself.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Away { .. } | Self::NoSchema { .. })
+        matches!(self, Self::Away { .. })
     }
 }
 

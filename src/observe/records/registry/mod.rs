@@ -6,11 +6,10 @@ mod schema;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cdc_bench_stack::{RegistryEndpoint, RegistryEndpointError};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::wire::SchemaId;
@@ -23,21 +22,34 @@ pub(super) use schema::Schema;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// How long a schema that the registry has not is not asked for again.
+const MISSING: Duration = Duration::from_secs(30);
+
 /// A registry and what is known of its schemas. Clones share it.
 #[derive(Clone)]
 pub(super) struct Registry {
     client: Arc<RegistryClient>,
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<HashMap<SchemaId, KnownSchema>>>,
+    /// Held while asking: a schema is fetched once.
+    pause: Arc<tokio::sync::Mutex<Pause>>,
 }
 
+#[derive(Clone)]
+enum KnownSchema {
+    There(Arc<Schema>),
+    /// It cannot be read, and that stays so.
+    Unreadable(String),
+    /// The registry had it not.
+    Missing(Instant, RegistryError),
+}
+
+/// The pause of a registry that failed.
 #[derive(Default)]
-struct Known {
-    /// A schema that cannot be read stays so.
-    schemas: HashMap<SchemaId, Result<Arc<Schema>, String>>,
+struct Pause {
     /// Since the registry answered last.
     failures: u32,
     /// It is not asked before.
-    asked_again_at: Option<Instant>,
+    until: Option<Instant>,
 }
 
 impl fmt::Debug for Registry {
@@ -53,6 +65,7 @@ impl Registry {
         Ok(Self {
             client: Arc::new(RegistryClient::new(endpoint)?),
             known: Arc::default(),
+            pause: Arc::default(),
         })
     }
 
@@ -64,29 +77,55 @@ impl Registry {
         &self,
         id: &SchemaId,
     ) -> Result<Result<Arc<Schema>, String>, RegistryError> {
-        // Held while asking: a schema is fetched once.
-        let mut known = self.known.lock().await;
-        if let Some(schema) = known.schemas.get(id) {
-            return Ok(schema.clone());
+        if let Some(known) = self.known(id) {
+            return known;
         }
-        if let Some(at) = known.asked_again_at {
-            tokio::time::sleep_until(at).await;
+        let mut pause = self.pause.lock().await;
+        // Another may have fetched it in the meantime.
+        if let Some(known) = self.known(id) {
+            return known;
         }
-        match self.client.schema(id).await {
-            Ok(registered) => {
-                (known.failures, known.asked_again_at) = (0, None);
-                let schema = Schema::parse(&registered).map(Arc::new);
-                known.schemas.insert(id.clone(), schema.clone());
-                Ok(schema)
+        if let Some(until) = pause.until {
+            tokio::time::sleep_until(until).await;
+        }
+        let known = match self.client.schema(id).await {
+            Ok(registered) => match Schema::parse(&registered) {
+                Ok(schema) => KnownSchema::There(Arc::new(schema)),
+                Err(reason) => KnownSchema::Unreadable(reason),
+            },
+            Err(missing @ RegistryError::NoSchema { .. }) => {
+                KnownSchema::Missing(Instant::now(), missing)
             }
             Err(error) => {
-                let pause = FIRST_PAUSE
-                    .saturating_mul(1 << known.failures.min(6))
-                    .min(LONGEST_PAUSE);
-                known.failures += 1;
-                known.asked_again_at = Some(Instant::now() + pause);
-                Err(error)
+                let doubled = FIRST_PAUSE.saturating_mul(1 << pause.failures.min(6));
+                pause.failures += 1;
+                pause.until = Some(Instant::now() + doubled.min(LONGEST_PAUSE));
+                return Err(error);
             }
+        };
+        *pause = Pause::default();
+        self.lock().insert(id.clone(), known.clone());
+        known.answer()
+    }
+
+    fn known(&self, id: &SchemaId) -> Option<Result<Result<Arc<Schema>, String>, RegistryError>> {
+        match self.lock().get(id)? {
+            KnownSchema::Missing(since, _) if since.elapsed() > MISSING => None,
+            known => Some(known.clone().answer()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<SchemaId, KnownSchema>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl KnownSchema {
+    fn answer(self) -> Result<Result<Arc<Schema>, String>, RegistryError> {
+        match self {
+            Self::There(schema) => Ok(Ok(schema)),
+            Self::Unreadable(reason) => Ok(Err(reason)),
+            Self::Missing(_, error) => Err(error),
         }
     }
 }

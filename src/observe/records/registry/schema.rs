@@ -6,6 +6,7 @@ use crate::observe::records::avro::AvroSchema;
 use crate::observe::records::json;
 use crate::observe::records::key::Key;
 use crate::observe::records::outline::{Part, Selection};
+use crate::observe::records::protobuf::ProtobufSchema;
 
 /// A schema's text as a registry has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,7 @@ pub(super) enum SchemaKind {
 #[derive(Debug)]
 pub(in crate::observe::records) enum Schema {
     Avro(AvroSchema),
+    Protobuf(ProtobufSchema),
     /// The values are JSON.
     Json,
 }
@@ -37,17 +39,14 @@ const OTHER_BYTES: &str = "its bytes are not of the schema that it names";
 
 impl Schema {
     pub(super) fn parse(registered: &RegisteredSchema) -> Result<Self, String> {
+        let references = registered.references.iter();
+        let references: Vec<_> = references.map(|(_, text)| text.clone()).collect();
         match registered.kind {
-            SchemaKind::Avro => {
-                let references: Vec<_> = registered
-                    .references
-                    .iter()
-                    .map(|(_, text)| text.clone())
-                    .collect();
-                AvroSchema::parse(&registered.text, &references).map(Self::Avro)
+            SchemaKind::Avro => AvroSchema::parse(&registered.text, &references).map(Self::Avro),
+            SchemaKind::Protobuf => {
+                ProtobufSchema::parse(&registered.text, &references).map(Self::Protobuf)
             }
             SchemaKind::JsonSchema => Ok(Self::Json),
-            SchemaKind::Protobuf => Err("Protobuf is not read".to_owned()),
         }
     }
 
@@ -55,6 +54,7 @@ impl Schema {
     pub fn outline(&self, bytes: &[u8], selection: Selection<'_>) -> Result<Part, String> {
         let part = match self {
             Self::Avro(schema) => schema.outline(bytes, selection).ok(),
+            Self::Protobuf(schema) => schema.outline(bytes, selection).ok(),
             Self::Json => json::outline(bytes, selection),
         };
         part.ok_or_else(|| OTHER_BYTES.to_owned())
@@ -64,6 +64,7 @@ impl Schema {
     pub fn key(&self, bytes: &[u8]) -> Result<Key, String> {
         let value: Option<Value> = match self {
             Self::Avro(schema) => schema.value(bytes).ok(),
+            Self::Protobuf(schema) => schema.value(bytes).ok(),
             Self::Json => serde_json::from_slice(bytes).ok(),
         };
         value

@@ -138,7 +138,7 @@ async fn a_registry_that_was_away_is_asked_again() {
 async fn each_refusal_has_a_way_out() {
     let nothing = json!({"error_code": 40403, "message": "Schema not found"});
     for (status, body, words, may_pass) in [
-        (404, nothing, "id 7", true),
+        (404, nothing, "id 7", false),
         (
             404,
             json!({"title": "no such path", "status": 404}),
@@ -201,4 +201,75 @@ async fn a_schema_that_cannot_be_read_stays_so() {
             .unwrap_err();
         assert!(reason.contains("nothing"), "{reason}");
     }
+}
+
+#[tokio::test]
+async fn the_kind_of_a_schema_decides_how_a_record_is_read() {
+    let server = MockServer::start().await;
+    let import = json!([{"name": "shop.proto", "subject": "shop", "version": 1}]);
+    let proto = "syntax = \"proto3\"; import \"shop.proto\"; message Key { shop.Id id = 1; }";
+    let imported = "syntax = \"proto3\"; package shop; message Id { int64 id = 1; }";
+    answer(
+        &server,
+        "/schemas/ids/1",
+        json!({"schemaType": "PROTOBUF", "schema": proto, "references": import}),
+    )
+    .await;
+    answer(
+        &server,
+        "/subjects/shop/versions/1",
+        json!({"schemaType": "PROTOBUF", "schema": imported}),
+    )
+    .await;
+    answer(
+        &server,
+        "/schemas/ids/2",
+        json!({"schemaType": "JSON", "schema": "{}"}),
+    )
+    .await;
+    let registry = registry(&server.uri());
+    for (id, bytes) in [(1, &[0, 10, 2, 8, 7][..]), (2, br#"{"id":{"id":7}}"#)] {
+        let schema = registry
+            .schema(&SchemaId::Number(id))
+            .await
+            .unwrap()
+            .unwrap();
+        let key = schema.key(bytes).unwrap().into_canonical(None);
+        assert_eq!(key, r#"{"id":{"id":7}}"#);
+    }
+}
+
+#[tokio::test]
+async fn a_schema_that_is_not_there_is_not_asked_for_with_every_record() {
+    let server = MockServer::start().await;
+    let nothing = ResponseTemplate::new(404).set_body_json(json!({"error_code": 40403}));
+    Mock::given(method("GET"))
+        .respond_with(nothing)
+        .expect(1)
+        .mount(&server)
+        .await;
+    let registry = registry(&server.uri());
+    for _ in 0..3 {
+        let error = registry.schema(&SchemaId::Number(7)).await.unwrap_err();
+        assert!(matches!(error, RegistryError::NoSchema { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_known_is_given_while_the_registry_is_away() {
+    let server = MockServer::start().await;
+    answer(&server, "/schemas/ids/7", json!({"schema": SCHEMA})).await;
+    Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(503))
+        .mount(&server)
+        .await;
+    let registry = registry(&server.uri());
+    assert!(registry.schema(&SchemaId::Number(7)).await.unwrap().is_ok());
+    assert!(registry.schema(&SchemaId::Number(8)).await.is_err());
+    let waiting = registry.clone();
+    let waits = tokio::spawn(async move { waiting.schema(&SchemaId::Number(8)).await.is_err() });
+    tokio::task::yield_now().await;
+    assert!(registry.schema(&SchemaId::Number(7)).await.unwrap().is_ok());
+    assert!(!waits.is_finished());
+    assert!(waits.await.unwrap());
 }
