@@ -22,6 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "observe",
         &[
             "broker",
+            "cause",
             "debezium",
             "json",
             "pipeline/export",
@@ -29,6 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "pipeline/provision",
             "records",
             "store",
+            "tls_failure",
         ],
     ),
     ("store", &["json", "tls_failure"]),
