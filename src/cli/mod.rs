@@ -29,6 +29,7 @@ mod postgres_args;
 mod postgres_choice;
 mod program;
 mod progress;
+mod registry_args;
 mod report;
 mod results_args;
 mod run;

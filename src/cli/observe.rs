@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::{print, print_line};
 use super::progress::Terminal;
+use super::registry_args::RegistryArgs;
 use super::results_args::{ResultsArgs, discard_result};
+use super::secrets::Prompt;
 use crate::observe::{
     CollectionOf, GroupChoice, LatencyObjective, ObserveRequest, PipelineRequest, SinkChoice,
     discover, observe, plan,
@@ -81,6 +83,8 @@ pub(super) struct Args {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
     #[command(flatten)]
     results: ResultsArgs,
 }
@@ -160,7 +164,12 @@ pub(super) async fn run(
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
     let given = cdc_bench_stack::running_endpoints(&settings.servers())?;
-    let pipeline = discover(&args.pipeline(), &given).await?;
+    let mut pipeline = discover(&args.pipeline(), &given).await?;
+    let prompt = Prompt::at_terminal();
+    let registry = args.registry.clone().resolve(pipeline.registry(), prompt)?;
+    if let Some(endpoint) = registry {
+        pipeline = pipeline.with_registry(endpoint)?;
+    }
     if args.plan {
         print(plan(&pipeline))?;
         return Ok(ExitCode::SUCCESS);

@@ -168,7 +168,7 @@ struct Watch {
     wal_read_until: Option<Stamp>,
     /// When the group's offsets were asked for last.
     last_poll: Option<Stamp>,
-    unreadable_logged: bool,
+    has_unreadable: bool,
 }
 
 impl Watch {
@@ -206,7 +206,7 @@ impl Watch {
             failed: None,
             wal_read_until: None,
             last_poll: None,
-            unreadable_logged: false,
+            has_unreadable: false,
         })
     }
 
@@ -299,12 +299,18 @@ impl Watch {
             Sighting::Unreadable(position, reason) => {
                 self.joiner.seen(position);
                 self.joiner.counts_mut().unreadable += 1;
-                if !std::mem::replace(&mut self.unreadable_logged, true) {
+                if !std::mem::replace(&mut self.has_unreadable, true) {
                     tracing::warn!(
                         ?position,
                         reason,
-                        "a record cannot be read; others like it are counted"
+                        "a record cannot be read; others are counted"
                     );
+                    self.incidents.push(Incident {
+                        at: jiff::Timestamp::now(),
+                        kind: "unreadable_record".to_owned(),
+                        what: format!("the first record that could not be read: {reason}"),
+                        took: None,
+                    });
                 }
             }
             Sighting::Offsets(poll) => self.offsets(&poll),

@@ -22,6 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "observe",
         &[
             "broker",
+            "cause",
             "debezium",
             "json",
             "pipeline/export",
@@ -31,6 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "records",
             "settings",
             "store",
+            "tls_failure",
         ],
     ),
     ("store", &["json", "tls_failure"]),

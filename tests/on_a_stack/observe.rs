@@ -182,7 +182,8 @@ fn beside_a_run(stack: &TestStack) {
 
     // Without a sink, a change ends with the group's commit.
     let child = observing(stack, &["--group", group, "--sink", "none"], folder.path());
-    let mut consume = with(stack.external(), &["consume", "--max", "20"]);
+    // It has the run's events before those that are observed.
+    let mut consume = with(stack.external(), &["consume", "--idle-timeout", "10"]);
     consume
         .args(["--kafka-group-id", group])
         .current_dir(folder.path());

@@ -3,6 +3,7 @@
 mod connect;
 mod kafka;
 mod postgres;
+mod registry;
 mod store;
 
 pub use connect::{ConnectEndpoint, ConnectEndpointError, ConnectLogin, ConnectTls};
@@ -11,6 +12,7 @@ pub use kafka::{
     KafkaSettings, KafkaTls, PasswordMechanism, Pem, PemError, Sasl, SecurityProtocol, TokenSource,
 };
 pub use postgres::{PostgresConnectError, PostgresEndpoint};
+pub use registry::{RegistryEndpoint, RegistryEndpointError, RegistryLogin};
 pub use store::{StoreEndpoint, StoreLoginError, login_of, with_login};
 
 /// Where the four servers are.

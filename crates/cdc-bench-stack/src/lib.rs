@@ -39,8 +39,8 @@ pub use endpoints::{
     ClientPropertiesError, ConnectEndpoint, ConnectEndpointError, ConnectLogin, ConnectTls,
     Endpoints, GivenEndpoints, HostPort, JavaClientError, KafkaClientSettings, KafkaEndpoint,
     KafkaSecurity, KafkaSettings, KafkaTls, MissingEndpoint, PasswordMechanism, Pem, PemError,
-    PostgresConnectError, PostgresEndpoint, Sasl, SecurityProtocol, StoreEndpoint, StoreLoginError,
-    TokenSource, login_of, with_login,
+    PostgresConnectError, PostgresEndpoint, RegistryEndpoint, RegistryEndpointError, RegistryLogin,
+    Sasl, SecurityProtocol, StoreEndpoint, StoreLoginError, TokenSource, login_of, with_login,
 };
 pub use error::StackError;
 pub use http::http_client;

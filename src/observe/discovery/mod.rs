@@ -9,7 +9,7 @@ mod topics;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use cdc_bench_stack::{GivenEndpoints, PostgresEndpoint};
+use cdc_bench_stack::{GivenEndpoints, PostgresEndpoint, RegistryEndpoint};
 use pgcdc_debezium::Decimals;
 use rdkafka::ClientConfig;
 
@@ -45,11 +45,31 @@ pub struct Pipeline {
     pub(super) skipped: String,
     /// Whether all servers are reached by loopback, and so have our clock.
     pub(super) shares_clock: bool,
+    /// The schema registry's address in the connector's configuration, as Connect reaches it.
+    registry: Option<String>,
     /// What is not certain.
     pub(super) doubts: Vec<String>,
 }
 
 impl Pipeline {
+    /// The address of the schema registry, as far as the connector's configuration says it.
+    #[must_use]
+    pub fn registry(&self) -> Option<&str> {
+        self.registry.as_deref()
+    }
+
+    /// The pipeline with the registry that its records' schemas are of.
+    ///
+    /// # Errors
+    /// When no client can be made of the endpoint's settings.
+    pub fn with_registry(self, endpoint: RegistryEndpoint) -> Result<Self, Failure> {
+        let records = self.records.with_registry(endpoint);
+        Ok(Self {
+            records: records.map_err(Failure::usage)?,
+            ..self
+        })
+    }
+
     /// The observed tables by the topics that their records are in.
     pub(super) fn table_of_topics(&self) -> HashMap<usize, Arc<str>> {
         let topics = self.topics.iter().enumerate();
@@ -108,6 +128,7 @@ pub async fn discover(
         // Debezium's default.
         skipped: get("skipped.operations").unwrap_or("t").to_owned(),
         shares_clock,
+        registry: RecordSettings::registry_of_connector(config).map(str::to_owned),
         doubts: source.doubts,
         connector: found.map(|found: FoundConnector| found.name),
     })

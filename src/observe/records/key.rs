@@ -32,7 +32,8 @@ impl Key {
         }
     }
 
-    fn of_json(json: Value) -> Self {
+    /// The key that is this JSON, with the converter's schema or without.
+    pub fn of_json(json: Value) -> Self {
         match json {
             Value::Null => Self::None,
             Value::Object(mut members) => {

@@ -49,6 +49,14 @@ pub(super) struct Outline {
 }
 
 impl Outline {
+    /// Of an object with this many fields, none of which is kept so far.
+    pub fn of_members(members: usize) -> Self {
+        Self {
+            fields: Vec::new(),
+            members,
+        }
+    }
+
     pub fn push(&mut self, name: String, part: Part) {
         self.fields.push((name, part));
     }

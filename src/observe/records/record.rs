@@ -66,7 +66,3 @@ pub struct RecordChange {
     /// The resolution of `handed_on_at`, microseconds: 1 or 1,000.
     pub resolution_us: i64,
 }
-
-/// A record could not be read because of something outside of it; it can be once that is repaired.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RecordError {}

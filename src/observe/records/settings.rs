@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use cdc_bench_stack::{RegistryEndpoint, RegistryEndpointError};
+
+use super::registry::Registry;
+
 /// How records are to be read. The default recognises them by their bytes, and knows the names that Debezium uses when nothing else
 /// is said.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct RecordSettings {
     /// Of keys; values are recognised by their bytes.
     pub(super) key_converter: KeyConverter,
@@ -15,6 +19,7 @@ pub struct RecordSettings {
     pub(super) flattening: Option<Flattening>,
     /// The outbox table's column that `EventRouter` puts into the header `id`.
     pub(super) outbox_id: Option<String>,
+    pub(super) registry: Option<Registry>,
 }
 
 /// Converters of keys whose bytes could be taken for something else.
@@ -75,6 +80,32 @@ impl RecordSettings {
             }
         }
         settings
+    }
+
+    /// The settings with the registry that schemas are of.
+    ///
+    /// # Errors
+    /// When no client can be made of the endpoint's settings.
+    pub fn with_registry(self, endpoint: RegistryEndpoint) -> Result<Self, RegistryEndpointError> {
+        Ok(Self {
+            registry: Some(Registry::new(endpoint)?),
+            ..self
+        })
+    }
+
+    /// The registry's address in a connector's configuration, as Connect reaches it; `None` where it may hold a secret.
+    #[must_use]
+    pub fn registry_of_connector(config: &BTreeMap<String, String>) -> Option<&str> {
+        let names = ["schema.registry.url", "apicurio.registry.url"];
+        let mut urls = ["value.converter", "key.converter"]
+            .iter()
+            .flat_map(|converter| {
+                names
+                    .iter()
+                    .filter_map(move |name| config.get(&format!("{converter}.{name}")))
+            });
+        let url = urls.next()?.trim();
+        (!url.is_empty() && !url.contains(['$', '@'])).then_some(url)
     }
 
     /// The names of fields that are worth keeping beside those of Debezium's defaults.
@@ -159,7 +190,8 @@ mod tests {
             ),
             ("transforms", ""),
         ];
-        assert_eq!(of(&settings), RecordSettings::default());
+        let (settings, default) = (of(&settings), RecordSettings::default());
+        assert_eq!(format!("{settings:?}"), format!("{default:?}"));
     }
 
     #[test]
@@ -227,6 +259,36 @@ mod tests {
                     .map(|(_, value)| *value)
             };
             assert_eq!(tombstone_is_delete(find), expected, "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn the_registry_of_a_connector_is_found_unless_its_address_may_be_secret() {
+        for (key, url, expected) in [
+            (
+                "value.converter.schema.registry.url",
+                "http://sr:8081",
+                Some("http://sr:8081"),
+            ),
+            (
+                "key.converter.apicurio.registry.url",
+                "http://a/apis/registry/v2",
+                Some("http://a/apis/registry/v2"),
+            ),
+            (
+                "value.converter.schema.registry.url",
+                "http://u:p@sr:8081",
+                None,
+            ),
+            (
+                "value.converter.schema.registry.url",
+                "${file:/x:url}",
+                None,
+            ),
+            ("schema.registry.url", "http://sr:8081", None),
+        ] {
+            let config = BTreeMap::from([(key.to_owned(), url.to_owned())]);
+            assert_eq!(RecordSettings::registry_of_connector(&config), expected);
         }
     }
 

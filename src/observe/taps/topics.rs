@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_channel::Sender;
 use cdc_bench_model::RunId;
@@ -14,7 +15,13 @@ use tokio::runtime::Handle;
 use super::sighting::{Passed, Sighting};
 use crate::broker::{BrokerError, TailRecord, TopicTail};
 use crate::observe::discovery::Pipeline;
-use crate::observe::records::{NotAChange, Observed, RawRecord, RecordChange, RecordDecoder};
+use crate::observe::records::{
+    NotAChange, Observed, RawRecord, RecordChange, RecordDecoder, RecordError,
+};
+
+/// How often a record is tried whose schema the registry does not give, and the pause in between.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// Starts to read all topics from their ends.
 pub(in crate::observe) async fn open(
@@ -70,7 +77,7 @@ impl RecordReader {
             value: record.value,
             headers: &record.headers,
         };
-        match self.runtime.block_on(self.decoder.decode(raw)) {
+        match self.decode(raw) {
             Ok(Observed::Change(change)) => self.change(record, position, change),
             Ok(Observed::Tombstone { .. }) => Sighting::Passed(position, Passed::Tombstone),
             Ok(Observed::NotAChange(kind)) => {
@@ -90,6 +97,21 @@ impl RecordReader {
                 Sighting::Passed(position, passed)
             }
             Err(error) => Sighting::Unreadable(position, error.to_string()),
+        }
+    }
+
+    /// Decodes a record; a registry that is away for a moment is waited for, since a record that is not read is a change that
+    /// does not come.
+    fn decode(&self, record: RawRecord<'_>) -> Result<Observed, RecordError> {
+        let mut attempts = 1;
+        loop {
+            match self.runtime.block_on(self.decoder.decode(record)) {
+                Err(error) if error.may_pass() && attempts < ATTEMPTS => {
+                    attempts += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                decoded => return decoded,
+            }
         }
     }
 

@@ -1,3 +1,5 @@
+mod samples;
+
 use super::*;
 use crate::observe::records::{NotAChange, RecordChange};
 use cdc_bench_model::observation::Operation;

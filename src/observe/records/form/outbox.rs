@@ -12,10 +12,15 @@ use cdc_bench_model::observation::Operation;
 /// The header with the event's id, whatever the column is called.
 const EVENT_ID: &str = "id";
 
-/// The insert of the row that the record was made of; `None` without a header `id`.
+/// The insert of the row that the record was made of; `None` without a header `id`, or of a connector that makes no such records.
 pub(super) fn change(decoded: &Decoded<'_>) -> Option<RecordChange> {
+    let column = match (&decoded.settings.outbox_id, &decoded.settings.flattening) {
+        (Some(column), _) => column,
+        // A header of that name may be anything.
+        (None, Some(_)) => return None,
+        (None, None) => EVENT_ID,
+    };
     let id = header(&decoded.record, EVENT_ID)?;
-    let column = decoded.settings.outbox_id.as_deref().unwrap_or(EVENT_ID);
     Some(RecordChange {
         schema: None,
         table: None,
