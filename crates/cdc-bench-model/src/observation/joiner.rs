@@ -6,6 +6,7 @@
 mod causality;
 mod entry;
 mod overdue;
+mod reached;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 use self::causality::CausalBounds;
 use self::entry::{Captured, Entry, Recorded};
-use self::overdue::Reached;
+use self::reached::Reached;
 use super::committed::CommittedOffsets;
 use super::missing::MissingChange;
 use super::recent::RecentChanges;

@@ -1,12 +1,12 @@
 //! What has not come although everything after it has.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::super::missing::{MissingAt, MissingChange};
 
 use super::super::Operation;
 use super::ObservationJoiner;
+use super::reached::Reached;
 use crate::timeline::{Nanos, Stamp};
 
 /// Between two notes of how far the partitions have come.
@@ -14,14 +14,6 @@ const BETWEEN: Nanos = Nanos::from_millis(500);
 
 /// How long a change that is not followed waits for its turn in the sink.
 const LONGEST_TURN: Nanos = Nanos::from_millis(600_000);
-
-/// How far every partition had come at a time.
-#[derive(Debug, Clone)]
-pub(super) struct Reached {
-    at: Stamp,
-    /// Number in the WAL of its last change; offset of the last record that the sink had shown.
-    partitions: HashMap<(usize, i32), (Option<u64>, Option<i64>)>,
-}
 
 impl ObservationJoiner {
     /// Looks for changes that are missing, and forgets what belongs to none. `wal_read_until`: everything that was committed
