@@ -56,7 +56,6 @@ mod snapshot;
 mod snapshot_chunks;
 mod stack;
 mod standby;
-mod third_party;
 mod tls;
 #[cfg(feature = "otlp")]
 mod traces;
@@ -201,7 +200,6 @@ fn main() {
         least_privilege::LONG_TESTS,
         series::LONG_TESTS,
         watching::LONG_TESTS,
-        third_party::LONG_TESTS,
     ]
     .concat();
     trials.extend(
