@@ -11,6 +11,7 @@
 //! | [`records`] | records between their source and the consumer |
 //! | [`consumer`] | record -> read-model document -> store |
 //! | [`store`] | MongoDB: documents, bulk writes, the verifier |
+//! | [`observe`] | a pipeline that others run, observed |
 //! | [`pipeline`] | one run from set-up to clean-up, and what other commands borrow of it |
 //! | [`live`] | the state of a run in progress |
 //! | [`dashboard`] | that state on a terminal |
@@ -26,6 +27,7 @@ pub mod debezium;
 pub mod json;
 pub mod live;
 pub mod load;
+pub mod observe;
 pub mod pipeline;
 pub mod records;
 pub mod settings;

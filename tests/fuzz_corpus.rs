@@ -1,4 +1,4 @@
-//! The consumer's JSON reader agrees with serde_json on every file of the fuzzers' corpora, without a fuzzer.
+//! What holds for any bytes holds for every file of the fuzzers' corpora, without a fuzzer.
 
 // Helpers of tests are tests.
 #![allow(clippy::unwrap_used)]
@@ -32,4 +32,9 @@ fn every_payload_of_the_corpus_is_read_as_serde_json_reads_it() {
 #[test]
 fn every_envelope_of_the_corpus_is_read_as_serde_json_reads_it() {
     replay("envelopes", fuzz::envelopes::holds);
+}
+
+#[test]
+fn every_record_of_the_corpus_is_decoded_to_the_same_each_time() {
+    replay("records", fuzz::records::holds);
 }

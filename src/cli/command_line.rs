@@ -5,8 +5,8 @@ use tracing::level_filters::LevelFilter;
 
 use super::endpoint_args::EndpointArgs;
 use super::{
-    capture, cleanup, compare, consume, demo, doctor, examples, generate, monitor, report, run,
-    setup, shell, stack, sweep, tune, verify,
+    capture, cleanup, compare, consume, demo, doctor, examples, generate, monitor, observe, report,
+    run, setup, shell, stack, sweep, tune, verify,
 };
 
 /// Follows every event from a PostgreSQL INSERT through Debezium, Kafka and a consumer into MongoDB, and says which hop is slow.
@@ -45,6 +45,9 @@ pub(super) enum Command {
     /// Look on at a run under way: its dashboard, from another terminal
     #[command(after_help = examples::MONITOR_EXAMPLES)]
     Monitor(monitor::Args),
+    /// Say which hop of the pipeline that you already run is slow: read-only, without a row of ours
+    #[command(after_help = examples::OBSERVE_EXAMPLES)]
+    Observe(Box<observe::Args>),
     /// Show a stored result: text, JSON, HTML, Markdown, JUnit, CSV
     #[command(after_help = examples::REPORT_EXAMPLES)]
     Report(report::Args),

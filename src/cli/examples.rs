@@ -38,6 +38,18 @@ Examples:
 
 It looks on: the run goes on when you leave, and it ends when the run ends.";
 
+pub(super) const OBSERVE_EXAMPLES: &str = "\
+Examples:
+  cdc-bench observe --plan                           what is found, and what would be tapped; nothing is done
+  cdc-bench observe --duration 10m                   ten minutes, then the result
+  cdc-bench observe --connector shop --group shop-sink --duration 600
+                                                     where there are several
+  cdc-bench observe --publication shop --topic shop.public.orders --no-group --duration 60
+                                                     without a Connect to ask
+
+It inserts nothing, joins no group, commits no offset and alters no connector; its slot is gone with it.
+Exit codes: 0; 1 an objective missed; 2 usage; 3 a server is missing or refused; 4 changes are missing.";
+
 pub(super) const DEMO_EXAMPLES: &str = "\
 Examples:
   cdc-bench demo --pause                             four acts; the speaker goes on by Enter

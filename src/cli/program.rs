@@ -14,7 +14,7 @@ use super::progress::Terminal;
 use super::secrets::Prompt;
 use super::{
     capture, cleanup, compare, consume, demo, doctor, generate, interrupt, logging, monitor,
-    report, run, setup, shell, stack, sweep, tune, verify,
+    observe, report, run, setup, shell, stack, sweep, tune, verify,
 };
 use crate::pipeline::Failure;
 
@@ -114,6 +114,7 @@ async fn dispatch(
         Command::Tune(args) => tune::run(*args, settings().await?, progress, cancel).await,
         Command::Demo(args) => demo::run(args, settings().await?, progress, cancel).await,
         Command::Monitor(args) => monitor::run(args, progress, &cancel).await,
+        Command::Observe(args) => observe::run(*args, &settings().await?, progress, &cancel).await,
         Command::Report(args) => report::run(&args, progress),
         Command::Compare(args) => compare::run(&args, progress),
         Command::Stack(action) => stack::run(action, progress, &cancel).await,

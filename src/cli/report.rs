@@ -7,7 +7,10 @@ use super::output::print;
 use super::progress::Terminal;
 use super::results_args::ResultsArgs;
 use crate::pipeline::Failure;
-use cdc_bench_model::report::{LATEST, Stored, csv, junit, markdown, page, render, write_whole};
+use cdc_bench_model::report::{
+    LATEST, ObservationReport, Stored, csv, find_observation, junit, markdown, observation_junit,
+    page, render, render_observation, write_whole,
+};
 use cdc_bench_stack::StepProgress;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -45,19 +48,19 @@ pub(super) fn run(args: &Args, progress: &Terminal) -> Result<ExitCode, Failure>
     let step = "report";
     progress.begin(step);
     progress.update(step, &format!("reading {}", args.result));
-    let stored = Stored::find(&args.result, &args.results.results_dir).map_err(Failure::usage)?;
-    let report = &stored.report;
-    let text = match args.format {
-        // A file has no colours.
-        ReportFormat::Text if args.output.is_some() => {
-            console::strip_ansi_codes(&render(report)).into_owned()
+    let results = &args.results.results_dir;
+    let observation = find_observation(&args.result, results).map_err(Failure::usage)?;
+    let text = match observation {
+        Some((report, json)) => of_observation(args.format, &report, json)?,
+        None => {
+            let stored = Stored::find(&args.result, results).map_err(Failure::usage)?;
+            of_run(args.format, &stored)?
         }
-        ReportFormat::Text => render(report),
-        ReportFormat::Json => stored.json.clone(),
-        ReportFormat::Html => page(&stored).map_err(Failure::usage)?,
-        ReportFormat::Markdown => markdown(report),
-        ReportFormat::Junit => junit(report).map_err(Failure::usage)?,
-        ReportFormat::Csv => csv(report),
+    };
+    let text = match args.output {
+        // A file has no colours.
+        Some(_) => console::strip_ansi_codes(&text).into_owned(),
+        None => text,
     };
     progress.clear();
     match &args.output {
@@ -65,4 +68,34 @@ pub(super) fn run(args: &Args, progress: &Terminal) -> Result<ExitCode, Failure>
         None => print(text)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn of_run(format: ReportFormat, stored: &Stored) -> Result<String, Failure> {
+    let report = &stored.report;
+    Ok(match format {
+        ReportFormat::Text => render(report),
+        ReportFormat::Json => stored.json.clone(),
+        ReportFormat::Html => page(stored).map_err(Failure::usage)?,
+        ReportFormat::Markdown => markdown(report),
+        ReportFormat::Junit => junit(report).map_err(Failure::usage)?,
+        ReportFormat::Csv => csv(report),
+    })
+}
+
+fn of_observation(
+    format: ReportFormat,
+    report: &ObservationReport,
+    json: String,
+) -> Result<String, Failure> {
+    match format {
+        ReportFormat::Text => Ok(render_observation(report)),
+        ReportFormat::Json => Ok(json),
+        ReportFormat::Junit => observation_junit(report).map_err(Failure::usage),
+        ReportFormat::Html | ReportFormat::Markdown | ReportFormat::Csv => {
+            Err(Failure::usage(anyhow::anyhow!(
+                "{} is the result of an observation, which is written as text, json or junit (--format)",
+                report.run.id
+            )))
+        }
+    }
 }

@@ -54,15 +54,14 @@ pub fn outbox_topic(config: &BTreeMap<String, String>) -> Option<String> {
 pub fn feeding(config: &BTreeMap<String, String>, source: &SourceDatabase, topic: &str) -> Feeding {
     let get = |key: &str| config.get(key).map(String::as_str);
     let class = get("connector.class").unwrap_or_default();
-    // Connect takes the simple name and the alias, too.
-    if ![CONNECTOR_CLASS, "PostgresConnector", "Postgres"].contains(&class) {
+    if !is_postgres_connector(config) {
         return Feeding::No(format!("it is a {class}"));
     }
     let mut doubts = Vec::new();
-    match captures_outbox(config) {
-        Captured::Yes => {}
-        Captured::No(why) => return Feeding::No(why),
-        Captured::Unknown(what) => doubts.push(what),
+    match captures_table(config, SCHEMA, TABLE) {
+        TableCapture::Yes => {}
+        TableCapture::No(why) => return Feeding::No(why),
+        TableCapture::Unknown(what) => doubts.push(what),
     }
     match topic_route(config, SCHEMA, TABLE) {
         TopicRoute::NoEnvelopes(why) => return Feeding::No(why),
@@ -88,9 +87,9 @@ pub fn feeding(config: &BTreeMap<String, String>, source: &SourceDatabase, topic
         ));
     }
     match publishes_outbox(config, source) {
-        Captured::Yes => {}
-        Captured::No(why) => return Feeding::No(why),
-        Captured::Unknown(what) => doubts.push(what),
+        TableCapture::Yes => {}
+        TableCapture::No(why) => return Feeding::No(why),
+        TableCapture::Unknown(what) => doubts.push(what),
     }
     let host = get("database.hostname").unwrap_or_default();
     let port = get("database.port").unwrap_or("5432");
@@ -111,18 +110,35 @@ pub fn feeding(config: &BTreeMap<String, String>, source: &SourceDatabase, topic
     }
 }
 
-/// Whether the outbox is among a connector's tables.
-enum Captured {
+/// Whether a configuration is of Debezium's connector for PostgreSQL. Connect takes the simple name and the alias, too.
+#[must_use]
+pub fn is_postgres_connector(config: &BTreeMap<String, String>) -> bool {
+    let class = config.get("connector.class").map(String::as_str);
+    [CONNECTOR_CLASS, "PostgresConnector", "Postgres"].contains(&class.unwrap_or_default())
+}
+
+/// Whether a table is among a connector's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TableCapture {
+    /// It is.
     Yes,
+    /// It is not, and why.
     No(String),
+    /// A list of the configuration cannot be read here.
     Unknown(String),
 }
 
-fn captures_outbox(config: &BTreeMap<String, String>) -> Captured {
-    let table = format!("{SCHEMA}.{TABLE}");
+/// Whether a connector of this configuration captures `schema.table`, by its lists of what to include and to exclude.
+#[must_use]
+pub fn captures_table(
+    config: &BTreeMap<String, String>,
+    schema: &str,
+    table: &str,
+) -> TableCapture {
+    let table = format!("{schema}.{table}");
     for (key, name, includes) in [
-        ("schema.include.list", SCHEMA, true),
-        ("schema.exclude.list", SCHEMA, false),
+        ("schema.include.list", schema, true),
+        ("schema.exclude.list", schema, false),
         ("table.include.list", &table, true),
         ("table.exclude.list", &table, false),
     ] {
@@ -130,38 +146,40 @@ fn captures_outbox(config: &BTreeMap<String, String>) -> Captured {
             continue;
         };
         match is_listed(list, name) {
-            None => return Captured::Unknown(format!("its {key} ({list}) cannot be read here")),
+            None => {
+                return TableCapture::Unknown(format!("its {key} ({list}) cannot be read here"));
+            }
             Some(listed) if listed != includes => {
-                return Captured::No(format!("its {key} ({list}) leaves {table} out"));
+                return TableCapture::No(format!("its {key} ({list}) leaves {table} out"));
             }
             Some(_) => {}
         }
     }
-    Captured::Yes
+    TableCapture::Yes
 }
 
 /// Whether what the connector reads from PostgreSQL has the outbox: its publication, where its plugin reads one. A running connector
 /// reads the publication as it is: it makes one that is missing, or adds tables to it (`filtered`), when it starts.
-fn publishes_outbox(config: &BTreeMap<String, String>, source: &SourceDatabase) -> Captured {
+fn publishes_outbox(config: &BTreeMap<String, String>, source: &SourceDatabase) -> TableCapture {
     let get = |key: &str, default| config.get(key).map_or(default, String::as_str);
     let plugin = get("plugin.name", DEFAULT_PLUGIN);
     let name = get("publication.name", DEFAULT_PUBLICATION);
     for (key, value) in [("plugin.name", plugin), ("publication.name", name)] {
         if is_placeholder(value) {
-            return Captured::Unknown(format!("its {key} is {value}"));
+            return TableCapture::Unknown(format!("its {key} is {value}"));
         }
     }
     if plugin != "pgoutput" {
-        return Captured::Yes;
+        return TableCapture::Yes;
     }
     let mode = get("publication.autocreate.mode", "all_tables");
     match source.publications.get(name) {
-        Some(None) => Captured::Yes,
-        Some(Some(gap)) => Captured::No(format!("its publication \"{name}\" {gap}")),
-        None if ["all_tables", "filtered"].contains(&mode) => Captured::Unknown(format!(
+        Some(None) => TableCapture::Yes,
+        Some(Some(gap)) => TableCapture::No(format!("its publication \"{name}\" {gap}")),
+        None if ["all_tables", "filtered"].contains(&mode) => TableCapture::Unknown(format!(
             "its publication \"{name}\" is not in the database yet"
         )),
-        None => Captured::No(format!(
+        None => TableCapture::No(format!(
             "its publication \"{name}\" is not in the database, and it makes none of its tables (publication.autocreate.mode={mode})"
         )),
     }

@@ -23,6 +23,10 @@ pub use connector::{
 };
 pub use envelope::{Envelope, EnvelopeSource, OutboxAfter};
 pub use error::ReadEnvelopeError;
-pub use feeding::{Feeding, SourceDatabase, feeding, outbox_topic};
+pub use feeding::{
+    Feeding, SourceDatabase, TableCapture, captures_table, feeding, is_postgres_connector,
+    outbox_topic,
+};
 pub(crate) use reader::EnvelopeReader;
 pub(crate) use redaction::holds_secret;
+pub use topic_route::{TableTopic, table_topic};

@@ -25,17 +25,58 @@ const HARMLESS: [&str; 6] = [
     "io.debezium.transforms.ExtractSchemaToNewRecord",
 ];
 
-/// The route of `schema.table`.
+/// The topic of a table, in whatever form its records are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TableTopic {
+    /// The records go there.
+    Known(String),
+    /// They go there unless this part of the configuration, whose effect is not known here, changes it.
+    Doubtful(String, String),
+    /// The topic depends on the row, and how.
+    ByRow(String),
+}
+
+/// The topic that a connector of this configuration writes the records of `schema.table` to.
+#[must_use]
+pub fn table_topic(config: &BTreeMap<String, String>, schema: &str, table: &str) -> TableTopic {
+    let route = route(config, schema, table);
+    match (route.by_row, route.doubt) {
+        (Some(how), _) => TableTopic::ByRow(how),
+        (None, Some(doubt)) => TableTopic::Doubtful(route.topic, doubt),
+        (None, None) => TableTopic::Known(route.topic),
+    }
+}
+
+/// The route of `schema.table`, where envelopes are wanted.
 pub(super) fn topic_route(
     config: &BTreeMap<String, String>,
     schema: &str,
     table: &str,
 ) -> TopicRoute {
+    let route = route(config, schema, table);
+    match (route.by_row.or(route.no_envelope), route.doubt) {
+        (Some(why), _) => TopicRoute::NoEnvelopes(why),
+        (None, Some(doubt)) => TopicRoute::Doubtful(route.topic, doubt),
+        (None, None) => TopicRoute::Envelopes(route.topic),
+    }
+}
+
+/// What the configuration makes of a table's records.
+struct Route {
+    topic: String,
+    doubt: Option<String>,
+    /// Why they are without an envelope.
+    no_envelope: Option<String>,
+    /// How the topic follows from the row.
+    by_row: Option<String>,
+}
+
+fn route(config: &BTreeMap<String, String>, schema: &str, table: &str) -> Route {
     let get = |key: &str| config.get(key).map(String::as_str);
     let delimiter = get("topic.delimiter").unwrap_or(".");
     let prefix = get("topic.prefix").unwrap_or_default();
     let mut topic = [prefix, schema, table].join(delimiter);
-    let mut doubt = None;
+    let (mut doubt, mut no_envelope, mut by_row) = (None, None, None);
     if is_placeholder(prefix) {
         doubt = Some(format!("topic.prefix is {prefix}"));
     }
@@ -80,14 +121,14 @@ pub(super) fn topic_route(
             }
             "EventRouter" => {
                 let to = of("route.topic.replacement").unwrap_or("outbox.event.${routedByValue}");
-                return TopicRoute::NoEnvelopes(format!(
-                    "its transform {name} (EventRouter) sends the payload alone, to {to}"
-                ));
+                by_row.get_or_insert_with(|| {
+                    format!("its transform {name} (EventRouter) sends the payload alone, to {to}")
+                });
             }
             short @ ("ExtractNewRecordState" | "ExtractField" | "Flatten" | "HoistField") => {
-                return TopicRoute::NoEnvelopes(format!(
-                    "its transform {name} ({short}) takes Debezium's envelope away"
-                ));
+                no_envelope.get_or_insert_with(|| {
+                    format!("its transform {name} ({short}) takes Debezium's envelope away")
+                });
             }
             _ if HARMLESS.contains(&short) => {}
             _ => {
@@ -97,9 +138,11 @@ pub(super) fn topic_route(
             }
         }
     }
-    match doubt {
-        None => TopicRoute::Envelopes(topic),
-        Some(doubt) => TopicRoute::Doubtful(topic, doubt),
+    Route {
+        topic,
+        doubt,
+        no_envelope,
+        by_row,
     }
 }
 

@@ -4,6 +4,7 @@ mod collections;
 mod credentials;
 mod other_protocol;
 mod servers_seen;
+mod watch;
 mod write;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use secrecy::ExposeSecret;
 use self::credentials::without_credentials;
 use self::other_protocol::{answers_plain, wants_tls};
 use self::servers_seen::ServersSeen;
+pub use self::watch::{DocumentChange, DocumentChanges};
 use super::{COLLECTION, StoreError, WriteConcernChoice};
 use cdc_bench_stack::StoreEndpoint;
 

@@ -18,6 +18,23 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("consumer", &["debezium", "json", "records", "store"]),
     ("dashboard", &["live", "load"]),
     ("debezium", &["cause", "json", "tls_failure"]),
+    (
+        "observe",
+        &[
+            "broker",
+            "cause",
+            "debezium",
+            "json",
+            "pipeline/export",
+            "pipeline/failure",
+            "pipeline/monitor",
+            "pipeline/provision",
+            "records",
+            "settings",
+            "store",
+            "tls_failure",
+        ],
+    ),
     ("store", &["json", "tls_failure"]),
     // Every room of the pipeline may import the stages, the settings, and what stands below all of its rooms.
     (

@@ -23,6 +23,7 @@ mod least_privilege;
 mod load;
 mod metrics;
 mod no_harm;
+mod observe;
 mod outages;
 mod paths;
 mod pki;
@@ -143,6 +144,7 @@ fn main() {
         series::TESTS,
         metrics::TESTS,
         no_harm::TESTS,
+        observe::TESTS,
         postgres_rights::TESTS,
         watching::TESTS,
         #[cfg(feature = "otlp")]

@@ -3,6 +3,7 @@
 mod connect;
 mod kafka;
 mod postgres;
+mod registry;
 mod store;
 
 pub use connect::{ConnectEndpoint, ConnectEndpointError, ConnectLogin, ConnectTls};
@@ -12,6 +13,7 @@ pub use kafka::{
     read_properties,
 };
 pub use postgres::{PostgresConnectError, PostgresEndpoint};
+pub use registry::{RegistryEndpoint, RegistryEndpointError, RegistryLogin};
 pub use store::{StoreEndpoint, StoreLoginError, login_of, takes_password, with_login};
 
 /// Where the four servers are.

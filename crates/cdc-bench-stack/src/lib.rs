@@ -39,8 +39,9 @@ pub use endpoints::{
     ClientPropertiesError, ConnectEndpoint, ConnectEndpointError, ConnectLogin, ConnectTls,
     Endpoints, GivenEndpoints, HostPort, JavaClientError, KafkaClientSettings, KafkaEndpoint,
     KafkaSecurity, KafkaSettings, KafkaTls, MissingEndpoint, PasswordMechanism, Pem, PemError,
-    PostgresConnectError, PostgresEndpoint, Sasl, SecurityProtocol, StoreEndpoint, StoreLoginError,
-    TokenSource, login_of, read_properties, takes_password, with_login,
+    PostgresConnectError, PostgresEndpoint, RegistryEndpoint, RegistryEndpointError, RegistryLogin,
+    Sasl, SecurityProtocol, StoreEndpoint, StoreLoginError, TokenSource, login_of, read_properties,
+    takes_password, with_login,
 };
 pub use error::StackError;
 pub use http::http_client;

@@ -4,6 +4,7 @@ pub(crate) mod connector_watch;
 pub(crate) mod cpu;
 pub(crate) mod jvm;
 pub(crate) mod postgres_checkpoints;
+pub(crate) mod postgres_clock;
 pub(crate) mod processes;
 pub(crate) mod resource_usage;
 pub(crate) mod server_monitor;

@@ -2,7 +2,7 @@
 
 use cdc_bench_model::analysis::RunFigures as Reached;
 use cdc_bench_model::report::{
-    Environment, EventCounts, EventsByType, PathReport, Report, RunInfo, SCHEMA, Verdict,
+    Environment, EventCounts, EventsByType, PathReport, RUN, Report, RunInfo, SCHEMA, Verdict,
     seconds_between,
 };
 use cdc_bench_model::timeline::{CapturePath, Hop};
@@ -50,6 +50,7 @@ pub(crate) fn build_report(facts: RunFacts<'_>) -> Report {
         schema: SCHEMA.to_owned(),
         run: RunInfo {
             id: request.id.to_string(),
+            kind: RUN.to_owned(),
             started_at: facts.started_at.to_string(),
             finished_at: jiff::Timestamp::now().to_string(),
             capture: capture(&request.paths),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cdc_bench_model::timeline::{Clock, ClockOffset, ForeignClocks, Nanos, OffsetEstimator, Stamp};
+use cdc_bench_model::timeline::{Clock, ForeignClocks, Nanos, Stamp};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::broker::BrokerClock;
 use crate::pipeline::failure::Failure;
+use crate::pipeline::monitor::postgres_clock::measure_postgres;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::connect_postgres;
 use crate::pipeline::run::measured_clocks::MeasuredClocks;
@@ -147,25 +148,4 @@ impl ClockMeter {
 
 fn midway(from: Stamp, to: Stamp) -> Stamp {
     from + Nanos((to - from).0 / 2)
-}
-
-/// Measures PostgreSQL's clock by round trips to `clock_timestamp()`, which has microsecond resolution.
-async fn measure_postgres(
-    client: &Client,
-    exchanges: u32,
-    clock: Clock,
-) -> Result<ClockOffset, tokio_postgres::Error> {
-    let read = client
-        .prepare("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
-        .await?;
-    let mut estimator = OffsetEstimator::default();
-    for _ in 0..exchanges {
-        let sent = clock.now();
-        let row = client.query_one(&read, &[]).await?;
-        let received = clock.now();
-        let micros: i64 = row.get(0);
-        estimator.observe(sent, received, Stamp(micros * 1_000), Nanos(1_000));
-        tokio::time::sleep(Duration::from_micros(300)).await;
-    }
-    Ok(estimator.estimate().expect("exchanges were observed"))
 }

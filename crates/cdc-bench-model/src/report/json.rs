@@ -76,6 +76,9 @@ impl Report {
 pub struct RunInfo {
     /// Run id.
     pub id: String,
+    /// [`RUN`]; an observation's is [`OBSERVE`](super::OBSERVE), and its report is another one.
+    #[serde(default = "kind_of_run")]
+    pub kind: String,
     /// RFC 3339, UTC.
     pub started_at: String,
     /// RFC 3339, UTC.
@@ -115,6 +118,13 @@ pub struct RunInfo {
     pub writes_in_flight: Option<u64>,
     /// Seconds from the first measured INSERT to the end of the drain.
     pub duration_s: f64,
+}
+
+/// `run.kind` of a run of our own.
+pub const RUN: &str = "run";
+
+fn kind_of_run() -> String {
+    RUN.to_owned()
 }
 
 fn one() -> u32 {

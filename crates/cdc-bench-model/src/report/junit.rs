@@ -5,7 +5,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
 
 use super::figures;
-use super::{Report, Verdict};
+use super::{ObservationReport, Report, Verdict};
 use crate::timeline::Hop;
 
 /// The report as JUnit XML. Besides the objectives there is a test case for the data itself, because a lost event fails a
@@ -55,6 +55,43 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
         Verdict::Fail => "fail",
     };
     suite.add_property(Property::new("verdict", verdict));
+    let mut out = quick_junit::Report::new("cdc-bench");
+    out.add_test_suite(suite);
+    out.to_string()
+}
+
+/// The same of an observation: its objectives, and a test case for what is missing.
+///
+/// # Errors
+/// When the XML cannot be written.
+pub fn observation_junit(
+    report: &ObservationReport,
+) -> Result<String, quick_junit::SerializeError> {
+    let mut suite = TestSuite::new(format!("cdc-bench observe {}", report.run.id));
+    suite.set_time(Duration::try_from_secs_f64(report.run.duration_s).unwrap_or_default());
+    suite.add_property(Property::new("started_at", report.run.started_at.as_str()));
+    for objective in &report.objectives {
+        let measured = figures::measured(objective);
+        suite.add_test_case(case(
+            &objective.name,
+            objective.met,
+            &format!("{measured}, and {} was asked", objective.target),
+        ));
+    }
+    suite.add_test_case(case(
+        "nothing_missing",
+        report.missing == 0,
+        &format!(
+            "{} of {} changes missing",
+            report.missing, report.counts.captured
+        ),
+    ));
+    for (hop, statistics) in report.observed().iter().flat_map(|path| &path.hops) {
+        for (quantile, value) in [("p50", statistics.p50), ("p99", statistics.p99)] {
+            let name = format!("observed.{hop}.{quantile}_us");
+            suite.add_property(Property::new(name, value.to_string()));
+        }
+    }
     let mut out = quick_junit::Report::new("cdc-bench");
     out.add_test_suite(suite);
     out.to_string()

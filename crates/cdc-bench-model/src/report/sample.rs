@@ -66,6 +66,7 @@ pub(super) fn report() -> Report {
         schema: SCHEMA.to_owned(),
         run: RunInfo {
             id: "20261124-101500-7f3a9c".to_owned(),
+            kind: RUN.to_owned(),
             started_at: "2026-11-24T10:15:00Z".to_owned(),
             finished_at: "2026-11-24T10:16:20Z".to_owned(),
             capture: "debezium".to_owned(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Report;
+use super::observation::{OBSERVE, ObservationReport};
 use crate::event::{EventId, EventType};
 use crate::timeline::{Hops, Stamp};
 
@@ -42,6 +43,9 @@ pub enum StoredError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Made by `observe`.
+    #[error("{} is the result of an observation, and not of a run: \"cdc-bench report\" shows it as text or JSON", .0.display())]
+    Observation(PathBuf),
     /// Made by a later version.
     #[error("{} is of schema {schema:?}, and this version reads up to {FAMILY}{NEWEST}: use the version that made it, or a newer one", path.display())]
     Newer {
@@ -86,28 +90,7 @@ impl Stored {
     /// # Errors
     /// When there is none, or what is there is none, or is of a newer schema.
     pub fn find(reference: &str, results: &Path) -> Result<Self, StoredError> {
-        if reference == LATEST {
-            let newest = newest(results).ok_or_else(|| StoredError::NoneYet(results.to_owned()))?;
-            return Self::read(&newest);
-        }
-        let given = PathBuf::from(reference);
-        for place in [given, results.join(reference)] {
-            if place.is_dir() {
-                let report = place.join("report.json");
-                return if report.is_file() {
-                    Self::read(&report)
-                } else {
-                    Err(StoredError::NoReport(place))
-                };
-            }
-            if place.is_file() {
-                return Self::read(&place);
-            }
-        }
-        Err(StoredError::NotFound {
-            reference: reference.to_owned(),
-            results: results.to_owned(),
-        })
+        Self::read(&locate(reference, results)?)
     }
 
     /// Reads a `report.json`.
@@ -115,10 +98,7 @@ impl Stored {
     /// # Errors
     /// As [`Stored::find`].
     pub fn read(path: &Path) -> Result<Self, StoredError> {
-        let json = std::fs::read_to_string(path).map_err(|e| StoredError::Read {
-            path: path.to_owned(),
-            reason: e.to_string(),
-        })?;
+        let json = text(path)?;
         let report = parse(path, &json)?;
         Ok(Self {
             report,
@@ -155,6 +135,59 @@ impl Stored {
     }
 }
 
+/// A stored observation, found as [`Stored::find`] finds a run, with the text of its `report.json`; `None` if the result is of a
+/// run.
+///
+/// # Errors
+/// As [`Stored::find`].
+pub fn find_observation(
+    reference: &str,
+    results: &Path,
+) -> Result<Option<(ObservationReport, String)>, StoredError> {
+    let path = locate(reference, results)?;
+    let json = text(&path)?;
+    if head(&path, &json)?.run.kind.as_deref() != Some(OBSERVE) {
+        return Ok(None);
+    }
+    let report = serde_json::from_str(&json).map_err(|error| StoredError::NotAReport {
+        path,
+        reason: error.to_string(),
+    })?;
+    Ok(Some((report, json)))
+}
+
+/// Path of the `report.json` that is meant.
+fn locate(reference: &str, results: &Path) -> Result<PathBuf, StoredError> {
+    if reference == LATEST {
+        return newest(results).ok_or_else(|| StoredError::NoneYet(results.to_owned()));
+    }
+    let given = PathBuf::from(reference);
+    for place in [given, results.join(reference)] {
+        if place.is_dir() {
+            let report = place.join("report.json");
+            return if report.is_file() {
+                Ok(report)
+            } else {
+                Err(StoredError::NoReport(place))
+            };
+        }
+        if place.is_file() {
+            return Ok(place);
+        }
+    }
+    Err(StoredError::NotFound {
+        reference: reference.to_owned(),
+        results: results.to_owned(),
+    })
+}
+
+fn text(path: &Path) -> Result<String, StoredError> {
+    std::fs::read_to_string(path).map_err(|error| StoredError::Read {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
 /// The report in the newest folder that has one. Ids of runs begin with their time.
 fn newest(results: &Path) -> Option<PathBuf> {
     std::fs::read_dir(results)
@@ -165,16 +198,27 @@ fn newest(results: &Path) -> Option<PathBuf> {
         .max()
 }
 
-fn parse(path: &Path, json: &str) -> Result<Report, StoredError> {
-    #[derive(Deserialize)]
-    struct SchemaHead {
-        schema: String,
-    }
+/// What every report has.
+#[derive(Deserialize)]
+struct ReportHead {
+    schema: String,
+    #[serde(default)]
+    run: RunHead,
+}
+
+#[derive(Default, Deserialize)]
+struct RunHead {
+    #[serde(default)]
+    kind: Option<String>,
+}
+
+/// The head of a report of a schema that can be read.
+fn head(path: &Path, json: &str) -> Result<ReportHead, StoredError> {
     let not_a_report = |reason: String| StoredError::NotAReport {
         path: path.to_owned(),
         reason,
     };
-    let head: SchemaHead = serde_json::from_str(json).map_err(|e| not_a_report(e.to_string()))?;
+    let head: ReportHead = serde_json::from_str(json).map_err(|e| not_a_report(e.to_string()))?;
     let number = head
         .schema
         .strip_prefix(FAMILY)
@@ -186,7 +230,17 @@ fn parse(path: &Path, json: &str) -> Result<Report, StoredError> {
             schema: head.schema,
         });
     }
-    serde_json::from_str(json).map_err(|e| not_a_report(e.to_string()))
+    Ok(head)
+}
+
+fn parse(path: &Path, json: &str) -> Result<Report, StoredError> {
+    if head(path, json)?.run.kind.as_deref() == Some(OBSERVE) {
+        return Err(StoredError::Observation(path.to_owned()));
+    }
+    serde_json::from_str(json).map_err(|error| StoredError::NotAReport {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 /// One line of `events.jsonl`, as far as a reader of results needs it.

@@ -3,14 +3,11 @@
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
-use reqwest::{Client, Method, RequestBuilder, Url, redirect};
+use reqwest::{Client, Method, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::kafka::{Pem, PemError};
-use crate::http::http_client;
-
-/// Most redirects within the same server that are followed.
-const MOST_REDIRECTS: usize = 5;
+use crate::http::{http_client, same_server};
 
 /// Why Kafka Connect's address, login or certificates cannot be used. The text of the address is not repeated where it may hold
 /// a password.
@@ -163,14 +160,6 @@ impl ConnectEndpoint {
         &self,
         configure: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
     ) -> Result<Client, ConnectEndpointError> {
-        let origin = self.url.origin();
-        let follow = redirect::Policy::custom(move |attempt| {
-            if attempt.url().origin() != origin || attempt.previous().len() > MOST_REDIRECTS {
-                attempt.stop()
-            } else {
-                attempt.follow()
-            }
-        });
         let settings = |error: reqwest::Error, variable: &str| {
             let mut cause: &dyn std::error::Error = &error;
             while let Some(inner) = cause.source() {
@@ -178,7 +167,7 @@ impl ConnectEndpoint {
             }
             ConnectEndpointError::Settings(format!("{variable}: {cause}"))
         };
-        let mut builder = http_client().redirect(follow);
+        let mut builder = http_client().redirect(same_server(&self.url));
         if let Some(ca) = &self.tls.ca {
             let roots = reqwest::Certificate::from_pem_bundle(ca.expose().as_bytes());
             builder = builder.tls_certs_only(roots.map_err(|e| settings(e, "CONNECT_SSL_CA"))?);

@@ -33,6 +33,13 @@ impl<'a> BinaryArray<'a> {
             dimensions.push((usize::try_from(length).ok()?, lower));
             rest = after;
         }
+        // An array without elements has no dimensions, as the server sees it: whatever others are named would have no end.
+        if dimensions.iter().any(|(length, _)| *length == 0) {
+            dimensions.clear();
+        }
+        if dimensions.is_empty() && !rest.is_empty() {
+            return None;
+        }
         Some(Self {
             element_oid: u32::from_be_bytes(*oid),
             dimensions,
@@ -73,10 +80,6 @@ impl<'a> BinaryArray<'a> {
             let before = elements.0;
             elements.exactly_skipped(count)?;
             let part = &before[..before.len() - elements.0.len()];
-            // Without elements there is no end to their number.
-            if part.is_empty() {
-                return None;
-            }
             parts.push([&*header, part].concat());
         }
         elements.0.is_empty().then_some(parts)
@@ -120,10 +123,6 @@ fn write_dimension(
     };
     out.push('{');
     for index in 0..*length {
-        // A dimension without elements has no end in its bytes.
-        if elements.0.is_empty() {
-            return None;
-        }
         if index > 0 {
             out.push(',');
         }

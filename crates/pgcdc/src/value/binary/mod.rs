@@ -124,6 +124,38 @@ mod tests {
         formats
     }
 
+    #[test]
+    fn an_array_with_a_dimension_of_no_elements_is_empty_or_none() {
+        let header = |lengths: &[i32]| {
+            let mut bytes = vec![
+                0,
+                0,
+                0,
+                u8::try_from(lengths.len()).unwrap(),
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                23,
+            ];
+            for length in lengths {
+                bytes.extend(length.to_be_bytes());
+                bytes.extend(1_i32.to_be_bytes());
+            }
+            bytes
+        };
+        let format = BinaryFormat::Array(Arc::new(BinaryFormat::Int4));
+        for lengths in [&[][..], &[0], &[i32::MAX, 0], &[i32::MAX, i32::MAX, 0, 1]] {
+            let mut bytes = header(lengths);
+            assert_eq!(text(&bytes, &format).as_deref(), Some("{}"), "{lengths:?}");
+            bytes.extend([0, 0, 0, 4, 0, 0, 0, 1]);
+            assert_eq!(text(&bytes, &format), None, "{lengths:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes: Vec<u8>, small in proptest::collection::vec(0..3_u8, 0..40)) {

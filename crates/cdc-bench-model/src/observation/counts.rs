@@ -1,0 +1,73 @@
+//! Changes counted at each tap.
+
+use serde::{Deserialize, Serialize};
+
+/// Changes at each tap, and what became of them. All of them, whether in the sample or not, unless it says otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservationCounts {
+    /// Changes of the observed tables in the WAL.
+    pub captured: u64,
+    /// Records with a change in the topics.
+    pub in_kafka: u64,
+    /// Changes with all their stamps; of the sample.
+    pub completed: u64,
+    /// Of them, those that the sink showed by a later write of the same row.
+    pub coalesced: u64,
+    /// Updates that the group has passed and for which the sink showed no write: they changed nothing there, or were lost.
+    pub not_shown: u64,
+    /// Changes that have not come when everything after them has; of the sample.
+    pub missing: u64,
+    /// Records of a change that had come before.
+    pub duplicates: u64,
+    /// Changes that were still under way at the end; of the sample.
+    pub in_flight: u64,
+    /// Records of changes from before the observation, or from a time when the WAL was not read.
+    pub not_covered: u64,
+    /// Writes in the sink that belong to no change seen.
+    pub sink_only: u64,
+    /// Records that could not be read.
+    pub unreadable: u64,
+    /// Spans below zero by more than the clocks' error.
+    pub negative_hops: u64,
+    /// What was filtered on purpose, and is not missing.
+    pub filtered: Filtered,
+}
+
+/// What is not followed on purpose, by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filtered {
+    /// Changes of published tables that are not observed: the connector leaves them out, or they were not asked for.
+    pub other_tables: u64,
+    /// Operations that the connector skips.
+    pub skipped_operations: u64,
+    /// Records of rows that a snapshot has read.
+    pub snapshot_reads: u64,
+    /// Records that follow a delete, without a value.
+    pub tombstones: u64,
+    /// Heartbeats.
+    pub heartbeats: u64,
+    /// Beginnings and ends of transactions.
+    pub transactions: u64,
+    /// Schema changes.
+    pub schema_changes: u64,
+    /// Messages of `pg_logical_emit_message()`.
+    pub messages: u64,
+    /// Records that are no change, and of no kind that is known here.
+    pub others: u64,
+}
+
+impl Filtered {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.other_tables
+            + self.skipped_operations
+            + self.snapshot_reads
+            + self.tombstones
+            + self.heartbeats
+            + self.transactions
+            + self.schema_changes
+            + self.messages
+            + self.others
+    }
+}

@@ -1,0 +1,54 @@
+//! What joined changes say of clocks that cannot be asked: Debezium handed a change on, and the broker appended its record, after
+//! the commit and before our reader had the record.
+
+use super::super::StampedBy;
+use super::entry::Entry;
+use crate::timeline::{ClockOffset, Corrections, HALF_MILLISECOND, Nanos, OffsetEstimator};
+
+/// Resolution of a record's timestamp.
+const MILLISECOND: Nanos = Nanos::from_millis(1);
+
+/// Bounds of the offsets since they were taken last.
+#[derive(Debug, Default)]
+pub(super) struct CausalBounds {
+    connect: OffsetEstimator,
+    broker: OffsetEstimator,
+}
+
+impl CausalBounds {
+    /// The offsets of Connect's clock and of the broker's.
+    pub(super) fn take(&mut self) -> (Option<ClockOffset>, Option<ClockOffset>) {
+        let bounds = std::mem::take(self);
+        (bounds.connect.estimate(), bounds.broker.estimate())
+    }
+
+    /// A change with its stamps.
+    pub(super) fn observe(&mut self, entry: &Entry, corrections: &Corrections) {
+        let (Some(captured), Some(recorded)) = (entry.captured, entry.recorded) else {
+            return;
+        };
+        let committed = corrections.postgres.to_ours(captured.tc) - corrections.postgres_bound;
+        let mut handed_on_by = recorded.t3;
+        match (recorded.t2, recorded.stamped_by) {
+            (Some(t2), StampedBy::Broker) => {
+                let broker = &mut self.broker;
+                broker.observe(committed, recorded.t3, t2, MILLISECOND);
+                // A bound of zero is none: nothing was measured yet.
+                if corrections.broker_bound > Nanos(0) {
+                    let appended = corrections.broker.to_ours(t2 + HALF_MILLISECOND);
+                    let latest = appended + HALF_MILLISECOND + corrections.broker_bound;
+                    handed_on_by = handed_on_by.min(latest);
+                }
+            }
+            (Some(t2), StampedBy::Producer) => {
+                let connect = &mut self.connect;
+                connect.observe(committed, recorded.t3, t2, MILLISECOND);
+            }
+            (None, _) => {}
+        }
+        if let Some((td, resolution)) = recorded.td {
+            let connect = &mut self.connect;
+            connect.observe(committed, handed_on_by, td, resolution);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What has not come although everything after it has.
+
+use std::sync::Arc;
+
+use super::super::missing::{MissingAt, MissingChange};
+
+use super::super::Operation;
+use super::ObservationJoiner;
+use super::reached::Reached;
+use crate::timeline::{Nanos, Stamp};
+
+/// Between two notes of how far the partitions have come.
+const BETWEEN: Nanos = Nanos::from_millis(500);
+
+/// How long a change that is not followed waits for its turn in the sink.
+const LONGEST_TURN: Nanos = Nanos::from_millis(600_000);
+
+impl ObservationJoiner {
+    /// Looks for changes that are missing, and forgets what belongs to none. `wal_read_until`: everything that was committed
+    /// before it has been captured.
+    pub fn judge(&mut self, now: Stamp, wal_read_until: Option<Stamp>) {
+        let settled = now - self.config.grace;
+        while self.reached.get(1).is_some_and(|next| next.at <= settled) {
+            self.reached.pop_front();
+        }
+        let reached = self.reached.front().filter(|first| first.at <= settled);
+        if let Some(reached) = reached.cloned() {
+            self.judge_unrecorded(&reached);
+            self.judge_unshown(&reached);
+        }
+        self.note_reached(now);
+        if let Some(read_until) = wal_read_until {
+            self.judge_uncaptured(settled.min(read_until - self.config.grace));
+        }
+        self.forget_sink_only(settled);
+    }
+
+    fn note_reached(&mut self, now: Stamp) {
+        let is_new = self
+            .reached
+            .back()
+            .is_none_or(|last| now - last.at >= BETWEEN);
+        if is_new {
+            let seen = self.partitions.iter();
+            let seen = seen.map(|(place, seen)| (*place, (seen.frontier, seen.shown)));
+            self.reached.push_back(Reached {
+                at: now,
+                partitions: seen.collect(),
+            });
+        }
+    }
+
+    /// Changes that are in no topic: some time ago a later change was in one, and each partition has either had a later change
+    /// by then, or was read to its end since.
+    fn judge_unrecorded(&mut self, reached: &Reached) {
+        let frontier = |place: &(usize, i32)| reached.partitions.get(place)?.0;
+        let topics = (0..).zip(&self.config.partitions);
+        let all = topics.flat_map(|(topic, count)| (0..*count).map(move |p| (topic, p)));
+        let all: Vec<_> = all.collect();
+        let Some(latest) = all.iter().filter_map(frontier).max() else {
+            return;
+        };
+        let until = all.iter().map(|place| {
+            let seen = self.partitions.get(place);
+            let complete = seen.and_then(|seen| seen.complete_until);
+            if complete.is_some_and(|until| until > reached.at) {
+                latest
+            } else {
+                frontier(place).unwrap_or(0)
+            }
+        });
+        let until = until.min().unwrap_or(0);
+        let overdue: Vec<_> = self
+            .unrecorded
+            .range(..until)
+            .map(|(_, key)| *key)
+            .collect();
+        for key in overdue {
+            self.give_up(key, MissingAt::Topic);
+        }
+    }
+
+    /// Changes that the group passed some time ago, or after which the sink had shown later records of the partition by then.
+    fn judge_unshown(&mut self, reached: &Reached) {
+        let overdue = self.unshown.iter().filter(|(position, key)| {
+            let Some(entry) = self.entries.get(key) else {
+                return false;
+            };
+            let place = (position.topic, position.partition);
+            let shown = reached.partitions.get(&place).and_then(|seen| seen.1);
+            let is_passed = entry.tg.is_some_and(|tg| tg <= reached.at)
+                || shown.is_some_and(|shown| position.offset < shown);
+            is_passed && entry.t5.is_none() && self.expects_sink(&entry.id)
+        });
+        let overdue: Vec<_> = overdue.map(|(_, key)| *key).collect();
+        for key in overdue {
+            self.judge_in_sink(key);
+        }
+    }
+
+    fn judge_in_sink(&mut self, key: u64) {
+        let Some(entry) = self.entries.get(&key) else {
+            return;
+        };
+        let row = (Arc::clone(&entry.id.table), Arc::clone(&entry.id.key));
+        let (operation, is_captured) = (entry.id.operation, entry.captured.is_some());
+        let shown = self.sink.get_mut(&row).and_then(|queue| queue.give_up(key));
+        match shown {
+            // A later write of the row has it, too.
+            Some(at) => {
+                self.counts.coalesced += 1;
+                self.enter(key, |entry| entry.t5 = Some(at));
+                self.complete(key);
+            }
+            // Of a change from before the observation nothing is known.
+            None if !is_captured => {
+                self.remove(key);
+            }
+            None if operation == Operation::Update => {
+                self.counts.not_shown += 1;
+                if let Some(entry) = self.remove(key) {
+                    self.recent.add(&entry.id);
+                }
+            }
+            None => self.give_up(key, MissingAt::Sink),
+        }
+    }
+
+    fn give_up(&mut self, key: u64, at: MissingAt) {
+        let Some(entry) = self.remove(key) else {
+            return;
+        };
+        self.counts.missing += 1;
+        let tc = entry.captured.map(|captured| captured.tc);
+        self.missing.push(MissingChange {
+            tc: tc.map(|tc| self.corrections.postgres.to_ours(tc)),
+            id: entry.id,
+            at,
+        });
+    }
+
+    /// Records whose change was not in the WAL that we read.
+    fn judge_uncaptured(&mut self, settled: Stamp) {
+        while let Some(first) = self.uncaptured.first_entry() {
+            if first.key().0 >= settled {
+                break;
+            }
+            let key = first.remove();
+            if let Some(entry) = self.remove(key) {
+                self.counts.not_covered += 1;
+                self.recent.add(&entry.id);
+                let row = (entry.id.table, entry.id.key);
+                if let Some(queue) = self.sink.get_mut(&row) {
+                    queue.unfollow(key);
+                }
+            }
+        }
+    }
+
+    fn forget_sink_only(&mut self, settled: Stamp) {
+        // Long enough for a record that comes late to our reader.
+        let until = settled - self.config.grace;
+        let counts = &mut self.counts;
+        self.sink.retain(|_, queue| {
+            queue.forget_turns(until - LONGEST_TURN);
+            let forgotten = queue.forget_early(until);
+            counts.sink_only += u64::try_from(forgotten).unwrap_or(u64::MAX);
+            !queue.is_idle(until)
+        });
+    }
+}

@@ -1,0 +1,148 @@
+//! The result of an observation: `report.json` with `run.kind` = `observe`. Durations are whole microseconds unless the name says
+//! otherwise.
+
+mod text;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ClockReport, Incident, Verdict};
+use crate::analysis::{HopStatistics, Objective};
+use crate::observation::{Filtered, ObservationCounts, ObservedHop};
+
+pub use text::render_observation;
+
+/// `run.kind` of an observation.
+pub const OBSERVE: &str = "observe";
+
+/// A result.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ObservationReport {
+    /// [`SCHEMA`](super::SCHEMA).
+    pub schema: String,
+    /// The observation.
+    pub run: ObservationInfo,
+    /// The pipeline as it was found.
+    pub pipeline: ObservedPipeline,
+    /// Changes at each tap.
+    pub counts: ObservationCounts,
+    /// Changes that have not come when everything after them has: `missing.jsonl` has them one by one.
+    pub missing: u64,
+    /// Records of a change that had come before.
+    pub duplicates: u64,
+    /// What was filtered on purpose, by kind.
+    pub filtered: Filtered,
+    /// Share of the captured changes that were followed, 0 to 1.
+    pub sampled_share: f64,
+    /// The pipeline's quantiles, under `observed`.
+    pub paths: BTreeMap<String, ObservedPath>,
+    /// By table.
+    pub tables: BTreeMap<String, ObservedPath>,
+    /// Foreign clocks.
+    pub clocks: Vec<ClockReport>,
+    /// What happened to the taps meanwhile.
+    pub incidents: Vec<Incident>,
+    /// The slowest hop.
+    pub diagnosis: ObservedDiagnosis,
+    /// The objectives that were asked for.
+    pub objectives: Vec<Objective>,
+    /// All objectives met, nothing missing.
+    pub verdict: Verdict,
+}
+
+/// The observation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ObservationInfo {
+    /// Its id.
+    pub id: String,
+    /// [`OBSERVE`].
+    pub kind: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// RFC 3339, UTC.
+    pub finished_at: String,
+    /// Seconds observed, without set-up and without the wait for the last changes.
+    pub duration_s: f64,
+}
+
+/// The parts that were tapped.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ObservedPipeline {
+    /// The connector's name, where Connect was asked.
+    pub connector: Option<String>,
+    /// User, host, port and database.
+    pub source: String,
+    /// The publication that was read.
+    pub publication: String,
+    /// The topics.
+    pub topics: Vec<ObservedTopicReport>,
+    /// The group whose committed offsets were polled.
+    pub group: Option<String>,
+    /// The sink.
+    pub sink: Option<String>,
+    /// Interval of the polls of the group's offsets.
+    pub poll_interval: i64,
+}
+
+/// A topic.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ObservedTopicReport {
+    /// Its name.
+    pub name: String,
+    /// Partitions.
+    pub partitions: i32,
+    /// `LogAppendTime` (the broker's clock) or `CreateTime` (the producer's); `unknown` where the broker does not say.
+    pub timestamp_type: String,
+}
+
+/// Quantiles of a set of changes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ObservedPath {
+    /// By hop name.
+    pub hops: BTreeMap<String, HopStatistics>,
+}
+
+/// The slowest hop.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ObservedDiagnosis {
+    /// The hop of those that add up with the largest mean.
+    pub slowest_hop: Option<String>,
+    /// Its share of the mean total, 0 to 1.
+    pub share_of_total: f64,
+}
+
+impl ObservedDiagnosis {
+    /// Of these quantiles.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // microseconds far below 2^53
+    pub fn of(path: &ObservedPath) -> Self {
+        let mean = |hop: ObservedHop| path.hops.get(hop.as_str()).map(|hop| hop.mean);
+        let hops = ObservedHop::PIPELINE.into_iter();
+        let slowest = hops
+            .filter_map(|hop| Some((mean(hop)?, hop)))
+            .max_by_key(|(mean, _)| *mean);
+        let total = mean(ObservedHop::Total).unwrap_or(0).max(1);
+        match slowest {
+            Some((mean, hop)) => Self {
+                slowest_hop: Some(hop.as_str().to_owned()),
+                share_of_total: (mean as f64 / total as f64 * 1e3).round() / 1e3,
+            },
+            None => Self::default(),
+        }
+    }
+}
+
+impl ObservationReport {
+    /// The quantiles of all changes.
+    #[must_use]
+    pub fn observed(&self) -> Option<&ObservedPath> {
+        self.paths.get(OBSERVED)
+    }
+}
+
+/// The name of the only path.
+pub const OBSERVED: &str = "observed";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+//! The summary of an observation on the terminal.
+
+use std::fmt::Write as _;
+
+use console::style;
+
+use super::{ObservationReport, ObservedPath};
+use crate::analysis::HopStatistics;
+use crate::observation::ObservedHop;
+use crate::report::Verdict;
+use crate::timeline::Nanos;
+
+/// Writing to a string cannot fail.
+macro_rules! line {
+    ($out:expr) => { $out.push('\n') };
+    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
+}
+
+/// The report as text. Colours follow the terminal.
+#[must_use]
+pub fn render_observation(report: &ObservationReport) -> String {
+    let mut out = String::new();
+    headline(&mut out, report);
+    if let Some(path) = report.observed() {
+        table(&mut out, path);
+    }
+    if report.tables.len() > 1 {
+        by_table(&mut out, report);
+    }
+    counts(&mut out, report);
+    clocks(&mut out, report);
+    verdict(&mut out, report);
+    out
+}
+
+fn headline(out: &mut String, report: &ObservationReport) {
+    let pipeline = &report.pipeline;
+    line!(out);
+    line!(
+        out,
+        "{}  {:.0} s observed",
+        style(format!("Observation {}", report.run.id)).bold(),
+        report.run.duration_s
+    );
+    let connector = pipeline.connector.as_deref();
+    let connector = connector.unwrap_or("(connector unknown)");
+    let mut parts = vec![pipeline.source.clone(), connector.to_owned()];
+    parts.push(match &pipeline.topics[..] {
+        [topic] => topic.name.clone(),
+        topics => format!("{} topics", topics.len()),
+    });
+    parts.extend(
+        pipeline
+            .group
+            .as_ref()
+            .map(|group| format!("group {group}")),
+    );
+    parts.extend(pipeline.sink.clone());
+    line!(out, "{}", style(parts.join(" -> ")).dim());
+    line!(out);
+}
+
+fn table(out: &mut String, path: &ObservedPath) {
+    line!(
+        out,
+        "{}",
+        style(format!(
+            "{:<10} {:>9} {:>9} {:>9} {:>9} {:>9}  {}",
+            "ms", "p50", "p95", "p99", "max", "±", "from - to"
+        ))
+        .bold()
+    );
+    for hop in ObservedHop::ALL {
+        let Some(statistics) = path.hops.get(hop.as_str()) else {
+            continue;
+        };
+        let row = row(hop.as_str(), statistics);
+        line!(out, "{row}  {}", span(hop));
+        let is_blurred = statistics
+            .error_bound
+            .is_some_and(|bound| bound > statistics.p50.abs());
+        if is_blurred {
+            line!(
+                out,
+                "{}",
+                style(format!(
+                    "{:<10} is shorter than what the clocks allow to tell: read it as \"below the bound\"",
+                    ""
+                ))
+                .yellow()
+            );
+        }
+    }
+    line!(out);
+}
+
+fn span(hop: ObservedHop) -> &'static str {
+    match hop {
+        ObservedHop::Debezium => "commit - Debezium's timestamp",
+        ObservedHop::Produce => "Debezium's timestamp - record in Kafka",
+        ObservedHop::Consume => "record in Kafka - shown by the sink, or committed by the group",
+        ObservedHop::Total => "the three above",
+        ObservedHop::Capture => "beside it: commit - a direct reader of the WAL",
+        ObservedHop::Deliver => "beside it: record in Kafka - a plain consumer",
+    }
+}
+
+fn row(name: &str, statistics: &HopStatistics) -> String {
+    let ms = |us: i64| format!("{:.2}", Nanos::from_micros(us).as_millis_f64());
+    let bound = statistics.error_bound.map_or("?".to_owned(), ms);
+    format!(
+        "{name:<10} {:>9} {:>9} {:>9} {:>9} {bound:>9}",
+        ms(statistics.p50),
+        ms(statistics.p95),
+        ms(statistics.p99),
+        ms(statistics.max)
+    )
+}
+
+fn by_table(out: &mut String, report: &ObservationReport) {
+    let width = report.tables.keys().map(String::len).max().unwrap_or(0);
+    for (name, path) in &report.tables {
+        if let Some(total) = path.hops.get(ObservedHop::Total.as_str()) {
+            let ms = |us: i64| Nanos::from_micros(us).as_millis_f64();
+            line!(
+                out,
+                "{name:<width$}  {:>9} changes, total p50 {:.2} ms, p99 {:.2} ms",
+                total.count,
+                ms(total.p50),
+                ms(total.p99)
+            );
+        }
+    }
+    line!(out);
+}
+
+fn counts(out: &mut String, report: &ObservationReport) {
+    let counts = &report.counts;
+    line!(
+        out,
+        "{} changes in the WAL, {} records in Kafka, {} followed to their end, {} still under way; {} missing, {} duplicates",
+        counts.captured,
+        counts.in_kafka,
+        counts.completed,
+        counts.in_flight,
+        counts.missing,
+        counts.duplicates
+    );
+    if report.sampled_share < 1.0 {
+        line!(
+            out,
+            "A sample: {:.1} % of the changes were followed, chosen by a hash of their LSN.",
+            report.sampled_share * 100.0
+        );
+    }
+    for (count, what) in [
+        (
+            counts.coalesced,
+            "merged by the sink into a later write of the row",
+        ),
+        (
+            counts.not_shown,
+            "updates that the group has passed and for which the sink showed no write: they changed nothing there, or were lost",
+        ),
+        (counts.filtered.total(), "filtered on purpose"),
+        (
+            counts.not_covered,
+            "records of changes from before the observation, or while the WAL was not read",
+        ),
+        (counts.sink_only, "writes in the sink of no change seen"),
+        (counts.unreadable, "records that could not be read"),
+    ] {
+        if count > 0 {
+            line!(out, "{count:>8} {what}");
+        }
+    }
+    for incident in &report.incidents {
+        line!(out, "{} {}", style(&incident.at).dim(), incident.what);
+    }
+}
+
+fn clocks(out: &mut String, report: &ObservationReport) {
+    for clock in &report.clocks {
+        line!(
+            out,
+            "{}",
+            style(format!(
+                "clock of {}: {:+.3} ms against ours, ± {:.3} ms; {}",
+                clock.server,
+                Nanos::from_micros(clock.offset).as_millis_f64(),
+                Nanos::from_micros(clock.error_bound).as_millis_f64(),
+                clock.method
+            ))
+            .dim()
+        );
+    }
+}
+
+fn verdict(out: &mut String, report: &ObservationReport) {
+    line!(out);
+    if let Some(hop) = &report.diagnosis.slowest_hop {
+        line!(
+            out,
+            "Slowest hop: {}, {:.0} % of the total",
+            style(hop).bold(),
+            report.diagnosis.share_of_total * 100.0
+        );
+    }
+    for objective in &report.objectives {
+        let measured = objective
+            .measured
+            .map_or("none".to_owned(), |m| m.to_string());
+        let mark = if objective.met { "met" } else { "missed" };
+        line!(
+            out,
+            "{} {}: {measured}, {mark}",
+            objective.name,
+            objective.target
+        );
+    }
+    if report.verdict == Verdict::Fail && report.missing > 0 {
+        line!(
+            out,
+            "{}",
+            style(format!(
+                "{} changes are missing: missing.jsonl has table, key and LSN of each",
+                report.missing
+            ))
+            .red()
+        );
+    }
+}

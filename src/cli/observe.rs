@@ -1,0 +1,226 @@
+//! `observe`: a pipeline that already runs, read-only.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use cdc_bench_model::report::{Verdict, render_observation};
+use tokio_util::sync::CancellationToken;
+
+use super::output::{print, print_line};
+use super::progress::Terminal;
+use super::registry_args::RegistryArgs;
+use super::results_args::{ResultsArgs, discard_result};
+use super::secrets::Prompt;
+use crate::observe::{
+    CollectionOf, GroupChoice, LatencyObjective, ObserveRequest, PipelineRequest, SinkChoice,
+    discover, observe, plan,
+};
+use crate::pipeline::{Failure, exit};
+use crate::settings::Settings;
+
+/// Where changes are looked for behind Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum SinkArg {
+    /// MONGODB_URI and --mongodb-database, by a change stream
+    Mongodb,
+    /// Nowhere: what the group has committed is the end
+    None,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print what is found, what would be tapped and with which rights, and do nothing
+    #[arg(long)]
+    plan: bool,
+    /// How long, such as 600, 10m or 1h [default: until Ctrl-C]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    duration: Option<Duration>,
+    /// The connector, where Connect has several of Debezium's for PostgreSQL
+    #[arg(long, value_name = "NAME")]
+    connector: Option<String>,
+    /// The publication that is read [default: the connector's]
+    #[arg(long, value_name = "NAME")]
+    publication: Option<String>,
+    /// A table to observe (repeatable) [default: those of the publication that the connector captures]
+    #[arg(long = "table", value_name = "[SCHEMA.]TABLE")]
+    tables: Vec<String>,
+    /// A topic to read (repeatable) [default: by the connector's routing]
+    #[arg(long = "topic", value_name = "NAME")]
+    topics: Vec<String>,
+    /// The consumer group whose committed offsets are polled [default: the one that reads the topics]
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// Poll no group
+    #[arg(long, conflicts_with = "group")]
+    no_group: bool,
+    /// The sink [default: mongodb where MONGODB_URI is set and a collection has a table's name]
+    #[arg(long, value_enum)]
+    sink: Option<SinkArg>,
+    /// A collection whose name is not its table's (repeatable)
+    #[arg(long = "sink-collection", value_name = "TABLE=COLLECTION", value_parser = collection_of)]
+    collections: Vec<CollectionOf>,
+    /// Interval of the polls of the group's offsets, ms: half of it is the error of what ends with them
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    poll_interval: u64,
+    /// Longest wait for the changes that are under way at the end, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    drain_timeout: u64,
+    /// Most WAL that our slot may hold back, MiB; beyond it the tap is closed
+    #[arg(long, value_name = "MIB", default_value_t = 1_024, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    max_retained_wal: u64,
+    /// Most changes in flight that are followed; beyond it a sample is, by a hash of the LSN
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    max_in_flight: u32,
+    /// Objective: median of the total, ms [default: none]
+    #[arg(long, value_name = "MS")]
+    max_p50: Option<f64>,
+    /// Objective: 95th percentile of the total, ms [default: none]
+    #[arg(long, value_name = "MS")]
+    max_p95: Option<f64>,
+    /// Objective: 99th percentile of the total, ms [default: none]
+    #[arg(long, value_name = "MS")]
+    max_p99: Option<f64>,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
+    results: ResultsArgs,
+}
+
+/// A number of seconds, or a number with `s`, `m` or `h`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3_600)];
+    let unit = units.iter().find(|(unit, _)| text.ends_with(unit));
+    let (number, factor) = match unit {
+        Some((unit, factor)) => (text.trim_end_matches(unit), *factor),
+        None => (text, 1),
+    };
+    let number: u32 = number
+        .parse()
+        .map_err(|_| "expected seconds, such as 600, or 10m or 1h".to_owned())?;
+    if number == 0 {
+        return Err("it has to be longer than 0".to_owned());
+    }
+    Ok(Duration::from_secs(u64::from(number) * factor))
+}
+
+/// `TABLE=COLLECTION`.
+fn collection_of(text: &str) -> Result<CollectionOf, String> {
+    match text.split_once('=') {
+        Some((table, collection)) if !table.is_empty() && !collection.is_empty() => {
+            Ok(CollectionOf {
+                table: table.to_owned(),
+                collection: collection.to_owned(),
+            })
+        }
+        _ => Err("expected TABLE=COLLECTION".to_owned()),
+    }
+}
+
+impl Args {
+    fn pipeline(&self) -> PipelineRequest {
+        PipelineRequest {
+            connector: self.connector.clone(),
+            publication: self.publication.clone(),
+            tables: self.tables.clone(),
+            topics: self.topics.clone(),
+            group: match &self.group {
+                Some(name) => GroupChoice::Named(name.clone()),
+                None if self.no_group => GroupChoice::None,
+                None => GroupChoice::Found,
+            },
+            sink: match self.sink {
+                Some(SinkArg::Mongodb) => SinkChoice::MongoDb,
+                Some(SinkArg::None) => SinkChoice::None,
+                None => SinkChoice::Found,
+            },
+            collections: self.collections.clone(),
+        }
+    }
+
+    fn objectives(&self) -> Vec<LatencyObjective> {
+        let asked = [
+            ("p50_ms", 0.50, self.max_p50),
+            ("p95_ms", 0.95, self.max_p95),
+            ("p99_ms", 0.99, self.max_p99),
+        ];
+        let objective = |(name, quantile, limit_ms): (&'static str, f64, Option<f64>)| {
+            Some(LatencyObjective {
+                name,
+                quantile,
+                limit_ms: limit_ms?,
+            })
+        };
+        asked.into_iter().filter_map(objective).collect()
+    }
+}
+
+pub(super) async fn run(
+    args: Args,
+    settings: &Settings,
+    progress: &Terminal,
+    cancel: &CancellationToken,
+) -> Result<ExitCode, Failure> {
+    let given = cdc_bench_stack::running_endpoints(&settings.servers())?;
+    let mut pipeline = discover(&args.pipeline(), &given).await?;
+    let prompt = Prompt::at_terminal();
+    let registry = args.registry.clone().resolve(pipeline.registry(), prompt)?;
+    if let Some(endpoint) = registry {
+        pipeline = pipeline.with_registry(endpoint)?;
+    }
+    if args.plan {
+        print(plan(&pipeline))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (id, folder) = args.results.create()?;
+    let request = ObserveRequest {
+        id,
+        folder: folder.clone(),
+        duration: args.duration,
+        drain: Duration::from_secs(args.drain_timeout),
+        poll_interval: Duration::from_millis(args.poll_interval),
+        max_retained_wal: args.max_retained_wal << 20,
+        limit: usize::try_from(args.max_in_flight).unwrap_or(usize::MAX),
+        objectives: args.objectives(),
+    };
+    let observed = observe(request, pipeline, progress, cancel).await;
+    progress.clear();
+    let observed = observed.map_err(|failure| discard_result(&folder, failure))?;
+    let report = observed.report;
+    let json = serde_json::to_string_pretty(&report).map_err(Failure::usage)?;
+    folder.write("report.json", json.as_bytes())?;
+    if args.json {
+        print_line(&json)?;
+    } else {
+        print(render_observation(&report))?;
+        print_line(format_args!("\n{}", folder.path().display()))?;
+    }
+    if let Some(reason) = observed.failed {
+        let error = anyhow::anyhow!("the observation ended early: {reason}");
+        return Err(Failure::server(error));
+    }
+    Ok(ExitCode::from(if report.missing > 0 {
+        exit::DATA
+    } else if report.verdict == Verdict::Fail {
+        exit::OBJECTIVE_MISSED
+    } else {
+        0
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_seconds_or_has_its_unit() {
+        for (text, expected) in [("600", 600), ("90s", 90), ("10m", 600), ("1h", 3_600)] {
+            assert_eq!(seconds(text), Ok(Duration::from_secs(expected)), "{text}");
+        }
+        for wrong in ["", "m", "0", "1d", "-5", "1.5h"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The sink: MongoDB's collections, each with the table whose rows are in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cdc_bench_stack::StoreEndpoint;
+
+use super::source::ObservedTable;
+use crate::observe::request::{PipelineRequest, SinkChoice};
+use crate::pipeline::Failure;
+use crate::store::MongoStore;
+
+/// A collection that is followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::observe) struct SinkCollection {
+    pub(in crate::observe) table: Arc<str>,
+    /// The column of the key, where it is a single one: an `_id` may be its value alone.
+    pub(in crate::observe) key_column: Option<String>,
+}
+
+/// MongoDB as the sink.
+pub(in crate::observe) struct MongoSink {
+    pub(in crate::observe) store: MongoStore,
+    pub(in crate::observe) server: String,
+    pub(in crate::observe) collections: BTreeMap<String, SinkCollection>,
+}
+
+/// The sink, if there is one to look at.
+pub(super) async fn find(
+    request: &PipelineRequest,
+    endpoint: Option<&StoreEndpoint>,
+    tables: &[ObservedTable],
+) -> Result<Option<MongoSink>, Failure> {
+    let endpoint = match (request.sink, endpoint) {
+        (SinkChoice::None, _) | (SinkChoice::Found, None) => return Ok(None),
+        (SinkChoice::MongoDb, None) => {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--sink mongodb needs MONGODB_URI in the environment, and its database (--mongodb-database)"
+            )));
+        }
+        (_, Some(endpoint)) => endpoint,
+    };
+    let store = MongoStore::connect(endpoint).await?;
+    let identity = store.identity().await?;
+    let existing = store.collection_names().await?;
+    let mut collections = BTreeMap::new();
+    for table in tables {
+        let mapped = request
+            .collections
+            .iter()
+            .find(|mapped| mapped.table == *table.name || mapped.table == table.table);
+        let collection = match mapped {
+            Some(mapped) => Some(mapped.collection.clone()),
+            None => by_name(table, &existing),
+        };
+        if let Some(collection) = collection {
+            let known = SinkCollection {
+                table: Arc::clone(&table.name),
+                key_column: match &table.key[..] {
+                    [column] => Some(column.clone()),
+                    _ => None,
+                },
+            };
+            if let Some(other) = collections.insert(collection.clone(), known) {
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "collection \"{collection}\" would have the rows of {} and of {}, which cannot be told apart there; say where each table goes (--sink-collection TABLE=COLLECTION), or observe one of them (--table)",
+                    other.table,
+                    table.name
+                )));
+            }
+        }
+    }
+    for mapped in &request.collections {
+        if !collections.contains_key(&mapped.collection) {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--sink-collection names table {}, which is not observed",
+                mapped.table
+            )));
+        }
+    }
+    if collections.is_empty() {
+        if request.sink == SinkChoice::MongoDb {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "database \"{}\" of MongoDB at {} has no collection named as an observed table; it has {}; say where each table goes (--sink-collection TABLE=COLLECTION)",
+                store.database_name(),
+                store.server(),
+                existing.join(", ")
+            )));
+        }
+        return Ok(None);
+    }
+    Ok(Some(MongoSink {
+        server: format!(
+            "{} {} at {}, database {}",
+            identity.name,
+            identity.version,
+            store.server(),
+            store.database_name()
+        ),
+        store,
+        collections,
+    }))
+}
+
+/// A collection named as the table, with its schema or without.
+fn by_name(table: &ObservedTable, existing: &[String]) -> Option<String> {
+    let candidates = [
+        table.table.clone(),
+        table.name.to_string(),
+        format!("{}_{}", table.schema, table.table),
+    ];
+    let mut candidates = candidates.into_iter();
+    candidates.find(|name| existing.contains(name))
+}

@@ -1,0 +1,147 @@
+//! The source: its database, the publication, and the tables in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cdc_bench_stack::PostgresEndpoint;
+use tokio_postgres::Client;
+
+use super::connector::FoundConnector;
+use crate::debezium::{TableCapture, captures_table};
+use crate::observe::request::PipelineRequest;
+use crate::pipeline::Failure;
+use crate::pipeline::{check_replication, connect_postgres};
+
+/// Debezium's publication, where the connector names none.
+const DEFAULT_PUBLICATION: &str = "dbz_publication";
+
+/// A table whose changes are followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::observe) struct ObservedTable {
+    pub(in crate::observe) schema: String,
+    pub(in crate::observe) table: String,
+    /// `schema.table`.
+    pub(in crate::observe) name: Arc<str>,
+    /// Columns of its primary key.
+    pub(in crate::observe) key: Vec<String>,
+}
+
+/// What was found in the source.
+pub(super) struct FoundSource {
+    pub(super) publication: String,
+    pub(super) tables: Vec<ObservedTable>,
+    pub(super) left_out: BTreeMap<String, String>,
+    pub(super) doubts: Vec<String>,
+}
+
+/// The source as we reach it, with the connector's database.
+pub(super) fn endpoint(
+    given: PostgresEndpoint,
+    connector: Option<&FoundConnector>,
+) -> PostgresEndpoint {
+    let named = connector.and_then(|found| found.config.get("database.dbname"));
+    match named.filter(|name| !name.contains("${")) {
+        Some(database) => given.with_database(database),
+        None => given,
+    }
+}
+
+/// The publication and its tables.
+pub(super) async fn find(
+    request: &PipelineRequest,
+    connector: Option<&FoundConnector>,
+    endpoint: &PostgresEndpoint,
+) -> Result<FoundSource, Failure> {
+    let client = connect_postgres(endpoint).await.map_err(Failure::from)?;
+    check_replication(&client, endpoint)
+        .await
+        .map_err(Failure::from)?;
+    let configured = connector.and_then(|found| found.config.get("publication.name"));
+    let publication = request
+        .publication
+        .clone()
+        .or_else(|| configured.cloned())
+        .unwrap_or_else(|| DEFAULT_PUBLICATION.to_owned());
+    let published = published(&client, endpoint, &publication).await?;
+    let mut found = FoundSource {
+        publication,
+        tables: Vec::new(),
+        left_out: BTreeMap::new(),
+        doubts: Vec::new(),
+    };
+    let asked: Vec<_> = request.tables.iter().map(|name| qualified(name)).collect();
+    for name in &asked {
+        if !published.iter().any(|table| *table.name == **name) {
+            let publication = &found.publication;
+            return Err(Failure::usage(anyhow::anyhow!(
+                "publication \"{publication}\" of {endpoint} does not have table {name}, so that its changes cannot be read; name another publication (--publication NAME), or add the table: ALTER PUBLICATION \"{publication}\" ADD TABLE {name}"
+            )));
+        }
+    }
+    for table in published {
+        if !asked.is_empty() && !asked.iter().any(|name| **name == *table.name) {
+            let why = "it was not asked for (--table)".to_owned();
+            found.left_out.insert(table.name.to_string(), why);
+            continue;
+        }
+        let capture = connector.map_or(TableCapture::Yes, |found| {
+            captures_table(&found.config, &table.schema, &table.table)
+        });
+        match capture {
+            TableCapture::Yes => {}
+            TableCapture::Unknown(doubt) => found.doubts.push(format!("{}: {doubt}", table.name)),
+            TableCapture::No(why) => {
+                found.left_out.insert(table.name.to_string(), why);
+                continue;
+            }
+        }
+        found.tables.push(table);
+    }
+    Ok(found)
+}
+
+/// A table without a schema is in `public`.
+fn qualified(name: &str) -> String {
+    if name.contains('.') {
+        name.to_owned()
+    } else {
+        format!("public.{name}")
+    }
+}
+
+async fn published(
+    client: &Client,
+    endpoint: &PostgresEndpoint,
+    publication: &str,
+) -> Result<Vec<ObservedTable>, Failure> {
+    let exists = client
+        .query_opt(
+            "SELECT FROM pg_publication WHERE pubname = $1",
+            &[&publication],
+        )
+        .await?;
+    if exists.is_none() {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "{endpoint} has no publication \"{publication}\"; name the one that the connector reads (--publication NAME)"
+        )));
+    }
+    let question = "SELECT p.schemaname::text, p.tablename::text, coalesce(( \
+           SELECT array_agg(a.attname::text ORDER BY k.place) FROM pg_index i \
+             CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) \
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+           WHERE i.indrelid = c.oid AND i.indisprimary), '{}') \
+         FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname \
+           JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename \
+         WHERE p.pubname = $1 ORDER BY 1, 2";
+    let rows = client.query(question, &[&publication]).await?;
+    let tables = rows.iter().map(|row| {
+        let (schema, table): (String, String) = (row.get(0), row.get(1));
+        ObservedTable {
+            name: format!("{schema}.{table}").into(),
+            schema,
+            table,
+            key: row.get(2),
+        }
+    });
+    Ok(tables.collect())
+}

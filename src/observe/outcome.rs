@@ -1,0 +1,212 @@
+//! The result of an observation.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write as _;
+use std::sync::Arc;
+
+use cdc_bench_model::RunId;
+use cdc_bench_model::analysis::Objective;
+use cdc_bench_model::observation::{
+    MissingChange, ObservationCounts, ObservedChange, ObservedHop, ObservedStatistics,
+};
+use cdc_bench_model::report::{
+    Incident, OBSERVE, OBSERVED, ObservationInfo, ObservationReport, ObservedDiagnosis,
+    ObservedPath, ObservedPipeline, ObservedTopicReport, RecorderError, ResultFolder, SCHEMA,
+    Verdict,
+};
+use cdc_bench_model::timeline::Nanos;
+
+use super::clocks::ObservedClocks;
+use super::discovery::Pipeline;
+use super::request::{LatencyObjective, ObserveRequest};
+
+/// Tables that have quantiles of their own; each takes some megabytes.
+const TABLES: usize = 16;
+/// Where the changes of all further tables are counted.
+const OTHER_TABLES: &str = "(others)";
+
+/// Quantiles of the changes so far, and the file of those that are missing.
+pub(super) struct Recording {
+    all: ObservedStatistics,
+    tables: HashMap<Arc<str>, ObservedStatistics>,
+    folder: ResultFolder,
+    missing: Option<std::fs::File>,
+}
+
+impl Recording {
+    pub(super) fn new(folder: ResultFolder) -> Self {
+        Self {
+            all: ObservedStatistics::default(),
+            tables: HashMap::new(),
+            folder,
+            missing: None,
+        }
+    }
+
+    /// A change with all its stamps.
+    pub(super) fn record(&mut self, change: &ObservedChange) {
+        let hops = change.stamps.hops();
+        self.all.record(&hops);
+        let table = &change.id.table;
+        let has_own = self.tables.contains_key(table) || self.tables.len() < TABLES;
+        let table = if has_own {
+            Arc::clone(table)
+        } else {
+            OTHER_TABLES.into()
+        };
+        self.tables.entry(table).or_default().record(&hops);
+    }
+
+    /// A change that has not come: a line of `missing.jsonl`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn missing(&mut self, change: &MissingChange) -> Result<(), RecorderError> {
+        const NAME: &str = "missing.jsonl";
+        let line = serde_json::json!({
+            "table": &*change.id.table,
+            "key": serde_json::from_str::<serde_json::Value>(&change.id.key).unwrap_or_default(),
+            "lsn": change.id.lsn.map(|lsn| pgcdc::Lsn(lsn).to_string()),
+            "operation": change.id.operation,
+            "missing_at": change.at,
+            "committed_at": change.tc,
+        });
+        let file = match &mut self.missing {
+            Some(file) => file,
+            none => none.insert(self.folder.create_file(NAME)?),
+        };
+        writeln!(file, "{line}").map_err(|error| RecorderError::Write {
+            path: self.folder.file(NAME),
+            reason: error.to_string(),
+        })
+    }
+
+    /// The median of the total so far.
+    pub(super) fn median(&self) -> Option<Nanos> {
+        let total = self.all.hop(ObservedHop::Total);
+        (total.count() > 0).then(|| total.quantile(0.5))
+    }
+
+    fn path(
+        statistics: &ObservedStatistics,
+        bound: impl Fn(ObservedHop) -> Option<Nanos>,
+    ) -> ObservedPath {
+        ObservedPath {
+            hops: statistics.report(bound),
+        }
+    }
+
+    /// Spans of the hops that add up which are below zero by more than their bound.
+    fn negative_hops(&self, bound: impl Fn(ObservedHop) -> Option<Nanos>) -> u64 {
+        let beyond = |hop: ObservedHop| {
+            let bound = bound(hop)?;
+            Some(self.all.hop(hop).negatives_beyond(bound))
+        };
+        ObservedHop::PIPELINE.into_iter().filter_map(beyond).sum()
+    }
+
+    fn judge(&self, objective: &LatencyObjective) -> Objective {
+        let total = self.all.hop(ObservedHop::Total);
+        let measured =
+            (total.count() > 0).then(|| total.quantile(objective.quantile).as_millis_f64());
+        Objective {
+            name: objective.name.to_owned(),
+            target: format!("< {} ms", objective.limit_ms),
+            measured,
+            met: measured.is_some_and(|ms| ms < objective.limit_ms),
+        }
+    }
+}
+
+/// When an observation took place.
+pub(super) struct Times {
+    pub(super) started_at: jiff::Timestamp,
+    pub(super) finished_at: jiff::Timestamp,
+    pub(super) duration_s: f64,
+}
+
+/// The pipeline as the report names it.
+pub(super) fn named(pipeline: &Pipeline, request: &ObserveRequest) -> ObservedPipeline {
+    let topics = pipeline.topics.iter().map(|topic| ObservedTopicReport {
+        name: topic.name.clone(),
+        partitions: topic.partitions,
+        timestamp_type: match topic.log_append_time {
+            Some(true) => "LogAppendTime",
+            Some(false) => "CreateTime",
+            None => "unknown",
+        }
+        .to_owned(),
+    });
+    ObservedPipeline {
+        connector: pipeline.connector.clone(),
+        source: pipeline.postgres.to_string(),
+        publication: pipeline.publication.clone(),
+        topics: topics.collect(),
+        group: pipeline.group.clone(),
+        sink: pipeline.sink.as_ref().map(|sink| sink.server.clone()),
+        poll_interval: Nanos::from(request.poll_interval).round_micros(),
+    }
+}
+
+/// The report of what was recorded. `by_sink`: the sink's own time is the last stamp, not the group's offset.
+pub(super) fn report(
+    (id, request): (&RunId, &ObserveRequest),
+    pipeline: ObservedPipeline,
+    recording: &Recording,
+    mut counts: ObservationCounts,
+    clocks: &ObservedClocks,
+    (times, incidents): (Times, Vec<Incident>),
+) -> ObservationReport {
+    let by_broker = pipeline
+        .topics
+        .iter()
+        .all(|topic| topic.timestamp_type != "CreateTime");
+    let polled = (pipeline.sink.is_none() && pipeline.group.is_some())
+        .then(|| Nanos(Nanos::from(request.poll_interval).0 / 2));
+    let bound = |hop| clocks.bound(hop, by_broker, polled);
+    counts.negative_hops = recording.negative_hops(bound);
+    let observed = Recording::path(&recording.all, bound);
+    let tables = recording.tables.iter();
+    let tables: BTreeMap<_, _> = tables
+        .map(|(name, statistics)| (name.to_string(), Recording::path(statistics, bound)))
+        .collect();
+    let objectives: Vec<_> = request
+        .objectives
+        .iter()
+        .map(|objective| recording.judge(objective))
+        .collect();
+    let is_met = counts.missing == 0 && objectives.iter().all(|objective| objective.met);
+    ObservationReport {
+        schema: SCHEMA.to_owned(),
+        run: ObservationInfo {
+            id: id.to_string(),
+            kind: OBSERVE.to_owned(),
+            started_at: times.started_at.to_string(),
+            finished_at: times.finished_at.to_string(),
+            duration_s: times.duration_s,
+        },
+        pipeline,
+        missing: counts.missing,
+        duplicates: counts.duplicates,
+        filtered: counts.filtered,
+        sampled_share: share(&counts),
+        counts,
+        diagnosis: ObservedDiagnosis::of(&observed),
+        paths: BTreeMap::from([(OBSERVED.to_owned(), observed)]),
+        tables,
+        clocks: clocks.report(),
+        incidents,
+        objectives,
+        verdict: if is_met { Verdict::Pass } else { Verdict::Fail },
+    }
+}
+
+/// The share of the captured changes that were followed.
+#[allow(clippy::cast_precision_loss)] // a share
+fn share(counts: &ObservationCounts) -> f64 {
+    let followed = counts.completed + counts.missing + counts.in_flight + counts.not_shown;
+    if counts.captured == 0 {
+        return 1.0;
+    }
+    (followed as f64 / counts.captured as f64).min(1.0)
+}

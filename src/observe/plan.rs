@@ -1,0 +1,89 @@
+//! What was found, and what an observation would do: `observe --plan`.
+
+use std::fmt::Write as _;
+
+use super::discovery::Pipeline;
+
+/// The plan as text.
+#[must_use]
+pub fn plan(pipeline: &Pipeline) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, "{text}");
+    };
+    line("Found".to_owned());
+    match (&pipeline.connector, &pipeline.idle) {
+        (Some(name), None) => line(format!("  connector    {name}")),
+        (Some(name), Some(idle)) => {
+            line(format!(
+                "  connector    {name}, which does not work at the moment: {idle}"
+            ));
+        }
+        (None, _) => line("  connector    not known: Connect was not asked".to_owned()),
+    }
+    line(format!("  source       {}", pipeline.postgres));
+    line(format!("  publication  {}", pipeline.publication));
+    for table in &pipeline.tables {
+        let key = if table.key.is_empty() {
+            "no primary key".to_owned()
+        } else {
+            format!("key {}", table.key.join(", "))
+        };
+        line(format!("  table        {} ({key})", table.name));
+    }
+    for (table, why) in &pipeline.left_out {
+        line(format!("  left out     {table}: {why}"));
+    }
+    for topic in &pipeline.topics {
+        let stamped = match topic.log_append_time {
+            Some(true) => "LogAppendTime, the broker's clock",
+            Some(false) => "CreateTime, the clock of Connect's producer",
+            None => "whose clock its timestamps are of, the broker does not say",
+        };
+        line(format!(
+            "  topic        {}, {} partitions ({stamped})",
+            topic.name, topic.partitions
+        ));
+    }
+    match &pipeline.group {
+        Some(group) => line(format!("  group        {group}")),
+        None => line("  group        none has committed offsets of these topics".to_owned()),
+    }
+    match &pipeline.sink {
+        Some(sink) => {
+            line(format!("  sink         {}", sink.server));
+            for (collection, of) in &sink.collections {
+                line(format!("  collection   {collection}, rows of {}", of.table));
+            }
+        }
+        None => line("  sink         none is known".to_owned()),
+    }
+    for doubt in &pipeline.doubts {
+        line(format!("  not certain  {doubt}"));
+    }
+    line(String::new());
+    line("Would be tapped, read-only".to_owned());
+    line(format!(
+        "  WAL          a temporary slot on publication {}, gone with its connection; needs REPLICATION, one of max_replication_slots and one of max_wal_senders",
+        pipeline.publication
+    ));
+    line(
+        "  topics       all partitions from their ends, assigned, read_committed; needs READ and DESCRIBE on them"
+            .to_owned(),
+    );
+    if pipeline.group.is_some() {
+        line(
+            "  offsets      the group's committed offsets, polled without joining it; needs DESCRIBE on the group"
+                .to_owned(),
+        );
+    }
+    if pipeline.sink.is_some() {
+        line(
+            "  sink         a change stream on the database; needs changeStream and find on its collections"
+                .to_owned(),
+        );
+    }
+    line("Nothing is inserted, created, joined or committed.".to_owned());
+    out
+}

@@ -1,0 +1,88 @@
+//! What is to be observed, as far as the user says it.
+
+use std::time::Duration;
+
+use cdc_bench_model::RunId;
+use cdc_bench_model::report::ResultFolder;
+
+/// Where changes are looked for behind Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkChoice {
+    /// In MongoDB where its address is known, else nowhere.
+    Found,
+    /// In MongoDB.
+    MongoDb,
+    /// Nowhere: the group's committed offset is the end.
+    None,
+}
+
+/// Which group's committed offsets are polled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupChoice {
+    /// The one that reads the topics.
+    Found,
+    /// This one.
+    Named(String),
+    /// None.
+    None,
+}
+
+/// A collection, and the table whose rows are in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CollectionOf {
+    /// `schema.table`, or the table alone.
+    pub table: String,
+    /// The collection.
+    pub collection: String,
+}
+
+/// The parts of the pipeline that the user names; what is left out is looked for.
+#[derive(Debug, Clone)]
+pub struct PipelineRequest {
+    /// Connector.
+    pub connector: Option<String>,
+    /// Publication.
+    pub publication: Option<String>,
+    /// Tables, as `schema.table`, or a table of `public` alone.
+    pub tables: Vec<String>,
+    /// Topics.
+    pub topics: Vec<String>,
+    /// Group.
+    pub group: GroupChoice,
+    /// Sink.
+    pub sink: SinkChoice,
+    /// Collections whose names are not their tables'.
+    pub collections: Vec<CollectionOf>,
+}
+
+/// How to observe.
+#[derive(Debug, Clone)]
+pub struct ObserveRequest {
+    /// Id of the observation.
+    pub id: RunId,
+    /// Where the result goes.
+    pub folder: ResultFolder,
+    /// How long; `None` until it is interrupted.
+    pub duration: Option<Duration>,
+    /// Longest wait for the changes that are under way at its end.
+    pub drain: Duration,
+    /// Interval of the polls of the group's offsets.
+    pub poll_interval: Duration,
+    /// Most bytes of WAL that our slot may hold back.
+    pub max_retained_wal: u64,
+    /// Most changes in flight that are followed.
+    pub limit: usize,
+    /// Objectives: quantiles of the total, ms.
+    pub objectives: Vec<LatencyObjective>,
+}
+
+/// A quantile of the total, and what it is to stay below.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LatencyObjective {
+    /// Its name in reports, such as `p99_ms`.
+    pub name: &'static str,
+    /// Which quantile, 0 to 1.
+    pub quantile: f64,
+    /// Milliseconds.
+    pub limit_ms: f64,
+}

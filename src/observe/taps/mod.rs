@@ -1,0 +1,7 @@
+//! The taps: each reports what it sees, as it comes, into one bounded queue.
+
+pub(super) mod offsets;
+pub(super) mod sighting;
+pub(super) mod sink;
+pub(super) mod topics;
+pub(super) mod wal;

@@ -1,0 +1,165 @@
+//! The topics: records as a plain consumer has them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_channel::Sender;
+use cdc_bench_model::RunId;
+use cdc_bench_model::observation::{
+    ChangeId, Operation, RecordPosition, RecordedChange, StampedBy,
+};
+use cdc_bench_model::timeline::{Clock, Nanos, Stamp};
+use tokio::runtime::Handle;
+
+use super::sighting::{Passed, Sighting};
+use crate::broker::{BrokerError, TailRecord, TopicTail};
+use crate::observe::discovery::Pipeline;
+use crate::observe::records::{
+    NotAChange, Observed, RawRecord, RecordChange, RecordDecoder, RecordError,
+};
+
+/// How often a record is tried whose schema the registry does not give, and the pause in between.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Starts to read all topics from their ends.
+pub(in crate::observe) async fn open(
+    pipeline: &Pipeline,
+    id: &RunId,
+    clock: Clock,
+    sightings: Sender<Sighting>,
+) -> Result<TopicTail, BrokerError> {
+    let topics: Vec<_> = pipeline
+        .topics
+        .iter()
+        .map(|topic| topic.name.clone())
+        .collect();
+    let tables = pipeline.tables.iter().map(|table| {
+        let name = Arc::clone(&table.name);
+        ((table.schema.clone(), table.table.clone()), name)
+    });
+    let mut reader = RecordReader {
+        topics: topics.clone(),
+        tables: tables.collect(),
+        of_topics: pipeline.table_of_topics(),
+        decoder: RecordDecoder::new(pipeline.records.clone()),
+        runtime: Handle::current(),
+    };
+    let name = format!("cdc-bench-observe-{id}");
+    TopicTail::start(&pipeline.kafka, &name, topics, clock, move |record| {
+        // The observation is over when nobody listens.
+        drop(sightings.send_blocking(reader.read(&record)));
+    })
+    .await
+}
+
+struct RecordReader {
+    topics: Vec<String>,
+    /// By schema and table.
+    tables: HashMap<(String, String), Arc<str>>,
+    /// Of topics with the records of a single table.
+    of_topics: HashMap<usize, Arc<str>>,
+    decoder: RecordDecoder,
+    runtime: Handle,
+}
+
+impl RecordReader {
+    fn read(&mut self, record: &TailRecord<'_>) -> Sighting {
+        let position = RecordPosition {
+            topic: record.topic,
+            partition: record.partition,
+            offset: record.offset,
+        };
+        let raw = RawRecord {
+            topic: &self.topics[record.topic],
+            key: record.key,
+            value: record.value,
+            headers: &record.headers,
+        };
+        match self.decode(raw) {
+            Ok(Observed::Change(change)) => self.change(record, position, change),
+            Ok(Observed::Tombstone { .. }) => Sighting::Passed(position, Passed::Tombstone),
+            Ok(Observed::NotAChange(kind)) => {
+                let passed = match kind {
+                    NotAChange::Heartbeat => Passed::Heartbeat,
+                    NotAChange::TransactionMetadata => Passed::Transaction,
+                    NotAChange::SchemaChange => Passed::SchemaChange,
+                    NotAChange::Unknown(reason) => {
+                        tracing::debug!(
+                            reason,
+                            offset = position.offset,
+                            "a record that is no change"
+                        );
+                        Passed::Other
+                    }
+                };
+                Sighting::Passed(position, passed)
+            }
+            Err(error) => Sighting::Unreadable(position, error.to_string()),
+        }
+    }
+
+    /// Decodes a record; a registry that is away for a moment is waited for, since a record that is not read is a change that
+    /// does not come.
+    fn decode(&self, record: RawRecord<'_>) -> Result<Observed, RecordError> {
+        let mut attempts = 1;
+        loop {
+            match self.runtime.block_on(self.decoder.decode(record)) {
+                Err(error) if error.may_pass() && attempts < ATTEMPTS => {
+                    attempts += 1;
+                    std::thread::sleep(PAUSE);
+                }
+                decoded => return decoded,
+            }
+        }
+    }
+
+    fn change(
+        &self,
+        record: &TailRecord<'_>,
+        position: RecordPosition,
+        change: RecordChange,
+    ) -> Sighting {
+        if change.operation == Some(Operation::Message) {
+            return Sighting::Passed(position, Passed::Message);
+        }
+        let named = match (change.schema, change.table) {
+            (Some(schema), Some(table)) => self.tables.get(&(schema, table)),
+            (None, Some(table)) => {
+                let mut known = self.tables.iter();
+                known
+                    .find(|((_, name), _)| *name == table)
+                    .map(|(_, known)| known)
+            }
+            _ => self.of_topics.get(&position.topic),
+        };
+        let Some(table) = named else {
+            return Sighting::Passed(position, Passed::OtherTable);
+        };
+        let operation = if change.is_snapshot {
+            Operation::Read
+        } else {
+            change.operation.unwrap_or(Operation::Update)
+        };
+        Sighting::Recorded(RecordedChange {
+            id: ChangeId {
+                table: Arc::clone(table),
+                key: change.key.into(),
+                lsn: change.lsn,
+                operation,
+            },
+            position,
+            td: change
+                .handed_on_at
+                .map(|us| (Stamp(us * 1_000), Nanos(change.resolution_us * 1_000))),
+            t2: record.timestamp.map(|ms| Stamp(ms * 1_000_000)),
+            stamped_by: if record.is_append_time {
+                StampedBy::Broker
+            } else {
+                StampedBy::Producer
+            },
+            t3: record.received,
+        })
+    }
+}

@@ -1,0 +1,233 @@
+//! The WAL: commits and changes as our reader has them, by a slot that is gone with its connection.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_channel::Sender;
+use cdc_bench_model::RunId;
+use cdc_bench_model::observation::{CapturedChange, ChangeId, NO_KEY, Operation, canonical_key};
+use cdc_bench_model::timeline::{Clock, Stamp};
+use pgcdc::{
+    Change, Event, Reader, ReaderConfig, ReaderError, ReaderHandle, Slot, SlotName, TimeSource,
+    UnixNanos,
+};
+use pgcdc_debezium::{EnvelopeConfig, Envelopes};
+use tokio_util::sync::CancellationToken;
+
+use super::sighting::{LeftOut, Sighting};
+use crate::observe::discovery::Pipeline;
+
+/// Pauses between attempts to read on after the connection broke.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Our clock as the reader's.
+#[derive(Debug)]
+struct TapClock(Clock);
+
+impl TimeSource for TapClock {
+    fn now(&self) -> UnixNanos {
+        UnixNanos(self.0.now().0)
+    }
+}
+
+/// The name of an observation's slot.
+pub(in crate::observe) fn slot_name(id: &RunId) -> String {
+    let id = id.as_str().replace('-', "_");
+    format!("cdc_bench_observe_{id}")
+}
+
+/// Opens readers of the pipeline's publication.
+#[derive(Clone)]
+pub(in crate::observe) struct WalTap {
+    pub(in crate::observe) server: pgcdc::Server,
+    pub(in crate::observe) publication: String,
+    pub(in crate::observe) slot: String,
+    pub(in crate::observe) max_retained_wal: u64,
+    pub(in crate::observe) clock: Clock,
+    rows: RowSettings,
+}
+
+/// How changes are read.
+#[derive(Clone)]
+struct RowSettings {
+    tables: HashSet<Arc<str>>,
+    skipped: String,
+    envelopes: EnvelopeConfig,
+    clock: Clock,
+}
+
+impl WalTap {
+    pub(in crate::observe) fn new(
+        pipeline: &Pipeline,
+        id: &RunId,
+        max_retained_wal: u64,
+        clock: Clock,
+    ) -> Self {
+        let database = pipeline.postgres.database.clone();
+        let mut envelopes = EnvelopeConfig::new("observe", database);
+        envelopes.decimals = pipeline.decimals;
+        envelopes.tombstones = false;
+        let tables = pipeline.tables.iter().map(|table| Arc::clone(&table.name));
+        Self {
+            server: pipeline.postgres.server(),
+            publication: pipeline.publication.clone(),
+            slot: slot_name(id),
+            max_retained_wal,
+            clock,
+            rows: RowSettings {
+                tables: tables.collect(),
+                skipped: pipeline.skipped.clone(),
+                envelopes,
+                clock,
+            },
+        }
+    }
+
+    /// Starts a reader; every change from now on is reported.
+    pub(in crate::observe) async fn open(
+        &self,
+        sightings: Sender<Sighting>,
+    ) -> Result<ReaderHandle, ReaderError> {
+        let slot = Slot::Temporary(SlotName::new(&self.slot)?);
+        let mut config = ReaderConfig::new(self.server.clone(), slot, [&*self.publication]);
+        config.time_source = Arc::new(TapClock(self.clock));
+        config.max_retained_wal = Some(self.max_retained_wal);
+        // Keys are the primary key's columns, whatever the replica identity is.
+        config.describe = true;
+        let mut rows = Rows {
+            envelopes: Envelopes::new(self.rows.envelopes.clone()),
+            settings: self.rows.clone(),
+            sightings,
+        };
+        Reader::spawn(config, move |event| rows.event(event)).await
+    }
+
+    /// Reads until it is stopped, also after its connection broke: a temporary slot is made anew then, and what was committed
+    /// in between is not seen.
+    pub(in crate::observe) async fn keep_reading(
+        self,
+        mut reader: ReaderHandle,
+        sightings: Sender<Sighting>,
+        stop: CancellationToken,
+    ) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => {
+                    if let Err(error) = reader.stop_and_wait().await {
+                        tracing::debug!(%error, "the reader of the WAL had ended");
+                    }
+                    return;
+                }
+                () = reader.ended() => {}
+            }
+            let reason = reader.error().map(|error| error.to_string());
+            let reason = reason.unwrap_or_else(|| "it ended".to_owned());
+            tracing::warn!(reason, "the WAL is read anew");
+            reader = loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tokio::time::sleep(pause) => {}
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                match self.open(sightings.clone()).await {
+                    Ok(reader) => break reader,
+                    Err(error) => tracing::warn!(%error, "the WAL cannot be read"),
+                }
+            };
+            pause = FIRST_PAUSE;
+            if sightings
+                .send(Sighting::Resumed("wal", reason))
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// Reports changes.
+struct Rows {
+    envelopes: Envelopes,
+    settings: RowSettings,
+    sightings: Sender<Sighting>,
+}
+
+impl Rows {
+    fn event(&mut self, event: Event<'_>) -> ControlFlow<()> {
+        match event {
+            Event::Change(change) => self.change(&change),
+            Event::Message(_) => self.send(Sighting::LeftOut(LeftOut::Message)),
+            Event::Idle(_) => self.send(Sighting::WalRead(self.settings.clock.now())),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn change(&mut self, change: &Change<'_>) -> ControlFlow<()> {
+        let relation = change.relation;
+        let name = format!("{}.{}", relation.schema, relation.name);
+        let Some(table) = self.settings.tables.get(&*name).cloned() else {
+            return self.send(Sighting::LeftOut(LeftOut::Table));
+        };
+        // A change of the key is a deletion and an insertion to Debezium, and so it is here.
+        let mut keys = Vec::with_capacity(1);
+        let now = change.received;
+        let written = self.envelopes.write(change, now, |record| {
+            let key = record.key.and_then(canonical_key);
+            keys.push(key.unwrap_or_else(|| NO_KEY.to_owned()));
+        });
+        if let Err(error) = written {
+            tracing::warn!(%error, table = name, lsn = %change.lsn, "a key cannot be written");
+            keys = vec![NO_KEY.to_owned()];
+        }
+        let operations = match change.operation {
+            pgcdc::Operation::Update if keys.len() > 1 => [Operation::Delete, Operation::Create],
+            pgcdc::Operation::Insert => [Operation::Create; 2],
+            pgcdc::Operation::Update => [Operation::Update; 2],
+            pgcdc::Operation::Delete => [Operation::Delete; 2],
+            pgcdc::Operation::Truncate { .. } => [Operation::Truncate; 2],
+            pgcdc::Operation::Read(_) => [Operation::Read; 2],
+        };
+        for (key, operation) in keys.into_iter().zip(operations) {
+            let sighting = if self.skips(operation) {
+                Sighting::LeftOut(LeftOut::Operation)
+            } else {
+                Sighting::Captured(CapturedChange {
+                    id: ChangeId {
+                        table: Arc::clone(&table),
+                        key: key.into(),
+                        lsn: Some(change.lsn.0),
+                        operation,
+                    },
+                    tc: Stamp(change.transaction.commit_time.0),
+                    t1: Stamp(change.received.0),
+                })
+            };
+            self.send(sighting)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn skips(&self, operation: Operation) -> bool {
+        let letter = match operation {
+            Operation::Create => "c",
+            Operation::Update => "u",
+            Operation::Delete => "d",
+            Operation::Truncate => "t",
+            Operation::Read | Operation::Message => return false,
+        };
+        let mut skipped = self.settings.skipped.split(',');
+        skipped.any(|skipped| skipped.trim() == letter)
+    }
+
+    fn send(&self, sighting: Sighting) -> ControlFlow<()> {
+        match self.sightings.send_blocking(sighting) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    }
+}
