@@ -212,7 +212,6 @@ fn large(stack: &TestStack) {
         memory: 0,
         folder: Some(folder.path().join("missing")),
         server_memory: Some(1 << 16),
-        ..SpoolConfig::default()
     });
     let reading = Reading::start(stack, config).unwrap();
     stack.sql("INSERT INTO t SELECT n, repeat('p', 200) FROM generate_series(1, 5000) n");

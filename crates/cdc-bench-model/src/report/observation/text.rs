@@ -223,7 +223,7 @@ fn verdict(out: &mut String, report: &ObservationReport) {
             out,
             "{}",
             style(format!(
-                "{} changes are missing: missing.jsonl has table, key and LSN of each",
+                "missing changes: {}; missing.jsonl has table, key and LSN of each",
                 report.missing
             ))
             .red()
