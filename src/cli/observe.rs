@@ -92,11 +92,8 @@ pub(super) struct Args {
 /// A number of seconds, or a number with `s`, `m` or `h`.
 fn seconds(text: &str) -> Result<Duration, String> {
     let units = [("s", 1), ("m", 60), ("h", 3_600)];
-    let unit = units.iter().find(|(unit, _)| text.ends_with(unit));
-    let (number, factor) = match unit {
-        Some((unit, factor)) => (text.trim_end_matches(unit), *factor),
-        None => (text, 1),
-    };
+    let in_unit = |(unit, factor)| Some((text.strip_suffix(unit)?, factor));
+    let (number, factor) = units.into_iter().find_map(in_unit).unwrap_or((text, 1));
     let number: u32 = number
         .parse()
         .map_err(|_| "expected seconds, such as 600, or 10m or 1h".to_owned())?;

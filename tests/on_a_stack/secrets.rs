@@ -326,6 +326,7 @@ fn fail(search: &mut Search<'_>, results: &Path) {
         &["consume", "--idle-timeout", "1"],
     );
     search.fails(&[("CONNECT_URL", &connect)], &["setup"]);
+    search.fails(&sasl, &["observe", "--plan"]);
     search.fails(&sasl, &["tune", "--results-dir", results]);
     search.fails(&sasl, &["sweep", "--rates", "5", "--results-dir", results]);
     search.fails(&[("CONNECT_URL", &connect)], &["demo", "--acts", "warm-up"]);

@@ -17,7 +17,7 @@ use planted::{Planted, found, found_in_files};
 const SECRET: &str = "tiger/7#x@y";
 
 /// Every command, with what it cannot do without.
-const COMMANDS: [&[&str]; 20] = [
+const COMMANDS: [&[&str]; 21] = [
     &["run", "--events", "5"],
     &["run", "--events", "5", "--json"],
     &["sweep", "--rates", "5"],
@@ -32,6 +32,7 @@ const COMMANDS: [&[&str]; 20] = [
     &["doctor"],
     &["doctor", "--json"],
     &["monitor"],
+    &["observe", "--plan"],
     &["report"],
     &["compare", "a", "b"],
     &["stack", "status"],

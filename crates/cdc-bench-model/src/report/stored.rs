@@ -146,7 +146,7 @@ pub fn find_observation(
 ) -> Result<Option<(ObservationReport, String)>, StoredError> {
     let path = locate(reference, results)?;
     let json = text(&path)?;
-    if head(&path, &json)?.run.kind.as_deref() != Some(OBSERVE) {
+    if !head(&path, &json)?.is_observation() {
         return Ok(None);
     }
     let report = serde_json::from_str(&json).map_err(|error| StoredError::NotAReport {
@@ -202,14 +202,15 @@ fn newest(results: &Path) -> Option<PathBuf> {
 #[derive(Deserialize)]
 struct ReportHead {
     schema: String,
+    /// Whatever a newer schema makes of it.
     #[serde(default)]
-    run: RunHead,
+    run: serde_json::Value,
 }
 
-#[derive(Default, Deserialize)]
-struct RunHead {
-    #[serde(default)]
-    kind: Option<String>,
+impl ReportHead {
+    fn is_observation(&self) -> bool {
+        self.run["kind"] == OBSERVE
+    }
 }
 
 /// The head of a report of a schema that can be read.
@@ -234,7 +235,7 @@ fn head(path: &Path, json: &str) -> Result<ReportHead, StoredError> {
 }
 
 fn parse(path: &Path, json: &str) -> Result<Report, StoredError> {
-    if head(path, json)?.run.kind.as_deref() == Some(OBSERVE) {
+    if head(path, json)?.is_observation() {
         return Err(StoredError::Observation(path.to_owned()));
     }
     serde_json::from_str(json).map_err(|error| StoredError::NotAReport {
