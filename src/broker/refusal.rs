@@ -11,6 +11,8 @@ use super::tls_probe;
 
 /// Longest wait for the first answer.
 const LIMIT: Duration = Duration::from_secs(10);
+/// How long a listener may be silent before it is looked whether it speaks TLS.
+const GREETING: Duration = Duration::from_secs(3);
 /// How long an answer is waited for before it is looked whether the connection was refused.
 const SLICE: Duration = Duration::from_millis(250);
 
@@ -39,32 +41,44 @@ pub(super) async fn check(config: &ClientConfig) -> Result<(), BrokerError> {
         bootstrap: bootstrap.clone(),
         reason,
     };
-    let clients = config.clone();
-    let asked = tokio::task::spawn_blocking(move || ask(&clients)).await;
-    let asked = asked.map_err(|error| unreachable(error.to_string()))?;
-    match asked {
-        Ok(()) => Ok(()),
-        Err(Unanswered::Refused(refusal)) => Err(sentence(config, &refusal).await),
-        Err(Unanswered::Silent(reason)) => {
-            // A listener that is greeted in another way than its own hangs up without a word.
-            let protocol = config.get("security.protocol").unwrap_or("PLAINTEXT");
-            let wants_tls = protocol.ends_with("SSL");
-            match tls_probe::is_tls(config).await {
-                Some(true) if !wants_tls => {
-                    let kind = RefusalKind::Protocol;
-                    Err(sentence(config, &Refusal { kind, reason }).await)
+    let mut reason = String::new();
+    for limit in [GREETING, LIMIT - GREETING] {
+        let clients = config.clone();
+        let asked = tokio::task::spawn_blocking(move || ask(&clients, limit)).await;
+        match asked.map_err(|error| unreachable(error.to_string()))? {
+            Ok(()) => return Ok(()),
+            Err(Unanswered::Refused(refusal)) => return Err(sentence(config, &refusal).await),
+            Err(Unanswered::Silent(said)) => {
+                if let Some(error) = greeted_wrongly(config, &said).await {
+                    return Err(error);
                 }
-                Some(false) if wants_tls => {
-                    let problem = tls_probe::TlsProblem::no_tls();
-                    Err(BrokerError::Refused {
-                        bootstrap,
-                        reason: problem.reason,
-                        advice: problem.advice,
-                    })
-                }
-                _ => Err(unreachable(reason)),
+                reason = said;
             }
         }
+    }
+    Err(unreachable(reason))
+}
+
+/// The error of a listener that is greeted with TLS and speaks none, or the other way round: it hangs up without a word.
+async fn greeted_wrongly(config: &ClientConfig, reason: &str) -> Option<BrokerError> {
+    let protocol = config.get("security.protocol").unwrap_or("PLAINTEXT");
+    match (tls_probe::is_tls(config).await?, protocol.ends_with("SSL")) {
+        (true, false) => {
+            let refusal = Refusal {
+                kind: RefusalKind::Protocol,
+                reason: reason.to_owned(),
+            };
+            Some(sentence(config, &refusal).await)
+        }
+        (false, true) => {
+            let problem = tls_probe::TlsProblem::no_tls();
+            Some(BrokerError::Refused {
+                bootstrap: bootstrap_of(config),
+                reason: problem.reason,
+                advice: problem.advice,
+            })
+        }
+        _ => None,
     }
 }
 
@@ -73,7 +87,7 @@ enum Unanswered {
     Silent(String),
 }
 
-fn ask(config: &ClientConfig) -> Result<(), Unanswered> {
+fn ask(config: &ClientConfig, limit: Duration) -> Result<(), Unanswered> {
     let context = BrokerContext::default();
     let consumer: BaseConsumer<_> = config
         .create_with_context(context.clone())
@@ -90,7 +104,7 @@ fn ask(config: &ClientConfig) -> Result<(), Unanswered> {
         if let Some(refusal) = context.refusal() {
             return Err(Unanswered::Refused(refusal));
         }
-        if began.elapsed() >= LIMIT {
+        if began.elapsed() >= limit {
             return Err(Unanswered::Silent(error.to_string()));
         }
     }

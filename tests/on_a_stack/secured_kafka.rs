@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -299,12 +299,14 @@ impl Secured {
         }
     }
 
-    /// Runs it, and it is refused with these words.
+    /// Runs it, and it is refused with these words, in less than ten seconds.
     fn refused(&self, host: &str, listener: &str, settings: &[(&str, &str)], words: &[&str]) {
         let results = open_folder();
         let command = self.at(host, listener, settings);
+        let began = Instant::now();
         let end = ended(small_run(command, results.path(), &["--events", "5"]));
         end.refused(3, words);
+        assert!(began.elapsed() < Duration::from_secs(10), "{words:?}");
         assert!(!end.err.contains(PASSWORD), "{}", end.err);
     }
 }
