@@ -6,6 +6,7 @@ use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite}
 
 use super::figures;
 use super::{ObservationReport, Report, Verdict};
+use crate::analysis::Objective;
 use crate::timeline::Hop;
 
 /// The report as JUnit XML. Besides the objectives there is a test case for the data itself, because a lost event fails a
@@ -17,14 +18,7 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
     let mut suite = TestSuite::new(format!("cdc-bench run {}", report.run.id));
     suite.set_time(Duration::try_from_secs_f64(report.run.duration_s).unwrap_or_default());
     suite.add_property(Property::new("started_at", report.run.started_at.as_str()));
-    for objective in &report.objectives {
-        let measured = figures::measured(objective);
-        suite.add_test_case(case(
-            &objective.name,
-            objective.met,
-            &format!("{measured}, and {} was asked", objective.target),
-        ));
-    }
+    add_objectives(&mut suite, &report.objectives);
     let counts = &report.counts;
     let differing = report
         .verification
@@ -60,6 +54,18 @@ pub fn junit(report: &Report) -> Result<String, quick_junit::SerializeError> {
     out.to_string()
 }
 
+/// A test case for each objective.
+fn add_objectives(suite: &mut TestSuite, objectives: &[Objective]) {
+    for objective in objectives {
+        let measured = figures::measured(objective);
+        suite.add_test_case(case(
+            &objective.name,
+            objective.met,
+            &format!("{measured}, and {} was asked", objective.target),
+        ));
+    }
+}
+
 /// The same of an observation: its objectives, and a test case for what is missing.
 ///
 /// # Errors
@@ -70,14 +76,7 @@ pub fn observation_junit(
     let mut suite = TestSuite::new(format!("cdc-bench observe {}", report.run.id));
     suite.set_time(Duration::try_from_secs_f64(report.run.duration_s).unwrap_or_default());
     suite.add_property(Property::new("started_at", report.run.started_at.as_str()));
-    for objective in &report.objectives {
-        let measured = figures::measured(objective);
-        suite.add_test_case(case(
-            &objective.name,
-            objective.met,
-            &format!("{measured}, and {} was asked", objective.target),
-        ));
-    }
+    add_objectives(&mut suite, &report.objectives);
     suite.add_test_case(case(
         "nothing_missing",
         report.missing == 0,
