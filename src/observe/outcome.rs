@@ -46,7 +46,7 @@ impl Recording {
     /// A change with all its stamps.
     pub(super) fn record(&mut self, change: &ObservedChange) {
         let hops = change.stamps.hops();
-        self.all.record(&hops);
+        self.all.record(&hops, change.weight);
         let table = &change.id.table;
         let has_own = self.tables.contains_key(table) || self.tables.len() < TABLES;
         let table = if has_own {
@@ -54,7 +54,10 @@ impl Recording {
         } else {
             OTHER_TABLES.into()
         };
-        self.tables.entry(table).or_default().record(&hops);
+        self.tables
+            .entry(table)
+            .or_default()
+            .record(&hops, change.weight);
     }
 
     /// A change that has not come: a line of `missing.jsonl`.

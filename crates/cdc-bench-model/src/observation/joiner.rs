@@ -27,6 +27,11 @@ use super::{
 };
 use crate::timeline::{ClockOffset, Corrections, Nanos, Stamp};
 
+/// The sample grows where this share of the limit would have done,
+const ROOM: usize = 8;
+/// for so long.
+const ROOMY: Nanos = Nanos::from_millis(10_000);
+
 /// What is tapped, and what bounds the joiner.
 #[derive(Debug, Clone)]
 pub struct JoinerConfig {
@@ -51,6 +56,8 @@ pub struct ObservedChange {
     pub position: RecordPosition,
     /// Its stamps.
     pub stamps: ObservedStamps,
+    /// How many changes it stands for, where a sample is followed.
+    pub weight: u64,
 }
 
 /// A partition of a tapped topic, as far as it was seen.
@@ -74,12 +81,18 @@ pub struct ObservationJoiner {
     corrections: Corrections,
     causality: CausalBounds,
     sample: Sample,
+    /// Greatest LSN that a tap has shown.
+    latest_lsn: u64,
+    /// Since when the sample could be larger.
+    roomy_since: Option<Stamp>,
     entries: HashMap<u64, Entry>,
     next_entry: u64,
     by_lsn: HashMap<(Arc<str>, u64), Vec<u64>>,
     /// Changes in the WAL without a record, by their number there.
     unrecorded: BTreeMap<u64, u64>,
     captured: u64,
+    /// Of the changes held, those that the WAL has shown.
+    in_flight: u64,
     partitions: HashMap<(usize, i32), PartitionSeen>,
     /// Changes that wait for the group or the sink, by their record.
     unshown: BTreeMap<RecordPosition, u64>,
@@ -104,12 +117,15 @@ impl ObservationJoiner {
             config,
             corrections: Corrections::default(),
             causality: CausalBounds::default(),
-            sample: Sample::ALL,
+            sample: Sample::default(),
+            latest_lsn: 0,
+            roomy_since: None,
             entries: HashMap::new(),
             next_entry: 0,
             by_lsn: HashMap::new(),
             unrecorded: BTreeMap::new(),
             captured: 0,
+            in_flight: 0,
             partitions: HashMap::new(),
             unshown: BTreeMap::new(),
             uncaptured: BTreeMap::new(),
@@ -136,12 +152,8 @@ impl ObservationJoiner {
     /// The counters; `in_flight` is of now: changes of the WAL that lack a stamp.
     #[must_use]
     pub fn counts(&self) -> ObservationCounts {
-        let captured = self
-            .entries
-            .values()
-            .filter(|entry| entry.captured.is_some());
         ObservationCounts {
-            in_flight: u64::try_from(captured.count()).unwrap_or(u64::MAX),
+            in_flight: self.in_flight,
             ..self.counts
         }
     }
@@ -176,6 +188,7 @@ impl ObservationJoiner {
     /// A change of an observed table in the WAL.
     pub fn captured(&mut self, change: CapturedChange) {
         self.counts.captured += 1;
+        self.latest_lsn = self.latest_lsn.max(change.id.lsn.unwrap_or(0));
         let number = self.captured;
         self.captured += 1;
         if !self.follows(&change.id) {
@@ -186,6 +199,7 @@ impl ObservationJoiner {
             t1: change.t1,
             number,
         };
+        self.in_flight += 1;
         let waiting = self.partner(&change.id, |entry| entry.captured.is_none());
         match waiting.or_else(|| self.earlier_record(&change.id)) {
             Some(key) => {
@@ -199,6 +213,7 @@ impl ObservationJoiner {
                 self.unrecorded.insert(number, key);
             }
         }
+        self.keep_within_limit();
     }
 
     /// A record with a change, whether of an observed table or of a snapshot or not, has been seen: for the partition's progress.
@@ -216,6 +231,7 @@ impl ObservationJoiner {
         }
         self.counts.in_kafka += 1;
         let RecordedChange { id, position, .. } = change;
+        self.latest_lsn = self.latest_lsn.max(id.lsn.unwrap_or(0));
         self.by_row |= id.lsn.is_none();
         let expects_sink = self.expects_sink(&id);
         if !self.follows(&id) {
@@ -256,6 +272,7 @@ impl ObservationJoiner {
             self.expect_in_sink(&id, key, change.t3);
         }
         self.complete(key);
+        self.keep_within_limit();
     }
 
     /// The group has committed everything before `next`, at some time that is taken for `at`.
@@ -366,9 +383,6 @@ impl ObservationJoiner {
             self.by_lsn.entry(place).or_default().push(key);
         }
         self.entries.insert(key, entry);
-        if self.entries.len() > self.config.limit {
-            self.shrink();
-        }
         key
     }
 
@@ -462,10 +476,12 @@ impl ObservationJoiner {
             self.causality.observe(&entry, &self.corrections);
             self.counts.completed += 1;
             self.recent.add(&entry.id);
+            let lsn = entry.id.lsn;
             self.completed.push(ObservedChange {
                 id: entry.id,
                 position,
                 stamps,
+                weight: lsn.map_or(1, |lsn| self.sample.weight(lsn)),
             });
         }
     }
@@ -482,6 +498,7 @@ impl ObservationJoiner {
             }
         }
         if let Some(captured) = entry.captured {
+            self.in_flight -= 1;
             self.unrecorded.remove(&captured.number);
         }
         if let Some(recorded) = entry.recorded {
@@ -491,16 +508,41 @@ impl ObservationJoiner {
         Some(entry)
     }
 
-    /// Follows half as many from now on.
-    fn shrink(&mut self) {
-        self.sample = self.sample.halved();
+    /// Follows half as many where there are too many, of those in flight as well.
+    fn keep_within_limit(&mut self) {
+        if self.entries.len() <= self.config.limit {
+            return;
+        }
+        self.sample.shrink();
+        self.roomy_since = None;
         let left = self.entries.iter().filter(|(_, entry)| {
             let lsn = entry.id.lsn;
             lsn.is_some_and(|lsn| !self.sample.takes(lsn))
         });
         let left: Vec<_> = left.map(|(key, _)| *key).collect();
         for key in left {
-            self.remove(key);
+            if let Some(entry) = self.remove(key) {
+                self.unfollow(entry.id, key);
+            }
+        }
+    }
+
+    /// Lets a change that is not followed any more keep its turn in the sink.
+    fn unfollow(&mut self, id: ChangeId, key: u64) {
+        if let Some(queue) = self.sink.get_mut(&(id.table, id.key)) {
+            queue.unfollow(key);
+        }
+    }
+
+    /// Follows twice as many of the changes to come, once there has been room for some time.
+    fn grow(&mut self, now: Stamp) {
+        if self.sample.is_all_of_the_latest() || self.entries.len() > self.config.limit / ROOM {
+            self.roomy_since = None;
+            return;
+        }
+        if now - *self.roomy_since.get_or_insert(now) >= ROOMY {
+            self.sample.grow(self.latest_lsn + 1);
+            self.roomy_since = None;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Quantiles of observed changes, by hop.
+//! Quantiles of observed changes, by hop. A change of a sample counts for those that it stands for.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ pub struct ObservedStatistics {
 }
 
 impl ObservedStatistics {
-    /// Adds a change.
-    pub fn record(&mut self, hops: &ObservedHops) {
+    /// Adds a change that stands for `weight` of them.
+    pub fn record(&mut self, hops: &ObservedHops, weight: u64) {
         for hop in ObservedHop::ALL {
             if let Some(span) = hops.get(hop) {
-                self.hops[hop.index()].record(span);
+                self.hops[hop.index()].record_many(span, weight);
             }
         }
     }

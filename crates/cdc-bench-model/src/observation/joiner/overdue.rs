@@ -33,6 +33,7 @@ impl ObservationJoiner {
             self.judge_uncaptured(settled.min(read_until - self.config.grace));
         }
         self.forget_sink_only(settled);
+        self.grow(now);
     }
 
     fn note_reached(&mut self, now: Stamp) {
@@ -149,10 +150,7 @@ impl ObservationJoiner {
             if let Some(entry) = self.remove(key) {
                 self.counts.not_covered += 1;
                 self.recent.add(&entry.id);
-                let row = (entry.id.table, entry.id.key);
-                if let Some(queue) = self.sink.get_mut(&row) {
-                    queue.unfollow(key);
-                }
+                self.unfollow(entry.id, key);
             }
         }
     }

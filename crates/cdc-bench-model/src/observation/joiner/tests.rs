@@ -259,7 +259,7 @@ fn beyond_its_limit_it_follows_a_sample_and_holds_no_more() {
     let all = 20_000_u64;
     for n in 0..all {
         joiner.captured(captured(id(&n.to_string(), n * 8, Operation::Create), 0));
-        assert!(joiner.counts().in_flight <= 1_000);
+        assert!(joiner.held() <= 1_000);
     }
     for (offset, n) in (0..).zip(0..all) {
         let key = n.to_string();
@@ -273,4 +273,53 @@ fn beyond_its_limit_it_follows_a_sample_and_holds_no_more() {
     joiner.judge(Stamp(60 * SECOND), Some(Stamp(60 * SECOND)));
     joiner.judge(Stamp(70 * SECOND), Some(Stamp(70 * SECOND)));
     assert_eq!(joiner.counts().missing, 0);
+}
+
+/// Half of the changes come while all are followed, half while few are: each stands for as many as were left out.
+#[test]
+fn a_sample_that_changes_in_mid_course_is_weighed() {
+    let mut joiner = ObservationJoiner::new(config(false, false));
+    let (mut quick, mut slow) = (0, 0);
+    let mut offset = 0;
+    let mut pass = |joiner: &mut ObservationJoiner, range: std::ops::Range<u64>, backlog: bool| {
+        let change = |n: u64| id(&n.to_string(), n * 8, Operation::Create);
+        let mut record = |joiner: &mut ObservationJoiner, n| {
+            joiner.recorded(recorded(change(n), 0, offset, 0));
+            offset += 1;
+        };
+        for n in range.clone() {
+            joiner.captured(captured(change(n), 0));
+            if !backlog {
+                record(joiner, n);
+            }
+        }
+        if backlog {
+            range.for_each(|n| record(joiner, n));
+        }
+        let done = joiner.take_completed();
+        let weight: u64 = done.iter().map(|change| change.weight).sum();
+        (done.len(), weight)
+    };
+    for n in 0..20 {
+        quick += pass(&mut joiner, n * 1_000..(n + 1) * 1_000, false).1;
+    }
+    assert_eq!(quick, 20_000);
+    let (followed, weight) = pass(&mut joiner, 20_000..40_000, true);
+    slow += weight;
+    assert!(followed < 1_000, "{followed}");
+    assert!((17_000..23_000).contains(&slow), "{slow}");
+
+    // Once there is room again, all are followed: those from a position on that no tap had shown.
+    let mut number = 40_000;
+    for second in 0..120 {
+        joiner.judge(Stamp(second * SECOND), None);
+        let (followed, weight) = pass(&mut joiner, number..number + 100, false);
+        number += 100;
+        assert!(
+            second < 100 || (followed, weight) == (100, 100),
+            "{second}: {followed}"
+        );
+    }
+    assert!(!joiner.follows_all());
+    assert_eq!(joiner.counts().in_flight, 0);
 }

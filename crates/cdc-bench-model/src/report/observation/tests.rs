@@ -18,7 +18,7 @@ fn path() -> ObservedPath {
             tg: None,
             t5: Some(at(9)),
         };
-        statistics.record(&stamps.hops());
+        statistics.record(&stamps.hops(), 1);
     }
     ObservedPath {
         hops: statistics.report(|hop| match hop {
