@@ -2,6 +2,7 @@
 
 mod logs;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use console::style;
@@ -25,7 +26,8 @@ const UP_EXAMPLES: &str = "\
 Examples:
   cdc-bench stack up                                 servers of its own, in the background
   cdc-bench stack up --foreground                    until Ctrl-C, as a service manager wants it
-  cdc-bench stack up --postgres-config synchronous_commit=off";
+  cdc-bench stack up --postgres-config synchronous_commit=off
+  cdc-bench stack up --connect-plugins ./plugins     a sink connector of yours, to observe it";
 
 const DOWN_EXAMPLES: &str = "\
 Examples:
@@ -82,6 +84,9 @@ pub(super) struct UpArgs {
     /// A setting of PostgreSQL, over ours (repeatable), such as synchronous_commit=off
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
     postgres_config: Vec<(String, String)>,
+    /// A folder of Connect plugins beside Debezium's (repeatable): connectors, transforms, converters
+    #[arg(long, value_name = "DIR", value_parser = plugin_folder)]
+    connect_plugins: Vec<PathBuf>,
     /// A variable of a server's environment (repeatable), such as connect:FAKETIME=+0.25
     #[arg(long, value_name = "SERVER:NAME=VALUE", value_parser = server_env, hide = true)]
     server_env: Vec<(String, String, String)>,
@@ -93,6 +98,18 @@ fn server_env(text: &str) -> Result<(String, String, String), String> {
         .ok_or_else(|| "expected SERVER:NAME=VALUE".to_owned())?;
     let (name, value) = key_value(assignment)?;
     Ok((server.to_owned(), name, value))
+}
+
+/// A folder as Connect's `plugin.path` takes it.
+fn plugin_folder(text: &str) -> Result<PathBuf, String> {
+    let folder = std::fs::canonicalize(text).map_err(|error| error.to_string())?;
+    if !folder.is_dir() {
+        return Err("it is not a folder".to_owned());
+    }
+    if folder.as_os_str().as_encoded_bytes().contains(&b',') {
+        return Err("Connect takes a comma for the end of a path".to_owned());
+    }
+    Ok(folder)
 }
 
 pub(super) async fn run(
@@ -140,9 +157,11 @@ async fn up(
     let options = LocalOptions {
         postgres_settings: args.postgres_config,
         server_env: args.server_env,
+        connect_plugins: args.connect_plugins,
     };
+    let has_options = !options.postgres_settings.is_empty() || !options.connect_plugins.is_empty();
     if let Some(stack) = KeptStack::find(cache) {
-        if args.foreground || !options.postgres_settings.is_empty() {
+        if args.foreground || has_options {
             return Err(StackError::NotUp(
                 "a stack is up already; \"cdc-bench stack down\" ends it".to_owned(),
             )

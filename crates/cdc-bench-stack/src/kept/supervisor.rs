@@ -105,6 +105,9 @@ pub async fn start_kept_stack(
             .arg("--server-env")
             .arg(format!("{server}:{variable}={value}"));
     }
+    for folder in &options.connect_plugins {
+        command.arg("--connect-plugins").arg(folder);
+    }
     detach_from_terminal(&mut command);
     let mut supervisor = command
         .spawn()

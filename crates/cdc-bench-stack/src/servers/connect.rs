@@ -45,6 +45,9 @@ pub(crate) const SETTINGS: [(&str, &str); 16] = [
 /// Starts Kafka Connect in distributed mode with Debezium in its plugin path.
 pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
     let config = plan.folder.join("connect.properties");
+    let others = &plan.options.connect_plugins;
+    let plugins = std::iter::once(&plan.artifacts.plugins).chain(others);
+    let plugins: Vec<_> = plugins.map(|folder| path_text(folder)).collect();
     let here = [
         ("bootstrap.servers", &*plan.endpoints.kafka.bootstrap),
         (
@@ -53,9 +56,12 @@ pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
         ),
         ("rest.advertised.host.name", "127.0.0.1"),
         ("rest.advertised.port", &plan.ports.connect.to_string()),
-        ("plugin.path", &path_text(&plan.artifacts.plugins)),
+        ("plugin.path", &plugins.join(",")),
     ];
-    write_config(&config, &[&here[..], &SETTINGS].concat())?;
+    // Not every plugin is registered as a service; looking for the others takes time.
+    let discovery = [("plugin.discovery", "hybrid_warn")];
+    let discovery = &discovery[usize::from(others.is_empty())..];
+    write_config(&config, &[&here[..], &SETTINGS, discovery].concat())?;
     let version = format!("{} with Debezium {}", version::kafka(), version::debezium());
     let mut child = Child::start(jvm::server(
         plan,

@@ -1,7 +1,7 @@
 //! What the starts of the four servers share: ports, passwords, folder, options.
 
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use rand::RngExt;
@@ -23,6 +23,8 @@ pub struct LocalOptions {
     pub postgres_settings: Vec<(String, String)>,
     /// Environment variables for a server: server, variable, value.
     pub server_env: Vec<(String, String, String)>,
+    /// Folders of Connect plugins beside Debezium's.
+    pub connect_plugins: Vec<PathBuf>,
 }
 
 /// The ports of a stack.
