@@ -9,6 +9,7 @@ mod overdue;
 mod reached;
 #[cfg(test)]
 mod tests;
+mod unrecorded;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use self::causality::CausalBounds;
 use self::entry::{Captured, Entry, Recorded};
 use self::reached::Reached;
+use self::unrecorded::Unrecorded;
 use super::committed::CommittedOffsets;
 use super::missing::MissingChange;
 use super::recent::RecentChanges;
@@ -77,8 +79,7 @@ pub struct ObservationJoiner {
     entries: HashMap<u64, Entry>,
     next_entry: u64,
     by_lsn: HashMap<(Arc<str>, u64), Vec<u64>>,
-    /// Changes in the WAL without a record, by their number there.
-    unrecorded: BTreeMap<u64, u64>,
+    unrecorded: Unrecorded,
     captured: u64,
     partitions: HashMap<(usize, i32), PartitionSeen>,
     /// Changes that wait for the group or the sink, by their record.
@@ -86,6 +87,10 @@ pub struct ObservationJoiner {
     /// Records without a change of the WAL, by when they came.
     uncaptured: BTreeMap<(Stamp, u64), u64>,
     sink: HashMap<(Arc<str>, Arc<str>), SinkQueue>,
+    /// Unreadable records that no change without a record has been taken for yet.
+    unread: u64,
+    /// Everything that was committed before it, on PostgreSQL's clock, has been captured: changes come in the order of their commits.
+    captured_until: Option<Stamp>,
     /// Whether records have come without an LSN.
     by_row: bool,
     /// How far every partition had come at each judgement of late.
@@ -108,12 +113,14 @@ impl ObservationJoiner {
             entries: HashMap::new(),
             next_entry: 0,
             by_lsn: HashMap::new(),
-            unrecorded: BTreeMap::new(),
+            unrecorded: Unrecorded::default(),
             captured: 0,
             partitions: HashMap::new(),
             unshown: BTreeMap::new(),
             uncaptured: BTreeMap::new(),
             sink: HashMap::new(),
+            unread: 0,
+            captured_until: None,
             by_row: false,
             reached: VecDeque::new(),
             recent: RecentChanges::default(),
@@ -176,6 +183,7 @@ impl ObservationJoiner {
     /// A change of an observed table in the WAL.
     pub fn captured(&mut self, change: CapturedChange) {
         self.counts.captured += 1;
+        self.captured_until = self.captured_until.max(Some(change.tc));
         let number = self.captured;
         self.captured += 1;
         if !self.follows(&change.id) {
@@ -194,9 +202,11 @@ impl ObservationJoiner {
                 self.complete(key);
             }
             None => {
-                let key = self.insert(Entry::new(change.id));
-                self.enter(key, |entry| entry.captured = Some(captured));
-                self.unrecorded.insert(number, key);
+                let id = change.id.clone();
+                if let Some(key) = self.insert(Entry::new(change.id)) {
+                    self.enter(key, |entry| entry.captured = Some(captured));
+                    self.unrecorded.insert(number, key, &id);
+                }
             }
         }
     }
@@ -205,6 +215,13 @@ impl ObservationJoiner {
     pub fn seen(&mut self, position: RecordPosition) {
         let partition = self.partition(position);
         partition.next = partition.next.max(position.offset + 1);
+    }
+
+    /// A record has been seen that could not be read.
+    pub fn unreadable(&mut self, position: RecordPosition) {
+        self.seen(position);
+        self.counts.unreadable += 1;
+        self.unread += 1;
     }
 
     /// A record with a change.
@@ -237,11 +254,18 @@ impl ObservationJoiner {
                 self.counts.duplicates += 1;
                 return;
             }
-            None => {
-                let key = self.insert(Entry::new(id.clone()));
-                self.uncaptured.insert((change.t3, key), key);
-                key
-            }
+            None => match self.insert(Entry::new(id.clone())) {
+                Some(key) => {
+                    self.uncaptured.insert((change.t3, key), key);
+                    key
+                }
+                None => {
+                    if expects_sink {
+                        self.take_turn(&id, change.t3);
+                    }
+                    return;
+                }
+            },
         };
         let tg = self.partition(position).committed.passed(position.offset);
         self.enter(key, |entry| {
@@ -289,8 +313,8 @@ impl ObservationJoiner {
         }
     }
 
-    /// Our reader of a topic starts at this offset.
-    pub fn starts(&mut self, position: RecordPosition) {
+    /// Our reader of a topic has had everything before this position.
+    pub fn read_up_to(&mut self, position: RecordPosition) {
         let partition = self.partition(position);
         partition.next = partition.next.max(position.offset);
     }
@@ -324,11 +348,8 @@ impl ObservationJoiner {
     /// The entry of the same change that lacks something: by its LSN, of several with the same LSN by its key, else the first.
     fn partner(&self, id: &ChangeId, lacks: impl Fn(&Entry) -> bool) -> Option<u64> {
         let Some(lsn) = id.lsn else {
-            let of_row = |key: &&u64| {
-                let entry = &self.entries[*key];
-                entry.is_of_row(id) && lacks(entry)
-            };
-            return self.unrecorded.values().find(of_row).copied();
+            let first = self.unrecorded.first_of_row(id)?;
+            return Some(first).filter(|key| self.entries.get(key).is_some_and(&lacks));
         };
         let entries = self.by_lsn.get(&(Arc::clone(&id.table), lsn))?;
         let lacking = || entries.iter().filter(|key| lacks(&self.entries[*key]));
@@ -358,7 +379,8 @@ impl ObservationJoiner {
         self.recent.contains(id) || (id.lsn.is_some() && in_flight.is_some())
     }
 
-    fn insert(&mut self, entry: Entry) -> u64 {
+    /// The entry's key; `None` if there are too many now, and it is not among those that are followed from now on.
+    fn insert(&mut self, entry: Entry) -> Option<u64> {
         let key = self.next_entry;
         self.next_entry += 1;
         if let Some(lsn) = entry.id.lsn {
@@ -369,7 +391,7 @@ impl ObservationJoiner {
         if self.entries.len() > self.config.limit {
             self.shrink();
         }
-        key
+        self.entries.contains_key(&key).then_some(key)
     }
 
     fn enter(&mut self, key: u64, change: impl FnOnce(&mut Entry)) {
@@ -384,7 +406,8 @@ impl ObservationJoiner {
             return;
         };
         if let (Some(captured), Some(recorded)) = (entry.captured, entry.recorded) {
-            self.unrecorded.remove(&captured.number);
+            let id = entry.id.clone();
+            self.unrecorded.remove(captured.number, &id);
             self.uncaptured.remove(&(recorded.t3, key));
             let partition = self.partition(recorded.position);
             partition.frontier = partition.frontier.max(Some(captured.number));
@@ -482,7 +505,7 @@ impl ObservationJoiner {
             }
         }
         if let Some(captured) = entry.captured {
-            self.unrecorded.remove(&captured.number);
+            self.unrecorded.remove(captured.number, &entry.id);
         }
         if let Some(recorded) = entry.recorded {
             self.unshown.remove(&recorded.position);
