@@ -37,8 +37,6 @@ fn forms(registry: &Registry) -> Vec<Form> {
         "transforms.route.topic.regex": "(.*)\\.public\\.(.*)", "transforms.route.topic.replacement": "$1.all"});
     let schemas =
         json!({"key.converter.schemas.enable": "true", "value.converter.schemas.enable": "true"});
-    let cloud = json!({"value.converter": "io.debezium.converters.CloudEventsConverter",
-        "value.converter.serializer.type": "json", "value.converter.data.serializer.type": "json"});
     vec![
         form("bare", false, flat(json!({}))),
         form(
@@ -53,7 +51,6 @@ fn forms(registry: &Registry) -> Vec<Form> {
         ),
         form("routed", true, route),
         form("schemas", true, schemas),
-        form("cloud", false, cloud),
         form("avro", true, registry.avro(true)),
         form("confluent", true, registry.avro(false)),
     ]

@@ -13,11 +13,15 @@ const TABLES: &str = "
     create table unheard (id int generated always as identity primary key);
     create publication shop for table customers, orders, unheard;";
 
+/// Most connections of a load.
+const CONNECTIONS: usize = 8;
+
 /// The database `shop`.
 pub struct Shop<'a> {
     stack: &'a TestStack,
     config: String,
-    next: AtomicI32,
+    /// By connection, whose rows are its own.
+    next: [AtomicI32; CONNECTIONS],
 }
 
 /// What a load has done, in changes.
@@ -27,6 +31,16 @@ pub struct Done {
     pub changes: u64,
     pub deletes: u64,
     pub unheard: u64,
+}
+
+impl Done {
+    fn and(self, other: Self) -> Self {
+        Self {
+            changes: self.changes + other.changes,
+            deletes: self.deletes + other.deletes,
+            unheard: self.unheard + other.unheard,
+        }
+    }
 }
 
 impl<'a> Shop<'a> {
@@ -42,7 +56,7 @@ impl<'a> Shop<'a> {
                 env("POSTGRES_USER"),
                 env("POSTGRES_PASSWORD")
             ),
-            next: AtomicI32::new(0),
+            next: Default::default(),
         };
         shop.sql(TABLES);
         shop
@@ -65,17 +79,26 @@ impl<'a> Shop<'a> {
 
     /// Inserts, updates and deletes on both tables, at so many transactions a second. A transaction has one to two changes.
     pub fn load(&self, span: Duration, rate: u32) -> Done {
-        let mut done = Done::default();
+        // A commit waits for the disk.
+        let connections = usize::try_from(rate / 20).unwrap().clamp(1, CONNECTIONS);
+        let period = Duration::from_secs(1) * u32::try_from(connections).unwrap() / rate;
         self.stack.block_on(async {
-            let client = self.connect().await;
-            let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
-            let end = tokio::time::Instant::now() + span;
-            while tokio::time::Instant::now() < end {
-                ticks.tick().await;
-                let n = self.next.fetch_add(1, Ordering::Relaxed);
-                transaction(&client, n, &mut done).await;
-            }
-        });
+            let work = (0..connections).map(|connection| self.work(connection, span, period));
+            let done = futures_util::future::join_all(work).await;
+            done.into_iter().fold(Done::default(), Done::and)
+        })
+    }
+
+    async fn work(&self, connection: usize, span: Duration, period: Duration) -> Done {
+        let client = self.connect().await;
+        let mut done = Done::default();
+        let mut ticks = tokio::time::interval(period);
+        let end = tokio::time::Instant::now() + span;
+        let first = i32::try_from(connection).unwrap() * 10_000_000;
+        while ticks.tick().await < end {
+            let n = self.next[connection].fetch_add(1, Ordering::Relaxed);
+            transaction(&client, first + n, &mut done).await;
+        }
         done
     }
 
