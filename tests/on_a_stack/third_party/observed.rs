@@ -52,8 +52,12 @@ impl Observing {
         let active = "select count(*) from pg_replication_slots where slot_name like 'cdc_bench_observe%' and active";
         let before: u64 = stack.sql(active)[0].parse().unwrap();
         let folder = open_folder();
+        // It ends as soon as no change is under way.
+        if !args.contains(&"--drain-timeout") {
+            command.args(["--drain-timeout", "300"]);
+        }
         command
-            .args(["--json", "--drain-timeout", "60"])
+            .arg("--json")
             .args(args)
             .current_dir(folder.path())
             .stdout(Stdio::piped())

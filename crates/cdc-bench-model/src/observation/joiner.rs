@@ -5,6 +5,7 @@
 
 mod causality;
 mod entry;
+mod fit;
 mod overdue;
 mod reached;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use self::causality::CausalBounds;
 use self::entry::{Captured, Entry, Recorded};
+use self::fit::fit;
 use self::reached::Reached;
 use self::unrecorded::Unrecorded;
 use super::committed::CommittedOffsets;
@@ -273,6 +275,8 @@ impl ObservationJoiner {
             entry.tg = tg;
         });
         self.recorded_in_order(key);
+        // The form that the sink has, too, and a duplicate.
+        self.enter(key, |entry| entry.id.key = Arc::clone(&id.key));
         if self.config.has_group || expects_sink {
             self.unshown.insert(position, key);
         }
@@ -345,21 +349,18 @@ impl ObservationJoiner {
             && self.config.sink_tables.contains(&id.table)
     }
 
-    /// The entry of the same change that lacks something: by its LSN, of several with the same LSN by its key, else the first.
+    /// The entry of the same change that lacks something: by its LSN, of several with the same LSN the one that fits best; without
+    /// an LSN the first of its row.
     fn partner(&self, id: &ChangeId, lacks: impl Fn(&Entry) -> bool) -> Option<u64> {
         let Some(lsn) = id.lsn else {
             let first = self.unrecorded.first_of_row(id)?;
             return Some(first).filter(|key| self.entries.get(key).is_some_and(&lacks));
         };
         let entries = self.by_lsn.get(&(Arc::clone(&id.table), lsn))?;
-        let lacking = || entries.iter().filter(|key| lacks(&self.entries[*key]));
-        let same = |key: &&u64| {
-            let known = &self.entries[*key].id;
-            known.key == id.key && known.operation == id.operation
-        };
-        // A key may be written in another form than ours, where there is no choice anyway.
-        let only = || (entries.len() == 1).then(|| lacking().next()).flatten();
-        lacking().find(same).or_else(only).copied()
+        let lacking = entries.iter().filter(|key| lacks(&self.entries[*key]));
+        let fitting = lacking.filter_map(|key| Some((fit(&self.entries[key].id, id)?, *key)));
+        // Of those that fit equally the first.
+        fitting.min_by_key(|(fit, _)| *fit).map(|(_, key)| key)
     }
 
     /// The first record of the same row that came without an LSN and before its change.
@@ -375,7 +376,9 @@ impl ObservationJoiner {
     }
 
     fn is_duplicate(&self, id: &ChangeId) -> bool {
-        let in_flight = self.partner(id, |entry| entry.recorded.is_some());
+        let in_flight = self.partner(id, |entry| {
+            entry.recorded.is_some() && entry.id.key == id.key
+        });
         self.recent.contains(id) || (id.lsn.is_some() && in_flight.is_some())
     }
 

@@ -276,6 +276,34 @@ fn beyond_its_limit_it_follows_a_sample_and_holds_no_more() {
 }
 
 #[test]
+fn halves_of_a_keys_update_are_not_mistaken_for_each_other_however_late_the_wal_is() {
+    let mut joiner = ObservationJoiner::new(config(false, false));
+    let delete = id(r#"{"id":1}"#, 8, Operation::Delete);
+    let create = id(r#"{"id":2}"#, 8, Operation::Create);
+    joiner.captured(captured(delete.clone(), 0));
+    // Another partition, which is read sooner than the rest of the WAL.
+    joiner.recorded(recorded(create.clone(), 1, 0, MS));
+    joiner.recorded(recorded(delete.clone(), 0, 0, MS));
+    joiner.captured(captured(create.clone(), 0));
+    let done: Vec<_> = joiner.take_completed().into_iter().map(|c| c.id).collect();
+    assert_eq!(done, [delete, create]);
+    assert_eq!(joiner.counts().duplicates, 0);
+}
+
+#[test]
+fn a_key_in_another_form_is_joined_by_its_lsn_and_a_duplicate_of_it_is_found() {
+    let mut joiner = ObservationJoiner::new(config(false, true));
+    joiner.captured(captured(id(r#"{"id":1}"#, 8, Operation::Create), 0));
+    let routed = id(r#"{"id":1,"table":"a"}"#, 8, Operation::Create);
+    joiner.recorded(recorded(routed.clone(), 0, 0, MS));
+    joiner.recorded(recorded(routed.clone(), 0, 1, MS));
+    joiner.shown(shown(&routed.key, false, 9 * MS));
+    joiner.recorded(recorded(routed, 0, 2, MS));
+    let counts = joiner.counts();
+    assert_eq!((counts.completed, counts.duplicates), (1, 2), "{counts:?}");
+}
+
+#[test]
 fn beyond_its_limit_records_without_a_position_are_joined_by_row_still() {
     let mut joiner = ObservationJoiner::new(config(false, true));
     let bare = |n: u64| ChangeId {
