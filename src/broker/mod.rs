@@ -33,4 +33,4 @@ pub use publisher::{Delivered, Publisher, UndeliveredRecord};
 pub use reading_groups::ReadingGroup;
 pub use rights::MissingAcl;
 pub use source::{KafkaSource, KafkaSourceConfig, fetch_settings};
-pub use tail::{TailRecord, TopicTail};
+pub use tail::{TailEvent, TailRecord, TopicTail};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
@@ -18,6 +18,8 @@ use cdc_bench_model::timeline::{Clock, Stamp};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest sleep, so that a stop is seen.
 const SLICE: Duration = Duration::from_millis(50);
+/// A broker that does not answer for longer than this was away.
+const LONG_SILENCE: Duration = Duration::from_secs(2);
 /// The ends of partitions are asked for every so many polls: they cost a request each.
 const POLLS_AN_END: u32 = 10;
 
@@ -43,6 +45,8 @@ pub struct OffsetPoll {
     pub ends: Vec<PartitionOffset>,
     /// The ends are at least of this time.
     pub ends_at: Option<Stamp>,
+    /// How long the broker had not answered before, where that was longer than [`LONG_SILENCE`].
+    pub silence: Option<Duration>,
 }
 
 /// Polls on a thread of its own. It stops when it is dropped.
@@ -100,10 +104,16 @@ impl OffsetPoller {
             .spawn(move || {
                 handler(first);
                 let mut polls = 0;
+                let mut answered = Instant::now();
                 while sleep(interval, &stop) {
                     polls += 1;
                     match asker.ask(polls % POLLS_AN_END == 0) {
-                        Ok(poll) => handler(poll),
+                        Ok(mut poll) => {
+                            let silence = answered.elapsed().saturating_sub(interval);
+                            poll.silence = (silence > LONG_SILENCE).then_some(silence);
+                            answered = Instant::now();
+                            handler(poll);
+                        }
                         Err(error) => tracing::warn!(%error, "polling committed offsets"),
                     }
                 }

@@ -66,15 +66,27 @@ impl Admin {
             }),
             Err(error) => return Err(error),
         }
-        if let Some(topic) = read
-            && !self.may_read(topic, &format!("{groups}doctor")).await?
-        {
-            missing.push(MissingAcl {
-                what: format!("may not read topic {topic}"),
-                command: self.acls(&format!("--topic {topic}"), &READ_OPERATIONS),
-            });
+        if let Some(topic) = read {
+            let group = format!("{groups}doctor");
+            missing.extend(self.missing_right_to_read(topic, &group).await?);
         }
         Ok(missing)
+    }
+
+    /// What is missing to read a topic; `None` also when there is no such topic. `group` is a name to ask by, which is not joined.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn missing_right_to_read(
+        &self,
+        topic: &str,
+        group: &str,
+    ) -> Result<Option<MissingAcl>, BrokerError> {
+        let may_read = self.may_read(topic, group).await?;
+        Ok((!may_read).then(|| MissingAcl {
+            what: format!("may not read topic {topic}"),
+            command: self.acls(&format!("--topic {topic}"), &READ_OPERATIONS),
+        }))
     }
 
     /// Whether records of a topic may be read; also true when there is no such topic. The broker is asked for the records after the

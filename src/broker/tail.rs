@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
@@ -22,6 +22,18 @@ use cdc_bench_model::timeline::{Clock, Stamp};
 const POLL: Duration = Duration::from_millis(100);
 /// Longest wait for the end of a partition.
 const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Between two reports of how far the partitions were read.
+const BETWEEN_POSITIONS: Duration = Duration::from_millis(500);
+
+/// What the reader of topics reports.
+#[derive(Debug)]
+pub enum TailEvent<'a> {
+    /// A record.
+    Record(TailRecord<'a>),
+    /// The partition was read up to this offset: markers of transactions, which are no records, count.
+    ReadUpTo(PartitionOffset),
+}
 
 /// A record as it was received.
 #[derive(Debug)]
@@ -54,8 +66,8 @@ pub struct TopicTail {
 }
 
 impl TopicTail {
-    /// Finds the ends of all partitions, and calls `handler` with every record after them, on the reader's thread. `name` is
-    /// how the broker knows this client.
+    /// Finds the ends of all partitions, and calls `handler` with every record after them, and every half second with how
+    /// far each was read, on the reader's thread. `name` is how the broker knows this client.
     ///
     /// # Errors
     /// When the broker does not answer, or a topic may not be read.
@@ -64,7 +76,7 @@ impl TopicTail {
         name: &str,
         topics: Vec<String>,
         clock: Clock,
-        handler: impl FnMut(TailRecord<'_>) + Send + 'static,
+        handler: impl FnMut(TailEvent<'_>) + Send + 'static,
     ) -> Result<Self, BrokerError> {
         let bootstrap = bootstrap_of(base);
         let mut config = base.clone();
@@ -155,15 +167,22 @@ fn receive(
     topics: &[String],
     clock: Clock,
     stopping: &AtomicBool,
-    mut handler: impl FnMut(TailRecord<'_>),
+    mut handler: impl FnMut(TailEvent<'_>),
 ) {
+    let mut reported = Instant::now();
     while !stopping.load(Ordering::Relaxed) {
+        if reported.elapsed() >= BETWEEN_POSITIONS {
+            reported = Instant::now();
+            for position in positions(consumer, topics) {
+                handler(TailEvent::ReadUpTo(position));
+            }
+        }
         match consumer.poll(POLL) {
             Some(Ok(message)) => {
                 let received = clock.now();
                 let topic = topics.iter().position(|name| name == message.topic());
                 if let Some(topic) = topic {
-                    handler(record(&message, topic, received));
+                    handler(TailEvent::Record(record(&message, topic, received)));
                 }
             }
             Some(Err(error)) => {
@@ -174,6 +193,26 @@ fn receive(
             None => {}
         }
     }
+}
+
+/// How far each partition was read; one of which nothing was read yet is left out.
+fn positions(consumer: &BaseConsumer<BrokerContext>, topics: &[String]) -> Vec<PartitionOffset> {
+    let Ok(list) = consumer.position() else {
+        return Vec::new();
+    };
+    let elements = list.elements();
+    let known = elements.iter().filter_map(|element| {
+        let Offset::Offset(offset) = element.offset() else {
+            return None;
+        };
+        let topic = topics.iter().position(|name| name == element.topic())?;
+        Some(PartitionOffset {
+            topic,
+            partition: element.partition(),
+            offset,
+        })
+    });
+    known.collect()
 }
 
 fn record<'a>(message: &'a BorrowedMessage<'_>, topic: usize, received: Stamp) -> TailRecord<'a> {

@@ -7,6 +7,7 @@ mod connect;
 mod connector;
 mod envelope;
 mod error;
+mod event_router;
 mod feeding;
 mod field;
 mod partial;
@@ -23,6 +24,7 @@ pub use connector::{
 };
 pub use envelope::{Envelope, EnvelopeSource, OutboxAfter};
 pub use error::ReadEnvelopeError;
+pub use event_router::event_router_topics;
 pub use feeding::{
     Feeding, SourceDatabase, TableCapture, captures_table, feeding, is_postgres_connector,
     outbox_topic,

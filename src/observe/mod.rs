@@ -11,6 +11,7 @@
 
 mod clocks;
 mod discovery;
+mod json_lines;
 mod observation;
 mod outcome;
 mod plan;

@@ -123,7 +123,7 @@ impl Taps {
         let poller = offsets::open(pipeline, interval, clock, sightings.clone()).await?;
         let tail = topics::open(pipeline, &request.id, clock, sightings.clone()).await?;
         for from in tail.positions() {
-            joiner.starts(RecordPosition {
+            joiner.read_up_to(RecordPosition {
                 topic: from.topic,
                 partition: from.partition,
                 offset: from.offset,
@@ -200,7 +200,7 @@ impl Watch {
             clock,
             sightings,
             joiner,
-            recording: Recording::new(request.folder.clone()),
+            recording: Recording::new(&request.folder, pipeline),
             clocks,
             incidents: Vec::new(),
             failed: None,
@@ -296,9 +296,15 @@ impl Watch {
                 self.joiner.seen(position);
                 self.passed(kind);
             }
-            Sighting::Unreadable(position, reason) => {
+            Sighting::ReadUpTo(position) => self.joiner.read_up_to(position),
+            Sighting::Unknown(position, reason) => {
                 self.joiner.seen(position);
-                self.joiner.counts_mut().unreadable += 1;
+                self.joiner.counts_mut().filtered.others += 1;
+                self.keep(position, &reason);
+            }
+            Sighting::Unreadable(position, reason) => {
+                self.joiner.unreadable(position);
+                self.keep(position, &reason);
                 if !std::mem::replace(&mut self.has_unreadable, true) {
                     tracing::warn!(
                         ?position,
@@ -318,10 +324,20 @@ impl Watch {
             Sighting::Resumed(tap, reason) => self.incidents.push(Incident {
                 at: jiff::Timestamp::now(),
                 kind: "tap_resumed".to_owned(),
-                what: format!("the tap of the {tap} was cut and goes on: {reason}"),
+                what: match tap {
+                    "wal" => format!("the WAL's connection was cut, and the WAL is read from a later position on: changes committed in between are not seen there, and are counted as not_covered when their records come: {reason}"),
+                    tap => format!("the tap of the {tap} was cut and goes on: {reason}"),
+                },
                 took: None,
             }),
             Sighting::Failed(reason) => self.failed = Some(reason),
+        }
+    }
+
+    /// Keeps where a record is of which nothing can be made.
+    fn keep(&mut self, position: RecordPosition, reason: &str) {
+        if let Err(error) = self.recording.unreadable(position, reason) {
+            self.failed = Some(error.to_string());
         }
     }
 
@@ -334,12 +350,19 @@ impl Watch {
             Passed::SchemaChange => &mut filtered.schema_changes,
             Passed::Message => &mut filtered.messages,
             Passed::OtherTable => &mut filtered.other_tables,
-            Passed::Other => &mut filtered.others,
         };
         *count += 1;
     }
 
     fn offsets(&mut self, poll: &OffsetPoll) {
+        if let Some(silence) = poll.silence {
+            self.incidents.push(Incident {
+                at: jiff::Timestamp::now(),
+                kind: "tap_resumed".to_owned(),
+                what: "the broker did not answer for a while, and does again; records and offsets since are late".to_owned(),
+                took: Some(Nanos::from(silence).round_micros()),
+            });
+        }
         if let Some((asked, answered)) = poll.asked {
             // It was passed at some time since the poll before.
             let since = self.last_poll.unwrap_or(asked);

@@ -1,13 +1,13 @@
 //! The result of an observation.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write as _;
 use std::sync::Arc;
 
 use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Objective;
 use cdc_bench_model::observation::{
     MissingChange, ObservationCounts, ObservedChange, ObservedHop, ObservedStatistics,
+    RecordPosition,
 };
 use cdc_bench_model::report::{
     Incident, OBSERVE, OBSERVED, ObservationInfo, ObservationReport, ObservedDiagnosis,
@@ -18,10 +18,13 @@ use cdc_bench_model::timeline::Nanos;
 
 use super::clocks::ObservedClocks;
 use super::discovery::Pipeline;
+use super::json_lines::JsonLines;
 use super::request::{LatencyObjective, ObserveRequest};
 
 /// Tables that have quantiles of their own; each takes some megabytes.
 const TABLES: usize = 16;
+/// Unreadable records that are listed; all of them are counted.
+const MOST_UNREADABLE: u64 = 1_000;
 /// Where the changes of all further tables are counted.
 const OTHER_TABLES: &str = "(others)";
 
@@ -29,17 +32,23 @@ const OTHER_TABLES: &str = "(others)";
 pub(super) struct Recording {
     all: ObservedStatistics,
     tables: HashMap<Arc<str>, ObservedStatistics>,
-    folder: ResultFolder,
-    missing: Option<std::fs::File>,
+    missing: JsonLines,
+    unreadable: JsonLines,
+    topics: Vec<String>,
 }
 
 impl Recording {
-    pub(super) fn new(folder: ResultFolder) -> Self {
+    pub(super) fn new(folder: &ResultFolder, pipeline: &Pipeline) -> Self {
         Self {
             all: ObservedStatistics::default(),
             tables: HashMap::new(),
-            folder,
-            missing: None,
+            missing: JsonLines::new(folder, "missing.jsonl", u64::MAX),
+            unreadable: JsonLines::new(folder, "unreadable.jsonl", MOST_UNREADABLE),
+            topics: pipeline
+                .topics
+                .iter()
+                .map(|topic| topic.name.clone())
+                .collect(),
         }
     }
 
@@ -65,23 +74,31 @@ impl Recording {
     /// # Errors
     /// When the file cannot be written.
     pub(super) fn missing(&mut self, change: &MissingChange) -> Result<(), RecorderError> {
-        const NAME: &str = "missing.jsonl";
-        let line = serde_json::json!({
+        self.missing.write(&serde_json::json!({
             "table": &*change.id.table,
             "key": serde_json::from_str::<serde_json::Value>(&change.id.key).unwrap_or_default(),
             "lsn": change.id.lsn.map(|lsn| pgcdc::Lsn(lsn).to_string()),
             "operation": change.id.operation,
             "missing_at": change.at,
             "committed_at": change.tc,
-        });
-        let file = match &mut self.missing {
-            Some(file) => file,
-            none => none.insert(self.folder.create_file(NAME)?),
-        };
-        writeln!(file, "{line}").map_err(|error| RecorderError::Write {
-            path: self.folder.file(NAME),
-            reason: error.to_string(),
-        })
+        }))
+    }
+
+    /// A record of which nothing can be made: a line of `unreadable.jsonl`, without its bytes, which may be anybody's data.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn unreadable(
+        &mut self,
+        position: RecordPosition,
+        reason: &str,
+    ) -> Result<(), RecorderError> {
+        self.unreadable.write(&serde_json::json!({
+            "topic": self.topics.get(position.topic),
+            "partition": position.partition,
+            "offset": position.offset,
+            "reason": reason,
+        }))
     }
 
     /// The median of the total so far.
@@ -207,7 +224,8 @@ pub(super) fn report(
 /// The share of the captured changes that were followed.
 #[allow(clippy::cast_precision_loss)] // a share
 fn share(counts: &ObservationCounts) -> f64 {
-    let followed = counts.completed + counts.missing + counts.in_flight + counts.not_shown;
+    let followed =
+        counts.completed + counts.missing + counts.unread + counts.in_flight + counts.not_shown;
     if counts.captured == 0 {
         return 1.0;
     }

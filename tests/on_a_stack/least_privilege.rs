@@ -20,13 +20,13 @@ pub const LONG_TESTS: &[Test] = &[(
 )];
 
 /// A broker with a listener where users log in, and ACLs. Whoever comes to its other listener may do everything.
-struct Authorized {
-    stack: TestStack,
+pub struct Authorized {
+    pub stack: TestStack,
     port: u16,
 }
 
 impl Authorized {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let (name, quick) = QUICK_JVMS;
         let [kafka, connect] =
             ["kafka", "connect"].map(|server| format!("{server}:{name}={quick}"));
@@ -55,7 +55,7 @@ impl Authorized {
     }
 
     /// Does what a command line of `kafka-acls.sh` does, as somebody who may. The tool is no part of the stack.
-    fn kafka_acls(&self, line: &str) {
+    pub fn kafka_acls(&self, line: &str) {
         let words: Vec<_> = line.split_whitespace().collect();
         assert_eq!(words[0], "kafka-acls.sh", "{line}");
         let after = |flag: &str| {
@@ -112,7 +112,7 @@ impl Authorized {
     }
 
     /// The command, as that user.
-    fn as_user(&self) -> Command {
+    pub fn as_user(&self) -> Command {
         let mut command = self.stack.external();
         command
             .env(

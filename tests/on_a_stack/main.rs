@@ -57,6 +57,7 @@ mod snapshot;
 mod snapshot_chunks;
 mod stack;
 mod standby;
+mod third_party;
 mod tls;
 #[cfg(feature = "otlp")]
 mod traces;
@@ -201,6 +202,7 @@ fn main() {
         secrets::LONG_TESTS,
         least_privilege::LONG_TESTS,
         series::LONG_TESTS,
+        third_party::LONG_TESTS,
         watching::LONG_TESTS,
     ]
     .concat();

@@ -50,7 +50,7 @@ const HOPS: [&str; 6] = [
 ];
 
 /// A stack on which the clock of a server is off by this much. libfaketime also makes it a little slower.
-fn stack_with(server: &str, skew: &str) -> TestStack {
+pub fn stack_with(server: &str, skew: &str) -> TestStack {
     let library = format!("{server}:LD_PRELOAD={LIBRARY}");
     let skew = format!("{server}:FAKETIME={skew}");
     TestStack::with_args(&["--server-env", &library, "--server-env", &skew])

@@ -3,12 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
 use super::connector::FoundConnector;
 use super::source::FoundSource;
 use crate::broker::Admin;
-use crate::debezium::{TableTopic, table_topic};
+use crate::debezium::{TableTopic, event_router_topics, table_topic};
 use crate::observe::request::PipelineRequest;
 use crate::pipeline::Failure;
+
+/// Topics that are asked about at a time.
+const AT_A_TIME: usize = 8;
 
 /// A topic that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +33,9 @@ pub(super) async fn find(
     source: &mut FoundSource,
     admin: &Admin,
 ) -> Result<Vec<ObservedTopic>, Failure> {
+    let existing = admin.topic_names().await?;
     let wanted = if request.topics.is_empty() {
-        by_routing(connector, source)?
+        by_routing(connector, source, &existing)?
     } else {
         let alone = match &source.tables[..] {
             [table] => vec![Arc::clone(&table.name)],
@@ -38,7 +44,6 @@ pub(super) async fn find(
         let topics = request.topics.iter();
         topics.map(|topic| (topic.clone(), alone.clone())).collect()
     };
-    let existing = admin.topic_names().await?;
     let mut topics = Vec::new();
     for (name, tables) in wanted {
         let state = if existing.contains(&name) {
@@ -67,6 +72,7 @@ pub(super) async fn find(
             }
         }
     }
+    check_rights(&topics, admin).await?;
     let left_out: BTreeSet<_> = source.left_out.keys().cloned().collect();
     source
         .tables
@@ -86,15 +92,38 @@ pub(super) async fn find(
     Ok(topics)
 }
 
+/// That all topics may be read: the right to describe them does not suffice.
+async fn check_rights(topics: &[ObservedTopic], admin: &Admin) -> Result<(), Failure> {
+    let asked = topics
+        .iter()
+        .map(|topic| admin.missing_right_to_read(&topic.name, "cdc-bench-observe"));
+    let asked = stream::iter(asked).buffered(AT_A_TIME);
+    let missing: Vec<_> = asked.try_collect().await?;
+    let missing: Vec<_> = missing.into_iter().flatten().collect();
+    let Some(first) = missing.first() else {
+        return Ok(());
+    };
+    Err(Failure::usage(anyhow::anyhow!(
+        "Kafka's user {}{}; allow it: {}",
+        first.what,
+        match missing.len() {
+            1 => String::new(),
+            more => format!(", and {} others", more - 1),
+        },
+        first.command
+    )))
+}
+
 fn by_routing(
     connector: Option<&FoundConnector>,
     source: &mut FoundSource,
+    existing: &BTreeSet<String>,
 ) -> Result<BTreeMap<String, Vec<Arc<str>>>, Failure> {
     let mut wanted: BTreeMap<String, Vec<Arc<str>>> = BTreeMap::new();
     let Some(connector) = connector else {
         return Ok(wanted);
     };
-    let mut by_row = None;
+    let mut by_row: Option<(String, Vec<Arc<str>>)> = None;
     for table in &source.tables {
         let topic = match table_topic(&connector.config, &table.schema, &table.table) {
             TableTopic::Known(topic) => topic,
@@ -105,18 +134,29 @@ fn by_routing(
                 topic
             }
             TableTopic::ByRow(how) => {
-                by_row = Some(how);
+                let (_, tables) = by_row.get_or_insert_with(|| (how, Vec::new()));
+                tables.push(Arc::clone(&table.name));
                 continue;
             }
         };
         let tables = wanted.entry(topic).or_default();
         tables.push(Arc::clone(&table.name));
     }
-    match by_row {
-        Some(how) => Err(Failure::usage(anyhow::anyhow!(
+    let Some((how, tables)) = by_row else {
+        return Ok(wanted);
+    };
+    let topics = event_router_topics(&connector.config, existing);
+    if topics.is_empty() {
+        return Err(Failure::usage(anyhow::anyhow!(
             "the topics of connector \"{}\" depend on its rows ({how}); say which to read (--topic NAME, repeatable)",
             connector.name
-        ))),
-        None => Ok(wanted),
+        )));
     }
+    source.doubts.push(format!(
+        "topics of {}: {how}; those that exist now are read ({}), and changes whose records go elsewhere are missing",
+        tables.join(", "),
+        topics.join(", ")
+    ));
+    wanted.extend(topics.into_iter().map(|topic| (topic, tables.clone())));
+    Ok(wanted)
 }

@@ -41,7 +41,7 @@ pub enum RecordError {
 }
 
 impl RecordError {
-    /// Whether it may pass by itself. The record is to be decoded once more; that waits until the registry may be asked again.
+    /// Whether it may pass by itself: the record may be decoded once more after a moment.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Registry { error, .. } if error.may_pass())
@@ -70,7 +70,7 @@ impl RecordDecoder {
         }
     }
 
-    /// What this record is. One that cannot be read is [`NotAChange::Unknown`].
+    /// What this record is. One that can never be read is [`NotAChange::Unreadable`].
     ///
     /// # Errors
     /// When a registry does not give a schema that the record needs.
@@ -78,7 +78,7 @@ impl RecordDecoder {
         match self.read(record).await {
             Ok(observed) => Ok(observed),
             Err(Unread::Unreadable(reason)) => {
-                Ok(Observed::NotAChange(NotAChange::Unknown(reason)))
+                Ok(Observed::NotAChange(NotAChange::Unreadable(reason)))
             }
             Err(Unread::Failed(error)) => Err(error),
         }

@@ -40,6 +40,8 @@ pub enum NotAChange {
     SchemaChange,
     /// None of these, and why it is not taken for a change.
     Unknown(String),
+    /// Its bytes are in an encoding, or of a schema, that is not read here, and why. It may be a change.
+    Unreadable(String),
 }
 
 /// What a record says of its change.

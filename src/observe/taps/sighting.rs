@@ -21,6 +21,10 @@ pub(in crate::observe) enum Sighting {
     Recorded(RecordedChange),
     /// A record without one.
     Passed(RecordPosition, Passed),
+    /// The records of a partition before this position were read; some of them are none, as markers of transactions.
+    ReadUpTo(RecordPosition),
+    /// A record that is no change and of no kind that is known here, and why it is not taken for one.
+    Unknown(RecordPosition, String),
     /// A record that could not be read, and why.
     Unreadable(RecordPosition, String),
     /// Offsets of the group and of the partitions.
@@ -50,5 +54,4 @@ pub(in crate::observe) enum Passed {
     SchemaChange,
     Message,
     OtherTable,
-    Other,
 }

@@ -1,8 +1,9 @@
 //! The topics: records as a plain consumer has them.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_channel::Sender;
 use cdc_bench_model::RunId;
@@ -13,15 +14,17 @@ use cdc_bench_model::timeline::{Clock, Nanos, Stamp};
 use tokio::runtime::Handle;
 
 use super::sighting::{Passed, Sighting};
-use crate::broker::{BrokerError, TailRecord, TopicTail};
+use crate::broker::{BrokerError, TailEvent, TailRecord, TopicTail};
 use crate::observe::discovery::Pipeline;
 use crate::observe::records::{
     NotAChange, Observed, RawRecord, RecordChange, RecordDecoder, RecordError,
 };
 
-/// How often a record is tried whose schema the registry does not give, and the pause in between.
-const ATTEMPTS: u32 = 20;
-const PAUSE: Duration = Duration::from_millis(500);
+/// How long the first record waits whose schema the registry does not give. Those after it do not wait.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// So long after it, another one waits.
+const UNTIL_PATIENT_AGAIN: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Starts to read all topics from their ends.
 pub(in crate::observe) async fn open(
@@ -45,11 +48,20 @@ pub(in crate::observe) async fn open(
         of_topics: pipeline.table_of_topics(),
         decoder: RecordDecoder::new(pipeline.records.clone()),
         runtime: Handle::current(),
+        registry_away_since: Cell::new(None),
     };
     let name = format!("cdc-bench-observe-{id}");
-    TopicTail::start(&pipeline.kafka, &name, topics, clock, move |record| {
+    TopicTail::start(&pipeline.kafka, &name, topics, clock, move |event| {
+        let sighting = match event {
+            TailEvent::Record(record) => reader.read(&record),
+            TailEvent::ReadUpTo(position) => Sighting::ReadUpTo(RecordPosition {
+                topic: position.topic,
+                partition: position.partition,
+                offset: position.offset,
+            }),
+        };
         // The observation is over when nobody listens.
-        drop(sightings.send_blocking(reader.read(&record)));
+        drop(sightings.send_blocking(sighting));
     })
     .await
 }
@@ -62,6 +74,7 @@ struct RecordReader {
     of_topics: HashMap<usize, Arc<str>>,
     decoder: RecordDecoder,
     runtime: Handle,
+    registry_away_since: Cell<Option<Instant>>,
 }
 
 impl RecordReader {
@@ -81,20 +94,14 @@ impl RecordReader {
             Ok(Observed::Change(change)) => self.change(record, position, change),
             Ok(Observed::Tombstone { .. }) => Sighting::Passed(position, Passed::Tombstone),
             Ok(Observed::NotAChange(kind)) => {
-                let passed = match kind {
-                    NotAChange::Heartbeat => Passed::Heartbeat,
-                    NotAChange::TransactionMetadata => Passed::Transaction,
-                    NotAChange::SchemaChange => Passed::SchemaChange,
-                    NotAChange::Unknown(reason) => {
-                        tracing::debug!(
-                            reason,
-                            offset = position.offset,
-                            "a record that is no change"
-                        );
-                        Passed::Other
-                    }
-                };
-                Sighting::Passed(position, passed)
+                let passed = |kind| Sighting::Passed(position, kind);
+                match kind {
+                    NotAChange::Heartbeat => passed(Passed::Heartbeat),
+                    NotAChange::TransactionMetadata => passed(Passed::Transaction),
+                    NotAChange::SchemaChange => passed(Passed::SchemaChange),
+                    NotAChange::Unknown(reason) => Sighting::Unknown(position, reason),
+                    NotAChange::Unreadable(reason) => Sighting::Unreadable(position, reason),
+                }
             }
             Err(error) => Sighting::Unreadable(position, error.to_string()),
         }
@@ -103,15 +110,19 @@ impl RecordReader {
     /// Decodes a record; a registry that is away for a moment is waited for, since a record that is not read is a change that
     /// does not come.
     fn decode(&self, record: RawRecord<'_>) -> Result<Observed, RecordError> {
-        let mut attempts = 1;
         loop {
-            match self.runtime.block_on(self.decoder.decode(record)) {
-                Err(error) if error.may_pass() && attempts < ATTEMPTS => {
-                    attempts += 1;
-                    std::thread::sleep(PAUSE);
-                }
-                decoded => return decoded,
+            let decoded = self.runtime.block_on(self.decoder.decode(record));
+            if !decoded.as_ref().is_err_and(RecordError::may_pass) {
+                return decoded;
             }
+            let since = self.registry_away_since.get();
+            let since = since.filter(|since| since.elapsed() < UNTIL_PATIENT_AGAIN);
+            let since = since.unwrap_or_else(Instant::now);
+            self.registry_away_since.set(Some(since));
+            if since.elapsed() >= PATIENCE {
+                return decoded;
+            }
+            std::thread::sleep(PAUSE);
         }
     }
 

@@ -27,6 +27,9 @@ pub struct ObservationCounts {
     pub sink_only: u64,
     /// Records that could not be read.
     pub unreadable: u64,
+    /// Changes without a record, which may be among those that could not be read: never more than these; of the sample.
+    #[serde(default)]
+    pub unread: u64,
     /// Spans below zero by more than the clocks' error.
     pub negative_hops: u64,
     /// What was filtered on purpose, and is not missing.

@@ -5,17 +5,21 @@
 
 mod causality;
 mod entry;
+mod fit;
 mod overdue;
 mod reached;
 #[cfg(test)]
 mod tests;
+mod unrecorded;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use self::causality::CausalBounds;
 use self::entry::{Captured, Entry, Recorded};
+use self::fit::fit;
 use self::reached::Reached;
+use self::unrecorded::Unrecorded;
 use super::committed::CommittedOffsets;
 use super::missing::MissingChange;
 use super::recent::RecentChanges;
@@ -88,8 +92,7 @@ pub struct ObservationJoiner {
     entries: HashMap<u64, Entry>,
     next_entry: u64,
     by_lsn: HashMap<(Arc<str>, u64), Vec<u64>>,
-    /// Changes in the WAL without a record, by their number there.
-    unrecorded: BTreeMap<u64, u64>,
+    unrecorded: Unrecorded,
     captured: u64,
     /// Of the changes held, those that the WAL has shown.
     in_flight: u64,
@@ -99,6 +102,10 @@ pub struct ObservationJoiner {
     /// Records without a change of the WAL, by when they came.
     uncaptured: BTreeMap<(Stamp, u64), u64>,
     sink: HashMap<(Arc<str>, Arc<str>), SinkQueue>,
+    /// Unreadable records that no change without a record has been taken for yet.
+    unread: u64,
+    /// Everything that was committed before it, on PostgreSQL's clock, has been captured: changes come in the order of their commits.
+    captured_until: Option<Stamp>,
     /// Whether records have come without an LSN.
     by_row: bool,
     /// How far every partition had come at each judgement of late.
@@ -123,13 +130,15 @@ impl ObservationJoiner {
             entries: HashMap::new(),
             next_entry: 0,
             by_lsn: HashMap::new(),
-            unrecorded: BTreeMap::new(),
+            unrecorded: Unrecorded::default(),
             captured: 0,
             in_flight: 0,
             partitions: HashMap::new(),
             unshown: BTreeMap::new(),
             uncaptured: BTreeMap::new(),
             sink: HashMap::new(),
+            unread: 0,
+            captured_until: None,
             by_row: false,
             reached: VecDeque::new(),
             recent: RecentChanges::default(),
@@ -189,6 +198,7 @@ impl ObservationJoiner {
     pub fn captured(&mut self, change: CapturedChange) {
         self.counts.captured += 1;
         self.latest_lsn = self.latest_lsn.max(change.id.lsn.unwrap_or(0));
+        self.captured_until = self.captured_until.max(Some(change.tc));
         let number = self.captured;
         self.captured += 1;
         if !self.follows(&change.id) {
@@ -208,9 +218,10 @@ impl ObservationJoiner {
                 self.complete(key);
             }
             None => {
-                let key = self.insert(Entry::new(change.id));
-                self.enter(key, |entry| entry.captured = Some(captured));
-                self.unrecorded.insert(number, key);
+                let mut entry = Entry::new(change.id.clone());
+                entry.captured = Some(captured);
+                let key = self.insert(entry);
+                self.unrecorded.insert(number, key, &change.id);
             }
         }
         self.keep_within_limit();
@@ -220,6 +231,13 @@ impl ObservationJoiner {
     pub fn seen(&mut self, position: RecordPosition) {
         let partition = self.partition(position);
         partition.next = partition.next.max(position.offset + 1);
+    }
+
+    /// A record has been seen that could not be read.
+    pub fn unreadable(&mut self, position: RecordPosition) {
+        self.seen(position);
+        self.counts.unreadable += 1;
+        self.unread += 1;
     }
 
     /// A record with a change.
@@ -265,6 +283,8 @@ impl ObservationJoiner {
             entry.tg = tg;
         });
         self.recorded_in_order(key);
+        // The form that the sink has, too, and a duplicate.
+        self.enter(key, |entry| entry.id.key = Arc::clone(&id.key));
         if self.config.has_group || expects_sink {
             self.unshown.insert(position, key);
         }
@@ -306,8 +326,8 @@ impl ObservationJoiner {
         }
     }
 
-    /// Our reader of a topic starts at this offset.
-    pub fn starts(&mut self, position: RecordPosition) {
+    /// Our reader of a topic has had everything before this position.
+    pub fn read_up_to(&mut self, position: RecordPosition) {
         let partition = self.partition(position);
         partition.next = partition.next.max(position.offset);
     }
@@ -338,24 +358,18 @@ impl ObservationJoiner {
             && self.config.sink_tables.contains(&id.table)
     }
 
-    /// The entry of the same change that lacks something: by its LSN, of several with the same LSN by its key, else the first.
+    /// The entry of the same change that lacks something: by its LSN, of several with the same LSN the one that fits best; without
+    /// an LSN the first of its row.
     fn partner(&self, id: &ChangeId, lacks: impl Fn(&Entry) -> bool) -> Option<u64> {
         let Some(lsn) = id.lsn else {
-            let of_row = |key: &&u64| {
-                let entry = &self.entries[*key];
-                entry.is_of_row(id) && lacks(entry)
-            };
-            return self.unrecorded.values().find(of_row).copied();
+            let first = self.unrecorded.first_of_row(id)?;
+            return Some(first).filter(|key| self.entries.get(key).is_some_and(&lacks));
         };
         let entries = self.by_lsn.get(&(Arc::clone(&id.table), lsn))?;
-        let lacking = || entries.iter().filter(|key| lacks(&self.entries[*key]));
-        let same = |key: &&u64| {
-            let known = &self.entries[*key].id;
-            known.key == id.key && known.operation == id.operation
-        };
-        // A key may be written in another form than ours, where there is no choice anyway.
-        let only = || (entries.len() == 1).then(|| lacking().next()).flatten();
-        lacking().find(same).or_else(only).copied()
+        let lacking = entries.iter().filter(|key| lacks(&self.entries[*key]));
+        let fitting = lacking.filter_map(|key| Some((fit(&self.entries[key].id, id)?, *key)));
+        // Of those that fit equally the first.
+        fitting.min_by_key(|(fit, _)| *fit).map(|(_, key)| key)
     }
 
     /// The first record of the same row that came without an LSN and before its change.
@@ -371,7 +385,9 @@ impl ObservationJoiner {
     }
 
     fn is_duplicate(&self, id: &ChangeId) -> bool {
-        let in_flight = self.partner(id, |entry| entry.recorded.is_some());
+        let in_flight = self.partner(id, |entry| {
+            entry.recorded.is_some() && entry.id.key == id.key
+        });
         self.recent.contains(id) || (id.lsn.is_some() && in_flight.is_some())
     }
 
@@ -398,7 +414,8 @@ impl ObservationJoiner {
             return;
         };
         if let (Some(captured), Some(recorded)) = (entry.captured, entry.recorded) {
-            self.unrecorded.remove(&captured.number);
+            let id = entry.id.clone();
+            self.unrecorded.remove(captured.number, &id);
             self.uncaptured.remove(&(recorded.t3, key));
             let partition = self.partition(recorded.position);
             partition.frontier = partition.frontier.max(Some(captured.number));
@@ -499,7 +516,7 @@ impl ObservationJoiner {
         }
         if let Some(captured) = entry.captured {
             self.in_flight -= 1;
-            self.unrecorded.remove(&captured.number);
+            self.unrecorded.remove(captured.number, &entry.id);
         }
         if let Some(recorded) = entry.recorded {
             self.unshown.remove(&recorded.position);

@@ -20,7 +20,7 @@ pub(super) use schema::Schema;
 
 /// The pause after the first failure; it doubles with every one that follows.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a schema that the registry has not is not asked for again.
 const MISSING: Duration = Duration::from_secs(30);
@@ -48,8 +48,8 @@ enum KnownSchema {
 struct Pause {
     /// Since the registry answered last.
     failures: u32,
-    /// It is not asked before.
-    until: Option<Instant>,
+    /// It is not asked before, and this is why.
+    until: Option<(Instant, RegistryError)>,
 }
 
 impl fmt::Debug for Registry {
@@ -69,7 +69,8 @@ impl Registry {
         })
     }
 
-    /// The schema of this id, or why it cannot be read. A registry that failed is asked again after a pause, which this waits for.
+    /// The schema of this id, or why it cannot be read. A registry that failed is asked again after a pause; until
+    /// then its last error stands.
     ///
     /// # Errors
     /// When the registry does not give it.
@@ -85,8 +86,10 @@ impl Registry {
         if let Some(known) = self.known(id) {
             return known;
         }
-        if let Some(until) = pause.until {
-            tokio::time::sleep_until(until).await;
+        if let Some((until, error)) = &pause.until
+            && Instant::now() < *until
+        {
+            return Err(error.clone());
         }
         let known = match self.client.schema(id).await {
             Ok(registered) => match Schema::parse(&registered) {
@@ -99,7 +102,8 @@ impl Registry {
             Err(error) => {
                 let doubled = FIRST_PAUSE.saturating_mul(1 << pause.failures.min(6));
                 pause.failures += 1;
-                pause.until = Some(Instant::now() + doubled.min(LONGEST_PAUSE));
+                let until = Instant::now() + doubled.min(LONGEST_PAUSE);
+                pause.until = Some((until, error.clone()));
                 return Err(error);
             }
         };

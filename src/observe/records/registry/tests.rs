@@ -131,6 +131,9 @@ async fn a_registry_that_was_away_is_asked_again() {
     let id = SchemaId::Number(7);
     let error = registry.schema(&id).await.unwrap_err();
     assert!(error.may_pass(), "{error}");
+    // For a moment it is not asked: a topic may have thousands of records meanwhile.
+    assert_eq!(registry.schema(&id).await.unwrap_err(), error);
+    tokio::time::sleep(FIRST_PAUSE).await;
     assert!(registry.schema(&id).await.unwrap().is_ok());
 }
 
@@ -266,10 +269,6 @@ async fn what_is_known_is_given_while_the_registry_is_away() {
     let registry = registry(&server.uri());
     assert!(registry.schema(&SchemaId::Number(7)).await.unwrap().is_ok());
     assert!(registry.schema(&SchemaId::Number(8)).await.is_err());
-    let waiting = registry.clone();
-    let waits = tokio::spawn(async move { waiting.schema(&SchemaId::Number(8)).await.is_err() });
-    tokio::task::yield_now().await;
     assert!(registry.schema(&SchemaId::Number(7)).await.unwrap().is_ok());
-    assert!(!waits.is_finished());
-    assert!(waits.await.unwrap());
+    assert!(registry.schema(&SchemaId::Number(8)).await.is_err());
 }

@@ -17,7 +17,7 @@ const LONGEST_TURN: Nanos = Nanos::from_millis(600_000);
 
 impl ObservationJoiner {
     /// Looks for changes that are missing, and forgets what belongs to none. `wal_read_until`: everything that was committed
-    /// before it has been captured.
+    /// before it has been captured, as far as it is known beside the changes themselves.
     pub fn judge(&mut self, now: Stamp, wal_read_until: Option<Stamp>) {
         let settled = now - self.config.grace;
         while self.reached.get(1).is_some_and(|next| next.at <= settled) {
@@ -29,7 +29,10 @@ impl ObservationJoiner {
             self.judge_unshown(&reached);
         }
         self.note_reached(now);
-        if let Some(read_until) = wal_read_until {
+        let captured_until = self
+            .captured_until
+            .map(|tc| self.corrections.postgres.to_ours(tc) - self.corrections.postgres_bound);
+        if let Some(read_until) = wal_read_until.max(captured_until) {
             self.judge_uncaptured(settled.min(read_until - self.config.grace));
         }
         self.forget_sink_only(settled);
@@ -71,12 +74,7 @@ impl ObservationJoiner {
             }
         });
         let until = until.min().unwrap_or(0);
-        let overdue: Vec<_> = self
-            .unrecorded
-            .range(..until)
-            .map(|(_, key)| *key)
-            .collect();
-        for key in overdue {
+        for key in self.unrecorded.before(until) {
             self.give_up(key, MissingAt::Topic);
         }
     }
@@ -131,6 +129,11 @@ impl ObservationJoiner {
         let Some(entry) = self.remove(key) else {
             return;
         };
+        if at == MissingAt::Topic && self.unread > 0 {
+            self.unread -= 1;
+            self.counts.unread += 1;
+            return;
+        }
         self.counts.missing += 1;
         let tc = entry.captured.map(|captured| captured.tc);
         self.missing.push(MissingChange {

@@ -323,3 +323,114 @@ fn a_sample_that_changes_in_mid_course_is_weighed() {
     assert!(!joiner.follows_all());
     assert_eq!(joiner.counts().in_flight, 0);
 }
+
+#[test]
+fn halves_of_a_keys_update_are_not_mistaken_for_each_other_however_late_the_wal_is() {
+    let mut joiner = ObservationJoiner::new(config(false, false));
+    let delete = id(r#"{"id":1}"#, 8, Operation::Delete);
+    let create = id(r#"{"id":2}"#, 8, Operation::Create);
+    joiner.captured(captured(delete.clone(), 0));
+    // Another partition, which is read sooner than the rest of the WAL.
+    joiner.recorded(recorded(create.clone(), 1, 0, MS));
+    joiner.recorded(recorded(delete.clone(), 0, 0, MS));
+    joiner.captured(captured(create.clone(), 0));
+    let done: Vec<_> = joiner.take_completed().into_iter().map(|c| c.id).collect();
+    assert_eq!(done, [delete, create]);
+    assert_eq!(joiner.counts().duplicates, 0);
+}
+
+#[test]
+fn a_key_in_another_form_is_joined_by_its_lsn_and_a_duplicate_of_it_is_found() {
+    let mut joiner = ObservationJoiner::new(config(false, true));
+    joiner.captured(captured(id(r#"{"id":1}"#, 8, Operation::Create), 0));
+    let routed = id(r#"{"id":1,"table":"a"}"#, 8, Operation::Create);
+    joiner.recorded(recorded(routed.clone(), 0, 0, MS));
+    joiner.recorded(recorded(routed.clone(), 0, 1, MS));
+    joiner.shown(shown(&routed.key, false, 9 * MS));
+    joiner.recorded(recorded(routed, 0, 2, MS));
+    let counts = joiner.counts();
+    assert_eq!((counts.completed, counts.duplicates), (1, 2), "{counts:?}");
+}
+
+#[test]
+fn beyond_its_limit_records_without_a_position_are_joined_by_row_still() {
+    let mut joiner = ObservationJoiner::new(config(false, true));
+    let bare = |n: u64| ChangeId {
+        lsn: None,
+        ..id(&(n % 700).to_string(), 0, Operation::Update)
+    };
+    for n in 0..5_000_u64 {
+        let key = (n % 700).to_string();
+        joiner.captured(captured(id(&key, n * 8, Operation::Update), 0));
+    }
+    for (offset, n) in (0..).zip(0..5_000) {
+        joiner.recorded(recorded(bare(n), 0, offset, 0));
+        joiner.shown(shown(&(n % 700).to_string(), false, MS));
+    }
+    joiner.judge(Stamp(60 * SECOND), Some(Stamp(60 * SECOND)));
+    joiner.judge(Stamp(70 * SECOND), Some(Stamp(70 * SECOND)));
+    let counts = joiner.counts();
+    assert!(!joiner.follows_all());
+    assert_eq!((counts.missing, counts.duplicates), (0, 0), "{counts:?}");
+    assert!(joiner.held() <= 1_000);
+}
+
+#[test]
+fn a_change_is_not_missing_whose_record_may_be_one_that_could_not_be_read() {
+    let mut joiner = ObservationJoiner::new(config(false, false));
+    for (key, lsn) in [("unread", 8), ("lost", 16), ("a", 24), ("b", 32)] {
+        joiner.captured(captured(id(key, lsn, Operation::Create), 0));
+    }
+    joiner.unreadable(RecordPosition {
+        topic: 0,
+        partition: 0,
+        offset: 0,
+    });
+    for (key, lsn, partition) in [("a", 24, 1), ("b", 32, 0)] {
+        joiner.recorded(recorded(id(key, lsn, Operation::Create), partition, 1, MS));
+    }
+    joiner.ends(0, 1, 2, Stamp(8 * SECOND));
+    for second in [1, 7, 9] {
+        joiner.judge(Stamp(second * SECOND), None);
+    }
+    let counts = joiner.counts();
+    assert_eq!(
+        (counts.unreadable, counts.unread, counts.missing),
+        (1, 1, 1)
+    );
+}
+
+#[test]
+fn a_record_is_not_covered_once_a_later_commit_was_captured() {
+    let mut joiner = ObservationJoiner::new(config(false, false));
+    joiner.recorded(recorded(id("in_the_gap", 8, Operation::Create), 0, 0, 0));
+    joiner.captured(captured(id("a", 16, Operation::Create), 2 * SECOND));
+    joiner.judge(Stamp(20 * SECOND), None);
+    assert_eq!(joiner.counts().not_covered, 0);
+    joiner.captured(captured(id("b", 24, Operation::Create), 15 * SECOND));
+    joiner.judge(Stamp(20 * SECOND), None);
+    assert_eq!(joiner.counts().not_covered, 1);
+}
+
+#[test]
+fn a_marker_at_the_end_of_a_partition_is_read_as_the_records_are() {
+    let mut joiner = ObservationJoiner::new(config(false, false));
+    for (key, lsn) in [("lost", 8), ("a", 16)] {
+        joiner.captured(captured(id(key, lsn, Operation::Create), 0));
+    }
+    joiner.recorded(recorded(id("a", 16, Operation::Create), 0, 0, MS));
+    let missing = |joiner: &mut ObservationJoiner, second: i64| {
+        joiner.ends(0, 1, 5, Stamp((second - 1) * SECOND));
+        joiner.judge(Stamp(second * SECOND), None);
+        joiner.take_missing().len()
+    };
+    // Partition 1 ends with a transaction's marker, which comes as no record.
+    assert_eq!(missing(&mut joiner, 1), 0);
+    assert_eq!(missing(&mut joiner, 8), 0);
+    joiner.read_up_to(RecordPosition {
+        topic: 0,
+        partition: 1,
+        offset: 5,
+    });
+    assert_eq!(missing(&mut joiner, 9), 1);
+}

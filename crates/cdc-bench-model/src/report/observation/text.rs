@@ -168,7 +168,14 @@ fn counts(out: &mut String, report: &ObservationReport) {
             "records of changes from before the observation, or while the WAL was not read",
         ),
         (counts.sink_only, "writes in the sink of no change seen"),
-        (counts.unreadable, "records that could not be read"),
+        (
+            counts.unreadable,
+            "records that could not be read; unreadable.jsonl has topic, partition, offset and reason of each",
+        ),
+        (
+            counts.unread,
+            "changes without a record, which may be among the unreadable ones",
+        ),
     ] {
         if count > 0 {
             line!(out, "{count:>8} {what}");
