@@ -6,6 +6,8 @@
 mod causality;
 mod entry;
 mod fit;
+mod in_sink;
+mod matching;
 mod overdue;
 mod reached;
 #[cfg(test)]
@@ -17,17 +19,16 @@ use std::sync::Arc;
 
 use self::causality::CausalBounds;
 use self::entry::{Captured, Entry, Recorded};
-use self::fit::fit;
 use self::reached::Reached;
 use self::unrecorded::Unrecorded;
 use super::committed::CommittedOffsets;
 use super::missing::MissingChange;
 use super::recent::RecentChanges;
 use super::sampling::Sample;
-use super::sink_queue::{SinkQueue, Waiting};
+use super::sink_queue::SinkQueue;
 use super::{
     CapturedChange, ChangeId, ObservationCounts, ObservedStamps, Operation, RecordPosition,
-    RecordedChange, SinkChange,
+    RecordedChange,
 };
 use crate::timeline::{ClockOffset, Corrections, Nanos, Stamp};
 
@@ -323,65 +324,6 @@ impl ObservationJoiner {
         partition.next = partition.next.max(position.offset);
     }
 
-    /// A row was written or deleted in the sink.
-    pub fn shown(&mut self, change: SinkChange) {
-        let row = (change.table, change.key);
-        let resolved = self
-            .sink
-            .entry(row)
-            .or_default()
-            .shown(change.is_delete, change.at);
-        self.resolve(&resolved, change.at);
-    }
-
-    /// Whether a change is in the sample. One without an LSN is followed if its change in the WAL is.
-    fn follows(&self, id: &ChangeId) -> bool {
-        match id.lsn {
-            Some(lsn) => self.sample.takes(lsn),
-            None => {
-                self.sample.is_all() || self.partner(id, |entry| entry.recorded.is_none()).is_some()
-            }
-        }
-    }
-
-    fn expects_sink(&self, id: &ChangeId) -> bool {
-        !matches!(id.operation, Operation::Truncate | Operation::Message)
-            && self.config.sink_tables.contains(&id.table)
-    }
-
-    /// The entry of the same change that lacks something: by its LSN, of several with the same LSN the one that fits best; without
-    /// an LSN the first of its row.
-    fn partner(&self, id: &ChangeId, lacks: impl Fn(&Entry) -> bool) -> Option<u64> {
-        let Some(lsn) = id.lsn else {
-            let first = self.unrecorded.first_of_row(id)?;
-            return Some(first).filter(|key| self.entries.get(key).is_some_and(&lacks));
-        };
-        let entries = self.by_lsn.get(&(Arc::clone(&id.table), lsn))?;
-        let lacking = entries.iter().filter(|key| lacks(&self.entries[*key]));
-        let fitting = lacking.filter_map(|key| Some((fit(&self.entries[key].id, id)?, *key)));
-        // Of those that fit equally the first.
-        fitting.min_by_key(|(fit, _)| *fit).map(|(_, key)| key)
-    }
-
-    /// The first record of the same row that came without an LSN and before its change.
-    fn earlier_record(&self, id: &ChangeId) -> Option<u64> {
-        if !self.by_row {
-            return None;
-        }
-        let is_it = |key: &&u64| {
-            let entry = &self.entries[*key];
-            entry.id.lsn.is_none() && entry.is_of_row(id)
-        };
-        self.uncaptured.values().find(is_it).copied()
-    }
-
-    fn is_duplicate(&self, id: &ChangeId) -> bool {
-        let in_flight = self.partner(id, |entry| {
-            entry.recorded.is_some() && entry.id.key == id.key
-        });
-        self.recent.contains(id) || (id.lsn.is_some() && in_flight.is_some())
-    }
-
     /// The entry's key; `None` if there are too many now, and it is not among those that are followed from now on.
     fn insert(&mut self, entry: Entry) -> Option<u64> {
         let key = self.next_entry;
@@ -414,52 +356,6 @@ impl ObservationJoiner {
             self.uncaptured.remove(&(recorded.t3, key));
             let partition = self.partition(recorded.position);
             partition.frontier = partition.frontier.max(Some(captured.number));
-        }
-    }
-
-    /// One that is not followed takes its turn among those of its row that are.
-    fn take_turn(&mut self, id: &ChangeId, since: Stamp) {
-        let row = (Arc::clone(&id.table), Arc::clone(&id.key));
-        if let Some(queue) = self.sink.get_mut(&row).filter(|queue| queue.has_waiting()) {
-            queue.expect(Waiting {
-                entry: None,
-                since,
-                is_delete: id.operation == Operation::Delete,
-                not_before: Stamp(i64::MIN),
-            });
-        }
-    }
-
-    fn expect_in_sink(&mut self, id: &ChangeId, key: u64, since: Stamp) {
-        let not_before = self.entries.get(&key).and_then(|entry| {
-            let captured = entry.captured?;
-            let bound = self.corrections.postgres_bound;
-            Some(self.corrections.postgres.to_ours(captured.tc) - bound)
-        });
-        let row = (Arc::clone(&id.table), Arc::clone(&id.key));
-        let expected = self.sink.entry(row).or_default().expect(Waiting {
-            entry: Some(key),
-            since,
-            is_delete: id.operation == Operation::Delete,
-            not_before: not_before.unwrap_or(Stamp(i64::MIN)),
-        });
-        if let Some((resolved, at)) = expected {
-            self.resolve(&resolved, at);
-        }
-    }
-
-    /// The sink has shown these; all but the last were merged into its write.
-    fn resolve(&mut self, keys: &[u64], at: Stamp) {
-        let merged = keys.len().saturating_sub(1);
-        self.counts.coalesced += u64::try_from(merged).unwrap_or(u64::MAX);
-        for key in keys {
-            self.enter(*key, |entry| entry.t5 = Some(at));
-            let recorded = self.entries.get(key).and_then(|entry| entry.recorded);
-            if let Some(position) = recorded.map(|recorded| recorded.position) {
-                let partition = self.partition(position);
-                partition.shown = partition.shown.max(Some(position.offset));
-            }
-            self.complete(*key);
         }
     }
 
