@@ -12,7 +12,9 @@ pub enum KafkaConnectError {
     #[error(transparent)]
     Endpoint(#[from] ConnectEndpointError),
     /// No answer.
-    #[error("cannot reach Kafka Connect at {url}: {reason}; is it running?")]
+    #[error(
+        "cannot reach Kafka Connect at {url}: {reason}; is it running, and is that its address (CONNECT_URL)?"
+    )]
     Unreachable {
         /// Address.
         url: String,

@@ -12,11 +12,8 @@ use super::super::stack::command::with;
 use super::super::stack::{TestStack, id, open_folder, signal, until_within};
 use super::sink::{DATABASE, MongoSink};
 
-/// An observation that is under way.
-pub struct Observing {
-    child: Child,
-    folder: TempDir,
-}
+/// An observation that is under way. It is killed when it is dropped.
+pub struct Observing(Option<(Child, TempDir)>);
 
 /// One that has ended.
 pub struct Observed {
@@ -73,25 +70,34 @@ impl Observing {
             }
             stack.sql(active)[0].parse::<u64>().unwrap() > before
         });
-        Self { child, folder }
+        Self(Some((child, folder)))
     }
 
     pub fn kill(self) {
-        signal(id(&self.child), Signal::SIGKILL);
-        drop(self.child.wait_with_output());
+        drop(self);
     }
 
     /// Interrupts it, as Ctrl-C does.
-    pub fn end(self) -> Observed {
-        signal(id(&self.child), Signal::SIGINT);
-        let out = self.child.wait_with_output().unwrap();
+    pub fn end(mut self) -> Observed {
+        let (child, folder) = self.0.take().unwrap();
+        signal(id(&child), Signal::SIGINT);
+        let out = child.wait_with_output().unwrap();
         let errors = String::from_utf8_lossy(&out.stderr).into_owned();
         let report = serde_json::from_slice(&out.stdout);
         Observed {
             code: out.status.code(),
             report: report.unwrap_or_else(|error| panic!("{error}: {errors}")),
             errors,
-            folder: self.folder,
+            folder,
+        }
+    }
+}
+
+impl Drop for Observing {
+    fn drop(&mut self) {
+        if let Some((mut child, _)) = self.0.take() {
+            signal(id(&child), Signal::SIGKILL);
+            drop(child.wait());
         }
     }
 }

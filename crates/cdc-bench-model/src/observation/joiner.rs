@@ -6,8 +6,11 @@
 mod causality;
 mod entry;
 mod fit;
+mod in_sink;
+mod matching;
 mod overdue;
 mod reached;
+mod sampled;
 #[cfg(test)]
 mod tests;
 mod unrecorded;
@@ -17,24 +20,18 @@ use std::sync::Arc;
 
 use self::causality::CausalBounds;
 use self::entry::{Captured, Entry, Recorded};
-use self::fit::fit;
 use self::reached::Reached;
 use self::unrecorded::Unrecorded;
 use super::committed::CommittedOffsets;
 use super::missing::MissingChange;
 use super::recent::RecentChanges;
 use super::sampling::Sample;
-use super::sink_queue::{SinkQueue, Waiting};
+use super::sink_queue::SinkQueue;
 use super::{
     CapturedChange, ChangeId, ObservationCounts, ObservedStamps, Operation, RecordPosition,
-    RecordedChange, SinkChange,
+    RecordedChange,
 };
 use crate::timeline::{ClockOffset, Corrections, Nanos, Stamp};
-
-/// The sample grows where this share of the limit would have done,
-const ROOM: usize = 8;
-/// for so long.
-const ROOMY: Nanos = Nanos::from_millis(10_000);
 
 /// What is tapped, and what bounds the joiner.
 #[derive(Debug, Clone)]
@@ -332,65 +329,6 @@ impl ObservationJoiner {
         partition.next = partition.next.max(position.offset);
     }
 
-    /// A row was written or deleted in the sink.
-    pub fn shown(&mut self, change: SinkChange) {
-        let row = (change.table, change.key);
-        let resolved = self
-            .sink
-            .entry(row)
-            .or_default()
-            .shown(change.is_delete, change.at);
-        self.resolve(&resolved, change.at);
-    }
-
-    /// Whether a change is in the sample. One without an LSN is followed if its change in the WAL is.
-    fn follows(&self, id: &ChangeId) -> bool {
-        match id.lsn {
-            Some(lsn) => self.sample.takes(lsn),
-            None => {
-                self.sample.is_all() || self.partner(id, |entry| entry.recorded.is_none()).is_some()
-            }
-        }
-    }
-
-    fn expects_sink(&self, id: &ChangeId) -> bool {
-        !matches!(id.operation, Operation::Truncate | Operation::Message)
-            && self.config.sink_tables.contains(&id.table)
-    }
-
-    /// The entry of the same change that lacks something: by its LSN, of several with the same LSN the one that fits best; without
-    /// an LSN the first of its row.
-    fn partner(&self, id: &ChangeId, lacks: impl Fn(&Entry) -> bool) -> Option<u64> {
-        let Some(lsn) = id.lsn else {
-            let first = self.unrecorded.first_of_row(id)?;
-            return Some(first).filter(|key| self.entries.get(key).is_some_and(&lacks));
-        };
-        let entries = self.by_lsn.get(&(Arc::clone(&id.table), lsn))?;
-        let lacking = entries.iter().filter(|key| lacks(&self.entries[*key]));
-        let fitting = lacking.filter_map(|key| Some((fit(&self.entries[key].id, id)?, *key)));
-        // Of those that fit equally the first.
-        fitting.min_by_key(|(fit, _)| *fit).map(|(_, key)| key)
-    }
-
-    /// The first record of the same row that came without an LSN and before its change.
-    fn earlier_record(&self, id: &ChangeId) -> Option<u64> {
-        if !self.by_row {
-            return None;
-        }
-        let is_it = |key: &&u64| {
-            let entry = &self.entries[*key];
-            entry.id.lsn.is_none() && entry.is_of_row(id)
-        };
-        self.uncaptured.values().find(is_it).copied()
-    }
-
-    fn is_duplicate(&self, id: &ChangeId) -> bool {
-        let in_flight = self.partner(id, |entry| {
-            entry.recorded.is_some() && entry.id.key == id.key
-        });
-        self.recent.contains(id) || (id.lsn.is_some() && in_flight.is_some())
-    }
-
     fn insert(&mut self, entry: Entry) -> u64 {
         let key = self.next_entry;
         self.next_entry += 1;
@@ -419,52 +357,6 @@ impl ObservationJoiner {
             self.uncaptured.remove(&(recorded.t3, key));
             let partition = self.partition(recorded.position);
             partition.frontier = partition.frontier.max(Some(captured.number));
-        }
-    }
-
-    /// One that is not followed takes its turn among those of its row that are.
-    fn take_turn(&mut self, id: &ChangeId, since: Stamp) {
-        let row = (Arc::clone(&id.table), Arc::clone(&id.key));
-        if let Some(queue) = self.sink.get_mut(&row).filter(|queue| queue.has_waiting()) {
-            queue.expect(Waiting {
-                entry: None,
-                since,
-                is_delete: id.operation == Operation::Delete,
-                not_before: Stamp(i64::MIN),
-            });
-        }
-    }
-
-    fn expect_in_sink(&mut self, id: &ChangeId, key: u64, since: Stamp) {
-        let not_before = self.entries.get(&key).and_then(|entry| {
-            let captured = entry.captured?;
-            let bound = self.corrections.postgres_bound;
-            Some(self.corrections.postgres.to_ours(captured.tc) - bound)
-        });
-        let row = (Arc::clone(&id.table), Arc::clone(&id.key));
-        let expected = self.sink.entry(row).or_default().expect(Waiting {
-            entry: Some(key),
-            since,
-            is_delete: id.operation == Operation::Delete,
-            not_before: not_before.unwrap_or(Stamp(i64::MIN)),
-        });
-        if let Some((resolved, at)) = expected {
-            self.resolve(&resolved, at);
-        }
-    }
-
-    /// The sink has shown these; all but the last were merged into its write.
-    fn resolve(&mut self, keys: &[u64], at: Stamp) {
-        let merged = keys.len().saturating_sub(1);
-        self.counts.coalesced += u64::try_from(merged).unwrap_or(u64::MAX);
-        for key in keys {
-            self.enter(*key, |entry| entry.t5 = Some(at));
-            let recorded = self.entries.get(key).and_then(|entry| entry.recorded);
-            if let Some(position) = recorded.map(|recorded| recorded.position) {
-                let partition = self.partition(position);
-                partition.shown = partition.shown.max(Some(position.offset));
-            }
-            self.complete(*key);
         }
     }
 
@@ -523,43 +415,5 @@ impl ObservationJoiner {
             self.uncaptured.remove(&(recorded.t3, key));
         }
         Some(entry)
-    }
-
-    /// Follows half as many where there are too many, of those in flight as well.
-    fn keep_within_limit(&mut self) {
-        if self.entries.len() <= self.config.limit {
-            return;
-        }
-        self.sample.shrink();
-        self.roomy_since = None;
-        let left = self.entries.iter().filter(|(_, entry)| {
-            let lsn = entry.id.lsn;
-            lsn.is_some_and(|lsn| !self.sample.takes(lsn))
-        });
-        let left: Vec<_> = left.map(|(key, _)| *key).collect();
-        for key in left {
-            if let Some(entry) = self.remove(key) {
-                self.unfollow(entry.id, key);
-            }
-        }
-    }
-
-    /// Lets a change that is not followed any more keep its turn in the sink.
-    fn unfollow(&mut self, id: ChangeId, key: u64) {
-        if let Some(queue) = self.sink.get_mut(&(id.table, id.key)) {
-            queue.unfollow(key);
-        }
-    }
-
-    /// Follows twice as many of the changes to come, once there has been room for some time.
-    fn grow(&mut self, now: Stamp) {
-        if self.sample.is_all_of_the_latest() || self.entries.len() > self.config.limit / ROOM {
-            self.roomy_since = None;
-            return;
-        }
-        if now - *self.roomy_since.get_or_insert(now) >= ROOMY {
-            self.sample.grow(self.latest_lsn + 1);
-            self.roomy_since = None;
-        }
     }
 }

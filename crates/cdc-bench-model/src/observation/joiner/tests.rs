@@ -1,5 +1,5 @@
 use super::*;
-use crate::observation::{MissingAt, StampedBy};
+use crate::observation::{MissingAt, SinkChange, StampedBy};
 
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MS;

@@ -1,0 +1,72 @@
+//! Record and sink: by table and key, in the order of the records.
+
+use std::sync::Arc;
+
+use super::super::sink_queue::Waiting;
+use super::super::{ChangeId, Operation, SinkChange};
+use super::ObservationJoiner;
+use crate::timeline::Stamp;
+
+impl ObservationJoiner {
+    /// A row was written or deleted in the sink.
+    pub fn shown(&mut self, change: SinkChange) {
+        let row = (change.table, change.key);
+        let resolved = self
+            .sink
+            .entry(row)
+            .or_default()
+            .shown(change.is_delete, change.at);
+        self.resolve(&resolved, change.at);
+    }
+
+    pub(super) fn expects_sink(&self, id: &ChangeId) -> bool {
+        !matches!(id.operation, Operation::Truncate | Operation::Message)
+            && self.config.sink_tables.contains(&id.table)
+    }
+
+    /// One that is not followed takes its turn among those of its row that are.
+    pub(super) fn take_turn(&mut self, id: &ChangeId, since: Stamp) {
+        let row = (Arc::clone(&id.table), Arc::clone(&id.key));
+        if let Some(queue) = self.sink.get_mut(&row).filter(|queue| queue.has_waiting()) {
+            queue.expect(Waiting {
+                entry: None,
+                since,
+                is_delete: id.operation == Operation::Delete,
+                not_before: Stamp(i64::MIN),
+            });
+        }
+    }
+
+    pub(super) fn expect_in_sink(&mut self, id: &ChangeId, key: u64, since: Stamp) {
+        let not_before = self.entries.get(&key).and_then(|entry| {
+            let captured = entry.captured?;
+            let bound = self.corrections.postgres_bound;
+            Some(self.corrections.postgres.to_ours(captured.tc) - bound)
+        });
+        let row = (Arc::clone(&id.table), Arc::clone(&id.key));
+        let expected = self.sink.entry(row).or_default().expect(Waiting {
+            entry: Some(key),
+            since,
+            is_delete: id.operation == Operation::Delete,
+            not_before: not_before.unwrap_or(Stamp(i64::MIN)),
+        });
+        if let Some((resolved, at)) = expected {
+            self.resolve(&resolved, at);
+        }
+    }
+
+    /// The sink has shown these; all but the last were merged into its write.
+    pub(super) fn resolve(&mut self, keys: &[u64], at: Stamp) {
+        let merged = keys.len().saturating_sub(1);
+        self.counts.coalesced += u64::try_from(merged).unwrap_or(u64::MAX);
+        for key in keys {
+            self.enter(*key, |entry| entry.t5 = Some(at));
+            let recorded = self.entries.get(key).and_then(|entry| entry.recorded);
+            if let Some(position) = recorded.map(|recorded| recorded.position) {
+                let partition = self.partition(position);
+                partition.shown = partition.shown.max(Some(position.offset));
+            }
+            self.complete(*key);
+        }
+    }
+}
