@@ -17,7 +17,7 @@ use cdc_bench_model::report::{
 use cdc_bench_model::timeline::Nanos;
 
 use super::clocks::ObservedClocks;
-use super::discovery::Pipeline;
+use super::discovery::{Pipeline, Sink};
 use super::request::{LatencyObjective, ObserveRequest};
 
 /// Tables that have quantiles of their own; each takes some megabytes.
@@ -70,6 +70,7 @@ impl Recording {
             "operation": change.id.operation,
             "missing_at": change.at,
             "committed_at": change.tc,
+            "error": change.error.as_deref(),
         });
         let file = match &mut self.missing {
             Some(file) => file,
@@ -143,7 +144,7 @@ pub(super) fn named(pipeline: &Pipeline, request: &ObserveRequest) -> ObservedPi
         publication: pipeline.publication.clone(),
         topics: topics.collect(),
         group: pipeline.group.clone(),
-        sink: pipeline.sink.as_ref().map(|sink| sink.server.clone()),
+        sink: pipeline.sink.as_ref().map(Sink::name),
         poll_interval: Nanos::from(request.poll_interval).round_micros(),
     }
 }

@@ -24,6 +24,7 @@ mod load;
 mod metrics;
 mod no_harm;
 mod observe;
+mod observe_lines;
 mod outages;
 mod paths;
 mod pki;
@@ -187,6 +188,7 @@ fn main() {
     let long = [
         commands::LONG_TESTS,
         group::LONG_TESTS,
+        observe_lines::LONG_TESTS,
         paths::LONG_TESTS,
         reader_soak::LONG_TESTS,
         delays::LONG_TESTS,

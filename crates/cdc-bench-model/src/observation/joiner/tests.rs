@@ -27,6 +27,7 @@ fn config(has_group: bool, has_sink: bool) -> JoinerConfig {
             .then(|| table("public.orders"))
             .into_iter()
             .collect(),
+        reports_records: false,
     }
 }
 
@@ -274,3 +275,5 @@ fn beyond_its_limit_it_follows_a_sample_and_holds_no_more() {
     joiner.judge(Stamp(70 * SECOND), Some(Stamp(70 * SECOND)));
     assert_eq!(joiner.counts().missing, 0);
 }
+
+mod lines;
