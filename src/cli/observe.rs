@@ -6,26 +6,18 @@ use std::time::Duration;
 use cdc_bench_model::report::{Verdict, render_observation};
 use tokio_util::sync::CancellationToken;
 
+use super::observe_sink_args::SinkArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::registry_args::RegistryArgs;
 use super::results_args::{ResultsArgs, discard_result};
 use super::secrets::Prompt;
 use crate::observe::{
-    CollectionOf, GroupChoice, LatencyObjective, ObserveRequest, PipelineRequest, SinkChoice,
-    discover, observe, plan,
+    CollectionOf, GroupChoice, LatencyObjective, ObserveRequest, PipelineRequest, discover,
+    observe, plan,
 };
 use crate::pipeline::{Failure, exit};
 use crate::settings::Settings;
-
-/// Where changes are looked for behind Kafka.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum SinkArg {
-    /// MONGODB_URI and --mongodb-database, by a change stream
-    Mongodb,
-    /// Nowhere: what the group has committed is the end
-    None,
-}
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -53,9 +45,8 @@ pub(super) struct Args {
     /// Poll no group
     #[arg(long, conflicts_with = "group")]
     no_group: bool,
-    /// The sink [default: mongodb where MONGODB_URI is set and a collection has a table's name]
-    #[arg(long, value_enum)]
-    sink: Option<SinkArg>,
+    #[command(flatten)]
+    sink: SinkArgs,
     /// A collection whose name is not its table's (repeatable)
     #[arg(long = "sink-collection", value_name = "TABLE=COLLECTION", value_parser = collection_of)]
     collections: Vec<CollectionOf>,
@@ -117,8 +108,9 @@ fn collection_of(text: &str) -> Result<CollectionOf, String> {
 }
 
 impl Args {
-    fn pipeline(&self) -> PipelineRequest {
-        PipelineRequest {
+    fn pipeline(&self) -> Result<PipelineRequest, Failure> {
+        let sink = self.sink.choice();
+        Ok(PipelineRequest {
             connector: self.connector.clone(),
             publication: self.publication.clone(),
             tables: self.tables.clone(),
@@ -128,13 +120,9 @@ impl Args {
                 None if self.no_group => GroupChoice::None,
                 None => GroupChoice::Found,
             },
-            sink: match self.sink {
-                Some(SinkArg::Mongodb) => SinkChoice::MongoDb,
-                Some(SinkArg::None) => SinkChoice::None,
-                None => SinkChoice::Found,
-            },
+            sink: sink.map_err(|wrong| Failure::usage(anyhow::anyhow!(wrong)))?,
             collections: self.collections.clone(),
-        }
+        })
     }
 
     fn objectives(&self) -> Vec<LatencyObjective> {
@@ -161,7 +149,7 @@ pub(super) async fn run(
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
     let given = cdc_bench_stack::running_endpoints(&settings.servers())?;
-    let mut pipeline = discover(&args.pipeline(), &given).await?;
+    let mut pipeline = discover(&args.pipeline()?, &given).await?;
     let prompt = Prompt::at_terminal();
     let registry = args.registry.clone().resolve(pipeline.registry(), prompt)?;
     if let Some(endpoint) = registry {

@@ -9,6 +9,7 @@ use cdc_bench_model::timeline::{
 };
 use tokio_postgres::Client;
 
+use super::sink_clock::SinkClock;
 use crate::pipeline::{Failure, measure_postgres};
 
 /// Round trips of one measurement.
@@ -52,10 +53,11 @@ pub(super) struct ObservedClocks {
     postgres: ClockTrack,
     connect: CausalClock,
     broker: CausalClock,
+    sink: SinkClock,
 }
 
 impl ObservedClocks {
-    pub(super) fn new(client: Client, clock: Clock, are_shared: bool) -> Self {
+    pub(super) fn new(client: Client, clock: Clock, are_shared: bool, sink: SinkClock) -> Self {
         let causal = || CausalClock {
             is_shared: are_shared,
             ..CausalClock::default()
@@ -66,6 +68,7 @@ impl ObservedClocks {
             postgres: ClockTrack::default(),
             connect: causal(),
             broker: causal(),
+            sink,
         }
     }
 
@@ -97,6 +100,7 @@ impl ObservedClocks {
             }
         }
         joiner.correct(self.corrections(now));
+        self.sink.measure(now, joiner).await;
         measured.map(drop).map_err(Failure::from)
     }
 
@@ -137,13 +141,16 @@ impl ObservedClocks {
         };
         let appended = stamped.map(|bound| bound + HALF_MILLISECOND);
         let polled = polled.unwrap_or_default();
+        let shown = self.sink.bound_of_end();
         match hop {
             ObservedHop::Debezium => Some(postgres + connect?),
             ObservedHop::Produce => Some(connect? + appended?),
-            ObservedHop::Consume => Some(appended? + polled),
-            ObservedHop::Total => Some(postgres + polled),
+            ObservedHop::Consume => Some(appended? + polled + shown?),
+            ObservedHop::Total => Some(postgres + polled + shown?),
             ObservedHop::Capture => Some(postgres),
             ObservedHop::Deliver => appended,
+            ObservedHop::Receive | ObservedHop::Store => Some(appended? + self.sink.bound()?),
+            ObservedHop::Process => Some(self.sink.resolution()),
         }
     }
 
@@ -169,6 +176,7 @@ impl ObservedClocks {
                 report(server, &clock.track, bound, of_changes)
             });
         }
+        clocks.extend(self.sink.report());
         clocks
     }
 }

@@ -6,20 +6,24 @@
 //! | `plan` | what was found, and what would be tapped with which rights |
 //! | `taps` | WAL, topics, offsets, sink: what each sees |
 //! | `records` | records as connectors write them |
-//! | `clocks` | the offsets of the servers' clocks |
+//! | `clocks`, `sink_clock` | the offsets of the servers' clocks, and of the sink's |
 //! | `observation` | the taps' sightings joined, from the beginning to the result |
 
 mod clocks;
 mod discovery;
 mod json_lines;
+mod line_incidents;
+mod lines_source;
 mod observation;
 mod outcome;
 mod plan;
 pub mod records;
 mod request;
+mod sink_clock;
 mod taps;
 
 pub use discovery::{Pipeline, discover};
+pub use lines_source::LinesSource;
 pub use observation::{Observation, observe};
 pub use plan::plan;
 pub use request::{

@@ -1,5 +1,6 @@
 //! An observation: the taps opened, their sightings joined until it is over, the last changes waited for, the result.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
@@ -11,9 +12,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::clocks::ObservedClocks;
-use super::discovery::Pipeline;
+use super::discovery::{Pipeline, Sink};
+use super::line_incidents::LineIncidents;
 use super::outcome::{Recording, Times, named, report};
 use super::request::ObserveRequest;
+use super::sink_clock::SinkClock;
+use super::taps::following::Following;
 use super::taps::sighting::{LeftOut, Passed, QUEUE, Sighting};
 use super::taps::wal::WalTap;
 use super::taps::{offsets, sink, topics};
@@ -43,8 +47,7 @@ struct Taps {
     wal: JoinHandle<()>,
     tail: TopicTail,
     poller: OffsetPoller,
-    stop_sink: CancellationToken,
-    sink: Option<JoinHandle<()>>,
+    sink: Option<Following>,
     /// When they were open.
     opened: jiff::Timestamp,
 }
@@ -109,15 +112,10 @@ impl Taps {
         sightings: Sender<Sighting>,
         joiner: &mut ObservationJoiner,
     ) -> Result<Self, Failure> {
-        let stop_sink = CancellationToken::new();
         let mut following = None;
         if let Some(found) = pipeline.sink.take() {
-            let changes = sink::open(&found).await?;
             let sender = sightings.clone();
-            let stop = stop_sink.clone();
-            following = Some(tokio::spawn(sink::follow(
-                found, changes, clock, sender, stop,
-            )));
+            following = Some(sink::open(found, pipeline, &request.id, clock, sender).await?);
         }
         let interval = request.poll_interval;
         let poller = offsets::open(pipeline, interval, clock, sightings.clone()).await?;
@@ -138,18 +136,17 @@ impl Taps {
             wal,
             tail,
             poller,
-            stop_sink,
             sink: following,
             opened: jiff::Timestamp::now(),
         })
     }
 
     async fn stop(self) {
-        self.stop_sink.cancel();
-        for task in [Some(self.wal), self.sink].into_iter().flatten() {
-            if let Err(error) = task.await {
-                tracing::warn!(%error, "a tap did not stop cleanly");
-            }
+        if let Some(sink) = self.sink {
+            sink.stop().await;
+        }
+        if let Err(error) = self.wal.await {
+            tracing::warn!(%error, "the tap of the WAL did not stop cleanly");
         }
         tokio::join!(self.tail.stop(), self.poller.stop());
     }
@@ -169,6 +166,9 @@ struct Watch {
     /// When the group's offsets were asked for last.
     last_poll: Option<Stamp>,
     has_unreadable: bool,
+    lines: LineIncidents,
+    /// Whether what it goes along with has ended.
+    has_ended: bool,
 }
 
 impl Watch {
@@ -178,10 +178,7 @@ impl Watch {
         clock: Clock,
         sightings: Receiver<Sighting>,
     ) -> Result<Self, Failure> {
-        let sink = pipeline
-            .sink
-            .iter()
-            .flat_map(|sink| sink.collections.values());
+        let sink = pipeline.sink.as_ref();
         let mut joiner = ObservationJoiner::new(JoinerConfig {
             limit: request.limit,
             grace: GRACE,
@@ -191,10 +188,12 @@ impl Watch {
                 .map(|topic| topic.partitions)
                 .collect(),
             has_group: pipeline.group.is_some(),
-            sink_tables: sink.map(|known| known.table.clone()).collect(),
+            sink_tables: sink.map_or_else(HashSet::new, |sink| sink.tables(&pipeline.tables)),
+            reports_records: matches!(sink, Some(Sink::Lines(_))),
         });
         let client = connect_postgres(&pipeline.postgres).await?;
-        let mut clocks = ObservedClocks::new(client, clock, pipeline.shares_clock);
+        let sink_clock = SinkClock::of(sink, clock);
+        let mut clocks = ObservedClocks::new(client, clock, pipeline.shares_clock, sink_clock);
         clocks.measure(true, &mut joiner).await?;
         Ok(Self {
             clock,
@@ -207,6 +206,8 @@ impl Watch {
             wal_read_until: None,
             last_poll: None,
             has_unreadable: false,
+            lines: LineIncidents::default(),
+            has_ended: false,
         })
     }
 
@@ -222,7 +223,8 @@ impl Watch {
         let mut measured = began;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while self.failed.is_none() && end.is_none_or(|end| Instant::now() < end) {
+        while self.failed.is_none() && !self.has_ended && end.is_none_or(|end| Instant::now() < end)
+        {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
@@ -321,6 +323,23 @@ impl Watch {
             }
             Sighting::Offsets(poll) => self.offsets(&poll),
             Sighting::Shown(change) => self.joiner.shown(change),
+            Sighting::Consumed(report) => {
+                self.incidents.extend(self.lines.reported(&report));
+                self.joiner.consumed(report);
+            }
+            Sighting::Line(problem) => {
+                let counts = self.joiner.lines_mut();
+                self.incidents.extend(self.lines.problem(counts, problem));
+            }
+            Sighting::Ended(what) => {
+                self.incidents.push(Incident {
+                    at: jiff::Timestamp::now(),
+                    kind: "input_ended".to_owned(),
+                    what,
+                    took: None,
+                });
+                self.has_ended = true;
+            }
             Sighting::Resumed(tap, reason) => self.incidents.push(Incident {
                 at: jiff::Timestamp::now(),
                 kind: "tap_resumed".to_owned(),

@@ -17,7 +17,7 @@ use cdc_bench_model::report::{
 use cdc_bench_model::timeline::Nanos;
 
 use super::clocks::ObservedClocks;
-use super::discovery::Pipeline;
+use super::discovery::{Pipeline, Sink};
 use super::json_lines::JsonLines;
 use super::request::{LatencyObjective, ObserveRequest};
 
@@ -81,6 +81,7 @@ impl Recording {
             "operation": change.id.operation,
             "missing_at": change.at,
             "committed_at": change.tc,
+            "error": change.error.as_deref(),
         }))
     }
 
@@ -163,7 +164,7 @@ pub(super) fn named(pipeline: &Pipeline, request: &ObserveRequest) -> ObservedPi
         publication: pipeline.publication.clone(),
         topics: topics.collect(),
         group: pipeline.group.clone(),
-        sink: pipeline.sink.as_ref().map(|sink| sink.server.clone()),
+        sink: pipeline.sink.as_ref().map(Sink::name),
         poll_interval: Nanos::from(request.poll_interval).round_micros(),
     }
 }

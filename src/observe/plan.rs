@@ -52,9 +52,9 @@ pub fn plan(pipeline: &Pipeline) -> String {
     }
     match &pipeline.sink {
         Some(sink) => {
-            line(format!("  sink         {}", sink.server));
-            for (collection, of) in &sink.collections {
-                line(format!("  collection   {collection}, rows of {}", of.table));
+            line(format!("  sink         {}", sink.name()));
+            for place in sink.places() {
+                line(format!("  {place}"));
             }
         }
         None => line("  sink         none is known".to_owned()),
@@ -78,11 +78,8 @@ pub fn plan(pipeline: &Pipeline) -> String {
                 .to_owned(),
         );
     }
-    if pipeline.sink.is_some() {
-        line(
-            "  sink         a change stream on the database; needs changeStream and find on its collections"
-                .to_owned(),
-        );
+    if let Some(sink) = &pipeline.sink {
+        line(format!("  sink         {}", sink.tap()));
     }
     line("Nothing is inserted, created, joined or committed.".to_owned());
     out

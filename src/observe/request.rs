@@ -5,13 +5,17 @@ use std::time::Duration;
 use cdc_bench_model::RunId;
 use cdc_bench_model::report::ResultFolder;
 
+use super::lines_source::LinesSource;
+
 /// Where changes are looked for behind Kafka.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SinkChoice {
     /// In MongoDB where its address is known, else nowhere.
     Found,
     /// In MongoDB.
     MongoDb,
+    /// In what the consumer itself says.
+    Lines(LinesSource),
     /// Nowhere: the group's committed offset is the end.
     None,
 }

@@ -24,6 +24,7 @@ mod load;
 mod metrics;
 mod no_harm;
 mod observe;
+mod observe_lines;
 mod observe_scale;
 mod outages;
 mod paths;
@@ -190,6 +191,7 @@ fn main() {
         commands::LONG_TESTS,
         group::LONG_TESTS,
         observe_scale::LONG_TESTS,
+        observe_lines::LONG_TESTS,
         paths::LONG_TESTS,
         reader_soak::LONG_TESTS,
         delays::LONG_TESTS,

@@ -14,7 +14,7 @@ use pgcdc_debezium::Decimals;
 use rdkafka::ClientConfig;
 
 use self::connector::{FoundConnector, find_connector};
-pub(super) use self::sink::MongoSink;
+pub(super) use self::sink::{MongoSink, Sink};
 pub(super) use self::source::ObservedTable;
 pub(super) use self::topics::ObservedTopic;
 use super::records::RecordSettings;
@@ -37,7 +37,7 @@ pub struct Pipeline {
     pub(super) topics: Vec<ObservedTopic>,
     /// The group whose offsets are polled.
     pub(super) group: Option<String>,
-    pub(super) sink: Option<MongoSink>,
+    pub(super) sink: Option<Sink>,
     pub(super) kafka: ClientConfig,
     pub(super) records: RecordSettings,
     pub(super) decimals: Decimals,
@@ -104,7 +104,7 @@ pub async fn discover(
     let (mut source, admin) = (source?, admin?);
     let topics = topics::find(request, found.as_ref(), &mut source, &admin).await?;
     let group = group::find(request, &topics, &admin).await?;
-    let sink = sink::find(request, given.store.as_ref(), &source.tables).await?;
+    let sink = sink::find(request, given.store.as_ref(), &source.tables, &admin).await?;
     let shares_clock = given
         .all()
         .is_ok_and(|endpoints| endpoints.are_on_loopback());

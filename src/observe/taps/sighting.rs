@@ -1,6 +1,8 @@
 //! What a tap has seen.
 
-use cdc_bench_model::observation::{CapturedChange, RecordPosition, RecordedChange, SinkChange};
+use cdc_bench_model::observation::{
+    CapturedChange, EventMetrics, RecordPosition, RecordedChange, SinkChange,
+};
 use cdc_bench_model::timeline::Stamp;
 
 use crate::broker::OffsetPoll;
@@ -31,10 +33,25 @@ pub(in crate::observe) enum Sighting {
     Offsets(OffsetPoll),
     /// A write in the sink.
     Shown(SinkChange),
+    /// A line of the consumer's own.
+    Consumed(EventMetrics),
+    /// A line that says nothing of a record that is observed.
+    Line(LineProblem),
+    /// What the observation goes along with has ended, and so does it.
+    Ended(String),
     /// A tap was cut and goes on.
     Resumed(&'static str, String),
     /// A tap cannot go on.
     Failed(String),
+}
+
+/// A line that is not followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::observe) enum LineProblem {
+    /// Where it is, and what is wrong with it.
+    Unreadable(String),
+    /// Its topic is not observed.
+    OtherTopic(String),
 }
 
 /// Why a change of the WAL is not followed.

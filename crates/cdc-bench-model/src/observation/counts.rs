@@ -34,6 +34,24 @@ pub struct ObservationCounts {
     pub negative_hops: u64,
     /// What was filtered on purpose, and is not missing.
     pub filtered: Filtered,
+    /// Lines of the consumer's own, where it writes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<LineCounts>,
+}
+
+/// Lines in which a consumer reports what it did with its records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineCounts {
+    /// Those that could be read and are of an observed topic.
+    pub read: u64,
+    /// Of them, those with an error: the record was not written.
+    pub errors: u64,
+    /// Lines that could not be read.
+    pub unreadable: u64,
+    /// Lines of topics that are not observed.
+    pub other_topics: u64,
+    /// Lines of records that our reader did not have, and which were too many to keep.
+    pub not_kept: u64,
 }
 
 /// What is not followed on purpose, by kind.

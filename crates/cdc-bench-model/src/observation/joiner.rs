@@ -4,6 +4,7 @@
 //! the oldest change of its key that has no record yet. Record and sink meet by table and key, in the order of the records.
 
 mod causality;
+mod consumed;
 mod entry;
 mod fit;
 mod in_sink;
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use self::causality::CausalBounds;
+use self::consumed::EarlyReports;
 use self::entry::{Captured, Entry, Recorded};
 use self::reached::Reached;
 use self::unrecorded::Unrecorded;
@@ -31,7 +33,7 @@ use super::{
     CapturedChange, ChangeId, ObservationCounts, ObservedStamps, Operation, RecordPosition,
     RecordedChange,
 };
-use crate::timeline::{ClockOffset, Corrections, Nanos, Stamp};
+use crate::timeline::{ClockOffset, Corrections, Nanos, OffsetLine, Stamp};
 
 /// What is tapped, and what bounds the joiner.
 #[derive(Debug, Clone)]
@@ -46,6 +48,8 @@ pub struct JoinerConfig {
     pub has_group: bool,
     /// Tables that the sink is tapped for.
     pub sink_tables: HashSet<Arc<str>>,
+    /// Whether a consumer reports its records one by one, by their positions, in place of rows by their keys.
+    pub reports_records: bool,
 }
 
 /// A change with its stamps.
@@ -103,6 +107,12 @@ pub struct ObservationJoiner {
     unread: u64,
     /// Everything that was committed before it, on PostgreSQL's clock, has been captured: changes come in the order of their commits.
     captured_until: Option<Stamp>,
+    /// What the consumer has reported of records that our reader does not have yet.
+    early: EarlyReports,
+    /// The offset of the sink's own clock.
+    sink_clock: OffsetLine,
+    /// Whether that clock counts microseconds.
+    has_microseconds: bool,
     /// Whether records have come without an LSN.
     by_row: bool,
     /// How far every partition had come at each judgement of late.
@@ -136,6 +146,9 @@ impl ObservationJoiner {
             sink: HashMap::new(),
             unread: 0,
             captured_until: None,
+            early: EarlyReports::default(),
+            sink_clock: OffsetLine::default(),
+            has_microseconds: false,
             by_row: false,
             reached: VecDeque::new(),
             recent: RecentChanges::default(),
@@ -226,6 +239,12 @@ impl ObservationJoiner {
 
     /// A record with a change, whether of an observed table or of a snapshot or not, has been seen: for the partition's progress.
     pub fn seen(&mut self, position: RecordPosition) {
+        self.pass(position);
+        // Of no change, whatever its consumer says of it.
+        self.early.take(position);
+    }
+
+    fn pass(&mut self, position: RecordPosition) {
         let partition = self.partition(position);
         partition.next = partition.next.max(position.offset + 1);
     }
@@ -239,7 +258,8 @@ impl ObservationJoiner {
 
     /// A record with a change.
     pub fn recorded(&mut self, change: RecordedChange) {
-        self.seen(change.position);
+        self.pass(change.position);
+        let report = self.early.take(change.position);
         if change.id.operation == Operation::Read {
             self.counts.filtered.snapshot_reads += 1;
             return;
@@ -250,7 +270,7 @@ impl ObservationJoiner {
         self.by_row |= id.lsn.is_none();
         let expects_sink = self.expects_sink(&id);
         if !self.follows(&id) {
-            if expects_sink {
+            if expects_sink && !self.config.reports_records {
                 self.take_turn(&id, change.t3);
             }
             return;
@@ -285,7 +305,10 @@ impl ObservationJoiner {
         if self.config.has_group || expects_sink {
             self.unshown.insert(position, key);
         }
-        if expects_sink {
+        if let Some(report) = report.filter(|_| expects_sink) {
+            self.take_report(key, &report);
+        }
+        if expects_sink && !self.config.reports_records {
             self.expect_in_sink(&id, key, change.t3);
         }
         self.complete(key);
@@ -371,14 +394,14 @@ impl ObservationJoiner {
             return;
         };
         let is_over = if self.expects_sink(&entry.id) {
-            entry.t5.is_some()
+            entry.is_shown()
         } else {
             !self.config.has_group || entry.tg.is_some()
         };
         if !is_over {
             return;
         }
-        let Some((position, stamps)) = entry.stamps(&self.corrections) else {
+        let Some((position, stamps)) = entry.stamps(&self.corrections, &self.sink_clock) else {
             return;
         };
         if let Some(entry) = self.remove(key) {

@@ -1,5 +1,7 @@
 //! Changes that have not come.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::ChangeId;
@@ -24,4 +26,6 @@ pub struct MissingChange {
     pub at: MissingAt,
     /// When it was committed, on our clock, where that is known.
     pub tc: Option<Stamp>,
+    /// Why the consumer could not write it, where it says so.
+    pub error: Option<Arc<str>>,
 }

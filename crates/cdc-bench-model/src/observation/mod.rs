@@ -6,6 +6,7 @@
 mod change;
 mod committed;
 mod counts;
+mod event_metrics;
 mod joiner;
 mod key;
 mod missing;
@@ -17,7 +18,8 @@ mod stamps;
 mod statistics;
 
 pub use change::{CapturedChange, ChangeId, RecordPosition, RecordedChange, SinkChange, StampedBy};
-pub use counts::{Filtered, ObservationCounts};
+pub use counts::{Filtered, LineCounts, ObservationCounts};
+pub use event_metrics::{Consumption, EventMetrics};
 pub use joiner::{JoinerConfig, ObservationJoiner, ObservedChange};
 pub use key::{NO_KEY, canonical_key};
 pub use missing::{MissingAt, MissingChange};

@@ -19,17 +19,26 @@ pub enum ObservedHop {
     Capture,
     /// Beside the total: T3 - T2, what a plain consumer takes.
     Deliver,
+    /// Beside the total: from the record in Kafka until the consumer says that it received it.
+    Receive,
+    /// Beside the total: from there until the consumer says that it wrote it, both on its own clock.
+    Process,
+    /// Beside the total: from the record in Kafka until the sink committed it, by the sink's own clock.
+    Store,
 }
 
 impl ObservedHop {
     /// Every hop, in the order reports list them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Debezium,
         Self::Produce,
         Self::Consume,
         Self::Total,
         Self::Capture,
         Self::Deliver,
+        Self::Receive,
+        Self::Process,
+        Self::Store,
     ];
 
     /// Those that add up to the total.
@@ -45,6 +54,9 @@ impl ObservedHop {
             Self::Total => "total",
             Self::Capture => "capture",
             Self::Deliver => "deliver",
+            Self::Receive => "receive",
+            Self::Process => "process",
+            Self::Store => "store",
         }
     }
 
@@ -75,7 +87,13 @@ pub struct ObservedStamps {
     /// The group's committed offset has passed it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tg: Option<Stamp>,
-    /// The sink shows it.
+    /// The consumer says that it received it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tr: Option<Stamp>,
+    /// The sink committed it, by the sink's own clock.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ts: Option<Stamp>,
+    /// The sink shows it, or the consumer says that it is written.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub t5: Option<Stamp>,
 }
@@ -95,6 +113,12 @@ pub struct ObservedHops {
     pub capture: Nanos,
     /// [`ObservedHop::Deliver`].
     pub deliver: Nanos,
+    /// `None` where the consumer does not say when it received it.
+    pub receive: Option<Nanos>,
+    /// `None` where the consumer does not say when it received it.
+    pub process: Option<Nanos>,
+    /// `None` where the sink does not say when it committed it.
+    pub store: Option<Nanos>,
 }
 
 impl ObservedStamps {
@@ -109,6 +133,9 @@ impl ObservedStamps {
             total: shown.unwrap_or(self.t2) - self.tc,
             capture: self.t1 - self.tc,
             deliver: self.t3 - self.t2,
+            receive: self.tr.map(|at| at - self.t2),
+            process: self.tr.and_then(|at| Some(self.t5? - at)),
+            store: self.ts.map(|at| at - self.t2),
         }
     }
 }
@@ -124,6 +151,9 @@ impl ObservedHops {
             ObservedHop::Total => Some(self.total),
             ObservedHop::Capture => Some(self.capture),
             ObservedHop::Deliver => Some(self.deliver),
+            ObservedHop::Receive => self.receive,
+            ObservedHop::Process => self.process,
+            ObservedHop::Store => self.store,
         }
     }
 }
@@ -148,6 +178,8 @@ mod tests {
                 t2: Stamp(t[3]),
                 t3: Stamp(t[4]),
                 tg: optional(1, 5),
+                tr: None,
+                ts: None,
                 t5: optional(2, 6),
             };
             let hops = stamps.hops();

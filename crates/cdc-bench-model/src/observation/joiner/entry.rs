@@ -1,7 +1,9 @@
 //! A change in flight.
 
+use std::sync::Arc;
+
 use super::super::{ChangeId, ObservedStamps, RecordPosition, StampedBy};
-use crate::timeline::{Corrections, HALF_MILLISECOND, Nanos, Stamp};
+use crate::timeline::{Corrections, HALF_MILLISECOND, Nanos, OffsetLine, Stamp};
 
 /// What the WAL has shown.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +27,17 @@ pub(super) struct Recorded {
     pub(super) t3: Stamp,
 }
 
+/// What the sink says of the change by its own clock, uncorrected.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BySink {
+    /// When the consumer received it.
+    pub(super) received: Option<Stamp>,
+    /// When it was written.
+    pub(super) written: Stamp,
+    /// When we learnt of it, on our clock.
+    pub(super) seen: Stamp,
+}
+
 /// A change, and what is known of it.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
@@ -33,6 +46,9 @@ pub(super) struct Entry {
     pub(super) recorded: Option<Recorded>,
     pub(super) tg: Option<Stamp>,
     pub(super) t5: Option<Stamp>,
+    pub(super) by_sink: Option<BySink>,
+    /// Why the consumer could not write it.
+    pub(super) error: Option<Arc<str>>,
 }
 
 impl Entry {
@@ -43,7 +59,14 @@ impl Entry {
             recorded: None,
             tg: None,
             t5: None,
+            by_sink: None,
+            error: None,
         }
+    }
+
+    /// Whether the sink has shown it, or its consumer has reported it written.
+    pub(super) fn is_shown(&self) -> bool {
+        self.t5.is_some() || self.by_sink.is_some()
     }
 
     pub(super) fn is_of_row(&self, id: &ChangeId) -> bool {
@@ -54,6 +77,7 @@ impl Entry {
     pub(super) fn stamps(
         &self,
         corrections: &Corrections,
+        sink_clock: &OffsetLine,
     ) -> Option<(RecordPosition, ObservedStamps)> {
         let (captured, recorded) = (self.captured?, self.recorded?);
         let t2 = recorded.t2? + HALF_MILLISECOND;
@@ -61,6 +85,9 @@ impl Entry {
             StampedBy::Broker => &corrections.broker,
             StampedBy::Producer => &corrections.connect,
         };
+        let written = self
+            .by_sink
+            .map(|by_sink| sink_clock.to_ours(by_sink.written));
         let stamps = ObservedStamps {
             t0: None,
             tc: corrections.postgres.to_ours(captured.tc),
@@ -71,7 +98,12 @@ impl Entry {
             t2: line.to_ours(t2),
             t3: recorded.t3,
             tg: self.tg,
-            t5: self.t5,
+            tr: self
+                .by_sink
+                .and_then(|by_sink| by_sink.received)
+                .map(|received| sink_clock.to_ours(received)),
+            ts: self.t5.and(written),
+            t5: self.t5.or(written),
         };
         Some((recorded.position, stamps))
     }

@@ -89,7 +89,7 @@ impl ObservationJoiner {
             let shown = reached.partitions.get(&place).and_then(|seen| seen.1);
             let is_passed = entry.tg.is_some_and(|tg| tg <= reached.at)
                 || shown.is_some_and(|shown| position.offset < shown);
-            is_passed && entry.t5.is_none() && self.expects_sink(&entry.id)
+            is_passed && !entry.is_shown() && self.expects_sink(&entry.id)
         });
         let overdue: Vec<_> = overdue.map(|(_, key)| *key).collect();
         for key in overdue {
@@ -115,7 +115,7 @@ impl ObservationJoiner {
             None if !is_captured => {
                 self.remove(key);
             }
-            None if operation == Operation::Update => {
+            None if operation == Operation::Update && !self.config.reports_records => {
                 self.counts.not_shown += 1;
                 if let Some(entry) = self.remove(key) {
                     self.recent.add(&entry.id);
@@ -140,6 +140,7 @@ impl ObservationJoiner {
             tc: tc.map(|tc| self.corrections.postgres.to_ours(tc)),
             id: entry.id,
             at,
+            error: entry.error,
         });
     }
 
@@ -168,5 +169,7 @@ impl ObservationJoiner {
             counts.sink_only += u64::try_from(forgotten).unwrap_or(u64::MAX);
             !queue.is_idle(until)
         });
+        let forgotten = self.early.forget(until);
+        counts.sink_only += u64::try_from(forgotten).unwrap_or(u64::MAX);
     }
 }

@@ -1,3 +1,5 @@
+mod lines;
+
 use super::*;
 use crate::observation::{MissingAt, SinkChange, StampedBy};
 
@@ -27,6 +29,7 @@ fn config(has_group: bool, has_sink: bool) -> JoinerConfig {
             .then(|| table("public.orders"))
             .into_iter()
             .collect(),
+        reports_records: false,
     }
 }
 

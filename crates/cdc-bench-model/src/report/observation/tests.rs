@@ -16,6 +16,8 @@ fn path() -> ObservedPath {
             t2: at(3),
             t3: at(4),
             tg: None,
+            tr: None,
+            ts: None,
             t5: Some(at(9)),
         };
         statistics.record(&stamps.hops(), 1);

@@ -6,7 +6,7 @@ use console::style;
 
 use super::{ObservationReport, ObservedPath};
 use crate::analysis::HopStatistics;
-use crate::observation::ObservedHop;
+use crate::observation::{LineCounts, ObservedHop};
 use crate::report::Verdict;
 use crate::timeline::Nanos;
 
@@ -102,6 +102,9 @@ fn span(hop: ObservedHop) -> &'static str {
         ObservedHop::Total => "the three above",
         ObservedHop::Capture => "beside it: commit - a direct reader of the WAL",
         ObservedHop::Deliver => "beside it: record in Kafka - a plain consumer",
+        ObservedHop::Receive => "beside it: record in Kafka - received, as your consumer says",
+        ObservedHop::Process => "beside it: received - written, by your consumer's own clock",
+        ObservedHop::Store => "beside it: record in Kafka - committed, by the sink's own clock",
     }
 }
 
@@ -181,8 +184,28 @@ fn counts(out: &mut String, report: &ObservationReport) {
             line!(out, "{count:>8} {what}");
         }
     }
+    if let Some(lines) = &counts.lines {
+        self::lines(out, lines);
+    }
     for incident in &report.incidents {
         line!(out, "{} {}", style(&incident.at).dim(), incident.what);
+    }
+}
+
+fn lines(out: &mut String, lines: &LineCounts) {
+    for (count, what) in [
+        (lines.read, "lines of your consumer"),
+        (lines.errors, "of them with an error in place of a write"),
+        (lines.unreadable, "lines that could not be read"),
+        (lines.other_topics, "lines of topics that are not observed"),
+        (
+            lines.not_kept,
+            "lines that came long before their records, and could not be kept",
+        ),
+    ] {
+        if count > 0 {
+            line!(out, "{count:>8} {what}");
+        }
     }
 }
 

@@ -1,11 +1,11 @@
-//! The sink: MongoDB's collections, each with the table whose rows are in it.
+//! MongoDB as the sink: its collections, each with the table whose rows are in it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cdc_bench_stack::StoreEndpoint;
 
-use super::source::ObservedTable;
+use crate::observe::discovery::source::ObservedTable;
 use crate::observe::request::{PipelineRequest, SinkChoice};
 use crate::pipeline::Failure;
 use crate::store::MongoStore;
@@ -25,19 +25,19 @@ pub(in crate::observe) struct MongoSink {
     pub(in crate::observe) collections: BTreeMap<String, SinkCollection>,
 }
 
-/// The sink, if there is one to look at.
+/// The sink in MongoDB, if there is one to look at.
 pub(super) async fn find(
     request: &PipelineRequest,
     endpoint: Option<&StoreEndpoint>,
     tables: &[ObservedTable],
 ) -> Result<Option<MongoSink>, Failure> {
-    let endpoint = match (request.sink, endpoint) {
-        (SinkChoice::None, _) | (SinkChoice::Found, None) => return Ok(None),
+    let endpoint = match (&request.sink, endpoint) {
         (SinkChoice::MongoDb, None) => {
             return Err(Failure::usage(anyhow::anyhow!(
                 "--sink mongodb needs MONGODB_URI in the environment, and its database (--mongodb-database)"
             )));
         }
+        (_, None) => return Ok(None),
         (_, Some(endpoint)) => endpoint,
     };
     let store = MongoStore::connect(endpoint).await?;

@@ -1,0 +1,153 @@
+//! The clock of the sink, where its own stamps are used: that of the consumer that reports its records. It cannot be asked: each
+//! record was in Kafka before it was consumed, and consumed before we had its line. Lines that come by a file, a pipe or a
+//! socket are of a process on this host, so its clock is this host's, unless a line contradicts that.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cdc_bench_model::observation::ObservationJoiner;
+use cdc_bench_model::report::ClockReport;
+use cdc_bench_model::timeline::{Clock, ClockTrack, Nanos, OffsetEstimator, Stamp};
+
+use super::discovery::Sink;
+use super::lines_source::LinesSource;
+
+/// Readings of this host's clock at a measurement.
+const READINGS: u32 = 8;
+
+/// The clock of the sink.
+pub(super) enum SinkClock {
+    /// None: the sink's time is when we see its change, on our clock.
+    Ours,
+    /// The consumer's.
+    Consumer(ConsumerClock),
+}
+
+/// The clock of a consumer that reports its records.
+pub(super) struct ConsumerClock {
+    clock: Clock,
+    changes: ClockTrack,
+    /// This host's, while it is taken for that.
+    host: ClockTrack,
+    is_host: bool,
+    resolution: Nanos,
+}
+
+impl SinkClock {
+    pub(super) fn of(sink: Option<&Sink>, clock: Clock) -> Self {
+        match sink {
+            Some(Sink::Lines(source)) => Self::Consumer(ConsumerClock {
+                clock,
+                changes: ClockTrack::default(),
+                host: ClockTrack::default(),
+                is_host: !matches!(source, LinesSource::Topic(_)),
+                resolution: Nanos(0),
+            }),
+            Some(Sink::Mongo(_)) | None => Self::Ours,
+        }
+    }
+
+    /// Measures, and corrects the sink's stamps by it from now on.
+    pub(super) async fn measure(&mut self, now: Stamp, joiner: &mut ObservationJoiner) {
+        match self {
+            Self::Ours => {}
+            Self::Consumer(consumer) => consumer.measure(now, joiner),
+        }
+    }
+
+    /// Error bound of its stamps; `None` where nothing is known of it.
+    pub(super) fn bound(&self) -> Option<Nanos> {
+        match self {
+            Self::Ours => Some(Nanos(0)),
+            Self::Consumer(consumer) => consumer.bound(),
+        }
+    }
+
+    /// Error bound of T5.
+    pub(super) fn bound_of_end(&self) -> Option<Nanos> {
+        match self {
+            Self::Ours => Some(Nanos(0)),
+            Self::Consumer(consumer) => consumer.bound(),
+        }
+    }
+
+    /// The resolution of its stamps.
+    pub(super) fn resolution(&self) -> Nanos {
+        match self {
+            Self::Ours => Nanos(0),
+            Self::Consumer(consumer) => consumer.resolution,
+        }
+    }
+
+    /// The clock as the report has it.
+    pub(super) fn report(&self) -> Option<ClockReport> {
+        match self {
+            Self::Ours => None,
+            Self::Consumer(consumer) => consumer.report(),
+        }
+    }
+}
+
+impl ConsumerClock {
+    fn measure(&mut self, now: Stamp, joiner: &mut ObservationJoiner) {
+        if let Some(offset) = joiner.take_sink_clock_bound() {
+            self.changes.observe(now, offset);
+        }
+        self.resolution = joiner.sink_resolution();
+        let mut estimator = OffsetEstimator::default();
+        for _ in 0..READINGS {
+            let sent = self.clock.now();
+            if let Ok(reading) = SystemTime::now().duration_since(UNIX_EPOCH) {
+                let reading = i64::try_from(reading.as_nanos()).unwrap_or(i64::MAX);
+                estimator.observe(sent, self.clock.now(), Stamp(reading), Nanos(1));
+            }
+        }
+        if let Some(offset) = estimator.estimate() {
+            self.host.observe(now, offset);
+        }
+        let of_host = self.host.line().unwrap_or_default();
+        if self.is_host && !self.changes.allows(now, of_host.offset_at(now)) {
+            self.is_host = false;
+            tracing::warn!("the consumer's lines have another clock than this host's");
+        }
+        let line = if self.is_host {
+            of_host
+        } else {
+            self.changes.line().unwrap_or_default()
+        };
+        self.host.use_line(now, of_host);
+        self.changes.use_line(now, line);
+        joiner.correct_sink(line);
+    }
+
+    fn track(&self) -> &ClockTrack {
+        if self.is_host {
+            &self.host
+        } else {
+            &self.changes
+        }
+    }
+
+    fn bound(&self) -> Option<Nanos> {
+        Some(self.track().error_bound()? + self.resolution)
+    }
+
+    fn report(&self) -> Option<ClockReport> {
+        let method = if self.is_host {
+            "taken for this host's, where its lines come from, and no line contradicts it"
+        } else {
+            "causality: each record was in Kafka before it was received and written, and its line came after that"
+        };
+        let track = self.track();
+        Some(ClockReport {
+            server: "consumer".to_owned(),
+            offset: track.first_offset().unwrap_or_default().round_micros(),
+            error_bound: self.bound()?.round_micros(),
+            drift: track.drift().map(Nanos::round_micros),
+            drift_ppm: track
+                .line()
+                .map(|line| (line.drift_ppm() * 10.0).round() / 10.0),
+            measurements: u64::try_from(track.measurements()).unwrap_or(u64::MAX),
+            method: method.to_owned(),
+        })
+    }
+}
