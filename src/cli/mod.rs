@@ -24,6 +24,7 @@ mod logging;
 mod monitor;
 mod objective_args;
 mod observe;
+mod observe_source_args;
 mod output;
 mod postgres_args;
 mod postgres_choice;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use cdc_bench_model::report::{Verdict, render_observation};
 use tokio_util::sync::CancellationToken;
 
+use super::observe_source_args::ObserveSourceArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::registry_args::RegistryArgs;
@@ -84,6 +85,8 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    source: ObserveSourceArgs,
+    #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
     results: ResultsArgs,
@@ -121,6 +124,7 @@ impl Args {
         PipelineRequest {
             connector: self.connector.clone(),
             publication: self.publication.clone(),
+            make_publication: self.source.make_publication,
             tables: self.tables.clone(),
             topics: self.topics.clone(),
             group: match &self.group {
@@ -182,7 +186,12 @@ pub(super) async fn run(
         limit: usize::try_from(args.max_in_flight).unwrap_or(usize::MAX),
         objectives: args.objectives(),
     };
+    let made = pipeline.make_publication(&request.id).await;
+    let made = made.map_err(|failure| discard_result(&folder, failure))?;
     let observed = observe(request, pipeline, progress, cancel).await;
+    if let Some(made) = made {
+        made.remove().await;
+    }
     progress.clear();
     let observed = observed.map_err(|failure| discard_result(&folder, failure))?;
     let report = observed.report;

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `discovery` | connector, tables, topics, group and sink, as far as the servers tell |
 //! | `plan` | what was found, and what would be tapped with which rights |
+//! | `publication` | the only thing that is made, and only if the user says so |
 //! | `taps` | WAL, topics, offsets, sink: what each sees |
 //! | `records` | records as connectors write them |
 //! | `clocks` | the offsets of the servers' clocks |
@@ -14,6 +15,7 @@ mod discovery;
 mod observation;
 mod outcome;
 mod plan;
+mod publication;
 pub mod records;
 mod request;
 mod taps;

@@ -63,6 +63,16 @@ pub fn plan(pipeline: &Pipeline) -> String {
         line(format!("  not certain  {doubt}"));
     }
     line(String::new());
+    if pipeline.planned_publication.is_some() {
+        let tables: Vec<_> = pipeline.tables.iter().map(|table| &*table.name).collect();
+        line("Would be made, and removed at the end".to_owned());
+        line(format!(
+            "  publication  {}, of {}; needs their ownership, and CREATE on the database",
+            pipeline.publication,
+            tables.join(", ")
+        ));
+        line(String::new());
+    }
     line("Would be tapped, read-only".to_owned());
     line(format!(
         "  WAL          a temporary slot on publication {}, gone with its connection; needs REPLICATION, one of max_replication_slots and one of max_wal_senders",
@@ -84,6 +94,10 @@ pub fn plan(pipeline: &Pipeline) -> String {
                 .to_owned(),
         );
     }
-    line("Nothing is inserted, created, joined or committed.".to_owned());
+    line(if pipeline.planned_publication.is_some() {
+        "Nothing else is created; nothing is inserted, joined or committed.".to_owned()
+    } else {
+        "Nothing is inserted, created, joined or committed.".to_owned()
+    });
     out
 }

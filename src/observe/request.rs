@@ -43,6 +43,8 @@ pub struct PipelineRequest {
     pub connector: Option<String>,
     /// Publication.
     pub publication: Option<String>,
+    /// Make a publication of the observed tables, and remove it at the end.
+    pub make_publication: bool,
     /// Tables, as `schema.table`, or a table of `public` alone.
     pub tables: Vec<String>,
     /// Topics.

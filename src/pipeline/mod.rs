@@ -41,6 +41,9 @@ pub(crate) use monitor::postgres_clock::measure_postgres;
 pub use outcome::stored_report::store_report;
 pub use progress::{LoadState, RunProgress};
 pub use provision::clean_up::{Removal, remove_everything, remove_run};
+pub(crate) use provision::observations::{
+    drop_publication, left_by_observations, make_publication,
+};
 pub use provision::resource_registry::{ResourceKind, ResourceRegistry};
 pub use provision::servers::ServerClients;
 pub(crate) use provision::source::check_replication;

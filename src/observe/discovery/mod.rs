@@ -5,6 +5,7 @@ mod group;
 mod sink;
 mod source;
 mod topics;
+mod unpublished;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use self::connector::{FoundConnector, find_connector};
 pub(super) use self::sink::MongoSink;
 pub(super) use self::source::ObservedTable;
 pub(super) use self::topics::ObservedTopic;
+use self::unpublished::PlannedPublication;
+pub(super) use self::unpublished::quoted;
 use super::records::RecordSettings;
 use super::request::PipelineRequest;
 use crate::broker::Admin;
@@ -31,6 +34,8 @@ pub struct Pipeline {
     /// The source, with the connector's database.
     pub(super) postgres: PostgresEndpoint,
     pub(super) publication: String,
+    /// It is to be made, of the tables.
+    pub(super) planned_publication: Option<PlannedPublication>,
     pub(super) tables: Vec<ObservedTable>,
     /// Published tables that are not observed, and why.
     pub(super) left_out: BTreeMap<String, String>,
@@ -113,6 +118,9 @@ pub async fn discover(
         idle: found.as_ref().and_then(|found| found.idle.clone()),
         postgres: endpoint,
         publication: source.publication,
+        planned_publication: request
+            .make_publication
+            .then(|| unpublished::planned(found.as_ref())),
         tables: source.tables,
         left_out: source.left_out,
         topics,

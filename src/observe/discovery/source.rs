@@ -7,6 +7,7 @@ use cdc_bench_stack::PostgresEndpoint;
 use tokio_postgres::Client;
 
 use super::connector::FoundConnector;
+use super::unpublished;
 use crate::debezium::{TableCapture, captures_table};
 use crate::observe::request::PipelineRequest;
 use crate::pipeline::Failure;
@@ -14,6 +15,16 @@ use crate::pipeline::{check_replication, connect_postgres};
 
 /// Debezium's publication, where the connector names none.
 const DEFAULT_PUBLICATION: &str = "dbz_publication";
+
+/// The name of a publication that is to be made, as a plan has it.
+const PUBLICATION_TO_MAKE: &str = "cdc_bench_observe_ID";
+
+/// Columns of the primary key of `pg_class` `c`, as an array of names in the key's order.
+pub(super) const KEY_COLUMNS: &str = "coalesce(( \
+    SELECT array_agg(a.attname::text ORDER BY k.place) FROM pg_index i \
+      CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) \
+      JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+    WHERE i.indrelid = c.oid AND i.indisprimary), '{}')";
 
 /// A table whose changes are followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,19 +68,26 @@ pub(super) async fn find(
         .await
         .map_err(Failure::from)?;
     let configured = connector.and_then(|found| found.config.get("publication.name"));
-    let publication = request
-        .publication
-        .clone()
-        .or_else(|| configured.cloned())
-        .unwrap_or_else(|| DEFAULT_PUBLICATION.to_owned());
-    let published = published(&client, endpoint, &publication).await?;
+    let publication = if request.make_publication {
+        PUBLICATION_TO_MAKE.to_owned()
+    } else {
+        let named = request.publication.as_ref().or(configured);
+        named
+            .cloned()
+            .unwrap_or_else(|| DEFAULT_PUBLICATION.to_owned())
+    };
+    let asked: Vec<_> = request.tables.iter().map(|name| qualified(name)).collect();
+    let published = if request.make_publication {
+        unpublished::candidates(&client, connector, &asked).await?
+    } else {
+        published(&client, endpoint, &publication).await?
+    };
     let mut found = FoundSource {
         publication,
         tables: Vec::new(),
         left_out: BTreeMap::new(),
         doubts: Vec::new(),
     };
-    let asked: Vec<_> = request.tables.iter().map(|name| qualified(name)).collect();
     for name in &asked {
         if !published.iter().any(|table| *table.name == **name) {
             let publication = &found.publication;
@@ -125,15 +143,13 @@ async fn published(
             "{endpoint} has no publication \"{publication}\"; name the one that the connector reads (--publication NAME)"
         )));
     }
-    let question = "SELECT p.schemaname::text, p.tablename::text, coalesce(( \
-           SELECT array_agg(a.attname::text ORDER BY k.place) FROM pg_index i \
-             CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) \
-             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
-           WHERE i.indrelid = c.oid AND i.indisprimary), '{}') \
+    let question = format!(
+        "SELECT p.schemaname::text, p.tablename::text, {KEY_COLUMNS} \
          FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname \
            JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename \
-         WHERE p.pubname = $1 ORDER BY 1, 2";
-    let rows = client.query(question, &[&publication]).await?;
+         WHERE p.pubname = $1 ORDER BY 1, 2"
+    );
+    let rows = client.query(&question, &[&publication]).await?;
     let tables = rows.iter().map(|row| {
         let (schema, table): (String, String) = (row.get(0), row.get(1));
         ObservedTable {
