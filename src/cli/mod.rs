@@ -24,6 +24,8 @@ mod logging;
 mod monitor;
 mod objective_args;
 mod observe;
+mod observe_canary_args;
+mod observe_evidence_args;
 mod observe_source_args;
 mod output;
 mod postgres_args;

@@ -24,8 +24,8 @@ pub use connector::{
 pub use envelope::{Envelope, EnvelopeSource, OutboxAfter};
 pub use error::ReadEnvelopeError;
 pub use feeding::{
-    Feeding, SourceDatabase, TableCapture, captures_table, feeding, is_postgres_connector,
-    outbox_topic,
+    Feeding, SourceDatabase, TableCapture, captures_table, feeding, is_listed,
+    is_postgres_connector, outbox_topic,
 };
 pub(crate) use reader::EnvelopeReader;
 pub(crate) use redaction::holds_secret;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::discovery::Pipeline;
+use super::discovery::{FoundCanary, Pipeline};
 
 /// The plan as text.
 #[must_use]
@@ -73,6 +73,26 @@ pub fn plan(pipeline: &Pipeline) -> String {
         ));
         line(String::new());
     }
+    match &pipeline.canary {
+        Some(FoundCanary::Table {
+            name, may_delete, ..
+        }) => {
+            line("Would be sent".to_owned());
+            let removed = if *may_delete {
+                "which are removed again"
+            } else {
+                "which stay, since this role may not delete them"
+            };
+            line(format!("  canary       rows of {name}, {removed}"));
+            line(String::new());
+        }
+        Some(FoundCanary::Message) => {
+            line("Would be sent".to_owned());
+            line("  canary       transactional messages with the prefix cdc_bench".to_owned());
+            line(String::new());
+        }
+        None => {}
+    }
     line("Would be tapped, read-only".to_owned());
     line(format!(
         "  WAL          a temporary slot on publication {}, gone with its connection; needs REPLICATION, one of max_replication_slots and one of max_wal_senders",
@@ -94,10 +114,10 @@ pub fn plan(pipeline: &Pipeline) -> String {
                 .to_owned(),
         );
     }
-    line(if pipeline.planned_publication.is_some() {
-        "Nothing else is created; nothing is inserted, joined or committed.".to_owned()
-    } else {
-        "Nothing is inserted, created, joined or committed.".to_owned()
-    });
+    let is_silent = pipeline.planned_publication.is_none() && pipeline.canary.is_none();
+    let else_ = if is_silent { "" } else { " else" };
+    line(format!(
+        "Nothing{else_} is inserted, created, joined or committed."
+    ));
     out
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use cdc_bench_model::RunId;
 use cdc_bench_model::report::ResultFolder;
 
+use super::evidence::MetricsAddress;
+
 /// Where changes are looked for behind Kafka.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SinkChoice {
@@ -36,6 +38,15 @@ pub struct CollectionOf {
     pub collection: String,
 }
 
+/// Which changes of our own are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CanaryTarget {
+    /// Rows of this table, as `schema.table`, or a table of `public` alone.
+    Table(String),
+    /// Messages of `pg_logical_emit_message()`.
+    Message,
+}
+
 /// The parts of the pipeline that the user names; what is left out is looked for.
 #[derive(Debug, Clone)]
 pub struct PipelineRequest {
@@ -49,6 +60,8 @@ pub struct PipelineRequest {
     pub tables: Vec<String>,
     /// Topics.
     pub topics: Vec<String>,
+    /// Changes of our own.
+    pub canary: Option<CanaryTarget>,
     /// Group.
     pub group: GroupChoice,
     /// Sink.
@@ -70,6 +83,10 @@ pub struct ObserveRequest {
     pub drain: Duration,
     /// Interval of the polls of the group's offsets.
     pub poll_interval: Duration,
+    /// Mean interval between changes of the canary, where there is one.
+    pub canary_interval: Duration,
+    /// Where the connector's metrics are.
+    pub connect_metrics: Option<MetricsAddress>,
     /// Most bytes of WAL that our slot may hold back.
     pub max_retained_wal: u64,
     /// Most changes in flight that are followed.

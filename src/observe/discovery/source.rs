@@ -7,14 +7,17 @@ use cdc_bench_stack::PostgresEndpoint;
 use tokio_postgres::Client;
 
 use super::connector::FoundConnector;
-use super::unpublished;
+use super::{publication_shape, unpublished};
 use crate::debezium::{TableCapture, captures_table};
-use crate::observe::request::PipelineRequest;
+use crate::observe::request::{CanaryTarget, PipelineRequest};
 use crate::pipeline::Failure;
-use crate::pipeline::{check_replication, connect_postgres};
+use crate::pipeline::{check_decoding, check_replication, connect_postgres};
 
 /// Debezium's publication, where the connector names none.
 const DEFAULT_PUBLICATION: &str = "dbz_publication";
+
+/// Slots, and WAL senders, of an observation.
+const SLOTS: i64 = 1;
 
 /// The name of a publication that is to be made, as a plan has it.
 const PUBLICATION_TO_MAKE: &str = "cdc_bench_observe_ID";
@@ -67,6 +70,9 @@ pub(super) async fn find(
     check_replication(&client, endpoint)
         .await
         .map_err(Failure::from)?;
+    check_decoding(&client, SLOTS)
+        .await
+        .map_err(Failure::from)?;
     let configured = connector.and_then(|found| found.config.get("publication.name"));
     let publication = if request.make_publication {
         PUBLICATION_TO_MAKE.to_owned()
@@ -76,7 +82,10 @@ pub(super) async fn find(
             .cloned()
             .unwrap_or_else(|| DEFAULT_PUBLICATION.to_owned())
     };
-    let asked: Vec<_> = request.tables.iter().map(|name| qualified(name)).collect();
+    let mut asked: Vec<_> = request.tables.iter().map(|name| qualified(name)).collect();
+    if let (Some(CanaryTarget::Table(canary)), false) = (&request.canary, asked.is_empty()) {
+        asked.push(qualified(canary));
+    }
     let published = if request.make_publication {
         unpublished::candidates(&client, connector, &asked).await?
     } else {
@@ -88,6 +97,23 @@ pub(super) async fn find(
         left_out: BTreeMap::new(),
         doubts: Vec::new(),
     };
+    // Other plugins read no publication.
+    let reads_one = |found: &FoundConnector| {
+        let plugin = found.config.get("plugin.name");
+        plugin.is_some_and(|plugin| plugin == "pgoutput")
+    };
+    let connectors = connector.filter(|found| reads_one(found)).map(|_| {
+        configured
+            .filter(|name| !name.contains("${"))
+            .map_or(DEFAULT_PUBLICATION, String::as_str)
+    });
+    let doubts = publication_shape::doubts(&client, &found.publication, connectors).await?;
+    found.doubts.extend(doubts);
+    if is_standby(&client).await? {
+        found.doubts.push(
+            "PostgreSQL is a standby here: commit times are of its primary's clock, and the clock that is asked is the standby's".to_owned(),
+        );
+    }
     for name in &asked {
         if !published.iter().any(|table| *table.name == **name) {
             let publication = &found.publication;
@@ -118,8 +144,13 @@ pub(super) async fn find(
     Ok(found)
 }
 
+async fn is_standby(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    let row = client.query_one("SELECT pg_is_in_recovery()", &[]).await?;
+    Ok(row.get(0))
+}
+
 /// A table without a schema is in `public`.
-fn qualified(name: &str) -> String {
+pub(super) fn qualified(name: &str) -> String {
     if name.contains('.') {
         name.to_owned()
     } else {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_channel::Sender;
@@ -14,7 +15,9 @@ use tokio::runtime::Handle;
 
 use super::sighting::{Passed, Sighting};
 use crate::broker::{BrokerError, TailRecord, TopicTail};
-use crate::observe::discovery::Pipeline;
+use crate::observe::canary::MESSAGE_PREFIX;
+use crate::observe::discovery::{FoundCanary, Pipeline};
+use crate::observe::evidence::SharedTallies;
 use crate::observe::records::{
     NotAChange, Observed, RawRecord, RecordChange, RecordDecoder, RecordError,
 };
@@ -29,6 +32,7 @@ pub(in crate::observe) async fn open(
     id: &RunId,
     clock: Clock,
     sightings: Sender<Sighting>,
+    tallies: Arc<SharedTallies>,
 ) -> Result<TopicTail, BrokerError> {
     let topics: Vec<_> = pipeline
         .topics
@@ -43,15 +47,35 @@ pub(in crate::observe) async fn open(
         topics: topics.clone(),
         tables: tables.collect(),
         of_topics: pipeline.table_of_topics(),
+        canary_messages: pipeline
+            .canary
+            .as_ref()
+            .filter(|canary| **canary == FoundCanary::Message)
+            .map(FoundCanary::table),
+        canary_key: serde_json::json!({ "prefix": MESSAGE_PREFIX }).to_string(),
         decoder: RecordDecoder::new(pipeline.records.clone()),
         runtime: Handle::current(),
     };
     let name = format!("cdc-bench-observe-{id}");
     TopicTail::start(&pipeline.kafka, &name, topics, clock, move |record| {
+        tallies
+            .topic_bytes
+            .fetch_add(bytes(&record), Ordering::Relaxed);
         // The observation is over when nobody listens.
         drop(sightings.send_blocking(reader.read(&record)));
     })
     .await
+}
+
+/// Bytes of key, value and headers.
+fn bytes(record: &TailRecord<'_>) -> u64 {
+    let length = |bytes: &Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let headers = record.headers.iter();
+    let headers: usize = headers
+        .map(|(name, value)| name.len() + length(value))
+        .sum();
+    let all = length(&record.key) + length(&record.value) + headers;
+    u64::try_from(all).unwrap_or(u64::MAX)
 }
 
 struct RecordReader {
@@ -60,6 +84,9 @@ struct RecordReader {
     tables: HashMap<(String, String), Arc<str>>,
     /// Of topics with the records of a single table.
     of_topics: HashMap<usize, Arc<str>>,
+    /// What stands for the table of the canary's messages.
+    canary_messages: Option<Arc<str>>,
+    canary_key: String,
     decoder: RecordDecoder,
     runtime: Handle,
 }
@@ -121,10 +148,14 @@ impl RecordReader {
         position: RecordPosition,
         change: RecordChange,
     ) -> Sighting {
-        if change.operation == Some(Operation::Message) {
-            return Sighting::Passed(position, Passed::Message);
-        }
         let named = match (change.schema, change.table) {
+            _ if change.operation == Some(Operation::Message) => {
+                let of_canary = self.canary_messages.as_ref();
+                match of_canary.filter(|_| change.key == *self.canary_key) {
+                    None => return Sighting::Passed(position, Passed::Message),
+                    known => known,
+                }
+            }
             (Some(schema), Some(table)) => self.tables.get(&(schema, table)),
             (None, Some(table)) => {
                 let mut known = self.tables.iter();

@@ -72,6 +72,8 @@ fn report() -> ObservationReport {
         incidents: Vec::new(),
         objectives: Vec::new(),
         verdict: Verdict::Fail,
+        canary: None,
+        cost: None,
     }
 }
 
