@@ -141,8 +141,8 @@ async fn find_table(
             ));
         }
     }
-    let rights = "SELECT has_table_privilege($1, 'INSERT'), \
-        has_table_privilege($1, 'DELETE') AND has_table_privilege($1, 'SELECT'), current_user::text";
+    let rights = "SELECT has_table_privilege($1::text, 'INSERT'), \
+        has_table_privilege($1::text, 'DELETE') AND has_table_privilege($1::text, 'SELECT'), current_user::text";
     let row = client.query_one(rights, &[&quoted]).await?;
     if !row.get::<_, bool>(0) {
         let role: String = row.get(2);

@@ -119,7 +119,7 @@ impl SourceWatch {
              SELECT pid, NULL::text, usename::text, application_name, state, extract(epoch FROM now() - xact_start)::float8 AS age \
                FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND xact_start IS NOT NULL AND pid <> pg_backend_pid() \
              UNION ALL SELECT NULL, gid, owner::text, '', 'prepared', extract(epoch FROM now() - prepared)::float8 \
-               FROM pg_prepared_xacts WHERE database = current_database()) open ORDER BY age DESC LIMIT 1";
+               FROM pg_prepared_xacts) open ORDER BY age DESC LIMIT 1";
         let Some(row) = self.client.query_opt(question, &[]).await? else {
             return Ok(());
         };

@@ -154,7 +154,7 @@ fn behind_source(hops: &Hops, evidence: &ObservedEvidence) -> Option<Finding> {
             ms(debezium.p99),
             ms(debezium.max)
         ),
-        "its figure is the last change's, with the difference of two servers' clocks in it, and without its queue, Kafka and all behind: set alerts by the hops",
+        "its figure is the last change's and stands still when none comes, has the difference of two servers' clocks in it, and nothing of its queue, Kafka and what is behind: set alerts by the hops",
     ))
 }
 
