@@ -6,7 +6,10 @@ use std::time::Duration;
 use cdc_bench_model::report::{Verdict, render_observation};
 use tokio_util::sync::CancellationToken;
 
+use super::observe_canary_args::ObserveCanaryArgs;
+use super::observe_evidence_args::ObserveEvidenceArgs;
 use super::observe_sink_args::SinkArgs;
+use super::observe_source_args::ObserveSourceArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::registry_args::RegistryArgs;
@@ -75,6 +78,12 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    source: ObserveSourceArgs,
+    #[command(flatten)]
+    canary: ObserveCanaryArgs,
+    #[command(flatten)]
+    evidence: ObserveEvidenceArgs,
+    #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
     results: ResultsArgs,
@@ -113,8 +122,10 @@ impl Args {
         Ok(PipelineRequest {
             connector: self.connector.clone(),
             publication: self.publication.clone(),
+            make_publication: self.source.make_publication,
             tables: self.tables.clone(),
             topics: self.topics.clone(),
+            canary: self.canary.target(),
             group: match &self.group {
                 Some(name) => GroupChoice::Named(name.clone()),
                 None if self.no_group => GroupChoice::None,
@@ -166,11 +177,18 @@ pub(super) async fn run(
         duration: args.duration,
         drain: Duration::from_secs(args.drain_timeout),
         poll_interval: Duration::from_millis(args.poll_interval),
+        canary_interval: args.canary.interval(),
+        connect_metrics: args.evidence.connect_metrics.clone(),
         max_retained_wal: args.max_retained_wal << 20,
         limit: usize::try_from(args.max_in_flight).unwrap_or(usize::MAX),
         objectives: args.objectives(),
     };
+    let made = pipeline.make_publication(&request.id).await;
+    let made = made.map_err(|failure| discard_result(&folder, failure))?;
     let observed = observe(request, pipeline, progress, cancel).await;
+    if let Some(made) = made {
+        made.remove().await;
+    }
     progress.clear();
     let observed = observed.map_err(|failure| discard_result(&folder, failure))?;
     let report = observed.report;
@@ -186,7 +204,7 @@ pub(super) async fn run(
         let error = anyhow::anyhow!("the observation ended early: {reason}");
         return Err(Failure::server(error));
     }
-    Ok(ExitCode::from(if report.missing > 0 {
+    Ok(ExitCode::from(if report.has_missing() {
         exit::DATA
     } else if report.verdict == Verdict::Fail {
         exit::OBJECTIVE_MISSED

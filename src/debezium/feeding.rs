@@ -186,7 +186,8 @@ fn publishes_outbox(config: &BTreeMap<String, String>, source: &SourceDatabase) 
 }
 
 /// Whether a list of expressions, each for the whole name and whatever its case, has this name; `None` if one cannot be read.
-fn is_listed(list: &str, name: &str) -> Option<bool> {
+#[must_use]
+pub fn is_listed(list: &str, name: &str) -> Option<bool> {
     if is_placeholder(list) {
         return None;
     }

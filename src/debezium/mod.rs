@@ -26,8 +26,8 @@ pub use envelope::{Envelope, EnvelopeSource, OutboxAfter};
 pub use error::ReadEnvelopeError;
 pub use event_router::event_router_topics;
 pub use feeding::{
-    Feeding, SourceDatabase, TableCapture, captures_table, feeding, is_postgres_connector,
-    outbox_topic,
+    Feeding, SourceDatabase, TableCapture, captures_table, feeding, is_listed,
+    is_postgres_connector, outbox_topic,
 };
 pub(crate) use reader::EnvelopeReader;
 pub(crate) use redaction::holds_secret;

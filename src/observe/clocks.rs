@@ -17,6 +17,17 @@ const EXCHANGES: u32 = 12;
 /// And of the first and the last, whose fastest set the bound.
 pub(super) const EXCHANGES_AT_THE_ENDS: u32 = 60;
 
+/// Where changes have their last stamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LastStamp {
+    /// In Kafka: neither a group nor a sink is looked at.
+    Kafka,
+    /// With the group's commit, which a poll finds: known to half the interval of the polls.
+    Group(Nanos),
+    /// In the sink, on our clock.
+    Sink,
+}
+
 /// A clock that cannot be asked.
 #[derive(Debug, Default)]
 struct CausalClock {
@@ -124,13 +135,12 @@ impl ObservedClocks {
         self.postgres.error_bound().unwrap_or_default()
     }
 
-    /// Error bound of a hop; `None` where a clock is not known. `by_broker`: records have the broker's time. `polled`: the last
-    /// stamp is a poll's, known to half its interval.
+    /// Error bound of a hop; `None` where a clock is not known. `by_broker`: records have the broker's time.
     pub(super) fn bound(
         &self,
         hop: ObservedHop,
         by_broker: bool,
-        polled: Option<Nanos>,
+        last: LastStamp,
     ) -> Option<Nanos> {
         let postgres = self.postgres_bound();
         let connect = self.connect.bound(postgres);
@@ -140,15 +150,19 @@ impl ObservedClocks {
             connect
         };
         let appended = stamped.map(|bound| bound + HALF_MILLISECOND);
-        let polled = polled.unwrap_or_default();
-        let shown = self.sink.bound_of_end();
+        let end = match last {
+            LastStamp::Kafka => appended,
+            LastStamp::Group(half) => Some(half),
+            LastStamp::Sink => self.sink.bound_of_end(),
+        };
         match hop {
             ObservedHop::Debezium => Some(postgres + connect?),
             ObservedHop::Produce => Some(connect? + appended?),
-            ObservedHop::Consume => Some(appended? + polled + shown?),
-            ObservedHop::Total => Some(postgres + polled + shown?),
-            ObservedHop::Capture => Some(postgres),
+            ObservedHop::Consume => Some(appended? + end?),
+            ObservedHop::Total => Some(postgres + end?),
+            ObservedHop::Capture | ObservedHop::Insert => Some(postgres),
             ObservedHop::Deliver => appended,
+            ObservedHop::FromInsert => end,
             ObservedHop::Receive | ObservedHop::Store => Some(appended? + self.sink.bound()?),
             ObservedHop::Process => Some(self.sink.resolution()),
         }

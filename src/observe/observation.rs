@@ -11,10 +11,12 @@ use cdc_bench_stack::StepProgress;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::clocks::ObservedClocks;
-use super::discovery::{Pipeline, Sink};
+use super::canary::{CanarySender, CanaryWatch};
+use super::clocks::{LastStamp, ObservedClocks};
+use super::discovery::{FoundCanary, Pipeline, Sink};
+use super::evidence::{EvidenceCollector, Tallies, conclude};
 use super::line_incidents::LineIncidents;
-use super::outcome::{Recording, Times, named, report};
+use super::outcome::{Recording, Times, half_of, is_by_broker, named, report};
 use super::request::ObserveRequest;
 use super::sink_clock::SinkClock;
 use super::taps::following::Following;
@@ -64,15 +66,36 @@ pub async fn observe(
 ) -> Result<Observation, Failure> {
     let clock = Clock::start();
     let described = named(&pipeline, &request);
+    let canary = pipeline.canary.clone();
+    let ends_of_canary = canary
+        .as_ref()
+        .map(|canary| canary_end(canary, &pipeline, &request));
     let (sender, sightings) = async_channel::bounded(QUEUE);
     let mut watch = Watch::new(&request, &pipeline, clock, sightings).await?;
+    let tallies = watch.tallies.shared();
+    let metrics = request.connect_metrics.clone();
+    let evidence = EvidenceCollector::start(&pipeline, &request.id, metrics, tallies).await?;
     progress.begin(STEP);
-    let taps = Taps::open(&request, &mut pipeline, clock, sender, &mut watch.joiner).await?;
+    let taps = Taps::open(&request, &mut pipeline, clock, sender, &mut watch).await?;
+    let mut sender = None;
+    if let (Some(canary), Some(watch)) = (&canary, &watch.canary) {
+        let (endpoint, interval) = (&pipeline.postgres, request.canary_interval);
+        let sent = watch.sent();
+        sender = Some(CanarySender::start(canary, endpoint, interval, clock, sent).await?);
+    }
     let began = Instant::now();
     watch.follow(request.duration, progress, cancel).await?;
     let duration = began.elapsed();
+    let rows = match sender {
+        Some(sender) => sender.stop().await,
+        None => None,
+    };
+    let collected = evidence.stop().await;
     taps.stop_wal.cancel();
     watch.drain(request.drain, progress).await?;
+    if let Some(rows) = rows {
+        rows.remove().await;
+    }
     let started_at = taps.opened;
     taps.stop().await;
     if let Err(failure) = watch.clocks.measure(true, &mut watch.joiner).await {
@@ -90,9 +113,11 @@ pub async fn observe(
         clocks,
         incidents,
         failed,
+        canary,
+        tallies,
         ..
     } = watch;
-    let report = report(
+    let mut report = report(
         (&request.id, &request),
         described,
         &recording,
@@ -100,7 +125,28 @@ pub async fn observe(
         &clocks,
         (times, incidents),
     );
+    if let (Some(canary), Some(last)) = (canary, ends_of_canary) {
+        let by_broker = is_by_broker(&report.pipeline);
+        let interval = Nanos::from(request.canary_interval);
+        canary.add_to(&mut report, interval, |hop| {
+            clocks.bound(hop, by_broker, last)
+        });
+    }
+    conclude(&mut report, collected, tallies);
     Ok(Observation { report, failed })
+}
+
+/// Where the canary's changes have their last stamp.
+fn canary_end(canary: &FoundCanary, pipeline: &Pipeline, request: &ObserveRequest) -> LastStamp {
+    let table = canary.table();
+    let in_sink = |sink: &Sink| sink.tables(&pipeline.tables).contains(&table);
+    if pipeline.sink.as_ref().is_some_and(in_sink) {
+        LastStamp::Sink
+    } else if pipeline.group.is_some() && *canary != FoundCanary::Message {
+        LastStamp::Group(half_of(request.poll_interval))
+    } else {
+        LastStamp::Kafka
+    }
 }
 
 impl Taps {
@@ -110,7 +156,7 @@ impl Taps {
         pipeline: &mut Pipeline,
         clock: Clock,
         sightings: Sender<Sighting>,
-        joiner: &mut ObservationJoiner,
+        watch: &mut Watch,
     ) -> Result<Self, Failure> {
         let mut following = None;
         if let Some(found) = pipeline.sink.take() {
@@ -119,9 +165,10 @@ impl Taps {
         }
         let interval = request.poll_interval;
         let poller = offsets::open(pipeline, interval, clock, sightings.clone()).await?;
-        let tail = topics::open(pipeline, &request.id, clock, sightings.clone()).await?;
+        let read = watch.tallies.shared();
+        let tail = topics::open(pipeline, &request.id, clock, sightings.clone(), read).await?;
         for from in tail.positions() {
-            joiner.read_up_to(RecordPosition {
+            watch.joiner.read_up_to(RecordPosition {
                 topic: from.topic,
                 partition: from.partition,
                 offset: from.offset,
@@ -159,6 +206,8 @@ struct Watch {
     joiner: ObservationJoiner,
     recording: Recording,
     clocks: ObservedClocks,
+    canary: Option<CanaryWatch>,
+    tallies: Tallies,
     incidents: Vec<Incident>,
     failed: Option<String>,
     /// Everything committed before it was captured.
@@ -201,6 +250,11 @@ impl Watch {
             joiner,
             recording: Recording::new(&request.folder, pipeline),
             clocks,
+            canary: pipeline
+                .canary
+                .as_ref()
+                .map(|canary| CanaryWatch::new(canary, request.id.clone())),
+            tallies: Tallies::default(),
             incidents: Vec::new(),
             failed: None,
             wal_read_until: None,
@@ -272,9 +326,18 @@ impl Watch {
     fn settle(&mut self) -> Result<(), Failure> {
         self.joiner.judge(self.clock.now(), self.wal_read_until);
         for change in self.joiner.take_completed() {
-            self.recording.record(&change);
+            let users = match &mut self.canary {
+                Some(canary) => canary.completed(change),
+                None => Some(change),
+            };
+            if let Some(change) = users {
+                self.recording.record(&change);
+            }
         }
         for change in self.joiner.take_missing() {
+            if let Some(canary) = &mut self.canary {
+                canary.missing(&change);
+            }
             tracing::warn!(table = &*change.id.table, key = &*change.id.key, lsn = ?change.id.lsn, at = ?change.at, "a change is missing");
             self.recording.missing(&change)?;
         }
@@ -283,7 +346,13 @@ impl Watch {
 
     fn take(&mut self, sighting: Sighting) {
         match sighting {
-            Sighting::Captured(change) => self.joiner.captured(change),
+            Sighting::Captured(change) => {
+                if let Some(canary) = &mut self.canary {
+                    canary.captured(&change);
+                }
+                self.tallies.captured(&change);
+                self.joiner.captured(change);
+            }
             Sighting::LeftOut(kind) => {
                 let filtered = &mut self.joiner.counts_mut().filtered;
                 match kind {
@@ -293,7 +362,12 @@ impl Watch {
                 }
             }
             Sighting::WalRead(until) => self.wal_read_until = Some(until),
-            Sighting::Recorded(change) => self.joiner.recorded(change),
+            Sighting::Recorded(change) => {
+                if let Some(canary) = &mut self.canary {
+                    canary.recorded(&change);
+                }
+                self.joiner.recorded(change);
+            }
             Sighting::Passed(position, kind) => {
                 self.joiner.seen(position);
                 self.passed(kind);
@@ -374,6 +448,7 @@ impl Watch {
     }
 
     fn offsets(&mut self, poll: &OffsetPoll) {
+        self.tallies.offsets(poll);
         if let Some(silence) = poll.silence {
             self.incidents.push(Incident {
                 at: jiff::Timestamp::now(),

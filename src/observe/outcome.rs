@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Objective;
@@ -16,7 +17,7 @@ use cdc_bench_model::report::{
 };
 use cdc_bench_model::timeline::Nanos;
 
-use super::clocks::ObservedClocks;
+use super::clocks::{LastStamp, ObservedClocks};
 use super::discovery::{Pipeline, Sink};
 use super::json_lines::JsonLines;
 use super::request::{LatencyObjective, ObserveRequest};
@@ -169,6 +170,17 @@ pub(super) fn named(pipeline: &Pipeline, request: &ObserveRequest) -> ObservedPi
     }
 }
 
+/// Whether the records' timestamps are the broker's.
+pub(super) fn is_by_broker(pipeline: &ObservedPipeline) -> bool {
+    let mut topics = pipeline.topics.iter();
+    topics.all(|topic| topic.timestamp_type != "CreateTime")
+}
+
+/// The error of what a poll finds.
+pub(super) fn half_of(interval: Duration) -> Nanos {
+    Nanos(Nanos::from(interval).0 / 2)
+}
+
 /// The report of what was recorded. `by_sink`: the sink's own time is the last stamp, not the group's offset.
 pub(super) fn report(
     (id, request): (&RunId, &ObserveRequest),
@@ -178,13 +190,15 @@ pub(super) fn report(
     clocks: &ObservedClocks,
     (times, incidents): (Times, Vec<Incident>),
 ) -> ObservationReport {
-    let by_broker = pipeline
-        .topics
-        .iter()
-        .all(|topic| topic.timestamp_type != "CreateTime");
-    let polled = (pipeline.sink.is_none() && pipeline.group.is_some())
-        .then(|| Nanos(Nanos::from(request.poll_interval).0 / 2));
-    let bound = |hop| clocks.bound(hop, by_broker, polled);
+    let by_broker = is_by_broker(&pipeline);
+    let last = if pipeline.sink.is_some() {
+        LastStamp::Sink
+    } else if pipeline.group.is_some() {
+        LastStamp::Group(half_of(request.poll_interval))
+    } else {
+        LastStamp::Kafka
+    };
+    let bound = |hop| clocks.bound(hop, by_broker, last);
     counts.negative_hops = recording.negative_hops(bound);
     let observed = Recording::path(&recording.all, bound);
     let tables = recording.tables.iter();
@@ -219,6 +233,8 @@ pub(super) fn report(
         incidents,
         objectives,
         verdict: if is_met { Verdict::Pass } else { Verdict::Fail },
+        canary: None,
+        cost: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::discovery::Pipeline;
+use super::discovery::{FoundCanary, Pipeline};
 
 /// The plan as text.
 #[must_use]
@@ -63,6 +63,36 @@ pub fn plan(pipeline: &Pipeline) -> String {
         line(format!("  not certain  {doubt}"));
     }
     line(String::new());
+    if pipeline.planned_publication.is_some() {
+        let tables: Vec<_> = pipeline.tables.iter().map(|table| &*table.name).collect();
+        line("Would be made, and removed at the end".to_owned());
+        line(format!(
+            "  publication  {}, of {}; needs their ownership, and CREATE on the database",
+            pipeline.publication,
+            tables.join(", ")
+        ));
+        line(String::new());
+    }
+    match &pipeline.canary {
+        Some(FoundCanary::Table {
+            name, may_delete, ..
+        }) => {
+            line("Would be sent".to_owned());
+            let removed = if *may_delete {
+                "which are removed again"
+            } else {
+                "which stay, since this role may not delete them"
+            };
+            line(format!("  canary       rows of {name}, {removed}"));
+            line(String::new());
+        }
+        Some(FoundCanary::Message) => {
+            line("Would be sent".to_owned());
+            line("  canary       transactional messages with the prefix cdc_bench".to_owned());
+            line(String::new());
+        }
+        None => {}
+    }
     line("Would be tapped, read-only".to_owned());
     line(format!(
         "  WAL          a temporary slot on publication {}, gone with its connection; needs REPLICATION, one of max_replication_slots and one of max_wal_senders",
@@ -81,6 +111,10 @@ pub fn plan(pipeline: &Pipeline) -> String {
     if let Some(sink) = &pipeline.sink {
         line(format!("  sink         {}", sink.tap()));
     }
-    line("Nothing is inserted, created, joined or committed.".to_owned());
+    let is_silent = pipeline.planned_publication.is_none() && pipeline.canary.is_none();
+    let else_ = if is_silent { "" } else { " else" };
+    line(format!(
+        "Nothing{else_} is inserted, created, joined or committed."
+    ));
     out
 }

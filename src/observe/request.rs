@@ -5,6 +5,7 @@ use std::time::Duration;
 use cdc_bench_model::RunId;
 use cdc_bench_model::report::ResultFolder;
 
+use super::evidence::MetricsAddress;
 use super::lines_source::LinesSource;
 
 /// Where changes are looked for behind Kafka.
@@ -40,6 +41,15 @@ pub struct CollectionOf {
     pub collection: String,
 }
 
+/// Which changes of our own are sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CanaryTarget {
+    /// Rows of this table, as `schema.table`, or a table of `public` alone.
+    Table(String),
+    /// Messages of `pg_logical_emit_message()`.
+    Message,
+}
+
 /// The parts of the pipeline that the user names; what is left out is looked for.
 #[derive(Debug, Clone)]
 pub struct PipelineRequest {
@@ -47,10 +57,14 @@ pub struct PipelineRequest {
     pub connector: Option<String>,
     /// Publication.
     pub publication: Option<String>,
+    /// Make a publication of the observed tables, and remove it at the end.
+    pub make_publication: bool,
     /// Tables, as `schema.table`, or a table of `public` alone.
     pub tables: Vec<String>,
     /// Topics.
     pub topics: Vec<String>,
+    /// Changes of our own.
+    pub canary: Option<CanaryTarget>,
     /// Group.
     pub group: GroupChoice,
     /// Sink.
@@ -72,6 +86,10 @@ pub struct ObserveRequest {
     pub drain: Duration,
     /// Interval of the polls of the group's offsets.
     pub poll_interval: Duration,
+    /// Mean interval between changes of the canary, where there is one.
+    pub canary_interval: Duration,
+    /// Where the connector's metrics are.
+    pub connect_metrics: Option<MetricsAddress>,
     /// Most bytes of WAL that our slot may hold back.
     pub max_retained_wal: u64,
     /// Most changes in flight that are followed.

@@ -38,13 +38,17 @@ pub use export::metrics::{Endpoint, EndpointError, Metrics};
 pub use export::traces::{ExportedTraces, Exporter, Traces, TracesError};
 pub use failure::{Failure, exit};
 pub(crate) use monitor::postgres_clock::measure_postgres;
+pub(crate) use monitor::processes;
 pub use outcome::stored_report::store_report;
 pub use progress::{LoadState, RunProgress};
 pub use provision::clean_up::{Removal, remove_everything, remove_run};
+pub(crate) use provision::observations::{
+    drop_publication, left_by_observations, make_publication,
+};
 pub use provision::resource_registry::{ResourceKind, ResourceRegistry};
 pub use provision::servers::ServerClients;
-pub(crate) use provision::source::check_replication;
 pub use provision::source::{PUBLICATION, SourceError, connect_postgres, drop_slot};
+pub(crate) use provision::source::{check_decoding, check_replication, check_writable};
 pub use request::{ConnectorRequest, ParseWarmUpError, RunRequest, WarmUp};
 pub use run::outbox_table::{OutboxError, OutboxKey, OutboxTable};
 pub use run::reader_clock::ReaderClock;

@@ -24,8 +24,10 @@ mod load;
 mod metrics;
 mod no_harm;
 mod observe;
+mod observe_canary;
 mod observe_lines;
 mod observe_scale;
+mod observe_source;
 mod outages;
 mod paths;
 mod pki;
@@ -148,6 +150,8 @@ fn main() {
         metrics::TESTS,
         no_harm::TESTS,
         observe::TESTS,
+        observe_canary::TESTS,
+        observe_source::TESTS,
         postgres_rights::TESTS,
         watching::TESTS,
         #[cfg(feature = "otlp")]

@@ -163,7 +163,7 @@ fn groups(stack: &TestStack) {
 }
 
 /// Sends a request to Connect.
-fn connect(stack: &TestStack, method: &str, path: &str, body: Option<&Value>) -> Value {
+pub fn connect(stack: &TestStack, method: &str, path: &str, body: Option<&Value>) -> Value {
     let url = format!("{}/connectors/{path}", stack.env["CONNECT_URL"]);
     stack.block_on(async {
         let client = cdc_bench_stack::http_client().build().unwrap();
@@ -178,7 +178,7 @@ fn connect(stack: &TestStack, method: &str, path: &str, body: Option<&Value>) ->
 }
 
 /// A connector of the user's, with these settings over the usual ones, once it runs.
-fn register(stack: &TestStack, name: &str, settings: &[(&str, &str)]) {
+pub fn register(stack: &TestStack, name: &str, settings: &[(&str, &str)]) {
     let mut config = json!({
         "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
         "plugin.name": "pgoutput",
@@ -215,7 +215,7 @@ fn register(stack: &TestStack, name: &str, settings: &[(&str, &str)]) {
     until("its slot", || !stack.sql(&slot).is_empty());
 }
 
-fn remove_connector(stack: &TestStack, name: &str, slot: &str) {
+pub fn remove_connector(stack: &TestStack, name: &str, slot: &str) {
     connect(stack, "DELETE", name, None);
     until("its slot to be free", || {
         let dropping = format!(

@@ -39,7 +39,7 @@ fn servers(stack: &TestStack, group: &str) -> (BTreeSet<String>, Vec<String>, Ve
     )
 }
 
-fn observe(stack: &TestStack, args: &[&str]) -> Ended {
+pub fn observe(stack: &TestStack, args: &[&str]) -> Ended {
     let folder = open_folder();
     let mut command = with(stack.external(), &["observe"]);
     command.args(args).current_dir(folder.path());
@@ -47,7 +47,7 @@ fn observe(stack: &TestStack, args: &[&str]) -> Ended {
 }
 
 /// Waits until it has opened its taps: its slot is there.
-fn observing(stack: &TestStack, args: &[&str], folder: &std::path::Path) -> Child {
+pub fn observing(stack: &TestStack, args: &[&str], folder: &std::path::Path) -> Child {
     let mut command = with(stack.external(), &["observe", "--json"]);
     command.args(args).current_dir(folder);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -60,7 +60,7 @@ fn observing(stack: &TestStack, args: &[&str], folder: &std::path::Path) -> Chil
     child
 }
 
-fn end(child: Child) -> (Option<i32>, Value, String) {
+pub fn end(child: Child) -> (Option<i32>, Value, String) {
     signal(id(&child), Signal::SIGINT);
     let out = child.wait_with_output().unwrap();
     let errors = String::from_utf8_lossy(&out.stderr).into_owned();

@@ -28,7 +28,8 @@ pub(super) async fn find_connector(
                 "--connector names a connector, and Kafka Connect's address is not known: set CONNECT_URL (--connect-url)".to_owned(),
             ));
         }
-        if request.publication.is_none() || request.topics.is_empty() {
+        let has_publication = request.publication.is_some() || request.make_publication;
+        if !has_publication || request.topics.is_empty() {
             return Err(refused(
                 "what to observe is not known: set CONNECT_URL (--connect-url), so that the connector can be asked, or say it: --publication NAME, --topic NAME, and --table SCHEMA.TABLE for some of its tables only".to_owned(),
             ));

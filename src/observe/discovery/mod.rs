@@ -1,22 +1,28 @@
 //! Finds the pipeline: its connector, tables, topics, group and sink. It asks, and makes nothing.
 
+mod canary;
 mod connector;
 mod group;
+mod publication_shape;
 mod sink;
 mod source;
 mod topics;
+mod unpublished;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use cdc_bench_stack::{GivenEndpoints, PostgresEndpoint, RegistryEndpoint};
+use cdc_bench_stack::{ConnectEndpoint, GivenEndpoints, PostgresEndpoint, RegistryEndpoint};
 use pgcdc_debezium::Decimals;
 use rdkafka::ClientConfig;
 
+pub(super) use self::canary::FoundCanary;
 use self::connector::{FoundConnector, find_connector};
 pub(super) use self::sink::{MongoSink, Sink};
 pub(super) use self::source::ObservedTable;
 pub(super) use self::topics::ObservedTopic;
+use self::unpublished::PlannedPublication;
+pub(super) use self::unpublished::quoted;
 use super::records::RecordSettings;
 use super::request::PipelineRequest;
 use crate::broker::Admin;
@@ -26,15 +32,23 @@ use crate::pipeline::Failure;
 pub struct Pipeline {
     /// The connector's name; `None` where Connect's address is not known.
     pub(super) connector: Option<String>,
+    /// Where it is.
+    pub(super) connect: Option<ConnectEndpoint>,
+    /// Its configuration, which may hold secrets.
+    pub(super) connector_config: Option<BTreeMap<String, String>>,
     /// Why it does not work at the moment, if it does not.
     pub(super) idle: Option<String>,
     /// The source, with the connector's database.
     pub(super) postgres: PostgresEndpoint,
     pub(super) publication: String,
+    /// It is to be made, of the tables.
+    pub(super) planned_publication: Option<PlannedPublication>,
     pub(super) tables: Vec<ObservedTable>,
     /// Published tables that are not observed, and why.
     pub(super) left_out: BTreeMap<String, String>,
     pub(super) topics: Vec<ObservedTopic>,
+    /// Changes of our own that are to be sent.
+    pub(super) canary: Option<FoundCanary>,
     /// The group whose offsets are polled.
     pub(super) group: Option<String>,
     pub(super) sink: Option<Sink>,
@@ -102,9 +116,18 @@ pub async fn discover(
         Admin::connect(&kafka)
     );
     let (mut source, admin) = (source?, admin?);
-    let topics = topics::find(request, found.as_ref(), &mut source, &admin).await?;
+    let mut topics = topics::find(request, found.as_ref(), &mut source, &admin).await?;
     let group = group::find(request, &topics, &admin).await?;
     let sink = sink::find(request, given.store.as_ref(), &source.tables, &admin).await?;
+    let known = canary::Found {
+        connector: found.as_ref(),
+        endpoint: &endpoint,
+        source: &source,
+        group: group.as_deref(),
+        sink: sink.as_ref(),
+        admin: &admin,
+    };
+    let canary = canary::find(request, &known, &mut topics).await?;
     let shares_clock = given
         .all()
         .is_ok_and(|endpoints| endpoints.are_on_loopback());
@@ -113,9 +136,13 @@ pub async fn discover(
         idle: found.as_ref().and_then(|found| found.idle.clone()),
         postgres: endpoint,
         publication: source.publication,
+        planned_publication: request
+            .make_publication
+            .then(|| unpublished::planned(found.as_ref())),
         tables: source.tables,
         left_out: source.left_out,
         topics,
+        canary,
         group,
         sink,
         kafka,
@@ -130,6 +157,8 @@ pub async fn discover(
         shares_clock,
         registry: RecordSettings::registry_of_connector(config).map(str::to_owned),
         doubts: source.doubts,
+        connect: given.connect.clone(),
+        connector_config: found.as_ref().map(|found| found.config.clone()),
         connector: found.map(|found: FoundConnector| found.name),
     })
 }

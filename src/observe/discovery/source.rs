@@ -7,13 +7,27 @@ use cdc_bench_stack::PostgresEndpoint;
 use tokio_postgres::Client;
 
 use super::connector::FoundConnector;
+use super::{publication_shape, unpublished};
 use crate::debezium::{TableCapture, captures_table};
-use crate::observe::request::PipelineRequest;
+use crate::observe::request::{CanaryTarget, PipelineRequest};
 use crate::pipeline::Failure;
-use crate::pipeline::{check_replication, connect_postgres};
+use crate::pipeline::{check_decoding, check_replication, connect_postgres};
 
 /// Debezium's publication, where the connector names none.
 const DEFAULT_PUBLICATION: &str = "dbz_publication";
+
+/// Slots, and WAL senders, of an observation.
+const SLOTS: i64 = 1;
+
+/// The name of a publication that is to be made, as a plan has it.
+const PUBLICATION_TO_MAKE: &str = "cdc_bench_observe_ID";
+
+/// Columns of the primary key of `pg_class` `c`, as an array of names in the key's order.
+pub(super) const KEY_COLUMNS: &str = "coalesce(( \
+    SELECT array_agg(a.attname::text ORDER BY k.place) FROM pg_index i \
+      CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) \
+      JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+    WHERE i.indrelid = c.oid AND i.indisprimary), '{}')";
 
 /// A table whose changes are followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,20 +70,50 @@ pub(super) async fn find(
     check_replication(&client, endpoint)
         .await
         .map_err(Failure::from)?;
+    check_decoding(&client, SLOTS)
+        .await
+        .map_err(Failure::from)?;
     let configured = connector.and_then(|found| found.config.get("publication.name"));
-    let publication = request
-        .publication
-        .clone()
-        .or_else(|| configured.cloned())
-        .unwrap_or_else(|| DEFAULT_PUBLICATION.to_owned());
-    let published = published(&client, endpoint, &publication).await?;
+    let publication = if request.make_publication {
+        PUBLICATION_TO_MAKE.to_owned()
+    } else {
+        let named = request.publication.as_ref().or(configured);
+        named
+            .cloned()
+            .unwrap_or_else(|| DEFAULT_PUBLICATION.to_owned())
+    };
+    let mut asked: Vec<_> = request.tables.iter().map(|name| qualified(name)).collect();
+    if let (Some(CanaryTarget::Table(canary)), false) = (&request.canary, asked.is_empty()) {
+        asked.push(qualified(canary));
+    }
+    let published = if request.make_publication {
+        unpublished::candidates(&client, connector, &asked).await?
+    } else {
+        published(&client, endpoint, &publication).await?
+    };
     let mut found = FoundSource {
         publication,
         tables: Vec::new(),
         left_out: BTreeMap::new(),
         doubts: Vec::new(),
     };
-    let asked: Vec<_> = request.tables.iter().map(|name| qualified(name)).collect();
+    // Other plugins read no publication.
+    let reads_one = |found: &FoundConnector| {
+        let plugin = found.config.get("plugin.name");
+        plugin.is_some_and(|plugin| plugin == "pgoutput")
+    };
+    let connectors = connector.filter(|found| reads_one(found)).map(|_| {
+        configured
+            .filter(|name| !name.contains("${"))
+            .map_or(DEFAULT_PUBLICATION, String::as_str)
+    });
+    let doubts = publication_shape::doubts(&client, &found.publication, connectors).await?;
+    found.doubts.extend(doubts);
+    if is_standby(&client).await? {
+        found.doubts.push(
+            "PostgreSQL is a standby here: commit times are of its primary's clock, and the clock that is asked is the standby's".to_owned(),
+        );
+    }
     for name in &asked {
         if !published.iter().any(|table| *table.name == **name) {
             let publication = &found.publication;
@@ -100,8 +144,13 @@ pub(super) async fn find(
     Ok(found)
 }
 
+async fn is_standby(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    let row = client.query_one("SELECT pg_is_in_recovery()", &[]).await?;
+    Ok(row.get(0))
+}
+
 /// A table without a schema is in `public`.
-fn qualified(name: &str) -> String {
+pub(super) fn qualified(name: &str) -> String {
     if name.contains('.') {
         name.to_owned()
     } else {
@@ -125,15 +174,13 @@ async fn published(
             "{endpoint} has no publication \"{publication}\"; name the one that the connector reads (--publication NAME)"
         )));
     }
-    let question = "SELECT p.schemaname::text, p.tablename::text, coalesce(( \
-           SELECT array_agg(a.attname::text ORDER BY k.place) FROM pg_index i \
-             CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) \
-             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
-           WHERE i.indrelid = c.oid AND i.indisprimary), '{}') \
+    let question = format!(
+        "SELECT p.schemaname::text, p.tablename::text, {KEY_COLUMNS} \
          FROM pg_publication_tables p JOIN pg_namespace n ON n.nspname = p.schemaname \
            JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename \
-         WHERE p.pubname = $1 ORDER BY 1, 2";
-    let rows = client.query(question, &[&publication]).await?;
+         WHERE p.pubname = $1 ORDER BY 1, 2"
+    );
+    let rows = client.query(&question, &[&publication]).await?;
     let tables = rows.iter().map(|row| {
         let (schema, table): (String, String) = (row.get(0), row.get(1));
         ObservedTable {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use async_channel::Sender;
@@ -15,7 +16,9 @@ use tokio::runtime::Handle;
 
 use super::sighting::{Passed, Sighting};
 use crate::broker::{BrokerError, TailEvent, TailRecord, TopicTail};
-use crate::observe::discovery::Pipeline;
+use crate::observe::canary::MESSAGE_PREFIX;
+use crate::observe::discovery::{FoundCanary, Pipeline};
+use crate::observe::evidence::SharedTallies;
 use crate::observe::records::{
     NotAChange, Observed, RawRecord, RecordChange, RecordDecoder, RecordError,
 };
@@ -32,6 +35,7 @@ pub(in crate::observe) async fn open(
     id: &RunId,
     clock: Clock,
     sightings: Sender<Sighting>,
+    tallies: Arc<SharedTallies>,
 ) -> Result<TopicTail, BrokerError> {
     let topics: Vec<_> = pipeline
         .topics
@@ -46,6 +50,12 @@ pub(in crate::observe) async fn open(
         topics: topics.clone(),
         tables: tables.collect(),
         of_topics: pipeline.table_of_topics(),
+        canary_messages: pipeline
+            .canary
+            .as_ref()
+            .filter(|canary| **canary == FoundCanary::Message)
+            .map(FoundCanary::table),
+        canary_key: serde_json::json!({ "prefix": MESSAGE_PREFIX }).to_string(),
         decoder: RecordDecoder::new(pipeline.records.clone()),
         runtime: Handle::current(),
         registry_away_since: Cell::new(None),
@@ -53,7 +63,11 @@ pub(in crate::observe) async fn open(
     let name = format!("cdc-bench-observe-{id}");
     TopicTail::start(&pipeline.kafka, &name, topics, clock, move |event| {
         let sighting = match event {
-            TailEvent::Record(record) => reader.read(&record),
+            TailEvent::Record(record) => {
+                let read = bytes(&record);
+                tallies.topic_bytes.fetch_add(read, Ordering::Relaxed);
+                reader.read(&record)
+            }
             TailEvent::ReadUpTo(position) => Sighting::ReadUpTo(RecordPosition {
                 topic: position.topic,
                 partition: position.partition,
@@ -66,12 +80,26 @@ pub(in crate::observe) async fn open(
     .await
 }
 
+/// Bytes of key, value and headers.
+fn bytes(record: &TailRecord<'_>) -> u64 {
+    let length = |bytes: &Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let headers = record.headers.iter();
+    let headers: usize = headers
+        .map(|(name, value)| name.len() + length(value))
+        .sum();
+    let all = length(&record.key) + length(&record.value) + headers;
+    u64::try_from(all).unwrap_or(u64::MAX)
+}
+
 struct RecordReader {
     topics: Vec<String>,
     /// By schema and table.
     tables: HashMap<(String, String), Arc<str>>,
     /// Of topics with the records of a single table.
     of_topics: HashMap<usize, Arc<str>>,
+    /// What stands for the table of the canary's messages.
+    canary_messages: Option<Arc<str>>,
+    canary_key: String,
     decoder: RecordDecoder,
     runtime: Handle,
     registry_away_since: Cell<Option<Instant>>,
@@ -132,10 +160,14 @@ impl RecordReader {
         position: RecordPosition,
         change: RecordChange,
     ) -> Sighting {
-        if change.operation == Some(Operation::Message) {
-            return Sighting::Passed(position, Passed::Message);
-        }
         let named = match (change.schema, change.table) {
+            _ if change.operation == Some(Operation::Message) => {
+                let of_canary = self.canary_messages.as_ref();
+                match of_canary.filter(|_| change.key == *self.canary_key) {
+                    None => return Sighting::Passed(position, Passed::Message),
+                    known => known,
+                }
+            }
             (Some(schema), Some(table)) => self.tables.get(&(schema, table)),
             (None, Some(table)) => {
                 let mut known = self.tables.iter();

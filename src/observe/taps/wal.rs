@@ -10,14 +10,15 @@ use cdc_bench_model::RunId;
 use cdc_bench_model::observation::{CapturedChange, ChangeId, NO_KEY, Operation, canonical_key};
 use cdc_bench_model::timeline::{Clock, Stamp};
 use pgcdc::{
-    Change, Event, Reader, ReaderConfig, ReaderError, ReaderHandle, Slot, SlotName, TimeSource,
-    UnixNanos,
+    Change, Event, LogicalMessage, Reader, ReaderConfig, ReaderError, ReaderHandle, Slot, SlotName,
+    TimeSource, UnixNanos,
 };
 use pgcdc_debezium::{EnvelopeConfig, Envelopes};
 use tokio_util::sync::CancellationToken;
 
 use super::sighting::{LeftOut, Sighting};
-use crate::observe::discovery::Pipeline;
+use crate::observe::canary::{change_names, key_of};
+use crate::observe::discovery::{FoundCanary, Pipeline};
 
 /// Pauses between attempts to read on after the connection broke.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -57,6 +58,8 @@ struct RowSettings {
     skipped: String,
     envelopes: EnvelopeConfig,
     clock: Clock,
+    /// What stands for the table of the canary's messages, and what their contents begin with.
+    canary_names: Option<(Arc<str>, String)>,
 }
 
 impl WalTap {
@@ -82,6 +85,11 @@ impl WalTap {
                 skipped: pipeline.skipped.clone(),
                 envelopes,
                 clock,
+                canary_names: pipeline
+                    .canary
+                    .as_ref()
+                    .filter(|canary| **canary == FoundCanary::Message)
+                    .map(|canary| (canary.table(), change_names(id))),
             },
         }
     }
@@ -161,10 +169,36 @@ impl Rows {
     fn event(&mut self, event: Event<'_>) -> ControlFlow<()> {
         match event {
             Event::Change(change) => self.change(&change),
-            Event::Message(_) => self.send(Sighting::LeftOut(LeftOut::Message)),
+            Event::Message(message) => self.message(&message),
             Event::Idle(_) => self.send(Sighting::WalRead(self.settings.clock.now())),
             _ => ControlFlow::Continue(()),
         }
+    }
+
+    /// Messages are not followed, but for the canary's.
+    fn message(&self, message: &LogicalMessage<'_>) -> ControlFlow<()> {
+        let content = std::str::from_utf8(message.content);
+        let of_canary = self
+            .settings
+            .canary_names
+            .as_ref()
+            .and_then(|(table, begin)| {
+                let name = content.ok().filter(|name| name.starts_with(begin))?;
+                Some((Arc::clone(table), name, message.transaction?))
+            });
+        let Some((table, name, transaction)) = of_canary else {
+            return self.send(Sighting::LeftOut(LeftOut::Message));
+        };
+        self.send(Sighting::Captured(CapturedChange {
+            id: ChangeId {
+                table,
+                key: key_of(name).into(),
+                lsn: Some(message.lsn.0),
+                operation: Operation::Message,
+            },
+            tc: Stamp(transaction.commit_time.0),
+            t1: Stamp(message.received.0),
+        }))
     }
 
     fn change(&mut self, change: &Change<'_>) -> ControlFlow<()> {

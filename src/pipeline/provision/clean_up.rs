@@ -12,6 +12,7 @@ use tokio_postgres::Client;
 
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::captures::left_by_captures;
+use crate::pipeline::provision::observations::left_by_observations;
 use crate::pipeline::provision::resource_registry::{
     RegistryEntry, ResourceKind, ResourceRegistry,
 };
@@ -91,8 +92,8 @@ pub async fn remove_run(
     remove(&RemovalClients::all(servers), &entries, progress).await
 }
 
-/// Removes every registered resource, of `setup` and of interrupted runs, and then the registry itself; and what captures have
-/// left. Servers other than PostgreSQL are asked for only where a resource is on them.
+/// Removes every registered resource, of `setup` and of interrupted runs, and then the registry itself; and what captures and
+/// observations have left. Servers other than PostgreSQL are asked for only where a resource is on them.
 ///
 /// # Errors
 /// When there is no server, or one refuses; the remaining resources stay in the registry.
@@ -107,6 +108,8 @@ pub async fn remove_everything(
     let mut entries = registry.entries().await?;
     let captured = left_by_captures(&client).await?;
     entries.extend(captured);
+    let observed = left_by_observations(&client).await?;
+    entries.extend(observed);
     let others = match entries.iter().find(|entry| !entry.kind.is_in_postgres()) {
         None => None,
         Some(entry) => {

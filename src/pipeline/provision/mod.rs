@@ -8,6 +8,7 @@ pub(crate) mod existing_connector;
 pub(crate) mod group;
 pub(crate) mod load_permission;
 pub(crate) mod names;
+pub(crate) mod observations;
 pub(crate) mod planned_connector;
 pub(crate) mod resource_registry;
 pub(crate) mod rights;

@@ -396,7 +396,9 @@ impl ObservationJoiner {
         let is_over = if self.expects_sink(&entry.id) {
             entry.is_shown()
         } else {
-            !self.config.has_group || entry.tg.is_some()
+            // A message is for nobody in particular: it ends in Kafka.
+            let is_message = entry.id.operation == Operation::Message;
+            is_message || !self.config.has_group || entry.tg.is_some()
         };
         if !is_over {
             return;

@@ -6,6 +6,7 @@
 mod change;
 mod committed;
 mod counts;
+pub mod diagnosis;
 mod event_metrics;
 mod joiner;
 mod key;

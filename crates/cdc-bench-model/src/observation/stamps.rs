@@ -25,11 +25,15 @@ pub enum ObservedHop {
     Process,
     /// Beside the total: from the record in Kafka until the sink committed it, by the sink's own clock.
     Store,
+    /// Before the total: Tc - T0, from when the statement was sent until its commit, where that is known.
+    Insert,
+    /// From when the statement was sent to the last stamp: `insert` and the total.
+    FromInsert,
 }
 
 impl ObservedHop {
     /// Every hop, in the order reports list them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Debezium,
         Self::Produce,
         Self::Consume,
@@ -39,6 +43,8 @@ impl ObservedHop {
         Self::Receive,
         Self::Process,
         Self::Store,
+        Self::Insert,
+        Self::FromInsert,
     ];
 
     /// Those that add up to the total.
@@ -57,6 +63,8 @@ impl ObservedHop {
             Self::Receive => "receive",
             Self::Process => "process",
             Self::Store => "store",
+            Self::Insert => "insert",
+            Self::FromInsert => "total_from_insert",
         }
     }
 
@@ -119,6 +127,10 @@ pub struct ObservedHops {
     pub process: Option<Nanos>,
     /// `None` where the sink does not say when it committed it.
     pub store: Option<Nanos>,
+    /// `None` where it is not known when the statement was sent.
+    pub insert: Option<Nanos>,
+    /// The same.
+    pub from_insert: Option<Nanos>,
 }
 
 impl ObservedStamps {
@@ -126,16 +138,19 @@ impl ObservedStamps {
     #[must_use]
     pub fn hops(&self) -> ObservedHops {
         let shown = self.t5.or(self.tg);
+        let end = shown.unwrap_or(self.t2);
         ObservedHops {
             debezium: self.td.map(|td| td - self.tc),
             produce: self.t2 - self.td.unwrap_or(self.tc),
             consume: shown.map(|at| at - self.t2),
-            total: shown.unwrap_or(self.t2) - self.tc,
+            total: end - self.tc,
             capture: self.t1 - self.tc,
             deliver: self.t3 - self.t2,
             receive: self.tr.map(|at| at - self.t2),
             process: self.tr.and_then(|at| Some(self.t5? - at)),
             store: self.ts.map(|at| at - self.t2),
+            insert: self.t0.map(|t0| self.tc - t0),
+            from_insert: self.t0.map(|t0| end - t0),
         }
     }
 }
@@ -154,6 +169,8 @@ impl ObservedHops {
             ObservedHop::Receive => self.receive,
             ObservedHop::Process => self.process,
             ObservedHop::Store => self.store,
+            ObservedHop::Insert => self.insert,
+            ObservedHop::FromInsert => self.from_insert,
         }
     }
 }
@@ -166,12 +183,12 @@ mod tests {
     proptest! {
         #[test]
         fn the_hops_add_up_to_the_total(
-            t in proptest::array::uniform7(-1_000_000_000_000_i64..1_000_000_000_000),
-            has in proptest::array::uniform3(any::<bool>()),
+            t in proptest::array::uniform8(-1_000_000_000_000_i64..1_000_000_000_000),
+            has in proptest::array::uniform4(any::<bool>()),
         ) {
             let optional = |n: usize, at: usize| has[n].then_some(Stamp(t[at]));
             let stamps = ObservedStamps {
-                t0: None,
+                t0: optional(3, 7),
                 tc: Stamp(t[0]),
                 t1: Stamp(t[1]),
                 td: optional(0, 2),
@@ -185,6 +202,8 @@ mod tests {
             let hops = stamps.hops();
             let parts = ObservedHop::PIPELINE.into_iter().filter_map(|hop| hops.get(hop));
             prop_assert_eq!(parts.map(|span| span.0).sum::<i64>(), hops.total.0);
+            let from_insert = hops.insert.map(|insert| insert.0 + hops.total.0);
+            prop_assert_eq!(hops.from_insert.map(|span| span.0), from_insert);
         }
     }
 

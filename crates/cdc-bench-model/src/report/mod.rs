@@ -51,8 +51,9 @@ pub use json::{ClockReport, RUN, Report, RunInfo, SCHEMA, Verdict};
 pub use junit::{junit, observation_junit};
 pub use markdown::markdown;
 pub use observation::{
-    OBSERVE, OBSERVED, ObservationInfo, ObservationReport, ObservedDiagnosis, ObservedPath,
-    ObservedPipeline, ObservedTopicReport, render_observation,
+    CANARY, CanaryReport, CostReport, Measured, OBSERVE, OBSERVED, ObservationInfo,
+    ObservationReport, ObservedDiagnosis, ObservedPath, ObservedPipeline, ObservedTopicReport,
+    render_observation,
 };
 pub use path_report::{PathNames, PathReport, RoundReport};
 pub use recorder::{Recorder, RecorderHandle};

@@ -19,7 +19,7 @@ use self::socket::LinesSocket;
 use self::splitter::LineSplitter;
 use super::following::Following;
 use super::sighting::Sighting;
-use crate::broker::{TailRecord, TopicTail};
+use crate::broker::{TailEvent, TailRecord, TopicTail};
 use crate::observe::lines_source::LinesSource;
 use crate::pipeline::Failure;
 
@@ -58,7 +58,11 @@ pub(in crate::observe) async fn open(
         LinesSource::Topic(name) => {
             let client = format!("cdc-bench-observe-{id}-lines");
             let topics = vec![name.clone()];
-            let handler = move |record: TailRecord<'_>| report_record(&reports, &record);
+            let handler = move |event: TailEvent<'_>| {
+                if let TailEvent::Record(record) = event {
+                    report_record(&reports, &record);
+                }
+            };
             let tail = TopicTail::start(kafka, &client, topics, clock, handler).await?;
             Ok(Following::Topics(tail))
         }

@@ -33,15 +33,13 @@ pub(crate) struct SourceNeeds {
     pub(crate) permanent_slot: Option<SlotName>,
 }
 
-/// Checks that the source can be captured: `wal_level`, the right to create, free slots, WAL senders and connections.
+/// Checks that the source can be captured: what [`check_decoding`] asks for, and the right to create.
 ///
 /// # Errors
 /// The first problem.
 pub(crate) async fn check_source(client: &Client, needs: &SourceNeeds) -> Result<(), SourceError> {
-    let question = "SELECT current_setting('wal_level'), \
-        current_setting('max_replication_slots')::bigint, (SELECT count(*) FROM pg_replication_slots), \
-        current_setting('max_wal_senders')::bigint, (SELECT count(*) FROM pg_stat_replication), \
-        rolname::text, \
+    check_decoding(client, needs.slots).await?;
+    let question = "SELECT rolname::text, \
         has_database_privilege(current_database(), 'CREATE') OR (EXISTS (SELECT FROM pg_namespace WHERE nspname = 'cdc_bench') \
           AND EXISTS (SELECT FROM pg_tables WHERE schemaname = 'activity' AND tablename = 'event_outbox')), \
         current_database()::text \
@@ -49,35 +47,56 @@ pub(crate) async fn check_source(client: &Client, needs: &SourceNeeds) -> Result
     let row = client
         .query_one(question, &[])
         .await
+        .map_err(refused("read its rights"))?;
+    if !row.get::<_, bool>(1) {
+        return Err(SourceError::NoCreate {
+            role: row.get(0),
+            database: row.get(2),
+        });
+    }
+    check_connections(client, needs.connections).await
+}
+
+/// Checks that so many more slots can be read: `wal_level`, free slots and WAL senders, and whether a standby of this version
+/// decodes.
+///
+/// # Errors
+/// The first problem.
+pub(crate) async fn check_decoding(client: &Client, needed: i64) -> Result<(), SourceError> {
+    let question = "SELECT current_setting('wal_level'), \
+        current_setting('max_replication_slots')::bigint, (SELECT count(*) FROM pg_replication_slots), \
+        current_setting('max_wal_senders')::bigint, (SELECT count(*) FROM pg_stat_replication), \
+        pg_is_in_recovery() AND current_setting('server_version_num')::int4 < 160000, current_setting('server_version')";
+    let row = client
+        .query_one(question, &[])
+        .await
         .map_err(refused("read its settings"))?;
+    if row.get(5) {
+        return Err(SourceError::OldStandby {
+            version: row.get(6),
+        });
+    }
     let wal_level: String = row.get(0);
     if wal_level != "logical" {
         return Err(SourceError::WalLevel { found: wal_level });
     }
-    let role: String = row.get(5);
-    if !row.get::<_, bool>(6) {
-        return Err(SourceError::NoCreate {
-            role,
-            database: row.get(7),
-        });
-    }
     let (max, used): (i64, i64) = (row.get(1), row.get(2));
-    if max - used < needs.slots {
+    if max - used < needed {
         return Err(SourceError::Slots {
             free: max - used,
             max,
-            needed: needs.slots,
+            needed,
         });
     }
     let (max, used): (i64, i64) = (row.get(3), row.get(4));
-    if max - used < needs.slots {
+    if max - used < needed {
         return Err(SourceError::Senders {
             free: max - used,
             max,
-            needed: needs.slots,
+            needed,
         });
     }
-    check_connections(client, needs.connections).await
+    Ok(())
 }
 
 /// Checks that the outbox table has the columns that it needs.

@@ -62,6 +62,14 @@ pub enum SourceError {
         /// User, host, port, database.
         server: String,
     },
+    /// The server is a standby of a version whose standbys do not decode.
+    #[error(
+        "PostgreSQL {version} is a standby here, and standbys decode the WAL from version 16 on; name the primary (POSTGRES_HOST)"
+    )]
+    OldStandby {
+        /// Its version.
+        version: String,
+    },
     /// Transactions are read-only.
     #[error(
         "PostgreSQL at {server} lets no transaction write (default_transaction_read_only = on); {undo}"

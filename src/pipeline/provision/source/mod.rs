@@ -10,7 +10,7 @@ mod replication_right;
 mod slots;
 mod writable;
 
-pub(crate) use checks::{SourceNeeds, check_columns, check_source};
+pub(crate) use checks::{SourceNeeds, check_columns, check_decoding, check_source};
 pub use connection::connect_postgres;
 pub(crate) use connections::{CONNECTOR_CONNECTIONS, READER_CONNECTIONS};
 pub use error::SourceError;

@@ -1,6 +1,8 @@
 //! The result of an observation: `report.json` with `run.kind` = `observe`. Durations are whole microseconds unless the name says
 //! otherwise.
 
+mod canary;
+mod cost;
 mod text;
 
 use std::collections::BTreeMap;
@@ -8,9 +10,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{ClockReport, Incident, Verdict};
-use crate::analysis::{HopStatistics, Objective};
+use crate::analysis::{Finding, HopStatistics, Objective};
 use crate::observation::{Filtered, ObservationCounts, ObservedHop};
 
+pub use canary::{CANARY, CanaryReport};
+pub use cost::{CostReport, Measured};
 pub use text::render_observation;
 
 /// `run.kind` of an observation.
@@ -35,7 +39,7 @@ pub struct ObservationReport {
     pub filtered: Filtered,
     /// Share of the captured changes that were followed, 0 to 1.
     pub sampled_share: f64,
-    /// The pipeline's quantiles, under `observed`.
+    /// The pipeline's quantiles, under `observed`; of a canary's changes, under `canary`.
     pub paths: BTreeMap<String, ObservedPath>,
     /// By table.
     pub tables: BTreeMap<String, ObservedPath>,
@@ -49,6 +53,12 @@ pub struct ObservationReport {
     pub objectives: Vec<Objective>,
     /// All objectives met, nothing missing.
     pub verdict: Verdict,
+    /// The canary, if one was sent.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub canary: Option<CanaryReport>,
+    /// What the observation took of the servers.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cost: Option<CostReport>,
 }
 
 /// The observation.
@@ -103,13 +113,16 @@ pub struct ObservedPath {
     pub hops: BTreeMap<String, HopStatistics>,
 }
 
-/// The slowest hop.
+/// The slowest hop, and what the evidence says of the pipeline.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ObservedDiagnosis {
     /// The hop of those that add up with the largest mean.
     pub slowest_hop: Option<String>,
     /// Its share of the mean total, 0 to 1.
     pub share_of_total: f64,
+    /// Worst first.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
 }
 
 impl ObservedDiagnosis {
@@ -127,6 +140,7 @@ impl ObservedDiagnosis {
             Some((mean, hop)) => Self {
                 slowest_hop: Some(hop.as_str().to_owned()),
                 share_of_total: (mean as f64 / total as f64 * 1e3).round() / 1e3,
+                findings: Vec::new(),
             },
             None => Self::default(),
         }
@@ -134,6 +148,13 @@ impl ObservedDiagnosis {
 }
 
 impl ObservationReport {
+    /// Whether a change is missing, of the user's or of the canary.
+    #[must_use]
+    pub fn has_missing(&self) -> bool {
+        let of_canary = self.canary.as_ref().map_or(0, |canary| canary.missing);
+        self.missing > 0 || of_canary > 0
+    }
+
     /// The quantiles of all changes.
     #[must_use]
     pub fn observed(&self) -> Option<&ObservedPath> {

@@ -74,6 +74,8 @@ fn report() -> ObservationReport {
         incidents: Vec::new(),
         objectives: Vec::new(),
         verdict: Verdict::Fail,
+        canary: None,
+        cost: None,
     }
 }
 

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use console::style;
 
-use super::{ObservationReport, ObservedPath};
-use crate::analysis::HopStatistics;
+use super::{CANARY, CanaryReport, ObservationReport, ObservedPath};
+use crate::analysis::{HopStatistics, Severity};
 use crate::observation::{LineCounts, ObservedHop};
-use crate::report::Verdict;
+use crate::report::{Verdict, figures};
 use crate::timeline::Nanos;
 
 /// Writing to a string cannot fail.
@@ -23,6 +23,9 @@ pub fn render_observation(report: &ObservationReport) -> String {
     headline(&mut out, report);
     if let Some(path) = report.observed() {
         table(&mut out, path);
+    }
+    if let Some(canary) = &report.canary {
+        canary_section(&mut out, canary, report.paths.get(CANARY));
     }
     if report.tables.len() > 1 {
         by_table(&mut out, report);
@@ -61,11 +64,12 @@ fn headline(out: &mut String, report: &ObservationReport) {
 }
 
 fn table(out: &mut String, path: &ObservedPath) {
+    let width = path.hops.keys().map(String::len).max().unwrap_or(0).max(10);
     line!(
         out,
         "{}",
         style(format!(
-            "{:<10} {:>9} {:>9} {:>9} {:>9} {:>9}  {}",
+            "{:<width$} {:>9} {:>9} {:>9} {:>9} {:>9}  {}",
             "ms", "p50", "p95", "p99", "max", "±", "from - to"
         ))
         .bold()
@@ -74,7 +78,7 @@ fn table(out: &mut String, path: &ObservedPath) {
         let Some(statistics) = path.hops.get(hop.as_str()) else {
             continue;
         };
-        let row = row(hop.as_str(), statistics);
+        let row = row(hop.as_str(), width, statistics);
         line!(out, "{row}  {}", span(hop));
         let is_blurred = statistics
             .error_bound
@@ -84,7 +88,7 @@ fn table(out: &mut String, path: &ObservedPath) {
                 out,
                 "{}",
                 style(format!(
-                    "{:<10} is shorter than what the clocks allow to tell: read it as \"below the bound\"",
+                    "{:<width$} is shorter than what the clocks allow to tell: read it as \"below the bound\"",
                     ""
                 ))
                 .yellow()
@@ -92,6 +96,27 @@ fn table(out: &mut String, path: &ObservedPath) {
         }
     }
     line!(out);
+}
+
+fn canary_section(out: &mut String, canary: &CanaryReport, path: Option<&ObservedPath>) {
+    let interval = Nanos::from_micros(canary.interval).as_millis_f64();
+    line!(
+        out,
+        "Canary {}, every {interval:.0} ms: {} sent, {} refused, {} followed to their end, {} missing",
+        style(&canary.target).bold(),
+        canary.sent,
+        canary.refused,
+        canary.followed,
+        canary.missing
+    );
+    if let Some(reason) = &canary.refusal {
+        line!(out, "{}", style(format!("refused: {reason}")).yellow());
+    }
+    if let Some(path) = path.filter(|path| !path.hops.is_empty()) {
+        table(out, path);
+    } else {
+        line!(out);
+    }
 }
 
 fn span(hop: ObservedHop) -> &'static str {
@@ -105,14 +130,16 @@ fn span(hop: ObservedHop) -> &'static str {
         ObservedHop::Receive => "beside it: record in Kafka - received, as your consumer says",
         ObservedHop::Process => "beside it: received - written, by your consumer's own clock",
         ObservedHop::Store => "beside it: record in Kafka - committed, by the sink's own clock",
+        ObservedHop::Insert => "before it: statement sent - commit",
+        ObservedHop::FromInsert => "statement sent - end of the total",
     }
 }
 
-fn row(name: &str, statistics: &HopStatistics) -> String {
+fn row(name: &str, width: usize, statistics: &HopStatistics) -> String {
     let ms = |us: i64| format!("{:.2}", Nanos::from_micros(us).as_millis_f64());
     let bound = statistics.error_bound.map_or("?".to_owned(), ms);
     format!(
-        "{name:<10} {:>9} {:>9} {:>9} {:>9} {bound:>9}",
+        "{name:<width$} {:>9} {:>9} {:>9} {:>9} {bound:>9}",
         ms(statistics.p50),
         ms(statistics.p95),
         ms(statistics.p99),
@@ -235,6 +262,18 @@ fn verdict(out: &mut String, report: &ObservationReport) {
             style(hop).bold(),
             report.diagnosis.share_of_total * 100.0
         );
+    }
+    for finding in &report.diagnosis.findings {
+        let mark = match finding.severity {
+            Severity::Critical => style("!").red().bold(),
+            Severity::Warning => style("!").yellow(),
+            Severity::Info => style("-").dim(),
+        };
+        line!(out, "  {mark} {}", finding.evidence);
+        line!(out, "    {}", style(figures::advice(finding)).dim());
+    }
+    if let Some(cost) = &report.cost {
+        line!(out, "{}", style(cost.describe()).dim());
     }
     for objective in &report.objectives {
         let measured = objective

@@ -1,0 +1,26 @@
+//! Evidence of how the pipeline's parts work, looked at from outside every other second; and what looking costs.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | `collector` | asks them all until the observation is over |
+//! | `slot` | the connector's slot, transactions that hold it, our own walsender |
+//! | `connector` | the connector's state and configuration |
+//! | `metrics`, `jolokia`, `prometheus` | its metrics, where their address is given |
+//! | `members` | the group's members |
+//! | `tallies` | offsets and transactions, as the taps see them |
+//! | `conclusion` | findings and cost, for the report |
+
+mod collector;
+mod conclusion;
+mod connector;
+mod jolokia;
+mod members;
+mod metrics;
+mod prometheus;
+mod slot;
+mod tallies;
+
+pub(super) use collector::EvidenceCollector;
+pub(super) use conclusion::conclude;
+pub use metrics::{MetricsAddress, MetricsAddressError};
+pub(super) use tallies::{SharedTallies, Tallies};
