@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::delay::{Delay, FETCH, PRODUCE, SlowLink, Way, Which};
 use super::super::stack::TestStack;
 use super::observed::{Observed, Observing};
-use super::pipeline::working;
+use super::pipeline::{sink_has_caught_up, working};
 use super::shop::Shop;
 use super::sink::MongoSink;
 use super::worker::{Connect, debezium};
@@ -74,7 +74,9 @@ impl Link {
 }
 
 fn quick_source() -> Value {
-    json!({"poll.interval.ms": "1", "producer.override.linger.ms": "0"})
+    // A producer's own time would leave its link out.
+    json!({"poll.interval.ms": "1", "producer.override.linger.ms": "0",
+        "topic.creation.default.message.timestamp.type": "LogAppendTime"})
 }
 
 fn quick_sink() -> Value {
@@ -122,7 +124,8 @@ fn observed(
     sink.register(stack, "shop", &of_sink);
     // Until both have come to rest after their restart.
     shop.load(Duration::from_secs(2), 4);
-    std::thread::sleep(Duration::from_secs(4));
+    sink_has_caught_up(stack, shop, sink);
+    std::thread::sleep(Duration::from_secs(1));
     let observing = Observing::begin(stack, Some(sink), &[]);
     // On a link that handles one request at a time, a second would wait for the first.
     shop.load(Duration::from_secs(8), 3);

@@ -185,11 +185,12 @@ pub fn followed(stack: &TestStack) {
     shop.close();
 }
 
-/// The sink is paused for ten seconds: `consume` is named, and as large as the pause.
+/// The sink is paused for ten seconds: `consume` is named, and as large as the pause. There are few changes, so that it catches up
+/// at once.
 fn held_up(stack: &TestStack, shop: &Shop<'_>, sink: &MongoSink) {
     let observing = Observing::begin(stack, Some(sink), &[]);
     let pause = std::thread::scope(|scope| {
-        let load = scope.spawn(|| shop.load(Duration::from_secs(16), RATE));
+        let load = scope.spawn(|| shop.load(Duration::from_secs(16), 8));
         let gap = scope.spawn(|| longest_gap(stack, sink, Duration::from_secs(18)));
         std::thread::sleep(Duration::from_secs(3));
         sink.worker.connect.ask(stack, NAME, "pause");
@@ -306,7 +307,8 @@ pub fn restarts(stack: &TestStack) {
     shop.close();
 }
 
-fn sink_has_caught_up(stack: &TestStack, shop: &Shop<'_>, sink: &MongoSink) {
+/// Waits until every row is a document.
+pub fn sink_has_caught_up(stack: &TestStack, shop: &Shop<'_>, sink: &MongoSink) {
     until_within(
         Duration::from_secs(120),
         "the sink to have caught up",
