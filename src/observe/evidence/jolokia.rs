@@ -13,7 +13,7 @@ pub(super) fn paths(names: &Names) -> [String; 2] {
             escaped(&names.prefix)
         ),
         format!(
-            "read/kafka.connect:type=source-task-metrics,connector={},task=0/batch-size-max",
+            "read/kafka.connect:type=connector-task-metrics,connector={},task=0/batch-size-max",
             escaped(&names.connector)
         ),
     ]

@@ -242,7 +242,7 @@ mod tests {
                 "debezium_metrics_QueueTotalCapacity{{name=\"shop\"}} 8192\n\
                  debezium_metrics_QueueRemainingCapacity{{name=\"shop\"}} {free}\n\
                  debezium_metrics_MilliSecondsBehindSource{{name=\"shop\"}} {behind}\n\
-                 kafka_connect_source_task_metrics_batch_size_max{{connector=\"shop\"}} NaN\n"
+                 kafka_connect_connector_task_metrics_batch_size_max{{connector=\"shop\"}} NaN\n"
             )
         };
         for text in [body(8_000, -1), body(12, 700), body(8_192, 3)] {

@@ -77,7 +77,7 @@ debezium_metrics_MilliSecondsBehindSource{context="streaming",name="other",plugi
 debezium_metrics_QueueTotalCapacity{context="snapshot",name="shop"} 1.0
 debezium_postgres_connector_metrics_queueremainingcapacity{context="streaming", server="shop"} 8192.0 1700000000000
 debezium_postgres_connector_metrics_queuetotalcapacity{context="streaming",server="shop"} 8.192E3
-kafka_connect_source_task_metrics_batch_size_max{connector="shop-\"connector\"",task="0"} 17
+kafka_connect_connector_task_metrics_batch_size_max{connector="shop-\"connector\"",task="0"} 17
 kafka_connect_source_task_metrics_batch_size_avg{connector="shop",task="0"} NaN
 broken{a="b
 jvm_threads_current 33.0

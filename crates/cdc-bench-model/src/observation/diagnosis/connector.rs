@@ -19,6 +19,7 @@ pub(super) fn findings(hops: &Hops, evidence: &ObservedEvidence) -> Vec<Finding>
         found.extend(linger(hops, connector));
         found.extend(batch(connector, evidence));
     }
+    found.extend(full_batches(evidence));
     found.extend(queue(evidence));
     found.extend(behind_source(hops, evidence));
     found
@@ -126,6 +127,24 @@ fn batch(connector: &ConnectorEvidence, evidence: &ObservedEvidence) -> Option<F
     ))
 }
 
+/// A batch is full where more was waiting.
+fn full_batches(evidence: &ObservedEvidence) -> Option<Finding> {
+    let connector = evidence.connector.as_ref()?;
+    let largest = evidence.metrics?.batch_size_max?;
+    let batch = connector.number("max.batch.size", BATCH);
+    if i64::try_from(largest).ok()? < batch {
+        return None;
+    }
+    Some(finding(
+        Some(ObservedHop::Debezium),
+        Severity::Info,
+        format!(
+            "the connector has handed on batches of {largest} records, as many as max.batch.size {batch} allows: a backlog or a big transaction was waiting"
+        ),
+        "raise \"max.batch.size\", and \"max.queue.size\" to a few times as much, if that is so all the time",
+    ))
+}
+
 fn queue(evidence: &ObservedEvidence) -> Option<Finding> {
     let metrics = evidence.metrics?;
     let (capacity, free) = (metrics.queue_capacity?, metrics.queue_least_free?);
@@ -217,15 +236,18 @@ mod tests {
             queue_capacity: Some(8_192),
             queue_least_free: Some(8_000),
             most_behind_ms: Some(480),
-            batch_size_max: None,
+            batch_size_max: Some(2_047),
         };
         case.evidence.metrics = Some(metrics);
+        assert!(!case.says("batches of"));
         assert!(!case.says("queue was full"));
         assert!(case.says("MilliSecondsBehindSource was 480 ms"));
+        metrics.batch_size_max = Some(2_048);
         metrics.queue_least_free = Some(12);
         metrics.most_behind_ms = Some(-1);
         case.evidence.metrics = Some(metrics);
         assert!(case.says("12 of 8192 places"));
+        assert!(case.says("batches of 2048 records"));
         assert!(
             !case.says("MilliSecondsBehindSource"),
             "it has had none yet"
