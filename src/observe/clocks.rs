@@ -100,7 +100,7 @@ impl ObservedClocks {
             }
         }
         joiner.correct(self.corrections(now));
-        self.sink.measure(now, joiner).await;
+        self.sink.measure(now, joiner);
         measured.map(drop).map_err(Failure::from)
     }
 
@@ -141,7 +141,7 @@ impl ObservedClocks {
         };
         let appended = stamped.map(|bound| bound + HALF_MILLISECOND);
         let polled = polled.unwrap_or_default();
-        let shown = self.sink.bound_of_end();
+        let shown = self.sink.bound();
         match hop {
             ObservedHop::Debezium => Some(postgres + connect?),
             ObservedHop::Produce => Some(connect? + appended?),

@@ -11,7 +11,6 @@
 
 mod clocks;
 mod discovery;
-mod line_incidents;
 mod lines_source;
 mod observation;
 mod outcome;
@@ -19,6 +18,7 @@ mod plan;
 pub mod records;
 mod request;
 mod sink_clock;
+mod sink_incidents;
 mod taps;
 
 pub use discovery::{Pipeline, discover};

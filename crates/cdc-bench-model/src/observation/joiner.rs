@@ -8,6 +8,7 @@ mod consumed;
 mod entry;
 mod overdue;
 mod reached;
+mod sink_keys;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,8 @@ use self::causality::CausalBounds;
 use self::consumed::EarlyReports;
 use self::entry::{Captured, Entry, Recorded};
 use self::reached::Reached;
+pub use self::sink_keys::OtherKeys;
+use self::sink_keys::SinkKeys;
 use super::committed::CommittedOffsets;
 use super::missing::MissingChange;
 use super::recent::RecentChanges;
@@ -90,6 +93,7 @@ pub struct ObservationJoiner {
     /// Records without a change of the WAL, by when they came.
     uncaptured: BTreeMap<(Stamp, u64), u64>,
     sink: HashMap<(Arc<str>, Arc<str>), SinkQueue>,
+    sink_keys: SinkKeys,
     /// What the consumer has reported of records that our reader does not have yet.
     early: EarlyReports,
     /// The offset of the sink's own clock.
@@ -124,6 +128,7 @@ impl ObservationJoiner {
             unshown: BTreeMap::new(),
             uncaptured: BTreeMap::new(),
             sink: HashMap::new(),
+            sink_keys: SinkKeys::default(),
             early: EarlyReports::default(),
             sink_clock: OffsetLine::default(),
             has_microseconds: false,
@@ -321,11 +326,14 @@ impl ObservationJoiner {
     /// A row was written or deleted in the sink.
     pub fn shown(&mut self, change: SinkChange) {
         let row = (change.table, change.key);
-        let resolved = self
-            .sink
-            .entry(row)
-            .or_default()
-            .shown(change.is_delete, change.at);
+        let queue = self.sink.entry(row.clone()).or_default();
+        let is_of_a_change = queue.has_waiting();
+        let resolved = queue.shown(change.is_delete, change.at);
+        if is_of_a_change {
+            self.sink_keys.matched();
+        } else {
+            self.sink_keys.early(row);
+        }
         self.resolve(&resolved, change.at);
     }
 
@@ -434,6 +442,7 @@ impl ObservationJoiner {
             Some(self.corrections.postgres.to_ours(captured.tc) - bound)
         });
         let row = (Arc::clone(&id.table), Arc::clone(&id.key));
+        self.sink_keys.expected(&row);
         let expected = self.sink.entry(row).or_default().expect(Waiting {
             entry: Some(key),
             since,
@@ -441,6 +450,7 @@ impl ObservationJoiner {
             not_before: not_before.unwrap_or(Stamp(i64::MIN)),
         });
         if let Some((resolved, at)) = expected {
+            self.sink_keys.matched();
             self.resolve(&resolved, at);
         }
     }

@@ -276,4 +276,5 @@ fn beyond_its_limit_it_follows_a_sample_and_holds_no_more() {
     assert_eq!(joiner.counts().missing, 0);
 }
 
+mod keys;
 mod lines;
