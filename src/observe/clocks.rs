@@ -111,7 +111,7 @@ impl ObservedClocks {
             }
         }
         joiner.correct(self.corrections(now));
-        self.sink.measure(now, joiner).await;
+        self.sink.measure(now, joiner);
         measured.map(drop).map_err(Failure::from)
     }
 
@@ -153,7 +153,7 @@ impl ObservedClocks {
         let end = match last {
             LastStamp::Kafka => appended,
             LastStamp::Group(half) => Some(half),
-            LastStamp::Sink => self.sink.bound_of_end(),
+            LastStamp::Sink => self.sink.bound(),
         };
         match hop {
             ObservedHop::Debezium => Some(postgres + connect?),

@@ -17,7 +17,6 @@ mod clocks;
 mod discovery;
 mod evidence;
 mod json_lines;
-mod line_incidents;
 mod lines_source;
 mod observation;
 mod outcome;
@@ -26,6 +25,7 @@ mod publication;
 pub mod records;
 mod request;
 mod sink_clock;
+mod sink_incidents;
 mod taps;
 
 pub use discovery::{Pipeline, discover};

@@ -15,10 +15,10 @@ use super::canary::{CanarySender, CanaryWatch};
 use super::clocks::{LastStamp, ObservedClocks};
 use super::discovery::{FoundCanary, Pipeline, Sink};
 use super::evidence::{EvidenceCollector, Tallies, conclude};
-use super::line_incidents::LineIncidents;
 use super::outcome::{Recording, Times, half_of, is_by_broker, named, report};
 use super::request::ObserveRequest;
 use super::sink_clock::SinkClock;
+use super::sink_incidents::{SinkIncidents, other_keys};
 use super::taps::following::Following;
 use super::taps::sighting::{LeftOut, Passed, QUEUE, Sighting};
 use super::taps::wal::WalTap;
@@ -215,7 +215,7 @@ struct Watch {
     /// When the group's offsets were asked for last.
     last_poll: Option<Stamp>,
     has_unreadable: bool,
-    lines: LineIncidents,
+    lines: SinkIncidents,
     /// Whether what it goes along with has ended.
     has_ended: bool,
 }
@@ -260,7 +260,7 @@ impl Watch {
             wal_read_until: None,
             last_poll: None,
             has_unreadable: false,
-            lines: LineIncidents::default(),
+            lines: SinkIncidents::default(),
             has_ended: false,
         })
     }
@@ -325,6 +325,7 @@ impl Watch {
     /// Judges what is overdue, and records what is complete.
     fn settle(&mut self) -> Result<(), Failure> {
         self.joiner.judge(self.clock.now(), self.wal_read_until);
+        self.incidents.extend(other_keys(&mut self.joiner));
         for change in self.joiner.take_completed() {
             let users = match &mut self.canary {
                 Some(canary) => canary.completed(change),

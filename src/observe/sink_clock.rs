@@ -47,7 +47,7 @@ impl SinkClock {
     }
 
     /// Measures, and corrects the sink's stamps by it from now on.
-    pub(super) async fn measure(&mut self, now: Stamp, joiner: &mut ObservationJoiner) {
+    pub(super) fn measure(&mut self, now: Stamp, joiner: &mut ObservationJoiner) {
         match self {
             Self::Ours => {}
             Self::Consumer(consumer) => consumer.measure(now, joiner),
@@ -56,14 +56,6 @@ impl SinkClock {
 
     /// Error bound of its stamps; `None` where nothing is known of it.
     pub(super) fn bound(&self) -> Option<Nanos> {
-        match self {
-            Self::Ours => Some(Nanos(0)),
-            Self::Consumer(consumer) => consumer.bound(),
-        }
-    }
-
-    /// Error bound of T5.
-    pub(super) fn bound_of_end(&self) -> Option<Nanos> {
         match self {
             Self::Ours => Some(Nanos(0)),
             Self::Consumer(consumer) => consumer.bound(),

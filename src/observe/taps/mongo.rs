@@ -19,7 +19,7 @@ pub(in crate::observe) async fn start(
     let changes = open(&sink).await?;
     let stop = CancellationToken::new();
     let following = follow(sink, changes, clock, sightings, stop.clone());
-    Ok(Following::Task(stop, tokio::spawn(following)))
+    Ok(Following::Task(stop.drop_guard(), tokio::spawn(following)))
 }
 
 /// Opens the change stream of the sink's collections.

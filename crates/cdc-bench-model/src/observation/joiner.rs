@@ -12,6 +12,7 @@ mod matching;
 mod overdue;
 mod reached;
 mod sampled;
+mod sink_keys;
 #[cfg(test)]
 mod tests;
 mod unrecorded;
@@ -23,6 +24,8 @@ use self::causality::CausalBounds;
 use self::consumed::EarlyReports;
 use self::entry::{Captured, Entry, Recorded};
 use self::reached::Reached;
+pub use self::sink_keys::OtherKeys;
+use self::sink_keys::SinkKeys;
 use self::unrecorded::Unrecorded;
 use super::committed::CommittedOffsets;
 use super::missing::MissingChange;
@@ -107,6 +110,7 @@ pub struct ObservationJoiner {
     unread: u64,
     /// Everything that was committed before it, on PostgreSQL's clock, has been captured: changes come in the order of their commits.
     captured_until: Option<Stamp>,
+    sink_keys: SinkKeys,
     /// What the consumer has reported of records that our reader does not have yet.
     early: EarlyReports,
     /// The offset of the sink's own clock.
@@ -146,6 +150,7 @@ impl ObservationJoiner {
             sink: HashMap::new(),
             unread: 0,
             captured_until: None,
+            sink_keys: SinkKeys::default(),
             early: EarlyReports::default(),
             sink_clock: OffsetLine::default(),
             has_microseconds: false,

@@ -21,7 +21,7 @@ mod statistics;
 pub use change::{CapturedChange, ChangeId, RecordPosition, RecordedChange, SinkChange, StampedBy};
 pub use counts::{Filtered, LineCounts, ObservationCounts};
 pub use event_metrics::{Consumption, EventMetrics};
-pub use joiner::{JoinerConfig, ObservationJoiner, ObservedChange};
+pub use joiner::{JoinerConfig, ObservationJoiner, ObservedChange, OtherKeys};
 pub use key::{NO_KEY, canonical_key};
 pub use missing::{MissingAt, MissingChange};
 pub use operation::Operation;

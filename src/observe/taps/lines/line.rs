@@ -38,6 +38,10 @@ struct Fields<'a> {
 
 /// Reads a line. What is wrong with it is said without its text, which may be of anything.
 pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, String> {
+    // An array would be taken for the fields in their order.
+    if line.first() != Some(&b'{') {
+        return Err("it is no JSON object".to_owned());
+    }
     let fields: Fields<'_> = serde_json::from_slice(line).map_err(|error| {
         // Of a value of another type, serde shows the value.
         match error.classify() {
@@ -193,7 +197,7 @@ mod tests {
         for (line, says) in [
             ("INFO started", "no JSON"),
             ("", "no JSON"),
-            ("[]", "topic"),
+            (r#"["t",0,1,null,1732800000123456,null]"#, "no JSON"),
             (r#"{"topic":"t","partition":0}"#, "offset"),
             (r#"{"topic":"t","partition":"a","offset":1}"#, "i32"),
             (r#"{"topic":"t","partition":-1,"offset":1}"#, "from 0"),

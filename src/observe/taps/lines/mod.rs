@@ -1,4 +1,5 @@
-//! Lines in which a consumer reports what it did with its records: [the format](../../../../docs/how-to/event-metrics.md).
+//! Lines in which a consumer reports what it did with its records; docs/how-to/event-metrics.md has the
+//! format.
 
 mod file;
 mod line;
@@ -48,12 +49,12 @@ pub(in crate::observe) async fn open(
             let file = GrowingFile::open(path.clone()).map_err(refused)?;
             let stopped = stop.clone();
             let task = tokio::task::spawn_blocking(move || file.follow(&reports, &stopped));
-            Ok(Following::Task(stop, task))
+            Ok(Following::Task(stop.drop_guard(), task))
         }
         LinesSource::Socket(path) => {
             let socket = LinesSocket::open(path.clone()).map_err(refused)?;
             let task = tokio::spawn(socket.follow(reports, stop.clone()));
-            Ok(Following::Task(stop, task))
+            Ok(Following::Task(stop.drop_guard(), task))
         }
         LinesSource::Topic(name) => {
             let client = format!("cdc-bench-observe-{id}-lines");

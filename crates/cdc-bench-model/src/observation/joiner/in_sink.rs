@@ -11,11 +11,14 @@ impl ObservationJoiner {
     /// A row was written or deleted in the sink.
     pub fn shown(&mut self, change: SinkChange) {
         let row = (change.table, change.key);
-        let resolved = self
-            .sink
-            .entry(row)
-            .or_default()
-            .shown(change.is_delete, change.at);
+        let queue = self.sink.entry(row.clone()).or_default();
+        let is_of_a_change = queue.has_waiting();
+        let resolved = queue.shown(change.is_delete, change.at);
+        if is_of_a_change {
+            self.sink_keys.matched();
+        } else {
+            self.sink_keys.early(row);
+        }
         self.resolve(&resolved, change.at);
     }
 
@@ -44,6 +47,7 @@ impl ObservationJoiner {
             Some(self.corrections.postgres.to_ours(captured.tc) - bound)
         });
         let row = (Arc::clone(&id.table), Arc::clone(&id.key));
+        self.sink_keys.expected(&row);
         let expected = self.sink.entry(row).or_default().expect(Waiting {
             entry: Some(key),
             since,
@@ -51,6 +55,7 @@ impl ObservationJoiner {
             not_before: not_before.unwrap_or(Stamp(i64::MIN)),
         });
         if let Some((resolved, at)) = expected {
+            self.sink_keys.matched();
             self.resolve(&resolved, at);
         }
     }

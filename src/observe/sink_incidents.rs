@@ -1,19 +1,21 @@
-//! What is wrong with a consumer's lines: the first of each kind is told, the others are counted.
+//! What is wrong with a consumer's lines, or with a sink's keys: the first of each kind is told, the others are counted.
 
-use cdc_bench_model::observation::{Consumption, EventMetrics, LineCounts};
+use cdc_bench_model::observation::{
+    Consumption, EventMetrics, LineCounts, ObservationJoiner, OtherKeys,
+};
 use cdc_bench_model::report::Incident;
 
 use super::taps::sighting::LineProblem;
 
 /// Kinds that were told.
 #[derive(Debug, Default)]
-pub(super) struct LineIncidents {
+pub(super) struct SinkIncidents {
     has_error: bool,
     has_unreadable: bool,
     has_other_topic: bool,
 }
 
-impl LineIncidents {
+impl SinkIncidents {
     /// A line that says what became of a record.
     pub(super) fn reported(&mut self, report: &EventMetrics) -> Option<Incident> {
         let Consumption::Failed(reason) = &report.outcome else {
@@ -50,12 +52,26 @@ impl LineIncidents {
     }
 }
 
+/// The sink's rows have other keys than their changes.
+pub(super) fn other_keys(joiner: &mut ObservationJoiner) -> Option<Incident> {
+    let OtherKeys {
+        table,
+        in_sink,
+        in_record,
+    } = joiner.take_other_keys()?;
+    first(&mut false, "other_keys", || {
+        format!(
+            "no write in the sink is of a change that is known: rows of {table} have keys such as {in_sink} there, and {in_record} in their records, so they cannot be joined, and what is missing may not be; let your consumer say what it wrote (--lines), or end with the group's offsets (--sink none)"
+        )
+    })
+}
+
 fn first(is_told: &mut bool, kind: &str, what: impl FnOnce() -> String) -> Option<Incident> {
     if std::mem::replace(is_told, true) {
         return None;
     }
     let what = what();
-    tracing::warn!("{what}; others are counted");
+    tracing::warn!("{what}");
     Some(Incident {
         at: jiff::Timestamp::now(),
         kind: kind.to_owned(),
