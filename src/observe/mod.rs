@@ -7,7 +7,8 @@
 //! | `taps` | WAL, topics, offsets, sink: what each sees |
 //! | `records` | records as connectors write them |
 //! | `clocks` | the offsets of the servers' clocks |
-//! | `observation` | the taps' sightings joined, from the beginning to the result |
+//! | `watch` | what the taps see, joined |
+//! | `observation` | all of it, from the beginning to the result |
 
 mod clocks;
 mod discovery;
@@ -17,6 +18,7 @@ mod plan;
 pub mod records;
 mod request;
 mod taps;
+mod watch;
 
 pub use discovery::{Pipeline, discover};
 pub use observation::{Observation, observe};

@@ -1,0 +1,251 @@
+//! What the taps see, joined until the observation is over and what is under way has come.
+
+use std::time::{Duration, Instant};
+
+use async_channel::Receiver;
+use cdc_bench_model::observation::{JoinerConfig, ObservationJoiner};
+use cdc_bench_model::report::Incident;
+use cdc_bench_model::timeline::{Clock, Nanos, Stamp};
+use cdc_bench_stack::StepProgress;
+use tokio_util::sync::CancellationToken;
+
+use super::clocks::ObservedClocks;
+use super::discovery::Pipeline;
+use super::outcome::Recording;
+use super::request::ObserveRequest;
+use super::taps::sighting::{LeftOut, Passed, Sighting};
+use crate::broker::OffsetPoll;
+use crate::pipeline::{Failure, connect_postgres};
+
+/// How long what comes after a change waits for it.
+const GRACE: Nanos = Nanos::from_millis(5_000);
+/// Interval of judging what is missing, and of progress.
+const TICK: Duration = Duration::from_millis(500);
+/// Interval between measurements of the clocks at first; later a twentieth of the time so far.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(2);
+/// The step that the terminal shows.
+pub(super) const STEP: &str = "observing";
+
+/// Joins what the taps see.
+pub(super) struct Watch {
+    clock: Clock,
+    sightings: Receiver<Sighting>,
+    pub(super) joiner: ObservationJoiner,
+    pub(super) recording: Recording,
+    pub(super) clocks: ObservedClocks,
+    pub(super) incidents: Vec<Incident>,
+    pub(super) failed: Option<String>,
+    /// Everything committed before it was captured.
+    wal_read_until: Option<Stamp>,
+    /// When the group's offsets were asked for last.
+    last_poll: Option<Stamp>,
+    has_unreadable: bool,
+}
+
+impl Watch {
+    pub(super) async fn new(
+        request: &ObserveRequest,
+        pipeline: &Pipeline,
+        clock: Clock,
+        sightings: Receiver<Sighting>,
+    ) -> Result<Self, Failure> {
+        let sink = pipeline
+            .sink
+            .iter()
+            .flat_map(|sink| sink.collections.values());
+        let mut joiner = ObservationJoiner::new(JoinerConfig {
+            limit: request.limit,
+            grace: GRACE,
+            partitions: pipeline
+                .topics
+                .iter()
+                .map(|topic| topic.partitions)
+                .collect(),
+            has_group: pipeline.group.is_some(),
+            sink_tables: sink.map(|known| known.table.clone()).collect(),
+        });
+        let client = connect_postgres(&pipeline.postgres).await?;
+        let mut clocks = ObservedClocks::new(client, clock, pipeline.shares_clock);
+        clocks.measure(true, &mut joiner).await?;
+        Ok(Self {
+            clock,
+            sightings,
+            joiner,
+            recording: Recording::new(request.folder.clone()),
+            clocks,
+            incidents: Vec::new(),
+            failed: None,
+            wal_read_until: None,
+            last_poll: None,
+            has_unreadable: false,
+        })
+    }
+
+    /// Follows changes until the time is over, a tap fails, or `cancel` says so.
+    pub(super) async fn follow(
+        &mut self,
+        duration: Option<Duration>,
+        progress: &dyn StepProgress,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let began = Instant::now();
+        let end = duration.map(|duration| began + duration);
+        let mut measured = began;
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while self.failed.is_none() && end.is_none_or(|end| Instant::now() < end) {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => break,
+                _ = ticks.tick() => {
+                    self.settle()?;
+                    progress.update(STEP, &self.describe(began, duration));
+                    if measured.elapsed() >= CLOCK_INTERVAL.max(began.elapsed() / 20) {
+                        measured = Instant::now();
+                        // A server that is away for a while cannot be measured.
+                        if let Err(failure) = self.clocks.measure(false, &mut self.joiner).await {
+                            tracing::debug!(%failure, "the clocks could not be measured");
+                        }
+                    }
+                }
+                sighting = self.sightings.recv() => match sighting {
+                    Ok(sighting) => self.take(sighting),
+                    Err(_) => break,
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the changes under way, which the WAL had before its tap was stopped.
+    pub(super) async fn drain(
+        &mut self,
+        limit: Duration,
+        progress: &dyn StepProgress,
+    ) -> Result<(), Failure> {
+        let end = Instant::now() + limit;
+        while self.joiner.counts().in_flight > 0 && self.failed.is_none() && Instant::now() < end {
+            let until = tokio::time::Instant::now() + TICK;
+            while let Ok(Ok(sighting)) = tokio::time::timeout_at(until, self.sightings.recv()).await
+            {
+                self.take(sighting);
+            }
+            self.settle()?;
+            let left = self.joiner.counts().in_flight;
+            progress.update(STEP, &format!("waiting for the last {left} changes"));
+        }
+        // What the taps have seen until now counts.
+        while let Ok(sighting) = self.sightings.try_recv() {
+            self.take(sighting);
+        }
+        self.settle()
+    }
+
+    /// Judges what is overdue, and records what is complete.
+    fn settle(&mut self) -> Result<(), Failure> {
+        self.joiner.judge(self.clock.now(), self.wal_read_until);
+        for change in self.joiner.take_completed() {
+            self.recording.record(&change);
+        }
+        for change in self.joiner.take_missing() {
+            tracing::warn!(table = &*change.id.table, key = &*change.id.key, lsn = ?change.id.lsn, at = ?change.at, "a change is missing");
+            self.recording.missing(&change)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, sighting: Sighting) {
+        match sighting {
+            Sighting::Captured(change) => self.joiner.captured(change),
+            Sighting::LeftOut(kind) => {
+                let filtered = &mut self.joiner.counts_mut().filtered;
+                match kind {
+                    LeftOut::Table => filtered.other_tables += 1,
+                    LeftOut::Operation => filtered.skipped_operations += 1,
+                    LeftOut::Message => filtered.messages += 1,
+                }
+            }
+            Sighting::WalRead(until) => self.wal_read_until = Some(until),
+            Sighting::Recorded(change) => self.joiner.recorded(change),
+            Sighting::Passed(position, kind) => {
+                self.joiner.seen(position);
+                self.passed(kind);
+            }
+            Sighting::Unreadable(position, reason) => {
+                self.joiner.seen(position);
+                self.joiner.counts_mut().unreadable += 1;
+                if !std::mem::replace(&mut self.has_unreadable, true) {
+                    tracing::warn!(
+                        ?position,
+                        reason,
+                        "a record cannot be read; others are counted"
+                    );
+                    self.incidents.push(Incident {
+                        at: jiff::Timestamp::now(),
+                        kind: "unreadable_record".to_owned(),
+                        what: format!("the first record that could not be read: {reason}"),
+                        took: None,
+                    });
+                }
+            }
+            Sighting::Offsets(poll) => self.offsets(&poll),
+            Sighting::Shown(change) => self.joiner.shown(change),
+            Sighting::Resumed(tap, reason) => self.incidents.push(Incident {
+                at: jiff::Timestamp::now(),
+                kind: "tap_resumed".to_owned(),
+                what: format!("the tap of the {tap} was cut and goes on: {reason}"),
+                took: None,
+            }),
+            Sighting::Failed(reason) => self.failed = Some(reason),
+        }
+    }
+
+    fn passed(&mut self, kind: Passed) {
+        let filtered = &mut self.joiner.counts_mut().filtered;
+        let count = match kind {
+            Passed::Tombstone => &mut filtered.tombstones,
+            Passed::Heartbeat => &mut filtered.heartbeats,
+            Passed::Transaction => &mut filtered.transactions,
+            Passed::SchemaChange => &mut filtered.schema_changes,
+            Passed::Message => &mut filtered.messages,
+            Passed::OtherTable => &mut filtered.other_tables,
+            Passed::Other => &mut filtered.others,
+        };
+        *count += 1;
+    }
+
+    fn offsets(&mut self, poll: &OffsetPoll) {
+        if let Some((asked, answered)) = poll.asked {
+            // It was passed at some time since the poll before.
+            let since = self.last_poll.unwrap_or(asked);
+            let at = since + Nanos((answered - since).0 / 2);
+            for found in &poll.committed {
+                self.joiner
+                    .committed(found.topic, found.partition, found.offset, at);
+            }
+            self.last_poll = Some(asked);
+        }
+        if let Some(at) = poll.ends_at {
+            for found in &poll.ends {
+                self.joiner
+                    .ends(found.topic, found.partition, found.offset, at);
+            }
+        }
+    }
+
+    fn describe(&self, began: Instant, duration: Option<Duration>) -> String {
+        let counts = self.joiner.counts();
+        let median = self.recording.median();
+        let median = median.map_or("-".to_owned(), |median| median.to_string());
+        let time = match duration {
+            Some(duration) => {
+                format!("{} of {} s", began.elapsed().as_secs(), duration.as_secs())
+            }
+            None => format!("{} s, Ctrl-C ends it", began.elapsed().as_secs()),
+        };
+        format!(
+            "{time}: {} changes, {} followed to their end, {} under way, {} missing; total p50 {median}",
+            counts.captured, counts.completed, counts.in_flight, counts.missing
+        )
+    }
+}
