@@ -33,14 +33,19 @@ impl Default for SignedHistogram {
 impl SignedHistogram {
     /// Adds a span.
     pub fn record(&mut self, span: Nanos) {
+        self.record_many(span, 1);
+    }
+
+    /// Adds a span that came so many times.
+    pub fn record_many(&mut self, span: Nanos, count: u64) {
         let side = if span.0 < 0 {
             &mut self.negative
         } else {
             &mut self.positive
         };
-        side.record(span.0.unsigned_abs())
+        side.record_n(span.0.unsigned_abs(), count)
             .expect("an auto-resizing histogram takes every value up to 2^63");
-        self.sum += i128::from(span.0);
+        self.sum += i128::from(span.0) * i128::from(count);
     }
 
     /// Adds the spans of another.

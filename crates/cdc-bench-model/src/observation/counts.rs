@@ -56,7 +56,47 @@ pub struct Filtered {
     pub others: u64,
 }
 
+impl ObservationCounts {
+    /// What was counted after `before`; `in_flight` is of now.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let less = u64::saturating_sub;
+        Self {
+            captured: less(self.captured, before.captured),
+            in_kafka: less(self.in_kafka, before.in_kafka),
+            completed: less(self.completed, before.completed),
+            coalesced: less(self.coalesced, before.coalesced),
+            not_shown: less(self.not_shown, before.not_shown),
+            missing: less(self.missing, before.missing),
+            duplicates: less(self.duplicates, before.duplicates),
+            in_flight: self.in_flight,
+            not_covered: less(self.not_covered, before.not_covered),
+            sink_only: less(self.sink_only, before.sink_only),
+            unreadable: less(self.unreadable, before.unreadable),
+            negative_hops: less(self.negative_hops, before.negative_hops),
+            filtered: self.filtered.since(&before.filtered),
+        }
+    }
+}
+
 impl Filtered {
+    /// What was counted after `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let less = u64::saturating_sub;
+        Self {
+            other_tables: less(self.other_tables, before.other_tables),
+            skipped_operations: less(self.skipped_operations, before.skipped_operations),
+            snapshot_reads: less(self.snapshot_reads, before.snapshot_reads),
+            tombstones: less(self.tombstones, before.tombstones),
+            heartbeats: less(self.heartbeats, before.heartbeats),
+            transactions: less(self.transactions, before.transactions),
+            schema_changes: less(self.schema_changes, before.schema_changes),
+            messages: less(self.messages, before.messages),
+            others: less(self.others, before.others),
+        }
+    }
+
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {

@@ -48,6 +48,19 @@ impl ObservedHop {
         }
     }
 
+    /// What it spans, in words.
+    #[must_use]
+    pub fn span(self) -> &'static str {
+        match self {
+            Self::Debezium => "commit - Debezium's timestamp",
+            Self::Produce => "Debezium's timestamp - record in Kafka",
+            Self::Consume => "record in Kafka - shown by the sink, or committed by the group",
+            Self::Total => "the three above",
+            Self::Capture => "beside it: commit - a direct reader of the WAL",
+            Self::Deliver => "beside it: record in Kafka - a plain consumer",
+        }
+    }
+
     /// Position in [`ObservedHop::ALL`].
     #[must_use]
     pub fn index(self) -> usize {

@@ -1,6 +1,11 @@
 //! The result of an observation: `report.json` with `run.kind` = `observe`. Durations are whole microseconds unless the name says
 //! otherwise.
 
+mod comparison;
+mod latency_log;
+mod logged;
+mod series;
+mod tables;
 mod text;
 
 use std::collections::BTreeMap;
@@ -11,6 +16,13 @@ use super::{ClockReport, Incident, Verdict};
 use crate::analysis::{HopStatistics, Objective};
 use crate::observation::{Filtered, ObservationCounts, ObservedHop};
 
+pub use comparison::{
+    ObservationComparison, ObservedComparisonError, ObservedDifference, compare_observations,
+    render_observation_comparison,
+};
+pub use latency_log::LatencyLog;
+pub(crate) use series::{ObservedSeries, SeriesPoint, series_of};
+pub use tables::{observation_csv, observation_markdown};
 pub use text::render_observation;
 
 /// `run.kind` of an observation.

@@ -75,7 +75,7 @@ fn table(out: &mut String, path: &ObservedPath) {
             continue;
         };
         let row = row(hop.as_str(), statistics);
-        line!(out, "{row}  {}", span(hop));
+        line!(out, "{row}  {}", hop.span());
         let is_blurred = statistics
             .error_bound
             .is_some_and(|bound| bound > statistics.p50.abs());
@@ -92,17 +92,6 @@ fn table(out: &mut String, path: &ObservedPath) {
         }
     }
     line!(out);
-}
-
-fn span(hop: ObservedHop) -> &'static str {
-    match hop {
-        ObservedHop::Debezium => "commit - Debezium's timestamp",
-        ObservedHop::Produce => "Debezium's timestamp - record in Kafka",
-        ObservedHop::Consume => "record in Kafka - shown by the sink, or committed by the group",
-        ObservedHop::Total => "the three above",
-        ObservedHop::Capture => "beside it: commit - a direct reader of the WAL",
-        ObservedHop::Deliver => "beside it: record in Kafka - a plain consumer",
-    }
 }
 
 fn row(name: &str, statistics: &HopStatistics) -> String {
