@@ -1,17 +1,14 @@
 //! An observation: the taps opened, watched until it is over, closed; the result.
 
-use std::time::Instant;
-
 use async_channel::Sender;
 use cdc_bench_model::observation::{ObservationJoiner, RecordPosition};
-use cdc_bench_model::report::ObservationReport;
+use cdc_bench_model::report::{ObservationReport, ResultFolder};
 use cdc_bench_model::timeline::Clock;
-use cdc_bench_stack::StepProgress;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::discovery::Pipeline;
-use super::outcome::{Times, named, report};
+use super::progress::ObserveProgress;
 use super::request::ObserveRequest;
 use super::taps::sighting::{QUEUE, Sighting};
 use super::taps::wal::WalTap;
@@ -22,8 +19,14 @@ use crate::pipeline::Failure;
 
 /// What an observation has found.
 pub struct Observation {
-    /// The report.
+    /// The report, or that of the last period.
     pub report: ObservationReport,
+    /// The folder that it is in.
+    pub folder: ResultFolder,
+    /// Whether anything was missing, in any period.
+    pub is_missing: bool,
+    /// Whether an objective was missed, or something missing, in any period.
+    pub is_missed: bool,
     /// Why it ended early, if a tap could not go on.
     pub failed: Option<String>,
 }
@@ -40,55 +43,44 @@ struct Taps {
     opened: jiff::Timestamp,
 }
 
-/// Observes until the time is over or `cancel` says so.
+/// Observes until the time is over or `cancel` says so, and writes what was found.
 ///
 /// # Errors
-/// When a tap cannot be opened: a server is missing or refuses. Nothing is left then.
+/// When a tap cannot be opened: a server is missing or refuses. Nothing is left then. When a file cannot be written.
 pub async fn observe(
     request: ObserveRequest,
     mut pipeline: Pipeline,
-    progress: &dyn StepProgress,
+    progress: &dyn ObserveProgress,
     cancel: &CancellationToken,
 ) -> Result<Observation, Failure> {
     let clock = Clock::start();
-    let described = named(&pipeline, &request);
     let (sender, sightings) = async_channel::bounded(QUEUE);
     let mut watch = Watch::new(&request, &pipeline, clock, sightings).await?;
     progress.begin(STEP);
     let taps = Taps::open(&request, &mut pipeline, clock, sender, &mut watch.joiner).await?;
-    let began = Instant::now();
-    watch.follow(request.duration, progress, cancel).await?;
-    let duration = began.elapsed();
+    let followed = match watch.begin(taps.opened) {
+        Ok(()) => watch.follow(progress, cancel).await,
+        failed => failed,
+    };
     taps.stop_wal.cancel();
-    watch.drain(request.drain, progress).await?;
-    let started_at = taps.opened;
+    let drained = match followed {
+        Ok(()) => watch.drain(request.drain, progress).await,
+        failed => failed,
+    };
     taps.stop().await;
+    drained?;
     if let Err(failure) = watch.clocks.measure(true, &mut watch.joiner).await {
         tracing::warn!(%failure, "the clocks could not be measured again");
     }
     progress.end(STEP, "");
-    let times = Times {
-        started_at,
-        finished_at: jiff::Timestamp::now(),
-        duration_s: (duration.as_secs_f64() * 1e3).round() / 1e3,
-    };
-    let Watch {
-        joiner,
-        recording,
-        clocks,
-        incidents,
-        failed,
-        ..
-    } = watch;
-    let report = report(
-        (&request.id, &request),
-        described,
-        &recording,
-        joiner.counts(),
-        &clocks,
-        (times, incidents),
-    );
-    Ok(Observation { report, failed })
+    let (report, folder, found) = watch.finish().await?;
+    Ok(Observation {
+        report,
+        folder,
+        is_missing: found.missing,
+        is_missed: found.missed,
+        failed: watch.failed,
+    })
 }
 
 impl Taps {

@@ -10,7 +10,7 @@ use cdc_bench_model::observation::{
     MissingChange, ObservationCounts, ObservedChange, ObservedHop, ObservedStatistics,
 };
 use cdc_bench_model::report::{
-    Incident, OBSERVE, OBSERVED, ObservationInfo, ObservationReport, ObservedDiagnosis,
+    Incident, LatencyLog, OBSERVE, OBSERVED, ObservationInfo, ObservationReport, ObservedDiagnosis,
     ObservedPath, ObservedPipeline, ObservedTopicReport, RecorderError, ResultFolder, SCHEMA,
     Verdict,
 };
@@ -21,32 +21,62 @@ use super::discovery::Pipeline;
 use super::request::{LatencyObjective, ObserveRequest};
 
 /// Tables that have quantiles of their own; each takes some megabytes.
-const TABLES: usize = 16;
+pub(super) const TABLES: usize = 16;
 /// Where the changes of all further tables are counted.
-const OTHER_TABLES: &str = "(others)";
+pub(super) const OTHER_TABLES: &str = "(others)";
 
-/// Quantiles of the changes so far, and the file of those that are missing.
+/// Quantiles of the changes so far, and the files of those that came and of those that are missing.
 pub(super) struct Recording {
     all: ObservedStatistics,
     tables: HashMap<Arc<str>, ObservedStatistics>,
     folder: ResultFolder,
+    log: Option<LatencyLog>,
     missing: Option<std::fs::File>,
 }
 
 impl Recording {
+    /// Into the files of this folder, once it is opened.
     pub(super) fn new(folder: ResultFolder) -> Self {
         Self {
             all: ObservedStatistics::default(),
             tables: HashMap::new(),
+            log: None,
             folder,
             missing: None,
         }
+    }
+
+    /// Makes the files; time begins.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub(super) fn open(&mut self) -> Result<(), RecorderError> {
+        self.log = Some(LatencyLog::create(&self.folder)?);
+        Ok(())
+    }
+
+    /// Writes what is due.
+    pub(super) fn tick(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.tick();
+        }
+    }
+
+    /// Writes the rest.
+    ///
+    /// # Errors
+    /// When a file could not be written.
+    pub(super) fn finish(&mut self) -> Result<(), RecorderError> {
+        self.log.take().map_or(Ok(()), LatencyLog::finish)
     }
 
     /// A change with all its stamps.
     pub(super) fn record(&mut self, change: &ObservedChange) {
         let hops = change.stamps.hops();
         self.all.record(&hops);
+        if let Some(log) = &mut self.log {
+            log.record(&hops);
+        }
         let table = &change.id.table;
         let has_own = self.tables.contains_key(table) || self.tables.len() < TABLES;
         let table = if has_own {
@@ -105,6 +135,14 @@ impl Recording {
         ObservedHop::PIPELINE.into_iter().filter_map(beyond).sum()
     }
 
+    /// The objectives, with what was reached until now.
+    pub(super) fn objectives(&self, asked: &[LatencyObjective]) -> Vec<Objective> {
+        asked
+            .iter()
+            .map(|objective| self.judge(objective))
+            .collect()
+    }
+
     fn judge(&self, objective: &LatencyObjective) -> Objective {
         let total = self.all.hop(ObservedHop::Total);
         let measured =
@@ -148,7 +186,21 @@ pub(super) fn named(pipeline: &Pipeline, request: &ObserveRequest) -> ObservedPi
     }
 }
 
-/// The report of what was recorded. `by_sink`: the sink's own time is the last stamp, not the group's offset.
+/// How far the spans of each hop may be off, by the clocks and by the interval of the polls.
+pub(super) fn hop_bound<'a>(
+    clocks: &'a ObservedClocks,
+    pipeline: &ObservedPipeline,
+) -> impl Fn(ObservedHop) -> Option<Nanos> + use<'a> {
+    let by_broker = pipeline
+        .topics
+        .iter()
+        .all(|topic| topic.timestamp_type != "CreateTime");
+    let ends_with_group = pipeline.sink.is_none() && pipeline.group.is_some();
+    let polled = ends_with_group.then(|| Nanos::from_micros(pipeline.poll_interval / 2));
+    move |hop| clocks.bound(hop, by_broker, polled)
+}
+
+/// The report of what was recorded.
 pub(super) fn report(
     (id, request): (&RunId, &ObserveRequest),
     pipeline: ObservedPipeline,
@@ -157,24 +209,14 @@ pub(super) fn report(
     clocks: &ObservedClocks,
     (times, incidents): (Times, Vec<Incident>),
 ) -> ObservationReport {
-    let by_broker = pipeline
-        .topics
-        .iter()
-        .all(|topic| topic.timestamp_type != "CreateTime");
-    let polled = (pipeline.sink.is_none() && pipeline.group.is_some())
-        .then(|| Nanos(Nanos::from(request.poll_interval).0 / 2));
-    let bound = |hop| clocks.bound(hop, by_broker, polled);
-    counts.negative_hops = recording.negative_hops(bound);
-    let observed = Recording::path(&recording.all, bound);
+    let bound = hop_bound(clocks, &pipeline);
+    counts.negative_hops = recording.negative_hops(&bound);
+    let observed = Recording::path(&recording.all, &bound);
     let tables = recording.tables.iter();
     let tables: BTreeMap<_, _> = tables
-        .map(|(name, statistics)| (name.to_string(), Recording::path(statistics, bound)))
+        .map(|(name, statistics)| (name.to_string(), Recording::path(statistics, &bound)))
         .collect();
-    let objectives: Vec<_> = request
-        .objectives
-        .iter()
-        .map(|objective| recording.judge(objective))
-        .collect();
+    let objectives = recording.objectives(&request.objectives);
     let is_met = counts.missing == 0 && objectives.iter().all(|objective| objective.met);
     ObservationReport {
         schema: SCHEMA.to_owned(),
@@ -203,7 +245,7 @@ pub(super) fn report(
 
 /// The share of the captured changes that were followed.
 #[allow(clippy::cast_precision_loss)] // a share
-fn share(counts: &ObservationCounts) -> f64 {
+pub(super) fn share(counts: &ObservationCounts) -> f64 {
     let followed = counts.completed + counts.missing + counts.in_flight + counts.not_shown;
     if counts.captured == 0 {
         return 1.0;

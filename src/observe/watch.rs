@@ -1,18 +1,23 @@
 //! What the taps see, joined until the observation is over and what is under way has come.
 
+mod reports;
+
 use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
 use cdc_bench_model::observation::{JoinerConfig, ObservationJoiner};
-use cdc_bench_model::report::Incident;
+use cdc_bench_model::report::{Incident, ObservedPipeline};
 use cdc_bench_model::timeline::{Clock, Nanos, Stamp};
-use cdc_bench_stack::StepProgress;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::clocks::ObservedClocks;
 use super::discovery::Pipeline;
-use super::outcome::Recording;
+use super::outcome;
+use super::period::{self, Period};
+use super::progress::ObserveProgress;
 use super::request::ObserveRequest;
+use super::service::Teller;
 use super::taps::sighting::{LeftOut, Passed, Sighting};
 use crate::broker::OffsetPoll;
 use crate::pipeline::{Failure, connect_postgres};
@@ -21,20 +26,35 @@ use crate::pipeline::{Failure, connect_postgres};
 const GRACE: Nanos = Nanos::from_millis(5_000);
 /// Interval of judging what is missing, and of progress.
 const TICK: Duration = Duration::from_millis(500);
-/// Interval between measurements of the clocks at first; later a twentieth of the time so far.
+/// Interval between measurements of the clocks at first; later a twentieth of the report's time so far.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(2);
 /// The step that the terminal shows.
 pub(super) const STEP: &str = "observing";
 
+/// What was found until now, over all periods.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Found {
+    /// Something is missing.
+    pub(super) missing: bool,
+    /// An objective was missed.
+    pub(super) missed: bool,
+}
+
 /// Joins what the taps see.
 pub(super) struct Watch {
+    request: ObserveRequest,
+    described: ObservedPipeline,
     clock: Clock,
     sightings: Receiver<Sighting>,
     pub(super) joiner: ObservationJoiner,
-    pub(super) recording: Recording,
+    pub(super) period: Period,
     pub(super) clocks: ObservedClocks,
-    pub(super) incidents: Vec<Incident>,
+    incidents: Vec<Incident>,
     pub(super) failed: Option<String>,
+    pub(super) found: Found,
+    teller: Teller,
+    /// The report before, while it is written.
+    storing: Option<JoinHandle<Result<(), Failure>>>,
     /// Everything committed before it was captured.
     wal_read_until: Option<Stamp>,
     /// When the group's offsets were asked for last.
@@ -67,29 +87,46 @@ impl Watch {
         let client = connect_postgres(&pipeline.postgres).await?;
         let mut clocks = ObservedClocks::new(client, clock, pipeline.shares_clock);
         clocks.measure(true, &mut joiner).await?;
+        let described = outcome::named(pipeline, request);
+        let folder = request.folder.clone();
         Ok(Self {
+            teller: Teller::new(request, pipeline, &described, clock),
+            period: Period::new(request.id.clone(), folder, joiner.counts()),
+            request: request.clone(),
+            described,
             clock,
             sightings,
             joiner,
-            recording: Recording::new(request.folder.clone()),
             clocks,
             incidents: Vec::new(),
             failed: None,
+            found: Found::default(),
+            storing: None,
             wal_read_until: None,
             last_poll: None,
             has_unreadable: false,
         })
     }
 
+    /// The taps are open since `at`: the first report begins.
+    ///
+    /// # Errors
+    /// When its files cannot be made.
+    pub(super) fn begin(&mut self, at: jiff::Timestamp) -> Result<(), Failure> {
+        if self.request.periods.is_some() {
+            period::mark(&self.period.folder, &self.described)?;
+        }
+        Ok(self.period.begin(at)?)
+    }
+
     /// Follows changes until the time is over, a tap fails, or `cancel` says so.
     pub(super) async fn follow(
         &mut self,
-        duration: Option<Duration>,
-        progress: &dyn StepProgress,
+        progress: &dyn ObserveProgress,
         cancel: &CancellationToken,
     ) -> Result<(), Failure> {
         let began = Instant::now();
-        let end = duration.map(|duration| began + duration);
+        let end = self.request.duration.map(|duration| began + duration);
         let mut measured = began;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -99,13 +136,21 @@ impl Watch {
                 () = cancel.cancelled() => break,
                 _ = ticks.tick() => {
                     self.settle()?;
-                    progress.update(STEP, &self.describe(began, duration));
-                    if measured.elapsed() >= CLOCK_INTERVAL.max(began.elapsed() / 20) {
+                    progress.update(STEP, &self.describe(began));
+                    self.tell(progress);
+                    if measured.elapsed() >= CLOCK_INTERVAL.max(self.period.elapsed() / 20) {
                         measured = Instant::now();
                         // A server that is away for a while cannot be measured.
                         if let Err(failure) = self.clocks.measure(false, &mut self.joiner).await {
                             tracing::debug!(%failure, "the clocks could not be measured");
                         }
+                        let bound = outcome::hop_bound(&self.clocks, &self.described);
+                        self.teller.errors(bound);
+                    }
+                    let periods = self.request.periods.as_ref();
+                    let due = periods.filter(|periods| self.period.elapsed() >= periods.every);
+                    if let Some(periods) = due.cloned() {
+                        self.next_period(periods, progress).await?;
                     }
                 }
                 sighting = self.sightings.recv() => match sighting {
@@ -114,6 +159,7 @@ impl Watch {
                 },
             }
         }
+        self.period.closed();
         Ok(())
     }
 
@@ -121,7 +167,7 @@ impl Watch {
     pub(super) async fn drain(
         &mut self,
         limit: Duration,
-        progress: &dyn StepProgress,
+        progress: &dyn ObserveProgress,
     ) -> Result<(), Failure> {
         let end = Instant::now() + limit;
         while self.joiner.counts().in_flight > 0 && self.failed.is_none() && Instant::now() < end {
@@ -133,6 +179,7 @@ impl Watch {
             self.settle()?;
             let left = self.joiner.counts().in_flight;
             progress.update(STEP, &format!("waiting for the last {left} changes"));
+            self.tell(progress);
         }
         // What the taps have seen until now counts.
         while let Ok(sighting) = self.sightings.try_recv() {
@@ -145,12 +192,14 @@ impl Watch {
     fn settle(&mut self) -> Result<(), Failure> {
         self.joiner.judge(self.clock.now(), self.wal_read_until);
         for change in self.joiner.take_completed() {
-            self.recording.record(&change);
+            self.period.recording.record(&change);
+            self.teller.completed(&change);
         }
         for change in self.joiner.take_missing() {
             tracing::warn!(table = &*change.id.table, key = &*change.id.key, lsn = ?change.id.lsn, at = ?change.at, "a change is missing");
-            self.recording.missing(&change)?;
+            self.period.recording.missing(&change)?;
         }
+        self.period.recording.tick();
         Ok(())
     }
 
@@ -180,22 +229,18 @@ impl Watch {
                         reason,
                         "a record cannot be read; others are counted"
                     );
-                    self.incidents.push(Incident {
-                        at: jiff::Timestamp::now(),
-                        kind: "unreadable_record".to_owned(),
-                        what: format!("the first record that could not be read: {reason}"),
-                        took: None,
-                    });
+                    let what = format!("the first record that could not be read: {reason}");
+                    self.happened("unreadable_record", what);
                 }
             }
             Sighting::Offsets(poll) => self.offsets(&poll),
             Sighting::Shown(change) => self.joiner.shown(change),
-            Sighting::Resumed(tap, reason) => self.incidents.push(Incident {
-                at: jiff::Timestamp::now(),
-                kind: "tap_resumed".to_owned(),
-                what: format!("the tap of the {tap} was cut and goes on: {reason}"),
-                took: None,
-            }),
+            Sighting::Cut(tap, reason) => self.teller.cut(tap, &reason),
+            Sighting::Resumed(tap, reason) => {
+                self.teller.resumed(tap);
+                let what = format!("the tap of the {tap} was cut and goes on: {reason}");
+                self.happened("tap_resumed", what);
+            }
             Sighting::Failed(reason) => self.failed = Some(reason),
         }
     }
@@ -215,6 +260,7 @@ impl Watch {
     }
 
     fn offsets(&mut self, poll: &OffsetPoll) {
+        self.teller.polled(poll);
         if let Some((asked, answered)) = poll.asked {
             // It was passed at some time since the poll before.
             let since = self.last_poll.unwrap_or(asked);
@@ -231,21 +277,5 @@ impl Watch {
                     .ends(found.topic, found.partition, found.offset, at);
             }
         }
-    }
-
-    fn describe(&self, began: Instant, duration: Option<Duration>) -> String {
-        let counts = self.joiner.counts();
-        let median = self.recording.median();
-        let median = median.map_or("-".to_owned(), |median| median.to_string());
-        let time = match duration {
-            Some(duration) => {
-                format!("{} of {} s", began.elapsed().as_secs(), duration.as_secs())
-            }
-            None => format!("{} s, Ctrl-C ends it", began.elapsed().as_secs()),
-        };
-        format!(
-            "{time}: {} changes, {} followed to their end, {} under way, {} missing; total p50 {median}",
-            counts.captured, counts.completed, counts.in_flight, counts.missing
-        )
     }
 }

@@ -24,6 +24,7 @@ mod load;
 mod metrics;
 mod no_harm;
 mod observe;
+mod observe_service;
 mod outages;
 mod paths;
 mod pki;
@@ -145,6 +146,7 @@ fn main() {
         metrics::TESTS,
         no_harm::TESTS,
         observe::TESTS,
+        observe_service::TESTS,
         postgres_rights::TESTS,
         watching::TESTS,
         #[cfg(feature = "otlp")]

@@ -27,6 +27,8 @@ pub(in crate::observe) enum Sighting {
     Offsets(OffsetPoll),
     /// A write in the sink.
     Shown(SinkChange),
+    /// A tap is cut, and tries to go on.
+    Cut(&'static str, String),
     /// A tap was cut and goes on.
     Resumed(&'static str, String),
     /// A tap cannot go on.
