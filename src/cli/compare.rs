@@ -8,8 +8,9 @@ use super::progress::Terminal;
 use super::results_args::ResultsArgs;
 use crate::pipeline::{Failure, exit};
 use cdc_bench_model::report::{
-    Compared, ComparisonRequest, RUN_NOISE, Side, Stored, compare_results, comparison_page,
-    render_comparison, write_whole,
+    Compared, ComparisonRequest, RUN_NOISE, Side, Stored, StoredObservation, compare_observations,
+    compare_results, comparison_page, render_comparison, render_observation_comparison,
+    write_whole,
 };
 use cdc_bench_stack::StepProgress;
 
@@ -70,6 +71,9 @@ const STEP: &str = "comparison";
 
 pub(super) fn run(args: &Args, progress: &Terminal) -> Result<ExitCode, Failure> {
     progress.begin(STEP);
+    if let Some(sides) = observations(args)? {
+        return of_observations(args, &sides, progress);
+    }
     let request = request(args, progress)?;
     let count = request.baseline.results.len() + request.candidate.results.len();
     progress.update(STEP, &format!("resampling the events of {count} results"));
@@ -87,11 +91,78 @@ pub(super) fn run(args: &Args, progress: &Terminal) -> Result<ExitCode, Failure>
     Ok(code(args, &compared))
 }
 
+/// The two observations that are compared; `None` where both are runs, or there are not two.
+fn observations(args: &Args) -> Result<Option<[StoredObservation; 2]>, Failure> {
+    let find = |reference: &String| {
+        let found = StoredObservation::find(reference, &args.results.results_dir);
+        found.map_err(Failure::usage)
+    };
+    let (first, second) = match (&args.first, &args.second) {
+        (Some(first), Some(second)) => (vec![first], vec![second]),
+        (Some(_), None) => return Ok(None),
+        (None, _) => (
+            args.baseline.iter().collect(),
+            args.candidate.iter().collect(),
+        ),
+    };
+    let mut sides = Vec::new();
+    for reference in first.iter().chain(&second) {
+        sides.push((*reference, find(reference)?));
+    }
+    let refused = |text: String| Err(Failure::usage(anyhow::anyhow!(text)));
+    let is_observation = |side: &&(&String, Option<StoredObservation>)| side.1.is_some();
+    let Some((of_observation, _)) = sides.iter().find(is_observation) else {
+        return Ok(None);
+    };
+    if let Some((of_run, _)) = sides.iter().find(|side| side.1.is_none()) {
+        return refused(format!(
+            "{of_observation} is an observation and {of_run} is a run: their hops are not the same spans; compare an observation with another one"
+        ));
+    }
+    if sides.len() > 2 {
+        return refused(
+            "of observations, one is compared with one other: cdc-bench compare BASELINE CANDIDATE"
+                .to_owned(),
+        );
+    }
+    if !args.paths.is_empty() || !args.varied.is_empty() || args.html.is_some() {
+        return refused(
+            "--paths, --varied and --html are for runs: a comparison of observations is written as text, or with --json".to_owned(),
+        );
+    }
+    let both: Vec<_> = sides.into_iter().filter_map(|side| side.1).collect();
+    Ok(<[StoredObservation; 2]>::try_from(both).ok())
+}
+
+fn of_observations(
+    args: &Args,
+    [baseline, candidate]: &[StoredObservation; 2],
+    progress: &Terminal,
+) -> Result<ExitCode, Failure> {
+    let noise = args.run_noise / 100.0;
+    let compared = compare_observations(baseline, candidate, noise, args.force);
+    let compared = compared.map_err(Failure::usage)?;
+    progress.clear();
+    if args.json {
+        print_json(&compared)?;
+    } else {
+        print(render_observation_comparison(&compared))?;
+    }
+    let regression = args
+        .fail_on_regression
+        .and_then(|percent| compared.regression(percent));
+    Ok(exit_code(regression.is_some()))
+}
+
 fn code(args: &Args, compared: &Compared) -> ExitCode {
     let regression = args
         .fail_on_regression
         .and_then(|percent| compared.comparison.regression(percent));
-    ExitCode::from(if regression.is_some() {
+    exit_code(regression.is_some())
+}
+
+fn exit_code(has_regression: bool) -> ExitCode {
+    ExitCode::from(if has_regression {
         exit::OBJECTIVE_MISSED
     } else {
         0

@@ -8,8 +8,8 @@ use super::progress::Terminal;
 use super::results_args::ResultsArgs;
 use crate::pipeline::Failure;
 use cdc_bench_model::report::{
-    LATEST, ObservationReport, Stored, csv, find_observation, junit, markdown, observation_junit,
-    page, render, render_observation, write_whole,
+    LATEST, Stored, StoredObservation, csv, junit, markdown, observation_csv, observation_junit,
+    observation_markdown, observation_page, page, render, render_observation, write_whole,
 };
 use cdc_bench_stack::StepProgress;
 
@@ -49,9 +49,9 @@ pub(super) fn run(args: &Args, progress: &Terminal) -> Result<ExitCode, Failure>
     progress.begin(step);
     progress.update(step, &format!("reading {}", args.result));
     let results = &args.results.results_dir;
-    let observation = find_observation(&args.result, results).map_err(Failure::usage)?;
+    let observation = StoredObservation::find(&args.result, results).map_err(Failure::usage)?;
     let text = match observation {
-        Some((report, json)) => of_observation(args.format, &report, json)?,
+        Some(stored) => of_observation(args.format, &stored)?,
         None => {
             let stored = Stored::find(&args.result, results).map_err(Failure::usage)?;
             of_run(args.format, &stored)?
@@ -82,20 +82,14 @@ fn of_run(format: ReportFormat, stored: &Stored) -> Result<String, Failure> {
     })
 }
 
-fn of_observation(
-    format: ReportFormat,
-    report: &ObservationReport,
-    json: String,
-) -> Result<String, Failure> {
-    match format {
-        ReportFormat::Text => Ok(render_observation(report)),
-        ReportFormat::Json => Ok(json),
-        ReportFormat::Junit => observation_junit(report).map_err(Failure::usage),
-        ReportFormat::Html | ReportFormat::Markdown | ReportFormat::Csv => {
-            Err(Failure::usage(anyhow::anyhow!(
-                "{} is the result of an observation, which is written as text, json or junit (--format)",
-                report.run.id
-            )))
-        }
-    }
+fn of_observation(format: ReportFormat, stored: &StoredObservation) -> Result<String, Failure> {
+    let report = &stored.report;
+    Ok(match format {
+        ReportFormat::Text => render_observation(report),
+        ReportFormat::Json => stored.json.clone(),
+        ReportFormat::Html => observation_page(stored).map_err(Failure::usage)?,
+        ReportFormat::Markdown => observation_markdown(report),
+        ReportFormat::Junit => observation_junit(report).map_err(Failure::usage)?,
+        ReportFormat::Csv => observation_csv(report),
+    })
 }

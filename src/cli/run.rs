@@ -106,7 +106,8 @@ pub(super) async fn run(
     let (metrics, endpoint) = match args.metrics_listen {
         Some(address) => {
             let metrics = Arc::new(Metrics::new(&id, &paths, args.load.rate()));
-            let endpoint = Endpoint::listen(address, Arc::clone(&metrics)).await;
+            let exported: Arc<Metrics> = Arc::clone(&metrics);
+            let endpoint = Endpoint::listen(address, exported).await;
             let endpoint = endpoint.map_err(Failure::usage)?;
             progress.say(&format!("metrics: http://{}/metrics", endpoint.address()));
             (Some(metrics), Some(endpoint))

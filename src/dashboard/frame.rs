@@ -10,7 +10,7 @@ use ratatui::widgets::{Clear, Widget};
 use super::keys::{Panel, View};
 use super::path::{PanelLayout, framed};
 use super::theme::Theme;
-use super::{format, panels, path, pipeline};
+use super::{format, observation, panels, path, pipeline};
 use crate::live::{PathState, Phase, Snapshot};
 
 /// The smallest screen with room for a pipeline, columns and lines.
@@ -64,7 +64,11 @@ impl Canvas<'_> {
         buffer.set_line(head.x, head.y, &self.head(head.width), head.width);
         let line = self.progress(progress.width);
         buffer.set_line(progress.x, progress.y, &line, progress.width);
-        if self.snapshot.figures.paths.is_empty() {
+        let observed = self.snapshot.figures.observation.as_ref();
+        let observed = observed.filter(|_| self.view.panel != Panel::Log);
+        if let Some(figures) = observed {
+            observation::draw(buffer, body, self.snapshot, figures, self.theme);
+        } else if self.snapshot.figures.paths.is_empty() {
             panels::log(buffer, body, self.snapshot, self.theme);
         } else {
             self.body(body, buffer);
@@ -198,6 +202,7 @@ impl Canvas<'_> {
         let what = format!(" {}  ", snapshot.run);
         let how = match (&snapshot.part, paths.is_empty()) {
             (Some(part), _) => part.clone(),
+            (None, true) if figures.observation.is_some() => String::new(),
             (None, true) => format!("{} stack", snapshot.stack),
             (None, false) => format!("{}, {} stack", paths.join(" + "), snapshot.stack),
         };
@@ -222,7 +227,8 @@ impl Canvas<'_> {
     )] // counts of events far below 2^53, cells of a line
     fn progress(&self, width: u16) -> Line<'static> {
         let (load, theme) = (&self.snapshot.figures.load, self.theme);
-        let is_drawn = !self.snapshot.figures.paths.is_empty();
+        let figures = &self.snapshot.figures;
+        let is_drawn = !figures.paths.is_empty() || figures.observation.is_some();
         if is_drawn && !self.snapshot.step.is_empty() {
             // All events are written, or the run is being stopped.
             return Line::from(vec![
@@ -317,6 +323,17 @@ impl Canvas<'_> {
                 "        what was changed and when)",
             ]);
         }
+        if self.snapshot.figures.observation.is_some() {
+            lines.extend([
+                "tab     overview, what happens",
+                "q       end the observation; in \"cdc-bench monitor\" leave it",
+                "",
+                "Hops are of the changes that came to their end in the last",
+                "10 to 20 s. Counts are of all of it, objectives of the report.",
+            ]);
+            self.show_help(area, buffer, lines);
+            return;
+        }
         lines.extend([
             "tab     overview, last events, what happens",
             "← →     one capture path alone, or all",
@@ -329,6 +346,10 @@ impl Canvas<'_> {
             "A hop's figures are of the last 5 to 10 s, its slowest is lit.",
             "The total, objectives and rates are of all events so far.",
         ]);
+        self.show_help(area, buffer, lines);
+    }
+
+    fn show_help(&self, area: Rect, buffer: &mut Buffer, lines: Vec<&str>) {
         let height = u16::try_from(lines.len()).unwrap_or(0) + 2;
         let [row] = Layout::vertical([Constraint::Length(height)])
             .flex(Flex::Center)

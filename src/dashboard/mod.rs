@@ -1,4 +1,4 @@
-//! A run on a terminal, drawn from its snapshots. It needs no server, so it shows the run of another process as well.
+//! A run, or an observation, on a terminal, drawn from its snapshots. It needs no server, so it shows the run of another process as well.
 //!
 //! [`draw`] is a function of a snapshot, of the selection made by keys ([`View`]) and of the colours ([`Theme`]);
 //! [`Screen`] owns the terminal.
@@ -7,6 +7,7 @@ mod digits;
 mod format;
 mod frame;
 mod keys;
+mod observation;
 mod panels;
 mod path;
 mod pipeline;

@@ -14,7 +14,7 @@ use cdc_bench_model::analysis::Objective;
 use cdc_bench_model::timeline::Stamp;
 
 /// Writes lines into a block, as many as fit; returns the rest of its area.
-fn write(
+pub(super) fn write(
     buffer: &mut Buffer,
     area: Rect,
     title: Line<'_>,
@@ -37,7 +37,11 @@ fn write(
     }
 }
 
-fn titled<'a>(name: &'a str, more: impl Into<std::borrow::Cow<'a, str>>, theme: Theme) -> Line<'a> {
+pub(super) fn titled<'a>(
+    name: &'a str,
+    more: impl Into<std::borrow::Cow<'a, str>>,
+    theme: Theme,
+) -> Line<'a> {
     Line::from(vec![
         Span::styled(format!(" {name} "), theme.strong()),
         Span::styled(more, theme.dim()),
@@ -65,6 +69,12 @@ fn name_of(objective: &Objective) -> &str {
 
 /// Each objective with its light, one a line.
 pub(super) fn objectives(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot, theme: Theme) {
+    let lines = objective_lines(snapshot, theme);
+    write(buffer, area, titled("objectives", "", theme), &lines, theme);
+}
+
+/// The same without a block.
+pub(super) fn objective_lines(snapshot: &Snapshot, theme: Theme) -> Vec<Line<'_>> {
     let line = |objective: &Objective| {
         let measured = objective.measured.map_or_else(
             || "–".to_owned(),
@@ -83,8 +93,7 @@ pub(super) fn objectives(buffer: &mut Buffer, area: Rect, snapshot: &Snapshot, t
             Span::styled(format!("  {}", objective.target), theme.dim()),
         ])
     };
-    let lines: Vec<_> = snapshot.figures.objectives.iter().map(line).collect();
-    write(buffer, area, titled("objectives", "", theme), &lines, theme);
+    snapshot.figures.objectives.iter().map(line).collect()
 }
 
 /// The lights alone.

@@ -7,8 +7,9 @@ use ratatui::style::Color;
 
 use super::{Panel, Theme, View, draw};
 use crate::live::{
-    Figures, HopState, LoadFigures, PathState, Phase, Rates, RecentEvent, SCHEMA, Second,
-    ServerState, Snapshot, TotalState, TypeCount,
+    Figures, HopState, LagFigures, LoadFigures, ObservationFigures, ObservedHopFigures, PathState,
+    Phase, Rates, RecentEvent, SCHEMA, Second, ServerState, Snapshot, TapFigures, TotalState,
+    TypeCount,
 };
 use cdc_bench_model::analysis::{HopStatistics, RunFigures, Targets, Throughput};
 use cdc_bench_model::event::EventType;
@@ -51,6 +52,7 @@ fn running(paths: &[CapturePath]) -> Snapshot {
             paths: paths.iter().map(|path| state(*path)).collect(),
             servers: servers(),
             load,
+            observation: None,
         },
     }
 }
@@ -329,6 +331,83 @@ shows!(
     SMALL
 );
 
+/// Two minutes of an observation whose sink is cut.
+fn observed() -> Snapshot {
+    let hop = |hop: &str, p50_us: i64| ObservedHopFigures {
+        hop: hop.to_owned(),
+        count: 1_913,
+        p50_us,
+        p95_us: p50_us * 2,
+        p99_us: p50_us * 4,
+    };
+    let lag = |name: &str, behind_s| LagFigures {
+        name: name.to_owned(),
+        behind_s: Some(behind_s),
+        ..LagFigures::default()
+    };
+    let tap = |name: &str, trouble: Option<&str>, resumed| TapFigures {
+        name: name.to_owned(),
+        trouble: trouble.map(str::to_owned),
+        resumed,
+    };
+    let mut snapshot = running(&[]);
+    "observed".clone_into(&mut snapshot.stack);
+    "observing: 120 s, Ctrl-C ends it".clone_into(&mut snapshot.step);
+    snapshot.figures = Figures {
+        phase: Phase::Observing,
+        observation: Some(ObservationFigures {
+            captured: 24_120,
+            in_kafka: 24_101,
+            completed: 24_007,
+            in_flight: 113,
+            missing: 2,
+            duplicates: 0,
+            unreadable: 0,
+            sampled_share: 1.0,
+            hops: vec![
+                hop("debezium", 212_000),
+                hop("produce", 4_100),
+                hop("consume", 91_000),
+                hop("total", 310_000),
+                hop("capture", 900),
+                hop("deliver", 2_300),
+            ],
+            seconds: (0..60)
+                .map(|n| Second {
+                    written: 180 + n % 7 * 6,
+                    p50_us: Some(300_000),
+                    p99_us: Some(900_000),
+                })
+                .collect(),
+            lags: vec![
+                lag("debezium", 0.3),
+                LagFigures {
+                    bytes: Some(1_523_000),
+                    ..lag("slot debezium", 12.0)
+                },
+                LagFigures {
+                    records: Some(94),
+                    ..lag("group sink", 0.9)
+                },
+            ],
+            taps: vec![
+                tap("wal", None, 1),
+                tap("topics", None, 0),
+                tap("sink", Some("connection refused"), 0),
+            ],
+        }),
+        ..Figures::default()
+    };
+    snapshot
+}
+
+#[test]
+fn an_observation_80x24_and_120x40() {
+    for size in [SMALL, (120, 40)] {
+        insta::assert_snapshot!(screen(&observed(), &View::default(), size));
+    }
+}
+
 #[test]
 fn one_path_being_ended_80x24() {
     let mut snapshot = running(ONE);
@@ -397,6 +476,7 @@ fn every_size_is_drawn_without_a_panic() {
         running(TWO),
         running(&CapturePath::ALL),
         warming_up(TWO),
+        observed(),
     ];
     for snapshot in &snapshots {
         for panel in [Panel::Overview, Panel::Events, Panel::Log] {

@@ -4,11 +4,15 @@
 //! and gives all of it as one [`Snapshot`]. What shows a snapshot needs no connection to a server.
 
 mod meter;
+mod observation;
+mod observation_meter;
 mod run_state;
 mod snapshot;
 mod state_file;
 
 pub use meter::PathMeter;
+pub use observation::{LagFigures, ObservationFigures, ObservedHopFigures, TapFigures};
+pub use observation_meter::ObservationMeter;
 pub use run_state::RunState;
 pub use snapshot::{
     Figures, HopState, LoadFigures, PathState, Phase, Rates, RecentEvent, SCHEMA, Second,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ObservationFigures;
 use cdc_bench_model::analysis::Objective;
 use cdc_bench_model::event::EventType;
 use cdc_bench_model::timeline::{CapturePath, Hop, Stamp};
@@ -47,6 +48,9 @@ pub struct Figures {
     pub servers: Vec<ServerState>,
     /// The objectives, with the values measured so far.
     pub objectives: Vec<Objective>,
+    /// Of an observation, which has neither load nor paths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observation: Option<ObservationFigures>,
 }
 
 /// The phase of a run.
@@ -60,6 +64,8 @@ pub enum Phase {
     WarmUp,
     /// The measured ones, on their schedule.
     Load,
+    /// A pipeline of others is observed.
+    Observing,
     /// All are inserted; some are in flight.
     Drain,
     /// All are written: PostgreSQL is compared with the store.
@@ -78,6 +84,7 @@ impl Phase {
             Self::SetUp => "set-up",
             Self::WarmUp => "warm-up",
             Self::Load => "load",
+            Self::Observing => "observing",
             Self::Drain => "drain",
             Self::Verification => "verification",
             Self::Passed => "passed",

@@ -115,6 +115,17 @@ impl ObservedClocks {
         measured.map(drop).map_err(Failure::from)
     }
 
+    /// A report begins: it rests on measurements of its own time.
+    pub(super) fn begin_anew(&mut self) {
+        for track in [
+            &mut self.postgres,
+            &mut self.connect.track,
+            &mut self.broker.track,
+        ] {
+            track.begin_anew();
+        }
+    }
+
     fn corrections(&mut self, now: Stamp) -> Corrections {
         let postgres = self.postgres.line().unwrap_or_default();
         self.postgres.use_line(now, postgres);

@@ -10,7 +10,10 @@
 //! | `records` | records as connectors write them |
 //! | `clocks`, `sink_clock` | the offsets of the servers' clocks, and of the sink's |
 //! | `evidence` | how the pipeline's parts work, and what looking costs |
-//! | `observation` | the taps' sightings joined, from the beginning to the result |
+//! | `period`, `result` | a report's time, its files, and the folders of earlier ones |
+//! | `service` | lags, the taps' health, metrics and the live figures |
+//! | `watch` | what the taps see, joined |
+//! | `observation` | all of it, from the beginning to the result |
 
 mod canary;
 mod clocks;
@@ -20,20 +23,27 @@ mod json_lines;
 mod lines_source;
 mod observation;
 mod outcome;
+mod period;
 mod plan;
+mod progress;
 mod publication;
 pub mod records;
 mod request;
+mod result;
+mod service;
 mod sink_clock;
 mod sink_incidents;
 mod taps;
+mod watch;
 
 pub use discovery::{Pipeline, discover};
 pub use evidence::{MetricsAddress, MetricsAddressError};
 pub use lines_source::LinesSource;
 pub use observation::{Observation, observe};
 pub use plan::plan;
+pub use progress::ObserveProgress;
 pub use request::{
     CanaryTarget, CollectionOf, GroupChoice, LatencyObjective, ObserveRequest, PipelineRequest,
-    SinkChoice,
+    ReportPeriods, SinkChoice,
 };
+pub use service::ObservedMetrics;

@@ -11,7 +11,7 @@ use cdc_bench_model::observation::{
     RecordPosition,
 };
 use cdc_bench_model::report::{
-    Incident, OBSERVE, OBSERVED, ObservationInfo, ObservationReport, ObservedDiagnosis,
+    Incident, LatencyLog, OBSERVE, OBSERVED, ObservationInfo, ObservationReport, ObservedDiagnosis,
     ObservedPath, ObservedPipeline, ObservedTopicReport, RecorderError, ResultFolder, SCHEMA,
     Verdict,
 };
@@ -23,40 +23,69 @@ use super::json_lines::JsonLines;
 use super::request::{LatencyObjective, ObserveRequest};
 
 /// Tables that have quantiles of their own; each takes some megabytes.
-const TABLES: usize = 16;
+pub(super) const TABLES: usize = 16;
 /// Unreadable records that are listed; all of them are counted.
 const MOST_UNREADABLE: u64 = 1_000;
 /// Where the changes of all further tables are counted.
-const OTHER_TABLES: &str = "(others)";
+pub(super) const OTHER_TABLES: &str = "(others)";
 
-/// Quantiles of the changes so far, and the file of those that are missing.
+/// Quantiles of the changes so far, and the files of those that came and of those that are missing.
 pub(super) struct Recording {
     all: ObservedStatistics,
     tables: HashMap<Arc<str>, ObservedStatistics>,
+    folder: ResultFolder,
+    log: Option<LatencyLog>,
     missing: JsonLines,
     unreadable: JsonLines,
     topics: Vec<String>,
 }
 
 impl Recording {
-    pub(super) fn new(folder: &ResultFolder, pipeline: &Pipeline) -> Self {
+    /// Into the files of this folder, once it is opened.
+    pub(super) fn new(folder: ResultFolder, pipeline: &ObservedPipeline) -> Self {
+        let topics = pipeline.topics.iter().map(|topic| topic.name.clone());
         Self {
             all: ObservedStatistics::default(),
             tables: HashMap::new(),
-            missing: JsonLines::new(folder, "missing.jsonl", u64::MAX),
-            unreadable: JsonLines::new(folder, "unreadable.jsonl", MOST_UNREADABLE),
-            topics: pipeline
-                .topics
-                .iter()
-                .map(|topic| topic.name.clone())
-                .collect(),
+            log: None,
+            missing: JsonLines::new(&folder, "missing.jsonl", u64::MAX),
+            unreadable: JsonLines::new(&folder, "unreadable.jsonl", MOST_UNREADABLE),
+            topics: topics.collect(),
+            folder,
         }
+    }
+
+    /// Makes the files; time begins.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub(super) fn open(&mut self) -> Result<(), RecorderError> {
+        self.log = Some(LatencyLog::create(&self.folder)?);
+        Ok(())
+    }
+
+    /// Writes what is due.
+    pub(super) fn tick(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.tick();
+        }
+    }
+
+    /// Writes the rest.
+    ///
+    /// # Errors
+    /// When a file could not be written.
+    pub(super) fn finish(&mut self) -> Result<(), RecorderError> {
+        self.log.take().map_or(Ok(()), LatencyLog::finish)
     }
 
     /// A change with all its stamps.
     pub(super) fn record(&mut self, change: &ObservedChange) {
         let hops = change.stamps.hops();
         self.all.record(&hops, change.weight);
+        if let Some(log) = &mut self.log {
+            log.record(&hops, change.weight);
+        }
         let table = &change.id.table;
         let has_own = self.tables.contains_key(table) || self.tables.len() < TABLES;
         let table = if has_own {
@@ -127,6 +156,14 @@ impl Recording {
         ObservedHop::PIPELINE.into_iter().filter_map(beyond).sum()
     }
 
+    /// The objectives, with what was reached until now.
+    pub(super) fn objectives(&self, asked: &[LatencyObjective]) -> Vec<Objective> {
+        asked
+            .iter()
+            .map(|objective| self.judge(objective))
+            .collect()
+    }
+
     fn judge(&self, objective: &LatencyObjective) -> Objective {
         let total = self.all.hop(ObservedHop::Total);
         let measured =
@@ -181,7 +218,27 @@ pub(super) fn half_of(interval: Duration) -> Nanos {
     Nanos(Nanos::from(interval).0 / 2)
 }
 
-/// The report of what was recorded. `by_sink`: the sink's own time is the last stamp, not the group's offset.
+/// The last stamp of a pipeline's changes.
+fn last_stamp(pipeline: &ObservedPipeline) -> LastStamp {
+    if pipeline.sink.is_some() {
+        LastStamp::Sink
+    } else if pipeline.group.is_some() {
+        LastStamp::Group(Nanos::from_micros(pipeline.poll_interval / 2))
+    } else {
+        LastStamp::Kafka
+    }
+}
+
+/// How far the spans of each hop may be off, by the clocks and by the interval of the polls.
+pub(super) fn hop_bound<'a>(
+    clocks: &'a ObservedClocks,
+    pipeline: &ObservedPipeline,
+) -> impl Fn(ObservedHop) -> Option<Nanos> + use<'a> {
+    let (by_broker, last) = (is_by_broker(pipeline), last_stamp(pipeline));
+    move |hop| clocks.bound(hop, by_broker, last)
+}
+
+/// The report of what was recorded.
 pub(super) fn report(
     (id, request): (&RunId, &ObserveRequest),
     pipeline: ObservedPipeline,
@@ -190,26 +247,14 @@ pub(super) fn report(
     clocks: &ObservedClocks,
     (times, incidents): (Times, Vec<Incident>),
 ) -> ObservationReport {
-    let by_broker = is_by_broker(&pipeline);
-    let last = if pipeline.sink.is_some() {
-        LastStamp::Sink
-    } else if pipeline.group.is_some() {
-        LastStamp::Group(half_of(request.poll_interval))
-    } else {
-        LastStamp::Kafka
-    };
-    let bound = |hop| clocks.bound(hop, by_broker, last);
-    counts.negative_hops = recording.negative_hops(bound);
-    let observed = Recording::path(&recording.all, bound);
+    let bound = hop_bound(clocks, &pipeline);
+    counts.negative_hops = recording.negative_hops(&bound);
+    let observed = Recording::path(&recording.all, &bound);
     let tables = recording.tables.iter();
     let tables: BTreeMap<_, _> = tables
-        .map(|(name, statistics)| (name.to_string(), Recording::path(statistics, bound)))
+        .map(|(name, statistics)| (name.to_string(), Recording::path(statistics, &bound)))
         .collect();
-    let objectives: Vec<_> = request
-        .objectives
-        .iter()
-        .map(|objective| recording.judge(objective))
-        .collect();
+    let objectives = recording.objectives(&request.objectives);
     let is_met = counts.missing == 0 && objectives.iter().all(|objective| objective.met);
     ObservationReport {
         schema: SCHEMA.to_owned(),
@@ -240,7 +285,7 @@ pub(super) fn report(
 
 /// The share of the captured changes that were followed.
 #[allow(clippy::cast_precision_loss)] // a share
-fn share(counts: &ObservationCounts) -> f64 {
+pub(super) fn share(counts: &ObservationCounts) -> f64 {
     let followed =
         counts.completed + counts.missing + counts.unread + counts.in_flight + counts.not_shown;
     if counts.captured == 0 {

@@ -1,5 +1,7 @@
 //! What is to be observed, as far as the user says it.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cdc_bench_model::RunId;
@@ -7,6 +9,7 @@ use cdc_bench_model::report::ResultFolder;
 
 use super::evidence::MetricsAddress;
 use super::lines_source::LinesSource;
+use super::service::ObservedMetrics;
 
 /// Where changes are looked for behind Kafka.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +99,21 @@ pub struct ObserveRequest {
     pub limit: usize,
     /// Objectives: quantiles of the total, ms.
     pub objectives: Vec<LatencyObjective>,
+    /// Reports meanwhile; `None` for one at the end.
+    pub periods: Option<ReportPeriods>,
+    /// What Prometheus is told meanwhile.
+    pub metrics: Option<Arc<ObservedMetrics>>,
+}
+
+/// A report every so often, each in a folder of its own.
+#[derive(Debug, Clone)]
+pub struct ReportPeriods {
+    /// Length of a period.
+    pub every: Duration,
+    /// Folders of periods that are kept, the newest ones.
+    pub keep: usize,
+    /// The folder that they are in.
+    pub results: PathBuf,
 }
 
 /// A quantile of the total, and what it is to stay below.

@@ -34,7 +34,7 @@ pub use commands::run::{run, run_on};
 pub use commands::setup::{SetUp, set_up};
 pub use commands::sweep::{SweepRequest, sweep};
 pub use commands::tune::{Preference, TuneRequest, tune};
-pub use export::metrics::{Endpoint, EndpointError, Metrics};
+pub use export::metrics::{Endpoint, EndpointError, Exported, Metrics, ProbeAnswer};
 pub use export::traces::{ExportedTraces, Exporter, Traces, TracesError};
 pub use failure::{Failure, exit};
 pub(crate) use monitor::postgres_clock::measure_postgres;

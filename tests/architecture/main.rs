@@ -25,6 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "cause",
             "debezium",
             "json",
+            "live",
             "pipeline/export",
             "pipeline/failure",
             "pipeline/monitor",

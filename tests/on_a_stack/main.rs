@@ -27,6 +27,7 @@ mod observe;
 mod observe_canary;
 mod observe_lines;
 mod observe_scale;
+mod observe_service;
 mod observe_source;
 mod outages;
 mod paths;
@@ -152,6 +153,7 @@ fn main() {
         observe::TESTS,
         observe_canary::TESTS,
         observe_source::TESTS,
+        observe_service::TESTS,
         postgres_rights::TESTS,
         watching::TESTS,
         #[cfg(feature = "otlp")]

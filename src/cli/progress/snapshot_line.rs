@@ -20,6 +20,15 @@ impl fmt::Display for SnapshotLine<'_> {
         if let Some(part) = part {
             write!(f, "{part}  ")?;
         }
+        if let Some(observation) = &figures.observation {
+            write!(f, "{step}")?;
+            for tap in &observation.taps {
+                if let Some(trouble) = &tap.trouble {
+                    write!(f, "  {} cut: {trouble}", tap.name)?;
+                }
+            }
+            return Ok(());
+        }
         if figures.paths.is_empty() {
             return write!(f, "{}", if step.is_empty() { "set-up" } else { step });
         }

@@ -11,5 +11,5 @@ mod sent;
 mod watch;
 
 pub(super) use sender::CanarySender;
-pub(super) use sent::{MESSAGE_PREFIX, change_names, key_of};
+pub(super) use sent::{MESSAGE_PREFIX, Sent, change_names, key_of};
 pub(super) use watch::CanaryWatch;

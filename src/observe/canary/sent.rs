@@ -52,6 +52,19 @@ impl Sent {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What was counted until now, without what is under way; the count begins anew.
+    pub(super) fn begin_anew(&self) -> SentChanges {
+        let mut changes = self.changes();
+        let under_way = std::mem::take(&mut changes.under_way);
+        std::mem::replace(
+            &mut changes,
+            SentChanges {
+                under_way,
+                ..SentChanges::default()
+            },
+        )
+    }
+
     /// What all names of this observation's changes begin with.
     pub(super) fn prefix(&self) -> String {
         change_names(&self.id)

@@ -37,6 +37,8 @@ struct Tally {
     in_kafka: u64,
     completed: u64,
     missing: u64,
+    /// Captured, and neither completed nor missing yet.
+    under_way: u64,
 }
 
 impl CanaryWatch {
@@ -61,6 +63,7 @@ impl CanaryWatch {
             return;
         }
         self.tally.captured += 1;
+        self.tally.under_way += 1;
         let is_sent = matches!(change.id.operation, Operation::Create | Operation::Message);
         if let (true, Some(lsn), Some(number)) =
             (is_sent, change.id.lsn, self.sent.number(&change.id.key))
@@ -88,6 +91,7 @@ impl CanaryWatch {
             return Some(change);
         }
         self.tally.completed += 1;
+        self.tally.under_way = self.tally.under_way.saturating_sub(1);
         if let Some(t0) = self.taken(&change) {
             let mut stamps = change.stamps;
             stamps.t0 = Some(t0);
@@ -100,6 +104,7 @@ impl CanaryWatch {
     pub(in crate::observe) fn missing(&mut self, change: &MissingChange) {
         if change.id.table == self.table {
             self.tally.missing += 1;
+            self.tally.under_way = self.tally.under_way.saturating_sub(1);
         }
     }
 
@@ -113,9 +118,15 @@ impl CanaryWatch {
         self.sent.changes().under_way.remove(&number)
     }
 
-    /// Takes the canary out of the report's counts, and gives it a part of its own. `bound`: error bounds of its hops.
-    pub(in crate::observe) fn add_to(
-        self,
+    /// Whether a change is one of its own.
+    pub(in crate::observe) fn has_made(&self, change: &ObservedChange) -> bool {
+        change.id.table == self.table
+    }
+
+    /// Takes the canary out of the report's counts, and gives it a part of its own; the count begins anew. `bound`: error bounds of
+    /// its hops.
+    pub(in crate::observe) fn report(
+        &mut self,
         report: &mut ObservationReport,
         interval: Nanos,
         bound: impl Fn(ObservedHop) -> Option<Nanos>,
@@ -125,6 +136,8 @@ impl CanaryWatch {
         let path = ObservedPath {
             hops: self.followed.report(bound),
         };
+        let followed = self.followed.hop(ObservedHop::Total).count();
+        self.followed = ObservedStatistics::default();
         if report.diagnosis.slowest_hop.is_none() {
             report.diagnosis = ObservedDiagnosis {
                 findings: std::mem::take(&mut report.diagnosis.findings),
@@ -132,31 +145,34 @@ impl CanaryWatch {
             };
         }
         report.paths.insert(CANARY.to_owned(), path);
-        let changes = self.sent.changes();
-        let acknowledged = &changes.acknowledged;
+        let sent = self.sent.begin_anew();
+        let acknowledged = &sent.acknowledged;
         report.canary = Some(CanaryReport {
             target: self.table.to_string(),
             interval: interval.round_micros(),
             sent: acknowledged.count(),
-            refused: changes.refused,
-            refusal: changes.refusal.clone(),
-            followed: self.followed.hop(ObservedHop::Total).count(),
+            refused: sent.refused,
+            refusal: sent.refusal,
+            followed,
             missing: self.tally.missing,
             acknowledged: (acknowledged.count() > 0)
                 .then(|| acknowledged.statistics(Some(Nanos(0)))),
         });
+        self.tally = Tally {
+            under_way: self.tally.under_way,
+            ..Tally::default()
+        };
     }
 }
 
 impl Tally {
     fn without(&self, counts: &ObservationCounts) -> ObservationCounts {
-        let under_way = self.captured.saturating_sub(self.completed + self.missing);
         ObservationCounts {
             captured: counts.captured.saturating_sub(self.captured),
             in_kafka: counts.in_kafka.saturating_sub(self.in_kafka),
             completed: counts.completed.saturating_sub(self.completed),
             missing: counts.missing.saturating_sub(self.missing),
-            in_flight: counts.in_flight.saturating_sub(under_way),
+            in_flight: counts.in_flight.saturating_sub(self.under_way),
             ..*counts
         }
     }

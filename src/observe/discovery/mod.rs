@@ -43,6 +43,8 @@ pub struct Pipeline {
     pub(super) publication: String,
     /// It is to be made, of the tables.
     pub(super) planned_publication: Option<PlannedPublication>,
+    /// The connector's replication slot.
+    pub(super) slot: Option<String>,
     pub(super) tables: Vec<ObservedTable>,
     /// Published tables that are not observed, and why.
     pub(super) left_out: BTreeMap<String, String>,
@@ -133,6 +135,9 @@ pub async fn discover(
         .is_ok_and(|endpoints| endpoints.are_on_loopback());
     let get = |key: &str| config.get(key).map(String::as_str);
     Ok(Pipeline {
+        slot: found
+            .as_ref()
+            .map(|_| get("slot.name").unwrap_or("debezium").to_owned()),
         idle: found.as_ref().and_then(|found| found.idle.clone()),
         postgres: endpoint,
         publication: source.publication,

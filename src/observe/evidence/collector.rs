@@ -1,5 +1,6 @@
 //! Looks at all parts of the pipeline until the observation is over.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,6 +9,8 @@ use cdc_bench_model::RunId;
 use cdc_bench_model::observation::diagnosis::{
     ConnectorEvidence, ConnectorMetrics, GroupEvidence, ObservedEvidence,
 };
+use cdc_bench_stack::{ConnectEndpoint, PostgresEndpoint};
+use rdkafka::ClientConfig;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -37,6 +40,40 @@ pub(in crate::observe) struct Collected {
     pub(super) decoded: Option<(u64, u64)>,
 }
 
+/// The parts to look at.
+pub(in crate::observe) struct EvidenceSources {
+    id: RunId,
+    connector: Option<String>,
+    connect: Option<ConnectEndpoint>,
+    config: Option<BTreeMap<String, String>>,
+    postgres: PostgresEndpoint,
+    kafka: ClientConfig,
+    group: Option<String>,
+    metrics: Option<MetricsAddress>,
+    is_local: bool,
+}
+
+impl EvidenceSources {
+    /// Of this pipeline.
+    pub(in crate::observe) fn of(
+        pipeline: &Pipeline,
+        id: &RunId,
+        metrics: Option<MetricsAddress>,
+    ) -> Self {
+        Self {
+            id: id.clone(),
+            connector: pipeline.connector.clone(),
+            connect: pipeline.connect.clone(),
+            config: pipeline.connector_config.clone(),
+            postgres: pipeline.postgres.clone(),
+            kafka: pipeline.kafka.clone(),
+            group: pipeline.group.clone(),
+            metrics,
+            is_local: pipeline.shares_clock,
+        }
+    }
+}
+
 /// Looks until it is stopped, or dropped.
 pub(in crate::observe) struct EvidenceCollector {
     stop: DropGuard,
@@ -45,7 +82,7 @@ pub(in crate::observe) struct EvidenceCollector {
 
 struct Watches {
     source: SourceWatch,
-    endpoint: cdc_bench_stack::PostgresEndpoint,
+    endpoint: PostgresEndpoint,
     connector: Option<ConnectorWatch>,
     metrics: Option<MetricsWatch>,
     members: Option<MembersWatch>,
@@ -58,25 +95,23 @@ impl EvidenceCollector {
     /// # Errors
     /// When PostgreSQL does not answer, or the connector's metrics are not where they were said to be.
     pub(in crate::observe) async fn start(
-        pipeline: &Pipeline,
-        id: &RunId,
-        metrics: Option<MetricsAddress>,
+        sources: &EvidenceSources,
         tallies: Arc<SharedTallies>,
     ) -> Result<Self, Failure> {
-        let config = pipeline.connector_config.as_ref();
+        let config = sources.config.as_ref();
         let known = |key: &str| config.and_then(|config| config.get(key)).cloned();
         let slot = config.map(|_| known("slot.name").unwrap_or_else(|| DEFAULT_SLOT.to_owned()));
-        let client = connect_postgres(&pipeline.postgres).await?;
-        let is_local = pipeline.shares_clock;
-        let source = SourceWatch::new(client, slot, slot_name(id), is_local).await?;
-        let connector = match (&pipeline.connect, &pipeline.connector) {
+        let client = connect_postgres(&sources.postgres).await?;
+        let ours = slot_name(&sources.id);
+        let source = SourceWatch::new(client, slot, ours, sources.is_local).await?;
+        let connector = match (&sources.connect, &sources.connector) {
             (Some(endpoint), Some(name)) => Some(ConnectorWatch::new(
                 ConnectClient::new(endpoint)?,
                 name.clone(),
             )),
             _ => None,
         };
-        let metrics = match (metrics, &pipeline.connector) {
+        let metrics = match (sources.metrics.clone(), &sources.connector) {
             (Some(address), Some(connector)) => {
                 let names = Names {
                     prefix: known("topic.prefix").unwrap_or_default(),
@@ -92,16 +127,16 @@ impl EvidenceCollector {
             }
             (None, _) => None,
         };
-        let members = match &pipeline.group {
+        let members = match &sources.group {
             Some(group) => Some(MembersWatch::new(
-                GroupWatch::new(&pipeline.kafka, group)?,
+                GroupWatch::new(&sources.kafka, group)?,
                 group.clone(),
             )),
             None => None,
         };
         let mut watches = Watches {
             source,
-            endpoint: pipeline.postgres.clone(),
+            endpoint: sources.postgres.clone(),
             connector,
             metrics,
             members,

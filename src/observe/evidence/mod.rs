@@ -20,7 +20,7 @@ mod prometheus;
 mod slot;
 mod tallies;
 
-pub(super) use collector::EvidenceCollector;
+pub(super) use collector::{Collected, EvidenceCollector, EvidenceSources};
 pub(super) use conclusion::conclude;
 pub use metrics::{MetricsAddress, MetricsAddressError};
 pub(super) use tallies::{SharedTallies, Tallies};

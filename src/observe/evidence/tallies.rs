@@ -79,9 +79,43 @@ struct PartitionTally {
     lag_most: u64,
 }
 
+impl PartitionTally {
+    /// The tally of what comes next.
+    fn goes_on(&self) -> Self {
+        Self {
+            first_end: Some(self.end),
+            end: self.end,
+            committed: self.committed,
+            lag_last: self.lag_last,
+            lag_most: self.lag_last,
+        }
+    }
+}
+
 impl Tallies {
     pub(in crate::observe) fn shared(&self) -> Arc<SharedTallies> {
         Arc::clone(&self.shared)
+    }
+
+    /// What was counted until now; the count begins anew.
+    pub(in crate::observe) fn take(&mut self) -> Self {
+        let taken = |counter: &AtomicU64| AtomicU64::new(counter.swap(0, Ordering::Relaxed));
+        let shared = SharedTallies {
+            advances: taken(&self.shared.advances),
+            requests: taken(&self.shared.requests),
+            topic_bytes: taken(&self.shared.topic_bytes),
+        };
+        let begun = self.partitions.iter();
+        let begun = begun
+            .map(|(place, seen)| (*place, seen.goes_on()))
+            .collect();
+        Self {
+            transactions: std::mem::take(&mut self.transactions),
+            partitions: std::mem::replace(&mut self.partitions, begun),
+            intervals: std::mem::take(&mut self.intervals),
+            commits: std::mem::take(&mut self.commits),
+            shared: Arc::new(shared),
+        }
     }
 
     /// A change in the WAL.

@@ -39,6 +39,8 @@ pub(in crate::observe) enum Sighting {
     Line(LineProblem),
     /// What the observation goes along with has ended, and so does it.
     Ended(String),
+    /// A tap is cut, and tries to go on.
+    Cut(&'static str, String),
     /// A tap was cut and goes on.
     Resumed(&'static str, String),
     /// A tap cannot go on.

@@ -135,6 +135,10 @@ impl WalTap {
             let reason = reader.error().map(|error| error.to_string());
             let reason = reason.unwrap_or_else(|| "it ended".to_owned());
             tracing::warn!(reason, "the WAL is read anew");
+            let cut = Sighting::Cut("wal", reason.clone());
+            if sightings.send(cut).await.is_err() {
+                return;
+            }
             reader = loop {
                 tokio::select! {
                     () = stop.cancelled() => return,

@@ -94,6 +94,7 @@ impl LiveMetrics {
                 .map(state)
                 .collect(),
             servers: status.servers.clone(),
+            observation: None,
         }
     }
 

@@ -77,7 +77,66 @@ pub struct Filtered {
     pub others: u64,
 }
 
+impl ObservationCounts {
+    /// What was counted after `before`; `in_flight` is of now.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let less = u64::saturating_sub;
+        Self {
+            captured: less(self.captured, before.captured),
+            in_kafka: less(self.in_kafka, before.in_kafka),
+            completed: less(self.completed, before.completed),
+            coalesced: less(self.coalesced, before.coalesced),
+            not_shown: less(self.not_shown, before.not_shown),
+            missing: less(self.missing, before.missing),
+            duplicates: less(self.duplicates, before.duplicates),
+            in_flight: self.in_flight,
+            not_covered: less(self.not_covered, before.not_covered),
+            sink_only: less(self.sink_only, before.sink_only),
+            unreadable: less(self.unreadable, before.unreadable),
+            unread: less(self.unread, before.unread),
+            negative_hops: less(self.negative_hops, before.negative_hops),
+            filtered: self.filtered.since(&before.filtered),
+            lines: self
+                .lines
+                .map(|lines| lines.since(&before.lines.unwrap_or_default())),
+        }
+    }
+}
+
+impl LineCounts {
+    /// What was counted after `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let less = u64::saturating_sub;
+        Self {
+            read: less(self.read, before.read),
+            errors: less(self.errors, before.errors),
+            unreadable: less(self.unreadable, before.unreadable),
+            other_topics: less(self.other_topics, before.other_topics),
+            not_kept: less(self.not_kept, before.not_kept),
+        }
+    }
+}
+
 impl Filtered {
+    /// What was counted after `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let less = u64::saturating_sub;
+        Self {
+            other_tables: less(self.other_tables, before.other_tables),
+            skipped_operations: less(self.skipped_operations, before.skipped_operations),
+            snapshot_reads: less(self.snapshot_reads, before.snapshot_reads),
+            tombstones: less(self.tombstones, before.tombstones),
+            heartbeats: less(self.heartbeats, before.heartbeats),
+            transactions: less(self.transactions, before.transactions),
+            schema_changes: less(self.schema_changes, before.schema_changes),
+            messages: less(self.messages, before.messages),
+            others: less(self.others, before.others),
+        }
+    }
+
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {

@@ -173,6 +173,14 @@ impl ObservationJoiner {
         self.causality.take()
     }
 
+    /// When the oldest change of the WAL was committed whose record is not in Kafka yet; of the sample.
+    #[must_use]
+    pub fn oldest_unrecorded(&self) -> Option<Stamp> {
+        let first = self.unrecorded.first()?;
+        let captured = self.entries.get(&first)?.captured?;
+        Some(self.corrections.postgres.to_ours(captured.tc))
+    }
+
     /// The counters; `in_flight` is of now: changes of the WAL that lack a stamp.
     #[must_use]
     pub fn counts(&self) -> ObservationCounts {

@@ -68,6 +68,24 @@ impl ObservedHop {
         }
     }
 
+    /// What it spans, in words.
+    #[must_use]
+    pub fn span(self) -> &'static str {
+        match self {
+            Self::Debezium => "commit - Debezium's timestamp",
+            Self::Produce => "Debezium's timestamp - record in Kafka",
+            Self::Consume => "record in Kafka - shown by the sink, or committed by the group",
+            Self::Total => "the three above",
+            Self::Capture => "beside it: commit - a direct reader of the WAL",
+            Self::Deliver => "beside it: record in Kafka - a plain consumer",
+            Self::Receive => "beside it: record in Kafka - received, as your consumer says",
+            Self::Process => "beside it: received - written, by your consumer's own clock",
+            Self::Store => "beside it: record in Kafka - committed, by the sink's own clock",
+            Self::Insert => "before it: statement sent - commit",
+            Self::FromInsert => "statement sent - end of the total",
+        }
+    }
+
     /// Position in [`ObservedHop::ALL`].
     #[must_use]
     pub fn index(self) -> usize {

@@ -45,20 +45,22 @@ pub use environment::{
 pub use events::EventLine;
 pub use folder::{RecorderError, ResultFolder};
 pub use folder::{seconds_between, write_whole};
-pub use html::{PageError, comparison_page, demo_page, page, sweep_page};
+pub use html::{PageError, comparison_page, demo_page, observation_page, page, sweep_page};
 pub use incident::{CHECKPOINT, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE, WARM_UP_CUT};
 pub use json::{ClockReport, RUN, Report, RunInfo, SCHEMA, Verdict};
 pub use junit::{junit, observation_junit};
 pub use markdown::markdown;
 pub use observation::{
-    CANARY, CanaryReport, CostReport, Measured, OBSERVE, OBSERVED, ObservationInfo,
-    ObservationReport, ObservedDiagnosis, ObservedPath, ObservedPipeline, ObservedTopicReport,
-    render_observation,
+    CANARY, CanaryReport, CostReport, LatencyLog, Measured, OBSERVE, OBSERVED,
+    ObservationComparison, ObservationInfo, ObservationReport, ObservedComparisonError,
+    ObservedDiagnosis, ObservedDifference, ObservedPath, ObservedPipeline, ObservedTopicReport,
+    compare_observations, observation_csv, observation_markdown, render_observation,
+    render_observation_comparison,
 };
 pub use path_report::{PathNames, PathReport, RoundReport};
 pub use recorder::{Recorder, RecorderHandle};
 pub use recording::{PathRecording, RoundRecording};
-pub use stored::{Events, LATEST, Stored, StoredError, StoredEvent, find_observation};
+pub use stored::{Events, LATEST, Stored, StoredError, StoredEvent, StoredObservation};
 pub use sweep::{KneeReport, PathSweep, SCHEMA as SWEEP_SCHEMA, Step, SweepReport, render_sweep};
 pub use terminal::render;
 pub use tune::{

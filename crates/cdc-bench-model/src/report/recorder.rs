@@ -165,7 +165,7 @@ fn record_all(
         match received {
             Ok(RecorderEntry { path, round, event }) => {
                 recordings[path].record(round, &event);
-                logs[path].interval.record(&event);
+                logs[path].interval.record_event(&event);
                 listener(path, &event);
                 let line = EventLine::new(&event, recordings[path].path, round);
                 serde_json::to_writer(&mut lines.file, &line)

@@ -44,7 +44,7 @@ pub enum StoredError {
         reason: String,
     },
     /// Made by `observe`.
-    #[error("{} is the result of an observation, and not of a run: \"cdc-bench report\" shows it as text or JSON", .0.display())]
+    #[error("{} is the result of an observation, and not of a run: \"cdc-bench report\" shows it, and \"cdc-bench compare\" compares it with another observation", .0.display())]
     Observation(PathBuf),
     /// Made by a later version.
     #[error("{} is of schema {schema:?}, and this version reads up to {FAMILY}{NEWEST}: use the version that made it, or a newer one", path.display())]
@@ -135,25 +135,50 @@ impl Stored {
     }
 }
 
-/// A stored observation, found as [`Stored::find`] finds a run, with the text of its `report.json`; `None` if the result is of a
-/// run.
-///
-/// # Errors
-/// As [`Stored::find`].
-pub fn find_observation(
-    reference: &str,
-    results: &Path,
-) -> Result<Option<(ObservationReport, String)>, StoredError> {
-    let path = locate(reference, results)?;
-    let json = text(&path)?;
-    if !head(&path, &json)?.is_observation() {
-        return Ok(None);
+/// A stored observation.
+#[derive(Debug, Clone)]
+pub struct StoredObservation {
+    /// Its report.
+    pub report: ObservationReport,
+    /// The text of `report.json`, including fields that this version does not know.
+    pub json: String,
+    path: PathBuf,
+}
+
+impl StoredObservation {
+    /// Finds an observation as [`Stored::find`] finds a run; `None` if the result is of a run.
+    ///
+    /// # Errors
+    /// As [`Stored::find`].
+    pub fn find(reference: &str, results: &Path) -> Result<Option<Self>, StoredError> {
+        Self::read(&locate(reference, results)?)
     }
-    let report = serde_json::from_str(&json).map_err(|error| StoredError::NotAReport {
-        path,
-        reason: error.to_string(),
-    })?;
-    Ok(Some((report, json)))
+
+    /// Reads a `report.json`; `None` if it is of a run.
+    ///
+    /// # Errors
+    /// As [`Stored::find`].
+    pub fn read(path: &Path) -> Result<Option<Self>, StoredError> {
+        let json = text(path)?;
+        if !head(path, &json)?.is_observation() {
+            return Ok(None);
+        }
+        let report = serde_json::from_str(&json).map_err(|error| StoredError::NotAReport {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        Ok(Some(Self {
+            report,
+            json,
+            path: path.to_owned(),
+        }))
+    }
+
+    /// The file it was read from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// Path of the `report.json` that is meant.

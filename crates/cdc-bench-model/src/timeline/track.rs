@@ -105,6 +105,15 @@ impl ClockTrack {
         self.used.clear();
     }
 
+    /// Rests on the last measurements alone from now on, and on the line in use: no straight line describes a clock for days.
+    pub fn begin_anew(&mut self) {
+        const KEPT: usize = 4;
+        let surplus = self.measured.len().saturating_sub(KEPT);
+        self.measured.drain(..surplus);
+        let surplus = self.used.len().saturating_sub(1);
+        self.used.drain(..surplus);
+    }
+
     /// The offset first used for correction.
     #[must_use]
     pub fn first_offset(&self) -> Option<Nanos> {

@@ -1,4 +1,4 @@
-//! The endpoint for Prometheus: `GET /metrics`.
+//! The endpoint for Prometheus, `GET /metrics`, and for probes, `GET /healthz`.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -15,10 +15,13 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::pipeline::export::metrics::Metrics;
+use super::exported::Exported;
 
 /// Content type of Prometheus' text format.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Content type of a probe's answer.
+const JSON: &str = "application/json";
 
 /// Why the endpoint cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +43,10 @@ impl Endpoint {
     ///
     /// # Errors
     /// When the address is in use, or not one of this machine.
-    pub async fn listen(address: SocketAddr, metrics: Arc<Metrics>) -> Result<Self, EndpointError> {
+    pub async fn listen(
+        address: SocketAddr,
+        metrics: Arc<dyn Exported>,
+    ) -> Result<Self, EndpointError> {
         let failed = |error: std::io::Error| EndpointError {
             address,
             reason: error.to_string(),
@@ -69,7 +75,7 @@ impl Drop for Endpoint {
     }
 }
 
-async fn answer(listener: TcpListener, metrics: Arc<Metrics>) {
+async fn answer(listener: TcpListener, metrics: Arc<dyn Exported>) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -83,7 +89,7 @@ async fn answer(listener: TcpListener, metrics: Arc<Metrics>) {
         let metrics = Arc::clone(&metrics);
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let answer = respond(&request, &metrics);
+                let answer = respond(&request, &*metrics);
                 async { Ok::<_, Infallible>(answer) }
             });
             let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
@@ -94,14 +100,21 @@ async fn answer(listener: TcpListener, metrics: Arc<Metrics>) {
     }
 }
 
-fn respond(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn respond(request: &Request<Incoming>, metrics: &dyn Exported) -> Response<Full<Bytes>> {
     let (status, kind, body) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => (StatusCode::OK, TEXT, metrics.text()),
-        (&Method::GET, _) => (
-            StatusCode::NOT_FOUND,
-            "text/plain",
-            b"the metrics are at /metrics\n".to_vec(),
-        ),
+        (&Method::GET, "/healthz") => match metrics.health() {
+            Some(answer) => {
+                let status = if answer.is_healthy {
+                    StatusCode::OK
+                } else {
+                    StatusCode::SERVICE_UNAVAILABLE
+                };
+                (status, JSON, answer.json.into_bytes())
+            }
+            None => nothing_there(),
+        },
+        (&Method::GET, _) => nothing_there(),
         _ => (
             StatusCode::METHOD_NOT_ALLOWED,
             "text/plain",
@@ -113,4 +126,9 @@ fn respond(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Byte
     let kind = hyper::header::HeaderValue::from_static(kind);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
+}
+
+fn nothing_there() -> (StatusCode, &'static str, Vec<u8>) {
+    let body = b"the metrics are at /metrics\n".to_vec();
+    (StatusCode::NOT_FOUND, "text/plain", body)
 }

@@ -13,10 +13,12 @@
 //! The backlog between two stages is the difference of their counters: `captured` less `consumed` is what waits in Kafka.
 
 mod endpoint;
+mod exported;
 mod hop_metrics;
 mod run_metrics;
 
 pub use endpoint::{Endpoint, EndpointError};
+pub use exported::{Exported, ProbeAnswer};
 pub(crate) use hop_metrics::HopMetrics;
 pub use run_metrics::Metrics;
 pub(crate) use run_metrics::PathCounts;

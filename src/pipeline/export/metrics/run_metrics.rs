@@ -9,6 +9,7 @@ use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use super::exported::Exported;
 use super::hop_metrics::{BUCKETS, HopMetrics};
 use crate::load::Rate;
 
@@ -170,17 +171,6 @@ impl Metrics {
         }
     }
 
-    /// All metrics in Prometheus' text format, 0.0.4.
-    #[must_use]
-    pub fn text(&self) -> Vec<u8> {
-        self.update_counters();
-        let mut text = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
-            tracing::warn!(%error, "metrics could not be written");
-        }
-        text
-    }
-
     /// Adds what the paths have counted since the last time.
     fn update_counters(&self) {
         for tracked in self.tracked().iter_mut() {
@@ -218,6 +208,17 @@ impl Metrics {
 
     fn tracked(&self) -> MutexGuard<'_, Vec<TrackedPath>> {
         self.tracked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Exported for Metrics {
+    fn text(&self) -> Vec<u8> {
+        self.update_counters();
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::warn!(%error, "metrics could not be written");
+        }
+        text
     }
 }
 

@@ -38,6 +38,11 @@ impl Unrecorded {
         }
     }
 
+    /// The entry of the first change.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.entries.values().next().copied()
+    }
+
     /// The entry of the row's first change.
     pub(super) fn first_of_row(&self, id: &ChangeId) -> Option<u64> {
         let first = self.rows.get(&row(id))?.first()?;

@@ -5,6 +5,7 @@ mod axis;
 mod comparison;
 mod demo;
 mod error;
+mod observation;
 mod pictures;
 mod plot;
 mod run;
@@ -13,6 +14,7 @@ mod sweep;
 pub use comparison::comparison_page;
 pub use demo::demo_page;
 pub use error::PageError;
+pub use observation::observation_page;
 pub use run::page;
 pub use sweep::sweep_page;
 

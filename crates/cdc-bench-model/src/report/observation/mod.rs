@@ -2,7 +2,12 @@
 //! otherwise.
 
 mod canary;
+mod comparison;
 mod cost;
+mod latency_log;
+mod logged;
+mod series;
+mod tables;
 mod text;
 
 use std::collections::BTreeMap;
@@ -14,7 +19,14 @@ use crate::analysis::{Finding, HopStatistics, Objective};
 use crate::observation::{Filtered, ObservationCounts, ObservedHop};
 
 pub use canary::{CANARY, CanaryReport};
+pub use comparison::{
+    ObservationComparison, ObservedComparisonError, ObservedDifference, compare_observations,
+    render_observation_comparison,
+};
 pub use cost::{CostReport, Measured};
+pub use latency_log::LatencyLog;
+pub(crate) use series::{ObservedSeries, SeriesPoint, series_of};
+pub use tables::{observation_csv, observation_markdown};
 pub use text::render_observation;
 
 /// `run.kind` of an observation.

@@ -1,7 +1,15 @@
+use std::io::Write as _;
+use std::time::Duration;
+
+use hdrhistogram::serialization::V2DeflateSerializer;
+
 use super::*;
+use crate::analysis::Outcome;
 use crate::observation::ObservedStatistics;
 use crate::observation::{ObservationCounts, ObservedStamps};
-use crate::report::SCHEMA;
+use crate::report::folder::OutputFile;
+use crate::report::interval_log::IntervalLog;
+use crate::report::{ResultFolder, SCHEMA, StoredObservation, observation_page};
 use crate::timeline::{Nanos, Stamp};
 
 fn path() -> ObservedPath {
@@ -109,4 +117,108 @@ fn what_is_missing_is_a_failed_test_case() {
         case.children().any(|node| node.has_tag_name("failure")),
         "{xml}"
     );
+}
+
+/// A stored observation of a minute, 200 changes a second, whose hops take `percent` of the usual time.
+fn stored(percent: i64) -> (tempfile::TempDir, StoredObservation) {
+    let results = tempfile::tempdir().unwrap();
+    let folder = ResultFolder::create(results.path(), "o").unwrap();
+    let mut file = OutputFile::open(&folder, "latency.hlog").unwrap();
+    let mut serializer = V2DeflateSerializer::new();
+    let mut log = IntervalLog::begin(&mut file, &mut serializer).unwrap();
+    for second in 0..60 {
+        for n in 0..200 {
+            let mut total = 0;
+            for (hop, base, spread) in [
+                ("debezium", 180_000, 977),
+                ("produce", 3_000, 31),
+                ("consume", 40_000, 571),
+            ] {
+                let noise = (n * spread + second * 7_919) % (base / 2);
+                let span = (base + noise) * percent / 100;
+                total += span;
+                log.interval.record(hop, Nanos::from_micros(span));
+            }
+            log.interval.record("total", Nanos::from_micros(total));
+        }
+        let start = Duration::from_secs(second.unsigned_abs());
+        log.write(start, Duration::from_secs(1)).unwrap();
+    }
+    drop(log);
+    file.file.flush().unwrap();
+    let mut report = report();
+    report.incidents = vec![crate::report::Incident {
+        at: jiff::Timestamp::UNIX_EPOCH,
+        kind: "tap_resumed".to_owned(),
+        what: "<script>alert(1)</script>".to_owned(),
+        took: None,
+    }];
+    report.tables = BTreeMap::from([("public.orders".to_owned(), path())]);
+    let json = serde_json::to_vec(&report).unwrap();
+    folder.write("report.json", &json).unwrap();
+    let stored = StoredObservation::read(&folder.file("report.json"));
+    (results, stored.unwrap().unwrap())
+}
+
+#[test]
+fn the_page_has_the_plots_of_its_log_and_stands_alone() {
+    let (_results, stored) = stored(100);
+    let page = observation_page(&stored).unwrap();
+    for part in [
+        "Latency over time",
+        "Hops over time",
+        "Throughput over time",
+        "Distribution",
+        "public.orders",
+        "slowest, ",
+        "&#60;script&#62;alert(1)",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    for foreign in ["<script", "src=", "href=\"http", "url(", "NaN"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    assert!(page.len() < 300_000, "{}", page.len());
+    std::fs::remove_file(stored.path().with_file_name("latency.hlog")).unwrap();
+    let bare = observation_page(&stored).unwrap();
+    assert!(bare.contains("There is no latency.hlog") && !bare.contains("<figure"));
+}
+
+#[test]
+fn a_slower_observation_is_told_from_one_that_is_the_same() {
+    let ((_a, usual), (_b, same), (_c, slow)) = (stored(100), stored(100), stored(200));
+    let compare = |candidate| compare_observations(&usual, candidate, 0.05, false).unwrap();
+    let compared = compare(&same);
+    assert_eq!(compared.outcome, Outcome::NoDifferenceShown);
+    assert!(compared.regression(5.0).is_none());
+    let compared = compare(&slow);
+    assert_eq!(compared.outcome, Outcome::Slower);
+    assert!(compared.regression(90.0).is_some() && compared.regression(110.0).is_none());
+    let text = render_observation_comparison(&compared);
+    insta::assert_snapshot!(console::strip_ansi_codes(&text));
+}
+
+#[test]
+fn observations_of_other_topics_are_compared_by_force_alone() {
+    let ((_a, first), (_b, mut second)) = (stored(100), stored(100));
+    second.report.pipeline.topics[0].name = "other".to_owned();
+    let refused = compare_observations(&first, &second, 0.05, false);
+    let refused = refused.unwrap_err().to_string();
+    assert!(
+        refused.contains("topics") && refused.contains("--force"),
+        "{refused}"
+    );
+    let forced = compare_observations(&first, &second, 0.05, true).unwrap();
+    assert_eq!(forced.unlike.len(), 1);
+    std::fs::remove_file(first.path().with_file_name("latency.hlog")).unwrap();
+    let refused = compare_observations(&first, &second, 0.05, true);
+    assert!(refused.unwrap_err().to_string().contains("latency.hlog"));
+}
+
+#[test]
+fn markdown_and_csv_have_every_hop() {
+    let mut report = report();
+    report.tables = BTreeMap::from([("public.orders".to_owned(), path())]);
+    insta::assert_snapshot!("markdown", observation_markdown(&report));
+    insta::assert_snapshot!("csv", observation_csv(&report));
 }

@@ -79,7 +79,7 @@ fn table(out: &mut String, path: &ObservedPath) {
             continue;
         };
         let row = row(hop.as_str(), width, statistics);
-        line!(out, "{row}  {}", span(hop));
+        line!(out, "{row}  {}", hop.span());
         let is_blurred = statistics
             .error_bound
             .is_some_and(|bound| bound > statistics.p50.abs());
@@ -116,22 +116,6 @@ fn canary_section(out: &mut String, canary: &CanaryReport, path: Option<&Observe
         table(out, path);
     } else {
         line!(out);
-    }
-}
-
-fn span(hop: ObservedHop) -> &'static str {
-    match hop {
-        ObservedHop::Debezium => "commit - Debezium's timestamp",
-        ObservedHop::Produce => "Debezium's timestamp - record in Kafka",
-        ObservedHop::Consume => "record in Kafka - shown by the sink, or committed by the group",
-        ObservedHop::Total => "the three above",
-        ObservedHop::Capture => "beside it: commit - a direct reader of the WAL",
-        ObservedHop::Deliver => "beside it: record in Kafka - a plain consumer",
-        ObservedHop::Receive => "beside it: record in Kafka - received, as your consumer says",
-        ObservedHop::Process => "beside it: received - written, by your consumer's own clock",
-        ObservedHop::Store => "beside it: record in Kafka - committed, by the sink's own clock",
-        ObservedHop::Insert => "before it: statement sent - commit",
-        ObservedHop::FromInsert => "statement sent - end of the total",
     }
 }
 

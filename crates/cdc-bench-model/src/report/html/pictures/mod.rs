@@ -2,6 +2,7 @@
 
 mod histogram;
 mod marks;
+mod observed;
 mod over_time;
 mod percentiles;
 mod rounds;
@@ -9,6 +10,7 @@ mod waterfall;
 
 pub(super) use histogram::histogram;
 pub(super) use marks::{IncidentKind, IncidentMark};
+pub(super) use observed::{hop_class, observed_latency, observed_medians, observed_rate};
 pub(super) use over_time::{latency_over_time, throughput};
 pub(super) use percentiles::{Distribution, percentiles};
 pub(super) use rounds::rounds;

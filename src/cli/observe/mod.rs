@@ -1,16 +1,25 @@
 //! `observe`: a pipeline that already runs, read-only.
 
+mod canary_args;
+mod display;
+mod evidence_args;
+mod service_args;
+mod sink_args;
+mod source_args;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cdc_bench_model::report::{Verdict, render_observation};
+use cdc_bench_model::report::render_observation;
 use tokio_util::sync::CancellationToken;
 
-use super::observe_canary_args::ObserveCanaryArgs;
-use super::observe_evidence_args::ObserveEvidenceArgs;
-use super::observe_sink_args::SinkArgs;
-use super::observe_source_args::ObserveSourceArgs;
-use super::output::{print, print_line};
+use self::canary_args::ObserveCanaryArgs;
+use self::display::ObservationDisplay;
+use self::evidence_args::ObserveEvidenceArgs;
+use self::service_args::ServiceArgs;
+use self::sink_args::SinkArgs;
+use self::source_args::ObserveSourceArgs;
+use super::output::{print, print_json, print_line};
 use super::progress::Terminal;
 use super::registry_args::RegistryArgs;
 use super::results_args::{ResultsArgs, discard_result};
@@ -83,6 +92,8 @@ pub(super) struct Args {
     canary: ObserveCanaryArgs,
     #[command(flatten)]
     evidence: ObserveEvidenceArgs,
+    #[command(flatten)]
+    service: ServiceArgs,
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
@@ -170,7 +181,10 @@ pub(super) async fn run(
         print(plan(&pipeline))?;
         return Ok(ExitCode::SUCCESS);
     }
+    let (metrics, endpoint) = args.service.listen(progress).await?.unzip();
     let (id, folder) = args.results.create()?;
+    let wants_screen = args.service.screen.wants_screen() && !args.json;
+    let display = ObservationDisplay::start(progress, &id, &folder, wants_screen, args.json);
     let request = ObserveRequest {
         id,
         folder: folder.clone(),
@@ -182,31 +196,35 @@ pub(super) async fn run(
         max_retained_wal: args.max_retained_wal << 20,
         limit: usize::try_from(args.max_in_flight).unwrap_or(usize::MAX),
         objectives: args.objectives(),
+        periods: args.service.periods(&args.results),
+        metrics,
     };
     let made = pipeline.make_publication(&request.id).await;
     let made = made.map_err(|failure| discard_result(&folder, failure))?;
-    let observed = observe(request, pipeline, progress, cancel).await;
+    let observed = observe(request, pipeline, &display, cancel).await;
+    drop((display, endpoint));
     if let Some(made) = made {
         made.remove().await;
     }
     progress.clear();
     let observed = observed.map_err(|failure| discard_result(&folder, failure))?;
-    let report = observed.report;
-    let json = serde_json::to_string_pretty(&report).map_err(Failure::usage)?;
-    folder.write("report.json", json.as_bytes())?;
-    if args.json {
-        print_line(&json)?;
+    let report = &observed.report;
+    if args.json && args.service.periods(&args.results).is_some() {
+        // A line a report, as the ones before.
+        print_line(serde_json::to_string(report).map_err(Failure::usage)?)?;
+    } else if args.json {
+        print_json(report)?;
     } else {
-        print(render_observation(&report))?;
-        print_line(format_args!("\n{}", folder.path().display()))?;
+        print(render_observation(report))?;
+        print_line(format_args!("\n{}", observed.folder.path().display()))?;
     }
     if let Some(reason) = observed.failed {
         let error = anyhow::anyhow!("the observation ended early: {reason}");
         return Err(Failure::server(error));
     }
-    Ok(ExitCode::from(if report.has_missing() {
+    Ok(ExitCode::from(if observed.is_missing {
         exit::DATA
-    } else if report.verdict == Verdict::Fail {
+    } else if observed.is_missed {
         exit::OBJECTIVE_MISSED
     } else {
         0

@@ -1,0 +1,403 @@
+//! What the taps see, joined until the observation is over and what is under way has come.
+
+mod happenings;
+mod reports;
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use async_channel::Receiver;
+use cdc_bench_model::observation::{JoinerConfig, ObservationJoiner};
+use cdc_bench_model::report::{Incident, ObservedPipeline};
+use cdc_bench_model::timeline::{Clock, Nanos, Stamp};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::happenings::resumed;
+use super::canary::{CanaryWatch, Sent};
+use super::clocks::{LastStamp, ObservedClocks};
+use super::discovery::{FoundCanary, Pipeline, Sink};
+use super::evidence::{Collected, EvidenceCollector, EvidenceSources, Tallies};
+use super::outcome;
+use super::period::{self, Period};
+use super::progress::ObserveProgress;
+use super::request::ObserveRequest;
+use super::service::Teller;
+use super::sink_clock::SinkClock;
+use super::sink_incidents::{SinkIncidents, other_keys};
+use super::taps::sighting::{LeftOut, Passed, Sighting};
+use crate::broker::OffsetPoll;
+use crate::pipeline::{Failure, connect_postgres};
+
+/// How long what comes after a change waits for it.
+const GRACE: Nanos = Nanos::from_millis(5_000);
+/// Interval of judging what is missing, and of progress.
+const TICK: Duration = Duration::from_millis(500);
+/// Interval between measurements of the clocks at first; later a twentieth of the report's time so far.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(2);
+/// The step that the terminal shows.
+pub(super) const STEP: &str = "observing";
+
+/// What was found until now, over all periods.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Found {
+    /// Something is missing.
+    pub(super) missing: bool,
+    /// An objective was missed.
+    pub(super) missed: bool,
+}
+
+/// The canary, and where its changes have their last stamp.
+struct Canary {
+    watch: CanaryWatch,
+    end: LastStamp,
+}
+
+/// What is known of the pipeline's parts.
+struct Evidence {
+    sources: EvidenceSources,
+    collector: Option<EvidenceCollector>,
+    /// What was collected, once that is over.
+    collected: Option<Collected>,
+}
+
+/// Joins what the taps see.
+pub(super) struct Watch {
+    request: ObserveRequest,
+    described: ObservedPipeline,
+    clock: Clock,
+    sightings: Receiver<Sighting>,
+    pub(super) joiner: ObservationJoiner,
+    pub(super) period: Period,
+    pub(super) clocks: ObservedClocks,
+    incidents: Vec<Incident>,
+    pub(super) failed: Option<String>,
+    pub(super) found: Found,
+    teller: Teller,
+    /// The report before, while it is written.
+    storing: Option<JoinHandle<Result<(), Failure>>>,
+    /// Everything committed before it was captured.
+    wal_read_until: Option<Stamp>,
+    /// When the group's offsets were asked for last.
+    last_poll: Option<Stamp>,
+    has_unreadable: bool,
+    lines: SinkIncidents,
+    canary: Option<Canary>,
+    pub(super) tallies: Tallies,
+    evidence: Evidence,
+    /// Whether what it goes along with has ended.
+    has_ended: bool,
+}
+
+impl Watch {
+    pub(super) async fn new(
+        request: &ObserveRequest,
+        pipeline: &Pipeline,
+        clock: Clock,
+        sightings: Receiver<Sighting>,
+    ) -> Result<Self, Failure> {
+        let sink = pipeline.sink.as_ref();
+        let mut joiner = ObservationJoiner::new(JoinerConfig {
+            limit: request.limit,
+            grace: GRACE,
+            partitions: pipeline
+                .topics
+                .iter()
+                .map(|topic| topic.partitions)
+                .collect(),
+            has_group: pipeline.group.is_some(),
+            sink_tables: sink.map_or_else(HashSet::new, |sink| sink.tables(&pipeline.tables)),
+            reports_records: matches!(sink, Some(Sink::Lines(_))),
+        });
+        let client = connect_postgres(&pipeline.postgres).await?;
+        let sink_clock = SinkClock::of(sink, clock);
+        let mut clocks = ObservedClocks::new(client, clock, pipeline.shares_clock, sink_clock);
+        clocks.measure(true, &mut joiner).await?;
+        let described = outcome::named(pipeline, request);
+        let folder = request.folder.clone();
+        let tallies = Tallies::default();
+        let sources = EvidenceSources::of(pipeline, &request.id, request.connect_metrics.clone());
+        let collector = EvidenceCollector::start(&sources, tallies.shared()).await?;
+        let canary = pipeline.canary.as_ref();
+        Ok(Self {
+            teller: Teller::new(request, pipeline, &described, clock),
+            period: Period::new(request.id.clone(), folder, &described, joiner.counts()),
+            request: request.clone(),
+            described,
+            clock,
+            sightings,
+            joiner,
+            clocks,
+            incidents: Vec::new(),
+            failed: None,
+            found: Found::default(),
+            storing: None,
+            wal_read_until: None,
+            last_poll: None,
+            has_unreadable: false,
+            lines: SinkIncidents::default(),
+            canary: canary.map(|canary| Canary {
+                watch: CanaryWatch::new(canary, request.id.clone()),
+                end: canary_end(canary, pipeline, request),
+            }),
+            tallies,
+            evidence: Evidence {
+                sources,
+                collector: Some(collector),
+                collected: None,
+            },
+            has_ended: false,
+        })
+    }
+
+    /// What the canary's sender notes, if there is a canary.
+    pub(super) fn canary_sent(&self) -> Option<Sent> {
+        self.canary.as_ref().map(|canary| canary.watch.sent())
+    }
+
+    /// The pipeline's parts are not looked at any more.
+    pub(super) async fn stop_looking(&mut self) {
+        if let Some(collector) = self.evidence.collector.take() {
+            self.evidence.collected = collector.stop().await;
+        }
+    }
+
+    /// They are looked at again, for the next report.
+    async fn look_again(&mut self) {
+        let tallies = self.tallies.shared();
+        match EvidenceCollector::start(&self.evidence.sources, tallies).await {
+            Ok(collector) => self.evidence.collector = Some(collector),
+            Err(failure) => {
+                tracing::warn!(%failure, "the next report will have no findings");
+            }
+        }
+    }
+
+    /// The taps are open since `at`: the first report begins.
+    ///
+    /// # Errors
+    /// When its files cannot be made.
+    pub(super) fn begin(&mut self, at: jiff::Timestamp) -> Result<(), Failure> {
+        if self.request.periods.is_some() {
+            period::mark(&self.period.folder, &self.described)?;
+        }
+        Ok(self.period.begin(at)?)
+    }
+
+    /// Follows changes until the time is over, a tap fails, or `cancel` says so.
+    pub(super) async fn follow(
+        &mut self,
+        progress: &dyn ObserveProgress,
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let began = Instant::now();
+        let end = self.request.duration.map(|duration| began + duration);
+        let mut measured = began;
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while self.failed.is_none() && !self.has_ended && end.is_none_or(|end| Instant::now() < end)
+        {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => break,
+                _ = ticks.tick() => {
+                    self.settle()?;
+                    progress.update(STEP, &self.describe(began));
+                    self.tell(progress);
+                    if measured.elapsed() >= CLOCK_INTERVAL.max(self.period.elapsed() / 20) {
+                        measured = Instant::now();
+                        // A server that is away for a while cannot be measured.
+                        if let Err(failure) = self.clocks.measure(false, &mut self.joiner).await {
+                            tracing::debug!(%failure, "the clocks could not be measured");
+                        }
+                        let bound = outcome::hop_bound(&self.clocks, &self.described);
+                        self.teller.errors(bound);
+                    }
+                    let periods = self.request.periods.as_ref();
+                    let due = periods.filter(|periods| self.period.elapsed() >= periods.every);
+                    if let Some(periods) = due.cloned() {
+                        self.next_period(periods, progress).await?;
+                    }
+                }
+                sighting = self.sightings.recv() => match sighting {
+                    Ok(sighting) => self.take(sighting),
+                    Err(_) => break,
+                },
+            }
+        }
+        self.period.closed();
+        Ok(())
+    }
+
+    /// Waits for the changes under way, which the WAL had before its tap was stopped.
+    pub(super) async fn drain(
+        &mut self,
+        limit: Duration,
+        progress: &dyn ObserveProgress,
+    ) -> Result<(), Failure> {
+        let end = Instant::now() + limit;
+        while self.joiner.counts().in_flight > 0 && self.failed.is_none() && Instant::now() < end {
+            let until = tokio::time::Instant::now() + TICK;
+            while let Ok(Ok(sighting)) = tokio::time::timeout_at(until, self.sightings.recv()).await
+            {
+                self.take(sighting);
+            }
+            self.settle()?;
+            let left = self.joiner.counts().in_flight;
+            progress.update(STEP, &format!("waiting for the last {left} changes"));
+            self.tell(progress);
+        }
+        // What the taps have seen until now counts.
+        while let Ok(sighting) = self.sightings.try_recv() {
+            self.take(sighting);
+        }
+        self.settle()
+    }
+
+    /// Judges what is overdue, and records what is complete.
+    fn settle(&mut self) -> Result<(), Failure> {
+        self.joiner.judge(self.clock.now(), self.wal_read_until);
+        self.incidents.extend(other_keys(&mut self.joiner));
+        for change in self.joiner.take_completed() {
+            match &mut self.canary {
+                Some(canary) if canary.watch.has_made(&change) => {
+                    self.teller.canary_completed(&change);
+                    canary.watch.completed(change);
+                }
+                _ => {
+                    self.period.recording.record(&change);
+                    self.teller.completed(&change);
+                }
+            }
+        }
+        for change in self.joiner.take_missing() {
+            if let Some(canary) = &mut self.canary {
+                canary.watch.missing(&change);
+            }
+            tracing::warn!(table = &*change.id.table, key = &*change.id.key, lsn = ?change.id.lsn, at = ?change.at, "a change is missing");
+            self.period.recording.missing(&change)?;
+        }
+        self.period.recording.tick();
+        Ok(())
+    }
+
+    fn take(&mut self, sighting: Sighting) {
+        match sighting {
+            Sighting::Captured(change) => {
+                if let Some(canary) = &mut self.canary {
+                    canary.watch.captured(&change);
+                }
+                self.tallies.captured(&change);
+                self.joiner.captured(change);
+            }
+            Sighting::LeftOut(kind) => {
+                let filtered = &mut self.joiner.counts_mut().filtered;
+                match kind {
+                    LeftOut::Table => filtered.other_tables += 1,
+                    LeftOut::Operation => filtered.skipped_operations += 1,
+                    LeftOut::Message => filtered.messages += 1,
+                }
+            }
+            Sighting::WalRead(until) => self.wal_read_until = Some(until),
+            Sighting::Recorded(change) => {
+                if let Some(canary) = &mut self.canary {
+                    canary.watch.recorded(&change);
+                }
+                self.joiner.recorded(change);
+            }
+            Sighting::Passed(position, kind) => {
+                self.joiner.seen(position);
+                self.passed(kind);
+            }
+            Sighting::ReadUpTo(position) => self.joiner.read_up_to(position),
+            Sighting::Unknown(position, reason) => {
+                self.joiner.seen(position);
+                self.joiner.counts_mut().filtered.others += 1;
+                self.keep(position, &reason);
+            }
+            Sighting::Unreadable(position, reason) => {
+                self.joiner.unreadable(position);
+                self.keep(position, &reason);
+                if !std::mem::replace(&mut self.has_unreadable, true) {
+                    tracing::warn!(
+                        ?position,
+                        reason,
+                        "a record cannot be read; others are counted"
+                    );
+                    let what = format!("the first record that could not be read: {reason}");
+                    self.happened("unreadable_record", what);
+                }
+            }
+            Sighting::Offsets(poll) => self.offsets(&poll),
+            Sighting::Shown(change) => self.joiner.shown(change),
+            Sighting::Consumed(report) => {
+                self.incidents.extend(self.lines.reported(&report));
+                self.joiner.consumed(report);
+            }
+            Sighting::Line(problem) => {
+                let counts = self.joiner.lines_mut();
+                self.incidents.extend(self.lines.problem(counts, problem));
+            }
+            Sighting::Ended(what) => {
+                self.happened("input_ended", what);
+                self.has_ended = true;
+            }
+            Sighting::Cut(tap, reason) => self.teller.cut(tap, &reason),
+            Sighting::Resumed(tap, reason) => {
+                self.teller.resumed(tap);
+                self.happened("tap_resumed", resumed(tap, &reason));
+            }
+            Sighting::Failed(reason) => self.failed = Some(reason),
+        }
+    }
+
+    fn passed(&mut self, kind: Passed) {
+        let filtered = &mut self.joiner.counts_mut().filtered;
+        let count = match kind {
+            Passed::Tombstone => &mut filtered.tombstones,
+            Passed::Heartbeat => &mut filtered.heartbeats,
+            Passed::Transaction => &mut filtered.transactions,
+            Passed::SchemaChange => &mut filtered.schema_changes,
+            Passed::Message => &mut filtered.messages,
+            Passed::OtherTable => &mut filtered.other_tables,
+        };
+        *count += 1;
+    }
+
+    fn offsets(&mut self, poll: &OffsetPoll) {
+        self.teller.polled(poll);
+        self.tallies.offsets(poll);
+        if let Some(silence) = poll.silence {
+            self.was_silent(silence);
+        }
+        if let Some((asked, answered)) = poll.asked {
+            // It was passed at some time since the poll before.
+            let since = self.last_poll.unwrap_or(asked);
+            let at = since + Nanos((answered - since).0 / 2);
+            for found in &poll.committed {
+                self.joiner
+                    .committed(found.topic, found.partition, found.offset, at);
+            }
+            self.last_poll = Some(asked);
+        }
+        if let Some(at) = poll.ends_at {
+            for found in &poll.ends {
+                self.joiner
+                    .ends(found.topic, found.partition, found.offset, at);
+            }
+        }
+    }
+}
+
+/// Where the canary's changes have their last stamp.
+fn canary_end(canary: &FoundCanary, pipeline: &Pipeline, request: &ObserveRequest) -> LastStamp {
+    let table = canary.table();
+    let in_sink = |sink: &Sink| sink.tables(&pipeline.tables).contains(&table);
+    if pipeline.sink.as_ref().is_some_and(in_sink) {
+        LastStamp::Sink
+    } else if pipeline.group.is_some() && *canary != FoundCanary::Message {
+        LastStamp::Group(outcome::half_of(request.poll_interval))
+    } else {
+        LastStamp::Kafka
+    }
+}
