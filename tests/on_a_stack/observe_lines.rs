@@ -102,6 +102,8 @@ fn observing(stack: &TestStack, folder: &Path, source: &str, input: Stdio) -> Ch
 }
 
 fn end(child: Child) -> Ended {
+    // The WAL is read until the signal, and our reader may be later than the consumer on a busy machine.
+    std::thread::sleep(Duration::from_secs(3));
     signal(id(&child), Signal::SIGINT);
     child.wait_with_output().unwrap().into()
 }

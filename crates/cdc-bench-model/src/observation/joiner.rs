@@ -5,6 +5,7 @@
 
 mod causality;
 mod consumed;
+mod early_reports;
 mod entry;
 mod fit;
 mod in_sink;
@@ -21,7 +22,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use self::causality::CausalBounds;
-use self::consumed::EarlyReports;
+use self::early_reports::EarlyReports;
 use self::entry::{Captured, Entry, Recorded};
 use self::reached::Reached;
 pub use self::sink_keys::OtherKeys;
@@ -215,6 +216,11 @@ impl ObservationJoiner {
     /// The changes found missing since the last call.
     pub fn take_missing(&mut self) -> Vec<MissingChange> {
         std::mem::take(&mut self.missing)
+    }
+
+    /// Says, once, that the sink has other keys than the changes.
+    pub fn take_other_keys(&mut self) -> Option<OtherKeys> {
+        self.sink_keys.take_other()
     }
 
     /// A change of an observed table in the WAL.

@@ -66,12 +66,11 @@ impl CausalBounds {
 
     /// The consumer had the record, and wrote it, after it was in Kafka and before we learnt of it.
     fn observe_sink(&mut self, by_sink: &BySink, in_kafka: Stamp) {
-        for reading in [by_sink.received, Some(by_sink.written)] {
-            if let Some(reading) = reading {
-                let resolution = resolution(reading);
-                self.sink
-                    .observe(in_kafka, by_sink.seen, reading, resolution);
-            }
+        let readings = [by_sink.received, Some(by_sink.written)];
+        for reading in readings.into_iter().flatten() {
+            let resolution = resolution(reading);
+            self.sink
+                .observe(in_kafka, by_sink.seen, reading, resolution);
         }
     }
 }

@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::ObservationJoiner;
-
 /// Writes in the sink, and changes expected there, before their keys are judged.
 const ENOUGH: u64 = 20;
 
@@ -76,22 +74,19 @@ impl SinkKeys {
     pub(super) fn matched(&mut self) {
         self.is_settled = true;
     }
-}
 
-impl ObservationJoiner {
-    /// Says, once, that the sink has other keys than the changes.
-    pub fn take_other_keys(&mut self) -> Option<OtherKeys> {
-        let keys = &mut self.sink_keys;
-        if keys.is_settled || keys.early < ENOUGH || keys.expected < ENOUGH {
+    /// The keys, once, if they are others.
+    pub(super) fn take_other(&mut self) -> Option<OtherKeys> {
+        if self.is_settled || self.early < ENOUGH || self.expected < ENOUGH {
             return None;
         }
-        let (table, in_sink) = keys.last_early.clone()?;
-        let (expected, in_record) = keys.last_expected.clone()?;
+        let (table, in_sink) = self.last_early.clone()?;
+        let (expected, in_record) = self.last_expected.clone()?;
         // Of two tables, one may be idle.
         if table != expected || form(&in_sink) == form(&in_record) {
             return None;
         }
-        keys.is_settled = true;
+        self.is_settled = true;
         Some(OtherKeys {
             table,
             in_sink,
