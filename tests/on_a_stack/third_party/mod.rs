@@ -6,6 +6,7 @@ mod links;
 mod losses;
 mod mirror;
 mod observed;
+mod pause;
 mod pipeline;
 mod process;
 mod refusals;
@@ -21,6 +22,10 @@ pub const LONG_TESTS: &[Test] = &[
     (
         "third_party_pipeline_is_followed_at_every_tap_and_left_as_it_was",
         pipeline::followed,
+    ),
+    (
+        "third_party_pause_of_the_sink_is_the_size_of_consume",
+        pause::is_the_size_of_consume,
     ),
     (
         "third_party_restarts_are_ridden_out_and_marked",

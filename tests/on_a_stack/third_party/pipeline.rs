@@ -1,7 +1,7 @@
-//! A pipeline that works, is held up, and has parts of it restarted.
+//! A pipeline that works, and has parts of it restarted.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mongodb::bson::Document;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -17,7 +17,7 @@ use super::worker::{Connect, debezium};
 
 /// Transactions a second: 200 changes.
 const RATE: u32 = 160;
-const PREFIX: &str = "shop";
+pub const PREFIX: &str = "shop";
 
 /// A pipeline whose topics exist, and whose sink has caught up.
 pub fn working<'a>(
@@ -159,6 +159,8 @@ pub fn followed(stack: &TestStack) {
     let observing = Observing::begin(stack, Some(&sink), &[]);
     let done = shop.load(Duration::from_secs(10), RATE);
     assert!(done.changes > 1_000, "{done:?}");
+    // What was committed a moment before the end may not have been read.
+    std::thread::sleep(Duration::from_secs(2));
     let observed = observing.end();
     observed.assert_complete(done.changes);
     assert_eq!(observed.count("filtered.other_tables"), done.unheard);
@@ -180,53 +182,8 @@ pub fn followed(stack: &TestStack) {
     });
     assert_eq!(servers(stack, &shop, &sink), before);
 
-    held_up(stack, &shop, &sink);
     Connect::of(stack).delete(stack, PREFIX);
     shop.close();
-}
-
-/// The sink is paused for ten seconds: `consume` is named, and as large as the pause. There are few changes, so that it catches up
-/// at once.
-fn held_up(stack: &TestStack, shop: &Shop<'_>, sink: &MongoSink) {
-    let observing = Observing::begin(stack, Some(sink), &[]);
-    let pause = std::thread::scope(|scope| {
-        let load = scope.spawn(|| shop.load(Duration::from_secs(16), 8));
-        let gap = scope.spawn(|| longest_gap(stack, sink, Duration::from_secs(18)));
-        std::thread::sleep(Duration::from_secs(3));
-        sink.worker.connect.ask(stack, NAME, "pause");
-        std::thread::sleep(Duration::from_secs(10));
-        sink.worker.connect.ask(stack, NAME, "resume");
-        load.join().unwrap();
-        gap.join().unwrap()
-    });
-    let observed = observing.end();
-    assert_eq!(observed.code, Some(0), "{}", observed.report["counts"]);
-    assert_eq!(observed.count("captured"), observed.count("completed"));
-    assert_eq!(observed.slowest_hop(), "consume");
-    assert!(pause > Duration::from_secs(9), "{pause:?}");
-    let pause = i64::try_from(pause.as_micros()).unwrap();
-    let found = observed.hop("consume", "max");
-    assert!((found - pause).abs() < pause / 10, "{found} {pause}");
-}
-
-/// The longest time between two changes of the sink's documents.
-fn longest_gap(stack: &TestStack, sink: &MongoSink, span: Duration) -> Duration {
-    let collection = sink.collection(stack, "orders");
-    stack.block_on(async {
-        let mut changes = collection.watch().await.unwrap();
-        let (began, mut last, mut longest) = (Instant::now(), None, Duration::ZERO);
-        while began.elapsed() < span {
-            let left = span.saturating_sub(began.elapsed());
-            let next = tokio::time::timeout(left, futures_util::StreamExt::next(&mut changes));
-            if !matches!(next.await, Ok(Some(Ok(_)))) {
-                break;
-            }
-            let now = Instant::now();
-            longest = longest.max(last.map_or(Duration::ZERO, |last| now - last));
-            last = Some(now);
-        }
-        longest
-    })
 }
 
 pub fn restarts(stack: &TestStack) {

@@ -59,6 +59,8 @@ fn observed(stack: &TestStack) -> (u64, Observed) {
     });
     let observing = Observing::begin(stack, None, &["--no-group"]);
     let done = shop.load(Duration::from_secs(10), 40);
+    // What was committed a moment before the end may not have been read.
+    std::thread::sleep(Duration::from_secs(2));
     let observed = observing.end();
     connect.delete(stack, "shop");
     (done.changes, observed)
