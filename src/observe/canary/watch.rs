@@ -248,7 +248,9 @@ mod tests {
             1,
             "a delete has no sending"
         );
-        assert_eq!(of(ObservedHop::FromInsert).max().round_micros(), 4_000);
+        // To three digits.
+        let longest = of(ObservedHop::FromInsert).max().round_micros();
+        assert!((3_990..=4_010).contains(&longest), "{longest}");
         let all = ObservationCounts {
             captured: 5,
             completed: 3,
