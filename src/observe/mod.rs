@@ -23,6 +23,7 @@ pub mod records;
 mod request;
 mod result;
 mod service;
+mod table_limit;
 mod taps;
 mod watch;
 

@@ -19,11 +19,7 @@ use cdc_bench_model::timeline::Nanos;
 use super::clocks::ObservedClocks;
 use super::discovery::Pipeline;
 use super::request::{LatencyObjective, ObserveRequest};
-
-/// Tables that have quantiles of their own; each takes some megabytes.
-pub(super) const TABLES: usize = 16;
-/// Where the changes of all further tables are counted.
-pub(super) const OTHER_TABLES: &str = "(others)";
+use super::table_limit::{OTHER_TABLES, TABLES};
 
 /// Quantiles of the changes so far, and the files of those that came and of those that are missing.
 pub(super) struct Recording {

@@ -1,6 +1,7 @@
 //! `observe`: a pipeline that already runs, read-only.
 
 mod display;
+mod seconds;
 mod service_args;
 
 use std::process::ExitCode;
@@ -10,6 +11,7 @@ use cdc_bench_model::report::render_observation;
 use tokio_util::sync::CancellationToken;
 
 use self::display::ObservationDisplay;
+use self::seconds::seconds;
 use self::service_args::ServiceArgs;
 use super::output::{print, print_json, print_line};
 use super::progress::Terminal;
@@ -94,20 +96,6 @@ pub(super) struct Args {
     registry: RegistryArgs,
     #[command(flatten)]
     results: ResultsArgs,
-}
-
-/// A number of seconds, or a number with `s`, `m` or `h`.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let units = [("s", 1), ("m", 60), ("h", 3_600)];
-    let in_unit = |(unit, factor)| Some((text.strip_suffix(unit)?, factor));
-    let (number, factor) = units.into_iter().find_map(in_unit).unwrap_or((text, 1));
-    let number: u32 = number
-        .parse()
-        .map_err(|_| "expected seconds, such as 600, or 10m or 1h".to_owned())?;
-    if number == 0 {
-        return Err("it has to be longer than 0".to_owned());
-    }
-    Ok(Duration::from_secs(u64::from(number) * factor))
 }
 
 /// `TABLE=COLLECTION`.
