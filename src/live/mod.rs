@@ -7,6 +7,7 @@ mod meter;
 mod observation;
 mod observation_meter;
 mod run_state;
+mod second;
 mod snapshot;
 mod state_file;
 
@@ -14,8 +15,9 @@ pub use meter::PathMeter;
 pub use observation::{LagFigures, ObservationFigures, ObservedHopFigures, TapFigures};
 pub use observation_meter::ObservationMeter;
 pub use run_state::RunState;
+pub use second::Second;
 pub use snapshot::{
-    Figures, HopState, LoadFigures, PathState, Phase, Rates, RecentEvent, SCHEMA, Second,
-    ServerState, Snapshot, TotalState, TypeCount,
+    Figures, HopState, LoadFigures, PathState, Phase, Rates, RecentEvent, SCHEMA, ServerState,
+    Snapshot, TotalState, TypeCount,
 };
 pub use state_file::{FRESH, StateFile, newest, read};

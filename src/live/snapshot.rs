@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ObservationFigures;
+use super::{ObservationFigures, Second};
 use cdc_bench_model::analysis::Objective;
 use cdc_bench_model::event::EventType;
 use cdc_bench_model::timeline::{CapturePath, Hop, Stamp};
@@ -192,17 +192,6 @@ pub struct TotalState {
     pub p95_us: i64,
     /// 99th percentile.
     pub p99_us: i64,
-}
-
-/// One second of a path; its quantiles are of the total.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Second {
-    /// Events written to the store.
-    pub written: u64,
-    /// Median, microseconds; `null` where there was none.
-    pub p50_us: Option<i64>,
-    /// 99th percentile.
-    pub p99_us: Option<i64>,
 }
 
 /// How many events of a type were written.

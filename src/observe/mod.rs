@@ -33,6 +33,7 @@ mod result;
 mod service;
 mod sink_clock;
 mod sink_incidents;
+mod table_limit;
 mod taps;
 mod watch;
 

@@ -21,13 +21,10 @@ use super::clocks::{LastStamp, ObservedClocks};
 use super::discovery::{Pipeline, Sink};
 use super::json_lines::JsonLines;
 use super::request::{LatencyObjective, ObserveRequest};
+use super::table_limit::{OTHER_TABLES, TABLES};
 
-/// Tables that have quantiles of their own; each takes some megabytes.
-pub(super) const TABLES: usize = 16;
 /// Unreadable records that are listed; all of them are counted.
 const MOST_UNREADABLE: u64 = 1_000;
-/// Where the changes of all further tables are counted.
-pub(super) const OTHER_TABLES: &str = "(others)";
 
 /// Quantiles of the changes so far, and the files of those that came and of those that are missing.
 pub(super) struct Recording {

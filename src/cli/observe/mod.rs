@@ -3,6 +3,7 @@
 mod canary_args;
 mod display;
 mod evidence_args;
+mod seconds;
 mod service_args;
 mod sink_args;
 mod source_args;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use self::canary_args::ObserveCanaryArgs;
 use self::display::ObservationDisplay;
 use self::evidence_args::ObserveEvidenceArgs;
+use self::seconds::seconds;
 use self::service_args::ServiceArgs;
 use self::sink_args::SinkArgs;
 use self::source_args::ObserveSourceArgs;
@@ -98,20 +100,6 @@ pub(super) struct Args {
     registry: RegistryArgs,
     #[command(flatten)]
     results: ResultsArgs,
-}
-
-/// A number of seconds, or a number with `s`, `m` or `h`.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let units = [("s", 1), ("m", 60), ("h", 3_600)];
-    let in_unit = |(unit, factor)| Some((text.strip_suffix(unit)?, factor));
-    let (number, factor) = units.into_iter().find_map(in_unit).unwrap_or((text, 1));
-    let number: u32 = number
-        .parse()
-        .map_err(|_| "expected seconds, such as 600, or 10m or 1h".to_owned())?;
-    if number == 0 {
-        return Err("it has to be longer than 0".to_owned());
-    }
-    Ok(Duration::from_secs(u64::from(number) * factor))
 }
 
 /// `TABLE=COLLECTION`.

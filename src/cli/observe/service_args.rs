@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::progress::Terminal;
 use super::super::results_args::ResultsArgs;
 use super::super::screen_args::ScreenArgs;
-use super::seconds;
+use super::seconds::seconds;
 use crate::observe::{ObservedMetrics, ReportPeriods};
 use crate::pipeline::{Endpoint, Failure};
 

@@ -42,7 +42,7 @@ use self::families::Families;
 use super::group_lag::PartitionLag;
 use super::health::{HealthAnswer, TapStates};
 use super::slot::SlotState;
-use crate::observe::outcome::{OTHER_TABLES, TABLES};
+use crate::observe::table_limit::{OTHER_TABLES, TABLES};
 use crate::pipeline::{Exported, ProbeAnswer};
 
 /// The metrics of an observation, and its health.

@@ -174,7 +174,7 @@ fn stage_after(hop: ObservedHop, report: &ObservationReport) -> Stage {
     let (name, does) = match (hop, &report.pipeline.sink, &report.pipeline.group) {
         (ObservedHop::Debezium, ..) => ("Debezium", "change handed on"),
         (ObservedHop::Produce, ..) => ("Kafka", "record in the log"),
-        (_, Some(sink), _) => (sink.split(',').next().unwrap_or(sink), "change shown"),
+        (_, Some(sink), _) => (server(sink), "change shown"),
         (_, None, Some(group)) => (group.as_str(), "offset committed"),
         (_, None, None) => ("Kafka", "record in the log"),
     };
@@ -182,6 +182,12 @@ fn stage_after(hop: ObservedHop, report: &ObservationReport) -> Stage {
         name: name.to_owned(),
         does,
     }
+}
+
+/// The server's name and version, without its address.
+fn server(sink: &str) -> &str {
+    let name = sink.split(" at ").next().unwrap_or(sink);
+    name.split(',').next().unwrap_or(name)
 }
 
 fn row(report: &ObservationReport, path: &ObservedPath, hop: ObservedHop) -> Option<HopRow> {

@@ -1,35 +1,23 @@
 //! Two observations compared, hop by hop. What differs by chance is told by resampling blocks of time of each (Künsch 1989), and by
 //! how far an observation differs from the next one by itself.
 
+mod error;
 mod sample;
 mod text;
 
 use serde::Serialize;
 
-use self::sample::Sample;
+use self::sample::{Estimate, Sample};
 use super::ObservationReport;
 use crate::analysis::{DifferenceVerdict, Outcome, QUANTILES};
 use crate::observation::ObservedHop;
-use crate::report::{StoredError, StoredObservation};
+use crate::report::StoredObservation;
 
+pub use error::ObservedComparisonError;
 pub use text::render_observation_comparison;
 
 /// Standard errors from a difference to the ends of its interval: 99 of 100 hold.
 const INTERVAL: f64 = 2.576;
-
-/// Why observations cannot be compared.
-#[derive(Debug, thiserror::Error)]
-pub enum ObservedComparisonError {
-    /// A log cannot be read.
-    #[error(transparent)]
-    Stored(#[from] StoredError),
-    /// No `latency.hlog`.
-    #[error("{0} has no latency.hlog, which a comparison needs; observe again")]
-    NoLog(String),
-    /// What was observed is not the same.
-    #[error("the two observations are not of the same pipeline: {}; --force compares them all the same", .0.join("; "))]
-    Unlike(Vec<String>),
-}
 
 /// One hop at one quantile; durations in microseconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -138,13 +126,6 @@ pub fn compare_observations(
 
 fn both<T>([first, second]: [Option<T>; 2]) -> Option<[T; 2]> {
     Some([first?, second?])
-}
-
-/// A quantile and its standard error, both in microseconds.
-#[derive(Debug, Clone, Copy)]
-struct Estimate {
-    value: f64,
-    error: f64,
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss)] // microseconds far below 2^53

@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::super::logged::read_blocks;
-use super::{Estimate, ObservedComparisonError};
+use super::error::ObservedComparisonError;
 use crate::analysis::QUANTILES;
 use crate::observation::ObservedHop;
 use crate::report::StoredObservation;
@@ -18,6 +18,13 @@ const BLOCKS: u32 = 24;
 const REPLICATES: usize = 200;
 /// The same observations give the same intervals.
 const SEED: u64 = 1;
+
+/// A quantile and its standard error, both in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Estimate {
+    pub(super) value: f64,
+    pub(super) error: f64,
+}
 
 /// An observation in blocks of time.
 pub(super) struct Sample {
