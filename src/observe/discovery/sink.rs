@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cdc_bench_stack::StoreEndpoint;
 
-use super::source::ObservedTable;
+use super::table::ObservedTable;
 use crate::observe::request::{PipelineRequest, SinkChoice};
 use crate::pipeline::Failure;
 use crate::store::MongoStore;
