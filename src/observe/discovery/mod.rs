@@ -6,6 +6,7 @@ mod group;
 mod publication_shape;
 mod sink;
 mod source;
+mod table;
 mod topics;
 mod unpublished;
 
@@ -19,7 +20,7 @@ use rdkafka::ClientConfig;
 pub(super) use self::canary::FoundCanary;
 use self::connector::{FoundConnector, find_connector};
 pub(super) use self::sink::{MongoSink, Sink};
-pub(super) use self::source::ObservedTable;
+pub(super) use self::table::ObservedTable;
 pub(super) use self::topics::ObservedTopic;
 use self::unpublished::PlannedPublication;
 pub(super) use self::unpublished::quoted;

@@ -1,12 +1,12 @@
 //! The source: its database, the publication, and the tables in it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use cdc_bench_stack::PostgresEndpoint;
 use tokio_postgres::Client;
 
 use super::connector::FoundConnector;
+use super::table::{KEY_COLUMNS, ObservedTable};
 use super::{publication_shape, unpublished};
 use crate::debezium::{TableCapture, captures_table};
 use crate::observe::request::{CanaryTarget, PipelineRequest};
@@ -21,24 +21,6 @@ const SLOTS: i64 = 1;
 
 /// The name of a publication that is to be made, as a plan has it.
 const PUBLICATION_TO_MAKE: &str = "cdc_bench_observe_ID";
-
-/// Columns of the primary key of `pg_class` `c`, as an array of names in the key's order.
-pub(super) const KEY_COLUMNS: &str = "coalesce(( \
-    SELECT array_agg(a.attname::text ORDER BY k.place) FROM pg_index i \
-      CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place) \
-      JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
-    WHERE i.indrelid = c.oid AND i.indisprimary), '{}')";
-
-/// A table whose changes are followed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::observe) struct ObservedTable {
-    pub(in crate::observe) schema: String,
-    pub(in crate::observe) table: String,
-    /// `schema.table`.
-    pub(in crate::observe) name: Arc<str>,
-    /// Columns of its primary key.
-    pub(in crate::observe) key: Vec<String>,
-}
 
 /// What was found in the source.
 pub(super) struct FoundSource {

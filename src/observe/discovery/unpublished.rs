@@ -6,7 +6,7 @@ use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::Client;
 
 use super::connector::FoundConnector;
-use super::source::{KEY_COLUMNS, ObservedTable};
+use super::table::{KEY_COLUMNS, ObservedTable};
 use crate::debezium::{TableCapture, captures_table};
 use crate::pipeline::Failure;
 

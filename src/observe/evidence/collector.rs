@@ -14,9 +14,10 @@ use rdkafka::ClientConfig;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::attribute::Names;
 use super::connector::ConnectorWatch;
 use super::members::MembersWatch;
-use super::metrics::{MetricsAddress, MetricsWatch, Names};
+use super::metrics::{MetricsAddress, MetricsWatch};
 use super::slot::{SourceSeen, SourceWatch};
 use super::tallies::SharedTallies;
 use crate::broker::GroupWatch;

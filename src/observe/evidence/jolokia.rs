@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::metrics::{Attribute, Names};
+use super::attribute::{Attribute, Names};
 
 /// What is asked for: MBeans and their attributes, as the path of a read request has them.
 pub(super) fn paths(names: &Names) -> [String; 2] {

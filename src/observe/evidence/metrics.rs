@@ -5,48 +5,13 @@ use std::time::Duration;
 use cdc_bench_model::observation::diagnosis::ConnectorMetrics;
 use reqwest::Url;
 
+use super::attribute::{Attribute, Names};
 use super::{jolokia, prometheus};
 
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// A page of Connect with many connectors has some megabytes.
 const MOST_BYTES: usize = 32 << 20;
-
-/// What is read of the metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Attribute {
-    QueueCapacity,
-    QueueFree,
-    BehindSource,
-    BatchSize,
-}
-
-impl Attribute {
-    /// The attribute that this name ends with: exporters put it behind names of their own, in letters of either case.
-    pub(super) fn ending(name: &str) -> Option<Self> {
-        let name: String = name
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .collect::<String>()
-            .to_ascii_lowercase();
-        let known = [
-            ("queuetotalcapacity", Self::QueueCapacity),
-            ("queueremainingcapacity", Self::QueueFree),
-            ("millisecondsbehindsource", Self::BehindSource),
-            ("batchsizemax", Self::BatchSize),
-        ];
-        let found = known.into_iter().find(|(end, _)| name.ends_with(end));
-        found.map(|(_, attribute)| attribute)
-    }
-}
-
-/// How the metrics name a connector.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Names {
-    /// Its `topic.prefix`.
-    pub(super) prefix: String,
-    pub(super) connector: String,
-}
 
 /// Where a connector's metrics are: Jolokia (an address with `jolokia` in its path), or a page in Prometheus' text format.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,6 +10,7 @@
 //! | `tallies` | offsets and transactions, as the taps see them |
 //! | `conclusion` | findings and cost, for the report |
 
+mod attribute;
 mod collector;
 mod conclusion;
 mod connector;

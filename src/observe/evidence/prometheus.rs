@@ -1,7 +1,7 @@
 //! Prometheus' text format, as the JMX exporter writes a connector's metrics. What a metric is called depends on the exporter's
 //! rules; the attribute's name is at the end of it.
 
-use super::metrics::{Attribute, Names};
+use super::attribute::{Attribute, Names};
 
 /// The value of each attribute of this connector that the text has.
 pub(super) fn read(text: &str, names: &Names) -> Vec<(Attribute, f64)> {

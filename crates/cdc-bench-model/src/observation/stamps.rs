@@ -125,7 +125,7 @@ pub struct ObservedStamps {
 }
 
 /// The spans of one change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ObservedHops {
     /// `None` where the record does not say when it was handed on.
     pub debezium: Option<Nanos>,

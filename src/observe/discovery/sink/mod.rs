@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cdc_bench_stack::StoreEndpoint;
 
 pub(in crate::observe) use self::mongo::MongoSink;
-use super::source::ObservedTable;
+use super::table::ObservedTable;
 use crate::broker::Admin;
 use crate::observe::lines_source::LinesSource;
 use crate::observe::request::{PipelineRequest, SinkChoice};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cdc_bench_stack::StoreEndpoint;
 
-use crate::observe::discovery::source::ObservedTable;
+use crate::observe::discovery::table::ObservedTable;
 use crate::observe::request::{PipelineRequest, SinkChoice};
 use crate::pipeline::Failure;
 use crate::store::MongoStore;

@@ -29,9 +29,11 @@ pub(super) fn hops([debezium, produce, consume]: [i64; 3]) -> Hops {
             t2: at(td + produce),
             t3: at(td + produce + 100),
             tg: Some(at(td + produce + consume)),
+            tr: None,
+            ts: None,
             t5: None,
         };
-        statistics.record(&stamps.hops());
+        statistics.record(&stamps.hops(), 1);
     }
     statistics.report(|_| Some(Nanos::from_micros(200)))
 }

@@ -120,14 +120,14 @@ mod tests {
         let mut log = LatencyLog::create(&folder).unwrap();
         for ms in 1..=100 {
             let span = Nanos::from_millis(ms);
-            log.record(&ObservedHops {
+            let hops = ObservedHops {
                 debezium: Some(span),
-                produce: Nanos::from_millis(0),
-                consume: None,
                 total: span,
                 capture: span,
                 deliver: span,
-            });
+                ..ObservedHops::default()
+            };
+            log.record(&hops, 1);
         }
         log.finish().unwrap();
         let (any, blocks) = read(10);
