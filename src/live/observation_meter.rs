@@ -106,12 +106,12 @@ mod tests {
         let at = |ms: i64| Stamp(0) + Nanos::from_millis(ms);
         let ms = Nanos::from_millis;
         let hops = ObservedHops {
-            debezium: None,
             produce: ms(3),
             consume: Some(ms(4)),
             total: ms(7),
             capture: ms(1),
             deliver: ms(1),
+            ..ObservedHops::default()
         };
         (0..3_000).for_each(|n| meter.record(at(n), &hops, 1));
         let shown = meter.hops(at(3_000));

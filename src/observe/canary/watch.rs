@@ -205,8 +205,11 @@ mod tests {
                 t2: Stamp(5_000_000),
                 t3: Stamp(6_000_000),
                 tg: None,
+                tr: None,
+                ts: None,
                 t5: None,
             },
+            weight: 1,
         }
     }
 

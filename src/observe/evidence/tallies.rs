@@ -249,6 +249,7 @@ mod tests {
                 asked: Some((at, at)),
                 ends: vec![offset(end)],
                 ends_at: Some(at),
+                silence: None,
             });
         }
         let mut evidence = ObservedEvidence {

@@ -117,6 +117,7 @@ mod tests {
                 asked: None,
                 ends: vec![offset(0, second * 5), offset(1, second * 5), offset(2, 7)],
                 ends_at: Some(at(second)),
+                silence: None,
             });
         }
         let [caught_up, behind] = &lags.at(at(10))[..] else {
@@ -136,6 +137,7 @@ mod tests {
             asked: None,
             ends: all.map(|p| offset(p, i64::from(p == 900))).collect(),
             ends_at: Some(at(0)),
+            silence: None,
         });
         let told = lags.at(at(5));
         assert_eq!(told.len(), MOST);

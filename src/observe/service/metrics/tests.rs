@@ -31,8 +31,11 @@ fn change(table: &str) -> ObservedChange {
             t2: at(4),
             t3: at(5),
             tg: None,
+            tr: None,
+            ts: None,
             t5: Some(at(20)),
         },
+        weight: 1,
     }
 }
 
