@@ -13,7 +13,6 @@ use cdc_bench_model::timeline::{Clock, Nanos, Stamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use self::happenings::resumed;
 use super::canary::{CanaryWatch, Sent};
 use super::clocks::{LastStamp, ObservedClocks};
 use super::discovery::{FoundCanary, Pipeline, Sink};
@@ -345,7 +344,7 @@ impl Watch {
             Sighting::Cut(tap, reason) => self.teller.cut(tap, &reason),
             Sighting::Resumed(tap, reason) => {
                 self.teller.resumed(tap);
-                self.happened("tap_resumed", resumed(tap, &reason));
+                self.has_resumed(tap, &reason);
             }
             Sighting::Failed(reason) => self.failed = Some(reason),
         }

@@ -2,7 +2,7 @@
 
 mod logs;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use console::style;
@@ -85,7 +85,7 @@ pub(super) struct UpArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value)]
     postgres_config: Vec<(String, String)>,
     /// A folder of Connect plugins beside Debezium's (repeatable): connectors, transforms, converters
-    #[arg(long, value_name = "DIR", value_parser = plugin_folder)]
+    #[arg(long, value_name = "DIR")]
     connect_plugins: Vec<PathBuf>,
     /// A variable of a server's environment (repeatable), such as connect:FAKETIME=+0.25
     #[arg(long, value_name = "SERVER:NAME=VALUE", value_parser = server_env, hide = true)]
@@ -101,13 +101,17 @@ fn server_env(text: &str) -> Result<(String, String, String), String> {
 }
 
 /// A folder as Connect's `plugin.path` takes it.
-fn plugin_folder(text: &str) -> Result<PathBuf, String> {
-    let folder = std::fs::canonicalize(text).map_err(|error| error.to_string())?;
+fn plugin_folder(given: &Path) -> Result<PathBuf, Failure> {
+    let refused = |reason: &str| {
+        let given = given.display();
+        Failure::usage(anyhow::anyhow!("--connect-plugins {given}: {reason}"))
+    };
+    let folder = std::fs::canonicalize(given).map_err(|error| refused(&error.to_string()))?;
     if !folder.is_dir() {
-        return Err("it is not a folder".to_owned());
+        return Err(refused("it is not a folder"));
     }
     if folder.as_os_str().as_encoded_bytes().contains(&b',') {
-        return Err("Connect takes a comma for the end of a path".to_owned());
+        return Err(refused("Connect takes a comma for the end of a path"));
     }
     Ok(folder)
 }
@@ -154,10 +158,12 @@ async fn up(
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
+    let plugins = args.connect_plugins.iter();
+    let plugins = plugins.map(|folder| plugin_folder(folder));
     let options = LocalOptions {
         postgres_settings: args.postgres_config,
         server_env: args.server_env,
-        connect_plugins: args.connect_plugins,
+        connect_plugins: plugins.collect::<Result<_, _>>()?,
     };
     let has_options = !options.postgres_settings.is_empty() || !options.connect_plugins.is_empty();
     if let Some(stack) = KeptStack::find(cache) {

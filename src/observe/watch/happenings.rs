@@ -12,7 +12,7 @@ use super::Watch;
 const INCIDENTS: usize = 500;
 
 /// How a tap that was cut goes on.
-pub(super) fn resumed(tap: &str, reason: &str) -> String {
+fn resumed(tap: &str, reason: &str) -> String {
     match tap {
         "wal" => format!(
             "the WAL's connection was cut, and the WAL is read from a later position on: changes committed in between are not seen there, and are counted as not_covered when their records come: {reason}"
@@ -25,6 +25,11 @@ impl Watch {
     /// Adds an incident to the report; beyond a limit the log alone has them.
     pub(super) fn happened(&mut self, kind: &str, what: String) {
         self.add_incident(kind, what, None);
+    }
+
+    /// A tap that was cut goes on.
+    pub(super) fn has_resumed(&mut self, tap: &str, reason: &str) {
+        self.happened("tap_resumed", resumed(tap, reason));
     }
 
     /// The broker had not answered for so long.
