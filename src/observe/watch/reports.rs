@@ -110,7 +110,7 @@ impl Watch {
         let observation = self.teller.tell(&counts, share, oldest);
         progress.figures(Figures {
             phase: Phase::Observing,
-            objectives: self.period.recording.objectives(&self.request.objectives),
+            objectives: self.period.recording.objectives(&self.request),
             observation: Some(observation),
             ..Figures::default()
         });

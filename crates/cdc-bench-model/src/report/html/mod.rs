@@ -5,6 +5,7 @@ mod axis;
 mod comparison;
 mod demo;
 mod error;
+mod finding;
 mod observation;
 mod pictures;
 mod plot;

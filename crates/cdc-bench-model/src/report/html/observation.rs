@@ -3,13 +3,16 @@
 use askama::Template;
 
 use super::PageError;
+use super::finding::FindingView;
 use super::pictures::{self, Distribution};
 use super::plot::{Figure, FigureText};
 use crate::analysis::{HopStatistics, SignedHistogram};
 use crate::observation::ObservedHop;
 use crate::report::figures::{self, ms};
 use crate::report::observation::{ObservedSeries, series_of};
-use crate::report::{ObservationReport, ObservedPath, StoredObservation, Verdict};
+use crate::report::{
+    CANARY, CostReport, ObservationReport, ObservedPath, StoredObservation, Verdict,
+};
 use crate::timeline::Nanos;
 
 /// The page of an observation. Without `latency.hlog` the page has no plots, and says so.
@@ -33,6 +36,10 @@ struct ObservationPage<'a> {
     goals: Vec<Goal<'a>>,
     way: Vec<(HopCard, Stage)>,
     rows: Vec<HopRow>,
+    findings: Vec<FindingView<'a>>,
+    /// The canary's hops, and what became of it.
+    canary: Option<(String, Vec<HopRow>)>,
+    cost: Option<String>,
     latency: Option<Figure>,
     medians: Option<Figure>,
     throughput: Option<Figure>,
@@ -99,6 +106,9 @@ impl<'a> ObservationPage<'a> {
             goals: report.objectives.iter().map(goal).collect(),
             way: way(report, path),
             rows: rows.filter_map(|hop| row(report, path, hop)).collect(),
+            findings: findings(report),
+            canary: canary(report),
+            cost: report.cost.as_ref().map(CostReport::describe),
             latency: series.and_then(|series| pictures::observed_latency("latency", series)),
             medians: series.and_then(|series| pictures::observed_medians("medians", series)),
             throughput: series.and_then(|series| pictures::observed_rate("throughput", series)),
@@ -119,6 +129,28 @@ impl<'a> ObservationPage<'a> {
             version: env!("CARGO_PKG_VERSION"),
         }
     }
+}
+
+fn findings(report: &ObservationReport) -> Vec<FindingView<'_>> {
+    let findings = report.diagnosis.findings.iter();
+    findings
+        .map(|finding| {
+            let about = finding.hop.as_deref().unwrap_or("the pipeline");
+            FindingView::new(about.to_owned(), finding)
+        })
+        .collect()
+}
+
+fn canary(report: &ObservationReport) -> Option<(String, Vec<HopRow>)> {
+    let canary = report.canary.as_ref()?;
+    let said = format!(
+        "{}: {} sent, {} refused, {} followed to their end, {} missing. They are in no other figure of this page.",
+        canary.target, canary.sent, canary.refused, canary.followed, canary.missing
+    );
+    let path = report.paths.get(CANARY)?;
+    let hops = ObservedHop::ALL.into_iter();
+    let rows = hops.filter_map(|hop| row(report, path, hop)).collect();
+    Some((said, rows))
 }
 
 fn goal(objective: &crate::analysis::Objective) -> Goal<'_> {

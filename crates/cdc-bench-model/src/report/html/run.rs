@@ -3,9 +3,10 @@
 use askama::Template;
 
 use super::PageError;
+use super::finding::FindingView;
 use super::pictures::{self, Distribution, IncidentKind, IncidentMark, Waterfall};
 use super::plot::{Figure, FigureText};
-use crate::analysis::{Digest, DigestedEvent, Finding, HopStatistics, PathDigest, Severity};
+use crate::analysis::{Digest, DigestedEvent, Finding, HopStatistics, PathDigest};
 use crate::report::figures::{self, ms};
 use crate::report::side_by_side::{self, SideBySideRow};
 use crate::report::{PathReport, Report, Stored, Verdict};
@@ -66,15 +67,6 @@ struct Goal<'a> {
     target: &'a str,
     measured: String,
     met: bool,
-}
-
-struct FindingView<'a> {
-    /// The hop, with its path where that is not the first.
-    about: String,
-    severity: &'static str,
-    evidence: &'a str,
-    /// What to do, and what it would gain.
-    advice: String,
 }
 
 struct IncidentView<'a> {
@@ -279,23 +271,14 @@ fn marks(report: &Report, origin: Option<Stamp>) -> Vec<IncidentMark> {
 }
 
 fn findings(report: &Report) -> Vec<FindingView<'_>> {
-    let severity = |severity| match severity {
-        Severity::Critical => "critical",
-        Severity::Warning => "warning",
-        Severity::Info => "info",
-    };
     let about = |path: Option<&str>, finding: &Finding| {
         let hop = finding.hop.as_deref().unwrap_or("the run");
         path.map_or_else(|| hop.to_owned(), |path| format!("{path}: {hop}"))
     };
     let mut views = Vec::new();
     for (path, found) in report.findings() {
-        views.extend(found.into_iter().map(|finding| FindingView {
-            about: about(path, finding),
-            severity: severity(finding.severity),
-            evidence: &finding.evidence,
-            advice: figures::advice(finding),
-        }));
+        let found = found.into_iter();
+        views.extend(found.map(|finding| FindingView::new(about(path, finding), finding)));
     }
     views
 }

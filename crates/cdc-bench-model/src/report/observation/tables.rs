@@ -75,6 +75,9 @@ pub fn observation_markdown(report: &ObservationReport) -> String {
             figures::percent(report.diagnosis.share_of_total)
         );
     }
+    for finding in &report.diagnosis.findings {
+        line!(out, "- {} {}", finding.evidence, figures::advice(finding));
+    }
     out
 }
 
