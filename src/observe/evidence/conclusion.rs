@@ -26,6 +26,7 @@ pub(in crate::observe) fn conclude(
     let duration = report.run.duration_s;
     let evidence = &mut collected.evidence;
     evidence.duration = std::time::Duration::try_from_secs_f64(duration).unwrap_or_default();
+    evidence.has_sink = report.pipeline.sink.is_some();
     tallies.add_to(evidence, &topics);
     // An idle pipeline is judged by its canary.
     let users = report.observed().filter(|path| !path.hops.is_empty());

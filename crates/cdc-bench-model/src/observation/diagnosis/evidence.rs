@@ -18,6 +18,8 @@ pub struct ObservedEvidence {
     pub transactions: TransactionEvidence,
     /// The consumer group.
     pub group: Option<GroupEvidence>,
+    /// Whether the sink is tapped: a change ends there, and not with the group's commit.
+    pub has_sink: bool,
     /// How long it was observed.
     pub duration: Duration,
 }

@@ -17,7 +17,7 @@ pub(super) fn findings(hops: &Hops, evidence: &ObservedEvidence) -> Vec<Finding>
     [
         without_members(group),
         rebalances(group),
-        commit_interval(hops, group),
+        commit_interval(hops, group).filter(|_| !evidence.has_sink),
         hot_partition(group),
         lag(group),
         fetch_settings(hops, group),
@@ -68,7 +68,7 @@ fn commit_interval(hops: &Hops, group: &GroupEvidence) -> Option<Finding> {
         Some(ObservedHop::Consume),
         Severity::Warning,
         format!(
-            "group \"{}\" commits every {} at the median, and consume takes {}: where it ends with the group's commit, it is mostly the wait for it",
+            "group \"{}\" commits every {} at the median, and consume takes {}: it ends with the commit, and is mostly the wait for it",
             group.name,
             ms(interval),
             ms(consume.p50)
@@ -189,6 +189,9 @@ mod tests {
         case.hops = hops([800, 900, 28_000_000]);
         assert!(case.says("commits every 60.0 s"), "{:?}", case.findings());
         assert!(case.says("fetch settings"));
+        case.evidence.has_sink = true;
+        assert!(!case.says("commits every"), "it ends with the sink");
+        case.evidence.has_sink = false;
         case.evidence.group.get_or_insert_default().commit_interval =
             Some(Duration::from_millis(100));
         assert!(!case.says("commits every"));
