@@ -2,6 +2,7 @@
 
 mod happenings;
 mod reports;
+mod sightings;
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -24,8 +25,7 @@ use super::request::ObserveRequest;
 use super::service::Teller;
 use super::sink_clock::SinkClock;
 use super::sink_incidents::{SinkIncidents, other_keys};
-use super::taps::sighting::{LeftOut, Passed, Sighting};
-use crate::broker::OffsetPoll;
+use super::taps::sighting::Sighting;
 use crate::pipeline::{Failure, connect_postgres};
 
 /// How long what comes after a change waits for it.
@@ -278,113 +278,6 @@ impl Watch {
         }
         self.period.recording.tick();
         Ok(())
-    }
-
-    fn take(&mut self, sighting: Sighting) {
-        match sighting {
-            Sighting::Captured(change) => {
-                if let Some(canary) = &mut self.canary {
-                    canary.watch.captured(&change);
-                }
-                self.tallies.captured(&change);
-                self.joiner.captured(change);
-            }
-            Sighting::LeftOut(kind) => {
-                let filtered = &mut self.joiner.counts_mut().filtered;
-                match kind {
-                    LeftOut::Table => filtered.other_tables += 1,
-                    LeftOut::Operation => filtered.skipped_operations += 1,
-                    LeftOut::Message => filtered.messages += 1,
-                }
-            }
-            Sighting::WalRead(until) => self.wal_read_until = Some(until),
-            Sighting::Recorded(change) => {
-                if let Some(canary) = &mut self.canary {
-                    canary.watch.recorded(&change);
-                }
-                self.joiner.recorded(change);
-            }
-            Sighting::Passed(position, kind) => {
-                self.joiner.seen(position);
-                self.passed(kind);
-            }
-            Sighting::ReadUpTo(position) => self.joiner.read_up_to(position),
-            Sighting::Unknown(position, reason) => {
-                self.joiner.seen(position);
-                self.joiner.counts_mut().filtered.others += 1;
-                self.keep(position, &reason);
-            }
-            Sighting::Unreadable(position, reason) => {
-                self.joiner.unreadable(position);
-                self.keep(position, &reason);
-                if !std::mem::replace(&mut self.has_unreadable, true) {
-                    tracing::warn!(
-                        ?position,
-                        reason,
-                        "a record cannot be read; others are counted"
-                    );
-                    let what = format!("the first record that could not be read: {reason}");
-                    self.happened("unreadable_record", what);
-                }
-            }
-            Sighting::Offsets(poll) => self.offsets(&poll),
-            Sighting::Shown(change) => self.joiner.shown(change),
-            Sighting::Consumed(report) => {
-                self.incidents.extend(self.lines.reported(&report));
-                self.joiner.consumed(report);
-            }
-            Sighting::Line(problem) => {
-                let counts = self.joiner.lines_mut();
-                self.incidents.extend(self.lines.problem(counts, problem));
-            }
-            Sighting::Ended(what) => {
-                self.happened("input_ended", what);
-                self.has_ended = true;
-            }
-            Sighting::Cut(tap, reason) => self.teller.cut(tap, &reason),
-            Sighting::Resumed(tap, reason) => {
-                self.teller.resumed(tap);
-                self.has_resumed(tap, &reason);
-            }
-            Sighting::Failed(reason) => self.failed = Some(reason),
-        }
-    }
-
-    fn passed(&mut self, kind: Passed) {
-        let filtered = &mut self.joiner.counts_mut().filtered;
-        let count = match kind {
-            Passed::Tombstone => &mut filtered.tombstones,
-            Passed::Heartbeat => &mut filtered.heartbeats,
-            Passed::Transaction => &mut filtered.transactions,
-            Passed::SchemaChange => &mut filtered.schema_changes,
-            Passed::Message => &mut filtered.messages,
-            Passed::OtherTable => &mut filtered.other_tables,
-        };
-        *count += 1;
-    }
-
-    fn offsets(&mut self, poll: &OffsetPoll) {
-        self.teller.polled(poll);
-        self.tallies.offsets(poll);
-        if let Some(silence) = poll.silence {
-            self.was_silent(silence);
-        }
-        if let Some((asked, answered)) = poll.asked {
-            // It was passed at some time since the poll before.
-            let since = self.last_poll.unwrap_or(asked);
-            let at = since + Nanos((answered - since).0 / 2);
-            for found in &poll.committed {
-                self.joiner
-                    .committed(found.topic, found.partition, found.offset, at);
-            }
-            self.last_poll = Some(asked);
-        }
-        if let Some(at) = poll.ends_at {
-            for found in &poll.ends {
-                self.joiner
-                    .ends(found.topic, found.partition, found.offset, at);
-            }
-        }
     }
 }
 

@@ -18,7 +18,7 @@ use secrecy::ExposeSecret;
 use self::credentials::without_credentials;
 use self::other_protocol::{answers_plain, wants_tls};
 use self::servers_seen::ServersSeen;
-pub use self::watch::{DocumentChange, DocumentChanges};
+pub use self::watch::{DocumentChange, DocumentChanges, StreamPosition};
 use super::{COLLECTION, StoreError, WriteConcernChoice};
 use cdc_bench_stack::StoreEndpoint;
 

@@ -1,5 +1,7 @@
 //! MongoDB as the sink: its change stream, with the time at which it shows a document on our clock.
 
+use std::time::Duration;
+
 use async_channel::Sender;
 use cdc_bench_model::observation::SinkChange;
 use cdc_bench_model::timeline::Clock;
@@ -8,7 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::following::Following;
 use super::sighting::Sighting;
 use crate::observe::discovery::MongoSink;
-use crate::store::{DocumentChange, DocumentChanges, StoreError};
+use crate::store::{DocumentChange, DocumentChanges, StoreError, StreamPosition};
+
+/// Pauses between attempts to follow the changes again.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Begins to report the changes of the sink's documents.
 pub(in crate::observe) async fn start(
@@ -16,56 +22,91 @@ pub(in crate::observe) async fn start(
     clock: Clock,
     sightings: Sender<Sighting>,
 ) -> Result<Following, StoreError> {
-    let changes = open(&sink).await?;
+    let changes = open(&sink, None).await?;
     let stop = CancellationToken::new();
-    let following = follow(sink, changes, clock, sightings, stop.clone());
-    Ok(Following::Task(stop.drop_guard(), tokio::spawn(following)))
+    let following = follow(sink, changes, clock, sightings);
+    let stopped = stop.clone();
+    let task = async move {
+        stopped.run_until_cancelled(following).await;
+    };
+    Ok(Following::Task(stop.drop_guard(), tokio::spawn(task)))
 }
 
 /// Opens the change stream of the sink's collections.
-async fn open(sink: &MongoSink) -> Result<DocumentChanges, StoreError> {
+async fn open(
+    sink: &MongoSink,
+    after: Option<StreamPosition>,
+) -> Result<DocumentChanges, StoreError> {
     let names: Vec<_> = sink.collections.keys().cloned().collect();
-    sink.store.follow(&names).await
+    sink.store.follow(&names, after).await
 }
 
-/// Reports every change of a document until it is stopped.
+/// Reports every change of a document, also after the stream was cut.
 async fn follow(
     sink: MongoSink,
     mut changes: DocumentChanges,
     clock: Clock,
     sightings: Sender<Sighting>,
-    stop: CancellationToken,
 ) {
     loop {
-        let next = tokio::select! {
-            () = stop.cancelled() => return,
-            next = changes.next() => next,
-        };
+        let next = changes.next().await;
         let at = clock.now();
-        let sighting = match next {
+        let cut = match next {
             Some(Ok(change)) => {
                 let Some(known) = sink.collections.get(&change.collection) else {
                     continue;
                 };
-                Sighting::Shown(SinkChange {
+                let shown = Sighting::Shown(SinkChange {
                     table: known.table.clone(),
                     key: key(&change, known.key_column.as_deref()).into(),
                     is_delete: change.is_delete,
                     at,
-                })
-            }
-            Some(Err(error)) => match open(&sink).await {
-                Ok(again) => {
-                    changes = again;
-                    Sighting::Resumed("sink", error.to_string())
+                });
+                if sightings.send(shown).await.is_err() {
+                    return;
                 }
-                Err(again) => Sighting::Failed(format!("the sink cannot be followed: {again}")),
-            },
-            None => Sighting::Failed("the sink's change stream was ended by the server".to_owned()),
+                continue;
+            }
+            Some(Err(error)) => error.to_string(),
+            None => "the server has ended its change stream".to_owned(),
         };
-        let is_over = matches!(sighting, Sighting::Failed(_));
-        if sightings.send(sighting).await.is_err() || is_over {
+        tracing::warn!(reason = cut, "the sink is followed anew");
+        if sightings
+            .send(Sighting::Cut("sink", cut.clone()))
+            .await
+            .is_err()
+        {
             return;
+        }
+        let (again, has_place) = open_again(&sink, changes.position()).await;
+        changes = again;
+        let resumed = if has_place {
+            Sighting::Resumed("sink", cut)
+        } else {
+            Sighting::SinkSkipped(cut)
+        };
+        if sightings.send(resumed).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Opens the change stream again once the server answers, and says whether it goes on where it was.
+async fn open_again(sink: &MongoSink, place: Option<StreamPosition>) -> (DocumentChanges, bool) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        let opened = open(sink, None).await;
+        // It answers: now it is known whether it still has the place.
+        if let (Ok(_), Some(place)) = (&opened, &place)
+            && let Ok(changes) = open(sink, Some(place.clone())).await
+        {
+            return (changes, true);
+        }
+        match opened {
+            Ok(changes) => return (changes, false),
+            Err(error) => tracing::warn!(%error, "the sink cannot be followed"),
         }
     }
 }

@@ -43,6 +43,8 @@ pub(in crate::observe) enum Sighting {
     Cut(&'static str, String),
     /// A tap was cut and goes on.
     Resumed(&'static str, String),
+    /// The sink's tap was cut, and goes on later than where it was: writes in between were not seen.
+    SinkSkipped(String),
     /// A tap cannot go on.
     Failed(String),
 }

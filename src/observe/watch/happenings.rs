@@ -32,6 +32,14 @@ impl Watch {
         self.happened("tap_resumed", resumed(tap, reason));
     }
 
+    /// The sink's tap goes on later than where it was cut.
+    pub(super) fn has_skipped(&mut self, reason: &str) {
+        let what = format!(
+            "the tap of the sink was cut, and the server does not have the place any more: writes in between were not seen, and changes without one are counted as not_shown: {reason}"
+        );
+        self.happened("tap_resumed", what);
+    }
+
     /// The broker had not answered for so long.
     pub(super) fn was_silent(&mut self, silence: Duration) {
         let what = "the broker did not answer for a while, and does again; records and offsets since are late";

@@ -3,7 +3,7 @@
 use futures_util::StreamExt as _;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::change_stream::ChangeStream;
-use mongodb::change_stream::event::{ChangeStreamEvent, OperationType};
+use mongodb::change_stream::event::{ChangeStreamEvent, OperationType, ResumeToken};
 
 use super::MongoStore;
 use crate::store::StoreError;
@@ -22,6 +22,10 @@ pub struct DocumentChange {
     pub is_delete: bool,
 }
 
+/// A place in a change stream, to go on from.
+#[derive(Debug, Clone)]
+pub struct StreamPosition(ResumeToken);
+
 /// The change stream of a database.
 pub struct DocumentChanges {
     stream: ChangeStream<ChangeStreamEvent<Document>>,
@@ -29,13 +33,22 @@ pub struct DocumentChanges {
 }
 
 impl MongoStore {
-    /// Follows these collections from now on.
+    /// Follows these collections, from this place on or from now on.
     ///
     /// # Errors
-    /// When the server has no change streams (a standalone server has none), or we may not follow them.
-    pub async fn follow(&self, collections: &[String]) -> Result<DocumentChanges, StoreError> {
+    /// When the server has no change streams (a standalone server has none), we may not follow them, or it does not have the place
+    /// any more.
+    pub async fn follow(
+        &self,
+        collections: &[String],
+        after: Option<StreamPosition>,
+    ) -> Result<DocumentChanges, StoreError> {
         let these = doc! { "$match": { "ns.coll": { "$in": collections } } };
-        let opened = self.database.watch().pipeline([these]).await;
+        let mut watch = self.database.watch().pipeline([these]);
+        if let Some(StreamPosition(token)) = after {
+            watch = watch.resume_after(token);
+        }
+        let opened = watch.await;
         let stream = opened.map_err(|error| {
             let doing = format!(
                 "follow the changes of database \"{}\" (a change stream: changeStream and find on it, and a replica set)",
@@ -66,6 +79,12 @@ impl MongoStore {
 }
 
 impl DocumentChanges {
+    /// Where it is.
+    #[must_use]
+    pub fn position(&self) -> Option<StreamPosition> {
+        self.stream.resume_token().map(StreamPosition)
+    }
+
     /// The next change; the driver resumes a stream that was cut. `None` when the server has ended it.
     ///
     /// # Errors

@@ -260,6 +260,28 @@ pub fn restarts(stack: &TestStack) {
     );
     assert_eq!(observed.count("duplicates"), 0, "{counts}");
 
+    // The store crashes, and the worker of the sink, whose tasks do not come back by themselves.
+    let observing = Observing::begin(stack, Some(&sink), &[]);
+    let done = load(Duration::from_secs(20), &mut || {
+        sink.restart_store();
+        sink.restart(stack, PREFIX);
+    });
+    sink_has_caught_up(stack, &shop, &sink);
+    let observed = observing.end();
+    let counts = &observed.report["counts"];
+    assert_eq!(observed.code, Some(0), "{counts} {}", observed.errors);
+    assert!(
+        observed.has_incident("tap_resumed", "sink"),
+        "{}",
+        observed.report["incidents"]
+    );
+    assert_eq!(observed.count("captured"), done.changes, "{counts}");
+    assert_eq!(
+        observed.count("completed") + observed.count("not_shown"),
+        done.changes,
+        "{counts}"
+    );
+
     Connect::of(stack).delete(stack, PREFIX);
     shop.close();
 }

@@ -1,5 +1,6 @@
 //! MongoDB's own sink connector, and a store of its own.
 
+use std::path::Path;
 use std::process::Command;
 
 use mongodb::bson::Document;
@@ -21,7 +22,8 @@ pub struct MongoSink {
     pub uri: String,
     pub port: u16,
     pub worker: Worker,
-    _store: Process,
+    program: String,
+    store: Option<Process>,
     folder: TempDir,
 }
 
@@ -33,19 +35,17 @@ impl MongoSink {
         fetch(CONNECTOR, &plugins.join("mongo"));
         // A store without accounts: the connector asks for its user's privileges, which the stack's store does not list.
         let program = command_line(stack, "store");
-        let program = program.iter().find(|part| part.ends_with("secantusd-py"));
+        let mut program = program.into_iter();
+        let program = program.find(|part| part.ends_with("secantusd-py")).unwrap();
         let port = free_port();
-        let mut store = Command::new(program.unwrap());
-        store
-            .args(["--port", &port.to_string(), "--storage-path"])
-            .arg(folder.path().join("store"));
-        let store = Process::start(&mut store, &folder.path().join("store.log"));
+        let store = store(&program, port, folder.path());
         let worker = Worker::up(stack, folder.path(), &[plugins.display().to_string()]);
         Self {
             uri: format!("mongodb://127.0.0.1:{port}/?directConnection=true"),
             port,
             worker,
-            _store: store,
+            program,
+            store: Some(store),
             folder,
         }
     }
@@ -77,8 +77,24 @@ impl MongoSink {
         self.register(stack, prefix, &json!({}));
     }
 
+    /// Ends the store as a crash does, and starts it again on the same files.
+    pub fn restart_store(&mut self) {
+        drop(self.store.take());
+        self.store = Some(store(&self.program, self.port, self.folder.path()));
+    }
+
     pub fn collection(&self, stack: &TestStack, name: &str) -> mongodb::Collection<Document> {
         let client = stack.block_on(mongodb::Client::with_uri_str(&self.uri));
         client.unwrap().database(DATABASE).collection(name)
     }
+}
+
+/// What a crash leaves of its files is everything that it has acknowledged.
+fn store(program: &str, port: u16, folder: &Path) -> Process {
+    let mut store = Command::new(program);
+    store
+        .args(["--port", &port.to_string(), "--sync-on-commit"])
+        .arg("--storage-path")
+        .arg(folder.join("store"));
+    Process::start(&mut store, &folder.join("store.log"))
 }

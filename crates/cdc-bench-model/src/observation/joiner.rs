@@ -112,6 +112,8 @@ pub struct ObservationJoiner {
     /// Everything that was committed before it, on PostgreSQL's clock, has been captured: changes come in the order of their commits.
     captured_until: Option<Stamp>,
     sink_keys: SinkKeys,
+    /// Writes in the sink before it may not have been seen.
+    sink_skipped: Option<Stamp>,
     /// What the consumer has reported of records that our reader does not have yet.
     early: EarlyReports,
     /// The offset of the sink's own clock.
@@ -152,6 +154,7 @@ impl ObservationJoiner {
             unread: 0,
             captured_until: None,
             sink_keys: SinkKeys::default(),
+            sink_skipped: None,
             early: EarlyReports::default(),
             sink_clock: OffsetLine::default(),
             has_microseconds: false,

@@ -70,6 +70,12 @@ impl SinkQueue {
         self.last.filter(|at| *at >= waiting.not_before)
     }
 
+    /// Whether the sink has shown the row since this entry began to wait.
+    pub(super) fn is_shown_since(&self, entry: u64) -> bool {
+        let waiting = self.waiting.iter().find(|w| w.entry == Some(entry));
+        waiting.is_some_and(|waiting| self.last.is_some_and(|at| at >= waiting.not_before))
+    }
+
     /// Follows an entry no longer: it only takes its turn.
     pub(super) fn unfollow(&mut self, entry: u64) {
         let mut waiting = self.waiting.iter_mut();

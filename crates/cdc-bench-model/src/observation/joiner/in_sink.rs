@@ -22,6 +22,11 @@ impl ObservationJoiner {
         self.resolve(&resolved, change.at);
     }
 
+    /// Some writes in the sink before `until` were not seen.
+    pub fn sink_skipped(&mut self, until: Stamp) {
+        self.sink_skipped = self.sink_skipped.max(Some(until));
+    }
+
     pub(super) fn expects_sink(&self, id: &ChangeId) -> bool {
         !matches!(id.operation, Operation::Truncate | Operation::Message)
             && self.config.sink_tables.contains(&id.table)

@@ -12,6 +12,9 @@ use crate::timeline::{Nanos, Stamp};
 /// Between two notes of how far the partitions have come.
 const BETWEEN: Nanos = Nanos::from_millis(500);
 
+/// How long after a group's commit the sink may show nothing.
+const IDLE: Nanos = Nanos::from_millis(15_000);
+
 /// How long a change that is not followed waits for its turn in the sink.
 const LONGEST_TURN: Nanos = Nanos::from_millis(600_000);
 
@@ -79,22 +82,42 @@ impl ObservationJoiner {
         }
     }
 
-    /// Changes that the group passed some time ago, or after which the sink had shown later records of the partition by then.
+    /// Changes that the group passed some time ago, or after which the sink had shown later records of the partition by then. A sink
+    /// may write records side by side, and a group may commit what it has not written yet: both are asked for before a change is
+    /// missing, or a long time after the commit. A later write of the row is enough to resolve one that was merged into it.
     fn judge_unshown(&mut self, reached: &Reached) {
-        let overdue = self.unshown.iter().filter(|(position, key)| {
-            let Some(entry) = self.entries.get(key) else {
-                return false;
-            };
+        let long_ago = reached.at - IDLE;
+        let overdue = self.unshown.iter().filter_map(|(position, key)| {
+            let entry = self.entries.get(key)?;
+            if entry.is_shown() || !self.expects_sink(&entry.id) {
+                return None;
+            }
             let place = (position.topic, position.partition);
             let shown = reached.partitions.get(&place).and_then(|seen| seen.1);
-            let is_passed = entry.tg.is_some_and(|tg| tg <= reached.at)
-                || shown.is_some_and(|shown| position.offset < shown);
-            is_passed && !entry.is_shown() && self.expects_sink(&entry.id)
+            let is_overtaken = shown.is_some_and(|shown| position.offset < shown);
+            let passed = entry.tg.filter(|tg| *tg <= reached.at);
+            let is_certain = match passed {
+                Some(tg) => is_overtaken || tg <= long_ago,
+                None => is_overtaken && !self.config.has_group,
+            };
+            (is_overtaken || passed.is_some()).then_some((*key, is_certain))
         });
-        let overdue: Vec<_> = overdue.map(|(_, key)| *key).collect();
-        for key in overdue {
-            self.judge_in_sink(key);
+        let overdue: Vec<_> = overdue.collect();
+        for (key, is_certain) in overdue {
+            if is_certain || self.is_shown_later(key) {
+                self.judge_in_sink(key);
+            }
         }
+    }
+
+    /// Whether the sink has shown the row since the change.
+    fn is_shown_later(&self, key: u64) -> bool {
+        let row = self.entries.get(&key).map(|entry| {
+            let id = &entry.id;
+            (Arc::clone(&id.table), Arc::clone(&id.key))
+        });
+        let queue = row.and_then(|row| self.sink.get(&row));
+        queue.is_some_and(|queue| queue.is_shown_since(key))
     }
 
     fn judge_in_sink(&mut self, key: u64) {
@@ -103,6 +126,8 @@ impl ObservationJoiner {
         };
         let row = (Arc::clone(&entry.id.table), Arc::clone(&entry.id.key));
         let (operation, is_captured) = (entry.id.operation, entry.captured.is_some());
+        let read = entry.recorded.map(|recorded| recorded.t3);
+        let may_be_skipped = read.is_some_and(|read| Some(read) <= self.sink_skipped);
         let shown = self.sink.get_mut(&row).and_then(|queue| queue.give_up(key));
         match shown {
             // A later write of the row has it, too.
@@ -115,7 +140,9 @@ impl ObservationJoiner {
             None if !is_captured => {
                 self.remove(key);
             }
-            None if operation == Operation::Update && !self.config.reports_records => {
+            None if may_be_skipped
+                || (operation == Operation::Update && !self.config.reports_records) =>
+            {
                 self.counts.not_shown += 1;
                 if let Some(entry) = self.remove(key) {
                     self.recent.add(&entry.id);

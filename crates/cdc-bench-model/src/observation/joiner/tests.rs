@@ -225,7 +225,11 @@ fn what_the_sink_never_shows_is_missing_unless_it_may_have_changed_nothing() {
     joiner.recorded(recorded(id("before", 4, Operation::Create), 0, 2, 0));
     joiner.shown(shown("elsewhere", false, 0));
     joiner.committed(0, 0, 3, Stamp(70 * MS));
-    for second in [1, 7, 20] {
+    for second in [1, 7, 13] {
+        joiner.judge(Stamp(second * SECOND), None);
+        assert_eq!(joiner.take_missing(), [], "it may be writing still");
+    }
+    for second in [22, 30] {
         joiner.judge(Stamp(second * SECOND), None);
     }
     let missing = joiner.take_missing();
@@ -437,4 +441,29 @@ fn a_marker_at_the_end_of_a_partition_is_read_as_the_records_are() {
         offset: 5,
     });
     assert_eq!(missing(&mut joiner, 9), 1);
+}
+
+#[test]
+fn what_the_sink_showed_while_its_tap_was_cut_is_not_missing() {
+    let mut joiner = ObservationJoiner::new(config(true, true));
+    for (offset, key) in ["cut", "lost", "seen"].into_iter().enumerate() {
+        let offset = i64::try_from(offset).unwrap();
+        let lsn = 8 * (1 + offset.unsigned_abs());
+        joiner.captured(captured(id(key, lsn, Operation::Create), offset * SECOND));
+        let change = id(key, lsn, Operation::Create);
+        joiner.recorded(recorded(change, 0, offset, offset * SECOND));
+        if key == "cut" {
+            joiner.sink_skipped(Stamp(SECOND / 2));
+        }
+    }
+    joiner.committed(0, 0, 3, Stamp(3 * SECOND));
+    joiner.shown(shown("seen", false, 3 * SECOND));
+    for second in [4, 20, 30] {
+        joiner.judge(Stamp(second * SECOND), None);
+    }
+    let missing = joiner.take_missing();
+    assert_eq!(missing.len(), 1);
+    assert_eq!(&*missing[0].id.key, "lost");
+    let counts = joiner.counts();
+    assert_eq!((counts.not_shown, counts.completed), (1, 1), "{counts:?}");
 }
