@@ -151,9 +151,7 @@ fn main() {
         metrics::TESTS,
         no_harm::TESTS,
         observe::TESTS,
-        observe_canary::TESTS,
         observe_source::TESTS,
-        observe_service::TESTS,
         postgres_rights::TESTS,
         watching::TESTS,
         #[cfg(feature = "otlp")]
@@ -196,7 +194,9 @@ fn main() {
     let long = [
         commands::LONG_TESTS,
         group::LONG_TESTS,
+        observe_canary::LONG_TESTS,
         observe_scale::LONG_TESTS,
+        observe_service::LONG_TESTS,
         observe_lines::LONG_TESTS,
         paths::LONG_TESTS,
         reader_soak::LONG_TESTS,

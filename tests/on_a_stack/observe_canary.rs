@@ -7,7 +7,7 @@ use super::no_harm::{connect, register, remove_connector};
 use super::observe::{end, observe, observing};
 use super::stack::{TestStack, open_folder, until};
 
-pub const TESTS: &[Test] = &[(
+pub const LONG_TESTS: &[Test] = &[(
     "observe_with_a_canary_times_an_idle_pipeline_from_the_insert_on",
     canary,
 )];

@@ -13,7 +13,7 @@ use super::Test;
 use super::stack::command::{Ended, ended, small_run, with};
 use super::stack::{TestStack, id, open_folder, signal, until};
 
-pub const TESTS: &[Test] = &[("observe_as_a_service_tells_and_reports", as_a_service)];
+pub const LONG_TESTS: &[Test] = &[("observe_as_a_service_tells_and_reports", as_a_service)];
 
 const COLLECTION: &str = "activity.event_outbox=events";
 

@@ -85,6 +85,8 @@ pub(crate) fn provide_store(
             "install",
             "--disable-pip-version-check",
             "--no-input",
+            // Python compiles what is used, when it is.
+            "--no-compile",
             "--require-hashes",
             "--only-binary=:all:",
             "-r",
