@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -69,8 +69,8 @@ impl<'a> Pipeline<'a> {
         Self { stack }
     }
 
-    /// Reads and commits until `over`.
-    fn consume(&self, over: &AtomicBool) {
+    /// Reads and commits until `over`, and counts.
+    fn consume(&self, over: &AtomicBool, read: &AtomicU64) {
         let mut config = self.stack.kafka();
         config
             .set("group.id", GROUP)
@@ -81,7 +81,10 @@ impl<'a> Pipeline<'a> {
         let mut committed = Instant::now();
         let mut has_read = false;
         while !over.load(Ordering::Relaxed) {
-            has_read |= matches!(consumer.poll(Duration::from_millis(20)), Some(Ok(_)));
+            if let Some(Ok(_)) = consumer.poll(Duration::from_millis(20)) {
+                has_read = true;
+                read.fetch_add(1, Ordering::Relaxed);
+            }
             if has_read && committed.elapsed() >= Duration::from_millis(100) {
                 consumer.commit_consumer_state(CommitMode::Sync).unwrap();
                 (committed, has_read) = (Instant::now(), false);
@@ -197,15 +200,19 @@ const DEVIATIONS: f64 = 5.0;
 #[allow(clippy::cast_precision_loss)] // counts far below 2^53
 fn ten_thousand_a_second(stack: &TestStack) {
     let pipeline = Pipeline::up(stack);
-    let over = AtomicBool::new(false);
+    let (over, read) = (AtomicBool::new(false), AtomicU64::new(0));
     let (full, sampled) = (open_folder(), open_folder());
     let (inserted, peak, reports) = std::thread::scope(|scope| {
-        scope.spawn(|| pipeline.consume(&over));
+        scope.spawn(|| pipeline.consume(&over, &read));
         let children = [
             observing(stack, &["--max-in-flight", "10000000"], full.path()),
             observing(stack, &["--max-in-flight", "4000"], sampled.path()),
         ];
         let inserted = pipeline.insert(10_000, 100, Duration::from_secs(60));
+        // What came before the observation has one record.
+        until_within(Duration::from_secs(300), "the consumer to catch up", || {
+            read.load(Ordering::Relaxed) > inserted
+        });
         let peak = memory_mib(&children[1], "VmHWM");
         let reports = children.map(result);
         over.store(true, Ordering::Relaxed);
@@ -258,10 +265,10 @@ fn ten_thousand_a_second(stack: &TestStack) {
 fn for_an_hour(stack: &TestStack) {
     let seconds = std::env::var(SECONDS).map_or(3_600, |seconds| seconds.parse().unwrap());
     let pipeline = Pipeline::up(stack);
-    let over = AtomicBool::new(false);
+    let (over, read) = (AtomicBool::new(false), AtomicU64::new(0));
     let folder = open_folder();
     std::thread::scope(|scope| {
-        scope.spawn(|| pipeline.consume(&over));
+        scope.spawn(|| pipeline.consume(&over, &read));
         let child = observing(stack, &[], folder.path());
         let (early, late) = std::thread::scope(|scope| {
             let watch = scope.spawn(|| {

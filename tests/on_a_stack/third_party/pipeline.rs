@@ -262,7 +262,7 @@ pub fn restarts(stack: &TestStack) {
 
     // The store crashes, and the worker of the sink, whose tasks do not come back by themselves.
     let observing = Observing::begin(stack, Some(&sink), &[]);
-    let done = load(Duration::from_secs(20), &mut || {
+    let done = load(Duration::from_secs(10), &mut || {
         sink.restart_store();
         sink.restart(stack, PREFIX);
     });

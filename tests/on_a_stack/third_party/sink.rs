@@ -77,9 +77,10 @@ impl MongoSink {
         self.register(stack, prefix, &json!({}));
     }
 
-    /// Ends the store as a crash does, and starts it again on the same files.
+    /// Ends the store as a crash does, and starts it again on the same files after longer than its driver waits for it.
     pub fn restart_store(&mut self) {
         drop(self.store.take());
+        std::thread::sleep(std::time::Duration::from_secs(12));
         self.store = Some(store(&self.program, self.port, self.folder.path()));
     }
 
