@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use cdc_bench_stack::{
-    ConnectEndpoint, ConnectEndpointError, ConnectLogin, ConnectTls, Pem, PemError,
+    ConnectEndpoint, ConnectEndpointError, ConnectTls, HttpLogin, Pem, PemError,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -100,7 +100,7 @@ impl ConnectArgs {
                         .to_owned(),
                 ));
             }
-            (Some(username), Some(password)) => Some(ConnectLogin {
+            (Some(username), Some(password)) => Some(HttpLogin {
                 username,
                 password: Some(password),
             }),
@@ -110,7 +110,7 @@ impl ConnectArgs {
                     Some(password) => password,
                     None => prompt.ask("CONNECT_PASSWORD", &whose)?,
                 };
-                Some(ConnectLogin {
+                Some(HttpLogin {
                     username,
                     password: Some(password),
                 })

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cdc_bench_stack::{Pem, RegistryEndpoint, RegistryEndpointError, RegistryLogin};
+use cdc_bench_stack::{HttpLogin, Pem, RegistryEndpoint, RegistryEndpointError};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::secrets::{Prompt, secret};
@@ -63,7 +63,7 @@ impl RegistryArgs {
                 );
             }
             (
-                Some(RegistryLogin {
+                Some(HttpLogin {
                     password: Some(_), ..
                 }),
                 None,
@@ -74,20 +74,20 @@ impl RegistryArgs {
             }
             (
                 Some(
-                    login @ RegistryLogin {
+                    login @ HttpLogin {
                         password: Some(_), ..
                     },
                 ),
                 None,
             ) => Some(login),
-            (Some(RegistryLogin { username, .. }), None) | (None, Some(username)) => {
+            (Some(HttpLogin { username, .. }), None) | (None, Some(username)) => {
                 let whose =
                     format!("password of \"{username}\" for the schema registry at {endpoint}");
                 let password = match password {
                     Some(password) => password,
                     None => prompt.ask("SCHEMA_REGISTRY_PASSWORD", &whose)?,
                 };
-                Some(RegistryLogin {
+                Some(HttpLogin {
                     password: Some(password),
                     username,
                 })

@@ -1,19 +1,21 @@
 //! Where the servers are, and the credentials to reach them.
 
 mod connect;
+mod http_address;
 mod kafka;
 mod postgres;
 mod registry;
 mod store;
 
-pub use connect::{ConnectEndpoint, ConnectEndpointError, ConnectLogin, ConnectTls};
+pub use connect::{ConnectEndpoint, ConnectEndpointError, ConnectTls};
+pub use http_address::HttpLogin;
 pub use kafka::{
     ClientPropertiesError, JavaClientError, KafkaClientSettings, KafkaEndpoint, KafkaSecurity,
     KafkaSettings, KafkaTls, PasswordMechanism, Pem, PemError, Sasl, SecurityProtocol, TokenSource,
     read_properties,
 };
 pub use postgres::{PostgresConnectError, PostgresEndpoint};
-pub use registry::{RegistryEndpoint, RegistryEndpointError, RegistryLogin};
+pub use registry::{RegistryEndpoint, RegistryEndpointError};
 pub use store::{StoreEndpoint, StoreLoginError, login_of, takes_password, with_login};
 
 /// Where the four servers are.

@@ -36,11 +36,11 @@ mod stack;
 pub use artifacts::{fetch, fetch_debezium};
 pub use cache::Cache;
 pub use endpoints::{
-    ClientPropertiesError, ConnectEndpoint, ConnectEndpointError, ConnectLogin, ConnectTls,
-    Endpoints, GivenEndpoints, HostPort, JavaClientError, KafkaClientSettings, KafkaEndpoint,
+    ClientPropertiesError, ConnectEndpoint, ConnectEndpointError, ConnectTls, Endpoints,
+    GivenEndpoints, HostPort, HttpLogin, JavaClientError, KafkaClientSettings, KafkaEndpoint,
     KafkaSecurity, KafkaSettings, KafkaTls, MissingEndpoint, PasswordMechanism, Pem, PemError,
-    PostgresConnectError, PostgresEndpoint, RegistryEndpoint, RegistryEndpointError, RegistryLogin,
-    Sasl, SecurityProtocol, StoreEndpoint, StoreLoginError, TokenSource, login_of, read_properties,
+    PostgresConnectError, PostgresEndpoint, RegistryEndpoint, RegistryEndpointError, Sasl,
+    SecurityProtocol, StoreEndpoint, StoreLoginError, TokenSource, login_of, read_properties,
     takes_password, with_login,
 };
 pub use error::StackError;

@@ -30,6 +30,13 @@ pub(super) fn median(hop: &HopStatistics) -> String {
     }
 }
 
+/// A hop's quantiles from the least to the most, as the pages' tables have them.
+pub(super) fn distribution(hop: &HopStatistics) -> Vec<String> {
+    let mut figures = vec![ms(hop.min), median(hop)];
+    figures.extend([hop.p90, hop.p95, hop.p99, hop.p999, hop.max].map(ms));
+    figures
+}
+
 /// How far the figures of a hop may be off: nothing where it is on one clock, `?` where that is not known.
 pub(super) fn bound(hop: &HopStatistics) -> String {
     match hop.error_bound {

@@ -1,17 +1,11 @@
 //! A result as Markdown, for a comment on a pull request: the verdict first, the details folded.
 
-use std::fmt::Write as _;
-
 use super::figures::{self, ms};
+use super::line::line;
 use super::side_by_side;
 use super::{PathReport, Report, Verdict};
+use crate::analysis::Objective;
 use crate::timeline::Hop;
-
-/// Writing to a string cannot fail.
-macro_rules! line {
-    ($out:expr) => { $out.push('\n') };
-    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
-}
 
 /// The report as Markdown (GitHub's, GitLab's).
 #[must_use]
@@ -47,9 +41,14 @@ fn headline(out: &mut String, report: &Report) {
         report.counts.errors
     );
     line!(out);
+    objectives(out, &report.objectives);
+}
+
+/// The objectives, a row each.
+pub(super) fn objectives(out: &mut String, objectives: &[Objective]) {
     line!(out, "| objective | target | measured | |");
     line!(out, "| --- | --- | ---: | --- |");
-    for objective in &report.objectives {
+    for objective in objectives {
         line!(
             out,
             "| {} | {} | {} | {} {} |",

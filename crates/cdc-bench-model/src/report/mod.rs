@@ -16,6 +16,7 @@ mod incident;
 mod interval_log;
 mod json;
 mod junit;
+mod line;
 mod markdown;
 mod observation;
 mod path_report;

@@ -1,10 +1,9 @@
 //! The summary on the terminal.
 
-use std::fmt::Write as _;
-
 use console::{Style, style};
 
 use super::figures::{self, ms};
+use super::line::line;
 use super::side_by_side::side_by_side;
 use super::{PathReport, Report, Verdict};
 use crate::analysis::{Diagnosis, Finding, HopStatistics, Severity};
@@ -26,12 +25,6 @@ pub fn render(report: &Report) -> String {
     diagnosis(&mut out, report);
     objectives(&mut out, report);
     out
-}
-
-/// Writing to a string cannot fail.
-macro_rules! line {
-    ($out:expr) => { $out.push('\n') };
-    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
 }
 
 fn headline(out: &mut String, report: &Report) {

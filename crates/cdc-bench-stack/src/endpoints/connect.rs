@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
 use reqwest::{Client, Method, RequestBuilder, Url};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::http_address::{HttpLogin, host, innermost, parse_http_address, shown_address};
 use super::kafka::{Pem, PemError};
 use crate::http::{http_client, same_server};
 
@@ -36,15 +36,6 @@ pub enum ConnectEndpointError {
     Settings(String),
 }
 
-/// A user of Connect, by basic authentication.
-#[derive(Debug, Clone)]
-pub struct ConnectLogin {
-    /// User.
-    pub username: String,
-    /// Password; `None` where the address has a user alone.
-    pub password: Option<SecretString>,
-}
-
 /// TLS to Connect.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectTls {
@@ -62,7 +53,7 @@ pub struct ConnectEndpoint {
     /// Without user, password, query and fragment.
     url: Url,
     /// The login.
-    pub login: Option<ConnectLogin>,
+    pub login: Option<HttpLogin>,
     /// TLS.
     pub tls: ConnectTls,
 }
@@ -79,46 +70,12 @@ impl ConnectEndpoint {
     /// # Errors
     /// [`ConnectEndpointError::Url`].
     pub fn parse(text: &str) -> Result<Self, ConnectEndpointError> {
-        let failed = |reason: String| ConnectEndpointError::Url {
-            shown: if text.contains('@') {
-                "CONNECT_URL".to_owned()
-            } else {
-                format!("{text:?}")
-            },
-            reason,
-        };
         const ENCODED: &str = "; a password's special characters have to be percent-encoded, or the password given by CONNECT_PASSWORD";
-        let hint = if text.contains('@') { ENCODED } else { "" };
-        let mut url = Url::parse(text.trim()).map_err(|error| failed(format!("{error}{hint}")))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(failed(
-                "it does not begin with http:// or https://".to_owned(),
-            ));
-        }
-        // The rest of a password that has a slash or a question mark.
-        if text.contains('@') && url.username().is_empty() && url.password().is_none() {
-            return Err(failed(format!("there is an @ after the host{ENCODED}")));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(failed(format!(
-                "it has a query or a fragment, which no request of ours would carry{hint}"
-            )));
-        }
-        let decoded = |text: &str| {
-            let decoded = percent_decode_str(text).decode_utf8();
-            decoded
-                .map(|text| text.into_owned())
-                .map_err(|_| failed("its user or password is not UTF-8".to_owned()))
-        };
-        let password = url.password().map(decoded).transpose()?;
-        let username = decoded(url.username())?;
-        let login = (!username.is_empty() || password.is_some()).then(|| ConnectLogin {
-            username,
-            password: password.map(SecretString::from),
-        });
-        // These fail for addresses without a host only.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
+        let parsed = parse_http_address(text, ENCODED);
+        let (url, login) = parsed.map_err(|reason| ConnectEndpointError::Url {
+            shown: shown_address(text, "CONNECT_URL"),
+            reason,
+        })?;
         Ok(Self {
             url,
             login,
@@ -141,8 +98,7 @@ impl ConnectEndpoint {
     /// Its host, without brackets around an IPv6 address.
     #[must_use]
     pub fn host(&self) -> &str {
-        let host = self.url.host_str().unwrap_or_default();
-        host.trim_start_matches('[').trim_end_matches(']')
+        host(&self.url)
     }
 
     /// Its TCP port.
@@ -161,11 +117,7 @@ impl ConnectEndpoint {
         configure: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
     ) -> Result<Client, ConnectEndpointError> {
         let settings = |error: reqwest::Error, variable: &str| {
-            let mut cause: &dyn std::error::Error = &error;
-            while let Some(inner) = cause.source() {
-                cause = inner;
-            }
-            ConnectEndpointError::Settings(format!("{variable}: {cause}"))
+            ConnectEndpointError::Settings(format!("{variable}: {}", innermost(&error)))
         };
         let mut builder = http_client().redirect(same_server(&self.url));
         if let Some(ca) = &self.tls.ca {
@@ -193,10 +145,7 @@ impl ConnectEndpoint {
         }
         let request = client.request(method, url);
         match &self.login {
-            Some(ConnectLogin { username, password }) => {
-                let password = password.as_ref().map(ExposeSecret::expose_secret);
-                request.basic_auth(username, password)
-            }
+            Some(login) => login.on(request),
             None => request,
         }
     }

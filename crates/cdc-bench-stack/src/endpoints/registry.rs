@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
 use reqwest::{Client, RequestBuilder, Url};
-use secrecy::{ExposeSecret, SecretString};
 
+use super::http_address::{HttpLogin, host, innermost, parse_http_address, shown_address};
 use super::kafka::{Pem, PemError};
 use crate::http::{http_client, same_server};
 
@@ -31,22 +30,13 @@ pub enum RegistryEndpointError {
     Settings(String),
 }
 
-/// A user of the registry, by basic authentication.
-#[derive(Debug, Clone)]
-pub struct RegistryLogin {
-    /// User.
-    pub username: String,
-    /// Password; `None` where the address has a user alone.
-    pub password: Option<SecretString>,
-}
-
 /// A schema registry, by the REST interface that Confluent's has and others serve. Shown, it is the address without the login.
 #[derive(Debug, Clone)]
 pub struct RegistryEndpoint {
     /// Without user, password, query and fragment.
     url: Url,
     /// The login.
-    pub login: Option<RegistryLogin>,
+    pub login: Option<HttpLogin>,
     /// Authorities that its certificate may be of; those of the system if none are given.
     pub ca: Option<Pem>,
 }
@@ -69,45 +59,15 @@ impl RegistryEndpoint {
     /// # Errors
     /// [`RegistryEndpointError::Url`].
     pub fn parse(text: &str) -> Result<Self, RegistryEndpointError> {
-        let failed = |reason: &str| RegistryEndpointError::Url {
-            shown: if text.contains('@') {
-                "SCHEMA_REGISTRY_URL".to_owned()
-            } else {
-                format!("{text:?}")
-            },
-            reason: reason.to_owned(),
+        const ENCODED: &str = "; a password's special characters have to be percent-encoded";
+        let failed = |reason: String| RegistryEndpointError::Url {
+            shown: shown_address(text, "SCHEMA_REGISTRY_URL"),
+            reason,
         };
         if text.contains(",http") {
-            return Err(failed("it is a list; give one of them"));
+            return Err(failed("it is a list; give one of them".to_owned()));
         }
-        let mut url = Url::parse(text.trim()).map_err(|error| failed(&error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(failed("it does not begin with http:// or https://"));
-        }
-        // The rest of a password that has a slash or a question mark.
-        if text.contains('@') && url.username().is_empty() && url.password().is_none() {
-            return Err(failed(
-                "there is an @ after the host; special characters of a password have to be percent-encoded",
-            ));
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return Err(failed("it has a query or a fragment"));
-        }
-        let decoded = |text: &str| {
-            let decoded = percent_decode_str(text).decode_utf8();
-            decoded
-                .map(|text| text.into_owned())
-                .map_err(|_| failed("its user or password is not UTF-8"))
-        };
-        let password = url.password().map(decoded).transpose()?;
-        let username = decoded(url.username())?;
-        let login = (!username.is_empty() || password.is_some()).then(|| RegistryLogin {
-            username,
-            password: password.map(SecretString::from),
-        });
-        // These fail for addresses without a host only.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
+        let (mut url, login) = parse_http_address(text, ENCODED).map_err(failed)?;
         if let Some((before, interface)) = url.path().split_once(APICURIO)
             && interface.starts_with("registry/")
         {
@@ -130,8 +90,7 @@ impl RegistryEndpoint {
     /// Its host, without brackets around an IPv6 address.
     #[must_use]
     pub fn host(&self) -> &str {
-        let host = self.url.host_str().unwrap_or_default();
-        host.trim_start_matches('[').trim_end_matches(']')
+        host(&self.url)
     }
 
     /// Its TCP port.
@@ -149,11 +108,7 @@ impl RegistryEndpoint {
         configure: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
     ) -> Result<Client, RegistryEndpointError> {
         let settings = |what: &str, error: reqwest::Error| {
-            let mut cause: &dyn std::error::Error = &error;
-            while let Some(inner) = cause.source() {
-                cause = inner;
-            }
-            RegistryEndpointError::Settings(format!("{what}: {cause}"))
+            RegistryEndpointError::Settings(format!("{what}: {}", innermost(&error)))
         };
         let mut builder = http_client().redirect(same_server(&self.url));
         if let Some(ca) = &self.ca {
@@ -193,10 +148,7 @@ impl RegistryEndpoint {
         }
         let request = client.get(url);
         match &self.login {
-            Some(RegistryLogin { username, password }) => {
-                let password = password.as_ref().map(ExposeSecret::expose_secret);
-                request.basic_auth(username, password)
-            }
+            Some(login) => login.on(request),
             None => request,
         }
     }
@@ -204,6 +156,8 @@ impl RegistryEndpoint {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     fn parsed(text: &str) -> String {

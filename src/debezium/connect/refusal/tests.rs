@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use cdc_bench_stack::{ConnectLogin, Pem};
+use cdc_bench_stack::{HttpLogin, Pem};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType, date_time_ymd,
 };
@@ -99,7 +99,7 @@ fn assert_says(answer: &Result<String, String>, words: &[&str]) {
 
 fn with_login(url: &str) -> ConnectEndpoint {
     let mut endpoint = ConnectEndpoint::parse(url).unwrap();
-    endpoint.login = Some(ConnectLogin {
+    endpoint.login = Some(HttpLogin {
         username: "bench".to_owned(),
         password: Some("tiger".to_owned().into()),
     });
@@ -219,7 +219,7 @@ async fn a_login_is_sent_behind_the_prefix_and_refused_in_words() {
         &answer(&other).await,
         &["asks for a login", "CONNECT_USERNAME"],
     );
-    other.login = Some(ConnectLogin {
+    other.login = Some(HttpLogin {
         username: "bench".to_owned(),
         password: Some("lion".to_owned().into()),
     });

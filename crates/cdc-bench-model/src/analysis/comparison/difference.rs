@@ -21,9 +21,9 @@ pub enum DifferenceVerdict {
 
 /// One hop at one quantile; durations in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Difference {
+pub struct Difference<H = Hop> {
     /// Which hop.
-    pub hop: Hop,
+    pub hop: H,
     /// Which quantile, such as `p99`.
     pub quantile: &'static str,
     /// The baseline's.

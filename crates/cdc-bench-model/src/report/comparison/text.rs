@@ -1,19 +1,12 @@
 //! A comparison on the terminal.
 
-use std::fmt::Write as _;
-
 use console::{Style, style};
 
 use super::{Compared, SideReport, basis, call};
 use crate::analysis::{DifferenceVerdict, Outcome, QUANTILES};
 use crate::report::figures::{ms, signed_ms};
+use crate::report::line::line;
 use crate::timeline::Hop;
-
-/// Writing to a string cannot fail.
-macro_rules! line {
-    ($out:expr) => { $out.push('\n') };
-    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
-}
 
 /// The comparison as text. Colours follow the terminal, as for a report.
 #[must_use]

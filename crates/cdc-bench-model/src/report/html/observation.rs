@@ -233,15 +233,7 @@ fn row(report: &ObservationReport, path: &ObservedPath, hop: ObservedHop) -> Opt
             _ => "",
         },
         count: s.count,
-        figures: vec![
-            ms(s.min),
-            figures::median(s),
-            ms(s.p90),
-            ms(s.p95),
-            ms(s.p99),
-            ms(s.p999),
-            ms(s.max),
-        ],
+        figures: figures::distribution(s),
         bound: figures::bound(s),
         span: hop.span(),
     })

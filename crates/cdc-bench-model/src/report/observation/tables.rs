@@ -1,18 +1,12 @@
 //! An observation for a comment on a pull request, and for a spreadsheet.
 
-use std::fmt::Write as _;
-
 use super::{OBSERVED, ObservationReport};
 use crate::analysis::HopStatistics;
 use crate::observation::ObservedHop;
 use crate::report::Verdict;
 use crate::report::figures::{self, ms};
-
-/// Writing to a string cannot fail.
-macro_rules! line {
-    ($out:expr) => { $out.push('\n') };
-    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
-}
+use crate::report::line::line;
+use crate::report::markdown;
 
 /// The observation as Markdown (GitHub's, GitLab's).
 #[must_use]
@@ -35,19 +29,7 @@ pub fn observation_markdown(report: &ObservationReport) -> String {
     );
     line!(out);
     if !report.objectives.is_empty() {
-        line!(out, "| objective | target | measured | |");
-        line!(out, "| --- | --- | ---: | --- |");
-        for objective in &report.objectives {
-            line!(
-                out,
-                "| {} | {} | {} | {} {} |",
-                objective.name,
-                objective.target,
-                figures::measured(objective),
-                if objective.met { "✅" } else { "❌" },
-                figures::met(objective)
-            );
-        }
+        markdown::objectives(&mut out, &report.objectives);
         line!(out);
     }
     line!(out, "| hop, ms | p50 | p95 | p99 | max | ± |");

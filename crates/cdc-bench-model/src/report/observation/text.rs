@@ -1,20 +1,13 @@
 //! The summary of an observation on the terminal.
 
-use std::fmt::Write as _;
-
 use console::style;
 
 use super::{CANARY, CanaryReport, ObservationReport, ObservedPath};
 use crate::analysis::{HopStatistics, Severity};
 use crate::observation::{LineCounts, ObservedHop};
+use crate::report::line::line;
 use crate::report::{Verdict, figures};
 use crate::timeline::Nanos;
-
-/// Writing to a string cannot fail.
-macro_rules! line {
-    ($out:expr) => { $out.push('\n') };
-    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
-}
 
 /// The report as text. Colours follow the terminal.
 #[must_use]

@@ -1,16 +1,9 @@
 //! A sweep on the terminal.
 
-use std::fmt::Write as _;
-
 use console::style;
 
 use super::{PathSweep, Step, SweepReport, cells, conclusions, verdict};
-
-/// Writing to a string cannot fail.
-macro_rules! line {
-    ($out:expr) => { $out.push('\n') };
-    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
-}
+use crate::report::line::line;
 
 /// The sweep as text. Colours follow the terminal, as for a report.
 #[must_use]

@@ -1,18 +1,11 @@
 //! A tuning on the terminal.
 
-use std::fmt::Write as _;
-
 use console::style;
 
 use super::{HeadToHead, Recommended, TuneReport, TuneTrial};
 use crate::report::figures::{self, ms};
+use crate::report::line::line;
 use crate::report::render_comparison;
-
-/// Writing to a string cannot fail.
-macro_rules! line {
-    ($out:expr) => { $out.push('\n') };
-    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
-}
 
 /// The tuning as text. Colours follow the terminal, as for a report.
 #[must_use]

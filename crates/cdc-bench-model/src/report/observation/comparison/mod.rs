@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use self::sample::{Estimate, Sample};
 use super::ObservationReport;
-use crate::analysis::{DifferenceVerdict, Outcome, QUANTILES};
+use crate::analysis::{Difference, DifferenceVerdict, Outcome, QUANTILES};
 use crate::observation::ObservedHop;
 use crate::report::StoredObservation;
 
@@ -20,29 +20,7 @@ pub use text::render_observation_comparison;
 const INTERVAL: f64 = 2.576;
 
 /// One hop at one quantile; durations in microseconds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ObservedDifference {
-    /// Which hop.
-    pub hop: &'static str,
-    /// Which quantile, such as `p99`.
-    pub quantile: &'static str,
-    /// The baseline's.
-    pub baseline: i64,
-    /// The candidate's.
-    pub candidate: i64,
-    /// Candidate less baseline.
-    pub difference: i64,
-    /// Lower end of its interval.
-    pub low: i64,
-    /// Upper end of its interval.
-    pub high: i64,
-    /// The difference as a part of the baseline, percent; `null` where the baseline is not above zero.
-    pub percent: Option<f64>,
-    /// How far the difference may be off besides, by the clocks of both sides; `null` where one is not known.
-    pub clock_error: Option<i64>,
-    /// The verdict on it.
-    pub call: DifferenceVerdict,
-}
+pub type ObservedDifference = Difference<&'static str>;
 
 /// Two observations compared.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -1,18 +1,11 @@
 //! A comparison of observations on the terminal.
 
-use std::fmt::Write as _;
-
 use console::{Style, style};
 
 use super::ObservationComparison;
 use crate::analysis::{DifferenceVerdict, Outcome, QUANTILES};
 use crate::report::figures::{ms, signed_ms};
-
-/// Writing to a string cannot fail.
-macro_rules! line {
-    ($out:expr) => { $out.push('\n') };
-    ($out:expr, $($arg:tt)*) => {{ let _ = writeln!($out, $($arg)*); }};
-}
+use crate::report::line::line;
 
 /// The comparison as text. Colours follow the terminal.
 #[must_use]
