@@ -2,16 +2,15 @@
 
 use std::collections::VecDeque;
 
-use super::{HopState, PathState, Rates, RecentEvent, Second, TotalState, TypeCount};
+use super::recent::Recent;
+use super::seconds::Seconds;
+use super::{HopState, PathState, Rates, RecentEvent, TotalState, TypeCount};
 use cdc_bench_model::analysis::{HopStatistics, SignedHistogram, Throughput, ThroughputMeter};
 use cdc_bench_model::event::EventType;
 use cdc_bench_model::timeline::{CapturePath, Hop, Joined, Nanos, Stamp};
 
-/// Half of the period that hops are shown for.
-const HALF: Nanos = Nanos::from_millis(5_000);
-const SECOND: Nanos = Nanos::from_millis(1_000);
-/// Seconds that are kept: the width of the widest sparkline.
-const SECONDS: usize = 200;
+/// Hops are shown over the last 5 to 10 seconds.
+const RECENT: Nanos = Nanos::from_millis(5_000);
 /// Events that are kept.
 const LAST: usize = 40;
 
@@ -20,7 +19,7 @@ const LAST: usize = 40;
 pub struct PathMeter {
     path: CapturePath,
     total: SignedHistogram,
-    recent: Recent,
+    recent: Recent<[SignedHistogram; Hop::ALL.len()]>,
     throughput: ThroughputMeter,
     seconds: Seconds,
     by_type: [u64; 3],
@@ -35,7 +34,7 @@ impl PathMeter {
         Self {
             path,
             total: SignedHistogram::default(),
-            recent: Recent::default(),
+            recent: Recent::new(RECENT),
             throughput: ThroughputMeter::default(),
             seconds: Seconds::default(),
             by_type: [0; 3],
@@ -57,9 +56,9 @@ impl PathMeter {
         self.total.record(total);
         self.recent.turn(stamps.t5);
         hops.iter()
-            .for_each(|(hop, span)| self.recent.record(hop, span));
+            .for_each(|(hop, span)| self.recent.filling[hop.index()].record(span));
         self.throughput.record(stamps.t0, stamps.t5);
-        self.seconds.record(stamps.t5, total);
+        self.seconds.record(stamps.t5, total, 1);
         self.by_type[event.event_type.index()] += 1;
         if let Some(td) = stamps.td {
             self.debezium_lag = Some(td - stamps.tc);
@@ -95,7 +94,7 @@ impl PathMeter {
                 average_per_s,
                 peak_per_s,
             },
-            hops: self.recent.states(),
+            hops: self.hops(),
             total: (total.count() > 0).then(|| TotalState {
                 count: total.count(),
                 mean_us: total.mean().round_micros(),
@@ -119,6 +118,23 @@ impl PathMeter {
         }
     }
 
+    fn hops(&self) -> Vec<HopState> {
+        let Recent {
+            filling, before, ..
+        } = &self.recent;
+        let state = |hop: Hop| {
+            let mut both = filling[hop.index()].clone();
+            both.add(&before[hop.index()]);
+            (both.count() > 0).then(|| HopState {
+                hop,
+                count: both.count(),
+                p50_us: both.quantile(0.5).round_micros(),
+                p99_us: both.quantile(0.99).round_micros(),
+            })
+        };
+        Hop::ALL.into_iter().filter_map(state).collect()
+    }
+
     /// Total and throughput so far, for the objectives.
     #[must_use]
     pub fn reached(&self) -> (Option<HopStatistics>, Throughput) {
@@ -132,97 +148,6 @@ impl PathMeter {
         let total = &self.total;
         (total.count() > 0).then(|| (total.quantile(0.5), total.quantile(0.99)))
     }
-}
-
-/// Every hop over the last 5 to 10 seconds: the half that is filling and the one before it.
-#[derive(Debug, Default)]
-struct Recent {
-    began: Option<Stamp>,
-    filling: [SignedHistogram; Hop::ALL.len()],
-    before: [SignedHistogram; Hop::ALL.len()],
-}
-
-impl Recent {
-    /// Starts a new half when the current one is over.
-    fn turn(&mut self, now: Stamp) {
-        let began = *self.began.get_or_insert(now);
-        let halves = (now - began).0 / HALF.0;
-        if halves >= 1 {
-            self.before = std::mem::take(&mut self.filling);
-            self.began = Some(now);
-        }
-        if halves >= 2 {
-            self.before = Default::default();
-        }
-    }
-
-    fn record(&mut self, hop: Hop, span: Nanos) {
-        self.filling[hop.index()].record(span);
-    }
-
-    fn states(&self) -> Vec<HopState> {
-        let state = |hop: Hop| {
-            let mut both = self.filling[hop.index()].clone();
-            both.add(&self.before[hop.index()]);
-            (both.count() > 0).then(|| HopState {
-                hop,
-                count: both.count(),
-                p50_us: both.quantile(0.5).round_micros(),
-                p99_us: both.quantile(0.99).round_micros(),
-            })
-        };
-        Hop::ALL.into_iter().filter_map(state).collect()
-    }
-}
-
-/// The events written in each second of our clock.
-#[derive(Debug, Default)]
-struct Seconds {
-    over: VecDeque<Second>,
-    /// The second that is filling: its number, and the totals in it.
-    filling: Option<(i64, SignedHistogram)>,
-}
-
-impl Seconds {
-    fn record(&mut self, t5: Stamp, total: Nanos) {
-        self.turn(t5);
-        // An event that is joined late counts in that second.
-        let (_, totals) = self
-            .filling
-            .get_or_insert_with(|| (second_of(t5), SignedHistogram::default()));
-        totals.record(total);
-    }
-
-    /// Closes the seconds that are over at `now`.
-    fn turn(&mut self, now: Stamp) {
-        let Some((number, totals)) = &mut self.filling else {
-            return;
-        };
-        let present = second_of(now);
-        let empty = usize::try_from(present - *number - 1);
-        let Ok(empty) = empty else { return };
-        let any = totals.count() > 0;
-        let at = |q| any.then(|| totals.quantile(q).round_micros());
-        self.over.push_back(Second {
-            written: totals.count(),
-            p50_us: at(0.5),
-            p99_us: at(0.99),
-        });
-        (0..empty.min(SECONDS)).for_each(|_| self.over.push_back(Second::default()));
-        while self.over.len() > SECONDS {
-            self.over.pop_front();
-        }
-        self.filling = Some((present, SignedHistogram::default()));
-    }
-
-    fn until(&mut self, now: Stamp) -> Vec<Second> {
-        self.turn(now);
-        self.over.iter().copied().collect()
-    }
-}
-
-fn second_of(stamp: Stamp) -> i64 {
-    stamp.0.div_euclid(SECOND.0)
 }
 
 #[cfg(test)]

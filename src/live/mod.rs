@@ -6,8 +6,10 @@
 mod meter;
 mod observation;
 mod observation_meter;
+mod recent;
 mod run_state;
 mod second;
+mod seconds;
 mod snapshot;
 mod state_file;
 
