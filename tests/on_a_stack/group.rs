@@ -44,8 +44,8 @@ pub const LONG_TESTS: &[Test] = &[(
 const PARTITIONS: i32 = 4;
 /// Events per second while consumers join and leave.
 const PACE: f64 = 300.0;
-/// Number of these events: ten seconds' worth.
-const EVENTS: usize = 3_000;
+/// Number of these events: eight seconds' worth.
+const EVENTS: usize = 2_400;
 
 /// A topic, a group and a database with one name.
 struct Group<'a> {
@@ -87,7 +87,8 @@ impl<'a> Group<'a> {
     }
 
     fn count(&self) -> u64 {
-        let count = self.documents.count_documents(doc! {});
+        // Asked often; the other count reads every document.
+        let count = self.documents.estimated_document_count();
         self.stack.block_on(count).unwrap_or(0)
     }
 

@@ -40,6 +40,14 @@ pub const TESTS: &[Test] = &[
 const EVENTS: u64 = 12_000;
 const CUTS: u64 = 5;
 
+/// Makes the outbox; nobody captures it.
+fn set_up(stack: &TestStack) {
+    let mut command = with(stack.external(), &["setup"]);
+    command.env_remove("CONNECT_URL");
+    let made = ended(command);
+    assert_eq!(made.code, 0, "{}", made.err);
+}
+
 /// Rows of a run.
 fn rows(stack: &TestStack, run: &str) -> u64 {
     let count = format!("SELECT count(*) FROM activity.event_outbox WHERE run_id = '{run}'");
@@ -47,7 +55,7 @@ fn rows(stack: &TestStack, run: &str) -> u64 {
 }
 
 fn cut(stack: &TestStack, run: &str, args: &[&str]) {
-    ended(with(stack.kept(), &["setup"]));
+    set_up(stack);
     let events = EVENTS.to_string();
     let load = with(stack.external(), &["generate", "--json", "--rate", "3000"])
         .args(["--events", &events, "--run-id", run])
@@ -82,7 +90,7 @@ fn cut(stack: &TestStack, run: &str, args: &[&str]) {
 
 /// A statement that succeeds in a transaction that fails: a deferred constraint is checked at the commit.
 fn refused(stack: &TestStack, run: &str, batch: u64) {
-    ended(with(stack.kept(), &["setup"]));
+    set_up(stack);
     stack.sql(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$",
     );
@@ -111,7 +119,7 @@ fn refused(stack: &TestStack, run: &str, batch: u64) {
 fn read_only(stack: &TestStack) {
     const MANY: u64 = 60_000;
     let run = "read-only";
-    ended(with(stack.kept(), &["setup"]));
+    set_up(stack);
     let events = MANY.to_string();
     let load = with(stack.external(), &["generate", "--json", "--rate", "max"])
         .args(["--events", &events, "--run-id", run])

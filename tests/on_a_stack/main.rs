@@ -166,7 +166,7 @@ fn main() {
         up: if are_long {
             TestStack::up
         } else {
-            TestStack::with_quick_jvms
+            || TestStack::with_quick_jvms(&[])
         },
     });
     let trial = |(name, test): Test, machine: Machine| {

@@ -43,15 +43,15 @@ impl PlainUser {
         for path in [user.home.path(), &user.state(), user.results.path()] {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        // An own copy of the artifacts, so that they are not downloaded again; but the store's Python must be one that every user
-        // may run, which root's own may not be.
+        // An own copy of the jars and the classes, so that they are not fetched or written again; but the store's Python must be one
+        // that every user may run, which root's own may not be.
         let cache = user.cache();
         std::fs::create_dir(&cache).unwrap();
         let ran = |command: &mut Command| assert!(command.status().unwrap().success());
-        ran(Command::new("cp")
-            .arg("-R")
-            .arg(format!("{}/artifacts", shared_cache(stack)))
-            .arg(&cache));
+        let shared = PathBuf::from(shared_cache(stack));
+        let parts = ["artifacts", "classes"].map(|part| shared.join(part));
+        let parts = parts.iter().filter(|part| part.exists());
+        ran(Command::new("cp").arg("-Rp").args(parts).arg(&cache));
         ran(Command::new("chown")
             .args(["-R", &format!("{NOBODY}:{NOBODY}")])
             .arg(&cache));

@@ -109,7 +109,7 @@ fn nobody_there(stack: &TestStack) {
 }
 
 fn wal_level_replica(_: &TestStack) {
-    let replica = TestStack::with(&["wal_level=replica"]);
+    let replica = TestStack::with_quick_jvms(&["--postgres-config", "wal_level=replica"]);
     let results = open_folder();
     let end = ended(small_run(
         replica.kept(),

@@ -44,24 +44,15 @@ pub struct TestStack {
 
 impl TestStack {
     pub fn up() -> Self {
-        Self::with(&[])
+        Self::with_args(&[])
     }
 
-    /// With [`QUICK_JVMS`].
-    pub fn with_quick_jvms() -> Self {
+    /// With [`QUICK_JVMS`], and these arguments of `stack up`.
+    pub fn with_quick_jvms(args: &[&str]) -> Self {
         let (name, value) = QUICK_JVMS;
         let flags = ["kafka", "connect"].map(|server| format!("{server}:{name}={value}"));
         let [kafka, connect] = &flags;
-        Self::with_args(&["--server-env", kafka, "--server-env", connect])
-    }
-
-    /// With settings of PostgreSQL.
-    pub fn with(settings: &[&str]) -> Self {
-        let args: Vec<_> = settings
-            .iter()
-            .flat_map(|setting| ["--postgres-config", *setting])
-            .collect();
-        Self::with_args(&args)
+        Self::with_args(&[args, &["--server-env", kafka, "--server-env", connect]].concat())
     }
 
     /// With arguments of `stack up`.

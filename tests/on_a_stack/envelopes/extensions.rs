@@ -111,7 +111,7 @@ pub fn stack_with_locales(locales: &[&str]) -> (TestStack, tempfile::TempDir) {
         );
     }
     let variable = format!("postgres:LOCPATH={}", folder.path().display());
-    let stack = TestStack::with_args(&["--server-env", &variable]);
+    let stack = TestStack::with_quick_jvms(&["--server-env", &variable]);
     (stack, folder)
 }
 

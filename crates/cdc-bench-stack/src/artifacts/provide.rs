@@ -35,7 +35,7 @@ pub(crate) async fn provide(
     progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<Artifacts, StackError> {
-    let (here, stop) = (cache.clone(), cancel.clone());
+    let (here, stop) = (cache.clone(), cancel.child_token());
     let store = provided(progress, move |reporter| {
         // A complete cache is not written to: it may belong to another user.
         if let Some(store) = complete(&here)? {
@@ -43,20 +43,22 @@ pub(crate) async fn provide(
         }
         let _lock = lock(&here, reporter)?;
         let downloads = Downloads::new(reporter);
-        std::thread::scope(|scope| {
+        let (fetched, store) = std::thread::scope(|scope| {
             let sets = POMS.map(|(set, pom)| {
                 let (cache, downloads, stop) = (&here, &downloads, &stop);
-                scope.spawn(move || provide_set(cache, set, pom, downloads, stop))
+                scope.spawn(move || or_stop(provide_set(cache, set, pom, downloads, stop), stop))
             });
-            let store = provide_store(&here, &downloads, &stop);
-            let fetched: Result<Vec<bool>, StackError> = sets
-                .into_iter()
-                .map(|set| set.join().unwrap_or(Err(StackError::Cancelled)))
-                .collect();
-            let (fetched, store) = (fetched?.contains(&true), store?);
-            unpack_postgres(&here, reporter)?;
-            Ok((fetched, store))
-        })
+            let store = or_stop(provide_store(&here, &downloads, &stop), &stop);
+            let fetched = sets.map(|set| set.join().unwrap_or(Err(StackError::Cancelled)));
+            match (any_fetched(fetched), store) {
+                (Ok(fetched), Ok(store)) => Ok((fetched, store)),
+                (Err(StackError::Cancelled), Err(error))
+                | (Err(error), _)
+                | (Ok(_), Err(error)) => Err(error),
+            }
+        })?;
+        unpack_postgres(&here, reporter)?;
+        Ok((fetched, store))
     });
     Ok(Artifacts {
         store: store.await?,
@@ -84,6 +86,28 @@ pub(crate) async fn provide_debezium(
     });
     work.await?;
     Ok(cache.path(PLUGINS))
+}
+
+/// The outcome of one part. When it has failed, the others are stopped: what is to be done is said at once.
+fn or_stop<T>(outcome: Result<T, StackError>, stop: &CancellationToken) -> Result<T, StackError> {
+    if outcome.is_err() {
+        stop.cancel();
+    }
+    outcome
+}
+
+/// Whether any set was fetched, or the failure for which the others were stopped.
+fn any_fetched(
+    sets: impl IntoIterator<Item = Result<bool, StackError>>,
+) -> Result<bool, StackError> {
+    sets.into_iter()
+        .reduce(|one, other| match (one, other) {
+            (Ok(one), Ok(other)) => Ok(one || other),
+            (Err(StackError::Cancelled), Err(error)) | (Err(error), _) | (_, Err(error)) => {
+                Err(error)
+            }
+        })
+        .unwrap_or(Ok(false))
 }
 
 fn lock(cache: &Cache, reporter: &ProgressReporter) -> Result<std::fs::File, StackError> {
@@ -183,4 +207,36 @@ pub(crate) struct ArtifactSetState {
     pub(crate) folder: PathBuf,
     pub(crate) files: usize,
     pub(crate) problems: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_failure_is_told_and_not_that_others_were_stopped_for_it() {
+        let stopped = || Err(StackError::Cancelled);
+        let failed = || {
+            Err(StackError::MissingPrerequisite {
+                what: "Maven (mvn)".to_owned(),
+                advice: String::new(),
+            })
+        };
+        for sets in [
+            [stopped(), failed(), Ok(true)],
+            [Ok(true), stopped(), failed()],
+            [failed(), stopped(), stopped()],
+        ] {
+            assert!(matches!(
+                any_fetched(sets),
+                Err(StackError::MissingPrerequisite { .. })
+            ));
+        }
+        assert!(matches!(
+            any_fetched([Ok(true), stopped(), Ok(false)]),
+            Err(StackError::Cancelled)
+        ));
+        assert!(any_fetched([Ok(false), Ok(true)]).is_ok_and(|fetched| fetched));
+        assert!(any_fetched([Ok(false), Ok(false)]).is_ok_and(|fetched| !fetched));
+    }
 }

@@ -53,6 +53,8 @@ impl Java {
         let major = quoted.split(['.', '-', '+']).next()?.parse().ok()?;
         // OpenJDK 64-Bit Server VM (build 17.0.15+6-Debian-1deb12u1, mixed mode, sharing)
         let vm = output.lines().find(|line| line.ends_with(", sharing)"));
+        // How it compiles depends on JAVA_TOOL_OPTIONS and is nothing to an archive of classes.
+        let vm = vm.and_then(|line| line.split(", ").next());
         Some(Self {
             path,
             major,
@@ -76,8 +78,14 @@ mod tests {
         assert!(
             openjdk
                 .sharing
+                .as_ref()
                 .is_some_and(|vm| vm.contains("build 17.0.15+6"))
         );
+        let quick = read(
+            "Picked up JAVA_TOOL_OPTIONS: -XX:TieredStopAtLevel=1\nopenjdk version \"17.0.15\" 2025-04-15\n\
+             OpenJDK 64-Bit Server VM (build 17.0.15+6, mixed mode, emulated-client, sharing)\n",
+        );
+        assert_eq!(quick.sharing, openjdk.sharing);
         let other = read("openjdk version \"21-ea\"\nEclipse OpenJ9 VM (build x, JRE 21)\n");
         assert_eq!((other.major, other.sharing), (21, None));
     }
