@@ -1,16 +1,21 @@
 //! Records in every form that Debezium's users give them, each by a connector of its own on the same tables.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::super::stack::{TestStack, free_port, open_folder, until_within};
 use super::observed::{Observed, Observing, observe};
+use super::process::fetch;
 use super::registry::{Registry, converter};
 use super::shop::Shop;
 use super::worker::{Worker, debezium, debezium_plugins};
 
 const FLAT: &str = "io.debezium.transforms.ExtractNewRecordState";
+const CLOUD_EVENTS: &str = "io.debezium.converters.CloudEventsConverter";
+/// The newest whose `JsonConverter` Debezium 3.6's CloudEvents converter can use: it asks for a method that 4.2 has changed.
+const CONNECT_JSON: &str = "org.apache.kafka:connect-json:4.1.1";
 const CODECS: [&str; 4] = ["zstd", "lz4", "gzip", "snappy"];
 
 /// A form of records.
@@ -37,6 +42,8 @@ fn forms(registry: &Registry) -> Vec<Form> {
         "transforms.route.topic.regex": "(.*)\\.public\\.(.*)", "transforms.route.topic.replacement": "$1.all"});
     let schemas =
         json!({"key.converter.schemas.enable": "true", "value.converter.schemas.enable": "true"});
+    let cloud_events = json!({"value.converter": CLOUD_EVENTS, "value.converter.serializer.type": "json",
+        "value.converter.data.serializer.type": "json", "value.converter.json.schemas.enable": "false", "value.converter.schemas.enable": null});
     vec![
         form("bare", false, flat(json!({}))),
         form(
@@ -51,6 +58,8 @@ fn forms(registry: &Registry) -> Vec<Form> {
         ),
         form("routed", true, route),
         form("schemas", true, schemas),
+        form("cloudevents", true, cloud_events),
+        form("registered-json", true, registry.json()),
         form("avro", true, registry.avro(true)),
         form("confluent", true, registry.avro(false)),
     ]
@@ -60,7 +69,8 @@ pub fn joined(stack: &TestStack) {
     let folder = open_folder();
     let shop = Shop::open(stack);
     let registry = Registry::up(stack, folder.path());
-    let plugins = [debezium_plugins(stack), converter(folder.path())];
+    let debezium_and_json = with_connect_json(&debezium_plugins(stack), folder.path());
+    let plugins = [debezium_and_json, converter(folder.path())];
     let worker = Worker::up(stack, folder.path(), &plugins);
     let forms = forms(&registry);
     for (form, codec) in forms.iter().zip(CODECS.into_iter().cycle()) {
@@ -129,6 +139,19 @@ pub fn joined(stack: &TestStack) {
     }
     drop(worker);
     shop.close();
+}
+
+/// A plugin path with Debezium, which brings Connect's JSON converter along.
+fn with_connect_json(debezium: &str, folder: &Path) -> String {
+    let plugins = folder.join("debezium-and-json");
+    let plugin = plugins.join("debezium");
+    std::fs::create_dir_all(&plugin).unwrap();
+    for jar in std::fs::read_dir(Path::new(debezium).join("debezium")).unwrap() {
+        let jar = jar.unwrap();
+        std::os::unix::fs::symlink(jar.path(), plugin.join(jar.file_name())).unwrap();
+    }
+    fetch(CONNECT_JSON, &plugin);
+    plugins.display().to_string()
 }
 
 /// What an observation got wrong.
