@@ -1,40 +1,54 @@
-//! Ctrl-C and SIGTERM: the first ends the work and cleans up, the second ends the program.
+//! Ctrl-C and SIGTERM: the first ends the work and cleans up, another one later ends the program.
 
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::stream::{SelectAll, poll_fn};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::output::print_error_line;
 use super::progress::Terminal;
 
+/// Signals within this time are one: `timeout` sends its to the process and again to its group, and a terminal that is closed hangs up
+/// on a shell that hangs up in turn. Only a person repeats himself later.
+const ONE_SIGNAL: Duration = Duration::from_secs(1);
+
 /// A token that is cancelled by the first signal.
 pub(super) fn watch(terminal: &Terminal) -> CancellationToken {
     let token = CancellationToken::new();
-    for kind in [
+    let kinds = [
         SignalKind::interrupt(),
         SignalKind::terminate(),
         SignalKind::hangup(),
-    ] {
+    ];
+    let mut signals = SelectAll::new();
+    for kind in kinds {
         match signal(kind) {
-            Ok(mut signals) => {
-                let (token, terminal) = (token.clone(), terminal.clone());
-                tokio::spawn(async move {
-                    while signals.recv().await.is_some() {
-                        if token.is_cancelled() {
-                            crate::dashboard::restore();
-                            print_error_line(
-                                "interrupted again: leaving at once; \"cdc-bench cleanup\" removes what is left on external servers",
-                            );
-                            // Children are ended by the kernel with us.
-                            std::process::exit(130);
-                        }
-                        super::logging::begin_shutdown();
-                        terminal.say("interrupted: cleaning up (once more to leave at once)");
-                        token.cancel();
-                    }
-                });
-            }
+            Ok(mut arriving) => signals.push(poll_fn(move |context| arriving.poll_recv(context))),
             Err(error) => tracing::warn!(%error, "cannot watch for signals"),
         }
     }
+    let (cancelled, terminal) = (token.clone(), terminal.clone());
+    tokio::spawn(async move {
+        if signals.next().await.is_none() {
+            return;
+        }
+        let first = Instant::now();
+        super::logging::begin_shutdown();
+        terminal.say("interrupted: cleaning up (once more to leave at once)");
+        cancelled.cancel();
+        while signals.next().await.is_some() {
+            if first.elapsed() < ONE_SIGNAL {
+                continue;
+            }
+            crate::dashboard::restore();
+            print_error_line(
+                "interrupted again: leaving at once; \"cdc-bench cleanup\" removes what is left on external servers",
+            );
+            // Children are ended by the kernel with us.
+            std::process::exit(130);
+        }
+    });
     token
 }

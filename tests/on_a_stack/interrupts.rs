@@ -88,6 +88,10 @@ fn each_phase(stack: &TestStack) {
         until_step(&mut run, results.path(), step);
         std::thread::sleep(Duration::from_millis(delay_ms));
         signal(id(&run), how);
+        if how == Signal::SIGTERM {
+            // `timeout` signals the process, and its group at once.
+            signal(id(&run), how);
+        }
         let asked = Instant::now();
         let end: super::stack::command::Ended = run.wait_with_output().unwrap().into();
         let what = format!("{how} {delay_ms} ms into {step}");

@@ -4,7 +4,7 @@
 use std::io::{BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,9 @@ use crate::error::StackError;
 
 /// Longest time for one client, downloads included.
 const LIMIT: Duration = Duration::from_secs(900);
+
+/// Longest wait for a line before the client and the stop are looked at again.
+const POLL: Duration = Duration::from_millis(50);
 
 /// The output stream on which a client reports its progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +56,6 @@ pub(crate) fn watch(
     };
     let reader = std::thread::spawn(move || pipe.map(|pipe| forward_lines(pipe, &lines)));
     let status = loop {
-        if let Ok(text) = received.recv_timeout(Duration::from_millis(50)) {
-            line(&text);
-            continue;
-        }
-        if let Some(status) = child.try_wait().map_err(|e| failed(e.to_string()))? {
-            break status;
-        }
         let over = began.elapsed() > LIMIT;
         if over || stop.is_cancelled() {
             kill_group(child.id());
@@ -70,6 +66,18 @@ pub(crate) fn watch(
             } else {
                 StackError::Cancelled
             });
+        }
+        // A program that talks without end is stopped as well.
+        match received.recv_timeout(POLL) {
+            Ok(text) => line(&text),
+            Err(silent) => {
+                if let Some(status) = child.try_wait().map_err(|e| failed(e.to_string()))? {
+                    break status;
+                }
+                if silent == RecvTimeoutError::Disconnected {
+                    std::thread::sleep(POLL);
+                }
+            }
         }
     };
     // Lines still in the pipe.
@@ -120,5 +128,26 @@ mod tests {
             "at last",
         ];
         assert_eq!(received, expected);
+    }
+
+    #[test]
+    fn a_program_that_talks_without_end_is_stopped() {
+        let stop = CancellationToken::new();
+        let mut lines = 0;
+        let ended = watch(
+            Command::new("yes"),
+            OutputStream::Stdout,
+            || StackError::Cancelled,
+            &stop,
+            |line| {
+                assert_eq!(line, "y");
+                lines += 1;
+                if lines == 3 {
+                    stop.cancel();
+                }
+            },
+        );
+        assert!(matches!(ended, Err(StackError::Cancelled)));
+        assert_eq!(lines, 3);
     }
 }
