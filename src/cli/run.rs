@@ -19,7 +19,7 @@ use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
 use super::traces_args::TracesArgs;
 use crate::pipeline::{
-    Endpoint, Failure, Metrics, RunRequest, WarmUp, exit, run as run_pipeline, store_report,
+    Endpoint, Failure, FinishedRun, Metrics, RunRequest, WarmUp, exit, run as run_pipeline,
 };
 use crate::settings::Settings;
 use cdc_bench_model::report::{PathReport, Report, Verdict, page, render, write_whole};
@@ -159,13 +159,13 @@ pub(super) async fn run(
         );
         progress.say(&format!("traces: {}", exporter.finish().await));
     }
-    display.finish_run(outcome.as_ref());
+    display.finish_run(outcome.as_ref().map(|finished| &finished.stored.report));
     drop(endpoint);
     progress.clear();
-    let report = outcome.map_err(|failure| discard_result(&folder, failure))?;
+    let outcome = outcome.map_err(|failure| discard_result(&folder, failure));
+    let FinishedRun { stored, clean_up } = outcome?;
     progress.begin("report");
     progress.update("report", "writing the page and its plots");
-    let stored = store_report(&report, &folder)?;
     let html = page(&stored).map_err(Failure::usage)?;
     folder.write("report.html", html.as_bytes())?;
     progress.clear();
@@ -175,10 +175,11 @@ pub(super) async fn run(
     if args.json {
         print_line(&stored.json)?;
     } else {
-        print(render(&report))?;
+        print(render(&stored.report))?;
         print_line(format_args!("\n{}", folder.path().display()))?;
     }
-    Ok(ExitCode::from(code(&report)))
+    clean_up?;
+    Ok(ExitCode::from(code(&stored.report)))
 }
 
 /// The exit code of a result.

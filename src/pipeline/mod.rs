@@ -30,7 +30,7 @@ pub use commands::capture_job::{
 pub use commands::consume::{ConsumeRequest, Consumed, consume};
 pub use commands::doctor::examine;
 pub use commands::generate::{GenerateRequest, Generated, generate};
-pub use commands::run::{run, run_on};
+pub use commands::run::{FinishedRun, run, run_on};
 pub use commands::setup::{SetUp, set_up};
 pub use commands::sweep::{SweepRequest, sweep};
 pub use commands::tune::{Preference, TuneRequest, tune};
@@ -39,7 +39,6 @@ pub use export::traces::{ExportedTraces, Exporter, Traces, TracesError};
 pub use failure::{Failure, exit};
 pub(crate) use monitor::postgres_clock::measure_postgres;
 pub(crate) use monitor::processes;
-pub use outcome::stored_report::store_report;
 pub use progress::{LoadState, RunProgress};
 pub use provision::clean_up::{Removal, remove_everything, remove_run};
 pub(crate) use provision::observations::{

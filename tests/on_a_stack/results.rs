@@ -10,11 +10,14 @@ use serde_json::Value;
 use super::Test;
 use super::delays::with_distant_store;
 use super::outages::during_load_of;
-use super::stack::command::{Ended, cdc_bench, ended, p50, result_folder, small_run, with};
+use super::stack::command::{
+    Ended, assert_complete, cdc_bench, ended, p50, result_folder, small_run, with,
+};
 use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[
     ("a_result_is_read_again_in_every_format", every_form),
+    ("a_result_is_there_when_the_clean_up_fails", not_removed),
     (
         "faults_checkpoints_and_rebalances_in_mid_run_are_marked_in_the_report",
         incidents,
@@ -32,6 +35,43 @@ fn on(results: &Path, args: &[&str]) -> Command {
     let mut command = with(cdc_bench(), args);
     command.arg("--results-dir").arg(results);
     command
+}
+
+/// The source does not let a run write down what it has removed.
+fn not_removed(stack: &TestStack) {
+    ended(with(stack.external(), &["setup", "--json"])).json();
+    stack.sql(
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'nothing is removed today'; END $$",
+    );
+    stack.sql(
+        "CREATE TRIGGER keep BEFORE DELETE ON cdc_bench.ledger FOR EACH ROW EXECUTE FUNCTION keep()",
+    );
+    let results = open_folder();
+    let args = ["--events", "100", "--rate", "500"];
+    let end = ended(small_run(stack.external(), results.path(), &args));
+    stack.sql("DROP FUNCTION keep() CASCADE");
+    end.refused(
+        3,
+        &[
+            "has its result",
+            "nothing is removed today",
+            "cdc-bench cleanup",
+        ],
+    );
+    // As JSON on stdout, and in its folder.
+    let printed: Value = serde_json::from_str(&end.out).unwrap();
+    assert_complete(&printed, 100);
+    let folder = result_folder(results.path()).unwrap();
+    let stored = std::fs::read_to_string(folder.join("report.json")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Value>(&stored).unwrap(),
+        printed,
+        "{}",
+        folder.display()
+    );
+    assert!(folder.join("report.html").exists());
+    assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
+    stack.assert_nothing_left("a clean-up that was refused at first");
 }
 
 fn every_form(stack: &TestStack) {

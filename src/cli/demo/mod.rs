@@ -20,7 +20,7 @@ use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::RunDisplay;
 use super::screen_args::ScreenArgs;
 use crate::load::LoadProfile;
-use crate::pipeline::{ConnectorRequest, Failure, RunRequest, WarmUp, exit, run_on, store_report};
+use crate::pipeline::{ConnectorRequest, Failure, FinishedRun, RunRequest, WarmUp, exit, run_on};
 use crate::settings::Settings;
 use act::Act;
 use cdc_bench_model::RunId;
@@ -228,19 +228,17 @@ impl Performance<'_> {
         let narrator = Narrator::new(act, self.stack, &display, self.terminal);
         let outcome = run_on(&request, self.stack, &narrator, self.cancel).await;
         let printed = narrator.printed_events();
-        if let Ok(report) = &outcome {
-            let stored = store_report(report, &folder)?;
-            let html = page(&stored).map_err(Failure::usage)?;
+        if let Ok(FinishedRun { stored, .. }) = &outcome {
+            let html = page(stored).map_err(Failure::usage)?;
             folder.write("report.html", html.as_bytes())?;
             if act.is_detailed {
-                print_remaining_events(&narrator, &stored, printed)?;
+                print_remaining_events(&narrator, stored, printed)?;
             }
         }
-        display.finish_run(outcome.as_ref());
-        if outcome.is_err() {
-            folder.discard_if_empty();
-        }
-        outcome
+        display.finish_run(outcome.as_ref().map(|finished| &finished.stored.report));
+        let FinishedRun { stored, clean_up } =
+            outcome.inspect_err(|_| folder.discard_if_empty())?;
+        clean_up.map(|()| stored.report)
     }
 
     async fn wait_for_enter(&self) -> Result<(), Failure> {

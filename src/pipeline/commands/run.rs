@@ -1,6 +1,6 @@
 //! The main job: bring up, set up, warm up, load, follow, drain, verify, report, clean up.
 
-use cdc_bench_model::report::{Recorder, Report};
+use cdc_bench_model::report::{Recorder, Report, Stored};
 use cdc_bench_model::timeline::{CapturePath, Clock};
 use cdc_bench_stack::{Stack, StackKind};
 use tokio_util::sync::CancellationToken;
@@ -9,6 +9,7 @@ use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::outcome::environment::read_environment;
 use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
 use crate::pipeline::outcome::report::build_report;
+use crate::pipeline::outcome::stored_report::store_report;
 use crate::pipeline::progress::RunProgress;
 use crate::pipeline::provision::clean_up;
 use crate::pipeline::provision::connector::check_connector;
@@ -27,6 +28,15 @@ use crate::pipeline::run::live_metrics::LiveMetrics;
 use crate::pipeline::run::trials::run_trials;
 use crate::store::{Scope, verify};
 
+/// A run with a result, which is in its folder whatever came after.
+#[derive(Debug)]
+pub struct FinishedRun {
+    /// The result.
+    pub stored: Stored,
+    /// Whether what the run made on the servers was removed.
+    pub clean_up: Result<(), Failure>,
+}
+
 /// Makes a run. Whatever its outcome, resources that it created on servers are removed and servers that it started are stopped.
 ///
 /// # Errors
@@ -35,7 +45,7 @@ pub async fn run(
     request: RunRequest,
     progress: &dyn RunProgress,
     cancel: CancellationToken,
-) -> Result<Report, Failure> {
+) -> Result<FinishedRun, Failure> {
     let stack = Stack::bring_up(&request.settings.servers(), progress, &cancel).await?;
     let outcome = run_on(&request, &stack, progress, &cancel).await;
     if outcome
@@ -58,7 +68,7 @@ pub async fn run_on(
     stack: &Stack,
     progress: &dyn RunProgress,
     cancel: &CancellationToken,
-) -> Result<Report, Failure> {
+) -> Result<FinishedRun, Failure> {
     let started_at = jiff::Timestamp::now();
     progress.begin("set-up");
     progress.update("set-up", "connecting to the servers");
@@ -71,23 +81,28 @@ pub async fn run_on(
         outcome = run_measured(request, stack, &servers, started_at, progress, cancel) => outcome,
     };
     progress.load_over();
+    // Before anything else that may fail.
+    let outcome = outcome.and_then(|report| store_report(&report, &request.folder));
     // Our own servers are discarded with everything on them.
-    if stack.exclusive() {
-        return outcome;
-    }
-    progress.begin("clean-up");
-    let removed = clean_up::remove_run(&servers, &request.id, progress).await;
-    match (&outcome, removed) {
-        (_, Ok(removed)) => {
+    let clean_up = if stack.exclusive() {
+        Ok(())
+    } else {
+        progress.begin("clean-up");
+        let removed = clean_up::remove_run(&servers, &request.id, progress).await;
+        removed.map(|removed| {
             tracing::info!(%removed, "clean-up");
             progress.end("clean-up", &removed.summary());
+        })
+    };
+    let stored = outcome.inspect_err(|_| {
+        if let Err(failure) = &clean_up {
+            tracing::error!(%failure, "clean-up failed; \"cdc-bench cleanup\" tries again");
         }
-        (Ok(_), Err(failure)) => return Err(failure),
-        (Err(_), Err(failure)) => {
-            tracing::error!(%failure, "clean-up failed; \"cdc-bench cleanup\" tries again")
-        }
-    }
-    outcome
+    })?;
+    let clean_up = clean_up.map_err(|failure| {
+        failure.context("the run has its result, but what it made on the servers is not all removed; \"cdc-bench cleanup\" tries again")
+    });
+    Ok(FinishedRun { stored, clean_up })
 }
 
 /// Looks at what a run would meet on the servers, before anything is made.

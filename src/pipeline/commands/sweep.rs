@@ -10,10 +10,9 @@ use cdc_bench_stack::Stack;
 use tokio_util::sync::CancellationToken;
 
 use crate::load::{Limit, Rate};
-use crate::pipeline::commands::run::run_on;
+use crate::pipeline::commands::run::{FinishedRun, run_on};
 use crate::pipeline::commands::warm_up::warm_up_servers;
 use crate::pipeline::failure::Failure;
-use crate::pipeline::outcome::stored_report::store_report;
 use crate::pipeline::progress::{NestedProgress, RunProgress};
 use crate::pipeline::request::RunRequest;
 
@@ -142,14 +141,8 @@ async fn run_steps(
         let run = request.run(rate, path)?;
         let inner = NestedProgress::begin_step(progress, &name);
         let outcome = run_on(&run, stack, &inner, cancel).await;
-        let run_report = match outcome {
-            Ok(report) => report,
-            Err(failure) => {
-                run.folder.discard_if_empty();
-                return Err(failure);
-            }
-        };
-        let stored = store_report(&run_report, &run.folder)?;
+        let FinishedRun { stored, clean_up } =
+            outcome.inspect_err(|_| run.folder.discard_if_empty())?;
         let html = page(&stored).map_err(Failure::usage)?;
         run.folder.write("report.html", html.as_bytes())?;
         let achieved = achieved_rate(&stored).map_err(Failure::usage)?;
@@ -157,6 +150,7 @@ async fn run_steps(
         progress.end(&name, &step.to_string());
         swept.add(step);
         report.environment.get_or_insert(stored.report.environment);
+        clean_up?;
     }
     Ok(())
 }

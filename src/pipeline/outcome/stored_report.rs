@@ -8,7 +8,10 @@ use crate::pipeline::failure::Failure;
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn store_report(report: &Report, folder: &ResultFolder) -> Result<Stored, Failure> {
+pub(in crate::pipeline) fn store_report(
+    report: &Report,
+    folder: &ResultFolder,
+) -> Result<Stored, Failure> {
     let json = serde_json::to_vec_pretty(report).map_err(Failure::usage)?;
     folder.write("report.json", &json)?;
     Stored::read(&folder.file("report.json")).map_err(Failure::usage)

@@ -18,10 +18,9 @@ use super::head_to_head::compare_sides;
 use super::plan::{HalvingPlan, RunTimeEstimate, survivors};
 use super::request::{Preference, TuneRequest};
 use super::space;
-use crate::pipeline::commands::run::run_on;
+use crate::pipeline::commands::run::{FinishedRun, run_on};
 use crate::pipeline::commands::warm_up::warm_up_servers;
 use crate::pipeline::failure::Failure;
-use crate::pipeline::outcome::stored_report::store_report;
 use crate::pipeline::progress::{NestedProgress, RunProgress};
 
 /// Tries configurations, halves them, recommends one, and measures its gain. If the tuning ends early, the report has what
@@ -259,11 +258,11 @@ impl Tuning<'_> {
         let began = Instant::now();
         let inner = NestedProgress::begin_step(self.progress, step);
         let outcome = run_on(&run, self.stack, &inner, self.cancel).await;
-        let run_report = outcome.inspect_err(|failure| {
+        let FinishedRun { stored, clean_up } = outcome.inspect_err(|failure| {
             self.progress.end(step, &failure.to_string());
             run.folder.discard_if_empty();
         })?;
-        let stored = store_report(&run_report, &run.folder)?;
+        clean_up?;
         self.estimate.observe(events, began.elapsed());
         let measured = TrialRun::of(&stored.report, String::new());
         self.progress.end(step, &measured.to_string());
