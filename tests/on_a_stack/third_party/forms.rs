@@ -14,8 +14,13 @@ use super::worker::{Worker, debezium, debezium_plugins};
 
 const FLAT: &str = "io.debezium.transforms.ExtractNewRecordState";
 const CLOUD_EVENTS: &str = "io.debezium.converters.CloudEventsConverter";
-/// The newest whose `JsonConverter` Debezium 3.6's CloudEvents converter can use: it asks for a method that 4.2 has changed.
-const CONNECT_JSON: &str = "org.apache.kafka:connect-json:4.1.1";
+/// The newest JSON converter of Connect's that Debezium 3.6's for CloudEvents can use, for it asks for a method that 4.2 has changed;
+/// and what that needs beside Debezium's own jars.
+const CONNECT_JSON: [&str; 3] = [
+    "org.apache.kafka:connect-json:4.1.1",
+    "com.fasterxml.jackson.datatype:jackson-datatype-jdk8:2.21.2",
+    "com.fasterxml.jackson.module:jackson-module-blackbird:2.21.2",
+];
 const CODECS: [&str; 4] = ["zstd", "lz4", "gzip", "snappy"];
 
 /// A form of records.
@@ -58,8 +63,7 @@ fn forms(registry: &Registry) -> Vec<Form> {
         ),
         form("routed", true, route),
         form("schemas", true, schemas),
-        form("cloudevents", true, cloud_events),
-        form("registered-json", true, registry.json()),
+        form("cloudevents", false, cloud_events),
         form("avro", true, registry.avro(true)),
         form("confluent", true, registry.avro(false)),
     ]
@@ -150,7 +154,7 @@ fn with_connect_json(debezium: &str, folder: &Path) -> String {
         let jar = jar.unwrap();
         std::os::unix::fs::symlink(jar.path(), plugin.join(jar.file_name())).unwrap();
     }
-    fetch(CONNECT_JSON, &plugin);
+    CONNECT_JSON.iter().for_each(|jar| fetch(jar, &plugin));
     plugins.display().to_string()
 }
 

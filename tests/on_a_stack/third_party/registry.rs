@@ -4,14 +4,13 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::stack::{TestStack, free_port, until_within};
 use super::process::{Process, fetch, fetch_with_dependencies, recent_java};
 
 const REGISTRY: &str = "io.apicurio:apicurio-registry-app:3.3.3:tar.gz:all";
 const CONVERTER: &str = "io.apicurio:apicurio-registry-utils-converter:2.6.13.Final";
-const JSON: &str = "io.apicurio.registry.utils.converter.ExtJsonConverter";
 const AVRO: &str = "io.apicurio.registry.utils.converter.AvroConverter";
 
 pub struct Registry {
@@ -66,32 +65,23 @@ impl Registry {
 
     /// A connector's configuration for Avro; with the ids of schemas in headers, or as Confluent has them.
     pub fn avro(&self, in_headers: bool) -> Value {
-        let in_headers = in_headers.to_string();
-        self.converter(AVRO, &[("registry.headers.enabled", &in_headers)])
-    }
-
-    /// The same for JSON.
-    pub fn json(&self) -> Value {
-        self.converter(JSON, &[])
-    }
-
-    fn converter(&self, class: &str, more: &[(&str, &str)]) -> Value {
-        let mut config = serde_json::Map::new();
+        let mut config = json!({});
+        let members = config.as_object_mut().unwrap();
         for side in ["key.converter", "value.converter"] {
-            config.insert(side.to_owned(), class.into());
-            let settings = [
-                ("registry.url", self.url.as_str()),
-                ("registry.auto-register", "true"),
-                ("registry.find-latest", "true"),
-                ("registry.as-confluent", "true"),
-                ("registry.use-id", "contentId"),
-            ];
-            for (setting, value) in settings.iter().chain(more) {
-                config.insert(format!("{side}.apicurio.{setting}"), (*value).into());
+            for (setting, value) in [
+                ("", AVRO.to_owned()),
+                (".apicurio.registry.url", self.url.clone()),
+                (".apicurio.registry.auto-register", "true".to_owned()),
+                (".apicurio.registry.find-latest", "true".to_owned()),
+                (".apicurio.registry.as-confluent", "true".to_owned()),
+                (".apicurio.registry.use-id", "contentId".to_owned()),
+                (".apicurio.registry.headers.enabled", in_headers.to_string()),
+            ] {
+                members.insert(format!("{side}{setting}"), value.into());
             }
-            config.insert(format!("{side}.schemas.enable"), Value::Null);
+            members.insert(format!("{side}.schemas.enable"), Value::Null);
         }
-        config.into()
+        config
     }
 }
 
