@@ -11,6 +11,7 @@
 //! | `clocks`, `sink_clock` | the offsets of the servers' clocks, and of the sink's |
 //! | `evidence` | how the pipeline's parts work, and what looking costs |
 //! | `period`, `result` | a report's time, its files, and the folders of earlier ones |
+//! | `liveness` | whether the servers answer, also while nothing is to be seen |
 //! | `service` | lags, the taps' health, metrics and the live figures |
 //! | `watch` | what the taps see, joined |
 //! | `observation` | all of it, from the beginning to the result |
@@ -21,6 +22,7 @@ mod discovery;
 mod evidence;
 mod json_lines;
 mod lines_source;
+mod liveness;
 mod observation;
 mod outcome;
 mod period;

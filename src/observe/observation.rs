@@ -85,9 +85,8 @@ pub async fn observe(
     }
     taps.stop().await;
     drained?;
-    if let Err(failure) = watch.clocks.measure(true, &mut watch.joiner).await {
-        tracing::warn!(%failure, "the clocks could not be measured again");
-    }
+    watch.measure_clocks(true).await;
+    watch.stop_asking().await;
     progress.end(STEP, "");
     let (report, folder, found) = watch.finish().await?;
     Ok(Observation {

@@ -5,6 +5,7 @@ mod reports;
 mod sightings;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
@@ -18,6 +19,7 @@ use super::canary::{CanaryWatch, Sent};
 use super::clocks::{LastStamp, ObservedClocks};
 use super::discovery::{FoundCanary, Pipeline, Sink};
 use super::evidence::{Collected, EvidenceCollector, EvidenceSources, Tallies};
+use super::liveness::{Pings, Pulses};
 use super::outcome;
 use super::period::{self, Period};
 use super::progress::ObserveProgress;
@@ -26,7 +28,7 @@ use super::service::Teller;
 use super::sink_clock::SinkClock;
 use super::sink_incidents::{SinkIncidents, other_keys};
 use super::taps::sighting::Sighting;
-use crate::pipeline::{Failure, connect_postgres};
+use crate::pipeline::Failure;
 
 /// How long what comes after a change waits for it.
 const GRACE: Nanos = Nanos::from_millis(5_000);
@@ -84,6 +86,8 @@ pub(super) struct Watch {
     canary: Option<Canary>,
     pub(super) tallies: Tallies,
     evidence: Evidence,
+    pulses: Arc<Pulses>,
+    pings: Option<Pings>,
     /// Whether what it goes along with has ended.
     has_ended: bool,
 }
@@ -108,9 +112,9 @@ impl Watch {
             sink_tables: sink.map_or_else(HashSet::new, |sink| sink.tables(&pipeline.tables)),
             reports_records: matches!(sink, Some(Sink::Lines(_))),
         });
-        let client = connect_postgres(&pipeline.postgres).await?;
         let sink_clock = SinkClock::of(sink, clock);
-        let mut clocks = ObservedClocks::new(client, clock, pipeline.shares_clock, sink_clock);
+        let source = pipeline.postgres.clone();
+        let mut clocks = ObservedClocks::new(source, clock, pipeline.shares_clock, sink_clock);
         clocks.measure(true, &mut joiner).await?;
         let described = outcome::named(pipeline, request);
         let folder = request.folder.clone();
@@ -118,8 +122,10 @@ impl Watch {
         let sources = EvidenceSources::of(pipeline, &request.id, request.connect_metrics.clone());
         let collector = EvidenceCollector::start(&sources, tallies.shared()).await?;
         let canary = pipeline.canary.as_ref();
+        let pulses = Arc::default();
+        let pings = Pings::start(pipeline, &pulses, tallies.shared())?;
         Ok(Self {
-            teller: Teller::new(request, pipeline, &described, clock),
+            teller: Teller::new(request, pipeline, &described, (clock, &pulses)),
             period: Period::new(request.id.clone(), folder, &described, joiner.counts()),
             request: request.clone(),
             described,
@@ -145,6 +151,8 @@ impl Watch {
                 collector: Some(collector),
                 collected: None,
             },
+            pulses,
+            pings: Some(pings),
             has_ended: false,
         })
     }
@@ -205,10 +213,7 @@ impl Watch {
                     self.tell(progress);
                     if measured.elapsed() >= CLOCK_INTERVAL.max(self.period.elapsed() / 20) {
                         measured = Instant::now();
-                        // A server that is away for a while cannot be measured.
-                        if let Err(failure) = self.clocks.measure(false, &mut self.joiner).await {
-                            tracing::debug!(%failure, "the clocks could not be measured");
-                        }
+                        self.measure_clocks(false).await;
                         let bound = outcome::hop_bound(&self.clocks, &self.described);
                         self.teller.errors(bound);
                     }
@@ -226,6 +231,24 @@ impl Watch {
         }
         self.period.closed();
         Ok(())
+    }
+
+    /// Measures the clocks. A server that is away for a while cannot be measured.
+    pub(super) async fn measure_clocks(&mut self, at_an_end: bool) {
+        if let Some(trouble) = self.pulses.trouble("wal") {
+            tracing::debug!(trouble, "the clocks are not measured");
+            return;
+        }
+        if let Err(failure) = self.clocks.measure(at_an_end, &mut self.joiner).await {
+            tracing::debug!(%failure, "the clocks could not be measured");
+        }
+    }
+
+    /// The servers are not asked any more.
+    pub(super) async fn stop_asking(&mut self) {
+        if let Some(pings) = self.pings.take() {
+            pings.stop().await;
+        }
     }
 
     /// Waits for the changes under way, which the WAL had before its tap was stopped.
@@ -256,6 +279,7 @@ impl Watch {
     /// Judges what is overdue, and records what is complete.
     fn settle(&mut self) -> Result<(), Failure> {
         self.joiner.judge(self.clock.now(), self.wal_read_until);
+        self.take_pulses();
         self.incidents.extend(other_keys(&mut self.joiner));
         for change in self.joiner.take_completed() {
             match &mut self.canary {

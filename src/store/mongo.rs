@@ -106,8 +106,8 @@ impl MongoStore {
             login,
             seen,
         };
-        match store.run(doc! { "ping": 1 }, "answer").await {
-            Ok(_) => Ok(store),
+        match store.ping().await {
+            Ok(()) => Ok(store),
             Err(error @ StoreError::Unreachable { .. }) => {
                 let other = if is_tls {
                     answers_plain(asked).await
@@ -145,6 +145,14 @@ impl MongoStore {
     #[must_use]
     pub fn write_concern(&self) -> WriteConcernChoice {
         self.write_concern
+    }
+
+    /// Asks whether it is there.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not answer.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.run(doc! { "ping": 1 }, "answer").await.map(drop)
     }
 
     /// Which server it is, by its `buildInfo`.

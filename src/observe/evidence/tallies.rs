@@ -32,7 +32,7 @@ pub(in crate::observe) struct SharedTallies {
     /// How often a committed offset has advanced.
     pub(super) advances: AtomicU64,
     /// Requests to the servers.
-    pub(super) requests: AtomicU64,
+    pub(in crate::observe) requests: AtomicU64,
     /// Bytes read from the topics.
     pub(in crate::observe) topic_bytes: AtomicU64,
 }

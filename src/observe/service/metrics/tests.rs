@@ -45,7 +45,7 @@ fn told() -> ObservedMetrics {
     metrics.name(&ObservedPipeline::default());
     metrics.record(&change("public.orders"));
     metrics.errors(|_| Some(Nanos(1)));
-    let mut taps = TapStates::new(true, true, Duration::from_millis(100));
+    let mut taps = TapStates::new((true, true), Duration::from_millis(100), &Arc::default());
     taps.cut("sink", "gone");
     metrics.tell(&Standing {
         counts: &ObservationCounts {
