@@ -4,6 +4,7 @@ mod collections;
 mod credentials;
 mod other_protocol;
 mod servers_seen;
+mod status;
 mod watch;
 mod write;
 
@@ -18,6 +19,7 @@ use secrecy::ExposeSecret;
 use self::credentials::without_credentials;
 use self::other_protocol::{answers_plain, wants_tls};
 use self::servers_seen::ServersSeen;
+pub use self::status::{DefaultWriteConcern, ServerLoad, SetMember, SetStatus};
 pub use self::watch::{DocumentChange, DocumentChanges, StreamPosition};
 use super::{COLLECTION, StoreError, WriteConcernChoice};
 use cdc_bench_stack::StoreEndpoint;
