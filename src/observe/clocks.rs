@@ -73,6 +73,8 @@ pub(super) struct ObservedClocks {
     connect: CausalClock,
     broker: CausalClock,
     sink: SinkClock,
+    /// How far the application's may be off, where it writes lines; our own clock is right.
+    application: Option<Nanos>,
 }
 
 impl ObservedClocks {
@@ -94,6 +96,7 @@ impl ObservedClocks {
             connect: causal(),
             broker: causal(),
             sink,
+            application: Some(Nanos(0)),
         }
     }
 
@@ -146,6 +149,16 @@ impl ObservedClocks {
         let measured = measure_postgres(&session, exchanges, self.clock).await;
         self.session = Some(session);
         Ok(measured?)
+    }
+
+    /// The application's clock may be off by so much; `None` where nothing is known of it.
+    pub(super) fn set_application(&mut self, bound: Option<Nanos>) {
+        self.application = bound;
+    }
+
+    /// How far the stamps of the user's statements may be off.
+    pub(super) fn application(&self) -> Option<Nanos> {
+        self.application
     }
 
     /// A report begins: it rests on measurements of its own time.

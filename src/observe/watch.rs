@@ -15,6 +15,7 @@ use cdc_bench_model::timeline::{Clock, Nanos, Stamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::application::ApplicationWatch;
 use super::canary::{CanaryWatch, Sent};
 use super::clocks::{LastStamp, ObservedClocks};
 use super::discovery::{FoundCanary, Pipeline, Sink};
@@ -36,6 +37,8 @@ const GRACE: Nanos = Nanos::from_millis(5_000);
 const TICK: Duration = Duration::from_millis(500);
 /// Interval between measurements of the clocks at first; later a twentieth of the report's time so far.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(2);
+/// How long the application's last lines are waited for.
+const LAST_LINES: Duration = Duration::from_secs(3);
 /// The step that the terminal shows.
 pub(super) const STEP: &str = "observing";
 
@@ -84,6 +87,7 @@ pub(super) struct Watch {
     has_unreadable: bool,
     lines: SinkIncidents,
     canary: Option<Canary>,
+    application: Option<ApplicationWatch>,
     pub(super) tallies: Tallies,
     evidence: Evidence,
     pulses: Arc<Pulses>,
@@ -145,6 +149,10 @@ impl Watch {
                 watch: CanaryWatch::new(canary, request.id.clone()),
                 end: canary_end(canary, pipeline, request),
             }),
+            application: pipeline
+                .source_lines
+                .as_ref()
+                .map(|source| ApplicationWatch::new(source, clock, request.limit)),
             tallies,
             evidence: Evidence {
                 sources,
@@ -242,6 +250,10 @@ impl Watch {
         if let Err(failure) = self.clocks.measure(at_an_end, &mut self.joiner).await {
             tracing::debug!(%failure, "the clocks could not be measured");
         }
+        if let Some(application) = &mut self.application {
+            application.measure(self.clock.now());
+            self.clocks.set_application(application.bound());
+        }
     }
 
     /// The servers are not asked any more.
@@ -258,7 +270,17 @@ impl Watch {
         progress: &dyn ObserveProgress,
     ) -> Result<(), Failure> {
         let end = Instant::now() + limit;
-        while self.joiner.counts().in_flight > 0 && self.failed.is_none() && Instant::now() < end {
+        let end_of_lines = Instant::now() + limit.min(LAST_LINES);
+        while self.failed.is_none() {
+            let has_more = self.joiner.counts().in_flight > 0 && Instant::now() < end;
+            let waits = || {
+                self.application
+                    .as_ref()
+                    .is_some_and(ApplicationWatch::waits)
+            };
+            if !has_more && !(Instant::now() < end_of_lines && waits()) {
+                break;
+            }
             let until = tokio::time::Instant::now() + TICK;
             while let Ok(Ok(sighting)) = tokio::time::timeout_at(until, self.sightings.recv()).await
             {
@@ -273,7 +295,11 @@ impl Watch {
         while let Ok(sighting) = self.sightings.try_recv() {
             self.take(sighting);
         }
-        self.settle()
+        self.settle()?;
+        if let Some(application) = &mut self.application {
+            application.finish();
+        }
+        Ok(())
     }
 
     /// Judges what is overdue, and records what is complete.
@@ -288,9 +314,18 @@ impl Watch {
                     canary.watch.completed(change);
                 }
                 _ => {
+                    if let Some(application) = &mut self.application {
+                        application.completed(&change);
+                    }
                     self.period.recording.record(&change);
                     self.teller.completed(&change);
                 }
+            }
+        }
+        if let Some(application) = &mut self.application {
+            for sent in application.settle(self.clock.now()) {
+                self.period.recording.sent(&sent);
+                self.teller.sent(&sent);
             }
         }
         for change in self.joiner.take_missing() {

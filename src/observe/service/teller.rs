@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cdc_bench_model::observation::{ObservationCounts, ObservedChange, ObservedHop};
+use cdc_bench_model::observation::{ObservationCounts, ObservedChange, ObservedHop, SentChange};
 use cdc_bench_model::report::ObservedPipeline;
 use cdc_bench_model::timeline::{Clock, Nanos, Stamp};
 
@@ -67,6 +67,13 @@ impl Teller {
     pub(in crate::observe) fn canary_completed(&self, change: &ObservedChange) {
         if let Some(metrics) = &self.metrics {
             metrics.record(change);
+        }
+    }
+
+    /// A change whose sending is known was followed to its end.
+    pub(in crate::observe) fn sent(&self, sent: &SentChange) {
+        if let Some(metrics) = &self.metrics {
+            metrics.sent(sent);
         }
     }
 

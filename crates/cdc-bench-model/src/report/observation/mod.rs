@@ -1,6 +1,7 @@
 //! The result of an observation: `report.json` with `run.kind` = `observe`. Durations are whole microseconds unless the name says
 //! otherwise.
 
+mod application;
 mod canary;
 mod comparison;
 mod cost;
@@ -18,6 +19,7 @@ use super::{ClockReport, Incident, Verdict};
 use crate::analysis::{Finding, HopStatistics, Objective};
 use crate::observation::{Filtered, ObservationCounts, ObservedHop};
 
+pub use application::ApplicationReport;
 pub use canary::{CANARY, CanaryReport};
 pub use comparison::{
     ObservationComparison, ObservedComparisonError, ObservedDifference, compare_observations,
@@ -68,6 +70,9 @@ pub struct ObservationReport {
     /// The canary, if one was sent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub canary: Option<CanaryReport>,
+    /// What the application has said, if it writes lines.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub application: Option<ApplicationReport>,
     /// What the observation took of the servers.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cost: Option<CostReport>,

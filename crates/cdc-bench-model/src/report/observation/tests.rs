@@ -83,6 +83,7 @@ fn report() -> ObservationReport {
         objectives: Vec::new(),
         verdict: Verdict::Fail,
         canary: None,
+        application: None,
         cost: None,
     }
 }
