@@ -293,6 +293,7 @@ pub(super) fn report(
         verdict: if is_met { Verdict::Pass } else { Verdict::Fail },
         canary: None,
         application: None,
+        transactions: None,
         cost: None,
     }
 }

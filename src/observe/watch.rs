@@ -317,6 +317,7 @@ impl Watch {
                     if let Some(application) = &mut self.application {
                         application.completed(&change);
                     }
+                    self.tallies.completed(&change);
                     self.period.recording.record(&change);
                     self.teller.completed(&change);
                 }

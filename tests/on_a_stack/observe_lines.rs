@@ -308,6 +308,8 @@ fn consumer_in_python(stack: &TestStack) {
 fn application_in_python(stack: &TestStack, folder: &Path) {
     let program = program("## Lines of your application");
     let program = program.replace("public.orders", "activity.event_outbox");
+    let before = lines(folder);
+    let consumers = folder;
     let folder = folder.join("application");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("application.py"), program).unwrap();
@@ -326,6 +328,8 @@ fn application_in_python(stack: &TestStack, folder: &Path) {
     assert!(python.status().unwrap().success());
     // Something else than the application.
     generate(stack, "40");
+    let one_commit = "INSERT INTO activity.event_outbox SELECT gen_random_uuid(), 'big', n, 'UserCreated', 'User', gen_random_uuid(), '{}' FROM generate_series(1, 1500) n";
+    stack.sql(one_commit);
     let sent = std::fs::OpenOptions::new()
         .append(true)
         .open(folder.join("sent.jsonl"));
@@ -334,19 +338,19 @@ fn application_in_python(stack: &TestStack, folder: &Path) {
     let ended = end(child);
     assert_eq!(ended.code, 0, "{} {}", ended.out, ended.err);
     let report: Value = serde_json::from_str(&ended.out).unwrap();
-    let lines = &report["application"]["lines"];
+    let said = &report["application"]["lines"];
     for (name, expected) in [
         ("read", 60),
         ("joined", 59),
         ("without_change", 1),
-        ("without_line", 40),
+        ("without_line", 1_540),
         ("unreadable", 1),
         ("other_tables", 1),
     ] {
-        assert_eq!(lines[name], expected, "{name}: {lines}");
+        assert_eq!(said[name], expected, "{name}: {said}");
     }
     let hops = &report["paths"]["observed"]["hops"];
-    assert_eq!(hops["total"]["count"], 99, "{hops}");
+    assert_eq!(hops["total"]["count"], 1_599, "{hops}");
     let figure = |hop: &str, name: &str| hops[hop][name].as_i64().unwrap();
     for hop in ["insert", "total_from_insert"] {
         assert_eq!(figure(hop, "count"), 59, "{hops}");
@@ -357,10 +361,30 @@ fn application_in_python(stack: &TestStack, folder: &Path) {
     let bound = figure("insert", "error_bound");
     let longest = acknowledged["max"].as_i64().unwrap() + bound;
     assert!(figure("insert", "max") <= longest * 101 / 100, "{report}");
+    let transactions = &report["transactions"];
+    assert_eq!(transactions["changes_in_big"], 1_500, "{transactions}");
+    let by_place = |tenth: &str| {
+        let spans = &transactions["debezium"][tenth];
+        assert!(spans["count"].as_u64() >= Some(100), "{transactions}");
+        spans["p50"].as_i64().unwrap()
+    };
+    assert!(
+        by_place("first_tenth") <= by_place("last_tenth"),
+        "{transactions}"
+    );
+    let findings = report["diagnosis"]["findings"].to_string();
+    assert!(
+        findings.contains("in the first tenth of such"),
+        "{findings}"
+    );
     let clocks = report["clocks"].as_array().unwrap();
     assert!(clocks.iter().any(|clock| clock["server"] == "application"));
     let incidents = report["incidents"].to_string();
     for words in ["not observed", "line 62 of sent.jsonl"] {
         assert!(incidents.contains(words), "{words}: {incidents}");
     }
+    // The consumer, at two milliseconds a record, is to have caught up before what comes next.
+    until("the consumer's lines", || {
+        lines(consumers) >= before + 1_599
+    });
 }

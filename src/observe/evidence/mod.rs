@@ -8,7 +8,7 @@
 //! | `sink` | the sink's server: its set, what writes wait for, its load |
 //! | `metrics`, `jolokia`, `prometheus` | its metrics, where their address is given |
 //! | `members` | the group's members |
-//! | `tallies` | offsets and transactions, as the taps see them |
+//! | `tallies`, `positions` | offsets and transactions, as the taps see them; how late changes come by their place in big ones |
 //! | `conclusion` | findings and cost, for the report |
 
 mod attribute;
@@ -18,6 +18,7 @@ mod connector;
 mod jolokia;
 mod members;
 mod metrics;
+mod positions;
 mod prometheus;
 mod sink;
 mod sink_connector;

@@ -54,8 +54,8 @@ pub use observation::{
     ApplicationReport, CANARY, CanaryReport, CostReport, LatencyLog, Measured, OBSERVE, OBSERVED,
     ObservationComparison, ObservationInfo, ObservationReport, ObservedComparisonError,
     ObservedDiagnosis, ObservedDifference, ObservedPath, ObservedPipeline, ObservedTopicReport,
-    compare_observations, observation_csv, observation_markdown, render_observation,
-    render_observation_comparison,
+    TransactionsReport, compare_observations, observation_csv, observation_markdown,
+    render_observation, render_observation_comparison,
 };
 pub use path_report::{PathNames, PathReport, RoundReport};
 pub use recorder::{Recorder, RecorderHandle};

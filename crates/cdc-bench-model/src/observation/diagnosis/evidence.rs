@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::connector_evidence::ConnectorEvidence;
 use super::sink_evidence::{SinkConnectorEvidence, SinkEvidence};
+use crate::analysis::HopStatistics;
 
 /// What was seen; a part that could not be looked at is absent.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -105,6 +108,17 @@ pub struct TransactionEvidence {
     pub largest: u64,
     /// How long our own reader took from the first change of the largest to its last.
     pub largest_took: Duration,
+    /// `debezium` by place in those of more than [`BIG`], where some of their changes were followed to their end.
+    pub debezium: Option<SpansByPlace>,
+}
+
+/// Spans of the changes of big transactions, by their place in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpansByPlace {
+    /// Those of the first tenth of each.
+    pub first_tenth: HopStatistics,
+    /// Those of the last.
+    pub last_tenth: HopStatistics,
 }
 
 /// Changes of a transaction that is called big.

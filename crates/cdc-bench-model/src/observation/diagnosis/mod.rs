@@ -20,7 +20,7 @@ mod transactions;
 pub use connector_evidence::ConnectorEvidence;
 pub use evidence::{
     BIG, ConnectorMetrics, GroupEvidence, Holder, LongTransaction, ObservedEvidence,
-    PartitionEvidence, SlotEvidence, TransactionEvidence,
+    PartitionEvidence, SlotEvidence, SpansByPlace, TransactionEvidence,
 };
 pub use rules::findings;
 pub use sink_evidence::{

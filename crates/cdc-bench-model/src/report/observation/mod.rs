@@ -10,6 +10,7 @@ mod logged;
 mod series;
 mod tables;
 mod text;
+mod transactions;
 
 use std::collections::BTreeMap;
 
@@ -30,6 +31,7 @@ pub use latency_log::LatencyLog;
 pub(crate) use series::{ObservedSeries, SeriesPoint, series_of};
 pub use tables::{observation_csv, observation_markdown};
 pub use text::render_observation;
+pub use transactions::TransactionsReport;
 
 /// `run.kind` of an observation.
 pub const OBSERVE: &str = "observe";
@@ -73,6 +75,9 @@ pub struct ObservationReport {
     /// What the application has said, if it writes lines.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub application: Option<ApplicationReport>,
+    /// How the changes lay in transactions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub transactions: Option<TransactionsReport>,
     /// What the observation took of the servers.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cost: Option<CostReport>,

@@ -84,6 +84,7 @@ fn report() -> ObservationReport {
         verdict: Verdict::Fail,
         canary: None,
         application: None,
+        transactions: None,
         cost: None,
     }
 }
