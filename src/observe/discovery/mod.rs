@@ -9,6 +9,7 @@ mod source;
 mod source_lines;
 mod table;
 mod topics;
+mod unpublishable;
 mod unpublished;
 
 use std::collections::{BTreeMap, HashMap};
