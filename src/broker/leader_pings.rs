@@ -69,8 +69,8 @@ impl LeaderPings {
         let thread = std::thread::Builder::new()
             .name("leader-pings".to_owned())
             .spawn(move || {
-                refusal::fetch_token(&config, &consumer);
                 let asker = Asker {
+                    config,
                     consumer,
                     topics,
                     everyone,
@@ -104,6 +104,7 @@ impl Drop for LeaderPings {
 type Leaders = BTreeMap<String, (String, i32)>;
 
 struct Asker {
+    config: ClientConfig,
     consumer: BaseConsumer<BrokerContext>,
     topics: Vec<String>,
     /// The name of the brokers together, while their leaders are not known.
@@ -120,6 +121,8 @@ impl Asker {
         let mut leaders = Leaders::new();
         let mut found = None;
         while !stop.load(Ordering::Relaxed) {
+            // A token that expires is refreshed by who polls.
+            refusal::fetch_token(&self.config, &self.consumer);
             if found.is_none_or(|found: Instant| found.elapsed() > LEADERS_FOR) {
                 match self.leaders() {
                     Ok(now) => {

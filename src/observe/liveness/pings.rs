@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 
 use super::pulses::Pulses;
 use crate::broker::{LeaderPing, LeaderPings};
+use crate::debezium::ConnectClient;
 use crate::observe::discovery::{Pipeline, Sink};
 use crate::observe::evidence::SharedTallies;
 use crate::pipeline::{Failure, connect_postgres};
@@ -19,6 +20,9 @@ use crate::store::MongoStore;
 const INTERVAL: Duration = Duration::from_secs(1);
 /// A question without an answer for so long is asked anew, on another connection where it can be.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// In place of a tap's name, of a server that none needs: what it does wrong is told, and fails no probe.
+const NO_TAP: &str = "none";
 
 /// Asks every server of a pipeline.
 pub(in crate::observe) struct Pings {
@@ -75,6 +79,11 @@ impl Pings {
                 notes.clone(),
             ));
         }
+        if let (Some(connect), Some(_)) = (&pipeline.connect, &pipeline.connector) {
+            let client = ConnectClient::new(connect)?;
+            let server = format!("Kafka Connect at {connect}");
+            tasks.spawn(ask_connect(client, server, notes.clone()));
+        }
         let topics = pipeline.topics.iter().map(|topic| topic.name.clone());
         let leaders = LeaderPings::start(
             &pipeline.kafka,
@@ -107,6 +116,17 @@ async fn ask_mongodb(store: MongoStore, server: String, notes: Notes) {
     loop {
         let question = async { store.ping().await.map_err(|error| error.to_string()) };
         notes.ask("sink", &server, question).await;
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+async fn ask_connect(client: ConnectClient, server: String, notes: Notes) {
+    loop {
+        let question = async {
+            let version = client.version().await;
+            version.map(drop).map_err(|error| error.to_string())
+        };
+        notes.ask(NO_TAP, &server, question).await;
         tokio::time::sleep(INTERVAL).await;
     }
 }
