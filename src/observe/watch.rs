@@ -272,13 +272,11 @@ impl Watch {
         let end = Instant::now() + limit;
         let end_of_lines = Instant::now() + limit.min(LAST_LINES);
         while self.failed.is_none() {
-            let has_more = self.joiner.counts().in_flight > 0 && Instant::now() < end;
-            let waits = || {
-                self.application
-                    .as_ref()
-                    .is_some_and(ApplicationWatch::waits)
-            };
-            if !has_more && !(Instant::now() < end_of_lines && waits()) {
+            let now = Instant::now();
+            let has_more = self.joiner.counts().in_flight > 0 && now < end;
+            let application = self.application.as_ref();
+            let waits = now < end_of_lines && application.is_some_and(ApplicationWatch::waits);
+            if !has_more && !waits {
                 break;
             }
             let until = tokio::time::Instant::now() + TICK;
