@@ -5,7 +5,7 @@ use crate::observe::lines_source::LinesSource;
 use crate::pipeline::Failure;
 
 /// `flag`: that of the command line which names them.
-pub(in crate::observe::discovery) async fn check(
+pub(in crate::observe) async fn check(
     source: &LinesSource,
     flag: &str,
     admin: &Admin,
