@@ -2,20 +2,27 @@
 //! for nothing may be written: each handed a change on between its commit and our having its record. Servers that are all
 //! reached by loopback have our clock's host, and its offset, unless a change contradicts that.
 
+use std::time::Duration;
+
 use cdc_bench_model::observation::{ObservationJoiner, ObservedHop};
 use cdc_bench_model::report::ClockReport;
 use cdc_bench_model::timeline::{
-    Clock, ClockTrack, Corrections, HALF_MILLISECOND, Nanos, OffsetLine, Stamp,
+    Clock, ClockOffset, ClockTrack, Corrections, HALF_MILLISECOND, Nanos, OffsetLine, Stamp,
 };
+use cdc_bench_stack::PostgresEndpoint;
 use tokio_postgres::Client;
 
 use super::sink_clock::SinkClock;
-use crate::pipeline::{Failure, measure_postgres};
+use crate::pipeline::{Failure, connect_postgres, measure_postgres};
 
 /// Round trips of one measurement.
 const EXCHANGES: u32 = 12;
 /// And of the first and the last, whose fastest set the bound.
 pub(super) const EXCHANGES_AT_THE_ENDS: u32 = 60;
+
+/// Longest wait for a measurement, and for one of those.
+const LIMIT: Duration = Duration::from_secs(4);
+const LIMIT_AT_THE_ENDS: Duration = Duration::from_secs(30);
 
 /// Where changes have their last stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,27 +66,37 @@ impl CausalClock {
 
 /// The clocks of an observation.
 pub(super) struct ObservedClocks {
-    client: Client,
+    endpoint: PostgresEndpoint,
+    session: Option<Client>,
     clock: Clock,
     postgres: ClockTrack,
     connect: CausalClock,
     broker: CausalClock,
     sink: SinkClock,
+    /// How far the application's may be off, where it writes lines; our own clock is right.
+    application: Option<Nanos>,
 }
 
 impl ObservedClocks {
-    pub(super) fn new(client: Client, clock: Clock, are_shared: bool, sink: SinkClock) -> Self {
+    pub(super) fn new(
+        endpoint: PostgresEndpoint,
+        clock: Clock,
+        are_shared: bool,
+        sink: SinkClock,
+    ) -> Self {
         let causal = || CausalClock {
             is_shared: are_shared,
             ..CausalClock::default()
         };
         Self {
-            client,
+            endpoint,
+            session: None,
             clock,
             postgres: ClockTrack::default(),
             connect: causal(),
             broker: causal(),
             sink,
+            application: Some(Nanos(0)),
         }
     }
 
@@ -93,14 +110,21 @@ impl ObservedClocks {
         joiner: &mut ObservationJoiner,
     ) -> Result<(), Failure> {
         let began = self.clock.now();
-        let exchanges = if at_an_end {
-            EXCHANGES_AT_THE_ENDS
+        let (exchanges, limit) = if at_an_end {
+            (EXCHANGES_AT_THE_ENDS, LIMIT_AT_THE_ENDS)
         } else {
-            EXCHANGES
+            (EXCHANGES, LIMIT)
         };
-        let measured = measure_postgres(&self.client, exchanges, self.clock).await;
+        let measured = tokio::time::timeout(limit, self.ask_postgres(exchanges)).await;
+        let measured = measured.unwrap_or_else(|_| {
+            let seconds = limit.as_secs();
+            Err(Failure::server(anyhow::anyhow!(
+                "PostgreSQL has not answered within {seconds} s"
+            )))
+        });
         let now = self.clock.now();
-        if let Ok(offset) = measured {
+        if let Ok(offset) = &measured {
+            let offset = *offset;
             let midway = began + Nanos((now - began).0 / 2);
             self.postgres.observe(midway, offset);
         }
@@ -112,7 +136,29 @@ impl ObservedClocks {
         }
         joiner.correct(self.corrections(now));
         self.sink.measure(now, joiner);
-        measured.map(drop).map_err(Failure::from)
+        measured.map(drop)
+    }
+
+    /// Asks PostgreSQL, by another session where the one before is broken.
+    async fn ask_postgres(&mut self, exchanges: u32) -> Result<ClockOffset, Failure> {
+        let session = self.session.take().filter(|session| !session.is_closed());
+        let session = match session {
+            Some(session) => session,
+            None => connect_postgres(&self.endpoint).await?,
+        };
+        let measured = measure_postgres(&session, exchanges, self.clock).await;
+        self.session = Some(session);
+        Ok(measured?)
+    }
+
+    /// The application's clock may be off by so much; `None` where nothing is known of it.
+    pub(super) fn set_application(&mut self, bound: Option<Nanos>) {
+        self.application = bound;
+    }
+
+    /// How far the stamps of the user's statements may be off.
+    pub(super) fn application(&self) -> Option<Nanos> {
+        self.application
     }
 
     /// A report begins: it rests on measurements of its own time.

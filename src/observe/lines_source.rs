@@ -1,4 +1,4 @@
-//! Where the lines of a consumer come from.
+//! Where the lines of a consumer, or of the application, come from.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
@@ -6,7 +6,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Where the lines of a consumer come from.
+/// Where the lines of a consumer, or of the application, come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinesSource {
     /// `-`.
@@ -57,26 +57,26 @@ impl LinesSource {
     ///
     /// # Errors
     /// Why it cannot. A file that does not exist yet is none, if it has a folder.
-    pub(super) fn check(&self) -> io::Result<()> {
+    pub(super) fn check(&self, flag: &str) -> io::Result<()> {
         match self {
-            Self::StandardInput if io::stdin().is_terminal() => Err(io::Error::other(
-                "standard input is a terminal; pipe your consumer's lines into it, or name a file (--lines PATH)",
-            )),
+            Self::StandardInput if io::stdin().is_terminal() => Err(io::Error::other(format!(
+                "standard input is a terminal; pipe the lines into it, or name a file ({flag} PATH)"
+            ))),
             Self::StandardInput | Self::Topic(_) => Ok(()),
-            Self::Socket(path) => check_socket(path),
-            Self::File(path) => check_file(path),
+            Self::Socket(path) => check_socket(path, flag),
+            Self::File(path) => check_file(path, flag),
         }
     }
 }
 
-fn check_file(path: &Path) -> io::Result<()> {
+fn check_file(path: &Path, flag: &str) -> io::Result<()> {
     let named = |error: io::Error| io::Error::other(format!("{}: {error}", path.display()));
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => check_folder(path),
         Err(error) => Err(named(error)),
         Ok(found) if found.is_dir() => Err(named(io::ErrorKind::IsADirectory.into())),
         Ok(found) if found.file_type().is_socket() => Err(io::Error::other(format!(
-            "{} is a socket; for one that we listen on, name a path where none is: --lines unix:PATH",
+            "{} is a socket; for one that we listen on, name a path where none is: {flag} unix:PATH",
             path.display()
         ))),
         // A pipe without a writer would be waited for.
@@ -104,11 +104,11 @@ fn check_folder(path: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// What is there instead.
-pub(super) fn check_socket(path: &Path) -> io::Result<()> {
+pub(super) fn check_socket(path: &Path, flag: &str) -> io::Result<()> {
     let taken = |what: &str| {
         let path = path.display();
         Err(io::Error::other(format!(
-            "{path} {what}; name another path (--lines unix:PATH)"
+            "{path} {what}; name another path ({flag} unix:PATH)"
         )))
     };
     match std::fs::symlink_metadata(path) {

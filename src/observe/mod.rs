@@ -6,21 +6,26 @@
 //! | `plan` | what was found, and what would be tapped with which rights |
 //! | `publication` | the only thing that is made, and only if the user says so |
 //! | `canary` | changes of our own, only if the user says so, whose sending is known |
+//! | `application` | what the application says of its statements |
 //! | `taps` | WAL, topics, offsets, sink: what each sees |
 //! | `records` | records as connectors write them |
-//! | `clocks`, `sink_clock` | the offsets of the servers' clocks, and of the sink's |
+//! | `clocks`, `sink_clock`, `line_clock` | the offsets of the servers' clocks, of the sink's, and of a program that writes lines |
 //! | `evidence` | how the pipeline's parts work, and what looking costs |
 //! | `period`, `result` | a report's time, its files, and the folders of earlier ones |
+//! | `liveness` | whether the servers answer, also while nothing is to be seen |
 //! | `service` | lags, the taps' health, metrics and the live figures |
 //! | `watch` | what the taps see, joined |
 //! | `observation` | all of it, from the beginning to the result |
 
+mod application;
 mod canary;
 mod clocks;
 mod discovery;
 mod evidence;
 mod json_lines;
+mod line_clock;
 mod lines_source;
+mod liveness;
 mod observation;
 mod outcome;
 mod period;

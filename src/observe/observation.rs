@@ -14,7 +14,7 @@ use super::request::ObserveRequest;
 use super::taps::following::Following;
 use super::taps::sighting::{QUEUE, Sighting};
 use super::taps::wal::WalTap;
-use super::taps::{offsets, sink, topics};
+use super::taps::{offsets, sink, source_lines, topics};
 use super::watch::{STEP, Watch};
 use crate::broker::{OffsetPoller, TopicTail};
 use crate::pipeline::Failure;
@@ -40,6 +40,7 @@ struct Taps {
     tail: TopicTail,
     poller: OffsetPoller,
     sink: Option<Following>,
+    source_lines: Option<Following>,
     /// When they were open.
     opened: jiff::Timestamp,
 }
@@ -85,9 +86,8 @@ pub async fn observe(
     }
     taps.stop().await;
     drained?;
-    if let Err(failure) = watch.clocks.measure(true, &mut watch.joiner).await {
-        tracing::warn!(%failure, "the clocks could not be measured again");
-    }
+    watch.measure_clocks(true).await;
+    watch.stop_asking().await;
     progress.end(STEP, "");
     let (report, folder, found) = watch.finish().await?;
     Ok(Observation {
@@ -124,6 +124,8 @@ impl Taps {
                 offset: from.offset,
             });
         }
+        let sender = sightings.clone();
+        let source_lines = source_lines::open(pipeline, &request.id, clock, sender).await?;
         let wal = WalTap::new(pipeline, &request.id, request.max_retained_wal, clock);
         let reader = wal.open(sightings.clone()).await?;
         let stop_wal = CancellationToken::new();
@@ -134,13 +136,14 @@ impl Taps {
             tail,
             poller,
             sink: following,
+            source_lines,
             opened: jiff::Timestamp::now(),
         })
     }
 
     async fn stop(self) {
-        if let Some(sink) = self.sink {
-            sink.stop().await;
+        for following in [self.sink, self.source_lines].into_iter().flatten() {
+            following.stop().await;
         }
         if let Err(error) = self.wal.await {
             tracing::warn!(%error, "the tap of the WAL did not stop cleanly");

@@ -8,7 +8,7 @@ use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Objective;
 use cdc_bench_model::observation::{
     MissingChange, ObservationCounts, ObservedChange, ObservedHop, ObservedStatistics,
-    RecordPosition,
+    RecordPosition, SentChange,
 };
 use cdc_bench_model::report::{
     Incident, LatencyLog, OBSERVE, OBSERVED, ObservationInfo, ObservationReport, ObservedDiagnosis,
@@ -94,6 +94,16 @@ impl Recording {
             .entry(table)
             .or_default()
             .record(&hops, change.weight);
+    }
+
+    /// A change whose sending is known.
+    pub(super) fn sent(&mut self, sent: &SentChange) {
+        let own = self.tables.get_mut(&sent.table);
+        for statistics in own.into_iter().chain([&mut self.all]) {
+            for (hop, span) in sent.hops() {
+                statistics.record_hop(hop, span, sent.weight);
+            }
+        }
     }
 
     /// A change that has not come: a line of `missing.jsonl`.
@@ -232,7 +242,13 @@ pub(super) fn hop_bound<'a>(
     pipeline: &ObservedPipeline,
 ) -> impl Fn(ObservedHop) -> Option<Nanos> + use<'a> {
     let (by_broker, last) = (is_by_broker(pipeline), last_stamp(pipeline));
-    move |hop| clocks.bound(hop, by_broker, last)
+    move |hop| {
+        let bound = clocks.bound(hop, by_broker, last)?;
+        match hop {
+            ObservedHop::Insert | ObservedHop::FromInsert => Some(bound + clocks.application()?),
+            _ => Some(bound),
+        }
+    }
 }
 
 /// The report of what was recorded.
@@ -276,6 +292,8 @@ pub(super) fn report(
         objectives,
         verdict: if is_met { Verdict::Pass } else { Verdict::Fail },
         canary: None,
+        application: None,
+        transactions: None,
         cost: None,
     }
 }

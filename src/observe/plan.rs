@@ -59,6 +59,9 @@ pub fn plan(pipeline: &Pipeline) -> String {
         }
         None => line("  sink         none is known".to_owned()),
     }
+    if let Some(source) = &pipeline.source_lines {
+        line(format!("  application  its lines: {source}"));
+    }
     for doubt in &pipeline.doubts {
         line(format!("  not certain  {doubt}"));
     }

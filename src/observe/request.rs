@@ -72,6 +72,8 @@ pub struct PipelineRequest {
     pub group: GroupChoice,
     /// Sink.
     pub sink: SinkChoice,
+    /// Lines in which the application says when it sent its statements.
+    pub source_lines: Option<LinesSource>,
     /// Collections whose names are not their tables'.
     pub collections: Vec<CollectionOf>,
 }

@@ -5,6 +5,7 @@ mod reports;
 mod sightings;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
@@ -14,10 +15,12 @@ use cdc_bench_model::timeline::{Clock, Nanos, Stamp};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::application::ApplicationWatch;
 use super::canary::{CanaryWatch, Sent};
 use super::clocks::{LastStamp, ObservedClocks};
 use super::discovery::{FoundCanary, Pipeline, Sink};
 use super::evidence::{Collected, EvidenceCollector, EvidenceSources, Tallies};
+use super::liveness::{Pings, Pulses};
 use super::outcome;
 use super::period::{self, Period};
 use super::progress::ObserveProgress;
@@ -26,7 +29,7 @@ use super::service::Teller;
 use super::sink_clock::SinkClock;
 use super::sink_incidents::{SinkIncidents, other_keys};
 use super::taps::sighting::Sighting;
-use crate::pipeline::{Failure, connect_postgres};
+use crate::pipeline::Failure;
 
 /// How long what comes after a change waits for it.
 const GRACE: Nanos = Nanos::from_millis(5_000);
@@ -34,6 +37,8 @@ const GRACE: Nanos = Nanos::from_millis(5_000);
 const TICK: Duration = Duration::from_millis(500);
 /// Interval between measurements of the clocks at first; later a twentieth of the report's time so far.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(2);
+/// How long the application's last lines are waited for.
+const LAST_LINES: Duration = Duration::from_secs(3);
 /// The step that the terminal shows.
 pub(super) const STEP: &str = "observing";
 
@@ -82,8 +87,11 @@ pub(super) struct Watch {
     has_unreadable: bool,
     lines: SinkIncidents,
     canary: Option<Canary>,
+    application: Option<ApplicationWatch>,
     pub(super) tallies: Tallies,
     evidence: Evidence,
+    pulses: Arc<Pulses>,
+    pings: Option<Pings>,
     /// Whether what it goes along with has ended.
     has_ended: bool,
 }
@@ -108,9 +116,9 @@ impl Watch {
             sink_tables: sink.map_or_else(HashSet::new, |sink| sink.tables(&pipeline.tables)),
             reports_records: matches!(sink, Some(Sink::Lines(_))),
         });
-        let client = connect_postgres(&pipeline.postgres).await?;
         let sink_clock = SinkClock::of(sink, clock);
-        let mut clocks = ObservedClocks::new(client, clock, pipeline.shares_clock, sink_clock);
+        let source = pipeline.postgres.clone();
+        let mut clocks = ObservedClocks::new(source, clock, pipeline.shares_clock, sink_clock);
         clocks.measure(true, &mut joiner).await?;
         let described = outcome::named(pipeline, request);
         let folder = request.folder.clone();
@@ -118,8 +126,10 @@ impl Watch {
         let sources = EvidenceSources::of(pipeline, &request.id, request.connect_metrics.clone());
         let collector = EvidenceCollector::start(&sources, tallies.shared()).await?;
         let canary = pipeline.canary.as_ref();
+        let pulses = Arc::default();
+        let pings = Pings::start(pipeline, &pulses, tallies.shared())?;
         Ok(Self {
-            teller: Teller::new(request, pipeline, &described, clock),
+            teller: Teller::new(request, pipeline, &described, (clock, &pulses)),
             period: Period::new(request.id.clone(), folder, &described, joiner.counts()),
             request: request.clone(),
             described,
@@ -139,12 +149,18 @@ impl Watch {
                 watch: CanaryWatch::new(canary, request.id.clone()),
                 end: canary_end(canary, pipeline, request),
             }),
+            application: pipeline
+                .source_lines
+                .as_ref()
+                .map(|source| ApplicationWatch::new(source, clock, request.limit)),
             tallies,
             evidence: Evidence {
                 sources,
                 collector: Some(collector),
                 collected: None,
             },
+            pulses,
+            pings: Some(pings),
             has_ended: false,
         })
     }
@@ -205,10 +221,7 @@ impl Watch {
                     self.tell(progress);
                     if measured.elapsed() >= CLOCK_INTERVAL.max(self.period.elapsed() / 20) {
                         measured = Instant::now();
-                        // A server that is away for a while cannot be measured.
-                        if let Err(failure) = self.clocks.measure(false, &mut self.joiner).await {
-                            tracing::debug!(%failure, "the clocks could not be measured");
-                        }
+                        self.measure_clocks(false).await;
                         let bound = outcome::hop_bound(&self.clocks, &self.described);
                         self.teller.errors(bound);
                     }
@@ -228,6 +241,28 @@ impl Watch {
         Ok(())
     }
 
+    /// Measures the clocks. A server that is away for a while cannot be measured.
+    pub(super) async fn measure_clocks(&mut self, at_an_end: bool) {
+        if let Some(trouble) = self.pulses.trouble("wal") {
+            tracing::debug!(trouble, "the clocks are not measured");
+            return;
+        }
+        if let Err(failure) = self.clocks.measure(at_an_end, &mut self.joiner).await {
+            tracing::debug!(%failure, "the clocks could not be measured");
+        }
+        if let Some(application) = &mut self.application {
+            application.measure(self.clock.now());
+            self.clocks.set_application(application.bound());
+        }
+    }
+
+    /// The servers are not asked any more.
+    pub(super) async fn stop_asking(&mut self) {
+        if let Some(pings) = self.pings.take() {
+            pings.stop().await;
+        }
+    }
+
     /// Waits for the changes under way, which the WAL had before its tap was stopped.
     pub(super) async fn drain(
         &mut self,
@@ -235,7 +270,15 @@ impl Watch {
         progress: &dyn ObserveProgress,
     ) -> Result<(), Failure> {
         let end = Instant::now() + limit;
-        while self.joiner.counts().in_flight > 0 && self.failed.is_none() && Instant::now() < end {
+        let end_of_lines = Instant::now() + limit.min(LAST_LINES);
+        while self.failed.is_none() {
+            let now = Instant::now();
+            let has_more = self.joiner.counts().in_flight > 0 && now < end;
+            let application = self.application.as_ref();
+            let waits = now < end_of_lines && application.is_some_and(ApplicationWatch::waits);
+            if !has_more && !waits {
+                break;
+            }
             let until = tokio::time::Instant::now() + TICK;
             while let Ok(Ok(sighting)) = tokio::time::timeout_at(until, self.sightings.recv()).await
             {
@@ -250,12 +293,17 @@ impl Watch {
         while let Ok(sighting) = self.sightings.try_recv() {
             self.take(sighting);
         }
-        self.settle()
+        self.settle()?;
+        if let Some(application) = &mut self.application {
+            application.finish();
+        }
+        Ok(())
     }
 
     /// Judges what is overdue, and records what is complete.
     fn settle(&mut self) -> Result<(), Failure> {
         self.joiner.judge(self.clock.now(), self.wal_read_until);
+        self.take_pulses();
         self.incidents.extend(other_keys(&mut self.joiner));
         for change in self.joiner.take_completed() {
             match &mut self.canary {
@@ -264,9 +312,19 @@ impl Watch {
                     canary.watch.completed(change);
                 }
                 _ => {
+                    if let Some(application) = &mut self.application {
+                        application.completed(&change);
+                    }
+                    self.tallies.completed(&change);
                     self.period.recording.record(&change);
                     self.teller.completed(&change);
                 }
+            }
+        }
+        if let Some(application) = &mut self.application {
+            for sent in application.settle(self.clock.now()) {
+                self.period.recording.sent(&sent);
+                self.teller.sent(&sent);
             }
         }
         for change in self.joiner.take_missing() {

@@ -20,7 +20,10 @@ pub use difference::FieldDifference;
 pub use document::{COLLECTION, DocumentError, DocumentParts, document_id};
 pub use document_batch::DocumentBatch;
 pub use error::StoreError;
-pub use mongo::{DocumentChange, DocumentChanges, MongoStore, StoreIdentity, StreamPosition};
+pub use mongo::{
+    DefaultWriteConcern, DocumentChange, DocumentChanges, MongoStore, ServerLoad, SetMember,
+    SetStatus, StoreIdentity, StreamPosition,
+};
 pub use outcome::{BulkOutcome, RefusedDocument};
 pub(crate) use payload::PayloadBuffer;
 pub use payload::{Payload, Transcoded};

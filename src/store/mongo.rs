@@ -4,6 +4,7 @@ mod collections;
 mod credentials;
 mod other_protocol;
 mod servers_seen;
+mod status;
 mod watch;
 mod write;
 
@@ -18,6 +19,7 @@ use secrecy::ExposeSecret;
 use self::credentials::without_credentials;
 use self::other_protocol::{answers_plain, wants_tls};
 use self::servers_seen::ServersSeen;
+pub use self::status::{DefaultWriteConcern, ServerLoad, SetMember, SetStatus};
 pub use self::watch::{DocumentChange, DocumentChanges, StreamPosition};
 use super::{COLLECTION, StoreError, WriteConcernChoice};
 use cdc_bench_stack::StoreEndpoint;
@@ -106,8 +108,8 @@ impl MongoStore {
             login,
             seen,
         };
-        match store.run(doc! { "ping": 1 }, "answer").await {
-            Ok(_) => Ok(store),
+        match store.ping().await {
+            Ok(()) => Ok(store),
             Err(error @ StoreError::Unreachable { .. }) => {
                 let other = if is_tls {
                     answers_plain(asked).await
@@ -145,6 +147,14 @@ impl MongoStore {
     #[must_use]
     pub fn write_concern(&self) -> WriteConcernChoice {
         self.write_concern
+    }
+
+    /// Asks whether it is there.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not answer.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.run(doc! { "ping": 1 }, "answer").await.map(drop)
     }
 
     /// Which server it is, by its `buildInfo`.

@@ -29,6 +29,7 @@ mod observe_lines;
 mod observe_scale;
 mod observe_service;
 mod observe_source;
+mod observe_standstill;
 mod outages;
 mod paths;
 mod pki;
@@ -198,6 +199,7 @@ fn main() {
         observe_scale::LONG_TESTS,
         observe_service::LONG_TESTS,
         observe_lines::LONG_TESTS,
+        observe_standstill::LONG_TESTS,
         paths::LONG_TESTS,
         reader_soak::LONG_TESTS,
         delays::LONG_TESTS,

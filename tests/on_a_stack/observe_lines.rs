@@ -41,10 +41,31 @@ impl Drop for Ending {
     }
 }
 
+/// The application's statements: a row each, and one that is rolled back.
+const SHOP: &str = "import os, uuid, psycopg
+env = os.environ
+connection = psycopg.connect(host=env['POSTGRES_HOST'], port=env['POSTGRES_PORT'], dbname=env['POSTGRES_DB'],
+    user=env['POSTGRES_USER'], password=env['POSTGRES_PASSWORD'])
+def orders():
+    for number in range(int(env['ORDERS'])):
+        yield number
+def insert(number):
+    id = str(uuid.uuid4())
+    connection.execute(\"INSERT INTO activity.event_outbox SELECT %s, 'x', %s, 'UserCreated', 'User', gen_random_uuid(), '{}'\", [id, number])
+    connection.rollback() if number == 3 else connection.commit()
+    return {'id': id}
+";
+
+/// The program of the documentation, after this heading.
+fn program(heading: &str) -> &'static str {
+    let (_, page) = PAGE.split_once(heading).unwrap();
+    let (_, page) = page.split_once("```python\n").unwrap();
+    page.split_once("```").unwrap().0
+}
+
 /// The program of the documentation, at work.
 fn consumer(stack: &TestStack, folder: &Path) -> Ending {
-    let (_, page) = PAGE.split_once("```python\n").unwrap();
-    let (program, _) = page.split_once("```").unwrap();
+    let program = program("## Python");
     std::fs::write(folder.join("consumer.py"), program).unwrap();
     std::fs::write(folder.join("shop.py"), WRITE).unwrap();
     let step = |command: &mut Command| assert!(command.status().unwrap().success());
@@ -54,7 +75,14 @@ fn consumer(stack: &TestStack, folder: &Path) -> Ending {
             .arg(folder.join("venv")),
     );
     let python = folder.join("venv/bin/python");
-    let install = ["-m", "pip", "install", "-q", "confluent-kafka"];
+    let install = [
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "confluent-kafka",
+        "psycopg[binary]",
+    ];
     step(Command::new(&python).args(install).stdout(Stdio::null()));
     let mut command = Command::new(python);
     command.arg("consumer.py").current_dir(folder);
@@ -80,16 +108,13 @@ fn load(stack: &TestStack, folder: &Path, events: usize) {
 }
 
 fn observing(stack: &TestStack, folder: &Path, source: &str, input: Stdio) -> Child {
-    let args = [
-        "observe",
-        "--json",
-        "--no-group",
-        "--sink",
-        "lines",
-        "--lines",
-        source,
-    ];
-    let mut command = with(stack.external(), &args);
+    let args = ["--no-group", "--sink", "lines", "--lines", source];
+    observing_with(stack, folder, &args, input)
+}
+
+fn observing_with(stack: &TestStack, folder: &Path, args: &[&str], input: Stdio) -> Child {
+    let mut command = with(stack.external(), &["observe", "--json"]);
+    command.args(args);
     command.current_dir(folder).stdin(input);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap();
@@ -181,6 +206,14 @@ fn consumer_in_python(stack: &TestStack) {
     refuse(&["--sink", "none", "--lines", "-"], &["--sink lines"]);
     refuse(&["--lines", "none/lines"], &["no folder none"]);
     refuse(&["--lines", "."], &["directory"]);
+    refuse(
+        &["--lines-source", "none/lines"],
+        &["--lines-source", "no folder none"],
+    );
+    refuse(
+        &["--lines", "lines", "--lines-source", "lines"],
+        &["--lines", "--lines-source", "at once"],
+    );
     refuse(&["--lines", "unix:metrics.jsonl"], &["no socket"]);
     refuse(
         &["--lines", "topic:nobodys"],
@@ -231,6 +264,8 @@ fn consumer_in_python(stack: &TestStack) {
     assert!(method(&report).contains("causality"));
     stack.delete_topics(&[topic]);
 
+    application_in_python(stack, folder);
+
     // Standard input, with a line that is none, and an error: its change is missing.
     let mut tail = Command::new("tail");
     tail.args(["-n", "0", "-F", "metrics.jsonl"])
@@ -267,4 +302,89 @@ fn consumer_in_python(stack: &TestStack) {
     let missing = std::fs::read_to_string(missing.join("missing.jsonl")).unwrap();
     assert!(missing.contains("no room in the index"), "{missing}");
     assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
+}
+
+/// The application of the documentation: its lines begin each change's way.
+fn application_in_python(stack: &TestStack, folder: &Path) {
+    let program = program("## Lines of your application");
+    let program = program.replace("public.orders", "activity.event_outbox");
+    let before = lines(folder);
+    let consumers = folder;
+    let folder = folder.join("application");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("application.py"), program).unwrap();
+    std::fs::write(folder.join("shop.py"), SHOP).unwrap();
+    let args = [
+        "--no-group",
+        "--sink",
+        "none",
+        "--lines-source",
+        "sent.jsonl",
+    ];
+    let child = observing_with(stack, &folder, &args, Stdio::null());
+    let mut python = Command::new(folder.join("../venv/bin/python"));
+    python.arg("application.py").current_dir(&folder);
+    python.envs(&stack.env).env("ORDERS", "60");
+    assert!(python.status().unwrap().success());
+    // Something else than the application.
+    generate(stack, "40");
+    let one_commit = "INSERT INTO activity.event_outbox SELECT gen_random_uuid(), 'big', n, 'UserCreated', 'User', gen_random_uuid(), '{}' FROM generate_series(1, 1500) n";
+    stack.sql(one_commit);
+    let sent = std::fs::OpenOptions::new()
+        .append(true)
+        .open(folder.join("sent.jsonl"));
+    let other = b"{\"table\":\"orders\",\"key\":1,\"inserted_at\":1764367200101200}\nTraceback\n";
+    sent.unwrap().write_all(other).unwrap();
+    let ended = end(child);
+    assert_eq!(ended.code, 0, "{} {}", ended.out, ended.err);
+    let report: Value = serde_json::from_str(&ended.out).unwrap();
+    let said = &report["application"]["lines"];
+    for (name, expected) in [
+        ("read", 60),
+        ("joined", 59),
+        ("without_change", 1),
+        ("without_line", 1_540),
+        ("unreadable", 1),
+        ("other_tables", 1),
+    ] {
+        assert_eq!(said[name], expected, "{name}: {said}");
+    }
+    let hops = &report["paths"]["observed"]["hops"];
+    assert_eq!(hops["total"]["count"], 1_599, "{hops}");
+    let figure = |hop: &str, name: &str| hops[hop][name].as_i64().unwrap();
+    for hop in ["insert", "total_from_insert"] {
+        assert_eq!(figure(hop, "count"), 59, "{hops}");
+        assert!(figure(hop, "min") >= -figure(hop, "error_bound"), "{hops}");
+    }
+    // A statement takes longer than its commit, and not as long as the application had to wait for it.
+    let acknowledged = &report["application"]["acknowledged"];
+    let bound = figure("insert", "error_bound");
+    let longest = acknowledged["max"].as_i64().unwrap() + bound;
+    assert!(figure("insert", "max") <= longest * 101 / 100, "{report}");
+    let transactions = &report["transactions"];
+    assert_eq!(transactions["changes_in_big"], 1_500, "{transactions}");
+    let by_place = |tenth: &str| {
+        let spans = &transactions["debezium"][tenth];
+        assert!(spans["count"].as_u64() >= Some(100), "{transactions}");
+        spans["p50"].as_i64().unwrap()
+    };
+    assert!(
+        by_place("first_tenth") <= by_place("last_tenth"),
+        "{transactions}"
+    );
+    let findings = report["diagnosis"]["findings"].to_string();
+    assert!(
+        findings.contains("in the first tenth of such"),
+        "{findings}"
+    );
+    let clocks = report["clocks"].as_array().unwrap();
+    assert!(clocks.iter().any(|clock| clock["server"] == "application"));
+    let incidents = report["incidents"].to_string();
+    for words in ["not observed", "line 62 of sent.jsonl"] {
+        assert!(incidents.contains(words), "{words}: {incidents}");
+    }
+    // The consumer, at two milliseconds a record, is to have caught up before what comes next.
+    until("the consumer's lines", || {
+        lines(consumers) >= before + 1_599
+    });
 }

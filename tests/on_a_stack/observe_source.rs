@@ -63,6 +63,14 @@ fn what_the_source_lacks(stack: &TestStack) {
     );
     stack.sql("GRANT CREATE ON DATABASE activity_db TO watcher");
     refused(2, &["does not own table activity.event_outbox"]);
+    stack.sql("ALTER ROLE watcher SET default_transaction_read_only = on");
+    refused(
+        2,
+        &[
+            "read-only for role \"watcher\"",
+            "CREATE PUBLICATION cdc_bench FOR TABLE \"activity\".\"event_outbox\"",
+        ],
+    );
     stack.sql("DROP OWNED BY watcher; DROP ROLE watcher");
 
     // A table that could no longer be updated.
@@ -70,6 +78,21 @@ fn what_the_source_lacks(stack: &TestStack) {
     let bare = ["--make-publication", "--plan", "--table", "bare"];
     observe_as(stack, None, &bare).refused(2, &["public.bare", "REPLICA IDENTITY FULL"]);
     stack.sql("DROP TABLE bare");
+
+    // A view has no changes to publish, and nobody is told to add it.
+    stack.sql("CREATE VIEW seen AS SELECT '1'::text AS id; CREATE UNLOGGED TABLE quick (id text PRIMARY KEY)");
+    let of_ours = ["--plan", "--publication", "cdc_bench"];
+    for (args, says) in [
+        (["--table", "seen"], "public.seen is a view"),
+        (["--canary", "seen"], "canary public.seen is a view"),
+        (["--table", "quick"], "public.quick is an unlogged table"),
+    ] {
+        let args = [&of_ours[..], &args].concat();
+        let refused = observe_as(stack, None, &args);
+        assert!(!refused.err.contains("ADD TABLE"), "{}", refused.err);
+        refused.refused(2, &[says, "logged tables alone"]);
+    }
+    stack.sql("DROP VIEW seen; DROP TABLE quick");
 
     // What a publication leaves out is in the plan.
     stack

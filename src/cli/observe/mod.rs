@@ -131,6 +131,7 @@ impl Args {
                 None => GroupChoice::Found,
             },
             sink: sink.map_err(|wrong| Failure::usage(anyhow::anyhow!(wrong)))?,
+            source_lines: self.source.lines_source.clone(),
             collections: self.collections.clone(),
         })
     }

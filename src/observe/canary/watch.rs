@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cdc_bench_model::RunId;
 use cdc_bench_model::observation::{
-    CapturedChange, MissingChange, ObservationCounts, ObservedChange, ObservedHop,
+    CapturedChange, ChangeId, MissingChange, ObservationCounts, ObservedChange, ObservedHop,
     ObservedStatistics, Operation, RecordedChange,
 };
 use cdc_bench_model::report::{
@@ -120,7 +120,12 @@ impl CanaryWatch {
 
     /// Whether a change is one of its own.
     pub(in crate::observe) fn has_made(&self, change: &ObservedChange) -> bool {
-        change.id.table == self.table
+        self.is_of(&change.id)
+    }
+
+    /// The same, by what a tap calls it.
+    pub(in crate::observe) fn is_of(&self, id: &ChangeId) -> bool {
+        id.table == self.table
     }
 
     /// Takes the canary out of the report's counts, and gives it a part of its own; the count begins anew. `bound`: error bounds of
@@ -180,7 +185,7 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use cdc_bench_model::observation::{ChangeId, ObservedStamps, RecordPosition};
+    use cdc_bench_model::observation::{ObservedStamps, RecordPosition};
 
     use super::*;
 

@@ -10,6 +10,7 @@ use super::connector::FoundConnector;
 use super::sink::Sink;
 use super::source::{FoundSource, qualified};
 use super::topics::ObservedTopic;
+use super::unpublishable;
 use super::unpublished::quoted;
 use crate::broker::Admin;
 use crate::debezium::is_listed;
@@ -109,6 +110,11 @@ async fn find_table(
     source: &FoundSource,
 ) -> Result<FoundCanary, Failure> {
     let Some(table) = source.tables.iter().find(|table| *table.name == *name) else {
+        if let Some(kind) = unpublishable::kind(client, name).await? {
+            return refused(format!(
+                "canary {name} is {kind}, and PostgreSQL publishes logged tables alone; make the table (sql/canary.sql), under a name that is free"
+            ));
+        }
         let publication = &source.publication;
         return refused(match source.left_out.get(name) {
             Some(why) => format!(

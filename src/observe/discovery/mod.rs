@@ -6,8 +6,10 @@ mod group;
 mod publication_shape;
 mod sink;
 mod source;
+mod source_lines;
 mod table;
 mod topics;
+mod unpublishable;
 mod unpublished;
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,6 +26,7 @@ pub(super) use self::table::ObservedTable;
 pub(super) use self::topics::ObservedTopic;
 use self::unpublished::PlannedPublication;
 pub(super) use self::unpublished::quoted;
+use super::lines_source::LinesSource;
 use super::records::RecordSettings;
 use super::request::PipelineRequest;
 use crate::broker::Admin;
@@ -55,6 +58,8 @@ pub struct Pipeline {
     /// The group whose offsets are polled.
     pub(super) group: Option<String>,
     pub(super) sink: Option<Sink>,
+    /// Where the application says when it sent its statements.
+    pub(super) source_lines: Option<LinesSource>,
     pub(super) kafka: ClientConfig,
     pub(super) records: RecordSettings,
     pub(super) decimals: Decimals,
@@ -122,6 +127,7 @@ pub async fn discover(
     let mut topics = topics::find(request, found.as_ref(), &mut source, &admin).await?;
     let group = group::find(request, &topics, &admin).await?;
     let sink = sink::find(request, given.store.as_ref(), &source.tables, &admin).await?;
+    let source_lines = source_lines::find(request, &admin).await?;
     let known = canary::Found {
         connector: found.as_ref(),
         endpoint: &endpoint,
@@ -151,6 +157,7 @@ pub async fn discover(
         canary,
         group,
         sink,
+        source_lines,
         kafka,
         records: RecordSettings::of_connector(config),
         decimals: match get("decimal.handling.mode") {

@@ -7,7 +7,7 @@ use tokio_postgres::Client;
 
 use super::connector::FoundConnector;
 use super::table::{KEY_COLUMNS, ObservedTable};
-use super::{publication_shape, unpublished};
+use super::{publication_shape, unpublishable, unpublished};
 use crate::debezium::{TableCapture, captures_table};
 use crate::observe::request::{CanaryTarget, PipelineRequest};
 use crate::pipeline::Failure;
@@ -65,8 +65,12 @@ pub(super) async fn find(
             .unwrap_or_else(|| DEFAULT_PUBLICATION.to_owned())
     };
     let mut asked: Vec<_> = request.tables.iter().map(|name| qualified(name)).collect();
-    if let (Some(CanaryTarget::Table(canary)), false) = (&request.canary, asked.is_empty()) {
-        asked.push(qualified(canary));
+    let canary = match &request.canary {
+        Some(CanaryTarget::Table(canary)) => Some(qualified(canary)),
+        _ => None,
+    };
+    if !asked.is_empty() {
+        asked.extend(canary.clone());
     }
     let published = if request.make_publication {
         unpublished::candidates(&client, connector, &asked).await?
@@ -96,8 +100,14 @@ pub(super) async fn find(
             "PostgreSQL is a standby here: commit times are of its primary's clock, and the clock that is asked is the standby's".to_owned(),
         );
     }
-    for name in &asked {
+    // The canary's is looked at by itself.
+    for name in asked.iter().filter(|name| canary.as_ref() != Some(name)) {
         if !published.iter().any(|table| *table.name == **name) {
+            if let Some(kind) = unpublishable::kind(&client, name).await? {
+                return Err(Failure::usage(anyhow::anyhow!(
+                    "{name} is {kind} in {endpoint}, and PostgreSQL publishes logged tables alone; name the table whose changes they are (--table SCHEMA.TABLE)"
+                )));
+            }
             let publication = &found.publication;
             return Err(Failure::usage(anyhow::anyhow!(
                 "publication \"{publication}\" of {endpoint} does not have table {name}, so that its changes cannot be read; name another publication (--publication NAME), or add the table: ALTER PUBLICATION \"{publication}\" ADD TABLE {name}"

@@ -42,15 +42,25 @@ pub(super) async fn candidates(
     }
     let row = client
         .query_one(
-            "SELECT current_user::text, current_database()::text, has_database_privilege(current_database(), 'CREATE'), pg_is_in_recovery()",
+            "SELECT current_user::text, current_database()::text, has_database_privilege(current_database(), 'CREATE'), pg_is_in_recovery(), \
+               current_setting('transaction_read_only') = 'on'",
             &[],
         )
         .await?;
     let (role, database): (String, String) = (row.get(0), row.get(1));
     if row.get(3) {
-        return refused(
-            "on a standby no publication can be made: make it on the primary, and name it (--publication NAME)".to_owned(),
-        );
+        return refused(format!(
+            "on a standby no publication can be made: make it on the primary (CREATE PUBLICATION cdc_bench FOR TABLE {}), wait until it is here, too, and name it (--publication cdc_bench)",
+            of_tables(asked)
+        ));
+    }
+    if row.get(4) {
+        return refused(format!(
+            "database {} is read-only for role {}, so no publication can be made in this session: make it in one that may write (SET default_transaction_read_only = off; CREATE PUBLICATION cdc_bench FOR TABLE {}), and name it (--publication cdc_bench)",
+            escape_identifier(&database),
+            escape_identifier(&role),
+            of_tables(asked)
+        ));
     }
     if !row.get::<_, bool>(2) {
         let (role, database) = (escape_identifier(&role), escape_identifier(&database));
@@ -83,6 +93,19 @@ pub(super) async fn candidates(
         }
     }
     Ok(wanted.into_iter().map(|known| known.table).collect())
+}
+
+/// Tables as a statement names them.
+fn of_tables(asked: &[String]) -> String {
+    let quoted = asked.iter().map(|name| {
+        let (schema, table) = name.split_once('.').unwrap_or(("public", name));
+        format!("{}.{}", escape_identifier(schema), escape_identifier(table))
+    });
+    let quoted: Vec<_> = quoted.collect();
+    if quoted.is_empty() {
+        return "SCHEMA.TABLE, ...".to_owned();
+    }
+    quoted.join(", ")
 }
 
 /// A table of the database.
@@ -173,6 +196,16 @@ mod tests {
             has_identity,
         };
         candidate.obstacle("me")
+    }
+
+    #[test]
+    fn tables_are_named_as_sql_has_them() {
+        let asked = ["public.Orders".to_owned(), "shop.lines".to_owned()];
+        assert_eq!(
+            of_tables(&asked),
+            "\"public\".\"Orders\", \"shop\".\"lines\""
+        );
+        assert_eq!(of_tables(&[]), "SCHEMA.TABLE, ...");
     }
 
     #[test]

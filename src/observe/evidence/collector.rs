@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cdc_bench_model::RunId;
-use cdc_bench_model::observation::diagnosis::{
-    ConnectorEvidence, ConnectorMetrics, GroupEvidence, ObservedEvidence,
-};
+use cdc_bench_model::observation::diagnosis::{ConnectorMetrics, GroupEvidence, ObservedEvidence};
 use cdc_bench_stack::{ConnectEndpoint, PostgresEndpoint};
 use rdkafka::ClientConfig;
 use tokio::task::JoinHandle;
@@ -18,13 +16,16 @@ use super::attribute::Names;
 use super::connector::ConnectorWatch;
 use super::members::MembersWatch;
 use super::metrics::{MetricsAddress, MetricsWatch};
+use super::sink::SinkWatch;
+use super::sink_connector::SinkConnectorWatch;
 use super::slot::{SourceSeen, SourceWatch};
 use super::tallies::SharedTallies;
 use crate::broker::GroupWatch;
 use crate::debezium::ConnectClient;
-use crate::observe::discovery::Pipeline;
+use crate::observe::discovery::{Pipeline, Sink};
 use crate::observe::taps::wal::slot_name;
 use crate::pipeline::{Failure, connect_postgres};
+use crate::store::MongoStore;
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -50,6 +51,10 @@ pub(in crate::observe) struct EvidenceSources {
     postgres: PostgresEndpoint,
     kafka: ClientConfig,
     group: Option<String>,
+    /// The observed topics, with their partitions.
+    topics: Vec<(String, i32)>,
+    /// The sink, with its name.
+    sink: Option<(MongoStore, String)>,
     metrics: Option<MetricsAddress>,
     is_local: bool,
 }
@@ -61,7 +66,16 @@ impl EvidenceSources {
         id: &RunId,
         metrics: Option<MetricsAddress>,
     ) -> Self {
+        let topics = pipeline.topics.iter();
+        let sink = match &pipeline.sink {
+            Some(Sink::Mongo(sink)) => Some((sink.store.clone(), sink.server.clone())),
+            _ => None,
+        };
         Self {
+            topics: topics
+                .map(|topic| (topic.name.clone(), topic.partitions))
+                .collect(),
+            sink,
             id: id.clone(),
             connector: pipeline.connector.clone(),
             connect: pipeline.connect.clone(),
@@ -87,6 +101,7 @@ struct Watches {
     connector: Option<ConnectorWatch>,
     metrics: Option<MetricsWatch>,
     members: Option<MembersWatch>,
+    sink: Option<SinkWatch>,
     tallies: Arc<SharedTallies>,
 }
 
@@ -109,6 +124,7 @@ impl EvidenceCollector {
             (Some(endpoint), Some(name)) => Some(ConnectorWatch::new(
                 ConnectClient::new(endpoint)?,
                 name.clone(),
+                SinkConnectorWatch::new(sources.topics.clone(), sources.group.clone()),
             )),
             _ => None,
         };
@@ -135,7 +151,9 @@ impl EvidenceCollector {
             )),
             None => None,
         };
+        let sink = sources.sink.clone();
         let mut watches = Watches {
+            sink: sink.map(|(store, server)| SinkWatch::new(store, server)),
             source,
             endpoint: sources.postgres.clone(),
             connector,
@@ -210,11 +228,22 @@ impl Watches {
                 None => Ok(()),
             }
         };
-        let ((), (), (), ()) = tokio::join!(
+        let sink = async {
+            match &mut self.sink {
+                Some(watch) => {
+                    let asked = watch.look().await;
+                    requests.fetch_add(*asked.as_ref().unwrap_or(&1), Ordering::Relaxed);
+                    asked.map(drop).map_err(|error| error.to_string())
+                }
+                None => Ok(()),
+            }
+        };
+        let ((), (), (), (), ()) = tokio::join!(
             within("PostgreSQL", source, None),
             within("Kafka Connect", connector, Some(requests)),
             within("the connector's metrics", metrics, Some(requests)),
             within("the consumer group", members, Some(requests)),
+            within("the sink", sink, None),
         );
     }
 
@@ -225,7 +254,8 @@ impl Watches {
             walsender_cpu,
             decoded,
         } = self.source.seen();
-        let connector: Option<ConnectorEvidence> = self.connector.and_then(ConnectorWatch::seen);
+        let connectors = self.connector.map(ConnectorWatch::seen);
+        let (connector, sink_connector) = connectors.unwrap_or_default();
         let metrics: Option<ConnectorMetrics> = self.metrics.map(|watch| watch.seen());
         let group: Option<GroupEvidence> = self.members.map(MembersWatch::seen);
         Collected {
@@ -235,6 +265,8 @@ impl Watches {
                 slot,
                 long_transaction: long,
                 group,
+                sink: self.sink.map(SinkWatch::seen),
+                sink_connector,
                 ..ObservedEvidence::default()
             },
             walsender_cpu,

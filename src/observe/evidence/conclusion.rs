@@ -2,8 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
+use cdc_bench_model::observation::ObservedHop;
 use cdc_bench_model::observation::diagnosis::findings;
-use cdc_bench_model::report::{CANARY, CostReport, Measured, ObservationReport};
+use cdc_bench_model::report::{
+    CANARY, CostReport, Measured, ObservationReport, TransactionsReport,
+};
 
 use super::collector::Collected;
 use super::tallies::Tallies;
@@ -32,7 +35,15 @@ pub(in crate::observe) fn conclude(
     let users = report.observed().filter(|path| !path.hops.is_empty());
     let judged = users.or_else(|| report.paths.get(CANARY));
     let hops = judged.map(|path| path.hops.clone()).unwrap_or_default();
+    if let Some(spans) = &mut evidence.transactions.debezium {
+        let debezium = hops.get(ObservedHop::Debezium.as_str());
+        let bound = debezium.and_then(|hop| hop.error_bound);
+        for spans in [&mut spans.first_tenth, &mut spans.last_tenth] {
+            spans.error_bound = bound;
+        }
+    }
     report.diagnosis.findings = findings(&hops, evidence);
+    report.transactions = Some(TransactionsReport::of(&evidence.transactions));
     report.cost = Some(cost(
         &collected,
         shared.topic_bytes.load(Ordering::Relaxed),

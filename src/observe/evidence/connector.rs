@@ -1,33 +1,35 @@
-//! The connector's state and configuration, by Connect's REST interface.
+//! The connectors' state and configuration, by Connect's REST interface.
 
-use cdc_bench_model::observation::diagnosis::ConnectorEvidence;
+use cdc_bench_model::observation::diagnosis::{ConnectorEvidence, SinkConnectorEvidence};
 
+use super::sink_connector::SinkConnectorWatch;
 use crate::debezium::{ConnectClient, KafkaConnectError};
 
-/// Distinct states that are kept, and bytes of each.
-const STATES: usize = 8;
-const LONGEST: usize = 300;
-
-/// Looks at one connector.
+/// Looks at the source's connector, and at the sink's where the same Connect has it.
 pub(super) struct ConnectorWatch {
     client: ConnectClient,
     seen: ConnectorEvidence,
+    sink: SinkConnectorWatch,
 }
 
 impl ConnectorWatch {
-    pub(super) fn new(client: ConnectClient, name: String) -> Self {
+    pub(super) fn new(client: ConnectClient, name: String, sink: SinkConnectorWatch) -> Self {
         Self {
             client,
             seen: ConnectorEvidence {
                 name,
                 ..ConnectorEvidence::default()
             },
+            sink,
         }
     }
 
-    /// Asks for its state. One that does not work is said at once.
+    /// Asks for their state. One that does not work is said at once.
     pub(super) async fn look(&mut self) -> Result<(), KafkaConnectError> {
         let connectors = self.client.connectors().await?;
+        if let Some(state) = self.sink.take(&connectors) {
+            tracing::warn!(state, "the sink's connector does not work");
+        }
         let seen = &mut self.seen;
         seen.polls += 1;
         let found = connectors.into_iter().find(|known| known.name == seen.name);
@@ -38,19 +40,15 @@ impl ConnectorWatch {
             }
             None => Some("it is gone".to_owned()),
         };
-        if let Some(mut state) = idle {
-            state.truncate(state.floor_char_boundary(LONGEST));
-            if !seen.idle.contains_key(&state) {
-                tracing::warn!(connector = seen.name, state, "the connector does not work");
-            }
-            if seen.idle.contains_key(&state) || seen.idle.len() < STATES {
-                *seen.idle.entry(state).or_default() += 1;
-            }
+        if let Some(state) = idle.and_then(|state| seen.noticed(&state)) {
+            tracing::warn!(connector = seen.name, state, "the connector does not work");
         }
         Ok(())
     }
 
-    pub(super) fn seen(self) -> Option<ConnectorEvidence> {
-        (self.seen.polls > 0).then_some(self.seen)
+    /// The source's connector, and the sink's.
+    pub(super) fn seen(self) -> (Option<ConnectorEvidence>, Option<SinkConnectorEvidence>) {
+        let source = (self.seen.polls > 0).then_some(self.seen);
+        (source, self.sink.seen())
     }
 }

@@ -4,10 +4,11 @@
 //! | --- | --- |
 //! | `collector` | asks them all until the observation is over |
 //! | `slot` | the connector's slot, transactions that hold it, our own walsender |
-//! | `connector` | the connector's state and configuration |
+//! | `connector`, `sink_connector` | state and configuration of the source's connector, and of the sink's |
+//! | `sink` | the sink's server: its set, what writes wait for, its load |
 //! | `metrics`, `jolokia`, `prometheus` | its metrics, where their address is given |
 //! | `members` | the group's members |
-//! | `tallies` | offsets and transactions, as the taps see them |
+//! | `tallies`, `positions` | offsets and transactions, as the taps see them; how late changes come by their place in big ones |
 //! | `conclusion` | findings and cost, for the report |
 
 mod attribute;
@@ -17,7 +18,10 @@ mod connector;
 mod jolokia;
 mod members;
 mod metrics;
+mod positions;
 mod prometheus;
+mod sink;
+mod sink_connector;
 mod slot;
 mod tallies;
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cdc_bench_model::observation::CapturedChange;
 use cdc_bench_model::observation::diagnosis::{
     BIG, GroupEvidence, ObservedEvidence, PartitionEvidence, TransactionEvidence,
 };
+use cdc_bench_model::observation::{CapturedChange, ObservedChange};
 use cdc_bench_model::timeline::Stamp;
 
+use super::positions::PositionTally;
 use crate::broker::{OffsetPoll, PartitionOffset};
 
 /// Intervals between commits that are kept; later ones take the places of the earliest.
@@ -20,6 +21,7 @@ const INTERVALS: usize = 4_096;
 #[derive(Debug, Default)]
 pub(in crate::observe) struct Tallies {
     transactions: TransactionTally,
+    positions: PositionTally,
     partitions: BTreeMap<(usize, i32), PartitionTally>,
     intervals: Vec<Duration>,
     commits: usize,
@@ -32,7 +34,7 @@ pub(in crate::observe) struct SharedTallies {
     /// How often a committed offset has advanced.
     pub(super) advances: AtomicU64,
     /// Requests to the servers.
-    pub(super) requests: AtomicU64,
+    pub(in crate::observe) requests: AtomicU64,
     /// Bytes read from the topics.
     pub(in crate::observe) topic_bytes: AtomicU64,
 }
@@ -111,6 +113,7 @@ impl Tallies {
             .collect();
         Self {
             transactions: std::mem::take(&mut self.transactions),
+            positions: std::mem::take(&mut self.positions),
             partitions: std::mem::replace(&mut self.partitions, begun),
             intervals: std::mem::take(&mut self.intervals),
             commits: std::mem::take(&mut self.commits),
@@ -121,6 +124,12 @@ impl Tallies {
     /// A change in the WAL.
     pub(in crate::observe) fn captured(&mut self, change: &CapturedChange) {
         self.transactions.captured(change);
+        self.positions.captured(change);
+    }
+
+    /// A change was followed to its end.
+    pub(in crate::observe) fn completed(&mut self, change: &ObservedChange) {
+        self.positions.completed(change);
     }
 
     /// Offsets of the group, and ends of the partitions.
@@ -174,6 +183,7 @@ impl Tallies {
     /// Adds the tallies to what was collected. `topics`: their names.
     pub(in crate::observe) fn add_to(mut self, evidence: &mut ObservedEvidence, topics: &[String]) {
         evidence.transactions = self.transactions.seen;
+        evidence.transactions.debezium = self.positions.spans();
         let Some(group) = &mut evidence.group else {
             return;
         };

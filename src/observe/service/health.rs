@@ -1,8 +1,10 @@
 //! Whether each tap lives.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::broker::OffsetPoll;
+use crate::observe::liveness::Pulses;
 
 /// How long a tap that is polled may be silent, at least.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -22,16 +24,24 @@ pub(super) struct TapState {
     pub(super) resumed: u64,
     /// Of what is polled: when it answered last, and how long that may be ago.
     answers: Option<(Instant, Duration)>,
+    /// Whether its servers answer.
+    pulses: Arc<Pulses>,
 }
 
 impl TapState {
     /// Why it does not live; `None` while it does.
     pub(super) fn trouble(&self) -> Option<String> {
+        // The offsets come of the same brokers.
+        let needs = match self.name {
+            "offsets" => "topics",
+            name => name,
+        };
         let silent = self.answers.and_then(|(last, longest)| {
             let silence = last.elapsed();
             (silence > longest).then(|| format!("no answer for {} s", silence.as_secs()))
         });
-        self.trouble.clone().or(silent)
+        let trouble = self.trouble.clone();
+        trouble.or_else(|| self.pulses.trouble(needs)).or(silent)
     }
 }
 
@@ -41,7 +51,11 @@ pub(super) struct TapStates(Vec<TapState>);
 
 impl TapStates {
     /// The taps that there are, all alive.
-    pub(super) fn new(has_group: bool, has_sink: bool, poll_interval: Duration) -> Self {
+    pub(super) fn new(
+        (has_group, has_sink): (bool, bool),
+        poll_interval: Duration,
+        pulses: &Arc<Pulses>,
+    ) -> Self {
         let tap = |name, polls: Option<u32>| TapState {
             name,
             trouble: None,
@@ -50,6 +64,7 @@ impl TapStates {
                 let longest = poll_interval * polls * INTERVALS;
                 (Instant::now(), longest.max(SILENCE))
             }),
+            pulses: Arc::clone(pulses),
         };
         let mut taps = vec![tap("wal", None), tap("topics", Some(POLLS_AN_END))];
         if has_group {
@@ -154,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_probe_is_told_which_tap_does_not_live() {
-        let mut taps = TapStates::new(true, true, Duration::from_millis(100));
+        let mut taps = TapStates::new((true, true), Duration::from_millis(100), &Arc::default());
         let fresh = Duration::ZERO;
         assert!(HealthAnswer::of(&taps, fresh).is_healthy);
         taps.cut("wal", "connection refused");
@@ -171,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_broker_that_does_not_answer_is_a_tap_that_does_not_live() {
-        let mut taps = TapStates::new(true, false, Duration::from_millis(100));
+        let mut taps = TapStates::new((true, false), Duration::from_millis(100), &Arc::default());
         let long_ago = Instant::now().checked_sub(SILENCE * 2).unwrap();
         taps.get("offsets").unwrap().answers = Some((long_ago, SILENCE));
         assert!(!HealthAnswer::of(&taps, Duration::ZERO).is_healthy);

@@ -33,7 +33,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use cdc_bench_model::observation::{ObservationCounts, ObservedChange, ObservedHop};
+use cdc_bench_model::observation::{ObservationCounts, ObservedChange, ObservedHop, SentChange};
 use cdc_bench_model::report::ObservedPipeline;
 use cdc_bench_model::timeline::Nanos;
 use prometheus::{Encoder, Histogram, IntCounterVec, TextEncoder};
@@ -93,8 +93,24 @@ impl ObservedMetrics {
     /// A change that was followed to its end.
     pub(super) fn record(&self, change: &ObservedChange) {
         let hops = change.stamps.hops();
+        let known = ObservedHop::ALL.into_iter();
+        let known = known.filter_map(|hop| Some((hop, hops.get(hop)?)));
+        self.observe(&change.id.table, known, change.weight);
+    }
+
+    /// A change whose sending is known.
+    pub(super) fn sent(&self, sent: &SentChange) {
+        self.observe(&sent.table, sent.hops().into_iter(), sent.weight);
+    }
+
+    /// Spans of a change that stands for `weight` of them.
+    fn observe(
+        &self,
+        table: &Arc<str>,
+        spans: impl Iterator<Item = (ObservedHop, Nanos)>,
+        weight: u64,
+    ) {
         let mut told = self.told();
-        let table = &change.id.table;
         let has_own = told.tables.contains_key(table) || told.tables.len() < TABLES;
         let table = if has_own {
             Arc::clone(table)
@@ -108,8 +124,8 @@ impl ObservedMetrics {
                     .with_label_values(&[&**table, hop.as_str()])
             })
         });
-        for hop in ObservedHop::ALL {
-            if let Some(span) = hops.get(hop) {
+        for (hop, span) in spans {
+            for _ in 0..weight {
                 histograms[hop.index()].observe(seconds(span));
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cdc_bench_model::observation::{ObservationCounts, ObservedChange, ObservedHop};
+use cdc_bench_model::observation::{ObservationCounts, ObservedChange, ObservedHop, SentChange};
 use cdc_bench_model::report::ObservedPipeline;
 use cdc_bench_model::timeline::{Clock, Nanos, Stamp};
 
@@ -14,6 +14,7 @@ use super::slot::SlotPoller;
 use crate::broker::OffsetPoll;
 use crate::live::{LagFigures, ObservationFigures, ObservationMeter, TapFigures};
 use crate::observe::discovery::Pipeline;
+use crate::observe::liveness::Pulses;
 use crate::observe::request::ObserveRequest;
 
 /// Tells of an observation.
@@ -33,7 +34,7 @@ impl Teller {
         request: &ObserveRequest,
         pipeline: &Pipeline,
         described: &ObservedPipeline,
-        clock: Clock,
+        (clock, pulses): (Clock, &Arc<Pulses>),
     ) -> Self {
         if let Some(metrics) = &request.metrics {
             metrics.name(described);
@@ -41,10 +42,11 @@ impl Teller {
         let has_group = pipeline.group.is_some();
         let topics = pipeline.topics.iter().map(|topic| topic.name.clone());
         let slot = pipeline.slot.clone();
+        let has = (has_group, pipeline.sink.is_some());
         Self {
             clock,
             group: pipeline.group.clone(),
-            taps: TapStates::new(has_group, pipeline.sink.is_some(), request.poll_interval),
+            taps: TapStates::new(has, request.poll_interval, pulses),
             lags: GroupLags::new(topics.collect()),
             slot: slot.map(|slot| SlotPoller::start(pipeline.postgres.clone(), slot, clock)),
             meter: ObservationMeter::default(),
@@ -65,6 +67,13 @@ impl Teller {
     pub(in crate::observe) fn canary_completed(&self, change: &ObservedChange) {
         if let Some(metrics) = &self.metrics {
             metrics.record(change);
+        }
+    }
+
+    /// A change whose sending is known was followed to its end.
+    pub(in crate::observe) fn sent(&self, sent: &SentChange) {
+        if let Some(metrics) = &self.metrics {
+            metrics.sent(sent);
         }
     }
 

@@ -6,5 +6,6 @@ mod mongo;
 pub(super) mod offsets;
 pub(super) mod sighting;
 pub(super) mod sink;
+pub(super) mod source_lines;
 pub(super) mod topics;
 pub(super) mod wal;

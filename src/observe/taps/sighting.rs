@@ -1,7 +1,7 @@
 //! What a tap has seen.
 
 use cdc_bench_model::observation::{
-    CapturedChange, EventMetrics, RecordPosition, RecordedChange, SinkChange,
+    CapturedChange, EventMetrics, RecordPosition, RecordedChange, SinkChange, SourceLine,
 };
 use cdc_bench_model::timeline::Stamp;
 
@@ -37,6 +37,10 @@ pub(in crate::observe) enum Sighting {
     Consumed(EventMetrics),
     /// A line that says nothing of a record that is observed.
     Line(LineProblem),
+    /// A line of the application's.
+    Sent(SourceLine),
+    /// A line of the application's that says nothing of a row that is observed.
+    SourceLine(SourceLineProblem),
     /// What the observation goes along with has ended, and so does it.
     Ended(String),
     /// A tap is cut, and tries to go on.
@@ -56,6 +60,15 @@ pub(in crate::observe) enum LineProblem {
     Unreadable(String),
     /// Its topic is not observed.
     OtherTopic(String),
+}
+
+/// A line of the application's that is not followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::observe) enum SourceLineProblem {
+    /// What is wrong with it.
+    Unreadable(String),
+    /// Its table is not observed.
+    OtherTable(String),
 }
 
 /// Why a change of the WAL is not followed.

@@ -92,6 +92,11 @@ impl Watch {
                 self.clocks.bound(hop, by_broker, canary.end)
             });
         }
+        if let Some(application) = &mut self.application {
+            let (told, clock) = application.report();
+            report.application = Some(told);
+            report.clocks.extend(clock);
+        }
         conclude(
             &mut report,
             self.evidence.collected.take(),

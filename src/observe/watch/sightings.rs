@@ -1,5 +1,6 @@
 //! What the taps have seen, handed on to the joiner and to those that count.
 
+use cdc_bench_model::observation::CapturedChange;
 use cdc_bench_model::timeline::Nanos;
 
 use super::Watch;
@@ -15,6 +16,7 @@ impl Watch {
                     canary.watch.captured(&change);
                 }
                 self.tallies.captured(&change);
+                self.said_of(&change);
                 self.joiner.captured(change);
             }
             Sighting::LeftOut(kind) => {
@@ -65,6 +67,16 @@ impl Watch {
                 let counts = self.joiner.lines_mut();
                 self.incidents.extend(self.lines.problem(counts, problem));
             }
+            Sighting::Sent(line) => {
+                if let Some(application) = &mut self.application {
+                    application.said(line);
+                }
+            }
+            Sighting::SourceLine(problem) => {
+                let application = self.application.as_mut();
+                let told = application.and_then(|application| application.problem(problem));
+                self.incidents.extend(told);
+            }
             Sighting::Ended(what) => {
                 self.happened("input_ended", what);
                 self.has_ended = true;
@@ -80,6 +92,17 @@ impl Watch {
                 self.has_skipped(&reason);
             }
             Sighting::Failed(reason) => self.failed = Some(reason),
+        }
+    }
+
+    /// A change of the user's may have a line of the application's.
+    fn said_of(&mut self, change: &CapturedChange) {
+        let is_canarys = self
+            .canary
+            .as_ref()
+            .is_some_and(|canary| canary.watch.is_of(&change.id));
+        if let Some(application) = self.application.as_mut().filter(|_| !is_canarys) {
+            application.captured(change, &self.joiner);
         }
     }
 

@@ -1,6 +1,7 @@
 //! `observe` on pipelines of other people's parts alone: PostgreSQL, Debezium, Kafka with three partitions, MongoDB's own sink
 //! connector, and a store of its own.
 
+mod findings;
 mod forms;
 mod links;
 mod losses;
@@ -30,6 +31,10 @@ pub const LONG_TESTS: &[Test] = &[
     (
         "third_party_restarts_are_ridden_out_and_marked",
         pipeline::restarts,
+    ),
+    (
+        "third_party_sink_is_among_the_findings",
+        findings::have_the_sink,
     ),
     ("third_party_losses_and_duplicates_are_found", losses::found),
     ("third_party_forms_of_records_are_all_joined", forms::joined),

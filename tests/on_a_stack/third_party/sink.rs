@@ -30,6 +30,11 @@ pub struct MongoSink {
 impl MongoSink {
     /// The worker and the store, without a connector yet.
     pub fn up(stack: &TestStack) -> Self {
+        Self::with_plugins(stack, &[])
+    }
+
+    /// The same, with a worker that has more plugins.
+    pub fn with_plugins(stack: &TestStack, more: &[String]) -> Self {
         let folder = open_folder();
         let plugins = folder.path().join("plugins");
         fetch(CONNECTOR, &plugins.join("mongo"));
@@ -39,7 +44,8 @@ impl MongoSink {
         let program = program.find(|part| part.ends_with("secantusd-py")).unwrap();
         let port = free_port();
         let store = store(&program, port, folder.path());
-        let worker = Worker::up(stack, folder.path(), &[plugins.display().to_string()]);
+        let plugins = [&[plugins.display().to_string()], more].concat();
+        let worker = Worker::up(stack, folder.path(), &plugins);
         Self {
             uri: format!("mongodb://127.0.0.1:{port}/?directConnection=true"),
             port,

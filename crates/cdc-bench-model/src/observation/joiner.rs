@@ -172,6 +172,19 @@ impl ObservationJoiner {
         self.corrections = corrections;
     }
 
+    /// A commit's time on our clock, and how far that may be off.
+    #[must_use]
+    pub fn committed_at(&self, tc: Stamp) -> (Stamp, Nanos) {
+        let corrections = &self.corrections;
+        (corrections.postgres.to_ours(tc), corrections.postgres_bound)
+    }
+
+    /// Whether a change of the WAL is in the sample.
+    #[must_use]
+    pub fn is_followed(&self, change: &CapturedChange) -> bool {
+        change.id.lsn.is_some_and(|lsn| self.sample.takes(lsn))
+    }
+
     /// What the changes since the last call say of the offset of Connect's clock, and of the broker's.
     pub fn take_clock_bounds(&mut self) -> (Option<ClockOffset>, Option<ClockOffset>) {
         self.causality.take()

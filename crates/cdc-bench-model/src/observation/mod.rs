@@ -15,6 +15,7 @@ mod operation;
 mod recent;
 mod sampling;
 mod sink_queue;
+mod source_lines;
 mod stamps;
 mod statistics;
 
@@ -25,5 +26,6 @@ pub use joiner::{JoinerConfig, ObservationJoiner, ObservedChange, OtherKeys};
 pub use key::{NO_KEY, canonical_key};
 pub use missing::{MissingAt, MissingChange};
 pub use operation::Operation;
+pub use source_lines::{SentChange, SourceLine, SourceLineCounts, SourceLines};
 pub use stamps::{ObservedHop, ObservedHops, ObservedStamps};
 pub use statistics::ObservedStatistics;

@@ -22,6 +22,11 @@ impl ObservedStatistics {
         }
     }
 
+    /// Adds a span of one hop, of a change that stands for `weight` of them.
+    pub fn record_hop(&mut self, hop: ObservedHop, span: Nanos, weight: u64) {
+        self.hops[hop.index()].record_many(span, weight);
+    }
+
     /// The spans of a hop.
     #[must_use]
     pub fn hop(&self, hop: ObservedHop) -> &SignedHistogram {

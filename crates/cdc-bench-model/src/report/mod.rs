@@ -52,11 +52,11 @@ pub use json::{ClockReport, RUN, Report, RunInfo, SCHEMA, Verdict};
 pub use junit::{junit, observation_junit};
 pub use markdown::markdown;
 pub use observation::{
-    CANARY, CanaryReport, CostReport, LatencyLog, Measured, OBSERVE, OBSERVED,
+    ApplicationReport, CANARY, CanaryReport, CostReport, LatencyLog, Measured, OBSERVE, OBSERVED,
     ObservationComparison, ObservationInfo, ObservationReport, ObservedComparisonError,
     ObservedDiagnosis, ObservedDifference, ObservedPath, ObservedPipeline, ObservedTopicReport,
-    compare_observations, observation_csv, observation_markdown, render_observation,
-    render_observation_comparison,
+    TransactionsReport, compare_observations, observation_csv, observation_markdown,
+    render_observation, render_observation_comparison,
 };
 pub use path_report::{PathNames, PathReport, RoundReport};
 pub use recorder::{Recorder, RecorderHandle};

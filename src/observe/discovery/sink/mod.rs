@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cdc_bench_stack::StoreEndpoint;
 
+pub(super) use self::lines::check as check_lines;
 pub(in crate::observe) use self::mongo::MongoSink;
 use super::table::ObservedTable;
 use crate::broker::Admin;
@@ -94,7 +95,7 @@ pub(super) async fn find(
             Ok(found.map(Sink::Mongo))
         }
         SinkChoice::Lines(source) => {
-            lines::check(source, admin).await?;
+            lines::check(source, "--lines", admin).await?;
             Ok(Some(Sink::Lines(source.clone())))
         }
     }

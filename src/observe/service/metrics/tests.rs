@@ -45,7 +45,7 @@ fn told() -> ObservedMetrics {
     metrics.name(&ObservedPipeline::default());
     metrics.record(&change("public.orders"));
     metrics.errors(|_| Some(Nanos(1)));
-    let mut taps = TapStates::new(true, true, Duration::from_millis(100));
+    let mut taps = TapStates::new((true, true), Duration::from_millis(100), &Arc::default());
     taps.cut("sink", "gone");
     metrics.tell(&Standing {
         counts: &ObservationCounts {
@@ -159,4 +159,20 @@ fn tables_beyond_the_bound_share_one_label() {
     assert!(text.contains("table=\"public.t15\"") && !text.contains("table=\"public.t16\""));
     let others = "cdc_bench_observe_hop_seconds_count{hop=\"total\",table=\"(others)\"} 84\n";
     assert!(text.contains(others));
+}
+
+#[test]
+fn a_change_of_a_sample_counts_for_those_that_it_stands_for() {
+    let metrics = ObservedMetrics::default();
+    metrics.record(&ObservedChange {
+        weight: 4,
+        ..change("public.orders")
+    });
+    let text = text(&metrics);
+    for line in [
+        "cdc_bench_observe_hop_seconds_count{hop=\"total\",table=\"public.orders\"} 4",
+        "cdc_bench_observe_hop_seconds_sum{hop=\"total\",table=\"public.orders\"} 0.08",
+    ] {
+        assert!(text.contains(&format!("{line}\n")), "{line}: {text}");
+    }
 }

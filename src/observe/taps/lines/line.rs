@@ -42,13 +42,7 @@ pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, String> {
     if line.first() != Some(&b'{') {
         return Err("it is no JSON object".to_owned());
     }
-    let fields: Fields<'_> = serde_json::from_slice(line).map_err(|error| {
-        // Of a value of another type, serde shows the value.
-        match error.classify() {
-            serde_json::error::Category::Data => error.to_string(),
-            _ => format!("it is no JSON object ({error})"),
-        }
-    })?;
+    let fields: Fields<'_> = serde_json::from_slice(line).map_err(|error| wrong_json(&error))?;
     if fields.partition < 0 || fields.offset < 0 {
         return Err("partition and offset are from 0 on".to_owned());
     }
@@ -70,6 +64,14 @@ pub(super) fn parse(line: &[u8]) -> Result<Line<'_>, String> {
     })
 }
 
+/// Why a line's JSON is not taken. Of a value of another type, serde shows the value.
+pub(super) fn wrong_json(error: &serde_json::Error) -> String {
+    match error.classify() {
+        serde_json::error::Category::Data => error.to_string(),
+        _ => format!("it is no JSON object ({error})"),
+    }
+}
+
 /// The error of a line; some languages write an absent one as `null`, `""` or `false`.
 fn error_of(value: Value) -> Option<String> {
     let mut text = match value {
@@ -84,7 +86,7 @@ fn error_of(value: Value) -> Option<String> {
 }
 
 /// A time: microseconds since the Unix epoch, or RFC 3339.
-fn time(value: &Value) -> Result<Option<Stamp>, String> {
+pub(super) fn time(value: &Value) -> Result<Option<Stamp>, String> {
     let micros = match value {
         Value::Null => return Ok(None),
         Value::Number(number) => whole(number),

@@ -1,10 +1,11 @@
-//! Lines in which a consumer reports what it did with its records; docs/how-to/event-metrics.md has the
-//! format.
+//! Lines in which a consumer reports what it did with its records, or the application when it sent its statements;
+//! docs/how-to/event-metrics.md has their formats.
 
 mod file;
 mod line;
 mod reports;
 mod socket;
+mod source_line;
 mod splitter;
 
 use std::io::Read as _;
@@ -57,7 +58,7 @@ pub(in crate::observe) async fn open(
             Ok(Following::Task(stop.drop_guard(), task))
         }
         LinesSource::Topic(name) => {
-            let client = format!("cdc-bench-observe-{id}-lines");
+            let client = format!("cdc-bench-observe-{id}-{}-lines", reports.writer());
             let topics = vec![name.clone()];
             let handler = move |event: TailEvent<'_>| {
                 if let TailEvent::Record(record) = event {
@@ -88,9 +89,10 @@ fn read_standard_input(reports: &LineReports) {
             }
             Ok(0) => {
                 splitter.finish(each);
-                Some(Sighting::Ended(
-                    "the consumer's lines on standard input have ended".to_owned(),
-                ))
+                let writer = reports.writer();
+                Some(Sighting::Ended(format!(
+                    "the {writer}'s lines on standard input have ended"
+                )))
             }
             Err(error) => Some(Sighting::Failed(format!(
                 "standard input cannot be read: {error}"

@@ -8,19 +8,29 @@ use cdc_bench_model::observation::{Consumption, EventMetrics, RecordPosition};
 use cdc_bench_model::timeline::{Clock, Stamp};
 
 use super::line::parse;
+use super::source_line::SourceTables;
 use super::splitter::Split;
-use crate::observe::taps::sighting::{LineProblem, Sighting};
+use crate::observe::discovery::ObservedTable;
+use crate::observe::taps::sighting::{LineProblem, Sighting, SourceLineProblem};
 
 /// Reports lines. Clones report to the same observation.
 #[derive(Clone)]
 pub(in crate::observe) struct LineReports {
-    topics: Arc<HashMap<String, usize>>,
+    writer: Arc<Writer>,
     clock: Clock,
     sightings: Sender<Sighting>,
 }
 
+/// Who writes the lines, and what they may be of.
+enum Writer {
+    /// The consumer: the observed topics, with their indexes.
+    Consumer(HashMap<String, usize>),
+    /// The application: the observed tables.
+    Application(SourceTables),
+}
+
 impl LineReports {
-    /// `topics`: those that are observed, in the order of their indexes.
+    /// Of the consumer's lines. `topics`: those that are observed, in the order of their indexes.
     pub(in crate::observe) fn new(
         topics: impl Iterator<Item = String>,
         clock: Clock,
@@ -28,9 +38,30 @@ impl LineReports {
     ) -> Self {
         let topics = topics.enumerate().map(|(index, name)| (name, index));
         Self {
-            topics: Arc::new(topics.collect()),
+            writer: Arc::new(Writer::Consumer(topics.collect())),
             clock,
             sightings,
+        }
+    }
+
+    /// Of the application's lines.
+    pub(in crate::observe) fn of_application<'a>(
+        tables: impl Iterator<Item = &'a ObservedTable>,
+        clock: Clock,
+        sightings: Sender<Sighting>,
+    ) -> Self {
+        Self {
+            writer: Arc::new(Writer::Application(SourceTables::of(tables))),
+            clock,
+            sightings,
+        }
+    }
+
+    /// Whose lines these are.
+    pub(super) fn writer(&self) -> &'static str {
+        match &*self.writer {
+            Writer::Consumer(_) => "consumer",
+            Writer::Application(_) => "application",
         }
     }
 
@@ -41,14 +72,23 @@ impl LineReports {
         reported: Stamp,
         origin: impl Fn() -> String,
     ) -> Sighting {
-        let line = match parse(line) {
-            Ok(line) => line,
-            Err(wrong) => {
-                let wrong = format!("{}: {wrong}", origin());
-                return Sighting::Line(LineProblem::Unreadable(wrong));
+        let topics = match &*self.writer {
+            Writer::Consumer(topics) => topics,
+            Writer::Application(tables) => {
+                return match tables.read(line, reported) {
+                    Ok(line) => Sighting::Sent(line),
+                    Err(SourceLineProblem::Unreadable(wrong)) => {
+                        self.unreadable(format!("{}: {wrong}", origin()))
+                    }
+                    Err(other) => Sighting::SourceLine(other),
+                };
             }
         };
-        let Some(topic) = self.topics.get(&*line.topic) else {
+        let line = match parse(line) {
+            Ok(line) => line,
+            Err(wrong) => return self.unreadable(format!("{}: {wrong}", origin())),
+        };
+        let Some(topic) = topics.get(&*line.topic) else {
             return Sighting::Line(LineProblem::OtherTopic(line.topic.into_owned()));
         };
         Sighting::Consumed(EventMetrics {
@@ -66,14 +106,20 @@ impl LineReports {
         })
     }
 
+    fn unreadable(&self, wrong: String) -> Sighting {
+        match &*self.writer {
+            Writer::Consumer(_) => Sighting::Line(LineProblem::Unreadable(wrong)),
+            Writer::Application(_) => Sighting::SourceLine(SourceLineProblem::Unreadable(wrong)),
+        }
+    }
+
     /// What lines say that have come now.
     pub(super) fn collect(&self, origin: &str, into: &mut Vec<Sighting>, split: Split<'_>) {
         let at = |number: u64| format!("line {number} of {origin}");
         into.push(match split {
             Split::Line(number, line) => self.sighting(line, self.clock.now(), || at(number)),
             Split::TooLong(number) => {
-                let wrong = format!("{}: it is longer than 64 KiB", at(number));
-                Sighting::Line(LineProblem::Unreadable(wrong))
+                self.unreadable(format!("{}: it is longer than 64 KiB", at(number)))
             }
         });
     }

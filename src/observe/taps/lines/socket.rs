@@ -39,7 +39,7 @@ impl Drop for LinesSocket {
 impl LinesSocket {
     /// Listens at this path.
     pub(super) fn open(path: PathBuf) -> io::Result<Self> {
-        check_socket(&path)?;
+        check_socket(&path, "a socket of lines")?;
         if path.exists() {
             std::fs::remove_file(&path)?;
         }

@@ -1,6 +1,7 @@
 //! The connector: whether it works, its poll, its batches, its queue, its producer.
 
-use super::evidence::{ConnectorEvidence, ObservedEvidence};
+use super::connector_evidence::ConnectorEvidence;
+use super::evidence::ObservedEvidence;
 use super::figures::{Hops, certain, finding, hop, ms, percent};
 use crate::analysis::{Finding, Severity};
 use crate::observation::ObservedHop;
@@ -14,7 +15,7 @@ const LINGER_MS: i64 = 5;
 pub(super) fn findings(hops: &Hops, evidence: &ObservedEvidence) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(connector) = &evidence.connector {
-        found.extend(idle(connector));
+        found.extend(idle(connector, ObservedHop::Debezium));
         found.extend(poll_interval(hops, connector));
         found.extend(linger(hops, connector));
         found.extend(batch(connector, evidence));
@@ -25,7 +26,8 @@ pub(super) fn findings(hops: &Hops, evidence: &ObservedEvidence) -> Vec<Finding>
     found
 }
 
-fn idle(connector: &ConnectorEvidence) -> Option<Finding> {
+/// A connector that did not work; `slow` is the hop that shows it.
+pub(super) fn idle(connector: &ConnectorEvidence, slow: ObservedHop) -> Option<Finding> {
     if connector.idle.is_empty() {
         return None;
     }
@@ -40,7 +42,7 @@ fn idle(connector: &ConnectorEvidence) -> Option<Finding> {
         })
         .collect();
     Some(finding(
-        Some(ObservedHop::Debezium),
+        Some(slow),
         Severity::Critical,
         format!(
             "connector \"{name}\" did not work all the time: {}",

@@ -1,7 +1,12 @@
 //! What was seen of the pipeline's parts while it was observed.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::connector_evidence::ConnectorEvidence;
+use super::sink_evidence::{SinkConnectorEvidence, SinkEvidence};
+use crate::analysis::HopStatistics;
 
 /// What was seen; a part that could not be looked at is absent.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,34 +23,14 @@ pub struct ObservedEvidence {
     pub transactions: TransactionEvidence,
     /// The consumer group.
     pub group: Option<GroupEvidence>,
+    /// The sink's server.
+    pub sink: Option<SinkEvidence>,
+    /// The connector that writes into the sink.
+    pub sink_connector: Option<SinkConnectorEvidence>,
     /// Whether the sink is tapped: a change ends there, and not with the group's commit.
     pub has_sink: bool,
     /// How long it was observed.
     pub duration: Duration,
-}
-
-/// The connector, by Connect's REST interface.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ConnectorEvidence {
-    /// Its name.
-    pub name: String,
-    /// Its configuration.
-    pub config: BTreeMap<String, String>,
-    /// How often its state was asked for.
-    pub polls: u64,
-    /// States in which it does not work, such as `task 0 is PAUSED`, each with how often it was found.
-    pub idle: BTreeMap<String, u64>,
-}
-
-impl ConnectorEvidence {
-    /// A numeric setting, or its default.
-    #[must_use]
-    pub fn number(&self, name: &str, default: i64) -> i64 {
-        let value = self.config.get(name);
-        value
-            .and_then(|text| text.trim().parse().ok())
-            .unwrap_or(default)
-    }
 }
 
 /// The connector's metrics, by JMX.
@@ -123,6 +108,17 @@ pub struct TransactionEvidence {
     pub largest: u64,
     /// How long our own reader took from the first change of the largest to its last.
     pub largest_took: Duration,
+    /// `debezium` by place in those of more than [`BIG`], where some of their changes were followed to their end.
+    pub debezium: Option<SpansByPlace>,
+}
+
+/// Spans of the changes of big transactions, by their place in them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpansByPlace {
+    /// Those of the first tenth of each.
+    pub first_tenth: HopStatistics,
+    /// Those of the last.
+    pub last_tenth: HopStatistics,
 }
 
 /// Changes of a transaction that is called big.

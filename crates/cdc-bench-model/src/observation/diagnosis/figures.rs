@@ -36,6 +36,12 @@ pub(super) fn certain(hops: &Hops, name: ObservedHop) -> Option<&HopStatistics> 
     (found.p50 > bound).then_some(found)
 }
 
+/// Whether this hop is most of the total, beyond what the clocks leave open.
+pub(super) fn is_most_of_total(hops: &Hops, name: ObservedHop) -> bool {
+    let total = hop(hops, ObservedHop::Total).map_or(0, |total| total.mean);
+    certain(hops, name).is_some_and(|hop| hop.mean * 2 >= total)
+}
+
 pub(super) fn ms(us: i64) -> String {
     let (number, unit) = Nanos::from_micros(us).to_three_digits();
     format!("{number} {unit}")

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::evidence::{ConnectorEvidence, ObservedEvidence};
+use super::connector_evidence::ConnectorEvidence;
+use super::evidence::ObservedEvidence;
 use super::figures::Hops;
 use super::rules::findings;
 use crate::analysis::Finding;

@@ -4,17 +4,26 @@
 //! missing. No finding is a valid result.
 
 mod connector;
+mod connector_evidence;
 mod evidence;
 mod figures;
 #[cfg(test)]
 mod fixture;
 mod group;
 mod rules;
+mod sink_connector;
+mod sink_evidence;
+mod sink_server;
 mod source;
 mod transactions;
 
+pub use connector_evidence::ConnectorEvidence;
 pub use evidence::{
-    BIG, ConnectorEvidence, ConnectorMetrics, GroupEvidence, Holder, LongTransaction,
-    ObservedEvidence, PartitionEvidence, SlotEvidence, TransactionEvidence,
+    BIG, ConnectorMetrics, GroupEvidence, Holder, LongTransaction, ObservedEvidence,
+    PartitionEvidence, SlotEvidence, SpansByPlace, TransactionEvidence,
 };
 pub use rules::findings;
+pub use sink_evidence::{
+    ReplicaSet, ReplicationEvidence, ServerStatusEvidence, SinkConnectorEvidence, SinkEvidence,
+    WriteConcernSeen,
+};

@@ -2,7 +2,7 @@
 
 use super::evidence::ObservedEvidence;
 use super::figures::Hops;
-use super::{connector, group, source, transactions};
+use super::{connector, group, sink_connector, sink_server, source, transactions};
 use crate::analysis::Finding;
 
 /// The findings of all rules, worst first. `hops`: of the user's changes, or of the canary where there were none.
@@ -13,6 +13,8 @@ pub fn findings(hops: &Hops, evidence: &ObservedEvidence) -> Vec<Finding> {
         source::findings(evidence),
         transactions::findings(evidence),
         group::findings(hops, evidence),
+        sink_server::findings(hops, evidence),
+        sink_connector::findings(hops, evidence),
     ]
     .concat();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

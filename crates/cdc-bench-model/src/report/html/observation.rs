@@ -283,7 +283,15 @@ fn counts(report: &ObservationReport) -> Vec<(&'static str, u64)> {
     ];
     let matters = |(place, (_, count)): &(usize, (&str, u64))| *place < 6 || *count > 0;
     let kept = all.into_iter().enumerate().filter(matters);
-    kept.map(|(_, count)| count).collect()
+    let said = report.application.iter().flat_map(|application| {
+        let lines = &application.lines;
+        [
+            ("lines of the application", lines.read),
+            ("of them, those with a change", lines.joined),
+            ("changes without such a line", lines.without_line),
+        ]
+    });
+    kept.map(|(_, count)| count).chain(said).collect()
 }
 
 fn percentiles(series: &ObservedSeries) -> Option<Figure> {

@@ -1,6 +1,7 @@
 //! The result of an observation: `report.json` with `run.kind` = `observe`. Durations are whole microseconds unless the name says
 //! otherwise.
 
+mod application;
 mod canary;
 mod comparison;
 mod cost;
@@ -9,6 +10,7 @@ mod logged;
 mod series;
 mod tables;
 mod text;
+mod transactions;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +20,7 @@ use super::{ClockReport, Incident, Verdict};
 use crate::analysis::{Finding, HopStatistics, Objective};
 use crate::observation::{Filtered, ObservationCounts, ObservedHop};
 
+pub use application::ApplicationReport;
 pub use canary::{CANARY, CanaryReport};
 pub use comparison::{
     ObservationComparison, ObservedComparisonError, ObservedDifference, compare_observations,
@@ -28,6 +31,7 @@ pub use latency_log::LatencyLog;
 pub(crate) use series::{ObservedSeries, SeriesPoint, series_of};
 pub use tables::{observation_csv, observation_markdown};
 pub use text::render_observation;
+pub use transactions::TransactionsReport;
 
 /// `run.kind` of an observation.
 pub const OBSERVE: &str = "observe";
@@ -68,6 +72,12 @@ pub struct ObservationReport {
     /// The canary, if one was sent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub canary: Option<CanaryReport>,
+    /// What the application has said, if it writes lines.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub application: Option<ApplicationReport>,
+    /// How the changes lay in transactions.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub transactions: Option<TransactionsReport>,
     /// What the observation took of the servers.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cost: Option<CostReport>,

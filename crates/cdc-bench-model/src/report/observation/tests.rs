@@ -83,6 +83,8 @@ fn report() -> ObservationReport {
         objectives: Vec::new(),
         verdict: Verdict::Fail,
         canary: None,
+        application: None,
+        transactions: None,
         cost: None,
     }
 }

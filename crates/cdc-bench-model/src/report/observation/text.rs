@@ -2,7 +2,7 @@
 
 use console::style;
 
-use super::{CANARY, CanaryReport, ObservationReport, ObservedPath};
+use super::{ApplicationReport, CANARY, CanaryReport, ObservationReport, ObservedPath};
 use crate::analysis::{HopStatistics, Severity};
 use crate::observation::{LineCounts, ObservedHop};
 use crate::report::line::line;
@@ -16,6 +16,9 @@ pub fn render_observation(report: &ObservationReport) -> String {
     headline(&mut out, report);
     if let Some(path) = report.observed() {
         table(&mut out, path);
+    }
+    if let Some(application) = &report.application {
+        application_line(&mut out, application);
     }
     if let Some(canary) = &report.canary {
         canary_section(&mut out, canary, report.paths.get(CANARY));
@@ -87,6 +90,21 @@ fn table(out: &mut String, path: &ObservedPath) {
                 .yellow()
             );
         }
+    }
+    line!(out);
+}
+
+fn application_line(out: &mut String, application: &ApplicationReport) {
+    let lines = &application.lines;
+    let joined = format!(
+        "Application, {}: {} lines, {} of a change; {} without one, {} changes without a line",
+        application.source, lines.read, lines.joined, lines.without_change, lines.without_line
+    );
+    let not_read = lines.unreadable + lines.other_tables + lines.not_kept;
+    if not_read > 0 {
+        line!(out, "{joined}; {not_read} not read or not kept");
+    } else {
+        line!(out, "{joined}");
     }
     line!(out);
 }

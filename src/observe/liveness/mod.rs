@@ -1,0 +1,15 @@
+//! Whether the servers answer: each is asked a small question every second, beside its tap, for a tap of an idle pipeline is silent
+//! anyhow.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | `pulse` | the answers of one server |
+//! | `pulses` | those of all, by tap, and what has changed |
+//! | `pings` | who asks |
+
+mod pings;
+mod pulse;
+mod pulses;
+
+pub(super) use pings::Pings;
+pub(super) use pulses::{PulseChange, Pulses};

@@ -1,0 +1,144 @@
+//! The answers of one server.
+
+use std::time::{Duration, Instant};
+
+/// A server that leaves a question unanswered for longer than this stands still, or is away.
+pub(super) const LONGEST: Duration = Duration::from_secs(2);
+
+/// The answers of one server to a question that is asked again and again.
+#[derive(Debug)]
+pub(super) struct Pulse {
+    /// `wal`, `topics` or `sink`: the tap that needs the server.
+    pub(super) tap: &'static str,
+    /// Which server, such as `MongoDB at db:27017`.
+    pub(super) server: String,
+    answered: Instant,
+    /// When the first question was asked that has no answer.
+    asked: Option<Instant>,
+    /// Why there is none, if that is known.
+    reason: Option<String>,
+    /// Since when it has been told to be silent.
+    told: Option<Instant>,
+    /// How long it was silent, before it answered again.
+    over: Option<Duration>,
+}
+
+impl Pulse {
+    pub(super) fn new(tap: &'static str, server: String, now: Instant) -> Self {
+        Self {
+            tap,
+            server,
+            answered: now,
+            asked: None,
+            reason: None,
+            told: None,
+            over: None,
+        }
+    }
+
+    pub(super) fn asked(&mut self, now: Instant) {
+        self.asked.get_or_insert(now);
+    }
+
+    pub(super) fn answered(&mut self, now: Instant) {
+        if self.told.is_some() {
+            self.over = Some(now - self.answered);
+        }
+        self.answered = now;
+        self.asked = None;
+        self.reason = None;
+    }
+
+    /// There was no answer: it goes on being waited for.
+    pub(super) fn failed(&mut self, reason: String) {
+        self.reason = Some(reason);
+    }
+
+    /// How long it has not answered, if that is too long.
+    pub(super) fn silence(&self, now: Instant) -> Option<Duration> {
+        let asked = self.asked?;
+        let is_silent = now.saturating_duration_since(asked) > LONGEST;
+        is_silent.then(|| now.saturating_duration_since(self.answered))
+    }
+
+    /// What is wrong with it.
+    pub(super) fn trouble(&self, now: Instant) -> Option<String> {
+        let silence = self.silence(now)?;
+        let why = self.reason.as_ref();
+        let why = why.map_or(String::new(), |reason| format!(": {reason}"));
+        let (server, silence) = (&self.server, silence.as_secs());
+        Some(format!(
+            "{server} has answered nothing for {silence} s{why}"
+        ))
+    }
+
+    /// That it became silent, once: for how long, and why as far as that is known.
+    pub(super) fn take_silence(&mut self, now: Instant) -> Option<(Duration, Option<String>)> {
+        let silence = self.silence(now)?;
+        if self.told.replace(now).is_some() {
+            return None;
+        }
+        Some((silence, self.reason.clone()))
+    }
+
+    /// That it answers again, once: how long it was silent.
+    pub(super) fn take_return(&mut self) -> Option<Duration> {
+        let silence = self.over.take()?;
+        self.told = None;
+        Some(silence)
+    }
+
+    /// Whether it was told to be silent, and not yet to answer.
+    pub(super) fn is_told(&self) -> bool {
+        self.told.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_without_an_answer_is_a_silence_that_is_told_once() {
+        let began = Instant::now();
+        let at = |ms| began + Duration::from_millis(ms);
+        let mut pulse = Pulse::new("sink", "MongoDB at db:27017".to_owned(), began);
+        assert_eq!(pulse.silence(at(60_000)), None, "nobody asked");
+        pulse.asked(at(1_000));
+        pulse.answered(at(1_100));
+        pulse.asked(at(2_000));
+        assert_eq!(pulse.take_silence(at(3_900)), None);
+        pulse.asked(at(4_500));
+        let (silence, reason) = pulse.take_silence(at(4_600)).unwrap();
+        assert_eq!(
+            silence,
+            Duration::from_millis(3_500),
+            "since its last answer"
+        );
+        assert_eq!(reason, None);
+        assert_eq!(pulse.take_silence(at(5_000)), None, "it was told");
+        pulse.failed("connection refused".to_owned());
+        let trouble = pulse.trouble(at(8_100)).unwrap();
+        assert!(
+            trouble
+                .contains("MongoDB at db:27017 has answered nothing for 7 s: connection refused"),
+            "{trouble}"
+        );
+        assert_eq!(pulse.take_return(), None);
+        pulse.answered(at(10_100));
+        assert_eq!(pulse.trouble(at(10_200)), None);
+        assert_eq!(pulse.take_return(), Some(Duration::from_secs(9)));
+        assert_eq!(pulse.take_return(), None);
+        pulse.asked(at(11_000));
+        assert!(pulse.take_silence(at(13_100)).is_some(), "another one");
+    }
+
+    #[test]
+    fn an_answer_that_comes_before_the_silence_was_told_is_no_return() {
+        let began = Instant::now();
+        let mut pulse = Pulse::new("wal", "PostgreSQL".to_owned(), began);
+        pulse.asked(began);
+        pulse.answered(began + LONGEST * 2);
+        assert_eq!(pulse.take_return(), None);
+    }
+}
