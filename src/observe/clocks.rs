@@ -111,7 +111,7 @@ impl ObservedClocks {
             }
         }
         joiner.correct(self.corrections(now));
-        self.sink.measure(now, joiner);
+        self.sink.measure(now, joiner).await;
         measured.map(drop).map_err(Failure::from)
     }
 
@@ -164,7 +164,7 @@ impl ObservedClocks {
         let end = match last {
             LastStamp::Kafka => appended,
             LastStamp::Group(half) => Some(half),
-            LastStamp::Sink => self.sink.bound(),
+            LastStamp::Sink => self.sink.bound_of_end(),
         };
         match hop {
             ObservedHop::Debezium => Some(postgres + connect?),

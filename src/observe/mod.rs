@@ -45,6 +45,6 @@ pub use plan::plan;
 pub use progress::ObserveProgress;
 pub use request::{
     CanaryTarget, CollectionOf, GroupChoice, LatencyObjective, ObserveRequest, PipelineRequest,
-    ReportPeriods, SinkChoice,
+    PostgresSinkRequest, ReportPeriods, SinkChoice, SinkPublication,
 };
 pub use service::ObservedMetrics;

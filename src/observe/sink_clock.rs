@@ -1,18 +1,26 @@
-//! The clock of the sink, where its own stamps are used: that of the consumer that reports its records. It cannot be asked: each
-//! record was in Kafka before it was consumed, and consumed before we had its line. Lines that come by a file, a pipe or a
-//! socket are of a process on this host, so its clock is this host's, unless a line contradicts that.
+//! The clock of the sink, where its own stamps are used. PostgreSQL's is asked for by round trips. That of a consumer which
+//! reports its records cannot be asked: each record was in Kafka before it was consumed, and consumed before we had its line.
+//! Lines that come by a file, a pipe or a socket are of a process on this host, so its clock is this host's, unless a line
+//! contradicts that.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cdc_bench_model::observation::ObservationJoiner;
 use cdc_bench_model::report::ClockReport;
-use cdc_bench_model::timeline::{Clock, ClockTrack, Nanos, OffsetEstimator, Stamp};
+use cdc_bench_model::timeline::{Clock, ClockOffset, ClockTrack, Nanos, OffsetEstimator, Stamp};
+use cdc_bench_stack::PostgresEndpoint;
+use tokio_postgres::Client;
 
 use super::discovery::Sink;
 use super::lines_source::LinesSource;
+use crate::pipeline::{Failure, connect_postgres, measure_postgres};
 
 /// Readings of this host's clock at a measurement.
 const READINGS: u32 = 8;
+/// Round trips of a measurement of a server's.
+const EXCHANGES: u32 = 12;
+/// How long they may take.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// The clock of the sink.
 pub(super) enum SinkClock {
@@ -20,6 +28,16 @@ pub(super) enum SinkClock {
     Ours,
     /// The consumer's.
     Consumer(ConsumerClock),
+    /// PostgreSQL's: commit times stand beside what we see, on our clock.
+    Postgres(PostgresClock),
+}
+
+/// The clock of a PostgreSQL server.
+pub(super) struct PostgresClock {
+    endpoint: PostgresEndpoint,
+    client: Client,
+    clock: Clock,
+    track: ClockTrack,
 }
 
 /// The clock of a consumer that reports its records.
@@ -33,8 +51,16 @@ pub(super) struct ConsumerClock {
 }
 
 impl SinkClock {
-    pub(super) fn of(sink: Option<&Sink>, clock: Clock) -> Self {
-        match sink {
+    /// # Errors
+    /// When the sink's server does not answer.
+    pub(super) async fn of(sink: Option<&Sink>, clock: Clock) -> Result<Self, Failure> {
+        Ok(match sink {
+            Some(Sink::Postgres(sink)) => Self::Postgres(PostgresClock {
+                endpoint: sink.endpoint.clone(),
+                client: connect_postgres(&sink.endpoint).await?,
+                clock,
+                track: ClockTrack::default(),
+            }),
             Some(Sink::Lines(source)) => Self::Consumer(ConsumerClock {
                 clock,
                 changes: ClockTrack::default(),
@@ -43,14 +69,23 @@ impl SinkClock {
                 resolution: Nanos(0),
             }),
             Some(Sink::Mongo(_)) | None => Self::Ours,
-        }
+        })
     }
 
     /// Measures, and corrects the sink's stamps by it from now on.
-    pub(super) fn measure(&mut self, now: Stamp, joiner: &mut ObservationJoiner) {
+    pub(super) async fn measure(&mut self, now: Stamp, joiner: &mut ObservationJoiner) {
         match self {
             Self::Ours => {}
             Self::Consumer(consumer) => consumer.measure(now, joiner),
+            Self::Postgres(postgres) => postgres.measure(joiner).await,
+        }
+    }
+
+    /// Error bound of T5, which is of our clock but where the consumer says it.
+    pub(super) fn bound_of_end(&self) -> Option<Nanos> {
+        match self {
+            Self::Ours | Self::Postgres(_) => Some(Nanos(0)),
+            Self::Consumer(consumer) => consumer.bound(),
         }
     }
 
@@ -59,13 +94,14 @@ impl SinkClock {
         match self {
             Self::Ours => Some(Nanos(0)),
             Self::Consumer(consumer) => consumer.bound(),
+            Self::Postgres(postgres) => postgres.track.error_bound(),
         }
     }
 
     /// The resolution of its stamps.
     pub(super) fn resolution(&self) -> Nanos {
         match self {
-            Self::Ours => Nanos(0),
+            Self::Ours | Self::Postgres(_) => Nanos(0),
             Self::Consumer(consumer) => consumer.resolution,
         }
     }
@@ -75,7 +111,34 @@ impl SinkClock {
         match self {
             Self::Ours => None,
             Self::Consumer(consumer) => consumer.report(),
+            Self::Postgres(postgres) => Some(report(
+                "sink",
+                &postgres.track,
+                postgres.track.error_bound()?,
+                "round trips to clock_timestamp(), intersected",
+            )),
         }
+    }
+}
+
+impl PostgresClock {
+    async fn measure(&mut self, joiner: &mut ObservationJoiner) {
+        // A server that is away for a while cannot be measured, and is not waited for.
+        match tokio::time::timeout(LONGEST, self.ask()).await {
+            Ok(Ok(offset)) => self.track.observe(self.clock.now(), offset),
+            Ok(Err(failure)) => tracing::debug!(%failure, "the sink's clock could not be measured"),
+            Err(_) => tracing::debug!("the sink did not say what time it is"),
+        }
+        let line = self.track.line().unwrap_or_default();
+        self.track.use_line(self.clock.now(), line);
+        joiner.correct_sink(line);
+    }
+
+    async fn ask(&mut self) -> Result<ClockOffset, Failure> {
+        if self.client.is_closed() {
+            self.client = connect_postgres(&self.endpoint).await?;
+        }
+        Ok(measure_postgres(&self.client, EXCHANGES, self.clock).await?)
     }
 }
 
@@ -129,17 +192,20 @@ impl ConsumerClock {
         } else {
             "causality: each record was in Kafka before it was received and written, and its line came after that"
         };
-        let track = self.track();
-        Some(ClockReport {
-            server: "consumer".to_owned(),
-            offset: track.first_offset().unwrap_or_default().round_micros(),
-            error_bound: self.bound()?.round_micros(),
-            drift: track.drift().map(Nanos::round_micros),
-            drift_ppm: track
-                .line()
-                .map(|line| (line.drift_ppm() * 10.0).round() / 10.0),
-            measurements: u64::try_from(track.measurements()).unwrap_or(u64::MAX),
-            method: method.to_owned(),
-        })
+        Some(report("consumer", self.track(), self.bound()?, method))
+    }
+}
+
+fn report(server: &str, track: &ClockTrack, bound: Nanos, method: &str) -> ClockReport {
+    ClockReport {
+        server: server.to_owned(),
+        offset: track.first_offset().unwrap_or_default().round_micros(),
+        error_bound: bound.round_micros(),
+        drift: track.drift().map(Nanos::round_micros),
+        drift_ppm: track
+            .line()
+            .map(|line| (line.drift_ppm() * 10.0).round() / 10.0),
+        measurements: u64::try_from(track.measurements()).unwrap_or(u64::MAX),
+        method: method.to_owned(),
     }
 }

@@ -109,7 +109,7 @@ impl Watch {
             reports_records: matches!(sink, Some(Sink::Lines(_))),
         });
         let client = connect_postgres(&pipeline.postgres).await?;
-        let sink_clock = SinkClock::of(sink, clock);
+        let sink_clock = SinkClock::of(sink, clock).await?;
         let mut clocks = ObservedClocks::new(client, clock, pipeline.shares_clock, sink_clock);
         clocks.measure(true, &mut joiner).await?;
         let described = outcome::named(pipeline, request);

@@ -6,6 +6,7 @@ mod evidence_args;
 mod seconds;
 mod service_args;
 mod sink_args;
+mod sink_postgres_args;
 mod source_args;
 
 use std::process::ExitCode;
@@ -61,8 +62,8 @@ pub(super) struct Args {
     no_group: bool,
     #[command(flatten)]
     sink: SinkArgs,
-    /// A collection whose name is not its table's (repeatable)
-    #[arg(long = "sink-collection", value_name = "TABLE=COLLECTION", value_parser = collection_of)]
+    /// A collection or table of the sink whose name is not its table's (repeatable)
+    #[arg(long = "sink-collection", value_name = "TABLE=TARGET", value_parser = collection_of)]
     collections: Vec<CollectionOf>,
     /// Interval of the polls of the group's offsets, ms: half of it is the error of what ends with them
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(10..=60_000))]
@@ -111,13 +112,13 @@ fn collection_of(text: &str) -> Result<CollectionOf, String> {
                 collection: collection.to_owned(),
             })
         }
-        _ => Err("expected TABLE=COLLECTION".to_owned()),
+        _ => Err("expected TABLE=TARGET".to_owned()),
     }
 }
 
 impl Args {
-    fn pipeline(&self) -> Result<PipelineRequest, Failure> {
-        let sink = self.sink.choice();
+    async fn pipeline(&self) -> Result<PipelineRequest, Failure> {
+        let sink = self.sink.choice().await?;
         Ok(PipelineRequest {
             connector: self.connector.clone(),
             publication: self.publication.clone(),
@@ -130,7 +131,7 @@ impl Args {
                 None if self.no_group => GroupChoice::None,
                 None => GroupChoice::Found,
             },
-            sink: sink.map_err(|wrong| Failure::usage(anyhow::anyhow!(wrong)))?,
+            sink,
             collections: self.collections.clone(),
         })
     }
@@ -159,7 +160,7 @@ pub(super) async fn run(
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
     let given = cdc_bench_stack::running_endpoints(&settings.servers())?;
-    let mut pipeline = discover(&args.pipeline()?, &given).await?;
+    let mut pipeline = discover(&args.pipeline().await?, &given).await?;
     let prompt = Prompt::at_terminal();
     let registry = args.registry.clone().resolve(pipeline.registry(), prompt)?;
     if let Some(endpoint) = registry {
@@ -187,13 +188,11 @@ pub(super) async fn run(
         periods: args.service.periods(&args.results),
         metrics,
     };
-    let made = pipeline.make_publication(&request.id).await;
+    let made = pipeline.make_publications(&request.id).await;
     let made = made.map_err(|failure| discard_result(&folder, failure))?;
     let observed = observe(request, pipeline, &display, cancel).await;
     drop((display, endpoint));
-    if let Some(made) = made {
-        made.remove().await;
-    }
+    made.remove().await;
     progress.clear();
     let observed = observed.map_err(|failure| discard_result(&folder, failure))?;
     let report = &observed.report;

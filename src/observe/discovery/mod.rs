@@ -19,11 +19,11 @@ use rdkafka::ClientConfig;
 
 pub(super) use self::canary::FoundCanary;
 use self::connector::{FoundConnector, find_connector};
-pub(super) use self::sink::{MongoSink, Sink};
+use self::sink::Upstream;
+pub(super) use self::sink::{MongoSink, PostgresSink, Sink, SinkTable};
 pub(super) use self::table::ObservedTable;
 pub(super) use self::topics::ObservedTopic;
-use self::unpublished::PlannedPublication;
-pub(super) use self::unpublished::quoted;
+pub(super) use self::unpublished::{PlannedPublication, VIA_ROOT, quoted};
 use super::records::RecordSettings;
 use super::request::PipelineRequest;
 use crate::broker::Admin;
@@ -121,7 +121,13 @@ pub async fn discover(
     let (mut source, admin) = (source?, admin?);
     let mut topics = topics::find(request, found.as_ref(), &mut source, &admin).await?;
     let group = group::find(request, &topics, &admin).await?;
-    let sink = sink::find(request, given.store.as_ref(), &source.tables, &admin).await?;
+    let upstream = Upstream {
+        source: &endpoint,
+        tables: &source.tables,
+        topics: &topics,
+        admin: &admin,
+    };
+    let sink = sink::find(request, given.store.as_ref(), &upstream).await?;
     let known = canary::Found {
         connector: found.as_ref(),
         endpoint: &endpoint,

@@ -61,6 +61,7 @@ async fn follow(
                     key: key(&change, known.key_column.as_deref()).into(),
                     is_delete: change.is_delete,
                     at,
+                    stored: None,
                 });
                 if sightings.send(shown).await.is_err() {
                     return;

@@ -2,6 +2,7 @@
 //! connector, and a store of its own.
 
 mod forms;
+mod jdbc;
 mod links;
 mod losses;
 mod mirror;
@@ -32,6 +33,10 @@ pub const LONG_TESTS: &[Test] = &[
         pipeline::restarts,
     ),
     ("third_party_losses_and_duplicates_are_found", losses::found),
+    (
+        "third_party_jdbc_sink_is_followed_at_every_tap_and_left_as_it_was",
+        jdbc::followed,
+    ),
     ("third_party_forms_of_records_are_all_joined", forms::joined),
     ("third_party_links_that_are_slow_are_named", links::named),
     (

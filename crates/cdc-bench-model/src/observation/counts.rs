@@ -13,8 +13,8 @@ pub struct ObservationCounts {
     pub completed: u64,
     /// Of them, those that the sink showed by a later write of the same row.
     pub coalesced: u64,
-    /// Updates that the group has passed and for which the sink showed no write: they changed nothing there, or were lost. And changes
-    /// whose write may have come while the sink's tap was cut.
+    /// Updates that the group has passed and for which the sink showed no write: they changed nothing there, or were lost. Changes of a
+    /// row that was deleted again before the sink showed any of them. And changes whose write may have come while the sink's tap was cut.
     pub not_shown: u64,
     /// Changes that have not come when everything after them has; of the sample.
     pub missing: u64,

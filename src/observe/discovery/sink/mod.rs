@@ -2,14 +2,17 @@
 
 mod lines;
 mod mongo;
+mod postgres;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use cdc_bench_stack::StoreEndpoint;
+use cdc_bench_stack::{PostgresEndpoint, StoreEndpoint};
 
 pub(in crate::observe) use self::mongo::MongoSink;
+pub(in crate::observe) use self::postgres::{PostgresSink, SinkTable};
 use super::table::ObservedTable;
+use super::topics::ObservedTopic;
 use crate::broker::Admin;
 use crate::observe::lines_source::LinesSource;
 use crate::observe::request::{PipelineRequest, SinkChoice};
@@ -19,6 +22,8 @@ use crate::pipeline::Failure;
 pub(in crate::observe) enum Sink {
     /// MongoDB.
     Mongo(MongoSink),
+    /// PostgreSQL.
+    Postgres(PostgresSink),
     /// What the consumer itself says.
     Lines(LinesSource),
 }
@@ -28,6 +33,7 @@ impl Sink {
     pub(in crate::observe) fn name(&self) -> String {
         match self {
             Self::Mongo(sink) => sink.server.clone(),
+            Self::Postgres(sink) => format!("PostgreSQL at {}", sink.endpoint),
             Self::Lines(source) => format!("lines of the consumer: {source}"),
         }
     }
@@ -42,6 +48,13 @@ impl Sink {
                 };
                 collections.map(place).collect()
             }
+            Self::Postgres(sink) => {
+                let tables = sink.tables.iter();
+                let place = |(name, of): (&String, &SinkTable)| {
+                    format!("sink table   {name}, rows of {}", of.table)
+                };
+                tables.map(place).collect()
+            }
             Self::Lines(_) => Vec::new(),
         }
     }
@@ -51,6 +64,9 @@ impl Sink {
         match self {
             Self::Mongo(_) => {
                 "a change stream on the database; needs changeStream and find on its collections"
+            }
+            Self::Postgres(_) => {
+                "a temporary slot on its publication, gone with its connection; needs REPLICATION there, one of max_replication_slots and one of max_wal_senders"
             }
             Self::Lines(source) => match source {
                 LinesSource::StandardInput => "read to its end, which ends the observation",
@@ -72,6 +88,10 @@ impl Sink {
                 let known = sink.collections.values();
                 known.map(|known| Arc::clone(&known.table)).collect()
             }
+            Self::Postgres(sink) => {
+                let known = sink.tables.values();
+                known.map(|known| Arc::clone(&known.table)).collect()
+            }
             Self::Lines(_) => observed
                 .iter()
                 .map(|table| Arc::clone(&table.name))
@@ -80,21 +100,32 @@ impl Sink {
     }
 }
 
+/// What the sink has its changes from.
+pub(super) struct Upstream<'a> {
+    pub(super) source: &'a PostgresEndpoint,
+    pub(super) tables: &'a [ObservedTable],
+    pub(super) topics: &'a [ObservedTopic],
+    pub(super) admin: &'a Admin,
+}
+
 /// The sink, if there is one to look at.
 pub(super) async fn find(
     request: &PipelineRequest,
     endpoint: Option<&StoreEndpoint>,
-    tables: &[ObservedTable],
-    admin: &Admin,
+    upstream: &Upstream<'_>,
 ) -> Result<Option<Sink>, Failure> {
     match &request.sink {
         SinkChoice::None => Ok(None),
         SinkChoice::Found | SinkChoice::MongoDb => {
-            let found = mongo::find(request, endpoint, tables).await?;
+            let found = mongo::find(request, endpoint, upstream.tables).await?;
             Ok(found.map(Sink::Mongo))
         }
+        SinkChoice::Postgres(sink) => {
+            let found = postgres::find(request, sink, upstream).await?;
+            Ok(Some(Sink::Postgres(found)))
+        }
         SinkChoice::Lines(source) => {
-            lines::check(source, admin).await?;
+            lines::check(source, upstream.admin).await?;
             Ok(Some(Sink::Lines(source.clone())))
         }
     }

@@ -45,11 +45,7 @@ pub(super) async fn find(
     let existing = store.collection_names().await?;
     let mut collections = BTreeMap::new();
     for table in tables {
-        let mapped = request
-            .collections
-            .iter()
-            .find(|mapped| mapped.table == *table.name || mapped.table == table.table);
-        let collection = match mapped {
+        let collection = match request.collection_of(table) {
             Some(mapped) => Some(mapped.collection.clone()),
             None => by_name(table, &existing),
         };
@@ -70,16 +66,9 @@ pub(super) async fn find(
             }
         }
     }
-    for mapped in &request.collections {
-        if !collections.contains_key(&mapped.collection) {
-            return Err(Failure::usage(anyhow::anyhow!(
-                "--sink-collection names table {}, which is not observed",
-                mapped.table
-            )));
-        }
-    }
+    request.check_collections(tables)?;
     if collections.is_empty() {
-        if request.sink == SinkChoice::MongoDb {
+        if matches!(request.sink, SinkChoice::MongoDb) {
             return Err(Failure::usage(anyhow::anyhow!(
                 "database \"{}\" of MongoDB at {} has no collection named as an observed table; it has {}; say where each table goes (--sink-collection TABLE=COLLECTION)",
                 store.database_name(),

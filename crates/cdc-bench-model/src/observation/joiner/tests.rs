@@ -63,6 +63,7 @@ fn shown(key: &str, is_delete: bool, at: i64) -> SinkChange {
         key: Arc::from(key),
         is_delete,
         at: Stamp(at),
+        stored: None,
     }
 }
 
