@@ -9,7 +9,7 @@ use cdc_bench_model::timeline::{
 };
 use tokio_postgres::Client;
 
-use super::sink_clock::SinkClock;
+use super::sink_clock::{BrokerLine, SinkClock};
 use crate::pipeline::{Failure, measure_postgres};
 
 /// Round trips of one measurement.
@@ -110,8 +110,13 @@ impl ObservedClocks {
                 clock.track.observe(now, offset);
             }
         }
-        joiner.correct(self.corrections(now));
-        self.sink.measure(now, joiner).await;
+        let corrections = self.corrections(now);
+        let broker = BrokerLine {
+            line: corrections.broker,
+            bound: self.broker.bound(corrections.postgres_bound),
+        };
+        joiner.correct(corrections);
+        self.sink.measure(now, broker, joiner).await;
         measured.map(drop).map_err(Failure::from)
     }
 

@@ -45,6 +45,6 @@ pub use plan::plan;
 pub use progress::ObserveProgress;
 pub use request::{
     CanaryTarget, CollectionOf, GroupChoice, LatencyObjective, ObserveRequest, PipelineRequest,
-    PostgresSinkRequest, ReportPeriods, SinkChoice, SinkPublication,
+    PostgresSinkRequest, ReportPeriods, SinkChoice, SinkKeyOf, SinkPublication, TopicOf,
 };
 pub use service::ObservedMetrics;

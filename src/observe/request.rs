@@ -21,10 +21,21 @@ pub enum SinkChoice {
     MongoDb,
     /// In PostgreSQL.
     Postgres(Box<PostgresSinkRequest>),
+    /// In topics downstream.
+    Kafka(Vec<TopicOf>),
     /// In what the consumer itself says.
     Lines(LinesSource),
     /// Nowhere: the group's committed offset is the end.
     None,
+}
+
+/// A topic downstream, and the table whose rows are in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicOf {
+    /// `schema.table`, or the table alone; `None` for the only one that is observed.
+    pub table: Option<String>,
+    /// The topic.
+    pub topic: String,
 }
 
 /// PostgreSQL as the sink.
@@ -65,6 +76,15 @@ pub struct CollectionOf {
     pub collection: String,
 }
 
+/// Where the key of a table is in the rows of the sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkKeyOf {
+    /// `schema.table`, or the table alone; `None` for the only one that is observed.
+    pub table: Option<String>,
+    /// A path for each column of the table's key, in its order: names with dots between them.
+    pub paths: Vec<String>,
+}
+
 /// Which changes of our own are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CanaryTarget {
@@ -95,6 +115,8 @@ pub struct PipelineRequest {
     pub sink: SinkChoice,
     /// Collections whose names are not their tables'.
     pub collections: Vec<CollectionOf>,
+    /// Keys of the sink that are not their tables'.
+    pub sink_keys: Vec<SinkKeyOf>,
 }
 
 /// How to observe.

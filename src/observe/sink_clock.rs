@@ -7,7 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cdc_bench_model::observation::ObservationJoiner;
 use cdc_bench_model::report::ClockReport;
-use cdc_bench_model::timeline::{Clock, ClockOffset, ClockTrack, Nanos, OffsetEstimator, Stamp};
+use cdc_bench_model::timeline::{
+    Clock, ClockOffset, ClockTrack, HALF_MILLISECOND, Nanos, OffsetEstimator, OffsetLine, Stamp,
+};
 use cdc_bench_stack::PostgresEndpoint;
 use tokio_postgres::Client;
 
@@ -28,8 +30,18 @@ pub(super) enum SinkClock {
     Ours,
     /// The consumer's.
     Consumer(ConsumerClock),
+    /// The broker's, of topics downstream: the error of its stamps. They stand beside what we see, on our clock.
+    Broker(Option<Nanos>),
     /// PostgreSQL's: commit times stand beside what we see, on our clock.
-    Postgres(PostgresClock),
+    Postgres(Box<PostgresClock>),
+}
+
+/// The broker's clock, as the changes show it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BrokerLine {
+    pub(super) line: OffsetLine,
+    /// `None` where it is not known.
+    pub(super) bound: Option<Nanos>,
 }
 
 /// The clock of a PostgreSQL server.
@@ -55,12 +67,12 @@ impl SinkClock {
     /// When the sink's server does not answer.
     pub(super) async fn of(sink: Option<&Sink>, clock: Clock) -> Result<Self, Failure> {
         Ok(match sink {
-            Some(Sink::Postgres(sink)) => Self::Postgres(PostgresClock {
+            Some(Sink::Postgres(sink)) => Self::Postgres(Box::new(PostgresClock {
                 endpoint: sink.endpoint.clone(),
                 client: connect_postgres(&sink.endpoint).await?,
                 clock,
                 track: ClockTrack::default(),
-            }),
+            })),
             Some(Sink::Lines(source)) => Self::Consumer(ConsumerClock {
                 clock,
                 changes: ClockTrack::default(),
@@ -68,15 +80,25 @@ impl SinkClock {
                 is_host: !matches!(source, LinesSource::Topic(_)),
                 resolution: Nanos(0),
             }),
+            Some(Sink::Kafka(_)) => Self::Broker(None),
             Some(Sink::Mongo(_)) | None => Self::Ours,
         })
     }
 
     /// Measures, and corrects the sink's stamps by it from now on.
-    pub(super) async fn measure(&mut self, now: Stamp, joiner: &mut ObservationJoiner) {
+    pub(super) async fn measure(
+        &mut self,
+        now: Stamp,
+        broker: BrokerLine,
+        joiner: &mut ObservationJoiner,
+    ) {
         match self {
             Self::Ours => {}
             Self::Consumer(consumer) => consumer.measure(now, joiner),
+            Self::Broker(bound) => {
+                *bound = broker.bound.map(|bound| bound + HALF_MILLISECOND);
+                joiner.correct_sink(broker.line);
+            }
             Self::Postgres(postgres) => postgres.measure(joiner).await,
         }
     }
@@ -84,7 +106,7 @@ impl SinkClock {
     /// Error bound of T5, which is of our clock but where the consumer says it.
     pub(super) fn bound_of_end(&self) -> Option<Nanos> {
         match self {
-            Self::Ours | Self::Postgres(_) => Some(Nanos(0)),
+            Self::Ours | Self::Broker(_) | Self::Postgres(_) => Some(Nanos(0)),
             Self::Consumer(consumer) => consumer.bound(),
         }
     }
@@ -94,6 +116,7 @@ impl SinkClock {
         match self {
             Self::Ours => Some(Nanos(0)),
             Self::Consumer(consumer) => consumer.bound(),
+            Self::Broker(bound) => *bound,
             Self::Postgres(postgres) => postgres.track.error_bound(),
         }
     }
@@ -101,7 +124,7 @@ impl SinkClock {
     /// The resolution of its stamps.
     pub(super) fn resolution(&self) -> Nanos {
         match self {
-            Self::Ours | Self::Postgres(_) => Nanos(0),
+            Self::Ours | Self::Broker(_) | Self::Postgres(_) => Nanos(0),
             Self::Consumer(consumer) => consumer.resolution,
         }
     }
@@ -109,7 +132,8 @@ impl SinkClock {
     /// The clock as the report has it.
     pub(super) fn report(&self) -> Option<ClockReport> {
         match self {
-            Self::Ours => None,
+            // The broker's is there already.
+            Self::Ours | Self::Broker(_) => None,
             Self::Consumer(consumer) => consumer.report(),
             Self::Postgres(postgres) => Some(report(
                 "sink",

@@ -106,6 +106,7 @@ impl Watch {
                 .collect(),
             has_group: pipeline.group.is_some(),
             sink_tables: sink.map_or_else(HashSet::new, |sink| sink.tables(&pipeline.tables)),
+            without_deletions: sink.map_or_else(HashSet::new, Sink::without_deletions),
             reports_records: matches!(sink, Some(Sink::Lines(_))),
         });
         let client = connect_postgres(&pipeline.postgres).await?;

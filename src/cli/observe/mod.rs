@@ -6,6 +6,7 @@ mod evidence_args;
 mod seconds;
 mod service_args;
 mod sink_args;
+mod sink_key_arg;
 mod sink_postgres_args;
 mod source_args;
 
@@ -21,6 +22,7 @@ use self::evidence_args::ObserveEvidenceArgs;
 use self::seconds::seconds;
 use self::service_args::ServiceArgs;
 use self::sink_args::SinkArgs;
+use self::sink_key_arg::sink_key_of;
 use self::source_args::ObserveSourceArgs;
 use super::output::{print, print_json, print_line};
 use super::progress::Terminal;
@@ -28,8 +30,8 @@ use super::registry_args::RegistryArgs;
 use super::results_args::{ResultsArgs, discard_result};
 use super::secrets::Prompt;
 use crate::observe::{
-    CollectionOf, GroupChoice, LatencyObjective, ObserveRequest, PipelineRequest, discover,
-    observe, plan,
+    CollectionOf, GroupChoice, LatencyObjective, ObserveRequest, PipelineRequest, SinkKeyOf,
+    discover, observe, plan,
 };
 use crate::pipeline::{Failure, exit};
 use crate::settings::Settings;
@@ -65,6 +67,10 @@ pub(super) struct Args {
     /// A collection or table of the sink whose name is not its table's (repeatable)
     #[arg(long = "sink-collection", value_name = "TABLE=TARGET", value_parser = collection_of)]
     collections: Vec<CollectionOf>,
+    /// Where a table's key is in the sink's rows, if it is not their key (repeatable): of MongoDB a path such as order.id, of PostgreSQL
+    /// a column, of Kafka a path such as value.order.id; a key of several columns has as many, with commas
+    #[arg(long = "sink-key", value_name = "[TABLE=]PATH", value_parser = sink_key_of)]
+    sink_keys: Vec<SinkKeyOf>,
     /// Interval of the polls of the group's offsets, ms: half of it is the error of what ends with them
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     poll_interval: u64,
@@ -133,6 +139,7 @@ impl Args {
             },
             sink,
             collections: self.collections.clone(),
+            sink_keys: self.sink_keys.clone(),
         })
     }
 

@@ -19,8 +19,12 @@ use rdkafka::ClientConfig;
 
 pub(super) use self::canary::FoundCanary;
 use self::connector::{FoundConnector, find_connector};
+#[cfg(test)]
+pub(super) use self::sink::KeyColumns;
 use self::sink::Upstream;
-pub(super) use self::sink::{MongoSink, PostgresSink, Sink, SinkTable};
+pub(super) use self::sink::{
+    KEY, KafkaSink, MongoSink, PostgresSink, Sink, SinkCollection, SinkTable,
+};
 pub(super) use self::table::ObservedTable;
 pub(super) use self::topics::ObservedTopic;
 pub(super) use self::unpublished::{PlannedPublication, VIA_ROOT, quoted};
@@ -128,6 +132,8 @@ pub async fn discover(
         admin: &admin,
     };
     let sink = sink::find(request, given.store.as_ref(), &upstream).await?;
+    let mut doubts = std::mem::take(&mut source.doubts);
+    doubts.extend(sink.iter().flat_map(Sink::doubts));
     let known = canary::Found {
         connector: found.as_ref(),
         endpoint: &endpoint,
@@ -168,7 +174,7 @@ pub async fn discover(
         skipped: get("skipped.operations").unwrap_or("t").to_owned(),
         shares_clock,
         registry: RecordSettings::registry_of_connector(config).map(str::to_owned),
-        doubts: source.doubts,
+        doubts,
         connect: given.connect.clone(),
         connector_config: found.as_ref().map(|found| found.config.clone()),
         connector: found.map(|found: FoundConnector| found.name),

@@ -24,6 +24,14 @@ pub(in crate::observe) struct ObservedTable {
 }
 
 impl ObservedTable {
+    /// The column of its key, where it is a single one.
+    pub(super) fn only_key_column(&self) -> Option<String> {
+        match &self.key[..] {
+            [column] => Some(column.clone()),
+            _ => None,
+        }
+    }
+
     /// Whether it is meant by this name.
     pub(super) fn is_named(&self, name: &str) -> bool {
         *self.name == *name || self.table == name

@@ -1,9 +1,11 @@
 //! The taps: each reports what it sees, as it comes, into one bounded queue.
 
 pub(super) mod following;
+mod kafka;
 mod lines;
 mod mongo;
 pub(super) mod offsets;
+mod patience;
 mod postgres;
 pub(super) mod reading;
 pub(super) mod sighting;

@@ -125,6 +125,9 @@ impl SinkRows {
             Operation::Truncate { .. } | Operation::Read(_) => return ControlFlow::Continue(()),
         };
         for (key, is_delete) in keys.into_iter().zip(deletes) {
+            if is_delete && !of.columns.are_in_deletions {
+                continue;
+            }
             let shown = Sighting::Shown(SinkChange {
                 table: Arc::clone(&of.table),
                 key: key.into(),

@@ -5,7 +5,7 @@ use cdc_bench_model::timeline::Clock;
 
 use super::following::Following;
 use super::sighting::Sighting;
-use super::{lines, mongo, postgres};
+use super::{kafka, lines, mongo, postgres};
 use crate::observe::discovery::{Pipeline, Sink};
 use crate::observe::request::ObserveRequest;
 use crate::pipeline::Failure;
@@ -25,9 +25,10 @@ pub(in crate::observe) async fn open(
         Sink::Mongo(sink) => Ok(mongo::start(sink, clock, sightings).await?),
         Sink::Postgres(sink) => {
             let limit = request.max_retained_wal;
-            let tap = postgres::SinkWal::new(sink, &request.id, limit, pipeline.decimals, clock);
+            let tap = postgres::SinkWal::new(*sink, &request.id, limit, pipeline.decimals, clock);
             Ok(tap.start(sightings).await?)
         }
+        Sink::Kafka(sink) => Ok(kafka::start(sink, pipeline, &request.id, clock, sightings).await?),
         Sink::Lines(source) => {
             let topics = pipeline.topics.iter().map(|topic| topic.name.clone());
             let reports = lines::LineReports::new(topics, clock, sightings);

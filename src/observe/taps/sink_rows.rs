@@ -28,16 +28,34 @@ impl SourceKeys {
     }
 }
 
-/// Case is not looked at: a sink that does not quote its columns writes them in small letters.
 fn with_key_of(relation: &Relation, of: &SinkTable) -> Relation {
     let mut made = relation.clone();
+    if of.columns.names.is_empty() {
+        name_as_source(&mut made, &of.key);
+    } else {
+        let columns = &mut made.columns;
+        let places = of.columns.names.iter().zip(&of.key);
+        let places = places.filter_map(|(name, key)| {
+            let place = relation
+                .columns
+                .iter()
+                .position(|known| known.name == *name)?;
+            columns[place].name.clone_from(key);
+            Some(place)
+        });
+        made.primary_key = places.collect();
+    }
+    made
+}
+
+/// Case is not looked at: a sink that does not quote its columns writes them in small letters.
+fn name_as_source(made: &mut Relation, key: &[String]) {
     for column in &mut made.columns {
-        let mut names = of.key.iter();
+        let mut names = key.iter();
         if let Some(name) = names.find(|name| name.eq_ignore_ascii_case(&column.name)) {
             column.name.clone_from(name);
         }
     }
-    made
 }
 
 #[cfg(test)]
@@ -45,6 +63,7 @@ mod tests {
     use pgcdc::{BinaryFormat, Column, ReplicaIdentity, TypeKind};
 
     use super::*;
+    use crate::observe::discovery::KeyColumns;
 
     fn relation(columns: &[&str]) -> Arc<Relation> {
         let column = |name: &&str| Column {
@@ -87,5 +106,21 @@ mod tests {
             names(keys.relation(&sinks, &of)),
             ["orderId", "note", "more"]
         );
+    }
+
+    #[test]
+    fn columns_that_are_said_are_the_key() {
+        let of = SinkTable {
+            key: vec!["region".to_owned(), "id".to_owned()],
+            columns: KeyColumns {
+                names: vec!["area".to_owned(), "order_id".to_owned()],
+                are_in_deletions: true,
+            },
+            ..SinkTable::default()
+        };
+        let made = with_key_of(&relation(&["id", "order_id", "area"]), &of);
+        assert_eq!(made.primary_key, [2, 1]);
+        assert_eq!(made.columns[2].name, "region");
+        assert_eq!(made.columns[1].name, "id");
     }
 }

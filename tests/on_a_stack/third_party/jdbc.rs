@@ -1,170 +1,17 @@
 //! `observe` on a pipeline whose sink is another database of PostgreSQL: Debezium's JDBC sink connector.
 
-use std::collections::BTreeSet;
-use std::process::Command;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use serde_json::json;
 
 use super::super::stack::command::{ended, with};
-use super::super::stack::{TestStack, open_folder, until, until_within};
-use super::observed::{Observing, observe};
-use super::pipeline::{PREFIX, committed, rows};
-use super::process::fetch;
+use super::super::stack::{TestStack, until};
+use super::jdbc_sink::{GROUP, JdbcSink, NAME};
+use super::observed::observe;
+use super::pipeline::{PREFIX, rows};
 use super::shop::Shop;
-use super::worker::{Connect, JSON, Worker, debezium};
-
-const CONNECTOR: &str = "io.debezium:debezium-connector-jdbc:3.6.0.Final:tar.gz:plugin";
-const NAME: &str = "jdbc-sink";
-const GROUP: &str = "connect-jdbc-sink";
-
-/// The sink's tables, named as the connector names them, in its own schema's order of columns.
-const TABLES: &str = "
-    create table shop_public_customers (tier int, name text, id bigint primary key);
-    create table shop_public_orders (status text, region text, id int, primary key (id, region));
-    create publication copies for table shop_public_customers, shop_public_orders;
-    create publication other for table shop_public_customers;
-    create table elsewhere (id int primary key);
-    create publication elsewhere for table elsewhere;";
-
-/// The connector, and the database that it writes into.
-pub struct JdbcSink<'a> {
-    stack: &'a TestStack,
-    worker: Worker,
-    _folder: TempDir,
-}
-
-impl<'a> JdbcSink<'a> {
-    fn up(stack: &'a TestStack) -> Self {
-        let folder = open_folder();
-        fetch(CONNECTOR, folder.path());
-        let archive = std::fs::read_dir(folder.path()).unwrap().next().unwrap();
-        let plugins = folder.path().join("plugins");
-        std::fs::create_dir(&plugins).unwrap();
-        let mut unpack = Command::new("tar");
-        unpack.arg("-xzf").arg(archive.unwrap().path());
-        assert!(unpack.arg("-C").arg(&plugins).status().unwrap().success());
-        let worker = Worker::up(stack, folder.path(), &[plugins.display().to_string()]);
-        stack.sql("create database copies");
-        let sink = Self {
-            stack,
-            worker,
-            _folder: folder,
-        };
-        sink.sql(TABLES);
-        sink
-    }
-
-    fn url(&self, user: &str) -> String {
-        let env = |name: &str| &self.stack.env[name];
-        let (host, port) = (env("POSTGRES_HOST"), env("POSTGRES_PORT"));
-        format!("postgresql://{user}@{host}:{port}/copies")
-    }
-
-    async fn connect(&self) -> tokio_postgres::Client {
-        let config = format!(
-            "{}?password={}",
-            self.url(&self.stack.env["POSTGRES_USER"]),
-            self.stack.env["POSTGRES_PASSWORD"]
-        );
-        let connected = tokio_postgres::connect(&config, tokio_postgres::NoTls).await;
-        let (client, connection) = connected.unwrap();
-        tokio::spawn(connection);
-        client
-    }
-
-    pub fn sql(&self, text: &str) {
-        self.stack.block_on(async {
-            self.connect().await.batch_execute(text).await.unwrap();
-        });
-    }
-
-    fn rows(&self) -> u64 {
-        self.stack.block_on(async {
-            let client = self.connect().await;
-            let counted = client.query_one(
-                "select (select count(*) from shop_public_customers) + (select count(*) from shop_public_orders)",
-                &[],
-            );
-            u64::try_from(counted.await.unwrap().get::<_, i64>(0)).unwrap()
-        })
-    }
-
-    fn publications(&self) -> Vec<String> {
-        self.stack.block_on(async {
-            let client = self.connect().await;
-            let rows = client.query("select pubname::text from pg_publication order by 1", &[]);
-            rows.await.unwrap().iter().map(|row| row.get(0)).collect()
-        })
-    }
-
-    /// Registers the connector, or gives it another configuration.
-    fn register(&self, more: &Value) {
-        let env = |name: &str| self.stack.env[name].clone();
-        let mut config = json!({
-            "connector.class": "io.debezium.connector.jdbc.JdbcSinkConnector",
-            "topics": format!("{PREFIX}.public.orders,{PREFIX}.public.customers"),
-            "connection.url": format!("jdbc:postgresql://{}:{}/copies", env("POSTGRES_HOST"), env("POSTGRES_PORT")),
-            "connection.username": env("POSTGRES_USER"), "connection.password": env("POSTGRES_PASSWORD"),
-            "insert.mode": "upsert", "delete.enabled": "true", "primary.key.mode": "record_key",
-            // A header of a changed key is JSON whose types the default converter does not know.
-            "header.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
-            "schema.evolution": "none", "key.converter": JSON, "value.converter": JSON,
-            "key.converter.schemas.enable": "true", "value.converter.schemas.enable": "true"});
-        let members = config.as_object_mut().unwrap();
-        members.extend(more.as_object().unwrap().clone());
-        self.worker.connect.register(self.stack, NAME, &config);
-    }
-
-    fn wait_until_caught_up(&self, shop: &Shop<'_>) {
-        until_within(
-            Duration::from_secs(60),
-            "the sink to have caught up",
-            || self.rows() == rows(self.stack, shop),
-        );
-    }
-
-    /// The command on this sink.
-    pub fn observe(&self) -> Command {
-        let mut command = observe(self.stack, None);
-        let url = self.url(&self.stack.env["POSTGRES_USER"]);
-        command.args(["--sink-postgres", &url]).env(
-            "SINK_POSTGRES_PASSWORD",
-            &self.stack.env["POSTGRES_PASSWORD"],
-        );
-        command
-    }
-
-    pub fn begin(&self, args: &[&str]) -> Observing {
-        // The source's slot is the last.
-        Observing::with_slots(self.stack, self.observe(), args, 2)
-    }
-
-    /// Everything that an observation might leave or move.
-    fn servers(&self) -> (BTreeSet<String>, Vec<String>, Vec<String>, Vec<i64>) {
-        let slots =
-            "select slot_name || ' ' || confirmed_flush_lsn from pg_replication_slots order by 1";
-        (
-            self.stack.resources(),
-            self.stack.sql(slots),
-            self.publications(),
-            committed(self.stack, GROUP),
-        )
-    }
-
-    fn idle(&self) -> (BTreeSet<String>, Vec<String>, Vec<String>, Vec<i64>) {
-        let mut last = self.servers();
-        until_within(Duration::from_secs(180), "an idle pipeline", || {
-            std::thread::sleep(Duration::from_secs(4));
-            let now = self.servers();
-            let is_same = now == last;
-            last = now;
-            is_same
-        });
-        last
-    }
-}
+use super::worker::{Connect, debezium};
+use super::{downstream, other_keys};
 
 pub fn followed(stack: &TestStack) {
     let shop = Shop::open(stack);
@@ -178,6 +25,9 @@ pub fn followed(stack: &TestStack) {
     each_refusal_has_a_way_out(stack, &sink);
     every_change_is_found(&sink, &shop);
     a_cut_is_marked(stack, &sink, &shop);
+    downstream::followed(stack, &shop);
+    other_keys::in_postgres(&sink, &shop);
+    other_keys::in_mongodb(stack, &shop);
     merged_changes_are_resolved(stack, &sink, &shop);
 
     Connect::of(stack).delete(stack, PREFIX);
@@ -206,6 +56,15 @@ fn each_refusal_has_a_way_out(stack: &TestStack, sink: &JdbcSink<'_>) {
     refused(
         &[&mapped[..], &["orders=elsewhere"]].concat(),
         &["elsewhere", "ADD TABLE"],
+    );
+    refused(
+        &[
+            "--sink-publication",
+            "elsewhere",
+            "--sink-collection",
+            "orders=elsewhere",
+        ],
+        &["region, id", "--sink-key public.orders=COLUMN,COLUMN"],
     );
     refused(
         &[&mapped[..], &["order=shop_public_orders"]].concat(),

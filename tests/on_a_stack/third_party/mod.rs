@@ -1,12 +1,15 @@
 //! `observe` on pipelines of other people's parts alone: PostgreSQL, Debezium, Kafka with three partitions, MongoDB's own sink
 //! connector, and a store of its own.
 
+mod downstream;
 mod forms;
 mod jdbc;
+mod jdbc_sink;
 mod links;
 mod losses;
 mod mirror;
 mod observed;
+mod other_keys;
 mod pause;
 mod pipeline;
 mod process;

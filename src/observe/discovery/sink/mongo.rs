@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cdc_bench_stack::StoreEndpoint;
 
+use super::key::SinkKey;
 use crate::observe::discovery::table::ObservedTable;
 use crate::observe::request::{PipelineRequest, SinkChoice};
 use crate::pipeline::Failure;
@@ -16,6 +17,16 @@ pub(in crate::observe) struct SinkCollection {
     pub(in crate::observe) table: Arc<str>,
     /// The column of the key, where it is a single one: an `_id` may be its value alone.
     pub(in crate::observe) key_column: Option<String>,
+    /// Where the key is, if it is not `_id`.
+    pub(in crate::observe) key: Option<SinkKey>,
+}
+
+impl SinkCollection {
+    /// Whether a deletion, which has `_id` alone, has the key.
+    pub(in crate::observe) fn has_key_in_deletions(&self) -> bool {
+        let paths = self.key.iter().flat_map(SinkKey::paths);
+        paths.into_iter().all(|path| path[0] == "_id")
+    }
 }
 
 /// MongoDB as the sink.
@@ -52,10 +63,8 @@ pub(super) async fn find(
         if let Some(collection) = collection {
             let known = SinkCollection {
                 table: Arc::clone(&table.name),
-                key_column: match &table.key[..] {
-                    [column] => Some(column.clone()),
-                    _ => None,
-                },
+                key_column: table.only_key_column(),
+                key: SinkKey::of(request, table)?,
             };
             if let Some(other) = collections.insert(collection.clone(), known) {
                 return Err(Failure::usage(anyhow::anyhow!(

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use cdc_bench_stack::PostgresEndpoint;
 use tokio_postgres::Client;
 
-use super::Upstream;
+use super::key::SinkKey;
+use super::postgres_key::{KeyColumns, columns};
+use super::upstream::Upstream;
 use crate::observe::discovery::source::published;
 use crate::observe::discovery::table::ObservedTable;
 use crate::observe::discovery::topics::ObservedTopic;
@@ -26,6 +28,8 @@ pub(in crate::observe) struct SinkTable {
     pub(in crate::observe) table: Arc<str>,
     /// Columns of that table's primary key.
     pub(in crate::observe) key: Vec<String>,
+    /// Its own columns that are that key.
+    pub(in crate::observe) columns: KeyColumns,
     /// The table as SQL has it.
     pub(in crate::observe) quoted: String,
 }
@@ -72,7 +76,7 @@ pub(super) async fn find(
         let flag = "name one that has the sink's tables (--sink-publication NAME), or let one be made (--make-sink-publication)";
         published(&client, endpoint, &publication, flag).await?
     };
-    let tables = by_place(request, &existing, upstream)?;
+    let tables = by_place(request, &existing, upstream, &client).await?;
     if tables.is_empty() {
         let names: Vec<_> = existing.iter().map(|table| &*table.name).collect();
         let whose = if is_planned {
@@ -160,10 +164,11 @@ async fn is_same_database(sink: &Client, source: &PostgresEndpoint) -> Result<bo
     Ok(of(sink).await? == of(&source).await?)
 }
 
-fn by_place(
+async fn by_place(
     request: &PipelineRequest,
     existing: &[ObservedTable],
     upstream: &Upstream<'_>,
+    client: &Client,
 ) -> Result<BTreeMap<String, SinkTable>, Failure> {
     let mut places: BTreeMap<String, SinkTable> = BTreeMap::new();
     for table in upstream.tables {
@@ -181,7 +186,9 @@ fn by_place(
                 )));
             }
         };
+        let said = SinkKey::of(request, table)?;
         let known = SinkTable {
+            columns: columns(client, place, table, said.as_ref()).await?,
             table: Arc::clone(&table.name),
             key: table.key.clone(),
             quoted: quoted(place),

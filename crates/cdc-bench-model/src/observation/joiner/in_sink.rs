@@ -20,9 +20,9 @@ impl ObservationJoiner {
         };
         let resolved = queue.shown(shown);
         if is_of_a_change {
-            self.sink_keys.matched();
+            self.sink_keys.matched(&row.0);
         } else {
-            self.sink_keys.early(row);
+            self.sink_keys.early(&row);
         }
         self.resolve(&resolved, shown);
     }
@@ -33,8 +33,11 @@ impl ObservationJoiner {
     }
 
     pub(super) fn expects_sink(&self, id: &ChangeId) -> bool {
-        !matches!(id.operation, Operation::Truncate | Operation::Message)
-            && self.config.sink_tables.contains(&id.table)
+        match id.operation {
+            Operation::Truncate | Operation::Message => false,
+            Operation::Delete if self.config.without_deletions.contains(&id.table) => false,
+            _ => self.config.sink_tables.contains(&id.table),
+        }
     }
 
     /// One that is not followed takes its turn among those of its row that are.
@@ -65,7 +68,7 @@ impl ObservationJoiner {
             not_before: not_before.unwrap_or(Stamp(i64::MIN)),
         });
         if let Some((resolved, shown)) = expected {
-            self.sink_keys.matched();
+            self.sink_keys.matched(&id.table);
             self.resolve(&resolved, shown);
         }
     }

@@ -132,6 +132,9 @@ impl ObservationJoiner {
         let queue = self.sink.get_mut(&row);
         let found = queue.map_or(GivenUp::Unseen, |queue| queue.give_up(key));
         let may_be_silent = operation == Operation::Update && !self.config.reports_records;
+        if found == GivenUp::Unseen && is_captured {
+            self.sink_keys.unseen(&row.0);
+        }
         match found {
             GivenUp::Shown(shown) => {
                 self.counts.coalesced += 1;

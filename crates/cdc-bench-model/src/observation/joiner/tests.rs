@@ -30,6 +30,7 @@ fn config(has_group: bool, has_sink: bool) -> JoinerConfig {
             .then(|| table("public.orders"))
             .into_iter()
             .collect(),
+        without_deletions: HashSet::new(),
         reports_records: false,
     }
 }
