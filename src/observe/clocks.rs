@@ -12,7 +12,8 @@ use cdc_bench_model::timeline::{
 use cdc_bench_stack::PostgresEndpoint;
 use tokio_postgres::Client;
 
-use super::sink_clock::SinkClock;
+use super::clock_report::clock_report;
+use super::sink_clock::{BrokerLine, SinkClock};
 use crate::pipeline::{Failure, connect_postgres, measure_postgres};
 
 /// Round trips of one measurement.
@@ -134,8 +135,13 @@ impl ObservedClocks {
                 clock.track.observe(now, offset);
             }
         }
-        joiner.correct(self.corrections(now));
-        self.sink.measure(now, joiner);
+        let corrections = self.corrections(now);
+        let broker = BrokerLine {
+            line: corrections.broker,
+            bound: self.broker.bound(corrections.postgres_bound),
+        };
+        joiner.correct(corrections);
+        self.sink.measure(now, broker, joiner).await;
         measured.map(drop)
     }
 
@@ -210,7 +216,7 @@ impl ObservedClocks {
         let end = match last {
             LastStamp::Kafka => appended,
             LastStamp::Group(half) => Some(half),
-            LastStamp::Sink => self.sink.bound(),
+            LastStamp::Sink => self.sink.bound_of_end(),
         };
         match hop {
             ObservedHop::Debezium => Some(postgres + connect?),
@@ -229,7 +235,7 @@ impl ObservedClocks {
     pub(super) fn report(&self) -> Vec<ClockReport> {
         let postgres = self.postgres_bound();
         let of_changes = "causality: each change was there after its commit and before our reader had its record (nothing is written to the broker, so its clock cannot be asked)";
-        let mut clocks = vec![report(
+        let mut clocks = vec![clock_report(
             "postgres",
             &self.postgres,
             postgres,
@@ -242,31 +248,12 @@ impl ObservedClocks {
             clocks.push(if clock.is_shared {
                 let method =
                     "taken for PostgreSQL's: all servers are on this host, and no change contradicts it";
-                report(server, &self.postgres, bound, method)
+                clock_report(server, &self.postgres, bound, method)
             } else {
-                report(server, &clock.track, bound, of_changes)
+                clock_report(server, &clock.track, bound, of_changes)
             });
         }
         clocks.extend(self.sink.report());
         clocks
-    }
-}
-
-fn report(server: &str, track: &ClockTrack, bound: Nanos, method: &str) -> ClockReport {
-    let uneven = if track.is_uneven() {
-        "; no straight line goes through the measurements: this clock was stepped, or does not run evenly"
-    } else {
-        ""
-    };
-    ClockReport {
-        server: server.to_owned(),
-        offset: track.first_offset().unwrap_or_default().round_micros(),
-        error_bound: bound.round_micros(),
-        drift: track.drift().map(Nanos::round_micros),
-        drift_ppm: track
-            .line()
-            .map(|line| (line.drift_ppm() * 10.0).round() / 10.0),
-        measurements: u64::try_from(track.measurements()).unwrap_or(u64::MAX),
-        method: format!("{method}{uneven}"),
     }
 }

@@ -8,6 +8,7 @@ use cdc_bench_model::timeline::{
     Clock, ClockOffset, ClockTrack, Nanos, OffsetEstimator, OffsetLine, Stamp,
 };
 
+use super::clock_report::clock_report;
 use super::lines_source::LinesSource;
 
 /// Readings of this host's clock at a measurement.
@@ -16,6 +17,8 @@ const READINGS: u32 = 8;
 /// The clock of a program that writes lines.
 pub(super) struct LineClock {
     name: &'static str,
+    /// What bounds it where it is not this host's.
+    causality: &'static str,
     clock: Clock,
     lines: ClockTrack,
     /// This host's, while it is taken for that.
@@ -25,10 +28,17 @@ pub(super) struct LineClock {
 }
 
 impl LineClock {
-    /// Of lines from this source; `name` is the program's in the report.
-    pub(super) fn of(name: &'static str, source: &LinesSource, clock: Clock) -> Self {
+    /// Of lines from this source; in the report it has the program's `name`, and `causality` says what bounds it where it is not
+    /// this host's.
+    pub(super) fn of(
+        name: &'static str,
+        causality: &'static str,
+        source: &LinesSource,
+        clock: Clock,
+    ) -> Self {
         Self {
             name,
+            causality,
             clock,
             lines: ClockTrack::default(),
             host: ClockTrack::default(),
@@ -102,19 +112,8 @@ impl LineClock {
         let method = if self.is_host {
             "taken for this host's, where its lines come from, and no line contradicts it"
         } else {
-            "causality: a statement returned after its commit, and its line came after that"
+            self.causality
         };
-        let track = self.track();
-        Some(ClockReport {
-            server: self.name.to_owned(),
-            offset: track.first_offset().unwrap_or_default().round_micros(),
-            error_bound: self.bound()?.round_micros(),
-            drift: track.drift().map(Nanos::round_micros),
-            drift_ppm: track
-                .line()
-                .map(|line| (line.drift_ppm() * 10.0).round() / 10.0),
-            measurements: u64::try_from(track.measurements()).unwrap_or(u64::MAX),
-            method: method.to_owned(),
-        })
+        Some(clock_report(self.name, self.track(), self.bound()?, method))
     }
 }

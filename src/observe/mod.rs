@@ -9,7 +9,7 @@
 //! | `application` | what the application says of its statements |
 //! | `taps` | WAL, topics, offsets, sink: what each sees |
 //! | `records` | records as connectors write them |
-//! | `clocks`, `sink_clock`, `line_clock` | the offsets of the servers' clocks, of the sink's, and of a program that writes lines |
+//! | `clocks`, `sink_clock`, `line_clock`, `clock_report` | the offsets of the servers' clocks, of the sink's, and of a program that writes lines |
 //! | `evidence` | how the pipeline's parts work, and what looking costs |
 //! | `period`, `result` | a report's time, its files, and the folders of earlier ones |
 //! | `liveness` | whether the servers answer, also while nothing is to be seen |
@@ -19,6 +19,7 @@
 
 mod application;
 mod canary;
+mod clock_report;
 mod clocks;
 mod discovery;
 mod evidence;
@@ -50,6 +51,6 @@ pub use plan::plan;
 pub use progress::ObserveProgress;
 pub use request::{
     CanaryTarget, CollectionOf, GroupChoice, LatencyObjective, ObserveRequest, PipelineRequest,
-    ReportPeriods, SinkChoice,
+    PostgresSinkRequest, ReportPeriods, SinkChoice, SinkKeyOf, SinkPublication, TopicOf,
 };
 pub use service::ObservedMetrics;

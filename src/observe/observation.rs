@@ -12,6 +12,7 @@ use super::discovery::Pipeline;
 use super::progress::ObserveProgress;
 use super::request::ObserveRequest;
 use super::taps::following::Following;
+use super::taps::reading::ReadTap;
 use super::taps::sighting::{QUEUE, Sighting};
 use super::taps::wal::WalTap;
 use super::taps::{offsets, sink, source_lines, topics};
@@ -111,7 +112,7 @@ impl Taps {
         let mut following = None;
         if let Some(found) = pipeline.sink.take() {
             let sender = sightings.clone();
-            following = Some(sink::open(found, pipeline, &request.id, clock, sender).await?);
+            following = Some(sink::open(found, pipeline, request, clock, sender).await?);
         }
         let interval = request.poll_interval;
         let poller = offsets::open(pipeline, interval, clock, sightings.clone()).await?;
@@ -129,7 +130,15 @@ impl Taps {
         let wal = WalTap::new(pipeline, &request.id, request.max_retained_wal, clock);
         let reader = wal.open(sightings.clone()).await?;
         let stop_wal = CancellationToken::new();
-        let wal = tokio::spawn(wal.keep_reading(reader, sightings, stop_wal.clone()));
+        let stopped = stop_wal.clone();
+        let wal = tokio::spawn(async move {
+            let tap = ReadTap {
+                name: "wal",
+                resumed: |reason| Sighting::Resumed("wal", reason),
+            };
+            let open = || wal.open(sightings.clone());
+            tap.keep_reading(reader, open, &sightings, stopped).await;
+        });
         Ok(Self {
             stop_wal,
             wal,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::discovery::{FoundCanary, Pipeline};
+use super::discovery::{FoundCanary, Pipeline, Sink};
 
 /// The plan as text.
 #[must_use]
@@ -66,14 +66,15 @@ pub fn plan(pipeline: &Pipeline) -> String {
         line(format!("  not certain  {doubt}"));
     }
     line(String::new());
-    if pipeline.planned_publication.is_some() {
-        let tables: Vec<_> = pipeline.tables.iter().map(|table| &*table.name).collect();
+    let planned = publications_to_make(pipeline);
+    if !planned.is_empty() {
         line("Would be made, and removed at the end".to_owned());
-        line(format!(
-            "  publication  {}, of {}; needs their ownership, and CREATE on the database",
-            pipeline.publication,
-            tables.join(", ")
-        ));
+        for (publication, tables) in &planned {
+            line(format!(
+                "  publication  {publication}, of {}; needs their ownership, and CREATE on the database",
+                tables.join(", ")
+            ));
+        }
         line(String::new());
     }
     match &pipeline.canary {
@@ -114,10 +115,26 @@ pub fn plan(pipeline: &Pipeline) -> String {
     if let Some(sink) = &pipeline.sink {
         line(format!("  sink         {}", sink.tap()));
     }
-    let is_silent = pipeline.planned_publication.is_none() && pipeline.canary.is_none();
+    let is_silent = planned.is_empty() && pipeline.canary.is_none();
     let else_ = if is_silent { "" } else { " else" };
     line(format!(
         "Nothing{else_} is inserted, created, joined or committed."
     ));
     out
+}
+
+/// The publications that are to be made, each with its tables.
+fn publications_to_make(pipeline: &Pipeline) -> Vec<(String, Vec<&str>)> {
+    let mut planned = Vec::new();
+    if pipeline.planned_publication.is_some() {
+        let tables = pipeline.tables.iter().map(|table| &*table.name);
+        planned.push((pipeline.publication.clone(), tables.collect()));
+    }
+    if let Some(Sink::Postgres(sink)) = pipeline.sink.as_ref()
+        && sink.is_planned
+    {
+        let name = format!("{} in the sink", sink.publication);
+        planned.push((name, sink.tables.keys().map(String::as_str).collect()));
+    }
+    planned
 }

@@ -6,22 +6,54 @@ use std::time::Duration;
 
 use cdc_bench_model::RunId;
 use cdc_bench_model::report::ResultFolder;
+use cdc_bench_stack::PostgresEndpoint;
 
 use super::evidence::MetricsAddress;
 use super::lines_source::LinesSource;
 use super::service::ObservedMetrics;
 
 /// Where changes are looked for behind Kafka.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum SinkChoice {
     /// In MongoDB where its address is known, else nowhere.
     Found,
     /// In MongoDB.
     MongoDb,
+    /// In PostgreSQL.
+    Postgres(Box<PostgresSinkRequest>),
+    /// In topics downstream.
+    Kafka(Vec<TopicOf>),
     /// In what the consumer itself says.
     Lines(LinesSource),
     /// Nowhere: the group's committed offset is the end.
     None,
+}
+
+/// A topic downstream, and the table whose rows are in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicOf {
+    /// `schema.table`, or the table alone; `None` for the only one that is observed.
+    pub table: Option<String>,
+    /// The topic.
+    pub topic: String,
+}
+
+/// PostgreSQL as the sink.
+#[derive(Debug, Clone)]
+pub struct PostgresSinkRequest {
+    /// Its server and database.
+    pub endpoint: PostgresEndpoint,
+    /// The publication of its tables, if the user says one.
+    pub publication: Option<SinkPublication>,
+}
+
+/// The publication that the sink's tables are read by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkPublication {
+    /// This one.
+    Named(String),
+    /// One that is made of the tables, and removed at the end.
+    ToMake,
 }
 
 /// Which group's committed offsets are polled.
@@ -35,13 +67,22 @@ pub enum GroupChoice {
     None,
 }
 
-/// A collection, and the table whose rows are in it.
+/// A collection or table of the sink, and the table whose rows are in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CollectionOf {
     /// `schema.table`, or the table alone.
     pub table: String,
     /// The collection.
     pub collection: String,
+}
+
+/// Where the key of a table is in the rows of the sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkKeyOf {
+    /// `schema.table`, or the table alone; `None` for the only one that is observed.
+    pub table: Option<String>,
+    /// A path for each column of the table's key, in its order: names with dots between them.
+    pub paths: Vec<String>,
 }
 
 /// Which changes of our own are sent.
@@ -76,6 +117,8 @@ pub struct PipelineRequest {
     pub source_lines: Option<LinesSource>,
     /// Collections whose names are not their tables'.
     pub collections: Vec<CollectionOf>,
+    /// Keys of the sink that are not their tables'.
+    pub sink_keys: Vec<SinkKeyOf>,
 }
 
 /// How to observe.

@@ -13,6 +13,7 @@ pub(super) struct SinkIncidents {
     has_error: bool,
     has_unreadable: bool,
     has_other_topic: bool,
+    has_unreadable_in_sink: bool,
 }
 
 impl SinkIncidents {
@@ -27,6 +28,15 @@ impl SinkIncidents {
                 "your consumer's first error, at offset {offset} of partition {partition}: {reason}"
             )
         })
+    }
+
+    /// A record of the sink of which nothing can be made.
+    pub(super) fn unreadable_in_sink(&mut self, wrong: &str) -> Option<Incident> {
+        first(
+            &mut self.has_unreadable_in_sink,
+            "unreadable_in_sink",
+            || format!("the first record of the sink that could not be read: {wrong}"),
+        )
     }
 
     /// A line that does not, which is counted.
@@ -61,7 +71,7 @@ pub(super) fn other_keys(joiner: &mut ObservationJoiner) -> Option<Incident> {
     } = joiner.take_other_keys()?;
     first(&mut false, "other_keys", || {
         format!(
-            "no write in the sink is of a change that is known: rows of {table} have keys such as {in_sink} there, and {in_record} in their records, so they cannot be joined, and what is missing may not be; let your consumer say what it wrote (--lines), or end with the group's offsets (--sink none)"
+            "no write in the sink is of a change that is known: rows of {table} have keys such as {in_sink} there, and {in_record} in their records, so they cannot be joined, and what is missing may not be; say where the sink's rows have the key of {table} (--sink-key {table}=PATH), let your consumer say what it wrote (--lines), or end with the group's offsets (--sink none)"
         )
     })
 }

@@ -114,9 +114,10 @@ impl Watch {
                 .collect(),
             has_group: pipeline.group.is_some(),
             sink_tables: sink.map_or_else(HashSet::new, |sink| sink.tables(&pipeline.tables)),
+            without_deletions: sink.map_or_else(HashSet::new, Sink::without_deletions),
             reports_records: matches!(sink, Some(Sink::Lines(_))),
         });
-        let sink_clock = SinkClock::of(sink, clock);
+        let sink_clock = SinkClock::of(sink, clock).await?;
         let source = pipeline.postgres.clone();
         let mut clocks = ObservedClocks::new(source, clock, pipeline.shares_clock, sink_clock);
         clocks.measure(true, &mut joiner).await?;

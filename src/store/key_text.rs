@@ -14,7 +14,7 @@ pub(super) fn key_text(id: Bson) -> String {
 }
 
 /// Values as a key of JSON has them: a UUID is its text, a date milliseconds.
-fn plain(value: Bson) -> Value {
+pub(super) fn plain(value: Bson) -> Value {
     match value {
         Bson::Null | Bson::Undefined => Value::Null,
         Bson::Boolean(value) => Value::from(value),

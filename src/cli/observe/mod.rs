@@ -6,6 +6,8 @@ mod evidence_args;
 mod seconds;
 mod service_args;
 mod sink_args;
+mod sink_key_arg;
+mod sink_postgres_args;
 mod source_args;
 
 use std::process::ExitCode;
@@ -20,6 +22,7 @@ use self::evidence_args::ObserveEvidenceArgs;
 use self::seconds::seconds;
 use self::service_args::ServiceArgs;
 use self::sink_args::SinkArgs;
+use self::sink_key_arg::sink_key_of;
 use self::source_args::ObserveSourceArgs;
 use super::output::{print, print_json, print_line};
 use super::progress::Terminal;
@@ -27,8 +30,8 @@ use super::registry_args::RegistryArgs;
 use super::results_args::{ResultsArgs, discard_result};
 use super::secrets::Prompt;
 use crate::observe::{
-    CollectionOf, GroupChoice, LatencyObjective, ObserveRequest, PipelineRequest, discover,
-    observe, plan,
+    CollectionOf, GroupChoice, LatencyObjective, ObserveRequest, PipelineRequest, SinkKeyOf,
+    discover, observe, plan,
 };
 use crate::pipeline::{Failure, exit};
 use crate::settings::Settings;
@@ -61,9 +64,13 @@ pub(super) struct Args {
     no_group: bool,
     #[command(flatten)]
     sink: SinkArgs,
-    /// A collection whose name is not its table's (repeatable)
-    #[arg(long = "sink-collection", value_name = "TABLE=COLLECTION", value_parser = collection_of)]
+    /// A collection or table of the sink whose name is not its table's (repeatable)
+    #[arg(long = "sink-collection", value_name = "TABLE=TARGET", value_parser = collection_of)]
     collections: Vec<CollectionOf>,
+    /// Where a table's key is in the sink's rows, if it is not their key (repeatable): of MongoDB a path such as order.id, of PostgreSQL
+    /// a column, of Kafka a path such as value.order.id; a key of several columns has as many, with commas
+    #[arg(long = "sink-key", value_name = "[TABLE=]PATH", value_parser = sink_key_of)]
+    sink_keys: Vec<SinkKeyOf>,
     /// Interval of the polls of the group's offsets, ms: half of it is the error of what ends with them
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     poll_interval: u64,
@@ -111,13 +118,13 @@ fn collection_of(text: &str) -> Result<CollectionOf, String> {
                 collection: collection.to_owned(),
             })
         }
-        _ => Err("expected TABLE=COLLECTION".to_owned()),
+        _ => Err("expected TABLE=TARGET".to_owned()),
     }
 }
 
 impl Args {
-    fn pipeline(&self) -> Result<PipelineRequest, Failure> {
-        let sink = self.sink.choice();
+    async fn pipeline(&self) -> Result<PipelineRequest, Failure> {
+        let sink = self.sink.choice().await?;
         Ok(PipelineRequest {
             connector: self.connector.clone(),
             publication: self.publication.clone(),
@@ -130,9 +137,10 @@ impl Args {
                 None if self.no_group => GroupChoice::None,
                 None => GroupChoice::Found,
             },
-            sink: sink.map_err(|wrong| Failure::usage(anyhow::anyhow!(wrong)))?,
+            sink,
             source_lines: self.source.lines_source.clone(),
             collections: self.collections.clone(),
+            sink_keys: self.sink_keys.clone(),
         })
     }
 
@@ -160,7 +168,7 @@ pub(super) async fn run(
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
     let given = cdc_bench_stack::running_endpoints(&settings.servers())?;
-    let mut pipeline = discover(&args.pipeline()?, &given).await?;
+    let mut pipeline = discover(&args.pipeline().await?, &given).await?;
     let prompt = Prompt::at_terminal();
     let registry = args.registry.clone().resolve(pipeline.registry(), prompt)?;
     if let Some(endpoint) = registry {
@@ -188,13 +196,11 @@ pub(super) async fn run(
         periods: args.service.periods(&args.results),
         metrics,
     };
-    let made = pipeline.make_publication(&request.id).await;
+    let made = pipeline.make_publications(&request.id).await;
     let made = made.map_err(|failure| discard_result(&folder, failure))?;
     let observed = observe(request, pipeline, &display, cancel).await;
     drop((display, endpoint));
-    if let Some(made) = made {
-        made.remove().await;
-    }
+    made.remove().await;
     progress.clear();
     let observed = observed.map_err(|failure| discard_result(&folder, failure))?;
     let report = &observed.report;

@@ -11,6 +11,10 @@ use crate::observe::line_clock::LineClock;
 use crate::observe::lines_source::LinesSource;
 use crate::observe::taps::sighting::SourceLineProblem;
 
+/// What bounds the clock of the lines.
+const CAUSALITY: &str =
+    "causality: a statement returned after its commit, and its line came after that";
+
 /// Lines and changes, and the clock of the lines.
 pub(in crate::observe) struct ApplicationWatch {
     source: LinesSource,
@@ -25,7 +29,7 @@ impl ApplicationWatch {
         Self {
             source: source.clone(),
             lines: SourceLines::new(limit),
-            clock: LineClock::of("application", source, clock),
+            clock: LineClock::of("application", CAUSALITY, source, clock),
             incidents: SourceLineIncidents::default(),
         }
     }

@@ -21,11 +21,15 @@ use rdkafka::ClientConfig;
 
 pub(super) use self::canary::FoundCanary;
 use self::connector::{FoundConnector, find_connector};
-pub(super) use self::sink::{MongoSink, Sink};
+#[cfg(test)]
+pub(super) use self::sink::KeyColumns;
+use self::sink::Upstream;
+pub(super) use self::sink::{
+    KEY, KafkaSink, MongoSink, PostgresSink, Sink, SinkCollection, SinkTable,
+};
 pub(super) use self::table::ObservedTable;
 pub(super) use self::topics::ObservedTopic;
-use self::unpublished::PlannedPublication;
-pub(super) use self::unpublished::quoted;
+pub(super) use self::unpublished::{PlannedPublication, VIA_ROOT, quoted};
 use super::lines_source::LinesSource;
 use super::records::RecordSettings;
 use super::request::PipelineRequest;
@@ -126,8 +130,16 @@ pub async fn discover(
     let (mut source, admin) = (source?, admin?);
     let mut topics = topics::find(request, found.as_ref(), &mut source, &admin).await?;
     let group = group::find(request, &topics, &admin).await?;
-    let sink = sink::find(request, given.store.as_ref(), &source.tables, &admin).await?;
+    let upstream = Upstream {
+        source: &endpoint,
+        tables: &source.tables,
+        topics: &topics,
+        admin: &admin,
+    };
+    let sink = sink::find(request, given.store.as_ref(), &upstream).await?;
     let source_lines = source_lines::find(request, &admin).await?;
+    let mut doubts = std::mem::take(&mut source.doubts);
+    doubts.extend(sink.iter().flat_map(Sink::doubts));
     let known = canary::Found {
         connector: found.as_ref(),
         endpoint: &endpoint,
@@ -169,7 +181,7 @@ pub async fn discover(
         skipped: get("skipped.operations").unwrap_or("t").to_owned(),
         shares_clock,
         registry: RecordSettings::registry_of_connector(config).map(str::to_owned),
-        doubts: source.doubts,
+        doubts,
         connect: given.connect.clone(),
         connector_config: found.as_ref().map(|found| found.config.clone()),
         connector: found.map(|found: FoundConnector| found.name),

@@ -75,7 +75,8 @@ pub(super) async fn find(
     let published = if request.make_publication {
         unpublished::candidates(&client, connector, &asked).await?
     } else {
-        published(&client, endpoint, &publication).await?
+        let advice = "name the one that the connector reads (--publication NAME)";
+        published(&client, endpoint, &publication, advice).await?
     };
     let mut found = FoundSource {
         publication,
@@ -150,10 +151,15 @@ pub(super) fn qualified(name: &str) -> String {
     }
 }
 
-async fn published(
+/// The tables of a publication. `advice`: what to do if there is no such publication.
+///
+/// # Errors
+/// When there is none, or PostgreSQL refuses.
+pub(super) async fn published(
     client: &Client,
     endpoint: &PostgresEndpoint,
     publication: &str,
+    advice: &str,
 ) -> Result<Vec<ObservedTable>, Failure> {
     let exists = client
         .query_opt(
@@ -163,7 +169,7 @@ async fn published(
         .await?;
     if exists.is_none() {
         return Err(Failure::usage(anyhow::anyhow!(
-            "{endpoint} has no publication \"{publication}\"; name the one that the connector reads (--publication NAME)"
+            "{endpoint} has no publication \"{publication}\"; {advice}"
         )));
     }
     let question = format!(

@@ -16,7 +16,7 @@ pub(super) async fn find(
     let Some(source) = &request.source_lines else {
         return Ok(None);
     };
-    if request.sink == SinkChoice::Lines(source.clone()) {
+    if matches!(&request.sink, SinkChoice::Lines(of_consumer) if of_consumer == source) {
         return Err(Failure::usage(anyhow::anyhow!(
             "{source} cannot have the lines of the consumer (--lines) and of the application ({FLAG}) at once: let each write its own"
         )));

@@ -17,6 +17,11 @@ pub(in crate::observe) struct PlannedPublication {
     pub(in crate::observe) via_partition_root: bool,
 }
 
+/// A partitioned table is one table, whose rows its partitions have.
+pub(in crate::observe) const VIA_ROOT: PlannedPublication = PlannedPublication {
+    via_partition_root: true,
+};
+
 /// How a publication of ours has partitions: as the connector's.
 pub(super) fn planned(connector: Option<&FoundConnector>) -> PlannedPublication {
     let setting = connector.and_then(|found| found.config.get("publish.via.partition.root"));
@@ -40,40 +45,13 @@ pub(super) async fn candidates(
             "--make-publication needs to know the tables: name them (--table SCHEMA.TABLE, repeatable), or let the connector be asked (CONNECT_URL)".to_owned(),
         );
     }
-    let row = client
-        .query_one(
-            "SELECT current_user::text, current_database()::text, has_database_privilege(current_database(), 'CREATE'), pg_is_in_recovery(), \
-               current_setting('transaction_read_only') = 'on'",
-            &[],
-        )
-        .await?;
-    let (role, database): (String, String) = (row.get(0), row.get(1));
-    if row.get(3) {
-        return refused(format!(
-            "on a standby no publication can be made: make it on the primary (CREATE PUBLICATION cdc_bench FOR TABLE {}), wait until it is here, too, and name it (--publication cdc_bench)",
-            of_tables(asked)
-        ));
-    }
-    if row.get(4) {
-        return refused(format!(
-            "database {} is read-only for role {}, so no publication can be made in this session: make it in one that may write (SET default_transaction_read_only = off; CREATE PUBLICATION cdc_bench FOR TABLE {}), and name it (--publication cdc_bench)",
-            escape_identifier(&database),
-            escape_identifier(&role),
-            of_tables(asked)
-        ));
-    }
-    if !row.get::<_, bool>(2) {
-        let (role, database) = (escape_identifier(&role), escape_identifier(&database));
-        return refused(format!(
-            "role {role} may not make publications in database {database}: GRANT CREATE ON DATABASE {database} TO {role}, or name a publication that is there (--publication NAME)"
-        ));
-    }
+    let publisher = Publisher::of(client, "--publication NAME", asked).await?;
     let tables = list(client, planned(connector)).await?;
     for name in asked {
         if !tables.iter().any(|known| *known.table.name == **name) {
             return refused(format!(
                 "database {} has no table {name} that could be published; a partitioned table is published by its partitions, unless the connector has publish.via.partition.root=true",
-                escape_identifier(&database)
+                escape_identifier(&publisher.database)
             ));
         }
     }
@@ -88,7 +66,7 @@ pub(super) async fn candidates(
     };
     let wanted: Vec<_> = tables.into_iter().filter(is_wanted).collect();
     for candidate in &wanted {
-        if let Some(reason) = candidate.obstacle(&role) {
+        if let Some(reason) = publisher.obstacle(candidate) {
             return refused(reason);
         }
     }
@@ -108,34 +86,87 @@ fn of_tables(asked: &[String]) -> String {
     quoted.join(", ")
 }
 
-/// A table of the database.
-struct Candidate {
-    table: ObservedTable,
-    is_ours: bool,
-    /// Whether updates and deletes can be published.
-    has_identity: bool,
+/// A role that is to make a publication.
+pub(super) struct Publisher {
+    role: String,
+    database: String,
+    /// How one that is there is named.
+    flag: &'static str,
 }
 
-impl Candidate {
-    /// Why it must not be published by this role.
-    fn obstacle(&self, role: &str) -> Option<String> {
-        let name = &self.table.name;
-        let role = escape_identifier(role);
-        if !self.is_ours {
-            return Some(format!(
-                "role {role} does not own table {name}, and only an owner can publish it: have its owner make the publication, and name it (--publication NAME), or GRANT the owner's role TO {role}"
+impl Publisher {
+    /// The role of this session. `flag`: how a publication that is there is named; `asked`: the tables that it would have.
+    ///
+    /// # Errors
+    /// When it may make none in this database.
+    pub(super) async fn of(
+        client: &Client,
+        flag: &'static str,
+        asked: &[String],
+    ) -> Result<Self, Failure> {
+        let refused = |text: String| Err(Failure::usage(anyhow::anyhow!(text)));
+        let row = client
+            .query_one(
+                "SELECT current_user::text, current_database()::text, has_database_privilege(current_database(), 'CREATE'), pg_is_in_recovery(), \
+                   current_setting('transaction_read_only') = 'on'",
+                &[],
+            )
+            .await?;
+        let (role, database): (String, String) = (row.get(0), row.get(1));
+        if row.get(3) {
+            return refused(format!(
+                "on a standby no publication can be made: make it on the primary (CREATE PUBLICATION cdc_bench FOR TABLE {}), wait until it is here, too, and name it ({flag})",
+                of_tables(asked)
             ));
         }
-        (!self.has_identity).then(|| {
+        if row.get(4) {
+            let (role, database) = (escape_identifier(&role), escape_identifier(&database));
+            return refused(format!(
+                "database {database} is read-only for role {role}, so no publication can be made in this session: make it in one that may write (SET default_transaction_read_only = off; CREATE PUBLICATION cdc_bench FOR TABLE {}), and name it ({flag})",
+                of_tables(asked)
+            ));
+        }
+        if !row.get::<_, bool>(2) {
+            let (role, database) = (escape_identifier(&role), escape_identifier(&database));
+            return refused(format!(
+                "role {role} may not make publications in database {database}: GRANT CREATE ON DATABASE {database} TO {role}, or name a publication that is there ({flag})"
+            ));
+        }
+        Ok(Self {
+            role,
+            database,
+            flag,
+        })
+    }
+
+    /// Why a table must not be published by this role.
+    pub(super) fn obstacle(&self, candidate: &Candidate) -> Option<String> {
+        let (role, flag) = (escape_identifier(&self.role), self.flag);
+        let name = &candidate.table.name;
+        if !candidate.is_ours {
+            return Some(format!(
+                "role {role} does not own table {name}, and only an owner can publish it: have its owner make the publication, and name it ({flag}), or GRANT the owner's role TO {role}"
+            ));
+        }
+        (!candidate.has_identity).then(|| {
             format!(
                 "table {name} has no primary key and no replica identity: once it is published, PostgreSQL refuses every UPDATE and DELETE on it; give it one (ALTER TABLE {} REPLICA IDENTITY FULL), or leave it out (--table)",
-                quoted(&self.table)
+                quoted(&candidate.table)
             )
         })
     }
 }
 
-async fn list(
+/// A table of the database.
+pub(super) struct Candidate {
+    pub(super) table: ObservedTable,
+    is_ours: bool,
+    /// Whether updates and deletes can be published.
+    has_identity: bool,
+}
+
+/// The tables of the database that a publication can have.
+pub(super) async fn list(
     client: &Client,
     publication: PlannedPublication,
 ) -> Result<Vec<Candidate>, tokio_postgres::Error> {
@@ -195,7 +226,12 @@ mod tests {
             is_ours,
             has_identity,
         };
-        candidate.obstacle("me")
+        let publisher = Publisher {
+            role: "me".to_owned(),
+            database: "shop".to_owned(),
+            flag: "--publication NAME",
+        };
+        publisher.obstacle(&candidate)
     }
 
     #[test]

@@ -71,25 +71,30 @@ impl Pings {
             tallies,
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(ask_postgres(pipeline.postgres.clone(), notes.clone()));
-        if let Some(Sink::Mongo(sink)) = &pipeline.sink {
-            tasks.spawn(ask_mongodb(
-                sink.store.clone(),
-                sink.server.clone(),
-                notes.clone(),
-            ));
+        let source = pipeline.postgres.clone();
+        tasks.spawn(ask_postgres("wal", source, notes.clone()));
+        let topics = pipeline.topics.iter().map(|topic| topic.name.clone());
+        let mut topics: Vec<_> = topics.collect();
+        match &pipeline.sink {
+            Some(Sink::Mongo(sink)) => {
+                let (store, server) = (sink.store.clone(), sink.server.clone());
+                tasks.spawn(ask_mongodb(store, server, notes.clone()));
+            }
+            Some(Sink::Postgres(sink)) => {
+                tasks.spawn(ask_postgres("sink", sink.endpoint.clone(), notes.clone()));
+            }
+            Some(Sink::Kafka(sink)) => {
+                topics.extend(sink.topics.iter().map(|topic| topic.name.clone()));
+            }
+            Some(Sink::Lines(_)) | None => {}
         }
         if let (Some(connect), Some(_)) = (&pipeline.connect, &pipeline.connector) {
             let client = ConnectClient::new(connect)?;
             let server = format!("Kafka Connect at {connect}");
             tasks.spawn(ask_connect(client, server, notes.clone()));
         }
-        let topics = pipeline.topics.iter().map(|topic| topic.name.clone());
-        let leaders = LeaderPings::start(
-            &pipeline.kafka,
-            topics.collect(),
-            INTERVAL,
-            move |ping| match ping {
+        let leaders =
+            LeaderPings::start(&pipeline.kafka, topics, INTERVAL, move |ping| match ping {
                 LeaderPing::Leaders(brokers) => notes.pulses.needs("topics", brokers),
                 LeaderPing::Asked(broker) => {
                     // The earliest and the latest offset.
@@ -100,8 +105,7 @@ impl Pings {
                 LeaderPing::Failed(broker, reason) => {
                     notes.pulses.failed("topics", broker, reason);
                 }
-            },
-        )?;
+            })?;
         Ok(Self { tasks, leaders })
     }
 
@@ -131,7 +135,7 @@ async fn ask_connect(client: ConnectClient, server: String, notes: Notes) {
     }
 }
 
-async fn ask_postgres(endpoint: PostgresEndpoint, notes: Notes) {
+async fn ask_postgres(tap: &'static str, endpoint: PostgresEndpoint, notes: Notes) {
     let server = format!("PostgreSQL at {endpoint}");
     let mut session: Option<Client> = None;
     loop {
@@ -148,7 +152,7 @@ async fn ask_postgres(endpoint: PostgresEndpoint, notes: Notes) {
             session = Some(client);
             Ok(())
         };
-        notes.ask("wal", &server, question).await;
+        notes.ask(tap, &server, question).await;
         tokio::time::sleep(INTERVAL).await;
     }
 }

@@ -1,5 +1,7 @@
 //! From a record's bytes to what it is.
 
+mod written;
+
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -12,6 +14,7 @@ use super::record::{NotAChange, Observed, RawRecord};
 use super::registry::{RegistryError, Schema};
 use super::settings::{KeyConverter, RecordSettings};
 use super::wire::{Framed, SchemaId, Side};
+pub use written::{Written, WrittenRow};
 
 /// A record could not be read because of something outside of it; it can be once that is repaired.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

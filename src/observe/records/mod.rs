@@ -18,7 +18,7 @@ mod registry;
 mod settings;
 mod wire;
 
-pub use decoder::{RecordDecoder, RecordError};
+pub use decoder::{RecordDecoder, RecordError, Written, WrittenRow};
 pub use key::canonical_key;
 pub use record::{NotAChange, Observed, RawRecord, RecordChange};
 pub use registry::RegistryError;

@@ -82,6 +82,16 @@ impl RecordSettings {
         settings
     }
 
+    /// These settings for records that others have written, with converters of their own.
+    #[must_use]
+    pub fn of_any_converter(&self) -> Self {
+        Self {
+            key_converter: KeyConverter::Unknown,
+            key_column: None,
+            ..self.clone()
+        }
+    }
+
     /// The settings with the registry that schemas are of.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::following::Following;
 use super::sighting::Sighting;
-use crate::observe::discovery::MongoSink;
+use crate::observe::discovery::{MongoSink, SinkCollection};
 use crate::store::{DocumentChange, DocumentChanges, StoreError, StreamPosition};
 
 /// Pauses between attempts to follow the changes again.
@@ -38,7 +38,9 @@ async fn open(
     after: Option<StreamPosition>,
 ) -> Result<DocumentChanges, StoreError> {
     let names: Vec<_> = sink.collections.keys().cloned().collect();
-    sink.store.follow(&names, after).await
+    let mut collections = sink.collections.values();
+    let with_documents = collections.any(|known| !known.has_key_in_deletions());
+    sink.store.follow(&names, with_documents, after).await
 }
 
 /// Reports every change of a document, also after the stream was cut.
@@ -56,11 +58,15 @@ async fn follow(
                 let Some(known) = sink.collections.get(&change.collection) else {
                     continue;
                 };
+                let Some(key) = key(&change, known) else {
+                    continue;
+                };
                 let shown = Sighting::Shown(SinkChange {
                     table: known.table.clone(),
-                    key: key(&change, known.key_column.as_deref()).into(),
+                    key: key.into(),
                     is_delete: change.is_delete,
                     at,
+                    stored: None,
                 });
                 if sightings.send(shown).await.is_err() {
                     return;
@@ -111,14 +117,16 @@ async fn open_again(sink: &MongoSink, place: Option<StreamPosition>) -> (Documen
     }
 }
 
-/// The key in the form that records have it: an `_id` that is a value is that of the key's only column.
-fn key(change: &DocumentChange, column: Option<&str>) -> String {
-    match column {
-        Some(column) if !change.id_is_document => {
-            let column = serde_json::Value::from(column);
-            format!("{{{column}:{}}}", change.id)
+/// The key in the form that records have it: an `_id` that is a value is that of the key's only column. `None` where the change has
+/// not what the key is in: a deletion, or an update of a document that is deleted by now.
+fn key(change: &DocumentChange, of: &SinkCollection) -> Option<String> {
+    match (&of.key, &of.key_column) {
+        (Some(key), _) => key.read(|path| change.part(path)),
+        (None, Some(column)) if !change.id_is_document => {
+            let column = serde_json::Value::from(&**column);
+            Some(format!("{{{column}:{}}}", change.id))
         }
-        _ => change.id.clone(),
+        (None, _) => Some(change.id.clone()),
     }
 }
 
@@ -132,10 +140,17 @@ mod tests {
             collection: "orders".to_owned(),
             id: id.to_owned(),
             id_is_document,
+            document: None,
             is_delete: false,
         };
-        assert_eq!(key(&change("7", false), Some("id")), r#"{"id":7}"#);
-        assert_eq!(key(&change(r#"{"id":7}"#, true), Some("id")), r#"{"id":7}"#);
-        assert_eq!(key(&change("7", false), None), "7");
+        let of = |column: Option<&str>| SinkCollection {
+            table: "public.orders".into(),
+            key_column: column.map(str::to_owned),
+            key: None,
+        };
+        let key = |change: DocumentChange, column| key(&change, &of(column)).unwrap();
+        assert_eq!(key(change("7", false), Some("id")), r#"{"id":7}"#);
+        assert_eq!(key(change(r#"{"id":7}"#, true), Some("id")), r#"{"id":7}"#);
+        assert_eq!(key(change("7", false), None), "7");
     }
 }

@@ -31,6 +31,8 @@ pub(in crate::observe) enum Sighting {
     Unreadable(RecordPosition, String),
     /// Offsets of the group and of the partitions.
     Offsets(OffsetPoll),
+    /// A record of a sink that could not be read, where it is and why.
+    SinkUnreadable(String),
     /// A write in the sink.
     Shown(SinkChange),
     /// A line of the consumer's own.

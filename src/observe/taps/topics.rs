@@ -1,10 +1,8 @@
 //! The topics: records as a plain consumer has them.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use async_channel::Sender;
 use cdc_bench_model::RunId;
@@ -14,6 +12,7 @@ use cdc_bench_model::observation::{
 use cdc_bench_model::timeline::{Clock, Nanos, Stamp};
 use tokio::runtime::Handle;
 
+use super::patience::Patience;
 use super::sighting::{Passed, Sighting};
 use crate::broker::{BrokerError, TailEvent, TailRecord, TopicTail};
 use crate::observe::canary::MESSAGE_PREFIX;
@@ -22,12 +21,6 @@ use crate::observe::evidence::SharedTallies;
 use crate::observe::records::{
     NotAChange, Observed, RawRecord, RecordChange, RecordDecoder, RecordError,
 };
-
-/// How long the first record waits whose schema the registry does not give. Those after it do not wait.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// So long after it, another one waits.
-const UNTIL_PATIENT_AGAIN: Duration = Duration::from_secs(60);
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// Starts to read all topics from their ends.
 pub(in crate::observe) async fn open(
@@ -58,7 +51,7 @@ pub(in crate::observe) async fn open(
         canary_key: serde_json::json!({ "prefix": MESSAGE_PREFIX }).to_string(),
         decoder: RecordDecoder::new(pipeline.records.clone()),
         runtime: Handle::current(),
-        registry_away_since: Cell::new(None),
+        patience: Patience::default(),
     };
     let name = format!("cdc-bench-observe-{id}");
     TopicTail::start(&pipeline.kafka, &name, topics, clock, move |event| {
@@ -102,7 +95,7 @@ struct RecordReader {
     canary_key: String,
     decoder: RecordDecoder,
     runtime: Handle,
-    registry_away_since: Cell<Option<Instant>>,
+    patience: Patience,
 }
 
 impl RecordReader {
@@ -135,23 +128,11 @@ impl RecordReader {
         }
     }
 
-    /// Decodes a record; a registry that is away for a moment is waited for, since a record that is not read is a change that
-    /// does not come.
     fn decode(&self, record: RawRecord<'_>) -> Result<Observed, RecordError> {
-        loop {
-            let decoded = self.runtime.block_on(self.decoder.decode(record));
-            if !decoded.as_ref().is_err_and(RecordError::may_pass) {
-                return decoded;
-            }
-            let since = self.registry_away_since.get();
-            let since = since.filter(|since| since.elapsed() < UNTIL_PATIENT_AGAIN);
-            let since = since.unwrap_or_else(Instant::now);
-            self.registry_away_since.set(Some(since));
-            if since.elapsed() >= PATIENCE {
-                return decoded;
-            }
-            std::thread::sleep(PAUSE);
-        }
+        self.patience.decode(|| {
+            let decoded = self.decoder.decode(record);
+            self.runtime.block_on(decoded)
+        })
     }
 
     fn change(

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_channel::Sender;
 use cdc_bench_model::RunId;
@@ -11,28 +10,13 @@ use cdc_bench_model::observation::{CapturedChange, ChangeId, NO_KEY, Operation, 
 use cdc_bench_model::timeline::{Clock, Stamp};
 use pgcdc::{
     Change, Event, LogicalMessage, Reader, ReaderConfig, ReaderError, ReaderHandle, Slot, SlotName,
-    TimeSource, UnixNanos,
 };
 use pgcdc_debezium::{EnvelopeConfig, Envelopes};
-use tokio_util::sync::CancellationToken;
 
+use super::reading::TapClock;
 use super::sighting::{LeftOut, Sighting};
 use crate::observe::canary::{change_names, key_of};
 use crate::observe::discovery::{FoundCanary, Pipeline};
-
-/// Pauses between attempts to read on after the connection broke.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// Our clock as the reader's.
-#[derive(Debug)]
-struct TapClock(Clock);
-
-impl TimeSource for TapClock {
-    fn now(&self) -> UnixNanos {
-        UnixNanos(self.0.now().0)
-    }
-}
 
 /// The name of an observation's slot.
 pub(in crate::observe) fn slot_name(id: &RunId) -> String {
@@ -111,54 +95,6 @@ impl WalTap {
             sightings,
         };
         Reader::spawn(config, move |event| rows.event(event)).await
-    }
-
-    /// Reads until it is stopped, also after its connection broke: a temporary slot is made anew then, and what was committed
-    /// in between is not seen.
-    pub(in crate::observe) async fn keep_reading(
-        self,
-        mut reader: ReaderHandle,
-        sightings: Sender<Sighting>,
-        stop: CancellationToken,
-    ) {
-        let mut pause = FIRST_PAUSE;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => {
-                    if let Err(error) = reader.stop_and_wait().await {
-                        tracing::debug!(%error, "the reader of the WAL had ended");
-                    }
-                    return;
-                }
-                () = reader.ended() => {}
-            }
-            let reason = reader.error().map(|error| error.to_string());
-            let reason = reason.unwrap_or_else(|| "it ended".to_owned());
-            tracing::warn!(reason, "the WAL is read anew");
-            let cut = Sighting::Cut("wal", reason.clone());
-            if sightings.send(cut).await.is_err() {
-                return;
-            }
-            reader = loop {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = tokio::time::sleep(pause) => {}
-                }
-                pause = (pause * 2).min(LONGEST_PAUSE);
-                match self.open(sightings.clone()).await {
-                    Ok(reader) => break reader,
-                    Err(error) => tracing::warn!(%error, "the WAL cannot be read"),
-                }
-            };
-            pause = FIRST_PAUSE;
-            if sightings
-                .send(Sighting::Resumed("wal", reason))
-                .await
-                .is_err()
-            {
-                return;
-            }
-        }
     }
 }
 

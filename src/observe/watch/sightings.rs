@@ -59,6 +59,10 @@ impl Watch {
             }
             Sighting::Offsets(poll) => self.offsets(&poll),
             Sighting::Shown(change) => self.joiner.shown(change),
+            Sighting::SinkUnreadable(wrong) => {
+                self.joiner.counts_mut().sink_unreadable += 1;
+                self.incidents.extend(self.lines.unreadable_in_sink(&wrong));
+            }
             Sighting::Consumed(report) => {
                 self.incidents.extend(self.lines.reported(&report));
                 self.joiner.consumed(report);

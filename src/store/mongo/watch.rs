@@ -4,10 +4,12 @@ use futures_util::StreamExt as _;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::change_stream::ChangeStream;
 use mongodb::change_stream::event::{ChangeStreamEvent, OperationType, ResumeToken};
+use mongodb::options::FullDocumentType;
+use serde_json::Value;
 
 use super::MongoStore;
 use crate::store::StoreError;
-use crate::store::key_text::key_text;
+use crate::store::key_text::{key_text, plain};
 
 /// A document that was written or deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +20,31 @@ pub struct DocumentChange {
     pub id: String,
     /// Whether `_id` is a document of its own.
     pub id_is_document: bool,
+    /// The document as it is now, where the stream was asked for it; `None` where it is deleted.
+    pub document: Option<Document>,
     /// Whether it was deleted.
     pub is_delete: bool,
+}
+
+impl DocumentChange {
+    /// A field of the document, or of its `_id`, which every change has; `None` where there is none.
+    #[must_use]
+    pub fn part(&self, path: &[String]) -> Option<Value> {
+        let (first, rest) = path.split_first()?;
+        if first == "_id" {
+            let id = serde_json::from_str::<Value>(&self.id).ok()?;
+            return rest.iter().try_fold(id, |at, name| match at {
+                Value::Object(mut fields) => fields.remove(name),
+                _ => None,
+            });
+        }
+        let field = self.document.as_ref()?.get(first)?;
+        let found = rest.iter().try_fold(field, |at, name| match at {
+            Bson::Document(fields) => fields.get(name),
+            _ => None,
+        });
+        found.cloned().map(plain)
+    }
 }
 
 /// A place in a change stream, to go on from.
@@ -33,7 +58,8 @@ pub struct DocumentChanges {
 }
 
 impl MongoStore {
-    /// Follows these collections, from this place on or from now on.
+    /// Follows these collections, from this place on or from now on. `with_documents`: each change comes with the document as it is
+    /// then.
     ///
     /// # Errors
     /// When the server has no change streams (a standalone server has none), we may not follow them, or it does not have the place
@@ -41,12 +67,16 @@ impl MongoStore {
     pub async fn follow(
         &self,
         collections: &[String],
+        with_documents: bool,
         after: Option<StreamPosition>,
     ) -> Result<DocumentChanges, StoreError> {
         let these = doc! { "$match": { "ns.coll": { "$in": collections } } };
         let mut watch = self.database.watch().pipeline([these]);
         if let Some(StreamPosition(token)) = after {
             watch = watch.resume_after(token);
+        }
+        if with_documents {
+            watch = watch.full_document(FullDocumentType::UpdateLookup);
         }
         let opened = watch.await;
         let stream = opened.map_err(|error| {
@@ -109,6 +139,7 @@ impl DocumentChanges {
                     collection,
                     id_is_document: matches!(id, Bson::Document(_)),
                     id: key_text(id),
+                    document: event.full_document,
                     is_delete,
                 }));
             }

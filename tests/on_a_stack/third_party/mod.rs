@@ -1,12 +1,16 @@
 //! `observe` on pipelines of other people's parts alone: PostgreSQL, Debezium, Kafka with three partitions, MongoDB's own sink
 //! connector, and a store of its own.
 
+mod downstream;
 mod findings;
 mod forms;
+mod jdbc;
+mod jdbc_sink;
 mod links;
 mod losses;
 mod mirror;
 mod observed;
+mod other_keys;
 mod pause;
 mod pipeline;
 mod process;
@@ -37,6 +41,10 @@ pub const LONG_TESTS: &[Test] = &[
         findings::have_the_sink,
     ),
     ("third_party_losses_and_duplicates_are_found", losses::found),
+    (
+        "third_party_jdbc_sink_is_followed_at_every_tap_and_left_as_it_was",
+        jdbc::followed,
+    ),
     ("third_party_forms_of_records_are_all_joined", forms::joined),
     ("third_party_links_that_are_slow_are_named", links::named),
     (

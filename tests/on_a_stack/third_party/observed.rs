@@ -45,7 +45,12 @@ impl Observing {
         Self::of(stack, observe(stack, sink), args)
     }
 
-    pub fn of(stack: &TestStack, mut command: Command, args: &[&str]) -> Self {
+    pub fn of(stack: &TestStack, command: Command, args: &[&str]) -> Self {
+        Self::with_slots(stack, command, args, 1)
+    }
+
+    /// One with so many slots on the stack's server.
+    pub fn with_slots(stack: &TestStack, mut command: Command, args: &[&str], slots: u64) -> Self {
         let active = "select count(*) from pg_replication_slots where slot_name like 'cdc_bench_observe%' and active";
         let before: u64 = stack.sql(active)[0].parse().unwrap();
         let folder = open_folder();
@@ -68,7 +73,7 @@ impl Observing {
                 std::io::Read::read_to_string(&mut errors.unwrap(), &mut said).unwrap();
                 panic!("it did not begin: {said}");
             }
-            stack.sql(active)[0].parse::<u64>().unwrap() > before
+            stack.sql(active)[0].parse::<u64>().unwrap() >= before + slots
         });
         Self(Some((child, folder)))
     }

@@ -35,7 +35,7 @@ pub fn working<'a>(
         Duration::from_secs(60),
         "the sink to have caught up",
         || {
-            committed(stack).iter().any(|offset| *offset > 0)
+            committed(stack, GROUP).iter().any(|offset| *offset > 0)
                 && documents(stack, &sink) == rows(stack, &shop)
         },
     );
@@ -43,7 +43,7 @@ pub fn working<'a>(
 }
 
 /// Rows of both tables.
-fn rows(stack: &TestStack, shop: &Shop<'_>) -> u64 {
+pub fn rows(stack: &TestStack, shop: &Shop<'_>) -> u64 {
     stack.block_on(async {
         let client = shop.connect().await;
         let counted = client.query_one(
@@ -62,10 +62,10 @@ fn documents(stack: &TestStack, sink: &MongoSink) -> u64 {
     count("orders").unwrap() + count("customers").unwrap()
 }
 
-/// The group's committed offsets of all partitions.
-fn committed(stack: &TestStack) -> Vec<i64> {
+/// A group's committed offsets of all partitions.
+pub fn committed(stack: &TestStack, group: &str) -> Vec<i64> {
     let mut config = stack.kafka();
-    let consumer: BaseConsumer = config.set("group.id", GROUP).create().unwrap();
+    let consumer: BaseConsumer = config.set("group.id", group).create().unwrap();
     let mut list = TopicPartitionList::new();
     for table in ["orders", "customers"] {
         for partition in 0..3 {
@@ -119,7 +119,7 @@ fn servers(stack: &TestStack, shop: &Shop<'_>, sink: &MongoSink) -> Servers {
             "select slot_name || ' ' || confirmed_flush_lsn from pg_replication_slots order by 1",
         ),
         publications,
-        committed: committed(stack),
+        committed: committed(stack, GROUP),
     }
 }
 

@@ -77,4 +77,6 @@ pub struct SinkChange {
     pub is_delete: bool,
     /// When it was seen, on our clock (T5).
     pub at: Stamp,
+    /// When the sink committed it, on its own clock, uncorrected, where it says so.
+    pub stored: Option<Stamp>,
 }

@@ -13,8 +13,8 @@ pub struct ObservationCounts {
     pub completed: u64,
     /// Of them, those that the sink showed by a later write of the same row.
     pub coalesced: u64,
-    /// Updates that the group has passed and for which the sink showed no write: they changed nothing there, or were lost. And changes
-    /// whose write may have come while the sink's tap was cut.
+    /// Updates that the group has passed and for which the sink showed no write: they changed nothing there, or were lost. Changes of a
+    /// row that was deleted again before the sink showed any of them. And changes whose write may have come while the sink's tap was cut.
     pub not_shown: u64,
     /// Changes that have not come when everything after them has; of the sample.
     pub missing: u64,
@@ -26,6 +26,9 @@ pub struct ObservationCounts {
     pub not_covered: u64,
     /// Writes in the sink that belong to no change seen.
     pub sink_only: u64,
+    /// Records of a sink that could not be read.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sink_unreadable: u64,
     /// Records that could not be read.
     pub unreadable: u64,
     /// Changes without a record, which may be among those that could not be read: never more than these; of the sample.
@@ -78,6 +81,10 @@ pub struct Filtered {
     pub others: u64,
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl ObservationCounts {
     /// What was counted after `before`; `in_flight` is of now.
     #[must_use]
@@ -94,6 +101,7 @@ impl ObservationCounts {
             in_flight: self.in_flight,
             not_covered: less(self.not_covered, before.not_covered),
             sink_only: less(self.sink_only, before.sink_only),
+            sink_unreadable: less(self.sink_unreadable, before.sink_unreadable),
             unreadable: less(self.unreadable, before.unreadable),
             unread: less(self.unread, before.unread),
             negative_hops: less(self.negative_hops, before.negative_hops),

@@ -52,6 +52,8 @@ pub struct JoinerConfig {
     pub has_group: bool,
     /// Tables that the sink is tapped for.
     pub sink_tables: HashSet<Arc<str>>,
+    /// Those of them whose deletions the sink does not show.
+    pub without_deletions: HashSet<Arc<str>>,
     /// Whether a consumer reports its records one by one, by their positions, in place of rows by their keys.
     pub reports_records: bool,
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cdc_bench_stack::StoreEndpoint;
 
+use super::key::SinkKey;
 use crate::observe::discovery::table::ObservedTable;
 use crate::observe::request::{PipelineRequest, SinkChoice};
 use crate::pipeline::Failure;
@@ -16,6 +17,16 @@ pub(in crate::observe) struct SinkCollection {
     pub(in crate::observe) table: Arc<str>,
     /// The column of the key, where it is a single one: an `_id` may be its value alone.
     pub(in crate::observe) key_column: Option<String>,
+    /// Where the key is, if it is not `_id`.
+    pub(in crate::observe) key: Option<SinkKey>,
+}
+
+impl SinkCollection {
+    /// Whether a deletion, which has `_id` alone, has the key.
+    pub(in crate::observe) fn has_key_in_deletions(&self) -> bool {
+        let paths = self.key.iter().flat_map(SinkKey::paths);
+        paths.into_iter().all(|path| path[0] == "_id")
+    }
 }
 
 /// MongoDB as the sink.
@@ -45,21 +56,15 @@ pub(super) async fn find(
     let existing = store.collection_names().await?;
     let mut collections = BTreeMap::new();
     for table in tables {
-        let mapped = request
-            .collections
-            .iter()
-            .find(|mapped| mapped.table == *table.name || mapped.table == table.table);
-        let collection = match mapped {
+        let collection = match request.collection_of(table) {
             Some(mapped) => Some(mapped.collection.clone()),
             None => by_name(table, &existing),
         };
         if let Some(collection) = collection {
             let known = SinkCollection {
                 table: Arc::clone(&table.name),
-                key_column: match &table.key[..] {
-                    [column] => Some(column.clone()),
-                    _ => None,
-                },
+                key_column: table.only_key_column(),
+                key: SinkKey::of(request, table)?,
             };
             if let Some(other) = collections.insert(collection.clone(), known) {
                 return Err(Failure::usage(anyhow::anyhow!(
@@ -70,16 +75,9 @@ pub(super) async fn find(
             }
         }
     }
-    for mapped in &request.collections {
-        if !collections.contains_key(&mapped.collection) {
-            return Err(Failure::usage(anyhow::anyhow!(
-                "--sink-collection names table {}, which is not observed",
-                mapped.table
-            )));
-        }
-    }
+    request.check_collections(tables)?;
     if collections.is_empty() {
-        if request.sink == SinkChoice::MongoDb {
+        if matches!(request.sink, SinkChoice::MongoDb) {
             return Err(Failure::usage(anyhow::anyhow!(
                 "database \"{}\" of MongoDB at {} has no collection named as an observed table; it has {}; say where each table goes (--sink-collection TABLE=COLLECTION)",
                 store.database_name(),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::sink_queue::Shown;
 use super::super::{ChangeId, ObservedStamps, RecordPosition, StampedBy};
 use crate::timeline::{Corrections, HALF_MILLISECOND, Nanos, OffsetLine, Stamp};
 
@@ -67,6 +68,16 @@ impl Entry {
     /// Whether the sink has shown it, or its consumer has reported it written.
     pub(super) fn is_shown(&self) -> bool {
         self.t5.is_some() || self.by_sink.is_some()
+    }
+
+    /// The sink has shown it by this write.
+    pub(super) fn show(&mut self, shown: Shown) {
+        self.t5 = Some(shown.at);
+        self.by_sink = shown.stored.map(|written| BySink {
+            received: None,
+            written,
+            seen: shown.at,
+        });
     }
 
     pub(super) fn is_of_row(&self, id: &ChangeId) -> bool {

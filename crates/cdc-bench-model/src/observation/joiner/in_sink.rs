@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::sink_queue::Waiting;
+use super::super::sink_queue::{Shown, Waiting};
 use super::super::{ChangeId, Operation, SinkChange};
 use super::ObservationJoiner;
 use crate::timeline::Stamp;
@@ -13,13 +13,18 @@ impl ObservationJoiner {
         let row = (change.table, change.key);
         let queue = self.sink.entry(row.clone()).or_default();
         let is_of_a_change = queue.has_waiting();
-        let resolved = queue.shown(change.is_delete, change.at);
+        let shown = Shown {
+            is_delete: change.is_delete,
+            at: change.at,
+            stored: change.stored,
+        };
+        let resolved = queue.shown(shown);
         if is_of_a_change {
-            self.sink_keys.matched();
+            self.sink_keys.matched(&row.0);
         } else {
-            self.sink_keys.early(row);
+            self.sink_keys.early(&row);
         }
-        self.resolve(&resolved, change.at);
+        self.resolve(&resolved, shown);
     }
 
     /// Some writes in the sink before `until` were not seen.
@@ -28,8 +33,11 @@ impl ObservationJoiner {
     }
 
     pub(super) fn expects_sink(&self, id: &ChangeId) -> bool {
-        !matches!(id.operation, Operation::Truncate | Operation::Message)
-            && self.config.sink_tables.contains(&id.table)
+        match id.operation {
+            Operation::Truncate | Operation::Message => false,
+            Operation::Delete if self.config.without_deletions.contains(&id.table) => false,
+            _ => self.config.sink_tables.contains(&id.table),
+        }
     }
 
     /// One that is not followed takes its turn among those of its row that are.
@@ -59,18 +67,18 @@ impl ObservationJoiner {
             is_delete: id.operation == Operation::Delete,
             not_before: not_before.unwrap_or(Stamp(i64::MIN)),
         });
-        if let Some((resolved, at)) = expected {
-            self.sink_keys.matched();
-            self.resolve(&resolved, at);
+        if let Some((resolved, shown)) = expected {
+            self.sink_keys.matched(&id.table);
+            self.resolve(&resolved, shown);
         }
     }
 
     /// The sink has shown these; all but the last were merged into its write.
-    pub(super) fn resolve(&mut self, keys: &[u64], at: Stamp) {
+    pub(super) fn resolve(&mut self, keys: &[u64], shown: Shown) {
         let merged = keys.len().saturating_sub(1);
         self.counts.coalesced += u64::try_from(merged).unwrap_or(u64::MAX);
         for key in keys {
-            self.enter(*key, |entry| entry.t5 = Some(at));
+            self.enter(*key, |entry| entry.show(shown));
             let recorded = self.entries.get(key).and_then(|entry| entry.recorded);
             if let Some(position) = recorded.map(|recorded| recorded.position) {
                 let partition = self.partition(position);

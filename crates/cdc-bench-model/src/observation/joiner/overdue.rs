@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::super::missing::{MissingAt, MissingChange};
 
 use super::super::Operation;
+use super::super::sink_queue::GivenUp;
 use super::ObservationJoiner;
 use super::reached::Reached;
 use crate::timeline::{Nanos, Stamp};
@@ -128,27 +129,33 @@ impl ObservationJoiner {
         let (operation, is_captured) = (entry.id.operation, entry.captured.is_some());
         let read = entry.recorded.map(|recorded| recorded.t3);
         let may_be_skipped = read.is_some_and(|read| Some(read) <= self.sink_skipped);
-        let shown = self.sink.get_mut(&row).and_then(|queue| queue.give_up(key));
-        match shown {
-            // A later write of the row has it, too.
-            Some(at) => {
+        let queue = self.sink.get_mut(&row);
+        let found = queue.map_or(GivenUp::Unseen, |queue| queue.give_up(key));
+        let may_be_silent = operation == Operation::Update && !self.config.reports_records;
+        if found == GivenUp::Unseen && is_captured {
+            self.sink_keys.unseen(&row.0);
+        }
+        match found {
+            GivenUp::Shown(shown) => {
                 self.counts.coalesced += 1;
-                self.enter(key, |entry| entry.t5 = Some(at));
+                self.enter(key, |entry| entry.show(shown));
                 self.complete(key);
             }
             // Of a change from before the observation nothing is known.
-            None if !is_captured => {
+            _ if !is_captured => {
                 self.remove(key);
             }
-            None if may_be_skipped
-                || (operation == Operation::Update && !self.config.reports_records) =>
-            {
-                self.counts.not_shown += 1;
-                if let Some(entry) = self.remove(key) {
-                    self.recent.add(&entry.id);
-                }
-            }
-            None => self.give_up(key, MissingAt::Sink),
+            GivenUp::Undone => self.leave(key),
+            GivenUp::Unseen if may_be_skipped || may_be_silent => self.leave(key),
+            GivenUp::Unseen => self.give_up(key, MissingAt::Sink),
+        }
+    }
+
+    /// Lets a change go that the sink need not have shown.
+    fn leave(&mut self, key: u64) {
+        self.counts.not_shown += 1;
+        if let Some(entry) = self.remove(key) {
+            self.recent.add(&entry.id);
         }
     }
 

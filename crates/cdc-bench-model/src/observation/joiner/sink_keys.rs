@@ -1,7 +1,7 @@
-//! Whether the sink's rows have the keys of their changes. Where none of many writes is of a change that is known, and its key has
-//! another form, they have others; with the same form, the sink may be behind.
+//! Whether the sink's rows have the keys of their changes, by table. Where none of many writes is of a change that is known, and its
+//! key has another form, they have others. With the same form, the sink may be behind: then as many changes have to be missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -42,55 +42,87 @@ fn form(key: &str) -> BTreeMap<String, &'static str> {
     }
 }
 
-/// What was seen of keys so far.
+/// What was seen of keys so far, by table.
 #[derive(Debug, Default)]
 pub(super) struct SinkKeys {
+    tables: HashMap<Arc<str>, TableKeys>,
+}
+
+/// The keys of a table's rows.
+#[derive(Debug, Default)]
+struct TableKeys {
     expected: u64,
-    /// Table and key of the last change that was expected.
-    last_expected: Option<(Arc<str>, Arc<str>)>,
+    /// Key of the last change that was expected.
+    last_expected: Option<Arc<str>>,
     /// Writes that were of no change when they came.
     early: u64,
-    last_early: Option<(Arc<str>, Arc<str>)>,
+    last_early: Option<Arc<str>>,
+    /// Changes that were waited for long enough.
+    unseen: u64,
     /// Whether there is nothing more to find out.
     is_settled: bool,
 }
 
 impl SinkKeys {
-    pub(super) fn expected(&mut self, row: &(Arc<str>, Arc<str>)) {
-        if !self.is_settled {
-            self.expected += 1;
-            self.last_expected = Some(row.clone());
+    fn unsettled(&mut self, table: &Arc<str>) -> Option<&mut TableKeys> {
+        let keys = self.tables.entry(Arc::clone(table)).or_default();
+        (!keys.is_settled).then_some(keys)
+    }
+
+    /// A change waits for a write of this row.
+    pub(super) fn expected(&mut self, (table, key): &(Arc<str>, Arc<str>)) {
+        if let Some(keys) = self.unsettled(table) {
+            keys.expected += 1;
+            keys.last_expected = Some(Arc::clone(key));
         }
     }
 
-    pub(super) fn early(&mut self, row: (Arc<str>, Arc<str>)) {
-        if !self.is_settled {
-            self.early += 1;
-            self.last_early = Some(row);
+    /// This row was written, and no change waits for it.
+    pub(super) fn early(&mut self, (table, key): &(Arc<str>, Arc<str>)) {
+        if let Some(keys) = self.unsettled(table) {
+            keys.early += 1;
+            keys.last_early = Some(Arc::clone(key));
+        }
+    }
+
+    /// A change of this table is waited for no longer.
+    pub(super) fn unseen(&mut self, table: &Arc<str>) {
+        if let Some(keys) = self.unsettled(table) {
+            keys.unseen += 1;
         }
     }
 
     /// A write was of a change.
-    pub(super) fn matched(&mut self) {
-        self.is_settled = true;
+    pub(super) fn matched(&mut self, table: &Arc<str>) {
+        if let Some(keys) = self.unsettled(table) {
+            keys.is_settled = true;
+        }
     }
 
-    /// The keys, once, if they are others.
+    /// The keys of a table, once, if they are others.
     pub(super) fn take_other(&mut self) -> Option<OtherKeys> {
+        let mut tables = self.tables.iter_mut();
+        tables.find_map(|(table, keys)| {
+            let (in_sink, in_record) = keys.others()?;
+            keys.is_settled = true;
+            Some(OtherKeys {
+                table: Arc::clone(table),
+                in_sink,
+                in_record,
+            })
+        })
+    }
+}
+
+impl TableKeys {
+    /// A key of the sink and one of a change, if they are others.
+    fn others(&self) -> Option<(Arc<str>, Arc<str>)> {
         if self.is_settled || self.early < ENOUGH || self.expected < ENOUGH {
             return None;
         }
-        let (table, in_sink) = self.last_early.clone()?;
-        let (expected, in_record) = self.last_expected.clone()?;
-        // Of two tables, one may be idle.
-        if table != expected || form(&in_sink) == form(&in_record) {
-            return None;
-        }
-        self.is_settled = true;
-        Some(OtherKeys {
-            table,
-            in_sink,
-            in_record,
-        })
+        let in_sink = self.last_early.clone()?;
+        let in_record = self.last_expected.clone()?;
+        let are_others = form(&in_sink) != form(&in_record) || self.unseen >= ENOUGH;
+        are_others.then_some((in_sink, in_record))
     }
 }

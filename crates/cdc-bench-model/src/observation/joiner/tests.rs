@@ -30,6 +30,7 @@ fn config(has_group: bool, has_sink: bool) -> JoinerConfig {
             .then(|| table("public.orders"))
             .into_iter()
             .collect(),
+        without_deletions: HashSet::new(),
         reports_records: false,
     }
 }
@@ -63,6 +64,7 @@ fn shown(key: &str, is_delete: bool, at: i64) -> SinkChange {
         key: Arc::from(key),
         is_delete,
         at: Stamp(at),
+        stored: None,
     }
 }
 

@@ -40,3 +40,31 @@ fn writes_that_come_before_their_records_have_the_same_keys() {
     assert_eq!(joiner.take_completed().len(), 30);
     assert_eq!(joiner.take_other_keys(), None);
 }
+
+#[test]
+fn keys_of_one_form_are_others_when_their_changes_do_not_come() {
+    let mut joiner = joined(|n| format!("{{\"id\":{}}}", n + 1_000));
+    assert_eq!(joiner.take_other_keys(), None);
+    // The group has passed them, and the sink has shown nothing of them for long.
+    for partition in 0..2 {
+        joiner.committed(0, partition, 30, Stamp(MS));
+    }
+    for second in 0..40 {
+        joiner.judge(Stamp(second * SECOND), None);
+    }
+    let other = joiner.take_other_keys().unwrap();
+    assert_eq!(&*other.in_sink, "{\"id\":1029}");
+    assert_eq!(joiner.take_other_keys(), None);
+}
+
+#[test]
+fn each_table_has_keys_of_its_own() {
+    let mut joiner = joined(|n| format!("\"{n}\""));
+    let customers = |key: &str| SinkChange {
+        table: table("public.customers"),
+        ..shown(key, false, MS)
+    };
+    joiner.shown(customers("{\"id\":1}"));
+    let other = joiner.take_other_keys().unwrap();
+    assert_eq!(&*other.table, "public.orders");
+}
