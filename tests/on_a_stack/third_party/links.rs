@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::super::delay::{Delay, FETCH, PRODUCE, SlowLink, Way, Which};
 use super::super::stack::TestStack;
+use super::jdbc_sink::JdbcSink;
 use super::observed::{Observed, Observing};
-use super::pipeline::{sink_has_caught_up, working};
+use super::pipeline::{PREFIX, sink_has_caught_up, working};
 use super::shop::Shop;
 use super::sink::MongoSink;
 use super::worker::{Connect, debezium};
@@ -98,11 +99,7 @@ pub fn named(stack: &TestStack) {
                 p50(&found),
                 p50(&none)
             );
-            failures.extend(wrong(
-                link,
-                i64::try_from(delay_ms).unwrap() * 1_000,
-                &found,
-            ));
+            failures.extend(wrong(&format!("{link:?}"), link.hop(), delay_ms, &found));
         }
     }
     Connect::of(stack).delete(stack, "shop");
@@ -131,20 +128,87 @@ fn observed(
     observing.end()
 }
 
-fn wrong(link: Link, injected_us: i64, found: &Observed) -> Vec<String> {
+/// The links of a JDBC sink.
+#[derive(Debug, Clone, Copy)]
+enum JdbcLink {
+    KafkaToJdbcSink,
+    JdbcSinkToPostgres,
+}
+
+impl JdbcLink {
+    const ALL: [Self; 2] = [Self::KafkaToJdbcSink, Self::JdbcSinkToPostgres];
+
+    /// The configuration of a sink that goes by a link with this delay.
+    fn config(self, sink: &JdbcSink<'_>, delay: Delay) -> Value {
+        let mut config = quick_sink();
+        let (key, value) = match self {
+            Self::KafkaToJdbcSink => {
+                let kafka = sink.stack.port("KAFKA_BOOTSTRAP_SERVERS");
+                let link = SlowLink::before(kafka, Which::Request(FETCH), Way::FromServer, delay);
+                let servers = format!("127.0.0.1:{}", link.port);
+                ("consumer.override.bootstrap.servers", servers)
+            }
+            Self::JdbcSinkToPostgres => {
+                let port = sink.stack.port("POSTGRES_PORT");
+                let link = SlowLink::before(port, Which::All, Way::ToServer, delay);
+                let url = format!("jdbc:postgresql://127.0.0.1:{}/copies", link.port);
+                ("connection.url", url)
+            }
+        };
+        config[key] = value.into();
+        config
+    }
+}
+
+pub fn named_into_postgres(stack: &TestStack) {
+    let shop = Shop::open(stack);
+    let mut source = quick_source();
+    for side in ["key", "value"] {
+        source[format!("{side}.converter.schemas.enable")] = "true".into();
+    }
+    Connect::of(stack).register(stack, PREFIX, &debezium(stack, PREFIX, &source));
+    let sink = JdbcSink::up(stack);
+    shop.load(Duration::from_secs(10), 100);
+    let mut failures = Vec::new();
+    for link in JdbcLink::ALL {
+        for delay_ms in DELAYS_MS {
+            let delay = Delay::of(Duration::from_millis(delay_ms));
+            sink.register(&link.config(&sink, delay));
+            shop.load(Duration::from_secs(2), 4);
+            sink.wait_until_caught_up(&shop);
+            std::thread::sleep(Duration::from_secs(1));
+            let observing = sink.begin(&["--sink-publication", "copies"]);
+            shop.load(Duration::from_secs(8), 3);
+            let found = observing.end();
+            println!(
+                "{link:?} {delay_ms} ms: {:?} us",
+                HOPS.map(|hop| found.hop(hop, "p50"))
+            );
+            failures.extend(wrong(&format!("{link:?}"), "consume", delay_ms, &found));
+        }
+    }
+    Connect::of(stack).delete(stack, PREFIX);
+    drop(sink);
+    stack.sql("drop database copies with (force)");
+    shop.close();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// What an observation of a delay in this hop got wrong.
+fn wrong(link: &str, hop: &str, delay_ms: u64, found: &Observed) -> Vec<String> {
     let mut wrong = Vec::new();
-    let what = |says: String| format!("{link:?} {injected_us} us: {says}");
+    let what = |says: String| format!("{link} {delay_ms} ms: {says}");
     let counts = &found.report["counts"];
     if found.code != Some(0) || found.count("negative_hops") > 0 || found.count("in_flight") > 0 {
         wrong.push(what(format!("{counts} {}", found.errors)));
     }
-    if found.slowest_hop() != link.hop() {
+    if found.slowest_hop() != hop {
         wrong.push(what(format!("{} is named", found.slowest_hop())));
     }
     // No change can be faster than the delay.
-    let p50 = found.hop(link.hop(), "p50");
-    if p50 < injected_us * 88 / 100 {
-        wrong.push(what(format!("{} takes {p50} us", link.hop())));
+    let p50 = found.hop(hop, "p50");
+    if p50 < i64::try_from(delay_ms).unwrap() * 880 {
+        wrong.push(what(format!("{hop} takes {p50} us")));
     }
     wrong
 }

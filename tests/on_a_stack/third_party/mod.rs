@@ -48,6 +48,10 @@ pub const LONG_TESTS: &[Test] = &[
     ("third_party_forms_of_records_are_all_joined", forms::joined),
     ("third_party_links_that_are_slow_are_named", links::named),
     (
+        "third_party_links_of_a_jdbc_sink_that_are_slow_are_named",
+        links::named_into_postgres,
+    ),
+    (
         "third_party_clocks_that_are_wrong_are_found_within_their_bounds",
         skewed::found_within_their_bounds,
     ),
