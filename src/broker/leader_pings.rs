@@ -1,9 +1,6 @@
 //! Asks the brokers that lead the partitions of some topics whether they are there, by the partitions' offsets.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -13,11 +10,10 @@ use rdkafka::error::KafkaResult;
 use super::context::BrokerContext;
 use super::error::{BrokerError, bootstrap_of};
 use super::refusal;
+use super::stoppable_thread::{Stop, StoppableThread};
 
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest sleep, so that a stop is seen.
-const SLICE: Duration = Duration::from_millis(50);
 /// Leaders are looked for again after this time, and after a broker has not answered.
 const LEADERS_FOR: Duration = Duration::from_secs(30);
 
@@ -36,8 +32,7 @@ pub enum LeaderPing<'a> {
 
 /// Asks on a thread of its own. It stops when it is dropped.
 pub struct LeaderPings {
-    stopping: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: StoppableThread,
 }
 
 impl LeaderPings {
@@ -63,40 +58,23 @@ impl LeaderPings {
             .set("enable.auto.commit", "false");
         let consumer = config.create_with_context(BrokerContext::default());
         let consumer: BaseConsumer<_> = consumer.map_err(|error| failed(error.to_string()))?;
-        let stopping = Arc::new(AtomicBool::new(false));
-        let stop = Arc::clone(&stopping);
         let everyone = format!("Kafka at {bootstrap}");
-        let thread = std::thread::Builder::new()
-            .name("leader-pings".to_owned())
-            .spawn(move || {
-                let asker = Asker {
-                    config,
-                    consumer,
-                    topics,
-                    everyone,
-                };
-                asker.ask_until(&stop, interval, handler);
-            })
-            .map_err(|error| failed(error.to_string()))?;
-        Ok(Self {
-            stopping,
-            thread: Some(thread),
-        })
+        let thread = StoppableThread::spawn("leader-pings", move |stop| {
+            let asker = Asker {
+                config,
+                consumer,
+                topics,
+                everyone,
+            };
+            asker.ask_until(stop, interval, handler);
+        });
+        let thread = thread.map_err(|error| failed(error.to_string()))?;
+        Ok(Self { thread })
     }
 
     /// Stops, and waits for the thread.
-    pub async fn stop(mut self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread was reported by the panic hook.
-            drop(tokio::task::spawn_blocking(move || thread.join()).await);
-        }
-    }
-}
-
-impl Drop for LeaderPings {
-    fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Relaxed);
+    pub async fn stop(self) {
+        self.thread.stop().await;
     }
 }
 
@@ -112,15 +90,10 @@ struct Asker {
 }
 
 impl Asker {
-    fn ask_until(
-        &self,
-        stop: &AtomicBool,
-        interval: Duration,
-        mut handler: impl FnMut(LeaderPing<'_>),
-    ) {
+    fn ask_until(&self, stop: &Stop, interval: Duration, mut handler: impl FnMut(LeaderPing<'_>)) {
         let mut leaders = Leaders::new();
         let mut found = None;
-        while !stop.load(Ordering::Relaxed) {
+        while !stop.is_asked() {
             // A token that expires is refreshed by who polls.
             refusal::fetch_token(&self.config, &self.consumer);
             if found.is_none_or(|found: Instant| found.elapsed() > LEADERS_FOR) {
@@ -150,11 +123,11 @@ impl Asker {
                         handler(LeaderPing::Failed(broker, reason));
                     }
                 }
-                if stop.load(Ordering::Relaxed) {
+                if stop.is_asked() {
                     return;
                 }
             }
-            sleep(interval, stop);
+            stop.sleep(interval);
         }
     }
 
@@ -178,14 +151,5 @@ impl Asker {
             }
         }
         Ok(leaders)
-    }
-}
-
-fn sleep(interval: Duration, stop: &AtomicBool) {
-    let mut left = interval;
-    while !left.is_zero() && !stop.load(Ordering::Relaxed) {
-        let slice = left.min(SLICE);
-        std::thread::sleep(slice);
-        left -= slice;
     }
 }

@@ -21,6 +21,7 @@ mod reading_groups;
 mod refusal;
 mod rights;
 mod source;
+mod stoppable_thread;
 mod tail;
 mod tls_probe;
 

@@ -1,8 +1,5 @@
 //! Polls how far a group has committed, and where partitions end, without being a member of the group.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -12,12 +9,11 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use super::context::BrokerContext;
 use super::error::{BrokerError, bootstrap_of};
 use super::refusal;
+use super::stoppable_thread::StoppableThread;
 use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest sleep, so that a stop is seen.
-const SLICE: Duration = Duration::from_millis(50);
 /// A broker that does not answer for longer than this was away.
 const LONG_SILENCE: Duration = Duration::from_secs(2);
 /// The ends of partitions are asked for every so many polls: they cost a request each.
@@ -51,8 +47,7 @@ pub struct OffsetPoll {
 
 /// Polls on a thread of its own. It stops when it is dropped.
 pub struct OffsetPoller {
-    stopping: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: StoppableThread,
 }
 
 impl OffsetPoller {
@@ -97,59 +92,31 @@ impl OffsetPoller {
         });
         let started = started.await.map_err(|error| failed(error.to_string()))?;
         let (asker, first) = started.map_err(|error| failed(error.to_string()))?;
-        let stopping = Arc::new(AtomicBool::new(false));
-        let stop = Arc::clone(&stopping);
-        let thread = std::thread::Builder::new()
-            .name("offset-poller".to_owned())
-            .spawn(move || {
-                handler(first);
-                let mut polls = 0;
-                let mut answered = Instant::now();
-                while sleep(interval, &stop) {
-                    polls += 1;
-                    match asker.ask(polls % POLLS_AN_END == 0) {
-                        Ok(mut poll) => {
-                            let silence = answered.elapsed().saturating_sub(interval);
-                            poll.silence = (silence > LONG_SILENCE).then_some(silence);
-                            answered = Instant::now();
-                            handler(poll);
-                        }
-                        Err(error) => tracing::warn!(%error, "polling committed offsets"),
+        let thread = StoppableThread::spawn("offset-poller", move |stop| {
+            handler(first);
+            let mut polls = 0;
+            let mut answered = Instant::now();
+            while stop.sleep(interval) {
+                polls += 1;
+                match asker.ask(polls % POLLS_AN_END == 0) {
+                    Ok(mut poll) => {
+                        let silence = answered.elapsed().saturating_sub(interval);
+                        poll.silence = (silence > LONG_SILENCE).then_some(silence);
+                        answered = Instant::now();
+                        handler(poll);
                     }
+                    Err(error) => tracing::warn!(%error, "polling committed offsets"),
                 }
-            })
-            .map_err(|error| failed(error.to_string()))?;
-        Ok(Self {
-            stopping,
-            thread: Some(thread),
-        })
+            }
+        });
+        let thread = thread.map_err(|error| failed(error.to_string()))?;
+        Ok(Self { thread })
     }
 
     /// Stops, and waits for the thread.
-    pub async fn stop(mut self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread was reported by the panic hook.
-            drop(tokio::task::spawn_blocking(move || thread.join()).await);
-        }
+    pub async fn stop(self) {
+        self.thread.stop().await;
     }
-}
-
-impl Drop for OffsetPoller {
-    fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Sleeps; false when the poller is to stop.
-fn sleep(interval: Duration, stop: &AtomicBool) -> bool {
-    let mut left = interval;
-    while !left.is_zero() && !stop.load(Ordering::Relaxed) {
-        let slice = left.min(SLICE);
-        std::thread::sleep(slice);
-        left -= slice;
-    }
-    !stop.load(Ordering::Relaxed)
 }
 
 struct Asker {

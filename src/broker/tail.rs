@@ -1,8 +1,5 @@
 //! Reads topics from their ends as nobody's consumer: partitions are assigned, no group is joined and no offset committed.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -16,6 +13,7 @@ use super::offset_poll::PartitionOffset;
 use super::partition_end::partition_end;
 use super::refusal;
 use super::source::fetch_settings;
+use super::stoppable_thread::{Stop, StoppableThread};
 use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// Longest wait for a message, so that a stop is seen.
@@ -61,8 +59,7 @@ pub struct TailRecord<'a> {
 /// A reader of topics on a thread of its own. It stops when it is dropped.
 pub struct TopicTail {
     positions: Vec<PartitionOffset>,
-    stopping: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    thread: StoppableThread,
 }
 
 impl TopicTail {
@@ -100,18 +97,12 @@ impl TopicTail {
         let assigned = tokio::task::spawn_blocking(move || assign(&config, &names)).await;
         let assigned = assigned.map_err(|error| failed(error.to_string()))?;
         let (consumer, positions) = assigned.map_err(|error| failed(error.to_string()))?;
-        let stopping = Arc::new(AtomicBool::new(false));
-        let stop = Arc::clone(&stopping);
         let names = topics.clone();
-        let thread = std::thread::Builder::new()
-            .name("topic-tail".to_owned())
-            .spawn(move || receive(&consumer, &names, clock, &stop, handler))
-            .map_err(|error| failed(error.to_string()))?;
-        Ok(Self {
-            positions,
-            stopping,
-            thread: Some(thread),
-        })
+        let thread = StoppableThread::spawn("topic-tail", move |stop| {
+            receive(&consumer, &names, clock, stop, handler);
+        });
+        let thread = thread.map_err(|error| failed(error.to_string()))?;
+        Ok(Self { positions, thread })
     }
 
     /// Where each partition is read from.
@@ -121,18 +112,8 @@ impl TopicTail {
     }
 
     /// Stops, and waits for the thread.
-    pub async fn stop(mut self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread was reported by the panic hook.
-            drop(tokio::task::spawn_blocking(move || thread.join()).await);
-        }
-    }
-}
-
-impl Drop for TopicTail {
-    fn drop(&mut self) {
-        self.stopping.store(true, Ordering::Relaxed);
+    pub async fn stop(self) {
+        self.thread.stop().await;
     }
 }
 
@@ -166,11 +147,11 @@ fn receive(
     consumer: &BaseConsumer<BrokerContext>,
     topics: &[String],
     clock: Clock,
-    stopping: &AtomicBool,
+    stop: &Stop,
     mut handler: impl FnMut(TailEvent<'_>),
 ) {
     let mut reported = Instant::now();
-    while !stopping.load(Ordering::Relaxed) {
+    while !stop.is_asked() {
         if reported.elapsed() >= BETWEEN_POSITIONS {
             reported = Instant::now();
             for position in positions(consumer, topics) {

@@ -23,6 +23,7 @@ mod clock_report;
 mod clocks;
 mod discovery;
 mod evidence;
+mod first_incident;
 mod json_lines;
 mod line_clock;
 mod lines_source;

@@ -5,6 +5,7 @@ use cdc_bench_model::observation::{
 };
 use cdc_bench_model::report::Incident;
 
+use super::first_incident::first_incident;
 use super::taps::sighting::LineProblem;
 
 /// Kinds that were told.
@@ -23,7 +24,7 @@ impl SinkIncidents {
             return None;
         };
         let (partition, offset) = (report.position.partition, report.position.offset);
-        first(&mut self.has_error, "consumer_error", || {
+        first_incident(&mut self.has_error, "consumer_error", || {
             format!(
                 "your consumer's first error, at offset {offset} of partition {partition}: {reason}"
             )
@@ -32,7 +33,7 @@ impl SinkIncidents {
 
     /// A record of the sink of which nothing can be made.
     pub(super) fn unreadable_in_sink(&mut self, wrong: &str) -> Option<Incident> {
-        first(
+        first_incident(
             &mut self.has_unreadable_in_sink,
             "unreadable_in_sink",
             || format!("the first record of the sink that could not be read: {wrong}"),
@@ -48,13 +49,13 @@ impl SinkIncidents {
         match problem {
             LineProblem::Unreadable(wrong) => {
                 counts.unreadable += 1;
-                first(&mut self.has_unreadable, "unreadable_line", || {
+                first_incident(&mut self.has_unreadable, "unreadable_line", || {
                     format!("the first line that could not be read: {wrong}")
                 })
             }
             LineProblem::OtherTopic(topic) => {
                 counts.other_topics += 1;
-                first(&mut self.has_other_topic, "line_of_other_topic", || {
+                first_incident(&mut self.has_other_topic, "line_of_other_topic", || {
                     format!("the first line of a topic that is not observed: {topic:?}")
                 })
             }
@@ -69,23 +70,9 @@ pub(super) fn other_keys(joiner: &mut ObservationJoiner) -> Option<Incident> {
         in_sink,
         in_record,
     } = joiner.take_other_keys()?;
-    first(&mut false, "other_keys", || {
+    first_incident(&mut false, "other_keys", || {
         format!(
             "no write in the sink is of a change that is known: rows of {table} have keys such as {in_sink} there, and {in_record} in their records, so they cannot be joined, and what is missing may not be; say where the sink's rows have the key of {table} (--sink-key {table}=PATH), let your consumer say what it wrote (--lines), or end with the group's offsets (--sink none)"
         )
-    })
-}
-
-fn first(is_told: &mut bool, kind: &str, what: impl FnOnce() -> String) -> Option<Incident> {
-    if std::mem::replace(is_told, true) {
-        return None;
-    }
-    let what = what();
-    tracing::warn!("{what}");
-    Some(Incident {
-        at: jiff::Timestamp::now(),
-        kind: kind.to_owned(),
-        what,
-        took: None,
     })
 }

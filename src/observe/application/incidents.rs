@@ -3,6 +3,7 @@
 use cdc_bench_model::observation::SourceLineCounts;
 use cdc_bench_model::report::Incident;
 
+use crate::observe::first_incident::first_incident;
 use crate::observe::taps::sighting::SourceLineProblem;
 
 /// Kinds that were told.
@@ -19,30 +20,21 @@ impl SourceLineIncidents {
         counts: &mut SourceLineCounts,
         problem: SourceLineProblem,
     ) -> Option<Incident> {
-        let (is_told, kind, what) = match problem {
+        match problem {
             SourceLineProblem::Unreadable(wrong) => {
                 counts.unreadable += 1;
-                let what =
-                    format!("the first line of the application that could not be read: {wrong}");
-                (&mut self.has_unreadable, "unreadable_line", what)
+                first_incident(&mut self.has_unreadable, "unreadable_line", || {
+                    format!("the first line of the application that could not be read: {wrong}")
+                })
             }
             SourceLineProblem::OtherTable(table) => {
                 counts.other_tables += 1;
-                let what = format!(
-                    "the first line of the application that is of a table which is not observed: {table:?}"
-                );
-                (&mut self.has_other_table, "line_of_other_table", what)
+                first_incident(&mut self.has_other_table, "line_of_other_table", || {
+                    format!(
+                        "the first line of the application that is of a table which is not observed: {table:?}"
+                    )
+                })
             }
-        };
-        if std::mem::replace(is_told, true) {
-            return None;
         }
-        tracing::warn!("{what}");
-        Some(Incident {
-            at: jiff::Timestamp::now(),
-            kind: kind.to_owned(),
-            what,
-            took: None,
-        })
     }
 }

@@ -17,8 +17,8 @@ pub(super) struct Pulse {
     asked: Option<Instant>,
     /// Why there is none, if that is known.
     reason: Option<String>,
-    /// Since when it has been told to be silent.
-    told: Option<Instant>,
+    /// Whether its silence was told, and its return not yet.
+    is_told: bool,
     /// How long it was silent, before it answered again.
     over: Option<Duration>,
 }
@@ -31,7 +31,7 @@ impl Pulse {
             answered: now,
             asked: None,
             reason: None,
-            told: None,
+            is_told: false,
             over: None,
         }
     }
@@ -41,7 +41,7 @@ impl Pulse {
     }
 
     pub(super) fn answered(&mut self, now: Instant) {
-        if self.told.is_some() {
+        if self.is_told {
             self.over = Some(now - self.answered);
         }
         self.answered = now;
@@ -75,7 +75,7 @@ impl Pulse {
     /// That it became silent, once: for how long, and why as far as that is known.
     pub(super) fn take_silence(&mut self, now: Instant) -> Option<(Duration, Option<String>)> {
         let silence = self.silence(now)?;
-        if self.told.replace(now).is_some() {
+        if std::mem::replace(&mut self.is_told, true) {
             return None;
         }
         Some((silence, self.reason.clone()))
@@ -84,13 +84,13 @@ impl Pulse {
     /// That it answers again, once: how long it was silent.
     pub(super) fn take_return(&mut self) -> Option<Duration> {
         let silence = self.over.take()?;
-        self.told = None;
+        self.is_told = false;
         Some(silence)
     }
 
     /// Whether it was told to be silent, and not yet to answer.
     pub(super) fn is_told(&self) -> bool {
-        self.told.is_some()
+        self.is_told
     }
 }
 

@@ -18,6 +18,9 @@ const LIMIT: Duration = Duration::from_secs(900);
 /// Longest wait for a line before the client and the stop are looked at again.
 const POLL: Duration = Duration::from_millis(50);
 
+/// Bytes of a line that are kept: a program may talk without ending its line.
+const LONGEST_LINE: usize = 8_192;
+
 /// The output stream on which a client reports its progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OutputStream {
@@ -96,7 +99,9 @@ fn forward_lines(pipe: impl Read, lines: &SyncSender<String>) {
     let bytes = BufReader::new(pipe).bytes().map_while(Result::ok);
     for byte in bytes.chain(end) {
         if !matches!(byte, b'\n' | b'\r') {
-            line.push(byte);
+            if line.len() < LONGEST_LINE {
+                line.push(byte);
+            }
             continue;
         }
         let text = String::from_utf8_lossy(&line).into_owned();
@@ -128,6 +133,17 @@ mod tests {
             "at last",
         ];
         assert_eq!(received, expected);
+    }
+
+    #[test]
+    fn of_a_line_without_end_the_beginning_is_kept() {
+        let (lines, received) = std::sync::mpsc::sync_channel(8);
+        let long = std::io::repeat(b'x').take(10_000_000);
+        forward_lines(long.chain(&b"\nnext"[..]), &lines);
+        drop(lines);
+        let received: Vec<String> = received.into_iter().collect();
+        let lengths: Vec<_> = received.iter().map(String::len).collect();
+        assert_eq!(lengths, [LONGEST_LINE, 4]);
     }
 
     #[test]

@@ -139,6 +139,11 @@ impl SourceLines {
             .into_iter()
             .flatten()
             .any(|reading| resolution(reading) < Nanos::from_millis(1));
+        while let Some((_, row)) = self.early.front()
+            && !self.rows.get(row).is_some_and(RowLines::has_lines)
+        {
+            self.early.pop_front();
+        }
         if self.early.len() >= self.limit {
             self.counts.not_kept += 1;
             return;

@@ -200,3 +200,17 @@ fn a_statement_that_returned_bounds_the_applications_clock() {
     assert!(lines.take_clock_bound().is_some());
     assert!(lines.take_clock_bound().is_none());
 }
+
+#[test]
+fn lines_that_have_met_their_change_take_no_room() {
+    let mut lines = SourceLines::new(10);
+    for n in 0..100 {
+        let key = format!("{{\"id\":{n}}}");
+        let lsn = u64::try_from(n).unwrap();
+        line(&mut lines, &key, n, None);
+        captured(&mut lines, &key, lsn, n + 1);
+        completed(&mut lines, &key, lsn, n + 1);
+    }
+    let (counts, _) = lines.take_counts();
+    assert_eq!((counts.joined, counts.not_kept), (100, 0), "{counts:?}");
+}
