@@ -51,13 +51,13 @@ const HOPS: [&str; 6] = [
 
 /// A stack on which the clock of a server is off by this much. libfaketime also makes it a little slower.
 pub fn stack_with(server: &str, skew: &str) -> TestStack {
+    assert!(Path::new(LIBRARY).exists(), "apt-get install libfaketime");
     let library = format!("{server}:LD_PRELOAD={LIBRARY}");
     let skew = format!("{server}:FAKETIME={skew}");
     TestStack::with_args(&["--server-env", &library, "--server-env", &skew])
 }
 
 fn skewed(_: &TestStack) {
-    assert!(Path::new(LIBRARY).exists(), "apt-get install libfaketime");
     let mut failures = Vec::new();
     for server in ["postgres", "kafka", "connect"] {
         let truthful = stack_with(server, "+0");

@@ -25,7 +25,7 @@ use self::connector::{FoundConnector, find_connector};
 pub(super) use self::sink::KeyColumns;
 use self::sink::Upstream;
 pub(super) use self::sink::{
-    KEY, KafkaSink, MongoSink, PostgresSink, Sink, SinkCollection, SinkTable,
+    HEADER, KEY, KafkaSink, MongoSink, PostgresSink, Sink, SinkCollection, SinkTable,
 };
 pub(super) use self::table::ObservedTable;
 pub(super) use self::topics::ObservedTopic;

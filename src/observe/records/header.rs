@@ -6,7 +6,7 @@ use super::key::number_or_text;
 use super::record::RawRecord;
 
 /// The value of the last header of this name; `None` if there is none, or it is null.
-pub(super) fn header(record: &RawRecord<'_>, name: &str) -> Option<Value> {
+pub(in crate::observe) fn header(record: &RawRecord<'_>, name: &str) -> Option<Value> {
     let (_, bytes) = record
         .headers
         .iter()

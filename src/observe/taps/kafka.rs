@@ -14,8 +14,8 @@ use super::following::Following;
 use super::patience::Patience;
 use super::sighting::Sighting;
 use crate::broker::{BrokerError, TailEvent, TailRecord, TopicTail};
-use crate::observe::discovery::{KEY, KafkaSink, Pipeline};
-use crate::observe::records::{RawRecord, RecordDecoder, Written, WrittenRow};
+use crate::observe::discovery::{HEADER, KEY, KafkaSink, Pipeline};
+use crate::observe::records::{RawRecord, RecordDecoder, Written, WrittenRow, header};
 
 /// Starts to read all topics from their ends.
 ///
@@ -79,13 +79,16 @@ impl SinkReader {
             Err(error) => return Some(unreadable(&topic.name, record, &error.to_string())),
         };
         let key = match &topic.key {
+            None if !row.has_key() => {
+                return Some(unreadable(&topic.name, record, "it has no key"));
+            }
             None => row.key(topic.key_column.as_deref()),
-            Some(key) => match key.read(|path| part(&row, record.value, path)) {
+            Some(key) => match key.read(|path| part(&row, &raw, path)) {
                 Some(key) => key,
                 None if row.is_delete && topic.has_key_in_value() => return None,
                 None => {
                     let why =
-                        "it has no field that --sink-key names; of values, those in JSON are read";
+                        "it has no field or header that --sink-key names; of values, those in JSON are read";
                     return Some(unreadable(&topic.name, record, why));
                 }
             },
@@ -108,12 +111,13 @@ impl SinkReader {
     }
 }
 
-/// The part of a record that a path names: of its key, or of a value in JSON.
-fn part(row: &WrittenRow, value: Option<&[u8]>, path: &[String]) -> Option<Value> {
+/// The part of a record that a path names: of its key, of a value in JSON, or a header, whose name may have dots.
+fn part(row: &WrittenRow, record: &RawRecord<'_>, path: &[String]) -> Option<Value> {
     let (first, rest) = path.split_first()?;
     let whole = match &**first {
+        HEADER => return header(record, &rest.join(".")),
         KEY => row.whole_key(),
-        _ => unwrapped(serde_json::from_slice(value?).ok()?),
+        _ => unwrapped(serde_json::from_slice(record.value?).ok()?),
     };
     rest.iter().try_fold(whole, |at, name| match at {
         Value::Object(mut fields) => fields.remove(name),

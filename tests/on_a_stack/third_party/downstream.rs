@@ -8,6 +8,7 @@ use std::time::Duration;
 use rdkafka::Message;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
 use serde_json::{Value, json};
 
@@ -19,6 +20,8 @@ use super::shop::Shop;
 
 /// A faithful copy, and a table of the newest values by keys of its own.
 const TOPICS: [(&str, &str); 2] = [("orders", "orders-copy"), ("customers", "tiers")];
+/// Values alone, without a key; what they are of is in headers.
+const BY_HEADER: (&str, &str) = ("orders", "totals");
 
 /// A program that reads one of the connector's topics, on a thread of its own.
 pub struct Program {
@@ -76,12 +79,17 @@ fn writing(stack: &TestStack, (table, to): (&str, &'static str)) -> Program {
     let producer: ThreadedProducer<DefaultProducerContext> =
         stack.kafka().set("linger.ms", "0").create().unwrap();
     Program::begin(stack, table, to, move |key, value| {
-        let (key, value) = if to == "tiers" {
+        let (new_key, value) = if to == "tiers" {
             tier(key, value)
         } else {
             (key.to_vec(), value.map(<[u8]>::to_vec))
         };
-        let mut record = BaseRecord::to(to).key(&key);
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(to);
+        record = if to == BY_HEADER.1 {
+            record.partition(0).headers(names(key))
+        } else {
+            record.key(&new_key)
+        };
         if let Some(value) = &value {
             record = record.payload(value);
         }
@@ -99,6 +107,19 @@ fn tier(key: &[u8], value: Option<&[u8]>) -> (Vec<u8>, Option<Vec<u8>>) {
         value.to_string().into_bytes()
     });
     (format!("k-{id}").into_bytes(), value)
+}
+
+/// The key's columns as headers.
+fn names(key: &[u8]) -> OwnedHeaders {
+    let key = payload(key);
+    let (region, id) = (&key["region"], key["id"].to_string());
+    let header = |key, value| Header {
+        key,
+        value: Some(value),
+    };
+    OwnedHeaders::new()
+        .insert(header("region", region.as_str().unwrap()))
+        .insert(header("order.id", &id))
 }
 
 pub fn followed(stack: &TestStack, shop: &Shop<'_>) {
@@ -159,7 +180,7 @@ pub fn followed(stack: &TestStack, shop: &Shop<'_>) {
             "--sink-key",
             "customers=id",
         ],
-        &["key.id", "value.id"],
+        &["key.id", "value.id", "header.id"],
     );
 
     shop.load(Duration::from_secs(2), 20);
@@ -185,4 +206,26 @@ pub fn followed(stack: &TestStack, shop: &Shop<'_>) {
     for program in programs {
         program.end();
     }
+    by_header(stack, shop);
+}
+
+fn by_header(stack: &TestStack, shop: &Shop<'_>) {
+    let program = writing(stack, BY_HEADER);
+    shop.load(Duration::from_secs(2), 20);
+    let args = [
+        "--table=orders",
+        "--sink-topic=totals",
+        "--sink-key=header.region,header.order.id",
+        "--no-group",
+    ];
+    let observing = Observing::of(stack, observe(stack, None), &args);
+    let done = shop.load(Duration::from_secs(4), 80);
+    std::thread::sleep(Duration::from_secs(2));
+    let observed = observing.end();
+    let shown = observed.count("completed");
+    assert!(shown > 0 && shown < done.changes, "{}", observed.errors);
+    for nothing in ["missing", "not_shown", "sink_only", "sink_unreadable"] {
+        assert_eq!(observed.count(nothing), 0, "{nothing}: {}", observed.report);
+    }
+    program.end();
 }

@@ -66,13 +66,19 @@ impl Connect {
         });
     }
 
+    /// Deletes a connector with its offsets: the next of its name begins anew.
     pub fn delete(&self, stack: &TestStack, name: &str) {
         let url = format!("{}/connectors/{name}", self.url);
-        stack.block_on(async {
-            let client = cdc_bench_stack::http_client().build().unwrap();
-            let answer = client.delete(url).send().await.unwrap();
-            assert!(answer.status().is_success(), "{name}");
+        let client = cdc_bench_stack::http_client().build().unwrap();
+        let answered = |request: reqwest::RequestBuilder| {
+            let answer = stack.block_on(request.send()).unwrap();
+            answer.status().is_success()
+        };
+        assert!(answered(client.put(format!("{url}/stop"))), "{name}");
+        until_within(Duration::from_secs(60), "its offsets to be deleted", || {
+            answered(client.delete(format!("{url}/offsets")))
         });
+        assert!(answered(client.delete(url)), "{name}");
     }
 }
 

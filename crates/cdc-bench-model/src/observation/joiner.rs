@@ -124,6 +124,8 @@ pub struct ObservationJoiner {
     has_microseconds: bool,
     /// Whether records have come without an LSN.
     by_row: bool,
+    /// Tables whose records have an LSN, and from which LSN on their changes are sampled by it; by their rows before.
+    sampled_by_lsn_from: HashMap<Arc<str>, u64>,
     /// How far every partition had come at each judgement of late.
     reached: VecDeque<Reached>,
     recent: RecentChanges,
@@ -161,6 +163,7 @@ impl ObservationJoiner {
             sink_clock: OffsetLine::default(),
             has_microseconds: false,
             by_row: false,
+            sampled_by_lsn_from: HashMap::new(),
             reached: VecDeque::new(),
             recent: RecentChanges::default(),
             counts: ObservationCounts::default(),
@@ -184,7 +187,7 @@ impl ObservationJoiner {
     /// Whether a change of the WAL is in the sample.
     #[must_use]
     pub fn is_followed(&self, change: &CapturedChange) -> bool {
-        change.id.lsn.is_some_and(|lsn| self.sample.takes(lsn))
+        self.follows(&change.id)
     }
 
     /// What the changes since the last call say of the offset of Connect's clock, and of the broker's.
@@ -304,7 +307,7 @@ impl ObservationJoiner {
         self.counts.in_kafka += 1;
         let RecordedChange { id, position, .. } = change;
         self.latest_lsn = self.latest_lsn.max(id.lsn.unwrap_or(0));
-        self.by_row |= id.lsn.is_none();
+        self.note_form(&id);
         let expects_sink = self.expects_sink(&id);
         if !self.follows(&id) {
             if expects_sink && !self.config.reports_records {
@@ -447,12 +450,11 @@ impl ObservationJoiner {
             self.causality.observe(&entry, &self.corrections);
             self.counts.completed += 1;
             self.recent.add(&entry.id);
-            let lsn = entry.id.lsn;
             self.completed.push(ObservedChange {
+                weight: self.weight(&entry.id),
                 id: entry.id,
                 position,
                 stamps,
-                weight: lsn.map_or(1, |lsn| self.sample.weight(lsn)),
             });
         }
     }

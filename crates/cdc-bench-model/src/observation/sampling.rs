@@ -1,11 +1,19 @@
 //! Which changes are followed when there are more than memory allows: by a hash of their LSN, so that every tap takes the same.
+//! Where records carry no LSN, by a hash of the row: all of a row's changes or none, for its records are told apart by their order.
 
-/// A sample of all changes. Its share is a power of two, and depends on the LSN alone: it is lowered for all changes at once, and
-/// raised for those from an LSN on that no tap has seen.
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::ChangeId;
+
+/// A sample of all changes. Its shares are powers of two. That of changes with an LSN depends on the LSN alone: it is lowered for
+/// all changes at once, and raised for those from an LSN on that no tap has seen. That of rows is only lowered: which records
+/// belong to the changes after a raise could not be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sample {
     /// LSNs from which a share holds, ascending, and how often it was halved there.
     shares: Vec<(u64, u32)>,
+    /// How often the share of rows was halved.
+    row_halvings: u32,
 }
 
 /// More halvings would leave nothing of any load.
@@ -19,6 +27,7 @@ impl Default for Sample {
     fn default() -> Self {
         Self {
             shares: vec![(0, 0)],
+            row_halvings: 0,
         }
     }
 }
@@ -34,9 +43,21 @@ impl Sample {
         hash.trailing_zeros() >= self.halvings(lsn)
     }
 
+    /// Whether the changes of this one's row are followed, whatever their positions.
+    pub(super) fn takes_row_of(&self, id: &ChangeId) -> bool {
+        let mut hasher = DefaultHasher::new();
+        (&id.table, &id.key).hash(&mut hasher);
+        hasher.finish().trailing_zeros() >= self.row_halvings
+    }
+
     /// How many changes one at this position stands for.
     pub(super) fn weight(&self, lsn: u64) -> u64 {
         1 << self.halvings(lsn)
+    }
+
+    /// How many rows one stands for.
+    pub(super) fn weight_of_rows(&self) -> u64 {
+        1 << self.row_halvings
     }
 
     /// Takes half of the changes at most that it took of the latest; also of those that it takes already.
@@ -46,6 +67,7 @@ impl Sample {
             *own = halvings.max(*own);
         }
         self.shares.dedup_by_key(|(_, halvings)| *halvings);
+        self.row_halvings = halvings.max(self.row_halvings);
     }
 
     /// Takes twice as many of the changes from this position on.
@@ -63,7 +85,7 @@ impl Sample {
 
     /// Whether every change is followed.
     pub(super) fn is_all(&self) -> bool {
-        self.shares == [(0, 0)]
+        self.row_halvings == 0 && self.shares == [(0, 0)]
     }
 
     /// Whether every change is followed that comes from now on.

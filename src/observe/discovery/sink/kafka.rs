@@ -11,6 +11,7 @@ use crate::pipeline::Failure;
 /// The parts of a record that a path begins with.
 pub(in crate::observe) const KEY: &str = "key";
 pub(in crate::observe) const VALUE: &str = "value";
+pub(in crate::observe) const HEADER: &str = "header";
 
 /// A topic that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,13 +103,17 @@ pub(super) async fn find(
 fn key_of(request: &PipelineRequest, table: &ObservedTable) -> Result<Option<SinkKey>, Failure> {
     let key = SinkKey::of(request, table)?;
     let mut paths = key.iter().flat_map(SinkKey::paths);
-    let wrong = paths.find(|path| !matches!(&*path[0], KEY | VALUE));
+    let wrong = paths.find(|path| match &*path[0] {
+        KEY | VALUE => false,
+        HEADER => path.len() == 1,
+        _ => true,
+    });
     let wrong = wrong.map(|path| path.join("."));
     drop(paths);
     match wrong {
         None => Ok(key),
         Some(path) => Err(refused(format!(
-            "--sink-key {path} does not say which part of a record it is in: {KEY}.{path}, or {VALUE}.{path}"
+            "--sink-key {path} does not say which part of a record it is in: {KEY}.{path}, {VALUE}.{path}, or {HEADER}.{path} for the header of that name"
         ))),
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use cdc_bench_stack::StoreEndpoint;
 
-pub(in crate::observe) use self::kafka::{KEY, KafkaSink, SinkTopic};
+pub(in crate::observe) use self::kafka::{HEADER, KEY, KafkaSink, SinkTopic};
 pub(super) use self::lines::check as check_lines;
 pub(in crate::observe) use self::mongo::{MongoSink, SinkCollection};
 pub(in crate::observe) use self::postgres::{PostgresSink, SinkTable};

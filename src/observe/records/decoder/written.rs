@@ -27,6 +27,12 @@ pub struct WrittenRow {
 }
 
 impl WrittenRow {
+    /// Whether the record has a key.
+    #[must_use]
+    pub fn has_key(&self) -> bool {
+        self.key != Key::None
+    }
+
     /// The key as JSON: an object of columns, or a value.
     #[must_use]
     pub fn whole_key(&self) -> Value {
@@ -58,10 +64,10 @@ impl RecordDecoder {
     }
 
     async fn read_written(&self, record: RawRecord<'_>) -> Result<Written, Unread> {
-        let Some(bytes) = record.key else {
-            return Ok(Written::Unreadable("it has no key".to_owned()));
+        let key = match record.key {
+            Some(bytes) => self.key(bytes, &record).await?,
+            None => Key::None,
         };
-        let key = self.key(bytes, &record).await?;
         let row = |is_delete| Written::Row(WrittenRow { key, is_delete });
         Ok(match self.read(record).await? {
             Observed::Tombstone { .. } => row(true),
@@ -136,9 +142,17 @@ mod tests {
             read(Some(b"{\"id\":7}"), Some(snapshot)).await,
             Written::NoRow
         );
-        assert!(matches!(
-            read(None, Some(b"{}")).await,
-            Written::Unreadable(_)
-        ));
+        let bad_avro = read(Some(b"{\"id\":7}"), Some(&[0, 0, 0, 0, 9, 2])).await;
+        assert!(matches!(bad_avro, Written::Unreadable(_)), "{bad_avro:?}");
+    }
+
+    #[tokio::test]
+    async fn a_record_need_not_have_a_key() {
+        for (value, is_delete) in [(Some(&b"{\"id\":7}"[..]), false), (None, true)] {
+            let Written::Row(row) = read(None, value).await else {
+                panic!("{value:?}");
+            };
+            assert_eq!((row.has_key(), row.is_delete), (false, is_delete));
+        }
     }
 }

@@ -7,14 +7,56 @@ use super::ObservationJoiner;
 use super::entry::Entry;
 use super::fit::fit;
 
+/// What decides whether a change is followed.
+enum SampledBy {
+    Lsn(u64),
+    /// Its records have no LSN, or none was seen yet that has one.
+    Row,
+}
+
 impl ObservationJoiner {
-    /// Whether a change is in the sample. One without an LSN is followed if its change in the WAL is.
+    /// Whether a change is in the sample.
     pub(super) fn follows(&self, id: &ChangeId) -> bool {
-        match id.lsn {
-            Some(lsn) => self.sample.takes(lsn),
-            None => {
-                self.sample.is_all() || self.partner(id, |entry| entry.recorded.is_none()).is_some()
-            }
+        // By its row: the other tap may have the key in another form.
+        self.is_sampled(id) || (id.lsn.is_some() && self.partner(id, |_| true).is_some())
+    }
+
+    /// Whether a change with this very id is in the sample.
+    pub(super) fn is_sampled(&self, id: &ChangeId) -> bool {
+        match self.sampled_by(id) {
+            SampledBy::Lsn(lsn) => self.sample.takes(lsn),
+            SampledBy::Row => self.sample.takes_row_of(id),
+        }
+    }
+
+    /// How many changes one of the sample stands for.
+    pub(super) fn weight(&self, id: &ChangeId) -> u64 {
+        match self.sampled_by(id) {
+            SampledBy::Lsn(lsn) => self.sample.weight(lsn),
+            SampledBy::Row => self.sample.weight_of_rows(),
+        }
+    }
+
+    fn sampled_by(&self, id: &ChangeId) -> SampledBy {
+        let from = self.sampled_by_lsn_from.get(&id.table);
+        match (id.lsn, from) {
+            (Some(lsn), Some(from)) if lsn >= *from => SampledBy::Lsn(lsn),
+            _ => SampledBy::Row,
+        }
+    }
+
+    /// A record of this table has an LSN, or has none.
+    pub(super) fn note_form(&mut self, id: &ChangeId) {
+        if id.lsn.is_none() {
+            self.by_row = true;
+        } else if !self.sampled_by_lsn_from.contains_key(&id.table) {
+            // What was left out by its row stays so.
+            let from = match self.sample.is_all() {
+                true => 0,
+                false => self.latest_lsn + 1,
+            };
+            let table = Arc::clone(&id.table);
+            self.sampled_by_lsn_from.insert(table, from);
         }
     }
 

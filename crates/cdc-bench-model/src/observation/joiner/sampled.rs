@@ -17,10 +17,8 @@ impl ObservationJoiner {
         }
         self.sample.shrink();
         self.roomy_since = None;
-        let left = self.entries.iter().filter(|(_, entry)| {
-            let lsn = entry.id.lsn;
-            lsn.is_some_and(|lsn| !self.sample.takes(lsn))
-        });
+        let entries = self.entries.iter();
+        let left = entries.filter(|(_, entry)| !self.is_sampled(&entry.id));
         let left: Vec<_> = left.map(|(key, _)| *key).collect();
         for key in left {
             if let Some(entry) = self.remove(key) {
