@@ -48,6 +48,7 @@ pub struct Publisher<T: Send + Sync + 'static> {
     producer: ThreadedProducer<DeliveryReports<T>>,
     bootstrap: String,
     failure: Arc<FirstFailure<T>>,
+    abandoned: CancellationToken,
 }
 
 /// The first record that could not be delivered.
@@ -151,7 +152,13 @@ impl<T: Send + Sync + 'static> Publisher<T> {
             producer,
             bootstrap: bootstrap_of(base),
             failure,
+            abandoned: CancellationToken::new(),
         })
+    }
+
+    /// Takes no more records: whoever waits for room in the queue is refused.
+    pub fn abandon(&self) {
+        self.abandoned.cancel();
     }
 
     /// Hands a record to the producer; waits while its queue is full. `with` comes back with the delivery report.
@@ -173,6 +180,9 @@ impl<T: Send + Sync + 'static> Publisher<T> {
         loop {
             if let Some(error) = self.failure() {
                 return Err(error);
+            }
+            if self.abandoned.is_cancelled() {
+                return Err(self.failed("nobody waits for the record any more"));
             }
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),

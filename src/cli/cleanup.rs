@@ -30,7 +30,7 @@ pub(super) async fn run(
         () = cancel.cancelled() => Err(Failure::interrupted().context(
             "what is left is in the ledger still: \"cdc-bench cleanup\" goes on with it",
         )),
-        removal = remove_everything(&servers, progress) => removal,
+        removal = remove_everything(&servers, progress, cancel) => removal,
     }?;
     progress.clear();
     if args.json {

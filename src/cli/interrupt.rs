@@ -14,6 +14,18 @@ use super::progress::Terminal;
 /// on a shell that hangs up in turn. Only a person repeats himself later.
 const ONE_SIGNAL: Duration = Duration::from_secs(1);
 
+/// How long the clean-up may take that the first signal begins.
+const CLEAN_UP_LIMIT: Duration = Duration::from_secs(8);
+
+/// How long the program may take to end after that, before it is ended whatever it does.
+const LEAVING_LIMIT: Duration = Duration::from_millis(1_800);
+
+/// Returns when the clean-up has had its time.
+pub(super) async fn clean_up_is_over(cancel: &CancellationToken) {
+    cancel.cancelled().await;
+    tokio::time::sleep(CLEAN_UP_LIMIT).await;
+}
+
 /// A token that is cancelled by the first signal.
 pub(super) fn watch(terminal: &Terminal) -> CancellationToken {
     let token = CancellationToken::new();
@@ -38,17 +50,24 @@ pub(super) fn watch(terminal: &Terminal) -> CancellationToken {
         super::logging::begin_shutdown();
         terminal.say("interrupted: cleaning up (once more to leave at once)");
         cancelled.cancel();
-        while signals.next().await.is_some() {
-            if first.elapsed() < ONE_SIGNAL {
-                continue;
+        let is_stuck = tokio::time::sleep(CLEAN_UP_LIMIT + LEAVING_LIMIT);
+        tokio::pin!(is_stuck);
+        let why = loop {
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Some(()) if first.elapsed() >= ONE_SIGNAL => break "interrupted again",
+                    Some(()) => {}
+                    None => return,
+                },
+                () = &mut is_stuck => break "the clean-up does not end",
             }
-            crate::dashboard::restore();
-            print_error_line(
-                "interrupted again: leaving at once; \"cdc-bench cleanup\" removes what is left on external servers",
-            );
-            // Children are ended by the kernel with us.
-            std::process::exit(130);
-        }
+        };
+        crate::dashboard::restore();
+        print_error_line(format_args!(
+            "{why}: leaving at once; \"cdc-bench cleanup\" removes what is left on external servers",
+        ));
+        // Children are ended by the kernel with us.
+        std::process::exit(130);
     });
     token
 }

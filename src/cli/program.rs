@@ -43,14 +43,20 @@ pub fn main() -> ExitCode {
     let outcome = runtime.block_on(async {
         let cancel = interrupt::watch(&progress);
         let before = live_tasks();
-        let outcome = dispatch(cli, &progress, cancel).await;
+        let work = dispatch(cli, &progress, cancel.clone());
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            () = interrupt::clean_up_is_over(&cancel) => Err(Failure::interrupted().context(
+                "a server does not answer, and the clean-up took too long; \"cdc-bench cleanup\" removes what is left there",
+            )),
+        };
         wait_for_tasks(before).await;
         outcome
     });
     progress.clear();
     logging::finish();
     // A thread blocked in a client library must not keep the process alive.
-    runtime.shutdown_timeout(Duration::from_secs(2));
+    runtime.shutdown_timeout(THREADS_TIMEOUT);
     match outcome {
         Ok(code) => code,
         Err(failure) => {
@@ -62,6 +68,9 @@ pub fn main() -> ExitCode {
         }
     }
 }
+
+/// Longest wait for threads that are blocked in a client library.
+const THREADS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Longest wait for background tasks to end after a command.
 const TASKS_TIMEOUT: Duration = Duration::from_millis(500);

@@ -18,7 +18,7 @@ use super::taps::wal::WalTap;
 use super::taps::{offsets, sink, source_lines, topics};
 use super::watch::{STEP, Watch};
 use crate::broker::{OffsetPoller, TopicTail};
-use crate::pipeline::Failure;
+use crate::pipeline::{Failure, Patience};
 
 /// What an observation has found.
 pub struct Observation {
@@ -72,23 +72,41 @@ pub async fn observe(
         Ok(()) => watch.follow(progress, cancel).await,
         failed => failed,
     };
-    let rows = match sender {
-        Some(sender) => sender.stop().await,
-        None => None,
+    let patience = Patience::new(cancel);
+    let stopped = async {
+        let rows = match sender {
+            Some(sender) => sender.stop().await,
+            None => None,
+        };
+        watch.stop_looking().await;
+        rows
     };
-    watch.stop_looking().await;
+    let rows = patience.within(stopped).await.flatten();
     taps.stop_wal.cancel();
     let drained = match followed {
-        Ok(()) => watch.drain(request.drain, progress).await,
+        Ok(()) => watch.drain(request.drain, progress, cancel).await,
         failed => failed,
     };
-    if let Some(rows) = rows {
-        rows.remove().await;
+    if let Some(rows) = rows
+        && patience.within(rows.remove()).await.is_none()
+    {
+        tracing::warn!(
+            "PostgreSQL answers nothing, and the canary's last rows stay in its table; the next observation removes them"
+        );
     }
-    taps.stop().await;
+    if patience.within(taps.stop()).await.is_none() {
+        tracing::warn!(
+            "a tap was not closed in time; its slot and connections go with this program"
+        );
+    }
     drained?;
-    watch.measure_clocks(true).await;
-    watch.stop_asking().await;
+    let asked = async {
+        watch.measure_clocks(true).await;
+        watch.stop_asking().await;
+    };
+    if patience.within(asked).await.is_none() {
+        tracing::warn!("a server answers nothing, and the clocks were not measured once more");
+    }
     progress.end(STEP, "");
     let (report, folder, found) = watch.finish().await?;
     Ok(Observation {

@@ -39,6 +39,9 @@ const TICK: Duration = Duration::from_millis(500);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long the application's last lines are waited for.
 const LAST_LINES: Duration = Duration::from_secs(3);
+
+/// Longest wait for changes under way once the user has asked to stop.
+const DRAIN_ONCE_ASKED: Duration = Duration::from_secs(4);
 /// The step that the terminal shows.
 pub(super) const STEP: &str = "observing";
 
@@ -264,16 +267,22 @@ impl Watch {
         }
     }
 
-    /// Waits for the changes under way, which the WAL had before its tap was stopped.
+    /// Waits for the changes under way, which the WAL had before its tap was stopped; not long once the user has asked to stop.
     pub(super) async fn drain(
         &mut self,
         limit: Duration,
         progress: &dyn ObserveProgress,
+        cancel: &CancellationToken,
     ) -> Result<(), Failure> {
-        let end = Instant::now() + limit;
+        let mut end = Instant::now() + limit;
         let end_of_lines = Instant::now() + limit.min(LAST_LINES);
+        let mut is_asked = false;
         while self.failed.is_none() {
             let now = Instant::now();
+            if cancel.is_cancelled() && !is_asked {
+                is_asked = true;
+                end = end.min(now + DRAIN_ONCE_ASKED);
+            }
             let has_more = self.joiner.counts().in_flight > 0 && now < end;
             let application = self.application.as_ref();
             let waits = now < end_of_lines && application.is_some_and(ApplicationWatch::waits);

@@ -40,10 +40,12 @@ pub use failure::{Failure, exit};
 pub(crate) use monitor::postgres_clock::measure_postgres;
 pub(crate) use monitor::processes;
 pub use progress::{LoadState, RunProgress};
-pub use provision::clean_up::{Removal, remove_everything, remove_run};
+pub use provision::clean_up::{remove_everything, remove_run};
 pub(crate) use provision::observations::{
     drop_publication, left_by_observations, make_publication,
 };
+pub(crate) use provision::patience::Patience;
+pub use provision::removal::Removal;
 pub use provision::resource_registry::{ResourceKind, ResourceRegistry};
 pub use provision::servers::ServerClients;
 pub use provision::source::{PUBLICATION, SourceError, connect_postgres, drop_slot};

@@ -34,7 +34,7 @@ fn documented() -> Vec<&'static str> {
 fn secured(stack: &TestStack) {
     let issuer = stack.block_on(kafka::issuer());
     let kafka = Kafka::start(&issuer);
-    let program = fs::read_link(format!("/proc/{}/exe", kafka.stack.postgres_pid())).unwrap();
+    let program = fs::read_link(format!("/proc/{}/exe", kafka.stack.pid("postgres"))).unwrap();
     let postgres = Postgres::start(program.parent().unwrap());
     let folder = open_folder();
     let file = |name: &str| folder.path().join(name).display().to_string();

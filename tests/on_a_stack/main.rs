@@ -62,6 +62,7 @@ mod snapshot;
 mod snapshot_chunks;
 mod stack;
 mod standby;
+mod standstill;
 mod third_party;
 mod tls;
 #[cfg(feature = "otlp")]
@@ -204,6 +205,7 @@ fn main() {
         reader_soak::LONG_TESTS,
         delays::LONG_TESTS,
         skew::LONG_TESTS,
+        standstill::LONG_TESTS,
         postgres_reached::LONG_TESTS,
         results::LONG_TESTS,
         secured_connect::LONG_TESTS,

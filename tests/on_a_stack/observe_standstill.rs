@@ -8,29 +8,12 @@ use serde_json::Value;
 use super::Test;
 use super::observe::{end, observing};
 use super::stack::command::{ended, small_run, with};
-use super::stack::{TestStack, free_port, open_folder, signal, until};
+use super::stack::{TestStack, free_port, open_folder, signal_all, tree, until};
 
 pub const LONG_TESTS: &[Test] = &[("observe_tells_servers_that_stand_still", told)];
 
 /// How long each stands still.
 const STANDSTILL: Duration = Duration::from_secs(7);
-
-/// A process and all of its children.
-fn tree(root: i32) -> Vec<i32> {
-    let mut found = vec![root];
-    let mut at = 0;
-    while let Some(parent) = found.get(at).copied() {
-        at += 1;
-        let children = format!("/proc/{parent}/task/{parent}/children");
-        let children = std::fs::read_to_string(children).unwrap_or_default();
-        found.extend(
-            children
-                .split_whitespace()
-                .map(|pid| pid.parse::<i32>().unwrap()),
-        );
-    }
-    found
-}
 
 fn health(stack: &TestStack, port: u16) -> Option<(u16, String)> {
     stack.block_on(async {
@@ -62,24 +45,22 @@ fn told(stack: &TestStack) {
             "postgres",
             Some("wal"),
             "PostgreSQL at",
-            stack.postgres_pid(),
+            stack.pid("postgres"),
         ),
         (
             "kafka",
             Some("topics"),
             "Kafka's broker",
-            pid(stack, "kafka"),
+            stack.pid("kafka"),
         ),
-        ("store", Some("sink"), "database", pid(stack, "store")),
+        ("store", Some("sink"), "database", stack.pid("store")),
         // None of our taps needs it, and the user's changes do.
-        ("connect", None, "Kafka Connect at", pid(stack, "connect")),
+        ("connect", None, "Kafka Connect at", stack.pid("connect")),
     ];
     for (name, tap, says, pid) in servers {
         let processes = tree(pid);
         let began = Instant::now();
-        processes
-            .iter()
-            .for_each(|pid| signal(*pid, Signal::SIGSTOP));
+        signal_all(&processes, Signal::SIGSTOP);
         if let Some(tap) = tap {
             until("the probe to fail", || {
                 let (status, text) = health(stack, port).unwrap();
@@ -90,9 +71,7 @@ fn told(stack: &TestStack) {
             assert!(began.elapsed() < STANDSTILL, "{name} was told late");
         }
         std::thread::sleep(STANDSTILL.saturating_sub(began.elapsed()));
-        processes
-            .iter()
-            .for_each(|pid| signal(*pid, Signal::SIGCONT));
+        signal_all(&processes, Signal::SIGCONT);
         until("it to answer again", is_healthy);
     }
     // Nothing is left of it in what comes then.
@@ -136,9 +115,4 @@ fn told(stack: &TestStack) {
         );
     }
     assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
-}
-
-fn pid(stack: &TestStack, server: &str) -> i32 {
-    let pid = stack.server(server)["pid"].as_i64().unwrap();
-    i32::try_from(pid).unwrap()
 }

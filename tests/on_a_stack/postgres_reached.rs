@@ -28,7 +28,7 @@ const QUOTED: &str = r#"'p@ss:w/rd#1 %41"\'\\'"#;
 const DEBIAN: &str = "/usr/lib/postgresql/15/bin";
 
 fn reached(stack: &TestStack) {
-    let program = format!("/proc/{}/exe", stack.postgres_pid());
+    let program = format!("/proc/{}/exe", stack.pid("postgres"));
     let program = std::fs::read_link(program).unwrap();
     let server = Secured::start(program.parent().unwrap());
     passwords(&server);

@@ -381,15 +381,13 @@ impl TestStack {
         });
     }
 
-    /// The process of PostgreSQL.
-    pub fn postgres_pid(&self) -> i32 {
-        match &self.other_postgres {
-            Some(other) => other.pid(),
-            None => {
-                let pid = self.server("postgres")["pid"].as_i64().unwrap();
-                i32::try_from(pid).unwrap()
-            }
+    /// The process of a server.
+    pub fn pid(&self, name: &str) -> i32 {
+        if let (Some(other), "postgres") = (&self.other_postgres, name) {
+            return other.pid();
         }
+        let pid = self.server(name)["pid"].as_i64().unwrap();
+        i32::try_from(pid).unwrap()
     }
 
     /// Empties the store: the documents of a run stay there by intent.
@@ -480,6 +478,24 @@ pub fn signal(pid: i32, signal: Signal) {
 }
 
 /// Waits for a condition. Checking it takes a fifth of the time at most, so that it slows down nothing.
+/// A process and all of its children.
+pub fn tree(root: i32) -> Vec<i32> {
+    let mut found = vec![root];
+    let mut at = 0;
+    while let Some(parent) = found.get(at).copied() {
+        at += 1;
+        let children = format!("/proc/{parent}/task/{parent}/children");
+        let children = std::fs::read_to_string(children).unwrap_or_default();
+        let children = children.split_whitespace();
+        found.extend(children.map(|pid| pid.parse::<i32>().unwrap()));
+    }
+    found
+}
+
+pub fn signal_all(processes: &[i32], how: Signal) {
+    processes.iter().for_each(|pid| signal(*pid, how));
+}
+
 pub fn until(what: &str, holds: impl FnMut() -> bool) {
     until_within(Duration::from_secs(60), what, holds);
 }

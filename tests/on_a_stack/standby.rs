@@ -54,7 +54,7 @@ impl<'a> Standby<'a> {
         fs::write(data.join("standby.signal"), "").unwrap();
         let owner = fs::metadata(&primary).unwrap();
         hand_over(&data, &owner);
-        let pid = stack.postgres_pid();
+        let pid = stack.pid("postgres");
         let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap();
         let mut command = Command::new(program);
         command

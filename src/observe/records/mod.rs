@@ -19,8 +19,8 @@ mod settings;
 mod wire;
 
 pub use decoder::{RecordDecoder, RecordError, Written, WrittenRow};
+pub(in crate::observe) use header::header;
 pub use key::canonical_key;
 pub use record::{NotAChange, Observed, RawRecord, RecordChange};
-pub(in crate::observe) use header::header;
 pub use registry::RegistryError;
 pub use settings::RecordSettings;

@@ -87,8 +87,7 @@ impl SinkReader {
                 Some(key) => key,
                 None if row.is_delete && topic.has_key_in_value() => return None,
                 None => {
-                    let why =
-                        "it has no field or header that --sink-key names; of values, those in JSON are read";
+                    let why = "it has no field or header that --sink-key names; of values, those in JSON are read";
                     return Some(unreadable(&topic.name, record, why));
                 }
             },

@@ -88,7 +88,7 @@ pub async fn run_on(
         Ok(())
     } else {
         progress.begin("clean-up");
-        let removed = clean_up::remove_run(&servers, &request.id, progress).await;
+        let removed = clean_up::remove_run(&servers, &request.id, progress, cancel).await;
         removed.map(|removed| {
             tracing::info!(%removed, "clean-up");
             progress.end("clean-up", &removed.summary());

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Mutex;
 
 use cdc_bench_model::RunId;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+
+use crate::pipeline::lock::lock;
 
 const SCHEMA_SQL: &str = include_str!("../../../sql/resource_registry.sql");
 
@@ -57,12 +60,34 @@ impl ResourceKind {
 }
 
 impl ResourceKind {
-    /// Whether it is in PostgreSQL, so that no other server is needed to remove it.
-    pub(crate) fn is_in_postgres(self) -> bool {
-        matches!(
-            self,
-            Self::Schema | Self::Table | Self::Publication | Self::Slot
-        )
+    /// The server that it is on.
+    pub(crate) fn server(self) -> ResourceServer {
+        match self {
+            Self::Schema | Self::Table | Self::Publication | Self::Slot => ResourceServer::Postgres,
+            Self::Connector => ResourceServer::Connect,
+            Self::Topic | Self::Group => ResourceServer::Kafka,
+            Self::Collection => ResourceServer::Store,
+        }
+    }
+}
+
+/// A server with resources on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ResourceServer {
+    Postgres,
+    Connect,
+    Kafka,
+    Store,
+}
+
+impl fmt::Display for ResourceServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Postgres => "PostgreSQL",
+            Self::Connect => "Kafka Connect",
+            Self::Kafka => "Kafka",
+            Self::Store => "the store",
+        })
     }
 }
 
@@ -95,13 +120,20 @@ pub struct RegistryEntry {
 }
 
 /// The registry of one source database.
-pub struct ResourceRegistry(Client);
+pub struct ResourceRegistry {
+    client: Client,
+    /// What was registered through it, for when the database does not answer any more.
+    made: Mutex<Vec<RegistryEntry>>,
+}
 
 impl ResourceRegistry {
     /// The registry of the database that this client is connected to. Its table is created with the first entry.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self(client)
+        Self {
+            client,
+            made: Mutex::default(),
+        }
     }
 
     /// Registers a resource before it is created. False if there is an entry already, which stays as it is.
@@ -115,16 +147,31 @@ impl ResourceRegistry {
         run: Option<&RunId>,
     ) -> Result<bool, tokio_postgres::Error> {
         let statement = "INSERT INTO cdc_bench.ledger (kind, name, run_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+        let entry = RegistryEntry {
+            kind,
+            name: name.to_owned(),
+            run_id: run.map(|run| run.as_str().to_owned()),
+        };
         let (kind, run) = (kind.as_str(), run.map(RunId::as_str));
-        let insert = async || self.0.execute(statement, &[&kind, &name, &run]).await;
+        let insert = async || self.client.execute(statement, &[&kind, &name, &run]).await;
         let rows = match insert().await {
             Err(error) if is_undefined_table(&error) => {
-                create_if_missing(&self.0, SCHEMA_SQL).await?;
+                create_if_missing(&self.client, SCHEMA_SQL).await?;
                 insert().await?
             }
             outcome => outcome?,
         };
+        if rows > 0 {
+            lock(&self.made).push(entry);
+        }
         Ok(rows > 0)
+    }
+
+    /// What this process has registered for a run, oldest first.
+    pub(crate) fn made_for(&self, run: &RunId) -> Vec<RegistryEntry> {
+        let made = lock(&self.made);
+        let of_run = |entry: &&RegistryEntry| entry.run_id.as_deref() == Some(run.as_str());
+        made.iter().filter(of_run).cloned().collect()
     }
 
     /// Removes the entry of a resource that is gone.
@@ -137,7 +184,11 @@ impl ResourceRegistry {
         name: &str,
     ) -> Result<(), tokio_postgres::Error> {
         let deleting = "DELETE FROM cdc_bench.ledger WHERE kind = $1 AND name = $2";
-        match self.0.execute(deleting, &[&kind.as_str(), &name]).await {
+        match self
+            .client
+            .execute(deleting, &[&kind.as_str(), &name])
+            .await
+        {
             // What captures leave is not in it: it need not exist.
             Err(error) if !is_undefined_table(&error) => Err(error),
             _ => Ok(()),
@@ -150,7 +201,7 @@ impl ResourceRegistry {
     /// When the database refuses. Entries of kinds that this version does not know are skipped.
     pub async fn entries(&self) -> Result<Vec<RegistryEntry>, tokio_postgres::Error> {
         let question = "SELECT kind, name, run_id FROM cdc_bench.ledger ORDER BY made_at";
-        let rows = match self.0.query(question, &[]).await {
+        let rows = match self.client.query(question, &[]).await {
             Err(error) if is_undefined_table(&error) => Vec::new(),
             outcome => outcome?,
         };
@@ -191,9 +242,9 @@ impl ResourceRegistry {
                DROP TABLE cdc_bench.ledger; \
                IF obj_description('cdc_bench'::regnamespace) = 'made by cdc-bench' THEN DROP SCHEMA cdc_bench; END IF; \
              END IF; END $$; COMMIT";
-        match self.0.batch_execute(dropping).await {
+        match self.client.batch_execute(dropping).await {
             Err(error) => {
-                self.0.batch_execute("ROLLBACK").await?;
+                self.client.batch_execute("ROLLBACK").await?;
                 if is_undefined_table(&error) {
                     Ok(())
                 } else {

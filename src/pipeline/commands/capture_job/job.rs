@@ -19,6 +19,7 @@ use super::preparation::Preparation;
 use super::records::RecordOutlet;
 use super::state::CaptureState;
 use crate::pipeline::failure::Failure;
+use crate::pipeline::provision::patience::Patience;
 use crate::pipeline::run::reader_clock::ReaderClock;
 
 /// Where changes are delivered.
@@ -51,7 +52,10 @@ pub struct CaptureRequest {
 }
 
 /// Longest pause of the open transaction while the capture is being stopped.
-const STALL_LIMIT: Duration = Duration::from_secs(5);
+const STALL_LIMIT: Duration = Duration::from_secs(2);
+
+/// Longest wait for the last changes to be delivered once the user has asked to stop.
+const DELIVERY_LIMIT: Duration = Duration::from_secs(5);
 
 /// The progress step of a capture; the caller begins it if progress is to be shown.
 pub const CAPTURE_STEP: &str = "capture";
@@ -133,15 +137,25 @@ async fn capture(
         }
     }
     state.stopping.store(true, Ordering::SeqCst);
-    end_of_transaction(state, &reader, &failed).await;
-    let ended = tokio::task::spawn_blocking(move || {
-        end.flush();
-        let ended = reader.stop();
-        (ended, end.finish())
-    });
-    let (ended, finished) = ended
-        .await
-        .map_err(|e| Failure::server(ReaderError::Thread(e.to_string())))?;
+    let ended = async {
+        end_of_transaction(state, &reader, &failed).await;
+        let ended = tokio::task::spawn_blocking(move || {
+            end.flush();
+            let ended = reader.stop();
+            (ended, end.finish())
+        });
+        ended
+            .await
+            .map_err(|e| Failure::server(ReaderError::Thread(e.to_string())))
+    };
+    let patience = Patience::for_ever_until(cancel, DELIVERY_LIMIT);
+    let Some(ended) = patience.within(ended).await else {
+        return Err(Failure::interrupted().context(format!(
+            "the last changes are not delivered, or not acknowledged, within {} s: those after the slot's confirmed position come again with its next capture",
+            DELIVERY_LIMIT.as_secs()
+        )));
+    };
+    let (ended, finished) = ended?;
     if let Some(encode_error) = state.encode_error.get() {
         return Err(Failure::server(encode_error.clone()));
     }

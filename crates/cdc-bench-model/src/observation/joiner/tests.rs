@@ -392,7 +392,11 @@ fn beyond_its_limit_records_without_a_position_are_joined_with_their_own_changes
         weights += change.weight;
     }
     // 11,000 changes, by the rows of a quarter.
-    assert!((7_000..15_000).contains(&weights), "{weights} by {}", settled.count());
+    assert!(
+        (7_000..15_000).contains(&weights),
+        "{weights} by {}",
+        settled.count()
+    );
     let counts = joiner.counts();
     assert_eq!((counts.missing, counts.duplicates), (0, 0), "{counts:?}");
 }

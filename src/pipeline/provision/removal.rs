@@ -1,0 +1,239 @@
+//! Removes resources, each after those that use it; what a server refuses, or does not answer to, is left and named.
+
+use std::fmt;
+use std::time::Duration;
+
+use cdc_bench_model::event::{SCHEMA, TABLE};
+use cdc_bench_stack::StepProgress;
+use postgres_protocol::escape::escape_identifier;
+use tokio_postgres::Client;
+
+use crate::pipeline::failure::Failure;
+use crate::pipeline::provision::patience::Patience;
+use crate::pipeline::provision::resource_registry::{
+    RegistryEntry, ResourceKind, ResourceRegistry, ResourceServer,
+};
+use crate::pipeline::provision::servers::ServerClients;
+use crate::pipeline::provision::source::drop_slot;
+
+/// Longest wait for a slot to be no longer in use.
+const SLOT_LIMIT: Duration = Duration::from_secs(20);
+
+/// The order of removal: a resource is removed before those that it uses.
+const ORDER: [ResourceKind; 8] = [
+    ResourceKind::Connector,
+    ResourceKind::Slot,
+    ResourceKind::Group,
+    ResourceKind::Topic,
+    ResourceKind::Publication,
+    ResourceKind::Collection,
+    ResourceKind::Table,
+    ResourceKind::Schema,
+];
+
+/// The removed resources.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Removal(Vec<(ResourceKind, String)>);
+
+impl Removal {
+    /// Each resource, in the order of removal.
+    #[must_use]
+    pub fn resources(&self) -> &[(ResourceKind, String)] {
+        &self.0
+    }
+
+    /// The number of each kind, without names.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let kinds = self.0.chunk_by(|(a, _), (b, _)| a == b);
+        let counted: Vec<_> = kinds
+            .map(|resources| match resources {
+                [(kind, _)] => kind.to_string(),
+                [(kind, _), ..] => format!("{} {kind}s", resources.len()),
+                [] => String::new(),
+            })
+            .collect();
+        if counted.is_empty() {
+            return self.to_string();
+        }
+        format!("removed {}", counted.join(", "))
+    }
+}
+
+impl fmt::Display for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("nothing was left to remove");
+        }
+        let names: Vec<_> = self
+            .0
+            .iter()
+            .map(|(kind, name)| format!("{kind} {name}"))
+            .collect();
+        write!(f, "removed {}", names.join(", "))
+    }
+}
+
+/// What removes resources.
+pub(super) struct RemovalClients<'a> {
+    pub(super) postgres: &'a Client,
+    pub(super) registry: &'a ResourceRegistry,
+    /// All servers, if more than PostgreSQL is needed.
+    pub(super) others: Option<&'a ServerClients>,
+}
+
+impl<'a> RemovalClients<'a> {
+    pub(super) fn all(servers: &'a ServerClients) -> Self {
+        Self {
+            postgres: &servers.postgres,
+            registry: &servers.registry,
+            others: Some(servers),
+        }
+    }
+
+    fn others(&self) -> Result<&'a ServerClients, Failure> {
+        self.others.ok_or_else(|| {
+            Failure::server(anyhow::anyhow!(
+                "it is not in PostgreSQL, and no other server is given"
+            ))
+        })
+    }
+}
+
+/// Removes these as far as the servers let it. `silent`: servers that are known not to answer.
+pub(super) async fn remove(
+    clients: &RemovalClients<'_>,
+    entries: &[RegistryEntry],
+    mut silent: Vec<ResourceServer>,
+    patience: Patience<'_>,
+    progress: &dyn StepProgress,
+) -> Result<Removal, Failure> {
+    let mut removal = Removal::default();
+    let mut refused: Vec<Failure> = Vec::new();
+    let mut unanswered: Vec<&RegistryEntry> = Vec::new();
+    let in_order = ORDER.into_iter().flat_map(|kind| {
+        let of_kind = move |entry: &&RegistryEntry| entry.kind == kind;
+        entries.iter().filter(of_kind)
+    });
+    for entry in in_order {
+        let (kind, name) = (entry.kind, &entry.name);
+        if silent.contains(&kind.server()) {
+            unanswered.push(entry);
+            continue;
+        }
+        progress.update("clean-up", &format!("{kind} {name}"));
+        match patience.within(remove_one(clients, kind, name)).await {
+            Some(Ok(())) => {}
+            Some(Err(failure)) => {
+                refused.push(failure.context(format!("removing {kind} {name}")));
+                continue;
+            }
+            None => {
+                silent.push(kind.server());
+                unanswered.push(entry);
+                continue;
+            }
+        }
+        removal.0.push((kind, name.clone()));
+        if !silent.contains(&ResourceServer::Postgres) {
+            // One that a capture has left is not in it.
+            match patience.within(clients.registry.forget(kind, name)).await {
+                Some(forgotten) => forgotten?,
+                None => silent.push(ResourceServer::Postgres),
+            }
+        }
+    }
+    if let Some(failure) = not_removed(refused, &unanswered, patience) {
+        tracing::info!(%removal, "clean-up");
+        return Err(failure);
+    }
+    Ok(removal)
+}
+
+/// What was not removed, and why.
+fn not_removed(
+    mut refused: Vec<Failure>,
+    unanswered: &[&RegistryEntry],
+    patience: Patience<'_>,
+) -> Option<Failure> {
+    if let ([_], []) = (&refused[..], unanswered) {
+        return refused.pop();
+    }
+    let mut reasons: Vec<_> = refused.iter().map(Failure::to_string).collect();
+    for entries in unanswered.chunk_by(|a, b| a.kind.server() == b.kind.server()) {
+        let names = entries.iter();
+        let names: Vec<_> = names.map(|e| format!("{} {}", e.kind, e.name)).collect();
+        reasons.push(format!(
+            "{} answers nothing for {} s: {} not removed",
+            entries[0].kind.server(),
+            patience.limit().as_secs_f64(),
+            names.join(", ")
+        ));
+    }
+    (!reasons.is_empty()).then(|| Failure::server(anyhow::anyhow!(reasons.join("; "))))
+}
+
+pub(super) async fn remove_one(
+    clients: &RemovalClients<'_>,
+    kind: ResourceKind,
+    name: &str,
+) -> Result<(), Failure> {
+    match kind {
+        ResourceKind::Connector => match &clients.others()?.connect {
+            Some(connect) => connect.delete_with_offsets(name).await?,
+            None => {
+                return Err(Failure::server(anyhow::anyhow!(
+                    "CONNECT_URL is not given, and the connector is on Kafka Connect"
+                )));
+            }
+        },
+        ResourceKind::Slot => drop_slot(clients.postgres, name, SLOT_LIMIT).await?,
+        ResourceKind::Group => clients.others()?.kafka.delete_group(name).await?,
+        ResourceKind::Topic => clients.others()?.kafka.delete_topic(name).await?,
+        ResourceKind::Publication => {
+            clients
+                .postgres
+                .batch_execute(&format!(
+                    "DROP PUBLICATION IF EXISTS {}",
+                    escape_identifier(name)
+                ))
+                .await?
+        }
+        ResourceKind::Collection => {
+            let store = clients.others()?.store.with_collection(name);
+            store.drop_collection().await?;
+        }
+        ResourceKind::Table => {
+            clients
+                .postgres
+                .batch_execute(&format!("DROP TABLE IF EXISTS {SCHEMA}.{TABLE}"))
+                .await?
+        }
+        // Without CASCADE: objects of others in it keep it.
+        ResourceKind::Schema => {
+            clients
+                .postgres
+                .batch_execute(&format!("DROP SCHEMA IF EXISTS {SCHEMA}"))
+                .await?
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_removed_is_counted_by_its_kind() {
+        assert_eq!(Removal::default().summary(), "nothing was left to remove");
+        let things = [
+            (ResourceKind::Slot, "a"),
+            (ResourceKind::Topic, "b"),
+            (ResourceKind::Topic, "c"),
+        ];
+        let removal = Removal(things.map(|(kind, name)| (kind, name.to_owned())).into());
+        assert_eq!(removal.summary(), "removed slot, 2 topics");
+        assert_eq!(removal.to_string(), "removed slot a, topic b, topic c");
+    }
+}
