@@ -1,5 +1,7 @@
 //! The command line as clap parses it: global arguments and subcommands.
 
+use std::time::Duration;
+
 use clap::{Parser, Subcommand};
 use tracing::level_filters::LevelFilter;
 
@@ -114,6 +116,16 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 #[must_use]
 pub fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
+}
+
+impl Command {
+    /// How long it waits once it was asked to stop, if the user says so.
+    pub(super) fn said_wait(&self) -> Option<Duration> {
+        match self {
+            Self::Observe(args) => args.said_drain(),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -20,14 +20,14 @@ const CLEAN_UP_LIMIT: Duration = Duration::from_secs(8);
 /// How long the program may take to end after that, before it is ended whatever it does.
 const LEAVING_LIMIT: Duration = Duration::from_millis(1_800);
 
-/// Returns when the clean-up has had its time.
-pub(super) async fn clean_up_is_over(cancel: &CancellationToken) {
+/// Returns when the clean-up has had its time, and what the user lets it take besides.
+pub(super) async fn clean_up_is_over(cancel: &CancellationToken, besides: Duration) {
     cancel.cancelled().await;
-    tokio::time::sleep(CLEAN_UP_LIMIT).await;
+    tokio::time::sleep(CLEAN_UP_LIMIT + besides).await;
 }
 
-/// A token that is cancelled by the first signal.
-pub(super) fn watch(terminal: &Terminal) -> CancellationToken {
+/// A token that is cancelled by the first signal. `besides`: what the user lets a clean-up take longer.
+pub(super) fn watch(terminal: &Terminal, besides: Duration) -> CancellationToken {
     let token = CancellationToken::new();
     let kinds = [
         SignalKind::interrupt(),
@@ -50,7 +50,7 @@ pub(super) fn watch(terminal: &Terminal) -> CancellationToken {
         super::logging::begin_shutdown();
         terminal.say("interrupted: cleaning up (once more to leave at once)");
         cancelled.cancel();
-        let is_stuck = tokio::time::sleep(CLEAN_UP_LIMIT + LEAVING_LIMIT);
+        let is_stuck = tokio::time::sleep(CLEAN_UP_LIMIT + besides + LEAVING_LIMIT);
         tokio::pin!(is_stuck);
         let why = loop {
             tokio::select! {

@@ -41,12 +41,13 @@ pub fn main() -> ExitCode {
         }
     };
     let outcome = runtime.block_on(async {
-        let cancel = interrupt::watch(&progress);
+        let besides = cli.command.said_wait().unwrap_or_default();
+        let cancel = interrupt::watch(&progress, besides);
         let before = live_tasks();
         let work = dispatch(cli, &progress, cancel.clone());
         let outcome = tokio::select! {
             outcome = work => outcome,
-            () = interrupt::clean_up_is_over(&cancel) => Err(Failure::interrupted().context(
+            () = interrupt::clean_up_is_over(&cancel, besides) => Err(Failure::interrupted().context(
                 "a server does not answer, and the clean-up took too long; \"cdc-bench cleanup\" removes what is left there",
             )),
         };

@@ -84,7 +84,7 @@ pub async fn observe(
     let rows = patience.within(stopped).await.flatten();
     taps.stop_wal.cancel();
     let drained = match followed {
-        Ok(()) => watch.drain(request.drain, progress, cancel).await,
+        Ok(()) => watch.drain(&request, progress, cancel).await,
         failed => failed,
     };
     if let Some(rows) = rows

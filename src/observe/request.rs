@@ -132,6 +132,8 @@ pub struct ObserveRequest {
     pub duration: Option<Duration>,
     /// Longest wait for the changes that are under way at its end.
     pub drain: Duration,
+    /// The same once the user has asked to stop.
+    pub drain_once_asked: Duration,
     /// Interval of the polls of the group's offsets.
     pub poll_interval: Duration,
     /// Mean interval between changes of the canary, where there is one.

@@ -39,9 +39,6 @@ const TICK: Duration = Duration::from_millis(500);
 const CLOCK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long the application's last lines are waited for.
 const LAST_LINES: Duration = Duration::from_secs(3);
-
-/// Longest wait for changes under way once the user has asked to stop.
-const DRAIN_ONCE_ASKED: Duration = Duration::from_secs(4);
 /// The step that the terminal shows.
 pub(super) const STEP: &str = "observing";
 
@@ -270,18 +267,18 @@ impl Watch {
     /// Waits for the changes under way, which the WAL had before its tap was stopped; not long once the user has asked to stop.
     pub(super) async fn drain(
         &mut self,
-        limit: Duration,
+        request: &ObserveRequest,
         progress: &dyn ObserveProgress,
         cancel: &CancellationToken,
     ) -> Result<(), Failure> {
-        let mut end = Instant::now() + limit;
-        let end_of_lines = Instant::now() + limit.min(LAST_LINES);
+        let mut end = Instant::now() + request.drain;
+        let end_of_lines = Instant::now() + request.drain.min(LAST_LINES);
         let mut is_asked = false;
         while self.failed.is_none() {
             let now = Instant::now();
             if cancel.is_cancelled() && !is_asked {
                 is_asked = true;
-                end = end.min(now + DRAIN_ONCE_ASKED);
+                end = end.min(now + request.drain_once_asked);
             }
             let has_more = self.joiner.counts().in_flight > 0 && now < end;
             let application = self.application.as_ref();

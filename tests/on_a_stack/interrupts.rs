@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 
 use super::Test;
-use super::stack::command::{cdc_bench_with_servers, ended, result_folder, small_run, with};
-use super::stack::{TestStack, id, open_folder, processes, signal, until, until_within};
+use super::stack::command::{Ended, cdc_bench_with_servers, ended, result_folder, small_run, with};
+use super::stack::{
+    TestStack, id, open_folder, processes, signal, signal_all, tree, until, until_within,
+};
 
 pub const TESTS: &[Test] = &[
     (
@@ -32,6 +34,11 @@ pub const TESTS: &[Test] = &[
         stopped_consumer,
     ),
 ];
+
+pub const LONG_TESTS: &[Test] = &[(
+    "interrupted_while_a_server_stands_still_a_run_ends_within_ten_seconds",
+    each_phase_and_server,
+)];
 
 pub fn start(mut command: Command) -> Child {
     command
@@ -60,50 +67,87 @@ pub fn until_step_within(limit: Duration, run: &mut Child, results: &Path, step:
     });
 }
 
+/// When a run is interrupted: its step, milliseconds into it, and the server whose processes are stopped before, without closing
+/// their connections.
+type Moment = (&'static str, u64, Option<&'static str>);
+
+/// From one signal to the end, whatever is away.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
 fn each_phase(stack: &TestStack) {
-    let phases = [
-        ("set-up", 0, Signal::SIGINT),
-        ("set-up", 150, Signal::SIGTERM),
-        ("set-up", 500, Signal::SIGINT),
-        ("first event through", 0, Signal::SIGTERM),
-        ("warm-up", 50, Signal::SIGINT),
-        ("load", 300, Signal::SIGTERM),
-        ("drain", 20, Signal::SIGINT),
-        ("verification", 0, Signal::SIGHUP),
+    let moments: [(Moment, Signal); 8] = [
+        (("set-up", 0, None), Signal::SIGINT),
+        (("set-up", 150, None), Signal::SIGTERM),
+        (("set-up", 500, Some("connect")), Signal::SIGINT),
+        (("first event through", 0, None), Signal::SIGTERM),
+        (("warm-up", 50, Some("postgres")), Signal::SIGINT),
+        (("load", 300, None), Signal::SIGTERM),
+        (("drain", 20, Some("kafka")), Signal::SIGINT),
+        (("verification", 0, None), Signal::SIGHUP),
     ];
-    for (step, delay_ms, how) in phases {
-        let results = open_folder();
-        // Inserted faster than the store writes, so that there is something to drain.
-        let args = [
-            "--events",
-            "3000",
-            "--rate",
-            "max",
-            "--insert-batch",
-            "50",
-            "--warmup",
-            "100",
-        ];
-        let mut run = start(small_run(stack.external(), results.path(), &args));
-        until_step(&mut run, results.path(), step);
-        std::thread::sleep(Duration::from_millis(delay_ms));
-        signal(id(&run), how);
-        if how == Signal::SIGTERM {
-            // `timeout` signals the process, and its group at once.
-            signal(id(&run), how);
-        }
-        let asked = Instant::now();
-        let end: super::stack::command::Ended = run.wait_with_output().unwrap().into();
-        let what = format!("{how} {delay_ms} ms into {step}");
-        assert_eq!(end.code, 130, "{what}: {}", end.err);
-        assert!(end.err.contains("interrupted"), "{what}: {}", end.err);
-        assert!(
-            asked.elapsed() < Duration::from_secs(30),
-            "{what} took {:?}",
-            asked.elapsed()
-        );
-        stack.assert_nothing_left(&what);
+    for (moment, how) in moments {
+        assert_eq!(interrupted(stack, moment, how), None);
     }
+}
+
+fn each_phase_and_server(stack: &TestStack) {
+    let steps = [
+        ("set-up", 150),
+        ("first event through", 100),
+        ("warm-up", 50),
+        ("load", 300),
+        ("drain", 20),
+        ("verification", 0),
+    ];
+    let mut failures = Vec::new();
+    for (step, delay_ms) in steps {
+        for server in ["postgres", "kafka", "connect", "store"] {
+            for how in [Signal::SIGINT, Signal::SIGTERM] {
+                failures.extend(interrupted(stack, (step, delay_ms, Some(server)), how));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// What is wrong with the end of a run that is interrupted at this moment.
+fn interrupted(stack: &TestStack, (step, delay_ms, server): Moment, how: Signal) -> Option<String> {
+    let results = open_folder();
+    // Inserted faster than the store writes, so that there is something to drain.
+    let args = [
+        "--events",
+        "3000",
+        "--rate",
+        "max",
+        "--insert-batch",
+        "50",
+        "--warmup",
+        "100",
+    ];
+    let mut run = start(small_run(stack.external(), results.path(), &args));
+    until_step(&mut run, results.path(), step);
+    std::thread::sleep(Duration::from_millis(delay_ms));
+    let stopped = server.map_or_else(Vec::new, |server| tree(stack.pid(server)));
+    signal_all(&stopped, Signal::SIGSTOP);
+    signal(id(&run), how);
+    if how == Signal::SIGTERM {
+        // `timeout` signals the process, and its group at once.
+        signal(id(&run), how);
+    }
+    let asked = Instant::now();
+    let end: Ended = run.wait_with_output().unwrap().into();
+    let took = asked.elapsed();
+    signal_all(&stopped, Signal::SIGCONT);
+    let server = server.unwrap_or("nothing");
+    let what = format!("{how} {delay_ms} ms into {step} with {server} stopped");
+    println!("{:5.1} s {what}", took.as_secs_f64());
+    if !stopped.is_empty() {
+        let cleaned = ended(with(stack.external(), &["cleanup"]));
+        assert_eq!(cleaned.code, 0, "{what}: {}", cleaned.err);
+    }
+    stack.assert_nothing_left(&what);
+    let is_well = took < END_LIMIT && end.code == 130 && end.err.contains("interrupted");
+    (!is_well).then(|| format!("{what}: {took:?}, exit code {}: {}", end.code, end.err))
 }
 
 fn while_fetching(_: &TestStack) {
@@ -120,7 +164,7 @@ fn while_fetching(_: &TestStack) {
             .any(|line| line.contains("copy-dependencies"))
     });
     signal(id(&run), Signal::SIGINT);
-    let end: super::stack::command::Ended = run.wait_with_output().unwrap().into();
+    let end: Ended = run.wait_with_output().unwrap().into();
     end.refused(130, &["interrupted"]);
     until("Maven to be gone", || processes(&here).is_empty());
 }
@@ -134,7 +178,7 @@ fn while_starting(_: &TestStack) {
         until_step(&mut run, results.path(), "servers");
         std::thread::sleep(Duration::from_millis(delay_ms));
         signal(id(&run), Signal::SIGINT);
-        let end: super::stack::command::Ended = run.wait_with_output().unwrap().into();
+        let end: Ended = run.wait_with_output().unwrap().into();
         end.refused(130, &["interrupted"]);
         let here = state.path().display().to_string();
         until("the servers to be gone", || processes(&here).is_empty());

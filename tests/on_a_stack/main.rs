@@ -62,7 +62,6 @@ mod snapshot;
 mod snapshot_chunks;
 mod stack;
 mod standby;
-mod standstill;
 mod third_party;
 mod tls;
 #[cfg(feature = "otlp")]
@@ -196,6 +195,7 @@ fn main() {
     let long = [
         commands::LONG_TESTS,
         group::LONG_TESTS,
+        interrupts::LONG_TESTS,
         observe_canary::LONG_TESTS,
         observe_scale::LONG_TESTS,
         observe_service::LONG_TESTS,
@@ -205,7 +205,6 @@ fn main() {
         reader_soak::LONG_TESTS,
         delays::LONG_TESTS,
         skew::LONG_TESTS,
-        standstill::LONG_TESTS,
         postgres_reached::LONG_TESTS,
         results::LONG_TESTS,
         secured_connect::LONG_TESTS,

@@ -74,9 +74,9 @@ pub(super) struct Args {
     /// Interval of the polls of the group's offsets, ms: half of it is the error of what ends with them
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     poll_interval: u64,
-    /// Longest wait for the changes that are under way at the end, seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    drain_timeout: u64,
+    /// Longest wait for the changes that are under way at the end, seconds [default: 30, and 4 after Ctrl-C]
+    #[arg(long, value_name = "SECONDS")]
+    drain_timeout: Option<u64>,
     /// Most WAL that our slot may hold back, MiB; beyond it the tap is closed
     #[arg(long, value_name = "MIB", default_value_t = 1_024, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     max_retained_wal: u64,
@@ -122,7 +122,17 @@ fn collection_of(text: &str) -> Result<CollectionOf, String> {
     }
 }
 
+/// Longest wait for changes under way at the end of the time, and after Ctrl-C: every command ends within ten seconds of it that
+/// was not told to wait longer.
+const DRAIN: Duration = Duration::from_secs(30);
+const DRAIN_AFTER_CTRL_C: Duration = Duration::from_secs(4);
+
 impl Args {
+    /// How long the user lets it wait for changes under way, if he says so.
+    pub(super) fn said_drain(&self) -> Option<Duration> {
+        self.drain_timeout.map(Duration::from_secs)
+    }
+
     async fn pipeline(&self) -> Result<PipelineRequest, Failure> {
         let sink = self.sink.choice().await?;
         Ok(PipelineRequest {
@@ -186,7 +196,8 @@ pub(super) async fn run(
         id,
         folder: folder.clone(),
         duration: args.duration,
-        drain: Duration::from_secs(args.drain_timeout),
+        drain: args.said_drain().unwrap_or(DRAIN),
+        drain_once_asked: args.said_drain().unwrap_or(DRAIN_AFTER_CTRL_C),
         poll_interval: Duration::from_millis(args.poll_interval),
         canary_interval: args.canary.interval(),
         connect_metrics: args.evidence.connect_metrics.clone(),
