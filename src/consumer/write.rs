@@ -35,7 +35,7 @@ pub(super) async fn write_with_retries<S: Store>(
     stop: CancellationToken,
 ) -> FinishedWrite {
     let issued = clock.now();
-    let outcome = upsert_with_retries(&*store, &batch, store_outage, &stop).await;
+    let outcome = try_to_write(&*store, &batch, store_outage, &stop).await;
     FinishedWrite {
         lane,
         batch,
@@ -45,7 +45,7 @@ pub(super) async fn write_with_retries<S: Store>(
     }
 }
 
-async fn upsert_with_retries<S: Store>(
+async fn try_to_write<S: Store>(
     store: &S,
     batch: &LaneBatch,
     store_outage: Duration,
@@ -54,7 +54,7 @@ async fn upsert_with_retries<S: Store>(
     let began = Instant::now();
     let mut pause = BACK_OFF.0;
     loop {
-        let cause = match store.upsert(&batch.documents).await {
+        let cause = match store.write(&batch.documents).await {
             Ok(outcome) => return Ok(Some(outcome)),
             Err(cause) if cause.is_transient() && began.elapsed() < store_outage => cause,
             Err(cause) => {

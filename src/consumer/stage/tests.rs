@@ -164,7 +164,7 @@ impl SlowStore {
 }
 
 impl Store for SlowStore {
-    async fn upsert(&self, documents: &DocumentBatch) -> Result<BulkOutcome, StoreError> {
+    async fn write(&self, documents: &DocumentBatch) -> Result<BulkOutcome, StoreError> {
         let world = &self.world;
         let number = {
             let mut writes = world.writes.lock().unwrap();
@@ -198,7 +198,7 @@ impl Store for SlowStore {
                 });
             } else {
                 world.stored.lock().unwrap().push(id);
-                outcome.upserted += 1;
+                outcome.inserted += 1;
             }
         }
         Ok(outcome)
