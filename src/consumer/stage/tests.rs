@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::json::TextBuffer;
-use crate::store::{BulkOutcome, DocumentBatch, StoreError, document_id};
+use crate::records::ReceivedRecord;
+use crate::store::{DocumentBatch, RefusedDocument, StoreError, document_id};
 use cdc_bench_model::event::{EventId, EventType};
 use cdc_bench_model::timeline::Stamp;
 
@@ -406,7 +407,9 @@ fn what_the_store_refuses_becomes_a_dead_letter_and_is_released() {
         .collect();
     assert_eq!(dead_letters.len(), 3);
     for dead_letter in dead_letters {
-        assert_eq!(dead_letter["reason"], "refused by the store: no (code 121)");
+        assert_eq!(dead_letter["reason"], "refused_by_store");
+        let message = "refused by the store: no (code 121)";
+        assert_eq!((&dead_letter["message"], &dead_letter["store_code"]), (&message.into(), &121.into()));
         let value = dead_letter["value"].as_str().unwrap();
         assert!(
             value.contains(dead_letter["id"].as_str().unwrap()),
