@@ -131,7 +131,10 @@ mod tests {
         let line = r#"{"reason":"not JSON","message":"","topic":"t","partition":0,"offset":1,"id":null,"value":"x"}"#;
         let read: DeadLetter = serde_json::from_str(line).unwrap();
         assert_eq!((read.attempts, read.key), (1, None));
-        assert_eq!(read.reason, DeadLetterReason::Foreign("not JSON".to_owned()));
+        assert_eq!(
+            read.reason,
+            DeadLetterReason::Foreign("not JSON".to_owned())
+        );
     }
 
     #[test]
@@ -152,7 +155,14 @@ mod tests {
             ("shop.orders", 2, 41, "no schema")
         );
         assert_eq!(read.reason.to_string(), "DataException");
-        assert_eq!(read.headers.len(), 3, "its own, and those of Connect that have no place here");
-        assert_eq!(DeadLetter::of_topic(None, None, vec![header("own", "1")]), None);
+        assert_eq!(
+            read.headers.len(),
+            3,
+            "its own, and those of Connect that have no place here"
+        );
+        assert_eq!(
+            DeadLetter::of_topic(None, None, vec![header("own", "1")]),
+            None
+        );
     }
 }

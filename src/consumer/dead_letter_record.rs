@@ -98,14 +98,20 @@ fn describe(dead_letter: &DeadLetter) -> Vec<RecordHeader> {
     let facts = [
         (REASON, Some(dead_letter.reason.to_string())),
         (MESSAGE, Some(dead_letter.message.clone())),
-        (STORE_CODE, dead_letter.store_code.map(|code| code.to_string())),
+        (
+            STORE_CODE,
+            dead_letter.store_code.map(|code| code.to_string()),
+        ),
         (TOPIC, Some(dead_letter.topic.clone())),
         (PARTITION, Some(dead_letter.partition.to_string())),
         (OFFSET, Some(dead_letter.offset.to_string())),
         (EVENT_ID, dead_letter.id.map(|id| id.to_string())),
         (ATTEMPTS, Some(dead_letter.attempts.to_string())),
         (FIRST_SEEN, Some(dead_letter.first_seen.to_string())),
-        (OMITTED, dead_letter.omitted_bytes.map(|bytes| bytes.to_string())),
+        (
+            OMITTED,
+            dead_letter.omitted_bytes.map(|bytes| bytes.to_string()),
+        ),
     ];
     facts
         .into_iter()
@@ -120,7 +126,9 @@ fn split(headers: Vec<RecordHeader>) -> (Option<Origin>, Vec<RecordHeader>) {
         return (None, headers);
     }
     let origin = read_origin(&headers);
-    let own = headers.into_iter().filter(|(name, _)| !OURS.contains(&&**name));
+    let own = headers
+        .into_iter()
+        .filter(|(name, _)| !OURS.contains(&&**name));
     (origin, own.collect())
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ pub trait DeadLetterTopic: fmt::Debug + Send + Sync {
 /// A publication; its error says what was refused and what to do.
 pub type Publication = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
-/// Where dead letters go.
-#[derive(Debug)]
+/// Where dead letters go. Its clones are the same place.
+#[derive(Debug, Clone)]
 pub struct DeadLetters {
-    file: DeadLetterFile,
+    file: Option<Arc<DeadLetterFile>>,
     topic: Option<Arc<dyn DeadLetterTopic>>,
-    counts: ReasonCounts,
+    counts: Arc<ReasonCounts>,
 }
 
 impl DeadLetters {
@@ -34,9 +34,19 @@ impl DeadLetters {
     #[must_use]
     pub fn at(path: PathBuf) -> Self {
         Self {
-            file: DeadLetterFile::at(path),
+            file: Some(Arc::new(DeadLetterFile::at(path))),
             topic: None,
-            counts: ReasonCounts::default(),
+            counts: Arc::default(),
+        }
+    }
+
+    /// Dead letters are published to a topic, and are in no file.
+    #[must_use]
+    pub fn in_topic(topic: Arc<dyn DeadLetterTopic>) -> Self {
+        Self {
+            file: None,
+            topic: Some(topic),
+            counts: Arc::default(),
         }
     }
 
@@ -44,12 +54,6 @@ impl DeadLetters {
     #[must_use]
     pub fn with_topic(self, topic: Option<Arc<dyn DeadLetterTopic>>) -> Self {
         Self { topic, ..self }
-    }
-
-    /// The file that they are in.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        self.file.path()
     }
 
     /// Saves these. Only when the future is ready may the offsets of their records be committed.
@@ -60,18 +64,31 @@ impl DeadLetters {
         for dead_letter in &*dead_letters {
             self.tell(dead_letter);
         }
-        let path = self.path().to_owned();
-        let appended = self.file.append(Arc::clone(&dead_letters));
-        let topic = self.topic.clone();
+        self.keep(dead_letters)
+    }
+
+    /// Saves dead letters as they are: they were told of when they became such.
+    ///
+    /// # Errors
+    /// When file or topic does not take them.
+    pub fn keep(
+        &self,
+        dead_letters: Arc<Vec<DeadLetter>>,
+    ) -> impl Future<Output = Result<(), StageError>> + Send + 'static {
+        let (file, topic) = (self.file.clone(), self.topic.clone());
         async move {
             let in_file = async {
-                let appended = appended.await;
-                appended.map_err(|cause| StageError::DeadLetters { path, cause })
+                let Some(file) = file else { return Ok(()) };
+                let appended = file.append(Arc::clone(&dead_letters)).await;
+                appended.map_err(|cause| StageError::DeadLetters {
+                    path: file.path().to_owned(),
+                    cause,
+                })
             };
             let in_topic = async {
                 let Some(topic) = topic else { return Ok(()) };
                 let name = topic.name();
-                let published = topic.publish(dead_letters).await;
+                let published = topic.publish(Arc::clone(&dead_letters)).await;
                 published.map_err(|cause| StageError::DeadLetterTopic { topic: name, cause })
             };
             futures_util::try_join!(in_file, in_topic).map(drop)

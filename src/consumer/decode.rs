@@ -94,9 +94,10 @@ impl Decoder {
                 Some(id),
             ));
         }
-        let event_type: EventType = row.event_type.parse().map_err(|error| {
-            Rejected::new(DeadLetterReason::UnknownEventType, error, Some(id))
-        })?;
+        let event_type: EventType = row
+            .event_type
+            .parse()
+            .map_err(|error| Rejected::new(DeadLetterReason::UnknownEventType, error, Some(id)))?;
         let parts = DocumentParts {
             id,
             run_id: &row.run_id,

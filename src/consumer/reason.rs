@@ -76,7 +76,9 @@ impl DeadLetterReason {
 
 impl From<&str> for DeadLetterReason {
     fn from(word: &str) -> Self {
-        let ours = Self::OURS.into_iter().find(|reason| reason.as_str() == word);
+        let ours = Self::OURS
+            .into_iter()
+            .find(|reason| reason.as_str() == word);
         ours.unwrap_or_else(|| Self::Foreign(word.to_owned()))
     }
 }
@@ -148,7 +150,9 @@ impl ReasonCounts {
     pub fn by_reason(&self) -> BTreeMap<String, u64> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = counts.iter();
-        counts.map(|(reason, count)| (reason.to_string(), *count)).collect()
+        counts
+            .map(|(reason, count)| (reason.to_string(), *count))
+            .collect()
     }
 }
 
@@ -162,10 +166,16 @@ mod tests {
             assert_eq!(DeadLetterReason::from(reason.as_str()), reason);
         }
         let foreign = DeadLetterReason::from("org.apache.kafka.connect.errors.DataException");
-        assert_eq!(foreign.to_string(), "org.apache.kafka.connect.errors.DataException");
+        assert_eq!(
+            foreign.to_string(),
+            "org.apache.kafka.connect.errors.DataException"
+        );
         let counts = ReasonCounts::default();
         counts.add(&DeadLetterReason::TooDeep);
         assert_eq!(counts.add(&DeadLetterReason::TooDeep), 2);
-        assert_eq!(counts.by_reason(), BTreeMap::from([("too_deep".to_owned(), 2)]));
+        assert_eq!(
+            counts.by_reason(),
+            BTreeMap::from([("too_deep".to_owned(), 2)])
+        );
     }
 }

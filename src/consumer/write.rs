@@ -103,7 +103,9 @@ async fn try_to_write<S: Store>(
 /// A pause that doubles with every attempt, by a part that is drawn: consumers that lost the store together do not come back
 /// together.
 fn pause_after(attempts: u32) -> Duration {
-    let doubled = BACK_OFF.0.saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1)));
+    let doubled = BACK_OFF
+        .0
+        .saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1)));
     let longest = doubled.min(BACK_OFF.1);
     longest.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
@@ -117,7 +119,11 @@ mod tests {
         for (attempts, longest_ms) in [(1, 50), (2, 100), (5, 800), (9, 5_000), (u32::MAX, 5_000)] {
             let longest = Duration::from_millis(longest_ms);
             let pauses: Vec<_> = (0..50).map(|_| pause_after(attempts)).collect();
-            assert!(pauses.iter().all(|pause| (longest / 2..=longest).contains(pause)));
+            assert!(
+                pauses
+                    .iter()
+                    .all(|pause| (longest / 2..=longest).contains(pause))
+            );
             assert!(pauses.iter().any(|pause| *pause != pauses[0]));
         }
     }

@@ -83,7 +83,9 @@ impl KeyValue {
         let begin = json.at();
         json.skip()?;
         let text = json.since(begin);
-        let id = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        let id = text
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'));
         Ok(match id.and_then(|id| Uuid::try_parse(id).ok()) {
             Some(id) => Self::Id(id),
             None => Self::Other(text.to_owned()),

@@ -92,7 +92,11 @@ mod tests {
             (189, CodeClass::Transient),
             (14_031, CodeClass::Transient),
         ] {
-            assert_eq!((of_command(code), of_document(code)), (class, class), "{code}");
+            assert_eq!(
+                (of_command(code), of_document(code)),
+                (class, class),
+                "{code}"
+            );
         }
     }
 }

@@ -409,7 +409,10 @@ fn what_the_store_refuses_becomes_a_dead_letter_and_is_released() {
     for dead_letter in dead_letters {
         assert_eq!(dead_letter["reason"], "refused_by_store");
         let message = "refused by the store: no (code 121)";
-        assert_eq!((&dead_letter["message"], &dead_letter["store_code"]), (&message.into(), &121.into()));
+        assert_eq!(
+            (&dead_letter["message"], &dead_letter["store_code"]),
+            (&message.into(), &121.into())
+        );
         let value = dead_letter["value"].as_str().unwrap();
         assert!(
             value.contains(dead_letter["id"].as_str().unwrap()),

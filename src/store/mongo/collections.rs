@@ -36,7 +36,9 @@ impl MongoStore {
             Answer::OneRefused { code, message } => Some((code, message)),
             Answer::Written(outcome) => {
                 let mut refusals = outcome.refusals.into_iter();
-                refusals.next().map(|refusal| (refusal.code, refusal.message))
+                refusals
+                    .next()
+                    .map(|refusal| (refusal.code, refusal.message))
             }
         };
         if let Some((code, message)) = refusal {

@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use mongodb::bson::{Binary, Bson, Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, Bson, Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind;
 use mongodb::options::ReadConcern;
 
@@ -76,7 +76,8 @@ impl MongoStore {
         }
         let outcome = BulkOutcome::of_reply(&reply);
         // The reason is the server and not the document: no case for the dead letters.
-        let of_server = |refusal: &&RefusedDocument| of_document(refusal.code) != CodeClass::Document;
+        let of_server =
+            |refusal: &&RefusedDocument| of_document(refusal.code) != CodeClass::Document;
         if let Some(refusal) = outcome.refusals.iter().find(of_server) {
             return Err(self.refused(refusal.code, &refusal.message, doing));
         }
