@@ -1,5 +1,6 @@
 //! A producer of single records, each of which is waited for.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -14,8 +15,6 @@ use crate::records::RecordHeader;
 
 /// How long a record is tried to be delivered.
 const DELIVERY_LIMIT: Duration = Duration::from_secs(60);
-/// Most bytes that are sent together. A record that is larger than this is sent alone, and so alone refused by its size.
-const BATCH_BYTES: &str = "65536";
 /// The largest record that librdkafka can be told to pass on: its size is for the broker to judge.
 const MAX_RECORD_BYTES: &str = "1000000000";
 
@@ -72,9 +71,11 @@ pub enum UndeliveredError {
 }
 
 /// A producer whose records are acknowledged by all replicas.
-#[derive(Clone)]
 pub struct RecordProducer {
     producer: FutureProducer<BrokerContext>,
+    /// Sends each record by itself.
+    of_single: OnceLock<FutureProducer<BrokerContext>>,
+    config: ClientConfig,
     bootstrap: String,
 }
 
@@ -94,32 +95,24 @@ impl RecordProducer {
     pub fn new(base: &ClientConfig) -> Result<Self, BrokerError> {
         let bootstrap = bootstrap_of(base);
         let limit_ms = DELIVERY_LIMIT.as_millis().to_string();
-        let made = base
-            .clone()
+        let mut config = base.clone();
+        config
             .set("acks", "all")
             .set("enable.idempotence", "true")
             .set("partitioner", "murmur2_random")
             .set("message.timeout.ms", limit_ms)
-            .set("message.max.bytes", MAX_RECORD_BYTES)
-            .set("batch.size", BATCH_BYTES)
-            .create_with_context(BrokerContext::default());
-        match made {
-            Ok(producer) => Ok(Self {
-                producer,
-                bootstrap,
-            }),
-            Err(error) => Err(BrokerError::Failed {
-                action: "making a producer".to_owned(),
-                bootstrap,
-                reason: match error {
-                    // The value may be a secret.
-                    KafkaError::ClientConfig(_, _, key, _) => {
-                        format!("librdkafka does not accept the value of {key}")
-                    }
-                    error => error.to_string(),
-                },
-            }),
-        }
+            .set("message.max.bytes", MAX_RECORD_BYTES);
+        let producer = make(&config).map_err(|reason| BrokerError::Failed {
+            action: "making a producer".to_owned(),
+            bootstrap: bootstrap.clone(),
+            reason,
+        })?;
+        Ok(Self {
+            producer,
+            of_single: OnceLock::new(),
+            config,
+            bootstrap,
+        })
     }
 
     /// Produces a record; ready when all replicas in sync have it.
@@ -131,6 +124,36 @@ impl RecordProducer {
         topic: &str,
         record: OutgoingRecord<'_>,
     ) -> Result<(), UndeliveredError> {
+        match self.send_by(&self.producer, topic, record).await {
+            // Records are sent together, and refused together for one that is too large: this may be another.
+            Err(UndeliveredError::TooLarge { .. }) => {
+                let alone = self.of_single(topic)?;
+                self.send_by(alone, topic, record).await
+            }
+            sent => sent,
+        }
+    }
+
+    fn of_single(&self, topic: &str) -> Result<&FutureProducer<BrokerContext>, UndeliveredError> {
+        if let Some(made) = self.of_single.get() {
+            return Ok(made);
+        }
+        let mut config = self.config.clone();
+        let made = make(config.set("batch.num.messages", "1"));
+        let made = made.map_err(|reason| UndeliveredError::Failed {
+            topic: topic.to_owned(),
+            bootstrap: self.bootstrap.clone(),
+            reason,
+        })?;
+        Ok(self.of_single.get_or_init(|| made))
+    }
+
+    async fn send_by(
+        &self,
+        producer: &FutureProducer<BrokerContext>,
+        topic: &str,
+        record: OutgoingRecord<'_>,
+    ) -> Result<(), UndeliveredError> {
         let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
         for (key, value) in record.headers {
             let value = value.as_deref();
@@ -139,7 +162,7 @@ impl RecordProducer {
         let mut outgoing = FutureRecord::<[u8], [u8]>::to(topic).headers(headers);
         outgoing.key = record.key;
         outgoing.payload = record.value;
-        let sent = self.producer.send(outgoing, Timeout::Never).await;
+        let sent = producer.send(outgoing, Timeout::Never).await;
         sent.map(drop).map_err(|(error, _)| {
             let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
             self.undelivered(topic, &error, bytes)
@@ -167,4 +190,16 @@ impl RecordProducer {
             },
         }
     }
+}
+
+/// A producer; an error says what librdkafka does not accept.
+fn make(config: &ClientConfig) -> Result<FutureProducer<BrokerContext>, String> {
+    let made = config.create_with_context(BrokerContext::default());
+    made.map_err(|error| match error {
+        // The value may be a secret.
+        KafkaError::ClientConfig(_, _, key, _) => {
+            format!("librdkafka does not accept the value of {key}")
+        }
+        error => error.to_string(),
+    })
 }
