@@ -122,7 +122,7 @@ impl WhenceArgs {
         Ok(match (self.dead_letter_topic, given) {
             (Some(name), Some(given)) => Whence::Topic {
                 name,
-                kafka: given.kafka()?,
+                kafka: Box::new(given.kafka()?),
             },
             _ => Whence::File(self.dead_letters),
         })

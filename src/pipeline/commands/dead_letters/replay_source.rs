@@ -1,6 +1,5 @@
 //! Dead letters as records that are received again: those that were asked for; all others are kept.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use cdc_bench_model::timeline::Clock;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::stored::Read;
+use super::stored::{Positions, Read};
 use super::{PlacedDeadLetter, Whence};
 use crate::consumer::{DeadLetter, DeadLetters};
 use crate::pipeline::failure::Failure;
@@ -109,7 +108,7 @@ pub(super) struct DeadLetterSource {
     batches: mpsc::Receiver<Vec<PlacedDeadLetter>>,
     clock: Clock,
     /// How far each partition was dealt with.
-    released: BTreeMap<i32, i64>,
+    released: Positions,
 }
 
 impl DeadLetterSource {
@@ -117,11 +116,11 @@ impl DeadLetterSource {
         Self {
             batches,
             clock,
-            released: BTreeMap::new(),
+            released: Positions::new(),
         }
     }
 
-    pub fn into_released(self) -> BTreeMap<i32, i64> {
+    pub fn into_released(self) -> Positions {
         self.released
     }
 }

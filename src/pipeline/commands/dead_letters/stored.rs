@@ -22,7 +22,7 @@ pub enum Whence {
         /// Its name.
         name: String,
         /// Where it is.
-        kafka: KafkaEndpoint,
+        kafka: Box<KafkaEndpoint>,
     },
 }
 
@@ -104,13 +104,16 @@ impl Whence {
     }
 }
 
+/// How far each partition was read, or dealt with: the next offset.
+pub(super) type Positions = BTreeMap<i32, i64>;
+
 /// What reading has come to.
 #[derive(Debug, Default)]
 pub(super) struct Read {
     /// Lines or records that are no dead letters.
     pub unreadable: u64,
     /// How far each partition was read.
-    pub positions: BTreeMap<i32, i64>,
+    pub positions: Positions,
 }
 
 fn read_lines(
