@@ -12,6 +12,7 @@ use super::pipeline::{Pipeline, Record};
 
 const GOOD: usize = 100_000;
 const MUTATED: usize = 100_000;
+const ROUNDS: usize = 3;
 /// Share of the rate without mutated envelopes that good events are to keep.
 const SHARE: f64 = 0.8;
 
@@ -128,17 +129,21 @@ fn rate(done: &Value) -> f64 {
     done["per_s"].as_f64().unwrap()
 }
 
-pub fn hundred_thousand(stack: &TestStack) {
-    let alone = {
-        let pipeline = Pipeline::new(stack, "mutations-none");
-        let good: Vec<_> = (0..GOOD).map(|n| record_of(&row(n))).collect();
-        pipeline.produce(&good);
-        let end = pipeline.consume(GOOD, &[]);
-        assert_eq!(end.code, 0, "{}", end.err);
-        rate(&end.json())
-    };
-    let mut rng = Xoshiro256PlusPlus::seed_from_u64(20_261_129);
+/// Events written per second, with nothing among them that cannot be written.
+fn alone(stack: &TestStack, round: usize) -> f64 {
+    let pipeline = Pipeline::new(stack, ["mutations-0", "mutations-1", "mutations-2"][round]);
+    let good: Vec<_> = (0..GOOD).map(|n| record_of(&row(n))).collect();
+    pipeline.produce(&good);
+    let end = pipeline.consume(GOOD, &[]);
+    assert_eq!(end.code, 0, "{}", end.err);
+    rate(&end.json())
+}
+
+/// The same among mutated ones, each of which is in the store or a dead letter with the right reason.
+fn among_mutations(stack: &TestStack, round: usize) -> f64 {
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(20_261_129 + round as u64);
     let mut records = Vec::with_capacity(GOOD + MUTATED);
+    // By offset.
     let mut expected = BTreeMap::new();
     for n in 0..GOOD.max(MUTATED) {
         if n < GOOD {
@@ -151,9 +156,9 @@ pub fn hundred_thousand(stack: &TestStack) {
             records.push(record);
         }
     }
-    let pipeline = Pipeline::new(stack, "mutations");
+    let pipeline = Pipeline::new(stack, ["mutated-0", "mutated-1", "mutated-2"][round]);
     pipeline.produce(&records);
-    let topic = "mutations-aside";
+    let topic = "mutated-aside";
     let end = pipeline.consume(records.len(), &["--dead-letter-topic", topic]);
     assert_eq!(end.code, 1, "{}", end.err);
     let done = end.json();
@@ -180,9 +185,21 @@ pub fn hundred_thousand(stack: &TestStack) {
     );
     assert_eq!(pipeline.messages(topic).len(), bad);
     stack.delete_topics(&[topic]);
-    let beside = rate(&done);
+    rate(&done)
+}
+
+/// In turn, as the machine may have other things to do meanwhile.
+pub fn hundred_thousand(stack: &TestStack) {
+    let mut ratios = Vec::new();
+    for round in 0..ROUNDS {
+        let alone = alone(stack, round);
+        let among = among_mutations(stack, round);
+        println!("events written: {alone:.0}/s alone, {among:.0}/s among {MUTATED} mutated ones");
+        ratios.push(among / alone);
+    }
+    ratios.sort_by(f64::total_cmp);
     println!(
-        "events written: {alone:.0}/s alone, {beside:.0}/s among {bad} dead letters: {:.2} (at least {SHARE})",
-        beside / alone
+        "good events beside bad ones: {:.2} of their rate alone, median of {ratios:.2?} (at least {SHARE} is wanted)",
+        ratios[ROUNDS / 2]
     );
 }
