@@ -268,7 +268,7 @@ fn command(criterion: &mut Criterion) {
             });
         });
         group.bench_function(BenchmarkId::new("update command", batch), |bench| {
-            bench.iter(|| documents.update_command());
+            bench.iter(|| documents.insert_command());
         });
     }
     group.finish();

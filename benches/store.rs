@@ -219,7 +219,7 @@ impl Bench {
                 events.insert_many(owned()).ordered(false).await.unwrap();
             }
             Strategy::Upsert => {
-                self.store.upsert(batch).await.unwrap();
+                self.store.write(batch).await.unwrap();
             }
             Strategy::BulkWrite => {
                 let models = batch.iter().map(|document| {
@@ -297,7 +297,7 @@ impl Bench {
         let began = Instant::now();
         let writer = async || {
             while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
-                self.store.upsert(batch).await.unwrap();
+                self.store.write(batch).await.unwrap();
             }
         };
         self.runtime.block_on(async {

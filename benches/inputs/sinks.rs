@@ -18,9 +18,9 @@ use cdc_bench_model::timeline::ConsumerStamps;
 pub struct Nowhere;
 
 impl Store for Nowhere {
-    async fn upsert(&self, documents: &DocumentBatch) -> Result<BulkOutcome, StoreError> {
+    async fn write(&self, documents: &DocumentBatch) -> Result<BulkOutcome, StoreError> {
         Ok(BulkOutcome {
-            upserted: black_box(documents).len() as u64,
+            inserted: black_box(documents).len() as u64,
             ..BulkOutcome::default()
         })
     }

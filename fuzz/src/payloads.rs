@@ -42,7 +42,7 @@ pub fn holds(bytes: &[u8]) {
             }
             Err(error) => {
                 let rejected = decoded.expect_err("refused by itself");
-                assert_eq!(rejected.reason, error.to_string());
+                assert_eq!(rejected.message, error.to_string());
                 assert!(documents.is_empty());
             }
         }

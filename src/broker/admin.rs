@@ -15,7 +15,7 @@ use super::partition_end::partition_end;
 use super::refusal;
 
 /// Longest wait for one answer.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for a group's members to leave. Ours time out after ten seconds.
 const EMPTY_GROUP_LIMIT: Duration = Duration::from_secs(20);
 
@@ -141,7 +141,7 @@ impl Admin {
     }
 
     /// A topic is created before every broker has its metadata.
-    async fn wait_for_topic(&self, name: &str) -> Result<(), BrokerError> {
+    pub(super) async fn wait_for_topic(&self, name: &str) -> Result<(), BrokerError> {
         for _ in 0..100 {
             if self.topic(name).await?.is_some_and(|t| t.partitions > 0) {
                 return Ok(());
@@ -246,7 +246,7 @@ impl Admin {
     }
 
     /// librdkafka's metadata calls block, so they run on a thread of their own.
-    async fn with_consumer<T: Send + 'static>(
+    pub(super) async fn with_consumer<T: Send + 'static>(
         &self,
         action: &str,
         call: impl FnOnce(&BaseConsumer<BrokerContext>) -> rdkafka::error::KafkaResult<T>

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use rdkafka::consumer::BaseConsumer;
-use rdkafka::message::{BorrowedMessage, Message, Timestamp};
+use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
 use self_cell::self_cell;
 
 use super::membership::Membership;
-use crate::records::{ReceivedRecord, RecordStorage};
+use crate::records::{ReceivedRecord, RecordHeader, RecordStorage};
 use cdc_bench_model::timeline::{Nanos, Stamp};
 
 /// Messages of a consumer, each with the time it was received at.
@@ -43,6 +43,18 @@ impl RecordStorage for Messages {
             appended,
             received: *received,
         }
+    }
+
+    fn key(&self, index: usize) -> Option<&[u8]> {
+        self.borrow_dependent()[index].0.key()
+    }
+
+    fn headers(&self, index: usize) -> Vec<RecordHeader> {
+        let message = &self.borrow_dependent()[index].0;
+        let headers = message.headers().into_iter().flat_map(Headers::iter);
+        headers
+            .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
+            .collect()
     }
 
     fn value(&self, index: usize) -> Option<&[u8]> {

@@ -7,8 +7,8 @@ use tracing::level_filters::LevelFilter;
 
 use super::endpoint_args::EndpointArgs;
 use super::{
-    capture, cleanup, compare, consume, demo, doctor, examples, generate, monitor, observe, report,
-    run, setup, shell, stack, sweep, tune, verify,
+    capture, cleanup, compare, consume, dead_letters, demo, doctor, examples, generate, monitor,
+    observe, report, run, setup, shell, stack, sweep, tune, verify,
 };
 
 /// Follows every event from a PostgreSQL INSERT through Debezium, Kafka and a consumer into MongoDB, and says which hop is slow.
@@ -74,6 +74,9 @@ pub(super) enum Command {
     /// Write what the topic holds into the store
     #[command(after_help = examples::CONSUME_EXAMPLES)]
     Consume(consume::Args),
+    /// Records that could not be written: list them, show one, write them again
+    #[command(subcommand, after_help = dead_letters::EXAMPLES)]
+    DeadLetters(dead_letters::Action),
     /// Compare PostgreSQL with the store: missing, extra, differing documents
     #[command(after_help = examples::VERIFY_EXAMPLES)]
     Verify(verify::Args),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::dead_letters::counted;
 use super::output::{print_json, print_line};
 use super::progress::Terminal;
 use crate::pipeline::{ConsumeRequest, Failure, consume, exit};
@@ -26,6 +27,9 @@ pub(super) struct Args {
     /// Where records go that cannot be written
     #[arg(long, value_name = "FILE", default_value = "dead-letters.jsonl")]
     dead_letters: PathBuf,
+    /// Topic that they go to as well, with reason, origin and attempts in headers; it is created where there is none
+    #[arg(long, value_name = "TOPIC")]
+    dead_letter_topic: Option<String>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -43,6 +47,7 @@ pub(super) async fn run(
         idle: args.idle_timeout.map(Duration::from_secs),
         run: args.run_id,
         dead_letters: args.dead_letters.clone(),
+        dead_letter_topic: args.dead_letter_topic.clone(),
     };
     let done = consume(request, settings, &given, progress, cancel).await?;
     progress.clear();
@@ -64,8 +69,11 @@ pub(super) async fn run(
             ms(done.write.p99)
         ))?;
         if done.dead_letters > 0 {
+            let topic = args.dead_letter_topic.iter();
+            let topic: String = topic.map(|topic| format!(" and topic {topic}")).collect();
             print_line(format_args!(
-                "dead letters: {}",
+                "dead letters: {}; in {}{topic}",
+                counted(&done.dead_letters_by_reason),
                 args.dead_letters.display()
             ))?;
         }

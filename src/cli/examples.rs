@@ -118,7 +118,9 @@ Examples:
 pub(super) const CONSUME_EXAMPLES: &str = "\
 Examples:
   cdc-bench consume --idle-timeout 5                 what the topic holds, then stop
-  cdc-bench consume --max 1000 --json                a thousand records; several of these share the work as one group";
+  cdc-bench consume --max 1000 --json                a thousand records; several of these share the work as one group
+  cdc-bench consume --dead-letter-topic shop.dead-letters
+                                                     what cannot be written goes to a file, and to this topic";
 
 pub(super) const CLEANUP_EXAMPLES: &str = "\
 Examples:

@@ -12,6 +12,7 @@ mod connect_args;
 mod connection_origins;
 mod connector_args;
 mod consume;
+mod dead_letters;
 mod demo;
 mod doctor;
 mod endpoint_args;

@@ -13,8 +13,8 @@ use super::postgres_choice::choose_postgres;
 use super::progress::Terminal;
 use super::secrets::Prompt;
 use super::{
-    capture, cleanup, compare, consume, demo, doctor, generate, interrupt, logging, monitor,
-    observe, report, run, setup, shell, stack, sweep, tune, verify,
+    capture, cleanup, compare, consume, dead_letters, demo, doctor, generate, interrupt, logging,
+    monitor, observe, report, run, setup, shell, stack, sweep, tune, verify,
 };
 use crate::pipeline::Failure;
 
@@ -133,6 +133,9 @@ async fn dispatch(
         Command::Capture(args) => capture::run(*args, &settings().await?, progress, &cancel).await,
         Command::Generate(args) => generate::run(args, &settings().await?, progress, &cancel).await,
         Command::Consume(args) => consume::run(args, &settings().await?, progress, &cancel).await,
+        Command::DeadLetters(action) => {
+            dead_letters::run(action, settings, progress, &cancel).await
+        }
         Command::Verify(args) => verify::run(args, &settings().await?, progress, &cancel).await,
         Command::Doctor(args) => {
             let (settings, chosen) = resolved().await?;

@@ -1,90 +1,113 @@
-//! `dead-letters.jsonl`: records that could not be written, each with the reason.
+//! Where dead letters go: a file, and beside it a topic where one is named.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
 
-use serde::Serialize;
+use super::dead_letter_file::DeadLetterFile;
+use super::{DeadLetter, ReasonCounts, StageError};
 
-use cdc_bench_model::event::EventId;
+/// A topic of dead letters.
+pub trait DeadLetterTopic: fmt::Debug + Send + Sync {
+    /// Its name.
+    fn name(&self) -> String;
 
-/// A record that could not be written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DeadLetter {
-    /// Why it could not.
-    pub reason: String,
-    /// Topic.
-    pub topic: String,
-    /// Partition.
-    pub partition: i32,
-    /// Offset.
-    pub offset: i64,
-    /// The event, where it could be read.
-    pub id: Option<EventId>,
-    /// The record's value as text; bytes that are not UTF-8 are replaced.
-    pub value: String,
+    /// Publishes these: they are acknowledged when the future is ready.
+    fn publish(self: Arc<Self>, dead_letters: Arc<Vec<DeadLetter>>) -> Publication;
 }
 
-/// The file. It is created with the first dead letter: a run without any leaves no file.
-#[derive(Debug)]
+/// A publication; its error says what was refused and what to do.
+pub type Publication = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// Where dead letters go. Its clones are the same place.
+#[derive(Debug, Clone)]
 pub struct DeadLetters {
-    path: PathBuf,
-    file: Option<File>,
-    count: u64,
-    /// Whether some may not be on disk yet.
-    unsynced: bool,
+    file: Option<Arc<DeadLetterFile>>,
+    topic: Option<Arc<dyn DeadLetterTopic>>,
+    counts: Arc<ReasonCounts>,
 }
 
 impl DeadLetters {
-    /// Dead letters are appended to `path`.
+    /// Dead letters are appended to the file at `path`, which is created with the first one.
     #[must_use]
     pub fn at(path: PathBuf) -> Self {
         Self {
-            path,
+            file: Some(Arc::new(DeadLetterFile::at(path))),
+            topic: None,
+            counts: Arc::default(),
+        }
+    }
+
+    /// Dead letters are published to a topic, and are in no file.
+    #[must_use]
+    pub fn in_topic(topic: Arc<dyn DeadLetterTopic>) -> Self {
+        Self {
             file: None,
-            count: 0,
-            unsynced: false,
+            topic: Some(topic),
+            counts: Arc::default(),
         }
     }
 
-    /// Appends one. It is on disk after [`DeadLetters::sync`].
-    ///
-    /// # Errors
-    /// When it cannot be written: the record's offset must not be committed then.
-    pub fn append(&mut self, dead_letter: &DeadLetter) -> std::io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            empty => empty.insert(File::options().create(true).append(true).open(&self.path)?),
-        };
-        let mut line = serde_json::to_vec(dead_letter)?;
-        line.push(b'\n');
-        file.write_all(&line)?;
-        self.unsynced = true;
-        self.count += 1;
-        Ok(())
+    /// They are published there as well.
+    #[must_use]
+    pub fn with_topic(self, topic: Option<Arc<dyn DeadLetterTopic>>) -> Self {
+        Self { topic, ..self }
     }
 
-    /// All that were appended are on disk when this returns.
-    ///
-    /// # Errors
-    /// When they are not: their records' offsets must not be committed then.
-    pub fn sync(&mut self) -> std::io::Result<()> {
-        if let (true, Some(file)) = (self.unsynced, &self.file) {
-            file.sync_data()?;
-            self.unsynced = false;
+    /// Saves these. Only when the future is ready may the offsets of their records be committed.
+    pub(super) fn save(
+        &self,
+        dead_letters: Arc<Vec<DeadLetter>>,
+    ) -> impl Future<Output = Result<(), StageError>> + Send + 'static {
+        for dead_letter in &*dead_letters {
+            self.tell(dead_letter);
         }
-        Ok(())
+        self.keep(dead_letters)
     }
 
-    /// How many were appended.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.count
+    /// Saves dead letters as they are: they were told of when they became such.
+    ///
+    /// # Errors
+    /// When file or topic does not take them.
+    pub fn keep(
+        &self,
+        dead_letters: Arc<Vec<DeadLetter>>,
+    ) -> impl Future<Output = Result<(), StageError>> + Send + 'static {
+        let (file, topic) = (self.file.clone(), self.topic.clone());
+        async move {
+            let in_file = async {
+                let Some(file) = file else { return Ok(()) };
+                let appended = file.append(Arc::clone(&dead_letters)).await;
+                appended.map_err(|cause| StageError::DeadLetters {
+                    path: file.path().to_owned(),
+                    cause,
+                })
+            };
+            let in_topic = async {
+                let Some(topic) = topic else { return Ok(()) };
+                let name = topic.name();
+                let published = topic.publish(Arc::clone(&dead_letters)).await;
+                published.map_err(|cause| StageError::DeadLetterTopic { topic: name, cause })
+            };
+            futures_util::try_join!(in_file, in_topic).map(drop)
+        }
     }
 
-    /// The file that they are in.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// The first of each reason is logged, then the tenth, the hundredth: all of them are in the file.
+    fn tell(&self, dead_letter: &DeadLetter) {
+        let count = self.counts.add(&dead_letter.reason);
+        if count == 10_u64.pow(count.ilog10()) {
+            tracing::error!(
+                reason = %dead_letter.reason,
+                topic = dead_letter.topic,
+                partition = dead_letter.partition,
+                offset = dead_letter.offset,
+                message = dead_letter.message,
+                so_far = count,
+                "dead letter"
+            );
+        }
     }
 }

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use uuid::Uuid;
 
-use crate::debezium::EnvelopeReader;
+use super::{DeadLetterReason, Rejected};
+use crate::debezium::{EnvelopeReader, RowChange, key_difference};
 use crate::store::{DocumentBatch, DocumentParts, PayloadBuffer};
 use cdc_bench_model::event::{EventId, EventType};
 use cdc_bench_model::timeline::Stamp;
@@ -35,24 +36,6 @@ pub struct EventHeader {
     pub source_xid: Option<u64>,
 }
 
-/// A record that no document can be made of: a case for the dead letters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejected {
-    /// Why not.
-    pub reason: String,
-    /// The event, where it could be read.
-    pub id: Option<EventId>,
-}
-
-impl Rejected {
-    fn new(reason: impl ToString, id: Option<EventId>) -> Self {
-        Self {
-            reason: reason.to_string(),
-            id,
-        }
-    }
-}
-
 /// Decodes records. It reuses its buffers and what it has learned of the records' common text, so keep it.
 #[derive(Debug, Default)]
 pub struct Decoder {
@@ -74,19 +57,47 @@ impl Decoder {
         wants: impl FnOnce(&str) -> bool,
         batch_for: impl FnOnce(Uuid) -> &'d mut DocumentBatch,
     ) -> Result<Option<Decoded<'v>>, Rejected> {
+        self.decode_keyed(None, value, wants, batch_for)
+    }
+
+    /// The same, with the record's key: that it names another row than the value is an error, too.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`].
+    pub fn decode_keyed<'v, 'd>(
+        &mut self,
+        key: Option<&[u8]>,
+        value: Option<&'v [u8]>,
+        wants: impl FnOnce(&str) -> bool,
+        batch_for: impl FnOnce(Uuid) -> &'d mut DocumentBatch,
+    ) -> Result<Option<Decoded<'v>>, Rejected> {
         let Some(value) = value else { return Ok(None) };
         let envelope = self.envelopes.read(value, |json| self.payload.read(json));
-        let envelope = envelope.map_err(|e| Rejected::new(e, None))?;
+        let envelope = envelope.map_err(|error| Rejected::unreadable(&error))?;
         let (debezium_ts, source) = (envelope.debezium_ts(), envelope.source);
-        let Some(row) = envelope.into_inserted() else {
-            return Ok(None);
+        let row = match envelope.into_change() {
+            RowChange::Inserted(row) => row,
+            RowChange::NoInsert => return Ok(None),
+            change => return Err(no_row(&change)),
         };
         if !wants(&row.run_id) {
             return Ok(None);
         }
         let id = row.id;
-        let rejected = |reason: &dyn ToString| Rejected::new(reason.to_string(), Some(id));
-        let event_type: EventType = row.event_type.parse().map_err(|e| rejected(&e))?;
+        if let Some((column, value)) =
+            key.and_then(|key| key_difference(key, id.0, row.aggregate_id))
+        {
+            let message = format!("the record's key has {column} {value}, and its row another");
+            return Err(Rejected::new(
+                DeadLetterReason::KeyMismatch,
+                message,
+                Some(id),
+            ));
+        }
+        let event_type: EventType = row
+            .event_type
+            .parse()
+            .map_err(|error| Rejected::new(DeadLetterReason::UnknownEventType, error, Some(id)))?;
         let parts = DocumentParts {
             id,
             run_id: &row.run_id,
@@ -101,7 +112,7 @@ impl Decoder {
         };
         batch_for(row.aggregate_id)
             .push(&parts)
-            .map_err(|e| rejected(&e))?;
+            .map_err(|error| Rejected::no_document(&error, id))?;
         let header = EventHeader {
             id,
             seq: row.seq,
@@ -114,5 +125,20 @@ impl Decoder {
             run_id: row.run_id,
             header,
         }))
+    }
+}
+
+/// A change that should have a row to write, and has none.
+#[cold]
+fn no_row(change: &RowChange<'_>) -> Rejected {
+    match change {
+        RowChange::UnknownOperation(op) => {
+            let message = format!("{op:?} is none of Debezium's operations: c, r, u, d, t, m");
+            Rejected::new(DeadLetterReason::UnknownOperation, message, None)
+        }
+        _ => {
+            let message = "an insert without its row: `after` is missing or null";
+            Rejected::new(DeadLetterReason::MissingField, message, None)
+        }
     }
 }

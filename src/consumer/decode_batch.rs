@@ -44,7 +44,8 @@ pub(super) fn decode_batch(
         .resize_with(lanes, || LaneBatch::with_capacity(documents, bytes));
     for (index, record) in records.iter().enumerate() {
         let mut lane = 0;
-        let event = decoded.decoder.decode(
+        let event = decoded.decoder.decode_keyed(
+            records.key(index),
             record.value,
             |run_id| observer.wants(run_id),
             |aggregate| {

@@ -23,6 +23,14 @@ pub enum StageError {
         /// The system's error.
         cause: std::io::Error,
     },
+    /// The topic of dead letters does not take one.
+    #[error("topic \"{topic}\" does not take a dead letter: {cause}")]
+    DeadLetterTopic {
+        /// Its name.
+        topic: String,
+        /// What was refused, and what to do.
+        cause: String,
+    },
 }
 
 fn describe(tried_for: Duration) -> String {

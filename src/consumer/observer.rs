@@ -22,6 +22,6 @@ pub trait StageObserver: Send + Sync {
         stamps: ConsumerStamps,
     );
 
-    /// A record was added to the dead letters.
+    /// A record is in the dead letters, where a crash does not lose it.
     fn dead_letter(&self, dead_letter: &DeadLetter);
 }

@@ -23,8 +23,8 @@ use super::in_flight::InFlight;
 use super::lane::{Lane, PendingEvent};
 use super::write::{FinishedWrite, write_with_retries};
 use super::{DeadLetter, DeadLetters, Decoder, Rejected, StageError, StageObserver};
-use crate::records::{ReceivedRecord, RecordBatch, RecordSource};
-use crate::store::{RefusedDocument, Store};
+use crate::records::{RecordBatch, RecordSource};
+use crate::store::{BulkOutcome, Store};
 use cdc_bench_model::timeline::{Clock, ConsumerStamps};
 
 /// Fewer records than this are decoded in place: passing them to a worker would take longer.
@@ -72,9 +72,19 @@ pub struct ConsumerStage<R, S> {
     idle_decoders: Vec<Decoder>,
     lanes: Vec<Lane>,
     writing: FuturesUnordered<WriteInFlight>,
+    /// Dead letters on their way to file and topic.
+    saving: FuturesUnordered<SaveInFlight>,
 }
 
 type WriteInFlight = Pin<Box<dyn Future<Output = FinishedWrite> + Send>>;
+type SaveInFlight = Pin<Box<dyn Future<Output = Result<SavedDeadLetters, StageError>> + Send>>;
+
+/// Dead letters that are saved.
+struct SavedDeadLetters {
+    dead_letters: Arc<Vec<DeadLetter>>,
+    /// Number of each one's batch.
+    batches: Vec<u64>,
+}
 
 impl<R: RecordSource, S: Store + 'static> ConsumerStage<R, S> {
     /// A stage between `source` and `store`.
@@ -100,6 +110,7 @@ impl<R: RecordSource, S: Store + 'static> ConsumerStage<R, S> {
             idle_decoders: Vec::new(),
             lanes,
             writing: FuturesUnordered::new(),
+            saving: FuturesUnordered::new(),
         }
     }
 
@@ -125,12 +136,13 @@ impl<R: RecordSource, S: Store + 'static> ConsumerStage<R, S> {
                         return Ok(StageEnd::Stopped);
                     }
                 }
+                Some(saved) = self.saving.next() => self.end_save(saved?),
                 Some(decoded) = self.decoding.next() => match decoded {
-                    Ok(decoded) => self.enter_lanes(decoded)?,
+                    Ok(decoded) => self.enter_lanes(decoded),
                     Err(ended) => resume_panic(ended),
                 },
                 records = self.source.recv(), if takes_more => match records {
-                    Some(records) => self.decode(records)?,
+                    Some(records) => self.decode(records),
                     None => end = Some(StageEnd::Exhausted),
                 },
                 else => return Ok(end.unwrap_or(StageEnd::Exhausted)),
@@ -155,9 +167,9 @@ impl<R: RecordSource, S: Store + 'static> ConsumerStage<R, S> {
     }
 
     /// Decodes a batch: in place where it is small, else in a worker.
-    fn decode(&mut self, records: RecordBatch) -> Result<(), StageError> {
+    fn decode(&mut self, records: RecordBatch) {
         if records.is_empty() {
-            return Ok(());
+            return;
         }
         let records = Arc::new(records);
         let number = self.in_flight.add(Arc::clone(&records));
@@ -171,25 +183,25 @@ impl<R: RecordSource, S: Store + 'static> ConsumerStage<R, S> {
         self.decoding.push_back(tokio::spawn(async move {
             decode_batch(decoder, number, &records, lanes, &*observer)
         }));
-        Ok(())
     }
 
     /// Queues the documents of a decoded batch in their lanes; rejected records become dead letters.
-    fn enter_lanes(&mut self, decoded: DecodedBatch) -> Result<(), StageError> {
+    fn enter_lanes(&mut self, decoded: DecodedBatch) {
         self.idle_decoders.push(decoded.decoder);
-        let finished = decoded.skipped + decoded.rejected.len();
-        for (index, rejected) in decoded.rejected {
-            self.add_dead_letter(decoded.batch, index, rejected)?;
-        }
-        self.in_flight.set_run_ids(decoded.batch, decoded.run_ids);
-        self.in_flight.finish(decoded.batch, finished);
+        let batch = decoded.batch;
+        let rejected = decoded.rejected.into_iter();
+        let dead_letters = rejected
+            .map(|(index, rejected)| (batch, self.dead_letter(batch, index, rejected, 1)))
+            .collect();
+        self.save(dead_letters);
+        self.in_flight.set_run_ids(batch, decoded.run_ids);
+        self.in_flight.finish(batch, decoded.skipped);
         for (lane, batch) in self.lanes.iter_mut().zip(decoded.lanes) {
             lane.add(batch, self.config.batch_size.max(1));
         }
-        if finished > 0 {
-            self.release()?;
+        if decoded.skipped > 0 {
+            self.release();
         }
-        Ok(())
     }
 
     /// Begins a write for every lane that has documents queued and no write in flight.
@@ -215,99 +227,103 @@ impl<R: RecordSource, S: Store + 'static> ConsumerStage<R, S> {
             return Ok(false);
         };
         self.lanes[write.lane].end_write();
-        let mut refusals = outcome.refusals.into_iter().peekable();
+        let mut not_written = not_written(outcome, &write.batch.events)
+            .into_iter()
+            .peekable();
+        let mut dead_letters = Vec::new();
         for (index, event) in write.batch.events.iter().enumerate() {
-            if let Some(refusal) = refusals.next_if(|refusal| refusal.index == index) {
-                self.add_dead_letter(event.batch, event.index, rejected(event, &refusal))?;
-            } else {
-                let record = self.in_flight.batch(event.batch).get(event.index);
-                let header = &event.header;
-                let stamps = ConsumerStamps {
-                    td: header.debezium_ts,
-                    t2: record.appended,
-                    t3: record.received,
-                    t4: write.issued,
-                    t5: write.acknowledged,
-                    source_lsn: header.source_lsn,
-                    source_xid: header.source_xid,
-                };
-                let run_id = self.in_flight.run_id(event.batch, event.run);
-                self.observer
-                    .written(run_id, header.id, header.event_type, header.seq, stamps);
+            if let Some((_, rejected)) = not_written.next_if(|(at, _)| *at == index) {
+                let dead_letter =
+                    self.dead_letter(event.batch, event.index, rejected, write.attempts);
+                dead_letters.push((event.batch, dead_letter));
+                continue;
             }
+            let record = self.in_flight.batch(event.batch).get(event.index);
+            let header = &event.header;
+            let stamps = ConsumerStamps {
+                td: header.debezium_ts,
+                t2: record.appended,
+                t3: record.received,
+                t4: write.issued,
+                t5: write.acknowledged,
+                source_lsn: header.source_lsn,
+                source_xid: header.source_xid,
+            };
+            let run_id = self.in_flight.run_id(event.batch, event.run);
+            self.observer
+                .written(run_id, header.id, header.event_type, header.seq, stamps);
             self.in_flight.finish(event.batch, 1);
         }
-        self.release()?;
+        self.save(dead_letters);
+        self.release();
         Ok(true)
     }
 
-    fn add_dead_letter(
-        &mut self,
+    fn dead_letter(
+        &self,
         batch: u64,
         index: usize,
         rejected: Rejected,
-    ) -> Result<(), StageError> {
-        let record = self.in_flight.batch(batch).get(index);
-        let dead_letter = dead_letter_of(&self.config.topic, record, rejected);
-        tracing::error!(
-            partition = dead_letter.partition,
-            offset = dead_letter.offset,
-            reason = dead_letter.reason,
-            "record put aside"
-        );
-        let appended = self.dead_letters.append(&dead_letter);
-        appended.map_err(|cause| self.dead_letters_failed(cause))?;
-        self.observer.dead_letter(&dead_letter);
-        Ok(())
+        attempts: u32,
+    ) -> DeadLetter {
+        let record = (self.in_flight.batch(batch), index);
+        DeadLetter::of_record(&self.config.topic, record, rejected, attempts)
     }
 
-    /// Releases the offsets up to which every record is finished; its dead letters are on disk by then.
-    fn release(&mut self) -> Result<(), StageError> {
-        let synced = self.dead_letters.sync();
-        synced.map_err(|cause| self.dead_letters_failed(cause))?;
+    /// Begins to save dead letters, each with the number of its batch.
+    fn save(&mut self, dead_letters: Vec<(u64, DeadLetter)>) {
+        if dead_letters.is_empty() {
+            return;
+        }
+        let (batches, dead_letters): (Vec<_>, Vec<_>) = dead_letters.into_iter().unzip();
+        let dead_letters = Arc::new(dead_letters);
+        let saved = self.dead_letters.save(Arc::clone(&dead_letters));
+        self.saving.push(Box::pin(async move {
+            saved.await?;
+            Ok(SavedDeadLetters {
+                dead_letters,
+                batches,
+            })
+        }));
+    }
+
+    /// The records of these dead letters are dealt with.
+    fn end_save(&mut self, saved: SavedDeadLetters) {
+        for (dead_letter, batch) in saved.dead_letters.iter().zip(saved.batches) {
+            self.observer.dead_letter(dead_letter);
+            self.in_flight.finish(batch, 1);
+        }
+        self.release();
+    }
+
+    /// Releases the offsets up to which every record is finished.
+    fn release(&mut self) {
         let source = &mut self.source;
         self.in_flight
             .release(|partition, offset| source.written(partition, offset));
-        Ok(())
     }
+}
 
-    fn dead_letters_failed(&self, cause: std::io::Error) -> StageError {
-        StageError::DeadLetters {
-            path: self.dead_letters.path().to_owned(),
-            cause,
-        }
-    }
+/// The documents of a write that are not in the store, by their position.
+fn not_written(outcome: BulkOutcome, events: &[PendingEvent]) -> Vec<(usize, Rejected)> {
+    let id = |index: usize| events.get(index).map(|event| event.header.id);
+    let refused = outcome.refusals.iter().filter_map(|refusal| {
+        let rejected = Rejected::refused(refusal, id(refusal.index)?);
+        Some((refusal.index, rejected))
+    });
+    let conflicting = outcome.conflicts.iter().filter_map(|conflict| {
+        let rejected = Rejected::conflicting(conflict, id(conflict.index)?);
+        Some((conflict.index, rejected))
+    });
+    let mut not_written: Vec<_> = refused.chain(conflicting).collect();
+    not_written.sort_by_key(|(index, _)| *index);
+    not_written
 }
 
 /// A panic of a worker ends the stage as a panic.
 fn resume_panic(ended: tokio::task::JoinError) {
     if let Ok(panic) = ended.try_into_panic() {
         std::panic::resume_unwind(panic);
-    }
-}
-
-fn rejected(event: &PendingEvent, refusal: &RefusedDocument) -> Rejected {
-    Rejected {
-        reason: format!(
-            "refused by the store: {} (code {})",
-            refusal.message, refusal.code
-        ),
-        id: Some(event.header.id),
-    }
-}
-
-fn dead_letter_of(topic: &str, record: ReceivedRecord<'_>, rejected: Rejected) -> DeadLetter {
-    DeadLetter {
-        reason: rejected.reason,
-        topic: topic.to_owned(),
-        partition: record.partition,
-        offset: record.offset,
-        id: rejected.id,
-        value: record
-            .value
-            .map(String::from_utf8_lossy)
-            .unwrap_or_default()
-            .into_owned(),
     }
 }
 

@@ -52,7 +52,31 @@ pub struct OutboxAfter<'a> {
     pub created_at_us: i64,
 }
 
+/// What a change event says of its row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RowChange<'a> {
+    /// It was inserted, or read by a snapshot.
+    Inserted(OutboxAfter<'a>),
+    /// The same, and the event does not say which row.
+    InsertedUnknown,
+    /// It was updated, deleted, truncated, or this is a message: no new row.
+    NoInsert,
+    /// An operation that Debezium does not have.
+    UnknownOperation(Cow<'a, str>),
+}
+
 impl<'a> Envelope<'a> {
+    /// What it says of its row.
+    #[must_use]
+    pub fn into_change(self) -> RowChange<'a> {
+        match (&*self.op, self.after) {
+            ("c" | "r", Some(row)) => RowChange::Inserted(row),
+            ("c" | "r", None) => RowChange::InsertedUnknown,
+            ("u" | "d" | "t" | "m", _) => RowChange::NoInsert,
+            _ => RowChange::UnknownOperation(self.op),
+        }
+    }
+
     /// The row, where this is an insert (or a row read by a snapshot).
     #[must_use]
     pub fn into_inserted(self) -> Option<OutboxAfter<'a>> {

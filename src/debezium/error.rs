@@ -7,6 +7,29 @@ use crate::json::NotJson;
 #[error("not a Debezium change event of the outbox table: {0}")]
 pub struct ReadEnvelopeError(pub(super) Box<EnvelopeFault>);
 
+/// What a record's value fails by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnreadableBy {
+    /// It is no JSON text.
+    Syntax,
+    /// A field is missing.
+    MissingField,
+    /// A field is of another type, or has a value that it cannot have.
+    WrongField,
+}
+
+impl ReadEnvelopeError {
+    /// What it fails by.
+    #[must_use]
+    pub fn unreadable_by(&self) -> UnreadableBy {
+        match *self.0 {
+            EnvelopeFault::NotUtf8(_) | EnvelopeFault::NotJson(_) => UnreadableBy::Syntax,
+            EnvelopeFault::Missing(_) => UnreadableBy::MissingField,
+            EnvelopeFault::Field { .. } => UnreadableBy::WrongField,
+        }
+    }
+}
+
 /// What is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum EnvelopeFault {

@@ -10,6 +10,7 @@ mod error;
 mod event_router;
 mod feeding;
 mod field;
+mod key;
 mod partial;
 mod reader;
 mod redaction;
@@ -22,13 +23,14 @@ pub use connect::{ConnectClient, ConnectorStatus, KafkaConnectError, RegisteredC
 pub use connector::{
     ConnectorParams, ConnectorProfile, LOW_LATENCY, connector_config, is_less_strict,
 };
-pub use envelope::{Envelope, EnvelopeSource, OutboxAfter};
-pub use error::ReadEnvelopeError;
+pub use envelope::{Envelope, EnvelopeSource, OutboxAfter, RowChange};
+pub use error::{ReadEnvelopeError, UnreadableBy};
 pub use event_router::event_router_topics;
 pub use feeding::{
     Feeding, SourceDatabase, TableCapture, captures_table, feeding, is_listed,
     is_postgres_connector, outbox_topic,
 };
+pub(crate) use key::key_difference;
 pub(crate) use reader::EnvelopeReader;
 pub(crate) use redaction::holds_secret;
 pub use topic_route::{TableTopic, table_topic};

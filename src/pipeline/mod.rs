@@ -28,6 +28,10 @@ pub use commands::capture_job::{
     TopicRequest, TopicRule, check_topic_prefix, run_capture,
 };
 pub use commands::consume::{ConsumeRequest, Consumed, consume};
+pub use commands::dead_letters::{
+    Listed, Place, PlacedDeadLetter, ReplayRequest, ReplayTo, Replayed, Summary, Whence, list,
+    replay, show,
+};
 pub use commands::doctor::examine;
 pub use commands::generate::{GenerateRequest, Generated, generate};
 pub use commands::run::{FinishedRun, run, run_on};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ReceivedRecord, RecordStorage};
+use super::{ReceivedRecord, RecordHeader, RecordStorage};
 use cdc_bench_model::timeline::Stamp;
 
 /// Records that were received together, in their order. Their values are in one buffer, so that a batch of many records
@@ -98,9 +98,9 @@ impl RecordBatch {
         let value = match entry.value {
             ValueLocation::Tombstone => None,
             ValueLocation::Buffer(begin) => Some(&self.buffer[begin..begin + entry.bytes]),
-            ValueLocation::Storage(index) => {
-                let storage = self.storage.as_ref();
-                storage.and_then(|storage| storage.value(index))
+            ValueLocation::Storage(_) => {
+                let stored = self.stored(index);
+                stored.and_then(|(storage, index)| storage.value(index))
             }
         };
         ReceivedRecord {
@@ -109,6 +109,34 @@ impl RecordBatch {
             offset: entry.offset,
             appended: entry.appended,
             received: entry.received,
+        }
+    }
+
+    /// The key of the record at `index`, where it has one and the records are in a [`RecordStorage`].
+    ///
+    /// # Panics
+    /// When `index` is out of range.
+    #[must_use]
+    pub fn key(&self, index: usize) -> Option<&[u8]> {
+        let (storage, index) = self.stored(index)?;
+        storage.key(index)
+    }
+
+    /// The headers of the record at `index`, where the records are in a [`RecordStorage`].
+    ///
+    /// # Panics
+    /// When `index` is out of range.
+    #[must_use]
+    pub fn headers(&self, index: usize) -> Vec<RecordHeader> {
+        let stored = self.stored(index);
+        stored.map_or_else(Vec::new, |(storage, index)| storage.headers(index))
+    }
+
+    /// The storage that the record at `index` is in, and its position there.
+    fn stored(&self, index: usize) -> Option<(&dyn RecordStorage, usize)> {
+        match self.records[index].value {
+            ValueLocation::Storage(index) => Some((self.storage.as_deref()?, index)),
+            ValueLocation::Tombstone | ValueLocation::Buffer(_) => None,
         }
     }
 

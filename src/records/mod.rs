@@ -6,5 +6,5 @@ mod record;
 mod source;
 
 pub use batch::RecordBatch;
-pub use record::{ReceivedRecord, RecordStorage};
+pub use record::{ReceivedRecord, RecordHeader, RecordStorage};
 pub use source::RecordSource;

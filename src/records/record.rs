@@ -17,6 +17,9 @@ pub struct ReceivedRecord<'a> {
     pub received: Stamp,
 }
 
+/// A header of a record: its name and its value.
+pub type RecordHeader = (String, Option<Vec<u8>>);
+
 /// Memory of received records that is not copied: it is freed with the last batch that refers to it.
 pub trait RecordStorage: Send + Sync {
     /// Number of records.
@@ -24,6 +27,16 @@ pub trait RecordStorage: Send + Sync {
 
     /// The record at `index`, which is less than [`RecordStorage::count`].
     fn record(&self, index: usize) -> ReceivedRecord<'_>;
+
+    /// The key of that record, where it has one.
+    fn key(&self, _index: usize) -> Option<&[u8]> {
+        None
+    }
+
+    /// The headers of that record, in their order.
+    fn headers(&self, _index: usize) -> Vec<RecordHeader> {
+        Vec::new()
+    }
 
     /// The value of that record. A batch stores everything else itself, and asks for this again.
     fn value(&self, index: usize) -> Option<&[u8]>;

@@ -1,69 +1,57 @@
-//! The `update` command that writes documents, and how many of them fit one.
+//! The `insert` command that writes documents, and how many of them fit one.
 
 use mongodb::bson::{RawDocument, RawDocumentBuf};
 
 use super::bson::{BsonBuffer, kind};
-use super::{COLLECTION, DocumentBatch, WriteConcernChoice, document_id};
+use super::{COLLECTION, DocumentBatch, WriteConcernChoice};
 
-/// Most statements in one command: MongoDB's `maxWriteBatchSize`.
-const MAX_STATEMENTS: usize = 100_000;
+/// Most documents in one command: MongoDB's `maxWriteBatchSize`.
+const MAX_DOCUMENTS: usize = 100_000;
 /// Most bytes in one command, just below MongoDB's `maxMessageSizeBytes` of 48 MB. A single document fits in any case.
 const MAX_COMMAND_BYTES: usize = 40 * 1024 * 1024;
-/// Bytes of one statement beside its document.
-const STATEMENT_BYTES: usize = 80;
+/// Bytes of one element of the list beside its document: its kind and its index.
+const ELEMENT_BYTES: usize = 8;
 /// Initial capacity of a command, bytes.
 const COMMAND_CAPACITY: usize = 16 * 1024;
 
 impl DocumentBatch {
     /// The command that writes all of its documents, at the default write concern.
     #[must_use]
-    pub fn update_command(&self) -> RawDocumentBuf {
-        update_command(COLLECTION, self.iter(), WriteConcernChoice::default())
+    pub fn insert_command(&self) -> RawDocumentBuf {
+        insert_command(COLLECTION, self.iter(), WriteConcernChoice::default())
     }
 }
 
 /// How many documents from `begin` on fit one command; at least the first.
 pub(super) fn fitting(documents: &DocumentBatch, begin: usize) -> usize {
-    let most = documents.len().min(begin + MAX_STATEMENTS);
+    let most = documents.len().min(begin + MAX_DOCUMENTS);
     let fits = |end: &usize| {
-        documents.bytes(begin..*end) + (end - begin) * STATEMENT_BYTES <= MAX_COMMAND_BYTES
+        documents.bytes(begin..*end) + (end - begin) * ELEMENT_BYTES <= MAX_COMMAND_BYTES
     };
     let fitting = (begin + 1..=most).take_while(fits).count();
     fitting.max(1)
 }
 
-/// `{ update, ordered: false, writeConcern, updates: [ { q: { _id }, u: document, upsert: true }, … ] }`
-pub(super) fn update_command<'d>(
+/// `{ insert, ordered: false, writeConcern, documents: [ document, … ] }`
+pub(super) fn insert_command<'d>(
     collection: &str,
     documents: impl IntoIterator<Item = &'d RawDocument>,
     write_concern: WriteConcernChoice,
 ) -> RawDocumentBuf {
     let mut buffer = BsonBuffer::with_capacity(COMMAND_CAPACITY);
     let command = buffer.begin();
-    buffer.string("update", collection);
+    buffer.string("insert", collection);
     buffer.boolean("ordered", false);
     write_concern.write_to(&mut buffer);
-    buffer.element(kind::ARRAY, "updates");
-    let updates = buffer.begin();
+    buffer.element(kind::ARRAY, "documents");
+    let list = buffer.begin();
     for (index, document) in documents.into_iter().enumerate() {
         let at = buffer.begin_element();
         buffer.set_kind(at, kind::DOCUMENT);
         buffer.index_name(index);
-        let statement = buffer.begin();
-        buffer.element(kind::DOCUMENT, "q");
-        let query = buffer.begin();
-        match document_id(document) {
-            Some(id) => buffer.uuid("_id", id.0),
-            // Not an event: the server refuses a replacement whose _id does not match.
-            None => buffer.null("_id"),
-        }
-        buffer.end(query);
-        buffer.element(kind::DOCUMENT, "u");
         buffer.raw(document.as_bytes());
-        buffer.boolean("upsert", true);
-        buffer.end(statement);
     }
-    buffer.end(updates);
+    buffer.end(list);
     buffer.end(command);
     RawDocumentBuf::from_bytes(buffer.into_bytes())
         .expect("the length was filled in when the command was ended")
@@ -101,18 +89,14 @@ mod tests {
     #[test]
     fn the_command_is_the_one_of_the_protocol() {
         let documents = documents(&["{}", "{\"a\":[1]}"]);
-        let command = update_command("events", documents.iter(), WriteConcernChoice::default());
-        let statement = |n: usize| {
-            let document = Document::try_from(documents.get(n)).unwrap();
-            let id = document.get("_id").unwrap().clone();
-            doc! { "q": { "_id": id }, "u": document, "upsert": true }
-        };
+        let command = insert_command("events", documents.iter(), WriteConcernChoice::default());
+        let document = |n: usize| Document::try_from(documents.get(n)).unwrap();
         assert_eq!(
             Document::try_from(command.as_ref()).unwrap(),
             doc! {
-                "update": "events", "ordered": false,
+                "insert": "events", "ordered": false,
                 "writeConcern": { "w": "majority", "j": true, "wtimeout": 10_000_i64 },
-                "updates": [statement(0), statement(1)],
+                "documents": [document(0), document(1)],
             }
         );
     }

@@ -8,6 +8,10 @@ use mongodb::bson::{Bson, RawBson, RawBsonRef, RawDocument};
 use serde::Serialize;
 use uuid::Uuid;
 
+/// Fields that are not those of the event: the LSN and transaction id of its change are in no row, and are others where the row
+/// is read again by a snapshot.
+pub(super) const NOT_COMPARED: [&str; 1] = ["source"];
+
 /// Fields listed of one pair of documents.
 const MOST_FIELDS: usize = 20;
 /// Characters shown of one value.

@@ -1,15 +1,8 @@
-//! The errors of the store, and which of them are transient.
+//! The errors of the store: what to say of each, and which of them are transient.
 
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 
-/// Server error codes that are transient: shutting down, electing, stepping down, network between its nodes,
-/// timeouts, write conflicts, and the failure to wait for a write concern.
-/// Source: MongoDB's `error_codes.yml` and the drivers' retryable-writes specification.
-const TRANSIENT_CODES: [i32; 22] = [
-    6, 7, 24, 50, 64, 79, 89, 91, 100, 112, 134, 189, 202, 262, 317, 358, 9001, 10058, 10107,
-    11600, 11602, 13435,
-];
-const NOT_PRIMARY_OR_SECONDARY: i32 = 13436;
+use super::error_class::{CodeClass, of_command};
 
 /// Codes of a server that takes no writes: not the primary of its replica set.
 const READ_ONLY_CODES: [i32; 3] = [10058, 10107, 13435];
@@ -160,23 +153,18 @@ impl StoreError {
                 cause: message.clone(),
             },
             ErrorKind::Command(refusal) => {
-                Self::of_code(refusal.code, &refusal.message, server, doing)
+                let known = Self::of_code(refusal.code, &refusal.message, server, doing);
+                known.or_transient(is_labelled_transient(error))
             }
-            ErrorKind::Write(WriteFailure::WriteConcernError(failure)) => Self::Transient {
+            ErrorKind::Write(WriteFailure::WriteConcernError(failure)) => {
+                let message = not_met(&failure.message);
+                Self::of_code(failure.code, &message, server, doing)
+            }
+            other if is_labelled_transient(error) => Self::Transient {
                 server,
                 doing,
-                cause: format!(
-                    "the write concern was not met: {} (code {})",
-                    failure.message, failure.code
-                ),
+                cause: other.to_string(),
             },
-            other if error.contains_label(mongodb::error::RETRYABLE_WRITE_ERROR) => {
-                Self::Transient {
-                    server,
-                    doing,
-                    cause: other.to_string(),
-                }
-            }
             other => Self::Permanent {
                 server,
                 doing,
@@ -196,7 +184,7 @@ impl StoreError {
                 cause,
             },
             code if READ_ONLY_CODES.contains(&code) => Self::ReadOnly { server, cause },
-            code if is_transient_code(code) => Self::Transient {
+            code if of_command(code) == CodeClass::Transient => Self::Transient {
                 server,
                 doing,
                 cause,
@@ -206,6 +194,22 @@ impl StoreError {
                 doing,
                 cause,
             },
+        }
+    }
+
+    /// The same as a transient fault where the server says so, whatever its code.
+    fn or_transient(self, is_transient: bool) -> Self {
+        match self {
+            Self::Permanent {
+                server,
+                doing,
+                cause,
+            } if is_transient => Self::Transient {
+                server,
+                doing,
+                cause,
+            },
+            other => other,
         }
     }
 
@@ -223,9 +227,16 @@ impl StoreError {
     }
 }
 
-/// Whether a server's error code is that of a transient fault.
-pub(super) fn is_transient_code(code: i32) -> bool {
-    code == NOT_PRIMARY_OR_SECONDARY || TRANSIENT_CODES.contains(&code)
+/// Whether the server, or the driver for it, labels the error as one of a moment.
+fn is_labelled_transient(error: &Error) -> bool {
+    use mongodb::error::{RETRYABLE_WRITE_ERROR, TRANSIENT_TRANSACTION_ERROR};
+    let labels = [RETRYABLE_WRITE_ERROR, TRANSIENT_TRANSACTION_ERROR];
+    labels.iter().any(|label| error.contains_label(label))
+}
+
+/// The message of a write that was made, and of which the server could not wait until enough members have it.
+pub(super) fn not_met(message: &str) -> String {
+    format!("the write concern was not met: {message}")
 }
 
 #[cfg(test)]

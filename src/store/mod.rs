@@ -6,6 +6,7 @@ mod difference;
 mod document;
 mod document_batch;
 mod error;
+mod error_class;
 mod key_text;
 mod member_cache;
 mod mongo;
@@ -24,7 +25,7 @@ pub use mongo::{
     DefaultWriteConcern, DocumentChange, DocumentChanges, MongoStore, ServerLoad, SetMember,
     SetStatus, StoreIdentity, StreamPosition,
 };
-pub use outcome::{BulkOutcome, RefusedDocument};
+pub use outcome::{BulkOutcome, ConflictingDocument, RefusedDocument};
 pub(crate) use payload::PayloadBuffer;
 pub use payload::{Payload, Transcoded};
 pub use sink::Store;

@@ -1,4 +1,4 @@
-//! The outcome of each document of an `update` command, from its reply.
+//! The outcome of each document of an `insert` command, from its reply.
 
 use mongodb::bson::{Bson, Document};
 
@@ -13,30 +13,55 @@ pub struct RefusedDocument {
     pub message: String,
 }
 
-/// The outcome of one [`super::Store::upsert`].
+/// A document that differs from the one that is in the store under its `_id`, which stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConflictingDocument {
+    /// Its position in the documents given.
+    pub index: usize,
+    /// The paths of the first fields that differ.
+    pub fields: Vec<String>,
+}
+
+/// The outcome of one [`super::Store::write`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BulkOutcome {
     /// Documents that were not there before.
-    pub upserted: u64,
-    /// Documents that were there before and were replaced: events that were received twice.
+    pub inserted: u64,
+    /// Documents that were there before, the same: events that were received twice.
     pub matched: u64,
-    /// Documents that were not written, each with the reason; all others were written.
+    /// Documents that were not written, each with the reason.
     pub refusals: Vec<RefusedDocument>,
+    /// Documents that were not written as another one has their `_id`. All that are neither here nor refused are in the store.
+    pub conflicts: Vec<ConflictingDocument>,
 }
 
 impl BulkOutcome {
     /// Adds the outcome of the documents that begin at `offset`.
     pub(super) fn add(&mut self, other: Self, offset: usize) {
-        self.upserted += other.upserted;
+        self.inserted += other.inserted;
         self.matched += other.matched;
         let shifted = other.refusals.into_iter().map(|refusal| RefusedDocument {
             index: refusal.index + offset,
             ..refusal
         });
         self.refusals.extend(shifted);
+        let shifted = other
+            .conflicts
+            .into_iter()
+            .map(|conflict| ConflictingDocument {
+                index: conflict.index + offset,
+                ..conflict
+            });
+        self.conflicts.extend(shifted);
     }
 
-    /// Reads the reply of an `update` command.
+    /// In the order of the documents given.
+    pub(super) fn sort(&mut self) {
+        self.refusals.sort_by_key(|refusal| refusal.index);
+        self.conflicts.sort_by_key(|conflict| conflict.index);
+    }
+
+    /// Reads the reply of an `insert` command.
     pub(super) fn of_reply(reply: &Document) -> Self {
         let list = |name: &str| reply.get_array(name).map_or(&[][..], Vec::as_slice);
         let number = |value: Option<&Bson>| match value {
@@ -47,7 +72,6 @@ impl BulkOutcome {
             _ => 0,
         };
         let count = |value: i64| u64::try_from(value).unwrap_or(0);
-        let upserted = u64::try_from(list("upserted").len()).unwrap_or(u64::MAX);
         let refusals = list("writeErrors")
             .iter()
             .filter_map(Bson::as_document)
@@ -57,9 +81,9 @@ impl BulkOutcome {
                 message: error.get_str("errmsg").unwrap_or_default().to_owned(),
             });
         Self {
-            upserted,
-            matched: count(number(reply.get("n"))).saturating_sub(upserted),
+            inserted: count(number(reply.get("n"))),
             refusals: refusals.collect(),
+            ..Self::default()
         }
     }
 }
@@ -73,8 +97,7 @@ mod tests {
     #[test]
     fn a_reply_is_counted_out() {
         let reply = doc! {
-            "ok": 1.0, "n": 5, "nModified": 2,
-            "upserted": [ { "index": 0, "_id": 1 }, { "index": 3, "_id": 2 } ],
+            "ok": 1.0, "n": 5,
             "writeErrors": [ { "index": 4, "code": 121, "errmsg": "failed validation" } ],
         };
         let refusal = |index| RefusedDocument {
@@ -82,14 +105,21 @@ mod tests {
             code: 121,
             message: "failed validation".to_owned(),
         };
-        let outcome = BulkOutcome::of_reply(&reply);
-        assert_eq!((outcome.upserted, outcome.matched), (2, 3));
+        let conflict = |index| ConflictingDocument {
+            index,
+            fields: vec!["data.name".to_owned()],
+        };
+        let mut outcome = BulkOutcome::of_reply(&reply);
+        outcome.conflicts.push(conflict(2));
+        assert_eq!(outcome.inserted, 5);
         assert_eq!(outcome.refusals, [refusal(4)]);
 
         let mut sum = BulkOutcome::default();
-        sum.add(outcome.clone(), 0);
-        sum.add(outcome, 100);
-        assert_eq!((sum.upserted, sum.matched), (4, 6));
+        sum.add(outcome.clone(), 100);
+        sum.add(outcome, 0);
+        sum.sort();
+        assert_eq!(sum.inserted, 10);
         assert_eq!(sum.refusals, [refusal(4), refusal(104)]);
+        assert_eq!(sum.conflicts, [conflict(2), conflict(102)]);
     }
 }

@@ -11,6 +11,7 @@ mod capture_kafka;
 mod capture_messages;
 mod capture_publications;
 mod commands;
+mod dead_letters;
 mod delay;
 mod delays;
 mod envelopes;
@@ -124,6 +125,7 @@ fn main() {
         interrupts::TESTS,
         plain_user::TESTS,
         outages::TESTS,
+        dead_letters::TESTS,
         paths::TESTS,
         reader::TESTS,
         snapshot::TESTS,
@@ -194,6 +196,7 @@ fn main() {
     // Minutes, not seconds: cargo test --release --test on_a_stack -- --ignored
     let long = [
         commands::LONG_TESTS,
+        dead_letters::LONG_TESTS,
         group::LONG_TESTS,
         interrupts::LONG_TESTS,
         observe_canary::LONG_TESTS,

@@ -122,8 +122,20 @@ fn undecodable(stack: &TestStack) {
     );
     assert!(dead_letters[0]["offset"].as_i64().unwrap() > 0);
     assert_eq!(dead_letters[0]["value"], "{\"no\": envelope");
-    assert!(!dead_letters[0]["reason"].as_str().unwrap().is_empty());
+    assert_eq!(dead_letters[0]["reason"], "unparsable");
+    assert_eq!(
+        report["dead_letters_by_reason"],
+        serde_json::json!({ "unparsable": 1 })
+    );
+    // The run's topic of dead letters outlives it, until cleanup.
+    let aside = report["paths"]["debezium"]["names"]["dead_letter_topic"].as_str();
+    let aside = aside.unwrap();
+    assert!(stack.topics().contains(aside), "{aside}");
+    let list = ["dead-letters", "list", "--dead-letter-topic", aside];
+    let listed = ended(with(stack.kept(), &list)).out;
+    assert!(listed.contains("1 dead letters: 1 unparsable"), "{listed}");
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
+    assert!(!stack.topics().contains(aside), "{aside}");
 }
 
 fn refused_document(stack: &TestStack) {
@@ -158,8 +170,9 @@ fn refused_document(stack: &TestStack) {
     );
     assert_eq!(report["verification"]["missing"].as_u64().unwrap(), refused);
     let dead_letters = dead_letters(results.path());
-    let reason = dead_letters[0]["reason"].as_str().unwrap();
-    assert!(reason.contains("refused by the store"), "{reason}");
+    assert_eq!(dead_letters[0]["reason"], "refused_by_store");
+    let message = dead_letters[0]["message"].as_str().unwrap();
+    assert!(message.contains("refused by the store"), "{message}");
     assert!(
         dead_letters
             .iter()

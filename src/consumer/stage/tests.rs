@@ -10,7 +10,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::json::TextBuffer;
-use crate::store::{BulkOutcome, DocumentBatch, StoreError, document_id};
+use crate::records::ReceivedRecord;
+use crate::store::{DocumentBatch, RefusedDocument, StoreError, document_id};
 use cdc_bench_model::event::{EventId, EventType};
 use cdc_bench_model::timeline::Stamp;
 
@@ -164,7 +165,7 @@ impl SlowStore {
 }
 
 impl Store for SlowStore {
-    async fn upsert(&self, documents: &DocumentBatch) -> Result<BulkOutcome, StoreError> {
+    async fn write(&self, documents: &DocumentBatch) -> Result<BulkOutcome, StoreError> {
         let world = &self.world;
         let number = {
             let mut writes = world.writes.lock().unwrap();
@@ -198,7 +199,7 @@ impl Store for SlowStore {
                 });
             } else {
                 world.stored.lock().unwrap().push(id);
-                outcome.upserted += 1;
+                outcome.inserted += 1;
             }
         }
         Ok(outcome)
@@ -406,7 +407,12 @@ fn what_the_store_refuses_becomes_a_dead_letter_and_is_released() {
         .collect();
     assert_eq!(dead_letters.len(), 3);
     for dead_letter in dead_letters {
-        assert_eq!(dead_letter["reason"], "refused by the store: no (code 121)");
+        assert_eq!(dead_letter["reason"], "refused_by_store");
+        let message = "refused by the store: no (code 121)";
+        assert_eq!(
+            (&dead_letter["message"], &dead_letter["store_code"]),
+            (&message.into(), &121.into())
+        );
         let value = dead_letter["value"].as_str().unwrap();
         assert!(
             value.contains(dead_letter["id"].as_str().unwrap()),

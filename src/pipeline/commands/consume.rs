@@ -1,5 +1,6 @@
 //! `consume`: writes the records of a topic into the store.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,10 +14,13 @@ use cdc_bench_stack::GivenEndpoints;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::{Admin, BrokerError, KafkaSource, KafkaSourceConfig, fetch_settings};
-use crate::consumer::{ConsumerStage, DeadLetter, DeadLetters, StageObserver};
+use crate::consumer::{ConsumerStage, DeadLetter, DeadLetters, ReasonCounts, StageObserver};
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::lock::lock;
 use crate::pipeline::progress::{LoadState, RunProgress};
+use crate::pipeline::provision::dead_letter_topic::{
+    PublishedDeadLetters, ensure_dead_letter_topic,
+};
 use crate::pipeline::provision::group::check_consumers_group;
 use crate::pipeline::run::progress_tracker::RateMeter;
 use crate::pipeline::run::stage_setup::{Bounded, stage_config};
@@ -37,6 +41,8 @@ pub struct ConsumeRequest {
     pub run: Option<RunId>,
     /// File for dead letters.
     pub dead_letters: PathBuf,
+    /// Topic for dead letters, beside the file.
+    pub dead_letter_topic: Option<String>,
 }
 
 /// Result of `consume`.
@@ -52,6 +58,8 @@ pub struct Consumed {
     pub written: u64,
     /// Dead letters.
     pub dead_letters: u64,
+    /// The same by reason.
+    pub dead_letters_by_reason: BTreeMap<String, u64>,
     /// Events written per second, from the first record to the last acknowledgement.
     pub per_s: Option<f64>,
     /// Received to write issued, microseconds.
@@ -69,6 +77,7 @@ struct ConsumeObserver {
     consumed: AtomicU64,
     written: AtomicU64,
     dead_letters: AtomicU64,
+    reasons: ReasonCounts,
     spans: Mutex<ConsumeSpans>,
 }
 
@@ -105,7 +114,8 @@ impl StageObserver for ConsumeObserver {
         spans.last = Some(stamps.t5);
     }
 
-    fn dead_letter(&self, _: &DeadLetter) {
+    fn dead_letter(&self, dead_letter: &DeadLetter) {
+        self.reasons.add(&dead_letter.reason);
         self.dead_letters.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -121,7 +131,8 @@ pub async fn consume(
     progress: &dyn RunProgress,
     cancel: &CancellationToken,
 ) -> Result<Consumed, Failure> {
-    let (kafka, store) = (given.kafka()?.client_config(), given.store()?);
+    let (endpoint, store) = (given.kafka()?, given.store()?);
+    let kafka = endpoint.client_config();
     let step = "set-up";
     progress.begin(step);
     progress.update(step, "connecting to the servers");
@@ -138,6 +149,13 @@ pub async fn consume(
                 .to_owned(),
         })?;
     check_consumers_group(&admin, &settings.group).await?;
+    let dead_letter_topic = match &request.dead_letter_topic {
+        Some(name) => {
+            ensure_dead_letter_topic(&admin, name, &topic).await?;
+            Some(PublishedDeadLetters::to_topic(name, &endpoint) as Arc<_>)
+        }
+        None => None,
+    };
     let store = MongoStore::connect(&store).await?;
     store.check_writable().await?;
     store.ensure_indexes().await?;
@@ -159,7 +177,7 @@ pub async fn consume(
         Bounded::new(records, request.max, request.idle),
         store,
         Arc::clone(&observer) as Arc<_>,
-        DeadLetters::at(request.dead_letters),
+        DeadLetters::at(request.dead_letters).with_topic(dead_letter_topic),
         stage_config(&topic, settings),
         clock,
     );
@@ -209,6 +227,7 @@ pub async fn consume(
         consumed,
         written,
         dead_letters: observer.dead_letters.load(Ordering::Relaxed),
+        dead_letters_by_reason: observer.reasons.by_reason(),
         per_s: per_second(written, spans.first, spans.last),
         transform: spans.transform.statistics(Some(Nanos(0))),
         write: spans.write.statistics(Some(Nanos(0))),

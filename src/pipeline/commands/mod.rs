@@ -2,6 +2,7 @@
 
 pub(crate) mod capture_job;
 pub(crate) mod consume;
+pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 pub(crate) mod generate;
 pub(crate) mod run;

@@ -35,6 +35,7 @@ pub(super) fn path_report(path: &PathFacts, facts: &RunFacts<'_>) -> PathReport 
             .then(|| until_captured.statistics(captured_bound)),
         cpu_s_per_million: per_million(&path.outcome.used, counts.written),
         counts,
+        dead_letters_by_reason: path.outcome.dead_letters_by_reason.clone(),
         throughput: path.recording.throughput(),
         verification: Some(Verification {
             postgres_count: found.postgres_count,
@@ -52,6 +53,11 @@ pub(super) fn path_report(path: &PathFacts, facts: &RunFacts<'_>) -> PathReport 
             topic: kafka.map(|kafka| kafka.topic.clone()),
             group: kafka.map(|kafka| kafka.group.clone()),
             collection: route.store.collection().to_owned(),
+            dead_letter_topic: path
+                .outcome
+                .dead_letter_topic
+                .clone()
+                .filter(|_| counts.dead_letters > 0),
         },
         rounds: rounds
             .filter(|_| is_interleaved)

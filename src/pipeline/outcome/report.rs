@@ -1,5 +1,7 @@
 //! Builds the report of a run.
 
+use std::collections::BTreeMap;
+
 use cdc_bench_model::analysis::RunFigures as Reached;
 use cdc_bench_model::report::{
     Environment, EventCounts, EventsByType, PathReport, RUN, Report, RunInfo, SCHEMA, Verdict,
@@ -74,6 +76,7 @@ pub(crate) fn build_report(facts: RunFacts<'_>) -> Report {
         },
         environment: environment(&facts),
         counts,
+        dead_letters_by_reason: dead_letters_by_reason(&reports),
         events_by_type: EventsByType {
             UserCreated: users,
             ActivityCreated: activities,
@@ -132,6 +135,15 @@ fn overall(reports: &[PathReport]) -> EventCounts {
         lsn_mismatches: sum.lsn_mismatches + path.lsn_mismatches,
         ..sum
     })
+}
+
+/// The dead letters of all paths by reason.
+fn dead_letters_by_reason(reports: &[PathReport]) -> BTreeMap<String, u64> {
+    let mut all = BTreeMap::new();
+    for (reason, count) in reports.iter().flat_map(|path| &path.dead_letters_by_reason) {
+        *all.entry(reason.clone()).or_default() += count;
+    }
+    all
 }
 
 /// (processed - errors) / processed, percent. A lost event was processed without success.

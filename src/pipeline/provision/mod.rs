@@ -4,6 +4,7 @@ pub(crate) mod captures;
 pub(crate) mod clean_up;
 pub(crate) mod collection;
 pub(crate) mod connector;
+pub(crate) mod dead_letter_topic;
 pub(crate) mod existing_connector;
 pub(crate) mod group;
 pub(crate) mod load_permission;

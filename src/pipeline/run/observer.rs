@@ -9,7 +9,7 @@ use cdc_bench_model::event::{EventId, EventType, OutboxRow};
 use cdc_bench_model::report::RecorderHandle;
 use cdc_bench_model::timeline::{CapturePath, Captured, ConsumerStamps, Joined, Joiner, Stamp};
 
-use crate::consumer::{DeadLetter, StageObserver};
+use crate::consumer::{DeadLetter, ReasonCounts, StageObserver};
 use crate::load::LoadObserver;
 use crate::pipeline::export::metrics::{HopMetrics, PathCounts};
 use crate::pipeline::export::traces::PathTraces;
@@ -67,6 +67,8 @@ pub(crate) struct PathObserver {
     pub(crate) warmup_written: AtomicU64,
     /// Dead letters, of whatever run.
     pub(crate) dead_letters: AtomicU64,
+    /// The same by reason.
+    pub(crate) dead_letter_reasons: ReasonCounts,
     /// Dead letters that are known to be measured events.
     pub(crate) abandoned: AtomicU64,
     /// Records of other runs and programs on the topic.
@@ -95,6 +97,7 @@ impl PathObserver {
             probes_written: AtomicU64::new(0),
             warmup_written: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
+            dead_letter_reasons: ReasonCounts::default(),
             abandoned: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
         }
@@ -228,6 +231,7 @@ impl StageObserver for PathObserver {
     }
 
     fn dead_letter(&self, dead_letter: &DeadLetter) {
+        self.dead_letter_reasons.add(&dead_letter.reason);
         self.dead_letters.fetch_add(1, Ordering::Relaxed);
         if dead_letter.id.is_some_and(|id| self.joiner.abandon(id)) {
             self.abandoned.fetch_add(1, Ordering::Relaxed);

@@ -7,12 +7,14 @@ use std::sync::atomic::Ordering;
 use cdc_bench_model::timeline::{CapturePath, Joiner};
 
 use crate::broker::Rebalance;
+use crate::consumer::DeadLetterTopic;
 use crate::load::LoadControl;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::monitor::cpu::CpuSample;
 use crate::pipeline::monitor::resource_usage::UsageSample;
 use crate::pipeline::monitor::server_monitor::ServerMonitor;
 use crate::pipeline::monitor::slot_lag::slot_lags;
+use crate::pipeline::provision::dead_letter_topic::{PublishedDeadLetters, run_topic_name};
 use crate::pipeline::provision::route::Route;
 use crate::pipeline::run::context::{ActivePath, RunContext, Trial};
 use crate::pipeline::run::observer::{PathObserver, WarmUpStamps};
@@ -80,7 +82,16 @@ impl RunContext<'_> {
                 let observer = Arc::clone(&observer);
                 metrics.track_path(path, move || observer.counts());
             }
-            let workers = Workers::start(request, servers, &route, &observer, self.clock).await?;
+            let dead_letters = self.dead_letter_topic(&route);
+            let workers = Workers::start(
+                request,
+                servers,
+                &route,
+                &observer,
+                dead_letters,
+                self.clock,
+            )
+            .await?;
             paths.push(ActivePath {
                 route,
                 observer,
@@ -88,6 +99,17 @@ impl RunContext<'_> {
             });
         }
         Ok(paths)
+    }
+
+    /// The run's topic of dead letters; none on servers that are discarded with everything on them.
+    fn dead_letter_topic(&self, route: &Route) -> Option<Arc<dyn DeadLetterTopic>> {
+        if self.stack.exclusive() {
+            return None;
+        }
+        let source = route.kafka.as_ref().map(|kafka| &*kafka.topic);
+        let endpoints = &self.servers.endpoints;
+        let topic = PublishedDeadLetters::of_run(&self.request.id, endpoints, source);
+        Some(topic as Arc<_>)
     }
 
     /// Sends the events and waits until they are drained, while the server monitor polls the servers.
@@ -165,6 +187,9 @@ impl RunContext<'_> {
                 tally: observer.joiner.tally(),
                 in_kafka: (after.appended - before.appended).saturating_sub(foreign),
                 dead_letters: observer.dead_letters.load(Ordering::Relaxed),
+                dead_letters_by_reason: observer.dead_letter_reasons.by_reason(),
+                dead_letter_topic: (!self.stack.exclusive())
+                    .then(|| run_topic_name(&self.request.id)),
                 connector_restarts,
                 drained,
                 used,

@@ -1,5 +1,7 @@
 //! The outcome of a trial.
 
+use std::collections::BTreeMap;
+
 use cdc_bench_model::timeline::Tally;
 
 use crate::broker::Rebalance;
@@ -31,6 +33,9 @@ pub(crate) struct PathOutcome {
     pub(crate) tally: Tally,
     pub(crate) in_kafka: u64,
     pub(crate) dead_letters: u64,
+    pub(crate) dead_letters_by_reason: BTreeMap<String, u64>,
+    /// The topic that they are in, beside the file; none on servers that are discarded.
+    pub(crate) dead_letter_topic: Option<String>,
     /// When a failed task of the connector was restarted.
     pub(crate) connector_restarts: Vec<jiff::Timestamp>,
     /// Whether every event was processed before the drain ended.
@@ -58,6 +63,9 @@ impl PathOutcome {
         self.tally.add(&other.tally);
         self.in_kafka += other.in_kafka;
         self.dead_letters += other.dead_letters;
+        for (reason, count) in other.dead_letters_by_reason {
+            *self.dead_letters_by_reason.entry(reason).or_default() += count;
+        }
         self.connector_restarts.extend(other.connector_restarts);
         self.drained &= other.drained;
         add_used(&mut self.used, other.used);

@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::broker::{
     Backlog, KafkaSource, KafkaSourceConfig, Publisher, Rebalances, fetch_settings,
 };
-use crate::consumer::{ConsumerStage, DeadLetters, StageEnd, StageError};
+use crate::consumer::{ConsumerStage, DeadLetterTopic, DeadLetters, StageEnd, StageError};
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::monitor::connector_watch::ConnectorWatch;
 use crate::pipeline::monitor::threads;
@@ -69,6 +69,7 @@ impl Workers {
         servers: &ServerClients,
         route: &Route,
         observer: &Arc<PathObserver>,
+        dead_letter_topic: Option<Arc<dyn DeadLetterTopic>>,
         clock: Clock,
     ) -> Result<Self, Failure> {
         let threads = OwnThreads::default();
@@ -109,7 +110,8 @@ impl Workers {
                 (Some(reader), WorkerSource::Channel(channel))
             }
         };
-        let dead_letters = DeadLetters::at(request.folder.file("dead-letters.jsonl"));
+        let dead_letters = DeadLetters::at(request.folder.file("dead-letters.jsonl"))
+            .with_topic(dead_letter_topic);
         let topic = route.kafka.as_ref().map_or("", |kafka| &kafka.topic);
         let stage = ConsumerStage::new(
             source,

@@ -6,6 +6,7 @@ use mongodb::options::IndexOptions;
 use uuid::Uuid;
 
 use super::MongoStore;
+use super::write::Answer;
 use crate::store::StoreError;
 use crate::store::bson::BsonBuffer;
 
@@ -30,11 +31,18 @@ impl MongoStore {
         probe.end(document);
         let probe = RawDocumentBuf::from_bytes(probe.into_bytes())
             .expect("the length was filled in when the document was ended");
-        let outcome = self
-            .update(PROBE_COLLECTION, [&*probe], "write a probe document")
-            .await?;
-        if let Some(refusal) = outcome.refusals.first() {
-            return Err(self.refused(refusal.code, &refusal.message, "write a probe document"));
+        let doing = "write a probe document";
+        let refusal = match self.insert(PROBE_COLLECTION, [&*probe], doing).await? {
+            Answer::OneRefused { code, message } => Some((code, message)),
+            Answer::Written(outcome) => {
+                let mut refusals = outcome.refusals.into_iter();
+                refusals
+                    .next()
+                    .map(|refusal| (refusal.code, refusal.message))
+            }
+        };
+        if let Some((code, message)) = refusal {
+            return Err(self.refused(code, &message, doing));
         }
         // Another check may be in progress: drop the collection only when it is empty.
         let probes = self.database.collection::<Document>(PROBE_COLLECTION);

@@ -4,13 +4,11 @@ use mongodb::bson::{RawDocument, RawDocumentBuf};
 use serde::Serialize;
 
 use crate::store::DocumentError;
-use crate::store::difference::{FieldDifference, differences};
+use crate::store::difference::{FieldDifference, NOT_COMPARED, differences};
 use cdc_bench_model::event::EventId;
 
 /// Ids and documents listed of each kind of finding; all are counted.
 const MAX_LISTED: usize = 20;
-/// Not in the PostgreSQL row: the LSN and transaction id of its change.
-const NOT_COMPARED: [&str; 1] = ["source"];
 
 /// A document that is not the one expected for its row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -1,5 +1,7 @@
 //! Formatting of figures, shared by text, Markdown and HTML, so that all show the same.
 
+use std::collections::BTreeMap;
+
 use crate::analysis::{Diagnosis, Finding, HopStatistics, Objective};
 use crate::timeline::Hop;
 
@@ -142,6 +144,17 @@ pub(super) fn span(hop: Hop) -> &'static str {
         Hop::Write => "write issued to acknowledged",
         Hop::ScheduleLag => "scheduled to INSERT sent; beside the total, not in it",
     }
+}
+
+/// Counts by reason, the most frequent first.
+pub(super) fn by_reason(counts: &BTreeMap<String, u64>) -> String {
+    let mut counts: Vec<_> = counts.iter().collect();
+    counts.sort_by(|a, b| b.1.cmp(a.1));
+    let counts = counts.iter();
+    let counts: Vec<_> = counts
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
+    counts.join(", ")
 }
 
 #[cfg(test)]

@@ -23,6 +23,9 @@ pub struct Report {
     pub environment: Environment,
     /// Events at each place.
     pub counts: EventCounts,
+    /// Dead letters of all paths by reason.
+    #[serde(default)]
+    pub dead_letters_by_reason: BTreeMap<String, u64>,
     /// Inserted events by type.
     pub events_by_type: EventsByType,
     /// Events a second into the store.

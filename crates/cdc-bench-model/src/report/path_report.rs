@@ -20,6 +20,9 @@ pub struct PathReport {
     /// Events at each place of this path.
     #[serde(default)]
     pub counts: EventCounts,
+    /// Its dead letters by reason.
+    #[serde(default)]
+    pub dead_letters_by_reason: BTreeMap<String, u64>,
     /// Events a second into its collection.
     #[serde(default)]
     pub throughput: Throughput,
@@ -86,6 +89,9 @@ pub struct PathNames {
     pub group: Option<String>,
     /// Collection.
     pub collection: String,
+    /// Topic of its dead letters, which outlives the run; `None` where there are none, or none that outlives it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter_topic: Option<String>,
 }
 
 /// A path's turn.

@@ -134,6 +134,7 @@ pub(super) fn report() -> Report {
             observer_late: 31,
             ..EventCounts::default()
         },
+        dead_letters_by_reason: BTreeMap::new(),
         events_by_type: EventsByType {
             UserCreated: 3_334,
             ActivityCreated: 3_333,

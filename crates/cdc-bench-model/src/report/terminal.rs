@@ -1,5 +1,7 @@
 //! The summary on the terminal.
 
+use std::collections::BTreeSet;
+
 use console::{Style, style};
 
 use super::figures::{self, ms};
@@ -283,12 +285,26 @@ fn counts(out: &mut String, report: &Report) {
             out,
             "{}",
             style(format!(
-                "dead letters  {} records could not be written: see dead-letters.jsonl",
-                c.dead_letters
+                "dead letters  {} records could not be written ({}): see dead-letters.jsonl{}",
+                c.dead_letters,
+                figures::by_reason(&report.dead_letters_by_reason),
+                kept_topics(report)
             ))
             .red()
         );
     }
+}
+
+/// The topics that hold dead letters after the run.
+fn kept_topics(report: &Report) -> String {
+    let paths = report.paths.values();
+    let topics: BTreeSet<_> = paths
+        .filter_map(|path| path.names.dead_letter_topic.as_ref())
+        .collect();
+    let topics = topics.iter();
+    topics
+        .map(|topic| format!(", and topic {topic}, which stays until \"cdc-bench cleanup\""))
+        .collect()
 }
 
 /// Spans below zero: a line for each that is no race, and one for all races.

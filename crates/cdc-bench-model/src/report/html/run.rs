@@ -217,6 +217,14 @@ impl<'a> RunPage<'a> {
         }
     }
 
+    /// The dead letters of a path by reason, and the topic that keeps them.
+    fn dead_letters(&self, path: &PathReport) -> String {
+        let counts = figures::by_reason(&path.dead_letters_by_reason);
+        let topic = path.names.dead_letter_topic.iter();
+        let topic = topic.map(|topic| format!("; topic {topic} keeps them"));
+        counts + &topic.collect::<String>()
+    }
+
     fn success(&self) -> String {
         let success = self.report.objectives.iter();
         success
