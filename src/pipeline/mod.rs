@@ -15,6 +15,7 @@
 mod commands;
 mod export;
 mod failure;
+mod faults;
 mod lock;
 mod monitor;
 mod outcome;
@@ -37,6 +38,10 @@ pub use commands::tune::{Preference, TuneRequest, tune};
 pub use export::metrics::{Endpoint, EndpointError, Exported, Metrics, ProbeAnswer};
 pub use export::traces::{ExportedTraces, Exporter, Traces, TracesError};
 pub use failure::{Failure, exit};
+pub use faults::{
+    Fault, FaultAction, FaultTarget, ImpossibleFault, LinkAction, LinkTarget, Moment,
+    ParseFaultError, ProcessAction, ProcessTarget, check_faults,
+};
 pub(crate) use monitor::postgres_clock::measure_postgres;
 pub(crate) use monitor::processes;
 pub use progress::{LoadState, RunProgress};

@@ -4,10 +4,13 @@
 mod child;
 mod class_archive;
 mod client;
+mod outage;
 mod supervision;
+mod tree;
 
 pub(crate) use child::{Child, ServerSpec, detach_from_terminal, kill_group, pid, tail};
 pub(crate) use class_archive::ClassArchive;
 pub(crate) use client::{OutputStream, watch};
+pub use outage::OutageKind;
 pub use supervision::ServerProcess;
 pub(crate) use supervision::Supervision;

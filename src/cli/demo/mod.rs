@@ -209,6 +209,7 @@ impl Performance<'_> {
             rounds: None,
             connector: self.connector.clone(),
             transform_delay: None,
+            faults: Vec::new(),
             observer: true,
             targets: Targets {
                 throughput_per_s: None,

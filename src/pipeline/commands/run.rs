@@ -1,5 +1,6 @@
 //! The main job: bring up, set up, warm up, load, follow, drain, verify, report, clean up.
 
+use cdc_bench_model::RunId;
 use cdc_bench_model::report::{Recorder, Report, Stored};
 use cdc_bench_model::timeline::{CapturePath, Clock};
 use cdc_bench_stack::{Stack, StackKind};
@@ -11,7 +12,7 @@ use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
 use crate::pipeline::outcome::report::build_report;
 use crate::pipeline::outcome::stored_report::store_report;
 use crate::pipeline::progress::RunProgress;
-use crate::pipeline::provision::clean_up;
+use crate::pipeline::provision::clean_up::{Removal, remove_run};
 use crate::pipeline::provision::connector::check_connector;
 use crate::pipeline::provision::group::check_groups;
 use crate::pipeline::provision::load_permission::check_load;
@@ -87,8 +88,10 @@ pub async fn run_on(
     let clean_up = if stack.exclusive() {
         Ok(())
     } else {
+        // Before anything else: what a failed run has taken away must be there to be cleaned up.
+        stack.bring_back();
         progress.begin("clean-up");
-        let removed = clean_up::remove_run(&servers, &request.id, progress).await;
+        let removed = clean_up(&servers, &request.id, progress).await;
         removed.map(|removed| {
             tracing::info!(%removed, "clean-up");
             progress.end("clean-up", &removed.summary());
@@ -103,6 +106,17 @@ pub async fn run_on(
         failure.context("the run has its result, but what it made on the servers is not all removed; \"cdc-bench cleanup\" tries again")
     });
     Ok(FinishedRun { stored, clean_up })
+}
+
+/// Removes what the run has made, by new clients if a fault has broken the run's.
+async fn clean_up(
+    servers: &ServerClients,
+    run: &RunId,
+    progress: &dyn RunProgress,
+) -> Result<Removal, Failure> {
+    let renewed = servers.renewed().await?;
+    let servers = renewed.as_ref().unwrap_or(servers);
+    remove_run(servers, run, progress).await
 }
 
 /// Looks at what a run would meet on the servers, before anything is made.
@@ -178,6 +192,8 @@ async fn run_measured(
     let finished = clock.now();
 
     progress.begin("verification");
+    let renewed = servers.renewed().await?;
+    let servers = renewed.as_ref().unwrap_or(servers);
     progress.update("verification", "measuring clocks");
     let clocks = clocks.stop().await?;
     progress.update("verification", "closing the recordings");
@@ -223,6 +239,8 @@ async fn run_measured(
         shared: trials.shared,
         resource_usage: trials.resource_usage,
         checkpoints: trials.checkpoints,
+        faults: trials.faults,
+        faults_not_made: trials.faults_not_made,
         finished,
         server_restarts: stack.restarts(started_at),
         load_changes: progress.pace().map_or_else(Vec::new, |pace| pace.changes()),

@@ -5,6 +5,7 @@ pub(crate) mod cpu;
 pub(crate) mod jvm;
 pub(crate) mod postgres_checkpoints;
 pub(crate) mod postgres_clock;
+mod postgres_session;
 pub(crate) mod processes;
 pub(crate) mod resource_usage;
 pub(crate) mod server_monitor;

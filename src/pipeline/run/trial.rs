@@ -14,11 +14,13 @@ use crate::pipeline::monitor::resource_usage::UsageSample;
 use crate::pipeline::monitor::server_monitor::ServerMonitor;
 use crate::pipeline::monitor::slot_lag::slot_lags;
 use crate::pipeline::provision::route::Route;
+use crate::pipeline::provision::servers::renewed_postgres;
 use crate::pipeline::run::context::{ActivePath, RunContext, Trial};
+use crate::pipeline::run::fault_runner::FaultRunner;
 use crate::pipeline::run::observer::{PathObserver, WarmUpStamps};
 use crate::pipeline::run::phases::Phases;
 use crate::pipeline::run::trial_outcome::{PathOutcome, TrialOutcome, add_used};
-use crate::pipeline::run::workers::Workers;
+use crate::pipeline::run::workers::{WorkerSetup, Workers};
 
 impl RunContext<'_> {
     /// The pace of every load; controlled by the user where the command allows it.
@@ -80,7 +82,14 @@ impl RunContext<'_> {
                 let observer = Arc::clone(&observer);
                 metrics.track_path(path, move || observer.counts());
             }
-            let workers = Workers::start(request, servers, &route, &observer, self.clock).await?;
+            let setup = WorkerSetup {
+                request,
+                servers,
+                route: &route,
+                observer: &observer,
+                clock: self.clock,
+            };
+            let workers = Workers::start(setup).await?;
             paths.push(ActivePath {
                 route,
                 observer,
@@ -103,6 +112,7 @@ impl RunContext<'_> {
         let phases = Phases {
             context: *self,
             trial,
+            faults: FaultRunner::new(*self, paths.len()),
             paths,
             seen: monitor.status(),
         };
@@ -140,6 +150,9 @@ impl RunContext<'_> {
         let load = phases.load().await?;
         let lags = slot_lags(postgres).await;
         let drained = phases.drain().await?;
+        phases.faults.wait_for_servers().await?;
+        let renewed = renewed_postgres(self.servers).await?;
+        let postgres = renewed.as_ref().unwrap_or(postgres);
         let worked = CpuSample::take(self.stack, postgres).await;
         let resource_usage = UsageSample::take(self.stack, postgres).await;
         let resource_usage = resource_usage.since(&began);
@@ -173,7 +186,10 @@ impl RunContext<'_> {
                 in_snapshot,
             });
         }
+        let (faults, faults_not_made) = phases.faults.into_outcome();
         Ok(TrialOutcome {
+            faults,
+            faults_not_made,
             paths: outcomes,
             load,
             warmup_events,
@@ -212,7 +228,7 @@ impl RunContext<'_> {
             marks.push(PathMark {
                 appended,
                 foreign: path.observer.foreign.load(Ordering::Relaxed),
-                rebalances: path.workers.rebalances.so_far(),
+                rebalances: path.workers.rebalances(),
             });
         }
         Ok(marks)

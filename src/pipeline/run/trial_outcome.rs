@@ -4,10 +4,12 @@ use cdc_bench_model::timeline::Tally;
 
 use crate::broker::Rebalance;
 use crate::load::LoadSummary;
+use crate::pipeline::faults::Fault;
 use crate::pipeline::monitor::cpu::Used;
 use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
 use crate::pipeline::monitor::resource_usage::ResourceUsage;
 use crate::pipeline::provision::route::Route;
+use crate::pipeline::run::fault_runner::MadeFault;
 
 /// The outcome of a trial.
 #[derive(Debug)]
@@ -22,6 +24,10 @@ pub(crate) struct TrialOutcome {
     pub(crate) resource_usage: ResourceUsage,
     /// PostgreSQL's checkpoints during the trial.
     pub(crate) checkpoints: Vec<PostgresCheckpoint>,
+    /// Faults that were made, in order.
+    pub(crate) faults: Vec<MadeFault>,
+    /// Faults whose moment did not come.
+    pub(crate) faults_not_made: Vec<Fault>,
 }
 
 /// The outcome of one path in a trial.

@@ -6,6 +6,7 @@ use rand::seq::SliceRandom;
 
 use crate::load::{Limit, LoadSummary};
 use crate::pipeline::failure::Failure;
+use crate::pipeline::faults::Fault;
 use crate::pipeline::monitor::cpu::Used;
 use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
 use crate::pipeline::monitor::resource_usage::ResourceUsage;
@@ -14,6 +15,7 @@ use crate::pipeline::provision::route::Route;
 use crate::pipeline::provision::source::{CONNECTOR_CONNECTIONS, READER_CONNECTIONS};
 use crate::pipeline::request::{RunNames, RunRequest};
 use crate::pipeline::run::context::{RunContext, Trial};
+use crate::pipeline::run::fault_runner::MadeFault;
 use crate::pipeline::run::trial_outcome::{PathOutcome, add_used};
 
 impl RunRequest {
@@ -88,6 +90,8 @@ pub(crate) struct TrialsOutcome {
     pub(crate) shared: Used,
     pub(crate) resource_usage: ResourceUsage,
     pub(crate) checkpoints: Vec<PostgresCheckpoint>,
+    pub(crate) faults: Vec<MadeFault>,
+    pub(crate) faults_not_made: Vec<Fault>,
 }
 
 /// Executes the trials in order. The step `set-up` has begun for the first one.
@@ -100,6 +104,7 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
     let mut warmup_events = 0;
     let mut resource_usage = ResourceUsage::default();
     let mut checkpoints = Vec::new();
+    let (mut faults, mut faults_not_made) = (Vec::new(), Vec::new());
     let mut previous_routes: Vec<Route> = Vec::new();
     for (number, mut trial) in (1..).zip(trials) {
         let step = match number {
@@ -129,6 +134,8 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
         add_used(&mut shared, outcome.shared);
         resource_usage.add(&outcome.resource_usage);
         checkpoints.extend(outcome.checkpoints);
+        faults.extend(outcome.faults);
+        faults_not_made.extend(outcome.faults_not_made);
         for path in outcome.paths {
             previous_routes.push(path.route.clone());
             match outcomes
@@ -149,6 +156,8 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
         shared,
         resource_usage,
         checkpoints,
+        faults,
+        faults_not_made,
     })
 }
 

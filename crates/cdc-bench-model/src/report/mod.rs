@@ -9,6 +9,7 @@ mod csv;
 mod demo;
 mod environment;
 mod events;
+mod fault;
 mod figures;
 mod folder;
 mod html;
@@ -25,6 +26,7 @@ mod recording;
 #[cfg(test)]
 mod sample;
 mod side_by_side;
+mod stall;
 mod stored;
 mod sweep;
 mod terminal;
@@ -44,10 +46,13 @@ pub use environment::{
     StoreReport, host, program,
 };
 pub use events::EventLine;
+pub use fault::{FaultEffect, FaultReport};
 pub use folder::{RecorderError, ResultFolder};
 pub use folder::{seconds_between, write_whole};
 pub use html::{PageError, comparison_page, demo_page, observation_page, page, sweep_page};
-pub use incident::{CHECKPOINT, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE, WARM_UP_CUT};
+pub use incident::{
+    CHECKPOINT, FAULT, GC_PAUSE, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE, STALL, WARM_UP_CUT,
+};
 pub use json::{ClockReport, RUN, Report, RunInfo, SCHEMA, Verdict};
 pub use junit::{junit, observation_junit};
 pub use markdown::markdown;
@@ -61,6 +66,7 @@ pub use observation::{
 pub use path_report::{PathNames, PathReport, RoundReport};
 pub use recorder::{Recorder, RecorderHandle};
 pub use recording::{PathRecording, RoundRecording};
+pub use stall::StallReport;
 pub use stored::{Events, LATEST, Stored, StoredError, StoredEvent, StoredObservation};
 pub use sweep::{KneeReport, PathSweep, SCHEMA as SWEEP_SCHEMA, Step, SweepReport, render_sweep};
 pub use terminal::render;
