@@ -44,6 +44,7 @@ pub use faults::{
 };
 pub(crate) use monitor::postgres_clock::measure_postgres;
 pub(crate) use monitor::processes;
+pub(crate) use monitor::pulse::Pulse;
 pub use progress::{LoadState, RunProgress};
 pub use provision::clean_up::{Removal, remove_everything, remove_run};
 pub(crate) use provision::observations::{

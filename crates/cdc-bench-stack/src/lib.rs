@@ -48,7 +48,7 @@ pub use http::http_client;
 pub use inspect::{Component, ComponentState, inspect};
 pub use kept::{KeptStack, run_kept_stack, start_kept_stack};
 pub use kind::StackKind;
-pub use processes::{OutageKind, ServerProcess};
+pub use processes::{GcPause, OutageKind, ServerProcess};
 pub use progress::{Download, STOPPING, StepProgress};
 pub use servers::LocalOptions;
 pub use stack::{Stack, StackRequest, running_endpoints};

@@ -14,7 +14,7 @@ use crate::error::StackError;
 use crate::kept::{Claim, KeptStack};
 use crate::kind::StackKind;
 use crate::local::{LocalStack, StackLifetime};
-use crate::processes::{OutageKind, ServerProcess, kill_group};
+use crate::processes::{GcPause, OutageKind, ServerProcess, kill_group};
 use crate::progress::{STOPPING, StepProgress};
 use crate::servers::{self, LocalOptions};
 
@@ -213,6 +213,16 @@ impl Stack {
             .flat_map(times)
             .filter(|(_, at)| *at > since)
             .collect()
+    }
+
+    /// Pauses of our JVMs for collecting garbage after `since`, in order of time.
+    #[must_use]
+    pub fn gc_pauses(&self, since: jiff::Timestamp) -> Vec<GcPause> {
+        let servers = self.servers_now();
+        let mut pauses: Vec<_> = servers.iter().flat_map(ServerProcess::gc_pauses).collect();
+        pauses.retain(|pause| pause.began > since);
+        pauses.sort_by_key(|pause| pause.began);
+        pauses
     }
 
     /// Kills a server with SIGKILL to simulate a crash; its supervision restarts it. Returns false if it is not our

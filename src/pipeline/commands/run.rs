@@ -239,6 +239,8 @@ async fn run_measured(
         shared: trials.shared,
         resource_usage: trials.resource_usage,
         checkpoints: trials.checkpoints,
+        silences: trials.silences,
+        collections: stack.gc_pauses(started_at),
         faults: trials.faults,
         faults_not_made: trials.faults_not_made,
         finished,

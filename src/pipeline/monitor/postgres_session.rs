@@ -20,6 +20,11 @@ impl<'a> PostgresSession<'a> {
         }
     }
 
+    /// Closes it: the next question is asked over another connection.
+    pub(super) fn close(&mut self) {
+        self.client = None;
+    }
+
     /// Its client, connected anew if the connection was lost.
     pub(super) async fn client(&mut self) -> Result<&Client, String> {
         let open = self.client.take().filter(|client| !client.is_closed());

@@ -10,7 +10,10 @@ use cdc_bench_stack::Stack;
 use crate::broker::Backlog;
 use crate::live::{PathState, ServerState};
 use crate::pipeline::export::metrics::Metrics;
+use crate::pipeline::failure::Failure;
 use crate::pipeline::lock::lock;
+pub(crate) use crate::pipeline::monitor::pings::Silence;
+use crate::pipeline::monitor::pings::{Asked, Pings};
 use crate::pipeline::monitor::postgres_checkpoints;
 use crate::pipeline::monitor::postgres_checkpoints::{CheckpointWatch, PostgresCheckpoint};
 use crate::pipeline::monitor::postgres_session::PostgresSession;
@@ -31,6 +34,7 @@ pub(crate) struct ServerMonitor<'a> {
     status: Arc<Mutex<ServerStatus>>,
     clock: Clock,
     checkpoints: Mutex<CheckpointWatch>,
+    pings: Arc<Pings>,
     metrics: Option<&'a Metrics>,
 }
 
@@ -41,6 +45,8 @@ pub(crate) struct MonitoredPath {
     pub(crate) slot: Option<String>,
     /// The consumer's lag; `None` without Kafka.
     pub(crate) backlog: Option<Backlog>,
+    /// Its topic; `None` without Kafka.
+    pub(crate) topic: Option<String>,
     /// Name of the connector, if there is one.
     pub(crate) connector: Option<String>,
 }
@@ -105,6 +111,7 @@ impl<'a> ServerMonitor<'a> {
             status: Arc::default(),
             clock,
             checkpoints: Mutex::default(),
+            pings: Pings::new(clock),
             metrics,
         }
     }
@@ -119,11 +126,25 @@ impl<'a> ServerMonitor<'a> {
         lock(&self.checkpoints).checkpoints().to_vec()
     }
 
+    /// Times in which a server answered nothing.
+    pub(crate) fn silences(&self) -> Vec<Silence> {
+        self.pings.silences()
+    }
+
     /// Polls the servers until `work` is done.
-    pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn during<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let topics = self.paths.iter().filter_map(|path| path.topic.clone());
+        let asked = Asked {
+            topics: topics.collect(),
+            connect: self.paths.iter().any(|path| path.connector.is_some()),
+        };
         tokio::select! {
             done = work => done,
             never = self.poll() => match never {},
+            failed = self.pings.ask(self.servers, asked) => match failed? {},
         }
     }
 

@@ -62,6 +62,7 @@ impl ActivePath {
             path: self.route.path,
             slot: self.route.slot.clone(),
             backlog: self.workers.backlog.clone(),
+            topic: self.route.kafka.as_ref().map(|kafka| kafka.topic.clone()),
             connector: connector.map(|connector| connector.name.clone()),
         }
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use cdc_bench_model::event::Generator;
 use cdc_bench_model::timeline::{CapturePath, Joiner};
 
 use crate::broker::Rebalance;
@@ -72,9 +73,12 @@ impl RunContext<'_> {
                 recorder,
                 request.transform_delay,
             );
+            let has_faults = !request.faults.is_empty();
+            let rows = has_faults.then(|| Generator::new(request.seed, jiff::Timestamp::now()));
             let metrics = request.metrics.as_ref();
             let traces = request.traces.as_ref();
             let observer = observer
+                .with_order(rows)
                 .with_metrics(metrics.map(|metrics| metrics.for_path(path)))
                 .with_traces(traces.map(|traces| traces.for_path(path, in_kafka, foreign)));
             let observer = Arc::new(observer);
@@ -119,6 +123,7 @@ impl RunContext<'_> {
         let mut outcome = monitor.during(self.run_phases(trial, phases)).await;
         if let Ok(outcome) = &mut outcome {
             outcome.checkpoints = monitor.checkpoints();
+            outcome.silences = monitor.silences();
         }
         if let Some(metrics) = metrics {
             metrics.end_tracking();
@@ -184,6 +189,8 @@ impl RunContext<'_> {
                 rebalances: after.rebalances.split_off(before.rebalances.len()),
                 slot_lag: path_lag,
                 in_snapshot,
+                unwritten: observer.joiner.unwritten(),
+                reordered: observer.reordered(),
             });
         }
         let (faults, faults_not_made) = phases.faults.into_outcome();
@@ -196,6 +203,7 @@ impl RunContext<'_> {
             shared,
             resource_usage,
             checkpoints: Vec::new(),
+            silences: Vec::new(),
         })
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 
 use super::child::{Child, pid, stop_signal, tail};
+use super::gc_log::{GcPause, gc_pauses};
 use super::outage::{OutageKind, OutageNote, OutageState};
 use super::tree::signal_tree;
 use crate::error::StackError;
@@ -77,6 +78,11 @@ impl ServerProcess {
             OutageKind::Stop => drop(kill(pid(self.pid), stop_signal(&self.name))),
         }
         Ok(())
+    }
+
+    /// Its pauses for collecting garbage, if it is a JVM.
+    pub(crate) fn gc_pauses(&self) -> Vec<GcPause> {
+        gc_pauses(&self.name, &self.log)
     }
 
     /// Whether it was taken away and neither started again nor continued yet.
