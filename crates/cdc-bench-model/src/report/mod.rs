@@ -10,6 +10,7 @@ mod demo;
 mod environment;
 mod events;
 mod fault;
+mod fault_table;
 mod figures;
 mod folder;
 mod html;
