@@ -15,6 +15,7 @@ mod delay;
 mod delays;
 mod envelopes;
 mod everything_secured;
+mod faults;
 mod group;
 #[path = "../../benches/inputs/mod.rs"]
 mod inputs;
@@ -124,6 +125,7 @@ fn main() {
         interrupts::TESTS,
         plain_user::TESTS,
         outages::TESTS,
+        faults::TESTS,
         paths::TESTS,
         reader::TESTS,
         snapshot::TESTS,
@@ -194,6 +196,7 @@ fn main() {
     // Minutes, not seconds: cargo test --release --test on_a_stack -- --ignored
     let long = [
         commands::LONG_TESTS,
+        faults::LONG_TESTS,
         group::LONG_TESTS,
         observe_canary::LONG_TESTS,
         observe_scale::LONG_TESTS,

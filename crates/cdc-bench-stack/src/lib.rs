@@ -23,6 +23,7 @@ mod artifacts;
 mod docker;
 
 mod instance;
+mod link;
 mod servers;
 
 mod compose;
@@ -48,6 +49,7 @@ pub use http::http_client;
 pub use inspect::{Component, ComponentState, inspect};
 pub use kept::{KeptStack, run_kept_stack, start_kept_stack};
 pub use kind::StackKind;
+pub use link::{Link, LinkState};
 pub use processes::{GcPause, OutageKind, ServerProcess};
 pub use progress::{Download, STOPPING, StepProgress};
 pub use servers::LocalOptions;

@@ -25,6 +25,7 @@ use crate::pipeline::provision::source::{
 use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::clocks::Clocks;
 use crate::pipeline::run::context::RunContext;
+use crate::pipeline::run::links::Links;
 use crate::pipeline::run::live_metrics::LiveMetrics;
 use crate::pipeline::run::trials::run_trials;
 use crate::store::{Scope, verify};
@@ -71,15 +72,17 @@ pub async fn run_on(
     cancel: &CancellationToken,
 ) -> Result<FinishedRun, Failure> {
     let started_at = jiff::Timestamp::now();
+    let links = Links::open(&request.faults, stack.endpoints())?;
     progress.begin("set-up");
     progress.update("set-up", "connecting to the servers");
+    let endpoints = links.endpoints(stack.endpoints());
     let servers = tokio::select! {
         () = cancel.cancelled() => return Err(Failure::interrupted()),
-        servers = ServerClients::connect(stack.endpoints()) => servers?,
+        servers = ServerClients::connect(&endpoints) => servers?,
     };
     let outcome = tokio::select! {
         () = cancel.cancelled() => Err(Failure::interrupted()),
-        outcome = run_measured(request, stack, &servers, started_at, progress, cancel) => outcome,
+        outcome = run_measured(request, stack, (&servers, &links), started_at, progress, cancel) => outcome,
     };
     progress.load_over();
     // Before anything else that may fail.
@@ -149,7 +152,7 @@ async fn check_existing(
 async fn run_measured(
     request: &RunRequest,
     stack: &Stack,
-    servers: &ServerClients,
+    (servers, links): (&ServerClients, &Links),
     started_at: jiff::Timestamp,
     progress: &dyn RunProgress,
     cancel: &CancellationToken,
@@ -180,6 +183,7 @@ async fn run_measured(
         request,
         stack,
         servers,
+        links,
         publication: &source.publication,
         clocks: &clocks,
         recorder: &recorder,

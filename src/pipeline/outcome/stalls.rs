@@ -10,8 +10,8 @@ use crate::pipeline::monitor::server_monitor::Silence;
 use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
 use crate::pipeline::outcome::incidents::to_timestamp;
 
-/// A shorter collection explains no stall.
-const LEAST_COLLECTION: Nanos = Nanos(50_000_000);
+/// A collection that takes less than this part of a stall does not explain it.
+const PART: i64 = 4;
 
 /// The stalls of a path, by time.
 pub(super) fn path_stalls(
@@ -118,7 +118,8 @@ fn meanwhile(stall: &Stall, facts: &RunFacts<'_>) -> Vec<String> {
     }
     for pause in &facts.collections {
         let (began, took) = (to_stamp(pause.began), Nanos::from(pause.took));
-        if took >= LEAST_COLLECTION && falls_in(began, began + took) {
+        let in_it = overlap(stall, began, began + took);
+        if in_it.0 * PART >= (stall.ended - stall.began).0 {
             known.push(format!(
                 "{}'s JVM stood still for {:.0} ms to collect garbage",
                 pause.server,

@@ -15,6 +15,7 @@ use crate::pipeline::provision::route::Route;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::request::{RunNames, RunRequest};
 use crate::pipeline::run::clocks::Clocks;
+use crate::pipeline::run::links::Links;
 use crate::pipeline::run::live_metrics::LiveMetrics;
 use crate::pipeline::run::observer::PathObserver;
 use crate::pipeline::run::workers::Workers;
@@ -25,6 +26,7 @@ pub(crate) struct RunContext<'a> {
     pub(crate) request: &'a RunRequest,
     pub(crate) stack: &'a Stack,
     pub(crate) servers: &'a ServerClients,
+    pub(crate) links: &'a Links,
     pub(crate) publication: &'a str,
     pub(crate) clocks: &'a Clocks,
     pub(crate) recorder: &'a Recorder,

@@ -40,6 +40,8 @@ pub(crate) struct FaultedPath {
     /// When it could be noticed: a server the path needs answered nothing or refused, or nothing came through for a second although
     /// events waited.
     pub(crate) noticed: Option<Stamp>,
+    /// Whether what can be noticed goes back to before the fault.
+    was_troubled: bool,
     /// Most WAL that its slot has held back, bytes, if it is known.
     pub(crate) wal_held: Option<u64>,
 }
@@ -52,6 +54,8 @@ pub(crate) struct FaultRunner<'a> {
     made: Vec<MadeFault>,
     /// By path.
     stalls: Vec<StallTimer>,
+    /// Whether something is to be noticed now, by path.
+    troubled: Vec<bool>,
 }
 
 impl<'a> FaultRunner<'a> {
@@ -62,6 +66,7 @@ impl<'a> FaultRunner<'a> {
             planned: context.request.faults.clone(),
             made: Vec::new(),
             stalls: (0..paths).map(|_| StallTimer::new()).collect(),
+            troubled: vec![false; paths],
         }
     }
 
@@ -107,10 +112,12 @@ impl<'a> FaultRunner<'a> {
 
     async fn make(&mut self, fault: Fault, paths: &mut [ActivePath]) -> Result<(), Failure> {
         let context = self.context;
-        let before = paths.iter().map(|path| FaultedPath {
+        let troubled = paths.iter().zip(&self.troubled);
+        let before = troubled.map(|(path, is_troubled)| FaultedPath {
             path: path.route.path,
             before: path.observer.joiner.tally(),
             noticed: None,
+            was_troubled: *is_troubled,
             wal_held: None,
         });
         let before = before.collect();
@@ -127,7 +134,7 @@ impl<'a> FaultRunner<'a> {
                     take_worker_away(path, process, action).await?;
                 }
             }
-            FaultAction::Link(..) => {}
+            FaultAction::Link(action, link) => context.links.spoil(action, link),
         }
         self.made.push(MadeFault {
             fault,
@@ -153,6 +160,7 @@ impl<'a> FaultRunner<'a> {
                         let setup = WorkerSetup {
                             request: context.request,
                             servers: context.servers,
+                            links: context.links,
                             route: &path.route,
                             observer: &path.observer,
                             clock: context.clock,
@@ -160,7 +168,7 @@ impl<'a> FaultRunner<'a> {
                         path.workers.bring_back(setup).await?;
                     }
                 }
-                FaultTarget::Link(_) if is_over => {}
+                FaultTarget::Link(link) if is_over => context.links.mend(link),
                 _ => continue,
             }
             made.ended = Some(context.clock.now());
@@ -172,22 +180,23 @@ impl<'a> FaultRunner<'a> {
     /// Notes what can be seen of the last fault.
     fn look(&mut self, paths: &[ActivePath], status: &ServerStatus) {
         let now = self.context.clock.now();
-        let stalls = paths.iter().zip(&mut self.stalls).map(|(path, stall)| {
+        let looked = paths.iter().zip(&mut self.stalls).map(|(path, stall)| {
             let tally = path.observer.joiner.tally();
             let quiet = stall.quiet_for(tally.written);
-            tally.inserted > tally.written && quiet >= STALL
+            let is_stalled = tally.inserted > tally.written && quiet >= STALL;
+            is_stalled || status.trouble_of(path.route.path)
         });
-        let stalls: Vec<_> = stalls.collect();
+        self.troubled = looked.collect();
         let Some(last) = self.made.last_mut() else {
             return;
         };
-        for ((path, active), is_stalled) in last.paths.iter_mut().zip(paths).zip(stalls) {
-            let seen = status.asked_at.is_some_and(|asked| asked >= last.began);
-            let is_troubled = seen && status.trouble_of(path.path);
-            if is_stalled || is_troubled {
+        let asked_since = status.asked_at.is_some_and(|asked| asked >= last.began);
+        for (path, is_troubled) in last.paths.iter_mut().zip(&self.troubled) {
+            path.was_troubled &= is_troubled;
+            if *is_troubled && !path.was_troubled {
                 path.noticed.get_or_insert(now);
             }
-            let held = status.wal_held(active.route.path).filter(|_| seen);
+            let held = status.wal_held(path.path).filter(|_| asked_since);
             path.wal_held = path.wal_held.max(held);
         }
     }

@@ -101,17 +101,17 @@ mod tests {
         fn written(&mut self, _: i32, _: i64) {}
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_gate_that_is_shut_lets_nothing_through_until_it_opens() {
         let gate = Gate::default();
         let mut source = Gated::new(Endless, gate.clone());
         assert!(source.recv().await.is_some());
         gate.set(GateState::Shut);
-        let waited = tokio::time::timeout(Duration::from_secs(60), source.recv()).await;
+        let waited = tokio::time::timeout(Duration::from_millis(50), source.recv()).await;
         assert!(waited.is_err());
         let opened = gate.clone();
         let opener = tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
             opened.set(GateState::Open);
         });
         assert!(source.recv().await.is_some());

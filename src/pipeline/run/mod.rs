@@ -7,6 +7,7 @@ pub(crate) mod consumer_worker;
 pub(crate) mod context;
 pub(crate) mod fault_runner;
 pub(crate) mod gate;
+pub(crate) mod links;
 pub(crate) mod live_metrics;
 pub(crate) mod measured_clocks;
 pub(crate) mod observer;

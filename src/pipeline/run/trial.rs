@@ -89,6 +89,7 @@ impl RunContext<'_> {
             let setup = WorkerSetup {
                 request,
                 servers,
+                links: self.links,
                 route: &route,
                 observer: &observer,
                 clock: self.clock,

@@ -20,6 +20,7 @@ use crate::pipeline::provision::route::Route;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::run::ack_tracker::{AckTracker, AckUnit};
 use crate::pipeline::run::gate::Gate;
+use crate::pipeline::run::links::Links;
 use crate::pipeline::run::observer::{FollowedEvent, PathObserver};
 use crate::pipeline::run::outbox_table::OutboxTable;
 use crate::pipeline::run::reader_clock::{ReaderClock, to_stamp, to_unix_nanos};
@@ -31,6 +32,7 @@ const QUEUE: usize = 1_000;
 /// Starts our reader with the sink that a path needs.
 pub(crate) struct WalSinks<'a> {
     pub(crate) servers: &'a ServerClients,
+    pub(crate) links: &'a Links,
     pub(crate) route: &'a Route,
     pub(crate) run: &'a RunId,
     pub(crate) observer: &'a Arc<PathObserver>,
@@ -42,7 +44,8 @@ pub(crate) struct WalSinks<'a> {
 
 impl WalSinks<'_> {
     fn reader_config(&self, slot: Slot) -> ReaderConfig {
-        let server = self.servers.endpoints.postgres.server();
+        let postgres = &self.servers.endpoints.postgres;
+        let server = self.links.postgres_of_reader(postgres).server();
         let mut config = ReaderConfig::new(server, slot, [&self.route.publication]);
         config.time_source = Arc::new(ReaderClock(self.clock));
         config

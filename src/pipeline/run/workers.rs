@@ -19,6 +19,7 @@ use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::capture_worker::{CaptureWorker, captures};
 use crate::pipeline::run::consumer_worker::{ConsumerWorker, WorkerSource};
 use crate::pipeline::run::gate::{Gate, GateState};
+use crate::pipeline::run::links::Links;
 use crate::pipeline::run::observer::PathObserver;
 use crate::pipeline::run::stage_setup::stage_config;
 use crate::pipeline::run::wal_sinks::WalSinks;
@@ -28,6 +29,7 @@ use crate::pipeline::run::wal_sinks::WalSinks;
 pub(crate) struct WorkerSetup<'a> {
     pub(crate) request: &'a RunRequest,
     pub(crate) servers: &'a ServerClients,
+    pub(crate) links: &'a Links,
     pub(crate) route: &'a Route,
     pub(crate) observer: &'a Arc<PathObserver>,
     pub(crate) clock: Clock,
@@ -266,6 +268,7 @@ impl Workers {
     fn sinks<'a>(&'a self, setup: WorkerSetup<'a>, gate: &'a Gate) -> WalSinks<'a> {
         WalSinks {
             servers: setup.servers,
+            links: setup.links,
             route: setup.route,
             run: &setup.request.id,
             observer: setup.observer,

@@ -7,13 +7,19 @@ use crate::timeline::{Nanos, Stamp};
 const BEFORE: Nanos = Nanos(5_000_000_000);
 /// A backlog that is as usual for so long is gone.
 const HOLDS: Nanos = Nanos(200_000_000);
+/// A silence is the fault's if it began this soon after it,
+const SOON: Nanos = Nanos(3_000_000_000);
+/// and if it is longer than this, and than any before the fault by this factor.
+const LEAST_SILENCE: Nanos = Nanos(250_000_000);
+const TIMES_USUAL: usize = 2;
 /// Fewer events under way than this are usual in any case.
 const LEAST_USUAL: u64 = 3;
 
 /// What became of a path after a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recovery {
-    /// From the fault until an event that was due after it was in the store; `None` if none came.
+    /// From the fault until an event was in the store again after nothing was, or, where it did not come to that, one that was due
+    /// after the fault; `None` if none came.
     pub first_event: Option<Nanos>,
     /// From the fault until no more events were under way than usual; `None` if that did not come.
     pub backlog_gone: Option<Nanos>,
@@ -40,8 +46,26 @@ pub fn recovery(activity: &Activity, at: Stamp, next: Option<Stamp>) -> Option<R
     let before = began.saturating_sub(periods(BEFORE))..began;
     let usual = before.map(under_way).max().unwrap_or(0).max(LEAST_USUAL);
     let since = |period: usize| Nanos((activity.begin_of(period + 1) - at).0.max(0));
+    let silences = |from: usize, to: usize| {
+        let moved = (from..to).filter(|period| activity.came(Place::Stored, *period) > 0);
+        let ends: Vec<_> = std::iter::once(from).chain(moved).collect();
+        let pairs = ends.windows(2).map(|pair| (pair[0], pair[1]));
+        // Nothing is silent about a time in which nothing was due.
+        let waited = |&(_, end): &(usize, usize)| end > 0 && under_way(end - 1) > 0;
+        pairs.filter(waited).collect::<Vec<_>>()
+    };
+    let length = |&(from, to): &(usize, usize)| to - from;
+    let longest_before = silences(began.saturating_sub(periods(BEFORE)), began);
+    let usual_silence = longest_before.iter().map(length).max().unwrap_or(0);
+    let least_silence = periods(LEAST_SILENCE).max(usual_silence * TIMES_USUAL);
+    let silence = silences(began, activity.len())
+        .into_iter()
+        .filter(|(from, _)| *from <= (began + periods(SOON)).min(end))
+        .filter(|silence| length(silence) >= least_silence)
+        .max_by_key(length);
     // The order of events is kept, so the first one after the fault is the next after those before it.
-    let first = (began..activity.len()).find(|period| stored[*period] > due[began]);
+    let in_order = (began..activity.len()).find(|period| stored[*period] > due[began]);
+    let first = in_order.max(silence.map(|(_, end)| end));
     let is_usual = |from: &usize| {
         let until = (from + periods(HOLDS)).min(activity.len());
         (*from..until).all(|period| under_way(period) <= usual)

@@ -16,6 +16,8 @@ const TIMES_USUAL: i64 = 4;
 const TIMES_MEDIAN: i64 = 3;
 /// Silences too short to be seen are counted as if there were so many at least.
 const LEAST_SILENCES: usize = 100;
+/// A stall this soon after a longer one of the same stage is its catching up.
+const AFTERMATH: Nanos = Nanos(500_000_000);
 /// Of stages that stood still at the same time, one with less than this share of the events that waited is no cause.
 const CAUSE: f64 = 0.05;
 
@@ -109,7 +111,16 @@ pub fn stalls(path: CapturePath, activity: &Activity, usual: Usual<'_>) -> Vec<S
             None => groups.push(vec![silence]),
         }
     }
-    groups.iter().filter_map(|group| cause(group)).collect()
+    let causes = groups.iter().filter_map(|group| cause(group));
+    causes.fold(Vec::new(), |mut found: Vec<Stall>, stall| {
+        let is_aftermath = found.last().is_some_and(|before| {
+            before.hop == stall.hop
+                && stall.began - before.ended < AFTERMATH
+                && stall.ended - stall.began < before.ended - before.began
+        });
+        found.extend((!is_aftermath).then_some(stall));
+        found
+    })
 }
 
 /// Whether one is within the time of another for the most part.
@@ -145,6 +156,9 @@ struct Silences {
     /// Events that had come to where they wait, and that had left, at the end of each period.
     waiting: Vec<u64>,
     left: Vec<u64>,
+    /// Events that were sent, and that were stored, at the end of each period.
+    sent: Vec<u64>,
+    stored: Vec<u64>,
 }
 
 impl Silences {
@@ -170,6 +184,8 @@ impl Silences {
             all,
             waiting: activity.cumulated(stage.waits_from),
             left,
+            sent: activity.cumulated(Place::Sent),
+            stored: activity.cumulated(Place::Stored),
         }
     }
 
@@ -198,26 +214,39 @@ impl Silences {
         })
     }
 
+    /// How many of these events, by their place in the order of all, took at least so long from their INSERT to the store.
+    fn slower(&self, activity: &Activity, events: std::ops::Range<u64>, least: Nanos) -> usize {
+        let first_over = |counts: &[u64], event: u64, from: usize| {
+            let later = counts.iter().skip(from).position(|count| *count > event);
+            later.map_or(counts.len(), |later| from + later)
+        };
+        let (mut sent, mut stored) = (0, 0);
+        let is_slow = |event: &u64| {
+            sent = first_over(&self.sent, *event, sent);
+            stored = first_over(&self.stored, *event, stored);
+            let periods = i64::try_from(stored.saturating_sub(sent)).unwrap_or(i64::MAX);
+            // Both are known to a period.
+            activity.length().0.saturating_mul(periods + 1) >= least.0
+        };
+        events.filter(is_slow).count()
+    }
+
     /// A silence with the events that waited.
     #[allow(clippy::cast_precision_loss)] // event counts far below 2^53
     fn stall(&self, activity: &Activity, (began, ended): Silence, usual: Usual<'_>) -> Stall {
         let left = ended.checked_sub(1).map_or(0, |before| self.left[before]);
-        let waited_since = |at: Stamp| {
-            let period = activity.period_of(at).unwrap_or(0);
-            self.waiting[period].saturating_sub(left)
-        };
         let ended_at = activity.begin_of(ended);
-        let events = self.left.last().copied().unwrap_or(0) as f64;
-        // Those that had come so long before its end have waited for longer.
+        let events = self.stored.last().copied().unwrap_or(0) as f64;
+        let waited = left..self.waiting[ended].max(left);
         let share = |quantile: Nanos, beyond: f64| {
-            let waited = waited_since(Stamp(ended_at.0 - quantile.0)) as f64;
-            (waited / (events * beyond).max(1.0)).min(1.0)
+            let slow = self.slower(activity, waited.clone(), quantile) as f64;
+            (slow / (events * beyond).max(1.0)).min(1.0)
         };
         Stall {
             hop: self.hop,
             began: activity.begin_of(began),
             ended: ended_at,
-            waited: waited_since(ended_at),
+            waited: waited.end - waited.start,
             share_of_p95: share(usual.p95, 0.05),
             share_of_p99: share(usual.p99, 0.01),
         }
