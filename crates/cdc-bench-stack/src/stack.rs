@@ -14,7 +14,7 @@ use crate::error::StackError;
 use crate::kept::{Claim, KeptStack};
 use crate::kind::StackKind;
 use crate::local::{LocalStack, StackLifetime};
-use crate::processes::{GcPause, OutageKind, ServerProcess, kill_group};
+use crate::processes::{GcPause, OutageKind, ServerProcess};
 use crate::progress::{STOPPING, StepProgress};
 use crate::servers::{self, LocalOptions};
 
@@ -223,17 +223,6 @@ impl Stack {
         pauses.retain(|pause| pause.began > since);
         pauses.sort_by_key(|pause| pause.began);
         pauses
-    }
-
-    /// Kills a server with SIGKILL to simulate a crash; its supervision restarts it. Returns false if it is not our
-    /// child.
-    #[must_use]
-    pub fn crash(&self, name: &str) -> bool {
-        let Some(server) = self.server(name) else {
-            return false;
-        };
-        kill_group(server.pid);
-        true
     }
 
     /// Takes a server away for a time, after which its supervision brings it back: a server that was killed or stopped is started

@@ -25,10 +25,8 @@ use crate::settings::Settings;
 use act::Act;
 use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Targets;
-use cdc_bench_model::report::{
-    ActReport, DEMO_SCHEMA, DemoReport, Report, ResultFolder, Stored, Verdict, demo_page, page,
-    render_demo,
-};
+use cdc_bench_model::report::{ActReport, DEMO_SCHEMA, DemoReport, Report, ResultFolder, Stored, Verdict, demo_page, page,
+    render_demo, FaultReport};
 use cdc_bench_model::timeline::{Hop, Nanos};
 use cdc_bench_stack::{Stack, StackKind};
 use narrator::{NarratedEvent, Narrator};
@@ -58,7 +56,7 @@ pub(super) struct Args {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "connect",
-        value_parser = ["connect", "store"]
+        value_parser = ["postgres", "kafka", "connect", "store"]
     )]
     with_fault: Option<String>,
     #[command(flatten)]
@@ -174,6 +172,9 @@ impl Performance<'_> {
             let report = self.perform_act(number, act).await?;
             let act_report = ActReport::of(act.name, act.purpose, act.fault.as_deref(), &report);
             self.terminal.say(&format!("  {}", act_report.result()));
+            for told in report.faults.iter().flat_map(FaultReport::told) {
+                self.terminal.say(&format!("  {told}"));
+            }
             self.wait_for_enter().await?;
             reports.push(act_report);
         }
@@ -209,7 +210,7 @@ impl Performance<'_> {
             rounds: None,
             connector: self.connector.clone(),
             transform_delay: None,
-            faults: Vec::new(),
+            faults: act.faults().map_err(Failure::usage)?,
             observer: true,
             targets: Targets {
                 throughput_per_s: None,
@@ -226,7 +227,7 @@ impl Performance<'_> {
             &folder,
             self.args.screen.wants_screen() && !act.is_detailed,
         );
-        let narrator = Narrator::new(act, self.stack, &display, self.terminal);
+        let narrator = Narrator::new(act, &display, self.terminal);
         let outcome = run_on(&request, self.stack, &narrator, self.cancel).await;
         let printed = narrator.printed_events();
         if let Ok(FinishedRun { stored, .. }) = &outcome {

@@ -44,3 +44,57 @@ pub struct FaultEffect {
     /// Most WAL that the path's slot held back, bytes; `null` if it is not known.
     pub wal_held_bytes: Option<u64>,
 }
+
+impl FaultReport {
+    /// What it did to each path, in a sentence each.
+    #[must_use]
+    pub fn told(&self) -> Vec<String> {
+        let of_path = |(path, effect): (&String, &FaultEffect)| {
+            format!("{} on {path}: {}", self.fault, effect.told())
+        };
+        self.paths.iter().map(of_path).collect()
+    }
+}
+
+impl FaultEffect {
+    fn told(&self) -> String {
+        let after = |us: Option<i64>, what: &str| {
+            us.map_or_else(
+                || format!("{what} not seen"),
+                |us| format!("{what} after {:.1} s", seconds(us)),
+            )
+        };
+        format!(
+            "{}, {} ({} events at its worst), {} lost, {} delivered again, {} out of order",
+            after(self.first_event, "the first event in the store"),
+            after(self.backlog_gone, "the backlog gone"),
+            self.backlog,
+            self.lost,
+            self.delivered_again,
+            self.reordered
+        )
+    }
+}
+
+#[allow(clippy::cast_precision_loss)] // durations for display
+fn seconds(us: i64) -> f64 {
+    us as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_effect_is_told_in_a_sentence() {
+        let effect = FaultEffect {
+            first_event: Some(8_210_000),
+            backlog: 1_310,
+            ..FaultEffect::default()
+        };
+        assert_eq!(
+            effect.told(),
+            "the first event in the store after 8.2 s, the backlog gone not seen (1310 events at its worst), 0 lost, 0 delivered again, 0 out of order"
+        );
+    }
+}
