@@ -31,6 +31,7 @@ pub use commands::capture_job::{
 pub use commands::consume::{ConsumeRequest, Consumed, consume};
 pub use commands::doctor::examine;
 pub use commands::generate::{GenerateRequest, Generated, generate};
+pub use commands::resilience::{ResilienceRequest, resilience};
 pub use commands::run::{FinishedRun, run, run_on};
 pub use commands::setup::{SetUp, set_up};
 pub use commands::sweep::{SweepRequest, sweep};

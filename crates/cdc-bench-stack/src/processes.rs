@@ -9,7 +9,7 @@ mod outage;
 mod supervision;
 mod tree;
 
-pub(crate) use child::{Child, ServerSpec, detach_from_terminal, kill_group, pid, tail};
+pub(crate) use child::{Child, ServerSpec, detach_from_terminal, pid, tail};
 pub(crate) use class_archive::ClassArchive;
 pub(crate) use client::{OutputStream, watch};
 pub use gc_log::GcPause;

@@ -25,8 +25,10 @@ use crate::settings::Settings;
 use act::Act;
 use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Targets;
-use cdc_bench_model::report::{ActReport, DEMO_SCHEMA, DemoReport, Report, ResultFolder, Stored, Verdict, demo_page, page,
-    render_demo, FaultReport};
+use cdc_bench_model::report::{
+    ActReport, DEMO_SCHEMA, DemoReport, FaultReport, Report, ResultFolder, Stored, Verdict,
+    demo_page, page, render_demo,
+};
 use cdc_bench_model::timeline::{Hop, Nanos};
 use cdc_bench_stack::{Stack, StackKind};
 use narrator::{NarratedEvent, Narrator};

@@ -50,11 +50,7 @@ pub(super) struct NarratedEvent {
 }
 
 impl<'a> Narrator<'a> {
-    pub(super) fn new(
-        act: &'a Act,
-        display: &'a RunDisplay<'a>,
-        terminal: &'a Terminal,
-    ) -> Self {
+    pub(super) fn new(act: &'a Act, display: &'a RunDisplay<'a>, terminal: &'a Terminal) -> Self {
         Self {
             display,
             terminal,

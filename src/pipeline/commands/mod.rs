@@ -4,6 +4,7 @@ pub(crate) mod capture_job;
 pub(crate) mod consume;
 pub(crate) mod doctor;
 pub(crate) mod generate;
+pub(crate) mod resilience;
 pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod sweep;

@@ -113,7 +113,7 @@ impl ProcessAction {
     }
 
     /// How long it goes on where that is not said.
-    pub(super) fn usual_length(self) -> Duration {
+    pub(crate) fn usual_length(self) -> Duration {
         match self {
             Self::Kill | Self::Restart => Duration::ZERO,
             Self::Stop | Self::Pause => Duration::from_secs(5),
