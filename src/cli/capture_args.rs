@@ -17,15 +17,21 @@ pub(super) struct CaptureArgs {
 
 impl CaptureArgs {
     pub(super) fn paths(self) -> Vec<CapturePath> {
-        self.capture.0
+        self.capture.into_paths()
     }
 }
 
 /// At least one, without duplicates.
 #[derive(Debug, Clone)]
-struct CapturePaths(Vec<CapturePath>);
+pub(super) struct CapturePaths(Vec<CapturePath>);
 
-fn paths(text: &str) -> Result<CapturePaths, String> {
+impl CapturePaths {
+    pub(super) fn into_paths(self) -> Vec<CapturePath> {
+        self.0
+    }
+}
+
+pub(super) fn paths(text: &str) -> Result<CapturePaths, String> {
     if text == "both" {
         return Ok(CapturePaths(vec![CapturePath::Debezium, CapturePath::Wal]));
     }

@@ -8,7 +8,7 @@ use tracing::level_filters::LevelFilter;
 use super::endpoint_args::EndpointArgs;
 use super::{
     capture, cleanup, compare, consume, dead_letters, demo, doctor, examples, generate, monitor,
-    observe, report, run, setup, shell, stack, sweep, tune, verify,
+    observe, report, resilience, run, setup, shell, stack, sweep, tune, verify,
 };
 
 /// Follows every event from a PostgreSQL INSERT through Debezium, Kafka and a consumer into MongoDB, and says which hop is slow.
@@ -41,6 +41,9 @@ pub(super) enum Command {
     /// Find what to set: Debezium's and our consumer's settings, p99 against processor time, and the gain
     #[command(after_help = examples::TUNE_EXAMPLES)]
     Tune(Box<tune::Args>),
+    /// See what faults do to Debezium's path and to our reader's: each process killed, paused and restarted, one table and one page
+    #[command(after_help = examples::RESILIENCE_EXAMPLES)]
+    Resilience(Box<resilience::Args>),
     /// Show the pipeline to people: acts of 10, 100, 1,000 and 10,000 events on one stack
     #[command(after_help = examples::DEMO_EXAMPLES)]
     Demo(demo::Args),

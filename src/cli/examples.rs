@@ -81,6 +81,15 @@ Examples:
 Each step is a run of its own in the sweep's folder: cdc-bench report cdc-bench-results/SWEEP/debezium-1000
 Exit codes: 0 measured; 2 usage; 3 a server is missing or refused; 4 data lost or differing; 130 interrupted.";
 
+pub(super) const RESILIENCE_EXAMPLES: &str = "\
+Examples:
+  cdc-bench resilience --quick                       each process killed once, Debezium and our reader side by side
+  cdc-bench resilience                               killed, paused for 5 s and restarted, each at three moments
+  cdc-bench resilience --capture embedded --json
+
+Each process and action is a run of its own in the result's folder, with its page; resilience.html has the table of all.
+Exit codes: 0 nothing lost, doubled or out of order; 2 usage; 3 a server is missing; 4 data lost or differing; 130 interrupted.";
+
 pub(super) const TUNE_EXAMPLES: &str = "\
 Examples:
   cdc-bench tune                                     ten minutes at 167 a second, then what to set and what it gains

@@ -32,6 +32,7 @@ mod program;
 mod progress;
 mod registry_args;
 mod report;
+mod resilience;
 mod results_args;
 mod run;
 mod run_display;

@@ -14,7 +14,7 @@ use super::progress::Terminal;
 use super::secrets::Prompt;
 use super::{
     capture, cleanup, compare, consume, dead_letters, demo, doctor, generate, interrupt, logging,
-    monitor, observe, report, run, setup, shell, stack, sweep, tune, verify,
+    monitor, observe, report, resilience, run, setup, shell, stack, sweep, tune, verify,
 };
 use crate::pipeline::Failure;
 
@@ -120,6 +120,9 @@ async fn dispatch(
     };
     match command {
         Command::Run(args) => run::run(*args, settings().await?, progress, cancel).await,
+        Command::Resilience(args) => {
+            resilience::run(*args, settings().await?, progress, cancel).await
+        }
         Command::Sweep(args) => sweep::run(*args, settings().await?, progress, cancel).await,
         Command::Tune(args) => tune::run(*args, settings().await?, progress, cancel).await,
         Command::Demo(args) => demo::run(args, settings().await?, progress, cancel).await,

@@ -19,7 +19,8 @@ use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
 use super::traces_args::TracesArgs;
 use crate::pipeline::{
-    Endpoint, Failure, FinishedRun, Metrics, RunRequest, WarmUp, exit, run as run_pipeline,
+    Endpoint, Failure, Fault, FinishedRun, Metrics, RunRequest, WarmUp, check_faults, exit,
+    run as run_pipeline,
 };
 use crate::settings::Settings;
 use cdc_bench_model::report::{PathReport, Report, Verdict, page, render, write_whole};
@@ -61,6 +62,15 @@ pub(super) struct Args {
     metrics_listen: Option<SocketAddr>,
     #[command(flatten)]
     traces: TracesArgs,
+    /// Make a fault while events are under way, such as kill:connect@30% or pause:store@9s,for=2s; may be repeated. ACTION is kill,
+    /// stop, restart or pause of postgres, kafka, connect, store, consumer or reader; MOMENT is a time since the load began or a
+    /// share of it
+    #[arg(
+        long = "fault",
+        value_name = "ACTION:TARGET@MOMENT[,for=TIME]",
+        conflicts_with = "interleave"
+    )]
+    faults: Vec<Fault>,
     /// Slow every event down by this much between its receipt and its write, to see that it is found
     #[arg(long, value_name = "MS", hide = true, value_parser = milliseconds)]
     inject_transform_delay: Option<Duration>,
@@ -101,8 +111,9 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Failure> {
     // Before anything is created.
     let stack = stack_kind(&settings)?;
-    let (id, folder) = args.results.create()?;
     let paths = args.capture.paths();
+    check_faults(&args.faults, stack, &paths).map_err(Failure::usage)?;
+    let (id, folder) = args.results.create()?;
     let (metrics, endpoint) = match args.metrics_listen {
         Some(address) => {
             let metrics = Arc::new(Metrics::new(&id, &paths, args.load.rate()));
@@ -142,6 +153,7 @@ pub(super) async fn run(
         connector: args.connector.request()?,
         transform_delay: args.inject_transform_delay,
         observer: args.observer,
+        faults: args.faults,
         targets: args
             .objectives
             .targets(min_throughput, Some(args.load.rate())),

@@ -94,6 +94,7 @@ pub(super) async fn run(
             rounds: None,
             connector: args.connector.request()?,
             transform_delay: None,
+            faults: Vec::new(),
             observer: true,
             // Each step asks for its own rate.
             targets: args.objectives.targets(None, None),

@@ -87,6 +87,7 @@ pub(super) async fn run(
             rounds: None,
             connector: ConnectorRequest::default(),
             transform_delay: None,
+            faults: Vec::new(),
             observer: true,
             targets: Targets::default(),
             drain_timeout: Duration::from_secs(args.drain_timeout),

@@ -15,6 +15,7 @@
 mod commands;
 mod export;
 mod failure;
+mod faults;
 mod lock;
 mod monitor;
 mod outcome;
@@ -34,6 +35,7 @@ pub use commands::dead_letters::{
 };
 pub use commands::doctor::examine;
 pub use commands::generate::{GenerateRequest, Generated, generate};
+pub use commands::resilience::{ResilienceRequest, resilience};
 pub use commands::run::{FinishedRun, run, run_on};
 pub use commands::setup::{SetUp, set_up};
 pub use commands::sweep::{SweepRequest, sweep};
@@ -41,8 +43,13 @@ pub use commands::tune::{Preference, TuneRequest, tune};
 pub use export::metrics::{Endpoint, EndpointError, Exported, Metrics, ProbeAnswer};
 pub use export::traces::{ExportedTraces, Exporter, Traces, TracesError};
 pub use failure::{Failure, exit};
+pub use faults::{
+    Fault, FaultAction, FaultTarget, ImpossibleFault, LinkAction, LinkTarget, Moment,
+    ParseFaultError, ProcessAction, ProcessTarget, check_faults,
+};
 pub(crate) use monitor::postgres_clock::measure_postgres;
 pub(crate) use monitor::processes;
+pub(crate) use monitor::pulse::Pulse;
 pub use progress::{LoadState, RunProgress};
 pub use provision::clean_up::{remove_everything, remove_run};
 pub(crate) use provision::observations::{

@@ -13,6 +13,7 @@ use crate::debezium::ConnectorProfile;
 use crate::load::{Limit, Rate};
 use crate::pipeline::export::metrics::Metrics;
 use crate::pipeline::export::traces::Traces;
+use crate::pipeline::faults::{Fault, FaultTarget, LinkTarget, ProcessTarget};
 use crate::settings::Settings;
 
 /// The parameters of a run.
@@ -44,6 +45,8 @@ pub struct RunRequest {
     pub transform_delay: Option<Duration>,
     /// Whether our reader observes the WAL beside Debezium.
     pub observer: bool,
+    /// Faults to make while events are under way.
+    pub faults: Vec<Fault>,
     /// The objectives.
     pub targets: Targets,
     /// Longest time without a processed event before the drain gives up.
@@ -57,6 +60,15 @@ pub struct RunRequest {
 }
 
 impl RunRequest {
+    /// Whether a fault breaks our reader's connection to PostgreSQL.
+    pub(crate) fn breaks_readers(&self) -> bool {
+        let breaks = |fault: &Fault| match fault.target() {
+            FaultTarget::Process(process) => process == ProcessTarget::Postgres,
+            FaultTarget::Link(link) => link == LinkTarget::ReaderPostgres,
+        };
+        self.faults.iter().any(breaks)
+    }
+
     /// The `run_id` columns of a path's rows.
     pub(crate) fn names_for(&self, path: CapturePath) -> RunNames {
         match self.rounds {

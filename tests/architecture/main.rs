@@ -75,7 +75,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["STAGES", "BASE", "pipeline/export", "pipeline/provision"],
     ),
     ("pipeline/provision", &["STAGES", "BASE", "tls_failure"]),
-    ("pipeline/request", &["STAGES", "pipeline/export"]),
+    (
+        "pipeline/request",
+        &["STAGES", "pipeline/export", "pipeline/faults"],
+    ),
     ("pipeline/progress", &["STAGES"]),
     ("pipeline/failure", &["STAGES"]),
     ("pipeline/export", &["STAGES", "pipeline/lock"]),
@@ -85,6 +88,7 @@ const STAGES: &[&str] = &[
 ];
 const BASE: &[&str] = &[
     "pipeline/failure",
+    "pipeline/faults",
     "pipeline/lock",
     "pipeline/progress",
     "pipeline/request",

@@ -16,6 +16,7 @@ mod delay;
 mod delays;
 mod envelopes;
 mod everything_secured;
+mod faults;
 mod group;
 #[path = "../../benches/inputs/mod.rs"]
 mod inputs;
@@ -126,6 +127,7 @@ fn main() {
         plain_user::TESTS,
         outages::TESTS,
         dead_letters::TESTS,
+        faults::TESTS,
         paths::TESTS,
         reader::TESTS,
         snapshot::TESTS,
@@ -197,6 +199,7 @@ fn main() {
     let long = [
         commands::LONG_TESTS,
         dead_letters::LONG_TESTS,
+        faults::LONG_TESTS,
         group::LONG_TESTS,
         interrupts::LONG_TESTS,
         observe_canary::LONG_TESTS,

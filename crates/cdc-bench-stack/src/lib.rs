@@ -23,6 +23,7 @@ mod artifacts;
 mod docker;
 
 mod instance;
+mod link;
 mod servers;
 
 mod compose;
@@ -48,7 +49,8 @@ pub use http::http_client;
 pub use inspect::{Component, ComponentState, inspect};
 pub use kept::{KeptStack, run_kept_stack, start_kept_stack};
 pub use kind::StackKind;
-pub use processes::ServerProcess;
+pub use link::{Link, LinkState};
+pub use processes::{GcPause, OutageKind, ServerProcess};
 pub use progress::{Download, STOPPING, StepProgress};
 pub use servers::LocalOptions;
 pub use stack::{Stack, StackRequest, running_endpoints};

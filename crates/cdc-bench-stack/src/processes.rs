@@ -4,10 +4,16 @@
 mod child;
 mod class_archive;
 mod client;
+mod gc_log;
+mod outage;
 mod supervision;
+mod tree;
 
-pub(crate) use child::{Child, ServerSpec, detach_from_terminal, kill_group, pid, tail};
+pub(crate) use child::{Child, ServerSpec, detach_from_terminal, pid, tail};
 pub(crate) use class_archive::ClassArchive;
 pub(crate) use client::{OutputStream, watch};
+pub use gc_log::GcPause;
+pub(crate) use gc_log::gc_log;
+pub use outage::OutageKind;
 pub use supervision::ServerProcess;
 pub(crate) use supervision::Supervision;

@@ -1,6 +1,7 @@
 //! The servers of one run, whatever their origin.
 
 use std::path::Path;
+use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -13,9 +14,12 @@ use crate::error::StackError;
 use crate::kept::{Claim, KeptStack};
 use crate::kind::StackKind;
 use crate::local::{LocalStack, StackLifetime};
-use crate::processes::{ServerProcess, kill_group};
+use crate::processes::{GcPause, OutageKind, ServerProcess};
 use crate::progress::{STOPPING, StepProgress};
-use crate::servers::LocalOptions;
+use crate::servers::{self, LocalOptions};
+
+/// Longest wait for a server's answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Which servers to start or to use.
 #[derive(Debug, Clone)]
@@ -174,15 +178,8 @@ impl Stack {
     /// Name and process id of each server that runs as our child.
     #[must_use]
     pub fn processes(&self) -> Vec<(String, u32)> {
-        let servers = match &self.origin {
-            Origin::OneRun(local) => local.supervision.servers(),
-            Origin::Kept(kept, _) => kept.servers().to_vec(),
-            Origin::External | Origin::Compose(_) => Vec::new(),
-        };
-        servers
-            .into_iter()
-            .map(|server| (server.name, server.pid))
-            .collect()
+        let servers = self.servers_now().into_iter();
+        servers.map(|server| (server.name, server.pid)).collect()
     }
 
     /// Whether PostgreSQL and Connect can be assumed to share one clock, that of this host's kernel: the user's servers
@@ -205,11 +202,7 @@ impl Stack {
     /// Restarts by supervision after `since`: server and time.
     #[must_use]
     pub fn restarts(&self, since: jiff::Timestamp) -> Vec<(String, jiff::Timestamp)> {
-        let servers = match &self.origin {
-            Origin::OneRun(local) => local.supervision.servers(),
-            Origin::Kept(kept, _) => kept.servers_now(),
-            Origin::External | Origin::Compose(_) => Vec::new(),
-        };
+        let servers = self.servers_now();
         let times = |server: ServerProcess| {
             let name = server.name;
             let times = server.restarted_at.into_iter();
@@ -222,25 +215,72 @@ impl Stack {
             .collect()
     }
 
-    /// Kills a server with SIGKILL to simulate a crash; its supervision restarts it. Returns false if it is not our
-    /// child.
+    /// Pauses of our JVMs for collecting garbage after `since`, in order of time.
     #[must_use]
-    pub fn crash(&self, name: &str) -> bool {
-        let servers = match &self.origin {
+    pub fn gc_pauses(&self, since: jiff::Timestamp) -> Vec<GcPause> {
+        let servers = self.servers_now();
+        let mut pauses: Vec<_> = servers.iter().flat_map(ServerProcess::gc_pauses).collect();
+        pauses.retain(|pause| pause.began > since);
+        pauses.sort_by_key(|pause| pause.began);
+        pauses
+    }
+
+    /// Takes a server away for a time, after which its supervision brings it back: a server that was killed or stopped is started
+    /// again on its port and its data. It counts for no restart.
+    ///
+    /// # Errors
+    /// When the server is not a child of ours, or the outage cannot be noted for its supervision.
+    pub fn take_away(
+        &self,
+        name: &str,
+        kind: OutageKind,
+        length: Duration,
+    ) -> Result<(), StackError> {
+        let server = self.server(name).ok_or_else(|| {
+            StackError::Usage(format!(
+                "{name} cannot be taken away: it is no process of a local stack of ours"
+            ))
+        })?;
+        server.take_away(kind, length)
+    }
+
+    /// Whether a server was taken away and is not back yet; one that was started again may not be ready.
+    #[must_use]
+    pub fn is_away(&self, name: &str) -> bool {
+        self.server(name).is_some_and(|server| server.is_away())
+    }
+
+    /// Brings back every server that was taken away, now.
+    pub fn bring_back(&self) {
+        self.servers_now()
+            .iter()
+            .for_each(ServerProcess::bring_back);
+    }
+
+    /// Whether each server answers as what it is, in the pipeline's order; the reason where one does not.
+    pub async fn answers(&self) -> Vec<(&'static str, Result<(), String>)> {
+        servers::answers(&self.endpoints, ANSWER_LIMIT).await
+    }
+
+    fn server(&self, name: &str) -> Option<ServerProcess> {
+        let mut servers = self.servers_now().into_iter();
+        servers.find(|server| server.name == name)
+    }
+
+    /// The servers that are our children, as they are now.
+    fn servers_now(&self) -> Vec<ServerProcess> {
+        match &self.origin {
             Origin::OneRun(local) => local.supervision.servers(),
             Origin::Kept(kept, _) => kept.servers_now(),
             Origin::External | Origin::Compose(_) => Vec::new(),
-        };
-        let Some(server) = servers.into_iter().find(|server| server.name == name) else {
-            return false;
-        };
-        kill_group(server.pid);
-        true
+        }
     }
 
     /// Stops what was started for this run.
     pub fn stop(self, progress: &dyn StepProgress) {
         let step = STOPPING;
+        // A server that stands still does not end in order.
+        self.bring_back();
         match self.origin {
             Origin::OneRun(local) => {
                 progress.begin(step);

@@ -1,6 +1,7 @@
 //! The acts of a demonstration: the purpose, size and rate of each.
 
 use crate::load::{Limit, LoadProfile, Rate};
+use crate::pipeline::{Fault, ParseFaultError};
 
 /// An act of a demonstration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,9 +12,12 @@ pub(super) struct Act {
     pub(super) rate: Rate,
     /// Whether every event is printed.
     pub(super) is_detailed: bool,
-    /// The server that is killed halfway.
+    /// The server that is killed when [`FAULT_PERCENT`] of the events are sent.
     pub(super) fault: Option<String>,
 }
+
+/// When the server is killed: at this share of the events.
+pub(super) const FAULT_PERCENT: u64 = 33;
 
 /// Events of the act in which a server is killed: enough to last longer than the outage.
 const EVENTS_WITH_FAULT: u64 = 2_000;
@@ -50,6 +54,14 @@ impl Act {
             is_detailed: false,
             fault: Some(server.to_owned()),
         }
+    }
+
+    /// The faults of its run.
+    pub(super) fn faults(&self) -> Result<Vec<Fault>, ParseFaultError> {
+        let faults = self.fault.iter();
+        faults
+            .map(|server| format!("kill:{server}@{FAULT_PERCENT}%").parse())
+            .collect()
     }
 
     pub(super) fn limit(&self) -> Limit {

@@ -26,8 +26,8 @@ use act::Act;
 use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Targets;
 use cdc_bench_model::report::{
-    ActReport, DEMO_SCHEMA, DemoReport, Report, ResultFolder, Stored, Verdict, demo_page, page,
-    render_demo,
+    ActReport, DEMO_SCHEMA, DemoReport, FaultReport, Report, ResultFolder, Stored, Verdict,
+    demo_page, page, render_demo,
 };
 use cdc_bench_model::timeline::{Hop, Nanos};
 use cdc_bench_stack::{Stack, StackKind};
@@ -58,7 +58,7 @@ pub(super) struct Args {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "connect",
-        value_parser = ["connect", "store"]
+        value_parser = ["postgres", "kafka", "connect", "store"]
     )]
     with_fault: Option<String>,
     #[command(flatten)]
@@ -174,6 +174,9 @@ impl Performance<'_> {
             let report = self.perform_act(number, act).await?;
             let act_report = ActReport::of(act.name, act.purpose, act.fault.as_deref(), &report);
             self.terminal.say(&format!("  {}", act_report.result()));
+            for told in report.faults.iter().flat_map(FaultReport::told) {
+                self.terminal.say(&format!("  {told}"));
+            }
             self.wait_for_enter().await?;
             reports.push(act_report);
         }
@@ -209,6 +212,7 @@ impl Performance<'_> {
             rounds: None,
             connector: self.connector.clone(),
             transform_delay: None,
+            faults: act.faults().map_err(Failure::usage)?,
             observer: true,
             targets: Targets {
                 throughput_per_s: None,
@@ -225,7 +229,7 @@ impl Performance<'_> {
             &folder,
             self.args.screen.wants_screen() && !act.is_detailed,
         );
-        let narrator = Narrator::new(act, self.stack, &display, self.terminal);
+        let narrator = Narrator::new(act, &display, self.terminal);
         let outcome = run_on(&request, self.stack, &narrator, self.cancel).await;
         let printed = narrator.printed_events();
         if let Ok(FinishedRun { stored, .. }) = &outcome {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use jiff::tz::TimeZone;
 
-use super::act::Act;
+use super::act::{Act, FAULT_PERCENT};
 use crate::cli::progress::Terminal;
 use crate::cli::run_display::RunDisplay;
 use crate::live::{Figures, Phase};
@@ -13,13 +13,12 @@ use crate::load::LoadControl;
 use crate::pipeline::{LoadState, RunProgress};
 use cdc_bench_model::event::EventType;
 use cdc_bench_model::timeline::{Hop, Nanos, Stamp};
-use cdc_bench_stack::{Download, Stack, StepProgress};
+use cdc_bench_stack::{Download, StepProgress};
 
 /// Narrates the run of an act, and passes its progress on.
 pub(super) struct Narrator<'a> {
     pub(super) display: &'a RunDisplay<'a>,
     pub(super) terminal: &'a Terminal,
-    pub(super) stack: &'a Stack,
     pub(super) act: &'a Act,
     state: Mutex<NarratorState>,
 }
@@ -51,16 +50,10 @@ pub(super) struct NarratedEvent {
 }
 
 impl<'a> Narrator<'a> {
-    pub(super) fn new(
-        act: &'a Act,
-        stack: &'a Stack,
-        display: &'a RunDisplay<'a>,
-        terminal: &'a Terminal,
-    ) -> Self {
+    pub(super) fn new(act: &'a Act, display: &'a RunDisplay<'a>, terminal: &'a Terminal) -> Self {
         Self {
             display,
             terminal,
-            stack,
             act,
             state: Mutex::default(),
         }
@@ -105,9 +98,8 @@ impl<'a> Narrator<'a> {
         }
     }
 
-    /// Kills the server once a third of the events is sent, and prints when it is back. Sent, not stored: with a slow store, the
-    /// load could be over before a third is stored.
-    fn inject_fault(&self, server: &str, figures: &Figures) {
+    /// Says that the server is killed, which the run itself does, and when it is back.
+    fn tell_of_fault(&self, server: &str, figures: &Figures) {
         let load = &figures.load;
         let under_way = load.inserted.saturating_sub(load.written + load.errors);
         let answers = figures
@@ -118,16 +110,12 @@ impl<'a> Narrator<'a> {
         let mut state = self.state();
         state.fault = match state.fault {
             Fault::Pending
-                if figures.phase == Phase::Load && load.inserted * 3 >= self.act.events =>
+                if figures.phase == Phase::Load
+                    && load.inserted * 100 >= self.act.events * FAULT_PERCENT =>
             {
-                if self.stack.crash(server) {
-                    self.terminal
-                        .say(&format!("  {server} is killed; the load goes on"));
-                    Fault::Killed(Instant::now())
-                } else {
-                    tracing::warn!(server, "not ours to kill");
-                    Fault::Over
-                }
+                self.terminal
+                    .say(&format!("  {server} is killed; the load goes on"));
+                Fault::Killed(Instant::now())
             }
             Fault::Killed(at) if !answers => Fault::Away(at),
             Fault::Away(at) if answers => {
@@ -184,7 +172,7 @@ impl RunProgress for Narrator<'_> {
             self.print_new_events(&figures);
         }
         if let Some(server) = &self.act.fault {
-            self.inject_fault(server, &figures);
+            self.tell_of_fault(server, &figures);
         }
         self.display.figures(figures);
     }

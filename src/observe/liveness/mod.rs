@@ -3,12 +3,10 @@
 //!
 //! | module | what it is |
 //! | --- | --- |
-//! | `pulse` | the answers of one server |
 //! | `pulses` | those of all, by tap, and what has changed |
 //! | `pings` | who asks |
 
 mod pings;
-mod pulse;
 mod pulses;
 
 pub(super) use pings::Pings;

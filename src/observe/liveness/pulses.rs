@@ -3,7 +3,10 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::pulse::Pulse;
+use crate::pipeline::Pulse;
+
+/// A server that leaves a question unanswered for longer than this stands still, or is away.
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// What has changed with a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +46,7 @@ impl Pulses {
         match pulses.iter_mut().find(is_it) {
             Some(pulse) => change(pulse, now),
             None => {
-                let mut pulse = Pulse::new(tap, server.to_owned(), now);
+                let mut pulse = Pulse::new(tap, server.to_owned(), LONGEST, now);
                 change(&mut pulse, now);
                 pulses.push(pulse);
             }

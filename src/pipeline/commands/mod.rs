@@ -5,6 +5,7 @@ pub(crate) mod consume;
 pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 pub(crate) mod generate;
+pub(crate) mod resilience;
 pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod sweep;

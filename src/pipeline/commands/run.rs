@@ -1,5 +1,6 @@
 //! The main job: bring up, set up, warm up, load, follow, drain, verify, report, clean up.
 
+use cdc_bench_model::RunId;
 use cdc_bench_model::report::{Recorder, Report, Stored};
 use cdc_bench_model::timeline::{CapturePath, Clock};
 use cdc_bench_stack::{Stack, StackKind};
@@ -11,10 +12,12 @@ use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
 use crate::pipeline::outcome::report::build_report;
 use crate::pipeline::outcome::stored_report::store_report;
 use crate::pipeline::progress::RunProgress;
-use crate::pipeline::provision::clean_up;
+use crate::pipeline::provision::clean_up::remove_run;
 use crate::pipeline::provision::connector::check_connector;
 use crate::pipeline::provision::group::check_groups;
 use crate::pipeline::provision::load_permission::check_load;
+use crate::pipeline::provision::patience::Patience;
+use crate::pipeline::provision::removal::Removal;
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::rights::missing_rights;
 use crate::pipeline::provision::servers::ServerClients;
@@ -24,6 +27,7 @@ use crate::pipeline::provision::source::{
 use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::clocks::Clocks;
 use crate::pipeline::run::context::RunContext;
+use crate::pipeline::run::links::Links;
 use crate::pipeline::run::live_metrics::LiveMetrics;
 use crate::pipeline::run::trials::run_trials;
 use crate::store::{Scope, verify};
@@ -70,15 +74,17 @@ pub async fn run_on(
     cancel: &CancellationToken,
 ) -> Result<FinishedRun, Failure> {
     let started_at = jiff::Timestamp::now();
+    let links = Links::open(&request.faults, stack.endpoints())?;
     progress.begin("set-up");
     progress.update("set-up", "connecting to the servers");
+    let endpoints = links.endpoints(stack.endpoints());
     let servers = tokio::select! {
         () = cancel.cancelled() => return Err(Failure::interrupted()),
-        servers = ServerClients::connect(stack.endpoints()) => servers?,
+        servers = ServerClients::connect(&endpoints) => servers?,
     };
     let outcome = tokio::select! {
         () = cancel.cancelled() => Err(Failure::interrupted()),
-        outcome = run_measured(request, stack, &servers, started_at, progress, cancel) => outcome,
+        outcome = run_measured(request, stack, (&servers, &links), started_at, progress, cancel) => outcome,
     };
     progress.load_over();
     // Before anything else that may fail.
@@ -87,8 +93,10 @@ pub async fn run_on(
     let clean_up = if stack.exclusive() {
         Ok(())
     } else {
+        // Before anything else: what a failed run has taken away must be there to be cleaned up.
+        stack.bring_back();
         progress.begin("clean-up");
-        let removed = clean_up::remove_run(&servers, &request.id, progress, cancel).await;
+        let removed = clean_up(&servers, &request.id, progress, cancel).await;
         removed.map(|removed| {
             tracing::info!(%removed, "clean-up");
             progress.end("clean-up", &removed.summary());
@@ -103,6 +111,20 @@ pub async fn run_on(
         failure.context("the run has its result, but what it made on the servers is not all removed; \"cdc-bench cleanup\" tries again")
     });
     Ok(FinishedRun { stored, clean_up })
+}
+
+/// Removes what the run has made, by new clients if a fault has broken the run's.
+async fn clean_up(
+    servers: &ServerClients,
+    run: &RunId,
+    progress: &dyn RunProgress,
+    cancel: &CancellationToken,
+) -> Result<Removal, Failure> {
+    // Where a server does not answer, the run's own know at least what was made.
+    let renewed = Patience::new(cancel).within(servers.renewed()).await;
+    let renewed = renewed.transpose()?.flatten();
+    let servers = renewed.as_ref().unwrap_or(servers);
+    remove_run(servers, run, progress, cancel).await
 }
 
 /// Looks at what a run would meet on the servers, before anything is made.
@@ -135,7 +157,7 @@ async fn check_existing(
 async fn run_measured(
     request: &RunRequest,
     stack: &Stack,
-    servers: &ServerClients,
+    (servers, links): (&ServerClients, &Links),
     started_at: jiff::Timestamp,
     progress: &dyn RunProgress,
     cancel: &CancellationToken,
@@ -166,6 +188,7 @@ async fn run_measured(
         request,
         stack,
         servers,
+        links,
         publication: &source.publication,
         clocks: &clocks,
         recorder: &recorder,
@@ -178,6 +201,8 @@ async fn run_measured(
     let finished = clock.now();
 
     progress.begin("verification");
+    let renewed = servers.renewed().await?;
+    let servers = renewed.as_ref().unwrap_or(servers);
     progress.update("verification", "measuring clocks");
     let clocks = clocks.stop().await?;
     progress.update("verification", "closing the recordings");
@@ -223,6 +248,10 @@ async fn run_measured(
         shared: trials.shared,
         resource_usage: trials.resource_usage,
         checkpoints: trials.checkpoints,
+        silences: trials.silences,
+        collections: stack.gc_pauses(started_at),
+        faults: trials.faults,
+        faults_not_made: trials.faults_not_made,
         finished,
         server_restarts: stack.restarts(started_at),
         load_changes: progress.pace().map_or_else(Vec::new, |pace| pace.changes()),

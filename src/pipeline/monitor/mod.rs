@@ -3,9 +3,12 @@
 pub(crate) mod connector_watch;
 pub(crate) mod cpu;
 pub(crate) mod jvm;
+mod pings;
 pub(crate) mod postgres_checkpoints;
 pub(crate) mod postgres_clock;
+mod postgres_session;
 pub(crate) mod processes;
+pub(crate) mod pulse;
 pub(crate) mod resource_usage;
 pub(crate) mod server_monitor;
 pub(crate) mod slot_lag;

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cdc_bench_model::timeline::{CapturePath, Clock};
+use cdc_bench_model::timeline::{CapturePath, Clock, Stamp};
 use cdc_bench_stack::Stack;
 
 use crate::broker::Backlog;
 use crate::live::{PathState, ServerState};
 use crate::pipeline::export::metrics::Metrics;
+use crate::pipeline::failure::Failure;
 use crate::pipeline::lock::lock;
+pub(crate) use crate::pipeline::monitor::pings::Silence;
+use crate::pipeline::monitor::pings::{Asked, Pings};
 use crate::pipeline::monitor::postgres_checkpoints;
 use crate::pipeline::monitor::postgres_checkpoints::{CheckpointWatch, PostgresCheckpoint};
-use crate::pipeline::monitor::slot_lag::query_slot_lags;
+use crate::pipeline::monitor::postgres_session::PostgresSession;
+use crate::pipeline::monitor::slot_lag::{SlotLag, query_slots};
 use crate::pipeline::provision::servers::ServerClients;
 
 /// Poll interval. The run's own clients are used.
@@ -30,6 +34,7 @@ pub(crate) struct ServerMonitor<'a> {
     status: Arc<Mutex<ServerStatus>>,
     clock: Clock,
     checkpoints: Mutex<CheckpointWatch>,
+    pings: Arc<Pings>,
     metrics: Option<&'a Metrics>,
 }
 
@@ -40,6 +45,8 @@ pub(crate) struct MonitoredPath {
     pub(crate) slot: Option<String>,
     /// The consumer's lag; `None` without Kafka.
     pub(crate) backlog: Option<Backlog>,
+    /// Its topic; `None` without Kafka.
+    pub(crate) topic: Option<String>,
     /// Name of the connector, if there is one.
     pub(crate) connector: Option<String>,
 }
@@ -50,6 +57,10 @@ pub(crate) struct ServerStatus {
     pub(crate) servers: Vec<ServerState>,
     /// By path: the slot's lag in bytes, and the consumer's lag in records.
     lags: BTreeMap<CapturePath, (Option<u64>, Option<u64>)>,
+    /// By path: bytes of WAL that its slot keeps on the server's disk.
+    wal_held: BTreeMap<CapturePath, u64>,
+    /// When the servers were asked.
+    pub(crate) asked_at: Option<Stamp>,
 }
 
 impl ServerStatus {
@@ -57,6 +68,22 @@ impl ServerStatus {
     fn slot_lags(&self) -> impl Iterator<Item = (CapturePath, u64)> + '_ {
         let lags = self.lags.iter();
         lags.filter_map(|(path, (slot, _))| Some((*path, (*slot)?)))
+    }
+
+    /// Bytes of WAL that a path's slot keeps on the server's disk, if they are known.
+    pub(crate) fn wal_held(&self, path: CapturePath) -> Option<u64> {
+        self.wal_held.get(&path).copied()
+    }
+
+    /// Whether a server that the path needs has not answered, or is not well.
+    pub(crate) fn trouble_of(&self, path: CapturePath) -> bool {
+        let needs = |server: &str| match server {
+            "connect" => path == CapturePath::Debezium,
+            "kafka" => path != CapturePath::Embedded,
+            _ => true,
+        };
+        let mut servers = self.servers.iter();
+        servers.any(|server| server.trouble.is_some() && needs(&server.name))
     }
 
     /// Sets the lags of a path's state.
@@ -84,6 +111,7 @@ impl<'a> ServerMonitor<'a> {
             status: Arc::default(),
             clock,
             checkpoints: Mutex::default(),
+            pings: Pings::new(clock),
             metrics,
         }
     }
@@ -98,20 +126,35 @@ impl<'a> ServerMonitor<'a> {
         lock(&self.checkpoints).checkpoints().to_vec()
     }
 
+    /// Times in which a server answered nothing.
+    pub(crate) fn silences(&self) -> Vec<Silence> {
+        self.pings.silences()
+    }
+
     /// Polls the servers until `work` is done.
-    pub(crate) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn during<T>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let topics = self.paths.iter().filter_map(|path| path.topic.clone());
+        let asked = Asked {
+            topics: topics.collect(),
+            connect: self.paths.iter().any(|path| path.connector.is_some()),
+        };
         tokio::select! {
             done = work => done,
             never = self.poll() => match never {},
+            failed = self.pings.ask(self.servers, asked) => match failed? {},
         }
     }
 
     async fn poll(&self) -> std::convert::Infallible {
+        let mut session = PostgresSession::new(&self.servers.endpoints.postgres);
         let mut turns = tokio::time::interval(POLL_INTERVAL);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             turns.tick().await;
-            let status = self.query().await;
+            let status = self.query(&mut session).await;
             if let Some(metrics) = self.metrics {
                 metrics.slot_lags(status.slot_lags());
             }
@@ -119,10 +162,10 @@ impl<'a> ServerMonitor<'a> {
         }
     }
 
-    async fn query(&self) -> ServerStatus {
-        let (slots, (), kafka, connect, store) = tokio::join!(
-            within_timeout(query_slot_lags(&self.servers.postgres)),
-            self.poll_checkpoints(),
+    async fn query(&self, session: &mut PostgresSession<'_>) -> ServerStatus {
+        let asked_at = self.clock.now();
+        let (slots, kafka, connect, store) = tokio::join!(
+            within_timeout(self.slots(session)),
             within_timeout(self.backlogs()),
             within_timeout(self.connectors()),
             within_timeout(self.servers.store.identity()),
@@ -130,13 +173,15 @@ impl<'a> ServerMonitor<'a> {
         let lags = self.paths.iter().zip(kafka.as_deref().unwrap_or_default());
         let lags = lags.map(|(path, records)| {
             let slots = slots.as_ref().ok();
-            let slot = path
-                .slot
-                .as_ref()
-                .and_then(|slot| slots?.get(slot).copied());
-            (path.path, (slot, *records))
+            let slot = path.slot.as_ref().and_then(|slot| slots?.get(slot));
+            (path.path, (slot.and_then(|slot| slot.unsent), *records))
         });
         let lags = lags.collect();
+        let wal_held = self.paths.iter().filter_map(|path| {
+            let slot = slots.as_ref().ok()?.get(path.slot.as_ref()?)?;
+            Some((path.path, slot.held?))
+        });
+        let wal_held = wal_held.collect();
         let mut servers = vec![("postgres", slots.err())];
         if self.paths.iter().any(|path| path.backlog.is_some()) {
             servers.push(("kafka", kafka.err()));
@@ -159,14 +204,23 @@ impl<'a> ServerMonitor<'a> {
         ServerStatus {
             servers: servers.collect(),
             lags,
+            wal_held,
+            asked_at: Some(asked_at),
         }
     }
 
-    async fn poll_checkpoints(&self) {
-        let counters = postgres_checkpoints::counters(&self.servers.postgres);
-        if let Ok(Some(counters)) = tokio::time::timeout(ANSWER_TIMEOUT, counters).await {
+    /// The slots; what has become of the checkpoints is noted.
+    async fn slots(
+        &self,
+        session: &mut PostgresSession<'_>,
+    ) -> Result<BTreeMap<String, SlotLag>, String> {
+        let client = session.client().await?;
+        let (slots, counters) =
+            tokio::join!(query_slots(client), postgres_checkpoints::counters(client));
+        if let Some(counters) = counters {
             lock(&self.checkpoints).observe(self.clock.now(), counters);
         }
+        slots.map_err(|error| error.to_string())
     }
 
     /// In the order of the paths.

@@ -3,13 +3,16 @@
 use cdc_bench_model::report::Environment;
 use cdc_bench_model::report::PathRecording;
 use cdc_bench_model::timeline::Stamp;
-use cdc_bench_stack::StackKind;
+use cdc_bench_stack::{GcPause, StackKind};
 
 use crate::load::{LoadChange, LoadSummary};
+use crate::pipeline::faults::Fault;
 use crate::pipeline::monitor::cpu::Used;
 use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
 use crate::pipeline::monitor::resource_usage::ResourceUsage;
+use crate::pipeline::monitor::server_monitor::Silence;
 use crate::pipeline::request::RunRequest;
+use crate::pipeline::run::fault_runner::MadeFault;
 use crate::pipeline::run::measured_clocks::MeasuredClocks;
 use crate::pipeline::run::trial_outcome::PathOutcome;
 
@@ -27,6 +30,14 @@ pub(crate) struct RunFacts<'a> {
     pub(crate) resource_usage: ResourceUsage,
     /// PostgreSQL's checkpoints since the set-up of the first trial.
     pub(crate) checkpoints: Vec<PostgresCheckpoint>,
+    /// Times in which a server answered nothing.
+    pub(crate) silences: Vec<Silence>,
+    /// Times in which a JVM of ours stood still to collect garbage.
+    pub(crate) collections: Vec<GcPause>,
+    /// Faults that the run has made, in order.
+    pub(crate) faults: Vec<MadeFault>,
+    /// Faults whose moment did not come.
+    pub(crate) faults_not_made: Vec<Fault>,
     pub(crate) finished: Stamp,
     /// Our own servers that crashed, and when they were restarted.
     pub(crate) server_restarts: Vec<(String, jiff::Timestamp)>,

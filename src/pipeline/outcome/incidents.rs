@@ -1,17 +1,26 @@
 //! Incidents of a run that show in its latencies: restarts of servers, changes of the load, rebalances, checkpoints.
 
+use std::time::Duration;
+
 use cdc_bench_model::report::{
-    CHECKPOINT, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE, WARM_UP_CUT,
+    CHECKPOINT, FAULT, GC_PAUSE, Incident, LOAD_PAUSED, PathReport, RATE_CHANGED, REBALANCE, STALL,
+    StallReport, WARM_UP_CUT,
 };
 use cdc_bench_model::timeline::{CapturePath, Nanos, Stamp};
+use cdc_bench_stack::GcPause;
 
 use crate::broker::Rebalance;
 use crate::load::{LoadChange, LoadChangeKind};
 use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
+use crate::pipeline::monitor::server_monitor::Silence;
 use crate::pipeline::outcome::facts::RunFacts;
+use crate::pipeline::run::fault_runner::MadeFault;
+
+/// A shorter pause of a JVM is no incident.
+const LEAST_GC_PAUSE: Duration = Duration::from_millis(50);
 
 /// All incidents, by time.
-pub(crate) fn collect_incidents(facts: &RunFacts<'_>) -> Vec<Incident> {
+pub(crate) fn collect_incidents(facts: &RunFacts<'_>, paths: &[PathReport]) -> Vec<Incident> {
     let servers = facts.server_restarts.iter().map(|(server, at)| {
         let what = format!("{server} had ended by itself and was started again");
         incident_at(*at, "server_restart", what)
@@ -29,7 +38,13 @@ pub(crate) fn collect_incidents(facts: &RunFacts<'_>) -> Vec<Incident> {
         let rebalances = outcome.rebalances.iter();
         incidents.extend(rebalances.map(|rebalance| rebalance_incident(rebalance, path_to_name)));
     }
+    incidents.extend(facts.faults.iter().map(fault_incident));
+    let stalls = paths.iter().flat_map(|path| &path.stalls);
+    incidents.extend(stalls.map(stall_incident));
+    incidents.extend(silence_incidents(facts, paths));
     if let Some(first) = facts.load.first_t0 {
+        let collections = facts.collections.iter();
+        incidents.extend(collections.filter_map(|pause| gc_incident(pause, first)));
         let checkpoints = facts.checkpoints.iter();
         incidents
             .extend(checkpoints.filter_map(|checkpoint| checkpoint_incident(checkpoint, first)));
@@ -47,8 +62,79 @@ fn incident_at(at: jiff::Timestamp, kind: &str, what: String) -> Incident {
     }
 }
 
-fn to_timestamp(stamp: Stamp) -> jiff::Timestamp {
+pub(super) fn to_timestamp(stamp: Stamp) -> jiff::Timestamp {
     jiff::Timestamp::from_nanosecond(i128::from(stamp.0)).unwrap_or_default()
+}
+
+fn fault_incident(made: &MadeFault) -> Incident {
+    Incident {
+        at: to_timestamp(made.began),
+        kind: FAULT.to_owned(),
+        what: format!("{}, as the run was asked to", made.fault),
+        took: made.ended.map(|ended| (ended - made.began).round_micros()),
+    }
+}
+
+fn stall_incident(stall: &StallReport) -> Incident {
+    Incident {
+        at: stall.at,
+        kind: STALL.to_owned(),
+        what: format!(
+            "{} let nothing through for {:.1} s ({}); events waited: {}",
+            stall.server,
+            Nanos::from_micros(stall.took).as_millis_f64() / 1e3,
+            stall.hop,
+            stall.waited
+        ),
+        took: Some(stall.took),
+    }
+}
+
+/// Servers that did not answer although no event waited for them.
+fn silence_incidents(facts: &RunFacts<'_>, paths: &[PathReport]) -> Vec<Incident> {
+    let stalls: Vec<_> = paths.iter().flat_map(|path| &path.stalls).collect();
+    let first = facts.load.first_t0;
+    let incident = |silence: &Silence| {
+        let ended = silence.ended.unwrap_or(facts.finished);
+        if first.is_none_or(|first| ended < first) {
+            return None;
+        }
+        let (began, took) = (to_timestamp(silence.began), ended - silence.began);
+        let is_told = stalls.iter().any(|stall| {
+            let stall_ended = stall.at + Duration::from_micros(stall.took.unsigned_abs());
+            stall.at < to_timestamp(ended) && stall_ended > began
+        });
+        let reason = silence.reason.as_ref();
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        (!is_told).then(|| Incident {
+            at: began,
+            kind: STALL.to_owned(),
+            what: format!(
+                "{} answered nothing for {:.1} s{reason}",
+                silence.server,
+                took.as_millis_f64() / 1e3
+            ),
+            took: Some(took.round_micros()),
+        })
+    };
+    facts.silences.iter().filter_map(incident).collect()
+}
+
+/// `None` if it was over before the first event, or too short to be seen in a latency.
+fn gc_incident(pause: &GcPause, first: Stamp) -> Option<Incident> {
+    if pause.took < LEAST_GC_PAUSE || pause.began < to_timestamp(first) {
+        return None;
+    }
+    Some(Incident {
+        at: pause.began,
+        kind: GC_PAUSE.to_owned(),
+        what: format!(
+            "{}'s JVM stood still for {} ms to collect garbage",
+            pause.server,
+            pause.took.as_millis()
+        ),
+        took: i64::try_from(pause.took.as_micros()).ok(),
+    })
 }
 
 /// The path is named if the run has several.

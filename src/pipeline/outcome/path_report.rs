@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cdc_bench_model::analysis::{
-    Conditions, Diagnosis, HopStatistics, PathStatistics, diagnose, violations,
+    Conditions, Diagnosis, HopStatistics, PathStatistics, StallEvidence, diagnose, violations,
 };
 use cdc_bench_model::report::{EventCounts, PathNames, PathReport, RoundReport, Verification};
 use cdc_bench_model::timeline::{CapturePath, Hop, Nanos};
@@ -12,6 +12,7 @@ use cdc_bench_model::timeline::{CapturePath, Hop, Nanos};
 use crate::broker::fetch_settings;
 use crate::pipeline::monitor::cpu::Used;
 use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
+use crate::pipeline::outcome::stalls::{path_stalls, stall_report};
 
 /// The report of one capture path.
 pub(super) fn path_report(path: &PathFacts, facts: &RunFacts<'_>) -> PathReport {
@@ -19,7 +20,9 @@ pub(super) fn path_report(path: &PathFacts, facts: &RunFacts<'_>) -> PathReport 
     let hops = hops(&statistics, path, facts);
     let counts = counts(path, &statistics, facts);
     let found = &path.verification;
-    let diagnosis = diagnosis(path, &statistics, &hops, facts);
+    let stalls = path_stalls(path, &hops, facts);
+    let reported_stalls = stalls.iter().map(stall_report).collect();
+    let diagnosis = diagnosis(path, &statistics, (&hops, stalls), facts);
     let route = &path.outcome.route;
     let kafka = route.kafka.as_ref();
     let rounds = path.recording.rounds.iter().zip(0..);
@@ -47,6 +50,7 @@ pub(super) fn path_report(path: &PathFacts, facts: &RunFacts<'_>) -> PathReport 
         }),
         causality: violations(&statistics, |hop| error_bound(hop, path, facts)),
         diagnosis: Some(diagnosis),
+        stalls: reported_stalls,
         names: PathNames {
             run_id: facts.request.names_for(route.path).measured,
             slot: route.slot.clone(),
@@ -89,7 +93,7 @@ fn hops(
 fn diagnosis(
     path: &PathFacts,
     statistics: &PathStatistics,
-    hops: &BTreeMap<String, HopStatistics>,
+    (hops, stalls): (&BTreeMap<String, HopStatistics>, Vec<StallEvidence>),
     facts: &RunFacts<'_>,
 ) -> Diagnosis {
     let environment = &facts.environment;
@@ -126,6 +130,7 @@ fn diagnosis(
         our_cores: ours
             .map(|used| used.as_secs_f64() / resource_usage.span.as_secs_f64().max(1e-3)),
         cores: environment.host.cores,
+        stalls,
     };
     diagnose(statistics, hops, &conditions)
 }

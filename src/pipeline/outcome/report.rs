@@ -11,6 +11,7 @@ use cdc_bench_model::timeline::{CapturePath, Hop};
 
 use crate::broker::fetch_settings;
 use crate::pipeline::outcome::facts::RunFacts;
+use crate::pipeline::outcome::faults::fault_reports;
 use crate::pipeline::outcome::incidents;
 use crate::pipeline::outcome::path_report::{path_report, per_million, to_u64};
 use crate::pipeline::outcome::run_findings::run_findings;
@@ -40,6 +41,7 @@ pub(crate) fn build_report(facts: RunFacts<'_>) -> Report {
     diagnosis
         .findings
         .splice(0..0, run_findings(&facts, &counts));
+    let incidents = incidents::collect_incidents(&facts, &reports);
     let is_clean = reports.iter().all(PathReport::is_clean);
     let verdict = if is_clean && objectives.iter().all(|o| o.met) {
         Verdict::Pass
@@ -93,7 +95,8 @@ pub(crate) fn build_report(facts: RunFacts<'_>) -> Report {
         clocks: facts
             .clocks
             .report(request.paths.contains(&CapturePath::Debezium)),
-        incidents: incidents::collect_incidents(&facts),
+        incidents,
+        faults: fault_reports(&facts),
         diagnosis,
         objectives,
         verification,

@@ -67,6 +67,14 @@ pub(super) fn run_findings(facts: &RunFacts<'_>, counts: &EventCounts) -> Vec<Fi
             "the latencies hold these outages; the report's incidents say when",
         );
     }
+    for fault in &facts.faults_not_made {
+        add(
+            format!(
+                "the fault {fault} was never made: its moment had not come when the run was over"
+            ),
+            "choose an earlier moment, or a longer load (--events, --duration)",
+        );
+    }
     let load_incidents = incidents::load_incidents(&facts.load_changes);
     if !load_incidents.is_empty() {
         let what: Vec<_> = load_incidents

@@ -27,9 +27,11 @@ pub(crate) struct Route {
     pub(crate) publication: String,
     /// Slot of the process that captures, if known.
     pub(crate) slot: Option<String>,
-    /// Slot of our reader if it only observes. It is temporary: it is dropped with its connection in every case, so that it can
-    /// never fill a disk.
+    /// Slot of our reader if it only observes.
     pub(crate) observer_slot: Option<String>,
+    /// Whether that slot survives its connection: only where the run itself is to break it, and then it is registered. Else it is
+    /// dropped with its connection in every case, so that it can never fill a disk.
+    pub(crate) observer_slot_is_permanent: bool,
     /// `None` on a path without Kafka.
     pub(crate) kafka: Option<KafkaRoute>,
     /// The path's connector if known, its secrets redacted.
@@ -71,6 +73,7 @@ impl Route {
             publication: publication.to_owned(),
             slot: None,
             observer_slot: None,
+            observer_slot_is_permanent: false,
             kafka: None,
             connector: None,
             connector_is_ours: false,
@@ -85,7 +88,14 @@ impl Route {
                         .await?;
                 route.kafka = Some(kafka_route(servers, request, path, &found.topic).await?);
                 route.slot = found.slot;
-                route.observer_slot = Some(format!("cdc_bench_reader_{}", id.as_identifier()));
+                let observer_slot = format!("cdc_bench_reader_{}", id.as_identifier());
+                if request.observer && request.breaks_readers() {
+                    let registry = &servers.registry;
+                    let kind = ResourceKind::Slot;
+                    registry.record(kind, &observer_slot, Some(id)).await?;
+                    route.observer_slot_is_permanent = true;
+                }
+                route.observer_slot = Some(observer_slot);
                 route.connector = found.connector;
                 route.connector_is_ours = found.ours;
             }

@@ -39,6 +39,17 @@ impl ServerClients {
         Self::connect(&cdc_bench_stack::running_endpoints(&settings.servers())?.all()?).await
     }
 
+    /// New clients of the same servers if PostgreSQL's connection was lost: the others connect anew by themselves.
+    ///
+    /// # Errors
+    /// As [`ServerClients::connect`].
+    pub(crate) async fn renewed(&self) -> Result<Option<Self>, Failure> {
+        if !self.postgres.is_closed() {
+            return Ok(None);
+        }
+        Self::connect(&self.endpoints).await.map(Some)
+    }
+
     /// Connects to all servers at once, and checks that the store can be written to.
     ///
     /// # Errors
@@ -79,4 +90,12 @@ impl ServerClients {
             store,
         })
     }
+}
+
+/// A new connection to PostgreSQL if the one there is was lost.
+pub(crate) async fn renewed_postgres(servers: &ServerClients) -> Result<Option<Client>, Failure> {
+    if !servers.postgres.is_closed() {
+        return Ok(None);
+    }
+    Ok(Some(connect_postgres(&servers.endpoints.postgres).await?))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cdc_bench_model::timeline::{Clock, ForeignClocks, Nanos, Stamp};
+use cdc_bench_stack::PostgresEndpoint;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
@@ -46,6 +47,7 @@ impl Clocks {
         let mut meter = ClockMeter {
             // A separate connection, so that no other query delays the round trips.
             postgres: connect_postgres(&servers.endpoints.postgres).await?,
+            endpoint: servers.endpoints.postgres.clone(),
             broker: BrokerClock::new(&servers.kafka_config, probe_topic, clock)?,
             clock,
             connect_shares_clock,
@@ -88,6 +90,7 @@ impl Clocks {
 
 struct ClockMeter {
     postgres: Client,
+    endpoint: PostgresEndpoint,
     broker: BrokerClock,
     clock: Clock,
     connect_shares_clock: bool,
@@ -128,6 +131,9 @@ impl ClockMeter {
     }
 
     async fn measure(&mut self, exchanges: u32) -> Result<(), Failure> {
+        if self.postgres.is_closed() {
+            self.postgres = connect_postgres(&self.endpoint).await?;
+        }
         let began = self.clock.now();
         let postgres = measure_postgres(&self.postgres, exchanges, self.clock).await?;
         self.measured

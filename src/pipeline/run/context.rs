@@ -7,6 +7,7 @@ use cdc_bench_model::timeline::{CapturePath, Clock};
 use cdc_bench_stack::Stack;
 use tokio_util::sync::CancellationToken;
 
+use crate::consumer::DeadLetterTopic;
 use crate::load::Limit;
 use crate::pipeline::monitor::cpu::PathProcesses;
 use crate::pipeline::monitor::server_monitor::MonitoredPath;
@@ -15,6 +16,7 @@ use crate::pipeline::provision::route::Route;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::request::{RunNames, RunRequest};
 use crate::pipeline::run::clocks::Clocks;
+use crate::pipeline::run::links::Links;
 use crate::pipeline::run::live_metrics::LiveMetrics;
 use crate::pipeline::run::observer::PathObserver;
 use crate::pipeline::run::workers::Workers;
@@ -25,6 +27,7 @@ pub(crate) struct RunContext<'a> {
     pub(crate) request: &'a RunRequest,
     pub(crate) stack: &'a Stack,
     pub(crate) servers: &'a ServerClients,
+    pub(crate) links: &'a Links,
     pub(crate) publication: &'a str,
     pub(crate) clocks: &'a Clocks,
     pub(crate) recorder: &'a Recorder,
@@ -51,6 +54,7 @@ pub(crate) struct Trial {
 pub(crate) struct ActivePath {
     pub(crate) route: Route,
     pub(crate) observer: Arc<PathObserver>,
+    pub(crate) dead_letters: Option<Arc<dyn DeadLetterTopic>>,
     pub(crate) workers: Workers,
 }
 
@@ -62,6 +66,7 @@ impl ActivePath {
             path: self.route.path,
             slot: self.route.slot.clone(),
             backlog: self.workers.backlog.clone(),
+            topic: self.route.kafka.as_ref().map(|kafka| kafka.topic.clone()),
             connector: connector.map(|connector| connector.name.clone()),
         }
     }

@@ -1,8 +1,13 @@
 //! The execution of a run: trials, phases, workers, and the stamps they take.
 
 pub(crate) mod ack_tracker;
+pub(crate) mod capture_worker;
 pub(crate) mod clocks;
+pub(crate) mod consumer_worker;
 pub(crate) mod context;
+pub(crate) mod fault_runner;
+pub(crate) mod gate;
+pub(crate) mod links;
 pub(crate) mod live_metrics;
 pub(crate) mod measured_clocks;
 pub(crate) mod observer;

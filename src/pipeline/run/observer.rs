@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cdc_bench_model::event::{EventId, EventType, OutboxRow};
+use cdc_bench_model::analysis::OrderCheck;
+use cdc_bench_model::event::{EventId, EventType, Generator, OutboxRow};
 use cdc_bench_model::report::RecorderHandle;
 use cdc_bench_model::timeline::{CapturePath, Captured, ConsumerStamps, Joined, Joiner, Stamp};
 
@@ -63,6 +64,8 @@ pub(crate) struct PathObserver {
     metrics: Option<HopMetrics>,
     /// Queue for the traces of this path's events.
     traces: Option<PathTraces>,
+    /// Whether aggregates keep their order; looked at in runs with faults.
+    order: Option<Mutex<OrderCheck>>,
     pub(crate) probes_written: AtomicU64,
     pub(crate) warmup_written: AtomicU64,
     /// Dead letters, of whatever run.
@@ -94,6 +97,7 @@ impl PathObserver {
             unmeasured: Mutex::default(),
             metrics: None,
             traces: None,
+            order: None,
             probes_written: AtomicU64::new(0),
             warmup_written: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
@@ -114,6 +118,18 @@ impl PathObserver {
     /// Records latencies there as well.
     pub(crate) fn with_metrics(self, metrics: Option<HopMetrics>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// Looks whether the aggregates of these events keep their order.
+    pub(crate) fn with_order(self, rows: Option<Generator>) -> Self {
+        let order = rows.map(|rows| Mutex::new(OrderCheck::new(rows)));
+        Self { order, ..self }
+    }
+
+    /// When each event was stored that came after a later one of its aggregate.
+    pub(crate) fn reordered(&self) -> Vec<Stamp> {
+        let order = self.order.as_ref();
+        order.map_or_else(Vec::new, |order| lock(order).reordered().to_vec())
     }
 
     /// Exports traces there as well.
@@ -167,6 +183,9 @@ impl PathObserver {
         }
         if let Some(traces) = &self.traces {
             traces.record(&event);
+        }
+        if let Some(order) = &self.order {
+            lock(order).record(&event);
         }
         // Cloned, so that a slow recorder blocks this thread only and not every other one at the lock.
         let recorder = lock(&self.recorder).clone();

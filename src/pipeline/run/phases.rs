@@ -13,6 +13,7 @@ use crate::pipeline::lock::lock;
 use crate::pipeline::monitor::server_monitor::ServerStatus;
 use crate::pipeline::progress::LoadState;
 use crate::pipeline::run::context::{ActivePath, RunContext, Trial};
+use crate::pipeline::run::fault_runner::FaultRunner;
 use crate::pipeline::run::observer::{MeasuredLoad, PathObserver, ProbeLoad};
 use crate::pipeline::run::progress_tracker::{ProgressTracker, StallTimer};
 
@@ -30,7 +31,12 @@ pub(crate) struct Phases<'a> {
     pub(crate) paths: Vec<ActivePath>,
     /// Status of the servers.
     pub(crate) seen: Arc<Mutex<ServerStatus>>,
+    /// The faults to make.
+    pub(crate) faults: FaultRunner<'a>,
 }
+
+/// Between two looks at whether a fault is due.
+const FAULT_TICK: Duration = Duration::from_millis(20);
 
 /// How long a drain waits for events that may be among the records that could not be decoded.
 const UNREAD_PATIENCE: Duration = Duration::from_secs(3);
@@ -154,14 +160,34 @@ impl<'a> Phases<'a> {
         );
         tokio::pin!(load);
         let mut progress_tracker = ProgressTracker::new();
+        let tick = if self.faults.is_idle() {
+            TICK
+        } else {
+            FAULT_TICK
+        };
+        let mut told = Instant::now();
         loop {
             tokio::select! {
                 summary = &mut load => return Ok(summary?),
-                () = tokio::time::sleep(TICK) => {}
+                () = tokio::time::sleep(tick) => {}
             }
+            self.step_faults().await?;
             self.check().await?;
-            self.tell_measured(Phase::Load, &mut progress_tracker);
+            if told.elapsed() >= TICK || tick == TICK {
+                told = Instant::now();
+                self.tell_measured(Phase::Load, &mut progress_tracker);
+            }
         }
+    }
+
+    /// Makes and ends the faults that are due.
+    async fn step_faults(&mut self) -> Result<(), Failure> {
+        if self.faults.is_idle() {
+            return Ok(());
+        }
+        let seen = lock(&self.seen).clone();
+        let limit = self.trial.limit;
+        self.faults.step(&mut self.paths, limit, &seen).await
     }
 
     /// Waits until every event is written on every path, or none was written within the drain timeout. True for each path
@@ -174,12 +200,14 @@ impl<'a> Phases<'a> {
         let mut told = Instant::now();
         let mut patience: Vec<_> = self.paths.iter().map(|_| StallTimer::new()).collect();
         loop {
+            self.step_faults().await?;
             self.check().await?;
             let standing = self.observers().zip(&mut patience);
             let standing: Vec<_> = standing
                 .map(|(path, patience)| DrainState::of(path, patience, limit))
                 .collect();
-            if standing.iter().all(|path| *path != DrainState::UnderWay) {
+            let is_over = standing.iter().all(|path| *path != DrainState::UnderWay);
+            if is_over && !self.faults.is_under_way() {
                 for (path, _) in self
                     .paths
                     .iter()

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use cdc_bench_model::event::Generator;
 use cdc_bench_model::timeline::{CapturePath, Joiner};
 
 use crate::broker::Rebalance;
@@ -16,11 +17,13 @@ use crate::pipeline::monitor::server_monitor::ServerMonitor;
 use crate::pipeline::monitor::slot_lag::slot_lags;
 use crate::pipeline::provision::dead_letter_topic::{PublishedDeadLetters, run_topic_name};
 use crate::pipeline::provision::route::Route;
+use crate::pipeline::provision::servers::renewed_postgres;
 use crate::pipeline::run::context::{ActivePath, RunContext, Trial};
+use crate::pipeline::run::fault_runner::FaultRunner;
 use crate::pipeline::run::observer::{PathObserver, WarmUpStamps};
 use crate::pipeline::run::phases::Phases;
 use crate::pipeline::run::trial_outcome::{PathOutcome, TrialOutcome, add_used};
-use crate::pipeline::run::workers::Workers;
+use crate::pipeline::run::workers::{WorkerSetup, Workers};
 
 impl RunContext<'_> {
     /// The pace of every load; controlled by the user where the command allows it.
@@ -72,9 +75,12 @@ impl RunContext<'_> {
                 recorder,
                 request.transform_delay,
             );
+            let has_faults = !request.faults.is_empty();
+            let rows = has_faults.then(|| Generator::new(request.seed, jiff::Timestamp::now()));
             let metrics = request.metrics.as_ref();
             let traces = request.traces.as_ref();
             let observer = observer
+                .with_order(rows)
                 .with_metrics(metrics.map(|metrics| metrics.for_path(path)))
                 .with_traces(traces.map(|traces| traces.for_path(path, in_kafka, foreign)));
             let observer = Arc::new(observer);
@@ -83,18 +89,20 @@ impl RunContext<'_> {
                 metrics.track_path(path, move || observer.counts());
             }
             let dead_letters = self.dead_letter_topic(&route);
-            let workers = Workers::start(
+            let setup = WorkerSetup {
                 request,
                 servers,
-                &route,
-                &observer,
-                dead_letters,
-                self.clock,
-            )
-            .await?;
+                links: self.links,
+                route: &route,
+                observer: &observer,
+                dead_letters: &dead_letters,
+                clock: self.clock,
+            };
+            let workers = Workers::start(setup).await?;
             paths.push(ActivePath {
                 route,
                 observer,
+                dead_letters,
                 workers,
             });
         }
@@ -125,12 +133,14 @@ impl RunContext<'_> {
         let phases = Phases {
             context: *self,
             trial,
+            faults: FaultRunner::new(*self, paths.len()),
             paths,
             seen: monitor.status(),
         };
         let mut outcome = monitor.during(self.run_phases(trial, phases)).await;
         if let Ok(outcome) = &mut outcome {
             outcome.checkpoints = monitor.checkpoints();
+            outcome.silences = monitor.silences();
         }
         if let Some(metrics) = metrics {
             metrics.end_tracking();
@@ -162,6 +172,9 @@ impl RunContext<'_> {
         let load = phases.load().await?;
         let lags = slot_lags(postgres).await;
         let drained = phases.drain().await?;
+        phases.faults.wait_for_servers().await?;
+        let renewed = renewed_postgres(self.servers).await?;
+        let postgres = renewed.as_ref().unwrap_or(postgres);
         let worked = CpuSample::take(self.stack, postgres).await;
         let resource_usage = UsageSample::take(self.stack, postgres).await;
         let resource_usage = resource_usage.since(&began);
@@ -196,15 +209,21 @@ impl RunContext<'_> {
                 rebalances: after.rebalances.split_off(before.rebalances.len()),
                 slot_lag: path_lag,
                 in_snapshot,
+                unwritten: observer.joiner.unwritten(),
+                reordered: observer.reordered(),
             });
         }
+        let (faults, faults_not_made) = phases.faults.into_outcome();
         Ok(TrialOutcome {
+            faults,
+            faults_not_made,
             paths: outcomes,
             load,
             warmup_events,
             shared,
             resource_usage,
             checkpoints: Vec::new(),
+            silences: Vec::new(),
         })
     }
 
@@ -237,7 +256,7 @@ impl RunContext<'_> {
             marks.push(PathMark {
                 appended,
                 foreign: path.observer.foreign.load(Ordering::Relaxed),
-                rebalances: path.workers.rebalances.so_far(),
+                rebalances: path.workers.rebalances(),
             });
         }
         Ok(marks)

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use cdc_bench_model::timeline::Tally;
+use cdc_bench_model::timeline::{Stamp, Tally};
 
 use crate::broker::Rebalance;
 use crate::load::LoadSummary;
+use crate::pipeline::faults::Fault;
 use crate::pipeline::monitor::cpu::Used;
 use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
 use crate::pipeline::monitor::resource_usage::ResourceUsage;
+use crate::pipeline::monitor::server_monitor::Silence;
 use crate::pipeline::provision::route::Route;
+use crate::pipeline::run::fault_runner::MadeFault;
 
 /// The outcome of a trial.
 #[derive(Debug)]
@@ -24,6 +27,12 @@ pub(crate) struct TrialOutcome {
     pub(crate) resource_usage: ResourceUsage,
     /// PostgreSQL's checkpoints during the trial.
     pub(crate) checkpoints: Vec<PostgresCheckpoint>,
+    /// Times in which a server answered nothing.
+    pub(crate) silences: Vec<Silence>,
+    /// Faults that were made, in order.
+    pub(crate) faults: Vec<MadeFault>,
+    /// Faults whose moment did not come.
+    pub(crate) faults_not_made: Vec<Fault>,
 }
 
 /// The outcome of one path in a trial.
@@ -48,6 +57,10 @@ pub(crate) struct PathOutcome {
     pub(crate) slot_lag: Option<u64>,
     /// Whether the connector was still taking its snapshot.
     pub(crate) in_snapshot: bool,
+    /// When each event was sent that never reached the store.
+    pub(crate) unwritten: Vec<Stamp>,
+    /// When each event reached the store that came after a later one of its aggregate; looked for in runs with faults.
+    pub(crate) reordered: Vec<Stamp>,
 }
 
 /// Adds processor times, name by name.
@@ -72,6 +85,8 @@ impl PathOutcome {
         self.rebalances.extend(other.rebalances);
         self.slot_lag = self.slot_lag.max(other.slot_lag);
         self.in_snapshot |= other.in_snapshot;
+        self.unwritten.extend(other.unwritten);
+        self.reordered.extend(other.reordered);
         self.route = other.route;
     }
 }

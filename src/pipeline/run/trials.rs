@@ -6,14 +6,17 @@ use rand::seq::SliceRandom;
 
 use crate::load::{Limit, LoadSummary};
 use crate::pipeline::failure::Failure;
+use crate::pipeline::faults::Fault;
 use crate::pipeline::monitor::cpu::Used;
 use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
 use crate::pipeline::monitor::resource_usage::ResourceUsage;
+use crate::pipeline::monitor::server_monitor::Silence;
 use crate::pipeline::provision::clean_up;
 use crate::pipeline::provision::route::Route;
 use crate::pipeline::provision::source::{CONNECTOR_CONNECTIONS, READER_CONNECTIONS};
 use crate::pipeline::request::{RunNames, RunRequest};
 use crate::pipeline::run::context::{RunContext, Trial};
+use crate::pipeline::run::fault_runner::MadeFault;
 use crate::pipeline::run::trial_outcome::{PathOutcome, add_used};
 
 impl RunRequest {
@@ -88,6 +91,9 @@ pub(crate) struct TrialsOutcome {
     pub(crate) shared: Used,
     pub(crate) resource_usage: ResourceUsage,
     pub(crate) checkpoints: Vec<PostgresCheckpoint>,
+    pub(crate) silences: Vec<Silence>,
+    pub(crate) faults: Vec<MadeFault>,
+    pub(crate) faults_not_made: Vec<Fault>,
 }
 
 /// Executes the trials in order. The step `set-up` has begun for the first one.
@@ -100,6 +106,8 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
     let mut warmup_events = 0;
     let mut resource_usage = ResourceUsage::default();
     let mut checkpoints = Vec::new();
+    let mut silences = Vec::new();
+    let (mut faults, mut faults_not_made) = (Vec::new(), Vec::new());
     let mut previous_routes: Vec<Route> = Vec::new();
     for (number, mut trial) in (1..).zip(trials) {
         let step = match number {
@@ -129,6 +137,9 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
         add_used(&mut shared, outcome.shared);
         resource_usage.add(&outcome.resource_usage);
         checkpoints.extend(outcome.checkpoints);
+        silences.extend(outcome.silences);
+        faults.extend(outcome.faults);
+        faults_not_made.extend(outcome.faults_not_made);
         for path in outcome.paths {
             previous_routes.push(path.route.clone());
             match outcomes
@@ -149,6 +160,9 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
         shared,
         resource_usage,
         checkpoints,
+        silences,
+        faults,
+        faults_not_made,
     })
 }
 

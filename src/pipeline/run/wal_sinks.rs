@@ -19,6 +19,8 @@ use crate::pipeline::provision::names::topic_prefix;
 use crate::pipeline::provision::route::Route;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::run::ack_tracker::{AckTracker, AckUnit};
+use crate::pipeline::run::gate::Gate;
+use crate::pipeline::run::links::Links;
 use crate::pipeline::run::observer::{FollowedEvent, PathObserver};
 use crate::pipeline::run::outbox_table::OutboxTable;
 use crate::pipeline::run::reader_clock::{ReaderClock, to_stamp, to_unix_nanos};
@@ -30,16 +32,20 @@ const QUEUE: usize = 1_000;
 /// Starts our reader with the sink that a path needs.
 pub(crate) struct WalSinks<'a> {
     pub(crate) servers: &'a ServerClients,
+    pub(crate) links: &'a Links,
     pub(crate) route: &'a Route,
     pub(crate) run: &'a RunId,
     pub(crate) observer: &'a Arc<PathObserver>,
     pub(crate) threads: &'a OwnThreads,
+    /// In front of the reader's handler.
+    pub(crate) gate: &'a Gate,
     pub(crate) clock: Clock,
 }
 
 impl WalSinks<'_> {
     fn reader_config(&self, slot: Slot) -> ReaderConfig {
-        let server = self.servers.endpoints.postgres.server();
+        let postgres = &self.servers.endpoints.postgres;
+        let server = self.links.postgres_of_reader(postgres).server();
         let mut config = ReaderConfig::new(server, slot, [&self.route.publication]);
         config.time_source = Arc::new(ReaderClock(self.clock));
         config
@@ -77,7 +83,15 @@ impl WalSinks<'_> {
     /// Starts a reader that observes: it stamps T1 of the rows that Debezium reads too.
     pub(crate) async fn start_observer(&self) -> Result<ReaderHandle, Failure> {
         let slot = self.route.observer_slot.as_deref().unwrap_or_default();
-        let slot = Slot::Temporary(SlotName::new(slot).map_err(ReaderError::from)?);
+        let name = SlotName::new(slot).map_err(ReaderError::from)?;
+        let slot = if self.route.observer_slot_is_permanent {
+            Slot::Permanent {
+                name,
+                failover: false,
+            }
+        } else {
+            Slot::Temporary(name)
+        };
         let mut rows = self.rows();
         let handler = move |event: Event<'_>| {
             if let Event::Change(change) = event {
@@ -120,7 +134,14 @@ impl WalSinks<'_> {
                 target.send(&topic, record.key, record.value, sent)
             },
         };
-        let handler = move |event: Event<'_>| sink.event(event);
+        let gate = self.gate.clone();
+        let handler = move |event: Event<'_>| {
+            if gate.pass_blocking() {
+                sink.event(event)
+            } else {
+                ControlFlow::Break(())
+            }
+        };
         let reader = Reader::spawn(self.delivering_config()?, handler).await?;
         acks.set_acknowledger(reader.acknowledger());
         Ok((reader, publisher))
@@ -149,7 +170,14 @@ impl WalSinks<'_> {
                 sender.send_blocking(alone)
             },
         };
-        let handler = move |event: Event<'_>| sink.event(event);
+        let gate = self.gate.clone();
+        let handler = move |event: Event<'_>| {
+            if gate.pass_blocking() {
+                sink.event(event)
+            } else {
+                ControlFlow::Break(())
+            }
+        };
         let reader = Reader::spawn(self.delivering_config()?, handler).await?;
         acks.set_acknowledger(reader.acknowledger());
         Ok((reader, ChannelSource { records, acks }))

@@ -3,165 +3,91 @@
 use std::sync::Arc;
 
 use cdc_bench_model::timeline::{CapturePath, Clock};
-use pgcdc::ReaderHandle;
-use tokio::task::JoinHandle;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::broker::{
-    Backlog, KafkaSource, KafkaSourceConfig, Publisher, Rebalances, fetch_settings,
+    Backlog, KafkaSource, KafkaSourceConfig, Rebalance, Rebalances, fetch_settings,
 };
-use crate::consumer::{ConsumerStage, DeadLetterTopic, DeadLetters, StageEnd, StageError};
-use crate::pipeline::failure::{Failure, exit};
+use crate::consumer::{DeadLetterTopic, DeadLetters};
+use crate::pipeline::failure::Failure;
+use crate::pipeline::faults::ProcessAction;
 use crate::pipeline::monitor::connector_watch::ConnectorWatch;
 use crate::pipeline::monitor::threads;
 use crate::pipeline::monitor::threads::{OwnThreads, Role};
 use crate::pipeline::provision::route::{KafkaRoute, Route};
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::request::RunRequest;
+use crate::pipeline::run::capture_worker::{CaptureWorker, captures};
+use crate::pipeline::run::consumer_worker::{ConsumerWorker, WorkerSource};
+use crate::pipeline::run::gate::{Gate, GateState};
+use crate::pipeline::run::links::Links;
 use crate::pipeline::run::observer::PathObserver;
 use crate::pipeline::run::stage_setup::stage_config;
-use crate::pipeline::run::wal_sinks::{ChannelSource, SentRecord, WalSinks};
-use crate::records::{RecordBatch, RecordSource};
+use crate::pipeline::run::wal_sinks::WalSinks;
+
+/// What the workers of a path are started with, the first time and after a fault.
+#[derive(Clone, Copy)]
+pub(crate) struct WorkerSetup<'a> {
+    pub(crate) request: &'a RunRequest,
+    pub(crate) servers: &'a ServerClients,
+    pub(crate) links: &'a Links,
+    pub(crate) route: &'a Route,
+    pub(crate) observer: &'a Arc<PathObserver>,
+    /// Where dead letters go beside their file.
+    pub(crate) dead_letters: &'a Option<Arc<dyn DeadLetterTopic>>,
+    pub(crate) clock: Clock,
+}
 
 /// The reader and the consumer of one path.
 pub(crate) struct Workers {
-    /// `None` without an observer.
-    reader: Option<ReaderHandle>,
-    publisher: Option<Arc<Publisher<SentRecord>>>,
-    stage: JoinHandle<(WorkerSource, Result<StageEnd, StageError>)>,
-    /// Stops the consumer when dropped.
-    stop_stage: DropGuard,
+    /// `None` while a fault has taken it away. Dropped before the reader, which may wait for room in its queue.
+    consumer: Option<ConsumerWorker>,
+    /// `None` without an observer, and while a fault has taken it away.
+    reader: Option<CaptureWorker>,
     connector_watch: ConnectorWatch,
     /// Our threads that work for this path alone.
     pub(crate) threads: OwnThreads,
-    /// Rebalances of the consumer group.
-    pub(crate) rebalances: Rebalances,
+    rebalances: Rebalances,
+    /// Rebalances of consumers that a fault has ended.
+    earlier_rebalances: Vec<Rebalance>,
     /// The consumer's lag on its topic; `None` without Kafka.
     pub(crate) backlog: Option<Backlog>,
 }
 
-/// Record source of a path's consumer.
-enum WorkerSource {
-    Kafka(KafkaSource),
-    Channel(ChannelSource),
-}
-
-impl RecordSource for WorkerSource {
-    async fn recv(&mut self) -> Option<RecordBatch> {
-        match self {
-            Self::Kafka(source) => source.recv().await,
-            Self::Channel(source) => source.recv().await,
-        }
-    }
-
-    fn written(&mut self, partition: i32, offset: i64) {
-        match self {
-            Self::Kafka(source) => source.written(partition, offset),
-            Self::Channel(source) => source.written(partition, offset),
-        }
-    }
-}
-
 impl Workers {
     /// Starts our reader and the consumer.
-    pub(crate) async fn start(
-        request: &RunRequest,
-        servers: &ServerClients,
-        route: &Route,
-        observer: &Arc<PathObserver>,
-        dead_letter_topic: Option<Arc<dyn DeadLetterTopic>>,
-        clock: Clock,
-    ) -> Result<Self, Failure> {
-        let threads = OwnThreads::default();
-        let sinks = WalSinks {
-            servers,
-            route,
-            run: &request.id,
-            observer,
-            threads: &threads,
-            clock,
+    pub(crate) async fn start(setup: WorkerSetup<'_>) -> Result<Self, Failure> {
+        let route = setup.route;
+        let mut workers = Self {
+            reader: None,
+            consumer: None,
+            connector_watch: ConnectorWatch::start(
+                setup.servers,
+                route.connector.as_ref(),
+                route.connector_is_ours,
+            ),
+            threads: OwnThreads::default(),
+            rebalances: Rebalances::default(),
+            earlier_rebalances: Vec::new(),
+            backlog: None,
         };
-        let mut publisher = None;
-        let mut rebalances = Rebalances::default();
-        let mut backlog = None;
         // The consumer first: it must have its offsets before anything is published.
-        let (reader, source) = match &route.kafka {
+        match &route.kafka {
             Some(kafka) => {
-                let records = subscribe(request, servers, kafka, &threads, clock).await?;
-                rebalances = records.rebalances();
-                backlog = Some(records.backlog());
-                let reader = match route.path {
-                    CapturePath::Wal => {
-                        let before = threads::present();
-                        let (reader, producer) = sinks
-                            .start_publisher(&servers.kafka_config, &kafka.topic)
-                            .await?;
-                        threads.adopt(Role::Producer, &before);
-                        publisher = Some(producer);
-                        Some(reader)
-                    }
-                    _ if request.observer => Some(sinks.start_observer().await?),
-                    _ => None,
-                };
-                (reader, WorkerSource::Kafka(records))
+                workers.consume(setup, kafka, true).await?;
+                workers.reader = workers.start_reader(setup).await?;
             }
-            None => {
-                let (reader, channel) = sinks.start_embedded().await?;
-                (Some(reader), WorkerSource::Channel(channel))
-            }
-        };
-        let dead_letters = DeadLetters::at(request.folder.file("dead-letters.jsonl"))
-            .with_topic(dead_letter_topic);
-        let topic = route.kafka.as_ref().map_or("", |kafka| &kafka.topic);
-        let stage = ConsumerStage::new(
-            source,
-            route.store.clone(),
-            Arc::clone(observer) as Arc<_>,
-            dead_letters,
-            stage_config(topic, &request.settings),
-            clock,
-        );
-        let stop_stage = CancellationToken::new();
-        let stage = tokio::spawn(stage.run(stop_stage.clone()));
-        let connector_watch =
-            ConnectorWatch::start(servers, route.connector.as_ref(), route.connector_is_ours);
-        Ok(Self {
-            reader,
-            publisher,
-            stage,
-            stop_stage: stop_stage.drop_guard(),
-            connector_watch,
-            threads,
-            rebalances,
-            backlog,
-        })
+            None => workers.start_embedded(setup).await?,
+        }
+        Ok(workers)
     }
 
-    /// Fails if one of the workers has stopped.
+    /// Fails if one of the workers has stopped by itself.
     pub(crate) async fn check(&mut self) -> Result<(), Failure> {
-        if let Some(error) = self
-            .publisher
-            .as_ref()
-            .and_then(|producer| producer.failure())
-        {
-            return Err(Failure::from(error).context("our producer stopped"));
+        self.reader.as_ref().map_or(Ok(()), CaptureWorker::check)?;
+        match &mut self.consumer {
+            Some(consumer) => consumer.check().await,
+            None => Ok(()),
         }
-        if let Some(error) = self.reader.as_ref().and_then(ReaderHandle::error) {
-            return Err(Failure::from(error).context("our WAL reader stopped"));
-        }
-        if self.stage.is_finished() {
-            let (_, end) = (&mut self.stage).await.map_err(|panicked| {
-                Failure::new(exit::DATA, panicked).context("the consumer stopped")
-            })?;
-            return match end {
-                Err(error) => Err(Failure::from(error).context("the consumer stopped")),
-                Ok(_) => Err(Failure::new(
-                    exit::DATA,
-                    anyhow::anyhow!("the consumer ended before the events did"),
-                )),
-            };
-        }
-        Ok(())
     }
 
     /// Stops reader and consumer. The times of the connector's restarts.
@@ -169,67 +95,194 @@ impl Workers {
         self,
         observer: &PathObserver,
     ) -> Result<Vec<jiff::Timestamp>, Failure> {
-        let Self {
-            reader,
-            publisher,
-            stage,
-            stop_stage,
-            connector_watch,
-            ..
-        } = self;
-        drop(stop_stage);
-        match stage.await {
-            Ok((source, end)) => {
-                // A reader that waits for room in the channel continues once its receiver is dropped.
-                if let WorkerSource::Kafka(source) = source {
-                    source.close().await;
-                }
-                end.map_err(|error| Failure::from(error).context("the consumer stopped"))?;
-            }
-            Err(panicked) => {
-                return Err(Failure::new(exit::DATA, panicked).context("the consumer stopped"));
-            }
+        if let Some(consumer) = self.consumer {
+            consumer.stop().await?;
         }
-        let restarts = connector_watch.stop().await;
-        let stopped = tokio::task::spawn_blocking(move || {
-            let stats = reader.map(ReaderHandle::stop);
-            (stats, publisher.map(|producer| producer.flush()))
-        });
-        match stopped.await {
-            Ok((stats, flushed)) => {
-                match stats {
-                    Some(Ok(stats)) => tracing::info!(?stats, "WAL reader stopped"),
-                    None => {}
-                    Some(Err(error)) => {
-                        tracing::warn!(%error, "our WAL reader did not stop cleanly")
-                    }
-                }
-                if let Some(Err(error)) = flushed {
-                    tracing::warn!(%error, "our producer did not stop cleanly");
-                }
-            }
-            Err(panicked) => tracing::warn!(%panicked, "our WAL reader did not stop cleanly"),
+        let restarts = self.connector_watch.stop().await;
+        if let Some(reader) = self.reader {
+            reader.stop().await;
         }
         observer.close();
         Ok(restarts)
     }
+
+    /// Rebalances of the consumer group so far.
+    pub(crate) fn rebalances(&self) -> Vec<Rebalance> {
+        let mut all = self.earlier_rebalances.clone();
+        all.extend(self.rebalances.so_far());
+        all
+    }
+
+    /// Takes the consumer away. Where there is no Kafka, the reader is in the same process and goes with it.
+    pub(crate) async fn take_consumer_away(
+        &mut self,
+        action: ProcessAction,
+        route: &Route,
+    ) -> Result<(), Failure> {
+        if route.kafka.is_none() && action != ProcessAction::Pause {
+            return self.take_embedded_away(action).await;
+        }
+        match (action, self.consumer.take()) {
+            (ProcessAction::Pause, Some(consumer)) => {
+                consumer.gate.set(GateState::Shut);
+                self.consumer = Some(consumer);
+                Ok(())
+            }
+            (ProcessAction::Kill, Some(consumer)) => {
+                consumer.kill().await;
+                Ok(())
+            }
+            (ProcessAction::Stop | ProcessAction::Restart, Some(consumer)) => consumer.stop().await,
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// Takes our reader away where it captures.
+    pub(crate) async fn take_reader_away(
+        &mut self,
+        action: ProcessAction,
+        route: &Route,
+    ) -> Result<(), Failure> {
+        if !captures(route.path) {
+            return Ok(());
+        }
+        if route.kafka.is_none() && action != ProcessAction::Pause {
+            return self.take_embedded_away(action).await;
+        }
+        match (action, self.reader.take()) {
+            (ProcessAction::Pause, Some(reader)) => {
+                reader.gate.set(GateState::Shut);
+                self.reader = Some(reader);
+            }
+            (ProcessAction::Kill, Some(reader)) => reader.kill().await,
+            (ProcessAction::Stop | ProcessAction::Restart, Some(reader)) => reader.stop().await,
+            (_, None) => {}
+        }
+        Ok(())
+    }
+
+    async fn take_embedded_away(&mut self, action: ProcessAction) -> Result<(), Failure> {
+        let (consumer, reader) = (self.consumer.take(), self.reader.take());
+        if action == ProcessAction::Kill {
+            if let Some(consumer) = consumer {
+                consumer.kill().await;
+            }
+            if let Some(reader) = reader {
+                reader.kill().await;
+            }
+            return Ok(());
+        }
+        if let Some(consumer) = consumer {
+            consumer.stop().await?;
+        }
+        if let Some(reader) = reader {
+            reader.stop().await;
+        }
+        Ok(())
+    }
+
+    /// Brings back whatever a fault has taken away.
+    pub(crate) async fn bring_back(&mut self, setup: WorkerSetup<'_>) -> Result<(), Failure> {
+        for gate in self.gates() {
+            gate.set(GateState::Open);
+        }
+        match &setup.route.kafka {
+            Some(kafka) => {
+                if self.consumer.is_none() {
+                    self.consume(setup, kafka, false).await?;
+                }
+                if self.reader.is_none() {
+                    self.reader = self.start_reader(setup).await?;
+                }
+            }
+            None if self.consumer.is_none() => self.start_embedded(setup).await?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn gates(&self) -> impl Iterator<Item = &Gate> {
+        let consumer = self.consumer.as_ref().map(|consumer| &consumer.gate);
+        let reader = self.reader.as_ref().map(|reader| &reader.gate);
+        consumer.into_iter().chain(reader)
+    }
+
+    /// Starts the consumer of a topic: at its end, or where its group is.
+    async fn consume(
+        &mut self,
+        setup: WorkerSetup<'_>,
+        kafka: &KafkaRoute,
+        from_end: bool,
+    ) -> Result<(), Failure> {
+        let config = KafkaSourceConfig {
+            topic: kafka.topic.clone(),
+            group: kafka.group.clone(),
+            from_end,
+            fetch: fetch_settings(&setup.request.settings.fetch),
+        };
+        let before = threads::present();
+        let records =
+            KafkaSource::subscribe(&setup.servers.kafka_config, config, setup.clock).await?;
+        self.threads.adopt(Role::Receiver, &before);
+        self.earlier_rebalances.extend(self.rebalances.so_far());
+        self.rebalances = records.rebalances();
+        self.backlog = Some(records.backlog());
+        self.consumer = Some(start_stage(setup, WorkerSource::Kafka(records)));
+        Ok(())
+    }
+
+    /// Starts our reader beside or before Kafka; none where nobody observes.
+    async fn start_reader(&self, setup: WorkerSetup<'_>) -> Result<Option<CaptureWorker>, Failure> {
+        let gate = Gate::default();
+        let sinks = self.sinks(setup, &gate);
+        let (reader, publisher) = match (&setup.route.kafka, setup.route.path) {
+            (Some(kafka), CapturePath::Wal) => {
+                let before = threads::present();
+                let (reader, producer) = sinks
+                    .start_publisher(&setup.servers.kafka_config, &kafka.topic)
+                    .await?;
+                self.threads.adopt(Role::Producer, &before);
+                (reader, Some(producer))
+            }
+            _ if setup.request.observer => (sinks.start_observer().await?, None),
+            _ => return Ok(None),
+        };
+        Ok(Some(CaptureWorker::new(reader, publisher, gate)))
+    }
+
+    /// Starts reader and consumer in one process.
+    async fn start_embedded(&mut self, setup: WorkerSetup<'_>) -> Result<(), Failure> {
+        let gate = Gate::default();
+        let (reader, channel) = self.sinks(setup, &gate).start_embedded().await?;
+        self.reader = Some(CaptureWorker::new(reader, None, gate));
+        self.consumer = Some(start_stage(setup, WorkerSource::Channel(channel)));
+        Ok(())
+    }
+
+    fn sinks<'a>(&'a self, setup: WorkerSetup<'a>, gate: &'a Gate) -> WalSinks<'a> {
+        WalSinks {
+            servers: setup.servers,
+            links: setup.links,
+            route: setup.route,
+            run: &setup.request.id,
+            observer: setup.observer,
+            threads: &self.threads,
+            gate,
+            clock: setup.clock,
+        }
+    }
 }
 
-async fn subscribe(
-    request: &RunRequest,
-    servers: &ServerClients,
-    kafka: &KafkaRoute,
-    threads: &OwnThreads,
-    clock: Clock,
-) -> Result<KafkaSource, Failure> {
-    let config = KafkaSourceConfig {
-        topic: kafka.topic.clone(),
-        group: kafka.group.clone(),
-        from_end: true,
-        fetch: fetch_settings(&request.settings.fetch),
-    };
-    let before = threads::present();
-    let records = KafkaSource::subscribe(&servers.kafka_config, config, clock).await?;
-    threads.adopt(Role::Receiver, &before);
-    Ok(records)
+fn start_stage(setup: WorkerSetup<'_>, source: WorkerSource) -> ConsumerWorker {
+    let (request, route) = (setup.request, setup.route);
+    let topic = route.kafka.as_ref().map_or("", |kafka| &kafka.topic);
+    let dead_letters = DeadLetters::at(request.folder.file("dead-letters.jsonl"));
+    ConsumerWorker::start(
+        source,
+        route.store.clone(),
+        Arc::clone(setup.observer) as Arc<_>,
+        dead_letters.with_topic(setup.dead_letters.clone()),
+        stage_config(topic, &request.settings),
+        setup.clock,
+    )
 }

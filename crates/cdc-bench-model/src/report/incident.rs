@@ -9,7 +9,8 @@ pub struct Incident {
     /// server is asked.
     pub at: jiff::Timestamp,
     /// `server_restart`, `connector_restart`; `load_paused`, `rate_changed`; `rebalance` of the consumer group;
-    /// `checkpoint` of PostgreSQL. More may come.
+    /// `checkpoint` of PostgreSQL; `fault`, one that the run was asked to make; `stall` of a server; `gc_pause` of a JVM. More may
+    /// come.
     pub kind: String,
     /// In a few words, such as `kafka started again`.
     pub what: String,
@@ -29,6 +30,13 @@ pub const LOAD_PAUSED: &str = "load_paused";
 pub const RATE_CHANGED: &str = "rate_changed";
 /// [`Incident::kind`] of a warm-up that somebody ended before the servers had settled.
 pub const WARM_UP_CUT: &str = "warm_up_cut";
+
+/// [`Incident::kind`] of a fault that the run was asked to make.
+pub const FAULT: &str = "fault";
+/// [`Incident::kind`] of a time in which a server stood still.
+pub const STALL: &str = "stall";
+/// [`Incident::kind`] of a time in which a JVM stood still to collect garbage.
+pub const GC_PAUSE: &str = "gc_pause";
 
 impl Incident {
     /// Whether the user changed the load, as opposed to a fault of a server.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Environment, EventCounts, EventsByType, Incident, PathReport, Verification};
+use super::{
+    Environment, EventCounts, EventsByType, FaultReport, Incident, PathReport, Verification,
+};
 use crate::analysis::{Diagnosis, Finding, Objective, Throughput};
 use crate::timeline::CapturePath;
 
@@ -41,6 +43,9 @@ pub struct Report {
     /// Incidents while events were in flight, in order of time.
     #[serde(default)]
     pub incidents: Vec<Incident>,
+    /// Faults that the run was asked to make, in order of time.
+    #[serde(default)]
+    pub faults: Vec<FaultReport>,
     /// The slowest hop, and what was found.
     pub diagnosis: Diagnosis,
     /// The objectives, with targets and measured values.

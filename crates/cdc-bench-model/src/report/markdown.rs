@@ -1,5 +1,6 @@
 //! A result as Markdown, for a comment on a pull request: the verdict first, the details folded.
 
+use super::fault_table;
 use super::figures::{self, ms};
 use super::line::line;
 use super::side_by_side;
@@ -16,6 +17,7 @@ pub fn markdown(report: &Report) -> String {
         hops(&mut out, report, name, path);
     }
     side_by_side(&mut out, report);
+    faults(&mut out, report);
     findings(&mut out, report);
     details(&mut out, report);
     out
@@ -103,6 +105,20 @@ fn hops(out: &mut String, report: &Report, name: &str, path: &PathReport) {
             ms(s.max),
             figures::bound(s)
         );
+    }
+}
+
+/// What each fault did to each path.
+fn faults(out: &mut String, report: &Report) {
+    if report.faults.is_empty() {
+        return;
+    }
+    line!(out);
+    line!(out, "| {} |", fault_table::COLUMNS.join(" | "));
+    let figures = fault_table::COLUMNS.len() - 2;
+    line!(out, "| --- | --- |{}", " ---: |".repeat(figures));
+    for row in fault_table::rows(&report.faults) {
+        line!(out, "| {} |", row.map(|cell| escaped(&cell)).join(" | "));
     }
 }
 

@@ -9,6 +9,8 @@ mod csv;
 mod demo;
 mod environment;
 mod events;
+mod fault;
+mod fault_table;
 mod figures;
 mod folder;
 mod html;
@@ -22,9 +24,11 @@ mod observation;
 mod path_report;
 mod recorder;
 mod recording;
+mod resilience;
 #[cfg(test)]
 mod sample;
 mod side_by_side;
+mod stall;
 mod stored;
 mod sweep;
 mod terminal;
@@ -44,10 +48,15 @@ pub use environment::{
     StoreReport, host, program,
 };
 pub use events::EventLine;
+pub use fault::{FaultEffect, FaultReport};
 pub use folder::{RecorderError, ResultFolder};
 pub use folder::{seconds_between, write_whole};
-pub use html::{PageError, comparison_page, demo_page, observation_page, page, sweep_page};
-pub use incident::{CHECKPOINT, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE, WARM_UP_CUT};
+pub use html::{
+    PageError, comparison_page, demo_page, observation_page, page, resilience_page, sweep_page,
+};
+pub use incident::{
+    CHECKPOINT, FAULT, GC_PAUSE, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE, STALL, WARM_UP_CUT,
+};
 pub use json::{ClockReport, RUN, Report, RunInfo, SCHEMA, Verdict};
 pub use junit::{junit, observation_junit};
 pub use markdown::markdown;
@@ -61,6 +70,10 @@ pub use observation::{
 pub use path_report::{PathNames, PathReport, RoundReport};
 pub use recorder::{Recorder, RecorderHandle};
 pub use recording::{PathRecording, RoundRecording};
+pub use resilience::{
+    RESILIENCE_SCHEMA, ResilienceReport, ResilienceRun, WorstEffects, render_resilience,
+};
+pub use stall::StallReport;
 pub use stored::{Events, LATEST, Stored, StoredError, StoredEvent, StoredObservation};
 pub use sweep::{KneeReport, PathSweep, SCHEMA as SWEEP_SCHEMA, Step, SweepReport, render_sweep};
 pub use terminal::render;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventCounts, Verification};
+use super::{EventCounts, StallReport, Verification};
 use crate::analysis::{Diagnosis, HopStatistics, Throughput, Violation};
 
 /// One capture path.
@@ -40,6 +40,9 @@ pub struct PathReport {
     /// Its slowest hop, and what was found.
     #[serde(default)]
     pub diagnosis: Option<Diagnosis>,
+    /// Times in which a stage of it stood still.
+    #[serde(default)]
+    pub stalls: Vec<StallReport>,
     /// Its names on the servers.
     #[serde(default)]
     pub names: PathNames,

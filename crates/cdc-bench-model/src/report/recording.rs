@@ -1,6 +1,6 @@
 //! The statistics that the recorder makes of the events it writes.
 
-use crate::analysis::{PathStatistics, Throughput, ThroughputMeter};
+use crate::analysis::{Activity, PathStatistics, Throughput, ThroughputMeter};
 use crate::timeline::{CapturePath, Joined};
 
 /// Statistics of the events of one path.
@@ -21,6 +21,8 @@ pub struct RoundRecording {
     pub statistics: PathStatistics,
     /// Rates.
     pub throughput: ThroughputMeter,
+    /// When events came to each place of their way.
+    pub activity: Activity,
 }
 
 impl PathRecording {
@@ -56,11 +58,13 @@ impl PathRecording {
             self.rounds.push(RoundRecording {
                 statistics: PathStatistics::new(self.path),
                 throughput: ThroughputMeter::default(),
+                activity: Activity::default(),
             });
         }
         let into = &mut self.rounds[round];
         into.statistics.record(event);
         into.throughput.record(event.stamps.t0, event.stamps.t5);
+        into.activity.record(event);
         self.by_type[event.event_type.index()] += 1;
     }
 }

@@ -157,6 +157,7 @@ pub(super) fn report() -> Report {
             method: "probe records".to_owned(),
         }],
         incidents: Vec::new(),
+        faults: Vec::new(),
         diagnosis: Diagnosis {
             slowest_hop: Some("kafka_delivery".to_owned()),
             share_of_total: 0.567,

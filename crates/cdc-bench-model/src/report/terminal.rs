@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use console::{Style, style};
 
+use super::fault_table;
 use super::figures::{self, ms};
 use super::line::line;
 use super::side_by_side::side_by_side;
@@ -24,6 +25,7 @@ pub fn render(report: &Report) -> String {
     }
     side_by_side(&mut out, report);
     counts(&mut out, report);
+    faults(&mut out, report);
     diagnosis(&mut out, report);
     objectives(&mut out, report);
     out
@@ -347,6 +349,19 @@ fn label(what: &str, path: &str, several: bool) -> String {
         format!("{what:<14}{path:<10}")
     } else {
         format!("{what:<14}")
+    }
+}
+
+/// What each fault did to each path.
+fn faults(out: &mut String, report: &Report) {
+    if report.faults.is_empty() {
+        return;
+    }
+    line!(out);
+    let mut lines = fault_table::text(&report.faults).into_iter();
+    line!(out, "{}", style(lines.next().unwrap_or_default()).bold());
+    for row in lines {
+        line!(out, "{row}");
     }
 }
 

@@ -213,6 +213,20 @@ impl Joiner {
         written.t2.map(|t2| clock.to_ours(t2))
     }
 
+    /// When each event was sent that is under way still: committed, and not written.
+    #[must_use]
+    pub fn unwritten(&self) -> Vec<Stamp> {
+        let shards = self.shards.iter().map(lock);
+        let of_shard = |shard: MutexGuard<'_, Shard>| {
+            let pending = shard.pending.values();
+            let unwritten = pending.filter(|event| event.ta.is_some() && event.written.is_none());
+            unwritten
+                .filter_map(|event| Some(event.sent?.t0))
+                .collect::<Vec<_>>()
+        };
+        shards.flat_map(of_shard).collect()
+    }
+
     /// The counts so far.
     #[must_use]
     pub fn tally(&self) -> Tally {

@@ -19,6 +19,30 @@ pub struct StoreEndpoint {
     pub database: String,
 }
 
+impl StoreEndpoint {
+    /// Host and port of the one server in the connection string; `None` if there are several, or their names are to be looked up.
+    #[must_use]
+    pub fn only_host(&self) -> Option<String> {
+        let parts = UriParts::of(self.uri.expose_secret());
+        let host = &parts.rest[..parts.hosts_end()];
+        let is_one = parts.scheme == "mongodb" && !host.contains(',') && host.contains(':');
+        is_one.then(|| host.to_owned())
+    }
+
+    /// The same server over a port of this machine.
+    #[must_use]
+    pub fn on_loopback(&self, port: u16) -> Self {
+        let uri = self.uri.expose_secret();
+        let parts = UriParts::of(uri);
+        let login_end = uri.len() - parts.rest.len();
+        let options = &parts.rest[parts.hosts_end()..];
+        Self {
+            uri: format!("{}127.0.0.1:{port}{options}", &uri[..login_end]).into(),
+            database: self.database.clone(),
+        }
+    }
+}
+
 /// Why a login cannot be put into a connection string.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreLoginError {
@@ -47,6 +71,11 @@ struct UriParts<'u> {
 }
 
 impl<'u> UriParts<'u> {
+    /// Where the hosts in the rest end.
+    fn hosts_end(&self) -> usize {
+        self.rest.find(['/', '?']).unwrap_or(self.rest.len())
+    }
+
     fn of(uri: &'u str) -> Self {
         let (scheme, rest) = uri.split_once("://").unwrap_or(("mongodb", uri));
         // A password with a slash that is not encoded is the driver's to refuse.

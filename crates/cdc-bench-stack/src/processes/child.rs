@@ -30,8 +30,6 @@ pub(crate) struct ServerSpec {
     pub(crate) log: PathBuf,
     /// Whether it refuses to run as root, and so runs as `nobody` when we are root.
     pub(crate) never_root: bool,
-    /// The signal for a fast orderly shutdown.
-    pub(crate) stop_signal: i32,
     /// The class archive that it writes at an orderly shutdown, for the next start.
     pub(crate) new_archive: Option<NewArchive>,
 }
@@ -97,9 +95,8 @@ impl Child {
 
     /// Sends the stop signal.
     pub(crate) fn ask_to_stop(&mut self) {
-        let signal = Signal::try_from(self.spec.stop_signal).unwrap_or(Signal::SIGTERM);
         // It may have ended already.
-        let _ = kill(pid(self.pid()), signal);
+        let _ = kill(pid(self.pid()), stop_signal(&self.spec.name));
     }
 
     /// Stops the process: the stop signal, then SIGKILL after `patience`. A server that writes a class archive gets
@@ -162,6 +159,14 @@ pub(crate) fn detach_from_terminal(command: &mut Command) {
             nix::unistd::setsid()?;
             Ok(())
         });
+    }
+}
+
+/// The signal for a fast orderly shutdown of a server. PostgreSQL's ends sessions instead of waiting for them.
+pub(crate) fn stop_signal(server: &str) -> Signal {
+    match server {
+        "postgres" => Signal::SIGINT,
+        _ => Signal::SIGTERM,
     }
 }
 

@@ -5,7 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::child::{Child, tail};
+use nix::sys::signal::{Signal, kill};
+
+use super::child::{Child, pid, stop_signal, tail};
+use super::gc_log::{GcPause, gc_pauses};
+use super::outage::{OutageKind, OutageNote, OutageState};
+use super::tree::signal_tree;
 use crate::error::StackError;
 
 /// Interval between checks.
@@ -16,6 +21,10 @@ const WINDOW: Duration = Duration::from_secs(60);
 /// Pause before a further restart, doubled each time. Processes of the dead server need a moment to release ports and
 /// shared memory.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How long after its start the end of a server still belongs to the outage before it.
+const STARTING: Duration = Duration::from_secs(5);
+/// Longest wait for a server to end that was asked to.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
 
 /// A server and its restarts.
 #[derive(Debug)]
@@ -25,6 +34,8 @@ struct SupervisedServer {
     restarts: Vec<Instant>,
     /// All restarts.
     history: Vec<jiff::Timestamp>,
+    /// The last start after a wanted outage.
+    returned: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +64,48 @@ pub struct ServerProcess {
     pub restarted_at: Vec<jiff::Timestamp>,
 }
 
+impl ServerProcess {
+    /// Takes the server away for a time. Its supervision brings it back.
+    ///
+    /// # Errors
+    /// When the note for its supervision cannot be written; then nothing was done.
+    pub(crate) fn take_away(&self, kind: OutageKind, length: Duration) -> Result<(), StackError> {
+        OutageNote::lasting(OutageState::Away(kind), length).write(&self.log)?;
+        match kind {
+            OutageKind::Kill => signal_tree(self.pid, Signal::SIGKILL),
+            OutageKind::Pause => signal_tree(self.pid, Signal::SIGSTOP),
+            // It may have ended already.
+            OutageKind::Stop => drop(kill(pid(self.pid), stop_signal(&self.name))),
+        }
+        Ok(())
+    }
+
+    /// Its pauses for collecting garbage, if it is a JVM.
+    pub(crate) fn gc_pauses(&self) -> Vec<GcPause> {
+        gc_pauses(&self.name, &self.log)
+    }
+
+    /// Whether it was taken away and neither started again nor continued yet.
+    pub(crate) fn is_away(&self) -> bool {
+        let note = OutageNote::read(&self.log);
+        note.is_some_and(|note| note.state != OutageState::Starting)
+    }
+
+    /// Brings it back now if it was taken away.
+    pub(crate) fn bring_back(&self) {
+        let Some(note) = OutageNote::read(&self.log) else {
+            return;
+        };
+        if note.state == OutageState::Away(OutageKind::Pause) {
+            signal_tree(self.pid, Signal::SIGCONT);
+        }
+        let over = OutageNote::lasting(note.state, Duration::ZERO);
+        if let Err(error) = over.write(&self.log) {
+            tracing::warn!(server = self.name, %error, "an outage ends later than it should");
+        }
+    }
+}
+
 /// Supervises servers on its own thread. The kernel kills a child when the thread that started it ends, so restarted
 /// servers live as long as this thread.
 #[derive(Debug)]
@@ -70,6 +123,7 @@ impl Supervision {
                 child,
                 restarts: Vec::new(),
                 history: Vec::new(),
+                returned: None,
             })
             .collect();
         let state = Arc::new(Mutex::new(SupervisionState {
@@ -144,9 +198,58 @@ impl Drop for Supervision {
     }
 }
 
+impl SupervisedServer {
+    /// Ends an outage whose time is over; what happens until then is wanted.
+    fn attend(&mut self, note: OutageNote) -> Result<(), StackError> {
+        let (over_for, has_ended) = (note.over_for(), self.child.ended().is_some());
+        match (note.state, over_for) {
+            (OutageState::Starting, _) if has_ended => self.start_again(),
+            (OutageState::Away(OutageKind::Kill | OutageKind::Stop), Some(_)) if has_ended => {
+                self.start_again()
+            }
+            (OutageState::Away(OutageKind::Pause), Some(_)) => {
+                signal_tree(self.child.pid(), Signal::SIGCONT);
+                OutageNote::remove(&self.child.spec.log);
+                Ok(())
+            }
+            (OutageState::Away(_), Some(late)) if late > STOP_LIMIT => {
+                let server = &self.child.spec.name;
+                tracing::warn!(
+                    server,
+                    "a server does not end although it was asked to; killing it"
+                );
+                signal_tree(self.child.pid(), Signal::SIGKILL);
+                Ok(())
+            }
+            (OutageState::Starting, Some(_)) => {
+                OutageNote::remove(&self.child.spec.log);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn start_again(&mut self) -> Result<(), StackError> {
+        if self.returned.is_some_and(|last| last.elapsed() < PAUSE) {
+            return Ok(());
+        }
+        self.returned = Some(Instant::now());
+        let spec = self.child.spec.clone();
+        OutageNote::lasting(OutageState::Starting, STARTING).write(&spec.log)?;
+        self.child = Child::start(spec)?;
+        Ok(())
+    }
+}
+
 impl SupervisionState {
     fn restart_ended(&mut self) {
         for server in &mut self.servers {
+            if let Some(note) = OutageNote::read(&server.child.spec.log) {
+                if let Err(error) = server.attend(note) {
+                    self.given_up.get_or_insert_with(|| error.to_string());
+                }
+                continue;
+            }
             let Some(status) = server.child.ended() else {
                 continue;
             };
@@ -189,7 +292,7 @@ fn lock(state: &Mutex<SupervisionState>) -> MutexGuard<'_, SupervisionState> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::child::{ServerSpec, kill_group, pid};
+    use super::super::child::{ServerSpec, kill_group};
     use super::*;
 
     fn shell(folder: &std::path::Path, script: &str) -> Child {
@@ -203,7 +306,6 @@ mod tests {
             folder: folder.to_owned(),
             log: folder.join("server.log"),
             never_root: false,
-            stop_signal: nix::sys::signal::Signal::SIGTERM as i32,
             new_archive: None,
         })
         .unwrap()
@@ -230,6 +332,25 @@ mod tests {
         supervision.end(Duration::from_secs(1));
         let alive = nix::sys::signal::kill(pid(second.pid), None);
         assert!(alive.is_err(), "it is gone");
+    }
+
+    #[test]
+    fn a_server_that_is_wanted_away_comes_back_when_its_time_is_over_and_has_not_ended_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let supervision = Supervision::begin(vec![shell(folder.path(), "sleep 600")]).unwrap();
+        let first = supervision.servers()[0].clone();
+        for kind in [OutageKind::Kill, OutageKind::Stop, OutageKind::Pause] {
+            let before = supervision.servers()[0].clone();
+            let began = Instant::now();
+            before.take_away(kind, Duration::from_millis(600)).unwrap();
+            assert!(before.is_away());
+            until(|| !before.is_away());
+            assert!(began.elapsed() >= Duration::from_millis(600), "{kind:?}");
+            let now = supervision.servers()[0].clone();
+            assert_eq!(now.pid == before.pid, kind == OutageKind::Pause, "{kind:?}");
+            assert_eq!((now.restarts, supervision.given_up()), (0, None));
+        }
+        assert_ne!(supervision.servers()[0].pid, first.pid);
     }
 
     #[test]

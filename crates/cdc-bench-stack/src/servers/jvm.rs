@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::launch::server_spec;
 use super::plan::StartPlan;
-use crate::processes::{ClassArchive, ServerSpec};
+use crate::processes::{ClassArchive, ServerSpec, gc_log};
 
 /// Servers: small heaps for a quick start, with the optimising compiler on, because servers are what is measured.
 const SERVER: [&str; 4] = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-Xshare:auto"];
@@ -39,13 +39,10 @@ pub(crate) fn server(
     config: &Path,
 ) -> ServerSpec {
     let archive = class_archive(plan, name);
-    let args = args(
-        plan,
-        &SERVER,
-        &archive,
-        main,
-        &[&config.display().to_string()],
-    );
+    let log = gc_log(&plan.folder.join(format!("{name}.log")));
+    let collections = format!("-Xlog:gc:file={}:utctime:filecount=0", log.display());
+    let jvm: Vec<_> = SERVER.into_iter().chain([&*collections]).collect();
+    let args = args(plan, &jvm, &archive, main, &[&config.display().to_string()]);
     let mut server_spec = server_spec(plan, name, version, port, &plan.java.path, args);
     server_spec.new_archive = archive.into_new();
     server_spec

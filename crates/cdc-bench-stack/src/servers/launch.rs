@@ -78,7 +78,6 @@ pub(crate) fn server_spec(
         folder: plan.folder.to_owned(),
         log: plan.folder.join(format!("{name}.log")),
         never_root: false,
-        stop_signal: nix::sys::signal::Signal::SIGTERM as i32,
         new_archive: None,
     }
 }

@@ -1,6 +1,5 @@
 //! PostgreSQL.
 
-use nix::sys::signal::Signal;
 use secrecy::ExposeSecret;
 use tokio_postgres::error::SqlState;
 
@@ -88,8 +87,6 @@ pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
         args,
     );
     server.never_root = true;
-    // Fast shutdown: sessions are ended, not waited for.
-    server.stop_signal = Signal::SIGINT as i32;
     server.folder = data;
     let mut child = Child::start(server)?;
     until_ready(&mut child, plan.cancel, || ready(&plan.endpoints.postgres)).await?;

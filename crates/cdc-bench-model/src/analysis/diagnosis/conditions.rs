@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::analysis::Stall;
+
 /// Settings by name, counters and gauges; absent if a server does not report them.
 #[derive(Debug, Clone, Default)]
 pub struct Conditions {
@@ -44,6 +46,23 @@ pub struct Conditions {
     pub our_cores: Option<f64>,
     /// Processors of this machine.
     pub cores: u64,
+    /// Times in which a stage of the path stood still.
+    pub stalls: Vec<StallEvidence>,
+}
+
+/// A stall, and what is known of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StallEvidence {
+    /// The stall.
+    pub stall: Stall,
+    /// What stood still: `postgres`, `reader`, `connect`, `kafka`, `consumer` or `store`.
+    pub server: String,
+    /// When it began and ended, seconds since the first INSERT.
+    pub began_s: f64,
+    /// See `began_s`.
+    pub ended_s: f64,
+    /// What happened at that time, in words.
+    pub meanwhile: Vec<String>,
 }
 
 /// Activity of PostgreSQL's checkpointer.

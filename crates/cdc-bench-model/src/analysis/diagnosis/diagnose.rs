@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
-use super::{Conditions, Finding, capture, clocks, consumer, host, kafka, load, source, store};
+use super::{
+    Conditions, Finding, capture, clocks, consumer, host, kafka, load, source, stalls, store,
+};
 use crate::analysis::{HopStatistics, PathStatistics};
 use crate::timeline::Hop;
 
@@ -67,6 +69,7 @@ pub fn diagnose(
         .filter_map(|part| Some((*part, median(*part)?)))
         .max_by_key(|(_, span)| *span);
     let mut findings: Vec<_> = [
+        stalls::findings(evidence),
         load::findings(evidence),
         host::findings(evidence),
         source::findings(evidence),

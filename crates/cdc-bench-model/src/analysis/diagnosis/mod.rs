@@ -16,10 +16,11 @@ mod host;
 mod kafka;
 mod load;
 mod source;
+mod stalls;
 mod store;
 mod wording;
 
-pub use conditions::{CheckpointActivity, Conditions};
+pub use conditions::{CheckpointActivity, Conditions, StallEvidence};
 pub use diagnose::{Diagnosis, diagnose};
 pub use finding::{Finding, Severity};
 pub use wording::times;

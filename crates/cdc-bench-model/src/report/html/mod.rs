@@ -9,6 +9,7 @@ mod finding;
 mod observation;
 mod pictures;
 mod plot;
+mod resilience;
 mod run;
 mod sweep;
 
@@ -16,6 +17,7 @@ pub use comparison::comparison_page;
 pub use demo::demo_page;
 pub use error::PageError;
 pub use observation::observation_page;
+pub use resilience::resilience_page;
 pub use run::page;
 pub use sweep::sweep_page;
 

@@ -7,6 +7,7 @@ use super::finding::FindingView;
 use super::pictures::{self, Distribution, IncidentKind, IncidentMark, Waterfall};
 use super::plot::{Figure, FigureText};
 use crate::analysis::{Digest, DigestedEvent, Finding, HopStatistics, PathDigest};
+use crate::report::fault_table;
 use crate::report::figures::{self, ms};
 use crate::report::side_by_side::{self, SideBySideRow};
 use crate::report::{PathReport, Report, Stored, Verdict};
@@ -55,6 +56,8 @@ struct RunPage<'a> {
     /// Path, its slowest hop, and the text about it.
     slowest: Vec<(&'a str, String, String)>,
     incidents: Vec<IncidentView<'a>>,
+    /// What each fault did to each path.
+    faults: Vec<[String; fault_table::COLUMNS.len()]>,
     clocks: Vec<ClockView<'a>>,
     connector: Vec<(&'a str, &'a str)>,
     connector_profile: &'a str,
@@ -192,6 +195,7 @@ impl<'a> RunPage<'a> {
                     what: &incident.what,
                 })
                 .collect(),
+            faults: fault_table::rows(&report.faults),
             clocks: report
                 .clocks
                 .iter()
@@ -223,6 +227,14 @@ impl<'a> RunPage<'a> {
         let topic = path.names.dead_letter_topic.iter();
         let topic = topic.map(|topic| format!("; topic {topic} keeps them"));
         counts + &topic.collect::<String>()
+    }
+
+    fn fault_columns(&self) -> &'static [&'static str] {
+        &fault_table::COLUMNS
+    }
+
+    fn fault_caption(&self) -> &'static str {
+        fault_table::CAPTION
     }
 
     fn success(&self) -> String {

@@ -1,7 +1,9 @@
 //! Incidents of a run as numbered marks on the time axis.
 
 use crate::report::html::plot::Plot;
-use crate::report::{CHECKPOINT, LOAD_PAUSED, RATE_CHANGED, REBALANCE, WARM_UP_CUT};
+use crate::report::{
+    CHECKPOINT, GC_PAUSE, LOAD_PAUSED, RATE_CHANGED, REBALANCE, STALL, WARM_UP_CUT,
+};
 
 /// An incident at a time of the run.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub(in crate::report::html) enum IncidentKind {
     Load,
     Rebalance,
     Checkpoint,
+    /// A server or a JVM stood still.
+    Stall,
 }
 
 impl IncidentKind {
@@ -31,6 +35,7 @@ impl IncidentKind {
     pub(in crate::report::html) fn of(kind: &str) -> Self {
         match kind {
             CHECKPOINT => Self::Checkpoint,
+            STALL | GC_PAUSE => Self::Stall,
             REBALANCE => Self::Rebalance,
             LOAD_PAUSED | RATE_CHANGED | WARM_UP_CUT => Self::Load,
             _ => Self::Fault,
@@ -44,6 +49,7 @@ impl IncidentKind {
             Self::Load => "load",
             Self::Rebalance => "rebalance",
             Self::Checkpoint => "checkpoint",
+            Self::Stall => "stall",
         }
     }
 }

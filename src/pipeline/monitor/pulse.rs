@@ -2,16 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-/// A server that leaves a question unanswered for longer than this stands still, or is away.
-pub(super) const LONGEST: Duration = Duration::from_secs(2);
-
 /// The answers of one server to a question that is asked again and again.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(crate) struct Pulse {
     /// `wal`, `topics` or `sink`: the tap that needs the server.
-    pub(super) tap: &'static str,
+    pub(crate) tap: &'static str,
     /// Which server, such as `MongoDB at db:27017`.
-    pub(super) server: String,
+    pub(crate) server: String,
+    /// A question that is without an answer for longer is one that the server does not answer.
+    patience: Duration,
     answered: Instant,
     /// When the first question was asked that has no answer.
     asked: Option<Instant>,
@@ -24,10 +23,11 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    pub(super) fn new(tap: &'static str, server: String, now: Instant) -> Self {
+    pub(crate) fn new(tap: &'static str, server: String, patience: Duration, now: Instant) -> Self {
         Self {
             tap,
             server,
+            patience,
             answered: now,
             asked: None,
             reason: None,
@@ -36,11 +36,11 @@ impl Pulse {
         }
     }
 
-    pub(super) fn asked(&mut self, now: Instant) {
+    pub(crate) fn asked(&mut self, now: Instant) {
         self.asked.get_or_insert(now);
     }
 
-    pub(super) fn answered(&mut self, now: Instant) {
+    pub(crate) fn answered(&mut self, now: Instant) {
         if self.is_told {
             self.over = Some(now - self.answered);
         }
@@ -50,19 +50,24 @@ impl Pulse {
     }
 
     /// There was no answer: it goes on being waited for.
-    pub(super) fn failed(&mut self, reason: String) {
+    pub(crate) fn failed(&mut self, reason: String) {
         self.reason = Some(reason);
     }
 
+    /// Why there is no answer, if that is known.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
     /// How long it has not answered, if that is too long.
-    pub(super) fn silence(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn silence(&self, now: Instant) -> Option<Duration> {
         let asked = self.asked?;
-        let is_silent = now.saturating_duration_since(asked) > LONGEST;
+        let is_silent = now.saturating_duration_since(asked) > self.patience;
         is_silent.then(|| now.saturating_duration_since(self.answered))
     }
 
     /// What is wrong with it.
-    pub(super) fn trouble(&self, now: Instant) -> Option<String> {
+    pub(crate) fn trouble(&self, now: Instant) -> Option<String> {
         let silence = self.silence(now)?;
         let why = self.reason.as_ref();
         let why = why.map_or(String::new(), |reason| format!(": {reason}"));
@@ -73,7 +78,7 @@ impl Pulse {
     }
 
     /// That it became silent, once: for how long, and why as far as that is known.
-    pub(super) fn take_silence(&mut self, now: Instant) -> Option<(Duration, Option<String>)> {
+    pub(crate) fn take_silence(&mut self, now: Instant) -> Option<(Duration, Option<String>)> {
         let silence = self.silence(now)?;
         if std::mem::replace(&mut self.is_told, true) {
             return None;
@@ -82,14 +87,14 @@ impl Pulse {
     }
 
     /// That it answers again, once: how long it was silent.
-    pub(super) fn take_return(&mut self) -> Option<Duration> {
+    pub(crate) fn take_return(&mut self) -> Option<Duration> {
         let silence = self.over.take()?;
         self.is_told = false;
         Some(silence)
     }
 
     /// Whether it was told to be silent, and not yet to answer.
-    pub(super) fn is_told(&self) -> bool {
+    pub(crate) fn is_told(&self) -> bool {
         self.is_told
     }
 }
@@ -98,11 +103,13 @@ impl Pulse {
 mod tests {
     use super::*;
 
+    const TWO_SECONDS: Duration = Duration::from_secs(2);
+
     #[test]
     fn a_question_without_an_answer_is_a_silence_that_is_told_once() {
         let began = Instant::now();
         let at = |ms| began + Duration::from_millis(ms);
-        let mut pulse = Pulse::new("sink", "MongoDB at db:27017".to_owned(), began);
+        let mut pulse = Pulse::new("sink", "MongoDB at db:27017".to_owned(), TWO_SECONDS, began);
         assert_eq!(pulse.silence(at(60_000)), None, "nobody asked");
         pulse.asked(at(1_000));
         pulse.answered(at(1_100));
@@ -136,9 +143,9 @@ mod tests {
     #[test]
     fn an_answer_that_comes_before_the_silence_was_told_is_no_return() {
         let began = Instant::now();
-        let mut pulse = Pulse::new("wal", "PostgreSQL".to_owned(), began);
+        let mut pulse = Pulse::new("wal", "PostgreSQL".to_owned(), TWO_SECONDS, began);
         pulse.asked(began);
-        pulse.answered(began + LONGEST * 2);
+        pulse.answered(began + TWO_SECONDS * 2);
         assert_eq!(pulse.take_return(), None);
     }
 }
