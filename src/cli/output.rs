@@ -3,6 +3,9 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsFd;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::pipeline::Failure;
 
@@ -77,6 +80,19 @@ pub(super) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     print_line(serde_json::to_string_pretty(value).map_err(Failure::usage)?)
 }
 
+/// Prints a line to stderr that nobody misses: not when whoever reads it is behind, for the work must not wait for him.
+pub(super) fn print_passing_line(line: impl fmt::Display) {
+    if takes_more(io::stderr()) {
+        print_error_line(line);
+    }
+}
+
+/// Whether a line can be written there without a wait.
+fn takes_more(out: impl AsFd) -> bool {
+    let mut asked = [PollFd::new(out.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut asked, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
 /// Prints a line to stderr. If stderr is closed, there is nowhere to report that.
 pub(super) fn print_error_line(line: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{line}");
@@ -85,6 +101,18 @@ pub(super) fn print_error_line(line: impl fmt::Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_that_nobody_reads_takes_lines_until_it_is_full() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut lines = 0;
+        while takes_more(&writer) {
+            writer.write_all(&[b'.'; 256]).unwrap();
+            lines += 1;
+        }
+        assert!(lines > 1);
+        drop(reader);
+    }
 
     /// Accepts this many writes, then fails with this error.
     struct FailingWriter(usize, ErrorKind);

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use indicatif::{MultiProgress, ProgressBar};
 
-use super::step_line::{PLAIN_EVERY, style};
-use crate::cli::output::print_error_line;
+use super::step_line::{plain_pause, style};
+use crate::cli::output::print_passing_line;
 use crate::pipeline::LoadState;
 use cdc_bench_model::timeline::Nanos;
 
@@ -13,6 +13,8 @@ use cdc_bench_model::timeline::Nanos;
 #[derive(Default)]
 pub(super) struct LoadLine {
     bar: Option<ProgressBar>,
+    /// When the first plain line was printed.
+    began: Option<Instant>,
     /// When a plain line was printed last.
     printed: Option<Instant>,
 }
@@ -43,17 +45,19 @@ impl LoadLine {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
-        self.printed = None;
+        (self.began, self.printed) = (None, None);
     }
 
     fn print_plain(&mut self, state: &LoadState) {
-        if self.printed.is_none_or(|at| at.elapsed() >= PLAIN_EVERY) {
+        let began = self.began.get_or_insert_with(Instant::now);
+        let pause = plain_pause(began.elapsed());
+        if self.printed.is_none_or(|at| at.elapsed() >= pause) {
             self.printed = Some(Instant::now());
             let target = state
                 .target
                 .map_or_else(String::new, |target| format!(" of {target}"));
             let text = figures(state);
-            print_error_line(format_args!(
+            print_passing_line(format_args!(
                 "  {}: {}{target} in the store  {text}",
                 state.phase, state.written
             ));

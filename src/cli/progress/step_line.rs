@@ -5,11 +5,18 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
-use crate::cli::output::print_error_line;
+use crate::cli::output::print_passing_line;
 use cdc_bench_stack::Download;
 
-/// Interval between plain lines, without a terminal.
-pub(super) const PLAIN_EVERY: Duration = Duration::from_secs(1);
+/// Interval between plain lines, without a terminal, of a step that has lasted for so long: what goes on for hours fills no log.
+pub(super) fn plain_pause(lasting: Duration) -> Duration {
+    Duration::from_secs(match lasting.as_secs() {
+        ..60 => 1,
+        60..600 => 10,
+        _ => 60,
+    })
+}
+
 /// Interval at which an unchanged line is repeated, to show that the step is still in progress.
 const PLAIN_AGAIN: Duration = Duration::from_secs(10);
 /// A step shows its duration from here on.
@@ -94,15 +101,14 @@ impl StepLine {
 
     /// Without a terminal, prints a plain line, unless another was printed a moment ago, or the same one not long ago.
     fn print_plain(&mut self, step: &str, live: bool, detail: &str) {
-        let pause = if self.last == detail {
-            PLAIN_AGAIN
-        } else {
-            PLAIN_EVERY
-        };
+        let mut pause = plain_pause(self.elapsed());
+        if self.last == detail {
+            pause = pause.max(PLAIN_AGAIN);
+        }
         if !live && self.printed.elapsed() >= pause {
             self.printed = Instant::now();
             detail.clone_into(&mut self.last);
-            print_error_line(format_args!("  {step}: {detail}"));
+            print_passing_line(format_args!("  {step}: {detail}"));
         }
     }
 }
