@@ -47,18 +47,4 @@ mod tests {
             assert!(share(text).is_err(), "{text}");
         }
     }
-
-    #[cfg(not(feature = "otlp"))]
-    #[test]
-    fn a_build_without_traces_says_how_to_make_one_that_has_them() {
-        let asked = TracesArgs {
-            otlp: Some("http://127.0.0.1:4318".to_owned()),
-            otlp_sample: None,
-        };
-        let refused = asked.begin(&RunId::generate(), Rate::MAX).unwrap_err();
-        assert!(
-            refused.to_string().contains("cargo build --release"),
-            "{refused}"
-        );
-    }
 }

@@ -73,3 +73,17 @@ impl PathTraces {
         match *self {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_build_without_traces_says_how_to_make_one_that_has_them() {
+        let run = RunId::generate();
+        let refused = Exporter::start("http://127.0.0.1:4318", None, Rate::MAX, &run);
+        let refused = refused.unwrap_err();
+        let said = refused.to_string();
+        assert!(said.contains("cargo build --release"), "{said}");
+    }
+}
