@@ -43,7 +43,9 @@ fn in_both_formats<T: Clone + Send + 'static>(
     sql: &str,
 ) -> [Vec<T>; 2] {
     [false, true].map(|binary| {
-        let slot = Slot::Temporary(SlotName::new("reader_values").unwrap());
+        // The server removes the slot of the reader before once it has missed its connection.
+        let name = format!("reader_values_{}", if binary { "binary" } else { "text" });
+        let slot = Slot::Temporary(SlotName::new(&name).unwrap());
         let config = ReaderConfig {
             binary,
             describe: true,
