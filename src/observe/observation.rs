@@ -72,7 +72,7 @@ pub async fn observe(
         Ok(()) => watch.follow(progress, cancel).await,
         failed => failed,
     };
-    let patience = Patience::new(cancel);
+    let patience = Patience::for_an_answer(cancel);
     let stopped = async {
         let rows = match sender {
             Some(sender) => sender.stop().await,

@@ -121,7 +121,9 @@ async fn clean_up(
     cancel: &CancellationToken,
 ) -> Result<Removal, Failure> {
     // Where a server does not answer, the run's own know at least what was made.
-    let renewed = Patience::new(cancel).within(servers.renewed()).await;
+    let renewed = Patience::for_an_answer(cancel)
+        .within(servers.renewed())
+        .await;
     let renewed = renewed.transpose()?.flatten();
     let servers = renewed.as_ref().unwrap_or(servers);
     remove_run(servers, run, progress, cancel).await

@@ -9,7 +9,9 @@ use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::captures::left_by_captures;
 use crate::pipeline::provision::observations::left_by_observations;
 use crate::pipeline::provision::patience::Patience;
-use crate::pipeline::provision::removal::{Removal, RemovalClients, remove, remove_one};
+use crate::pipeline::provision::removal::{
+    Removal, RemovalClients, SLOT_LIMIT, remove, remove_one,
+};
 use crate::pipeline::provision::resource_registry::{
     ResourceKind, ResourceRegistry, ResourceServer,
 };
@@ -28,20 +30,58 @@ pub async fn remove_run(
     progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<Removal, Failure> {
-    let patience = Patience::new(cancel);
-    let (entries, silent) = match patience.within(servers.registry.entries()).await {
+    let answer = Patience::for_an_answer(cancel);
+    let mut silent = Vec::new();
+    if answer.is_short() {
+        silent = without_an_answer(servers, answer).await;
+    }
+    let entries = if silent.contains(&ResourceServer::Postgres) {
+        None
+    } else {
+        answer.within(servers.registry.entries()).await
+    };
+    let entries = match entries {
         Some(entries) => {
             let mut entries = entries?;
             entries.retain(|entry| entry.run_id.as_deref() == Some(run.as_str()));
-            (entries, Vec::new())
+            entries
         }
         None => {
-            let made = servers.registry.made_for(run);
-            (made, vec![ResourceServer::Postgres])
+            silent.push(ResourceServer::Postgres);
+            servers.registry.made_for(run)
         }
     };
     let clients = RemovalClients::all(servers);
+    let patience = Patience::for_work(cancel);
     remove(&clients, &entries, silent, patience, progress).await
+}
+
+/// The servers that do not answer, asked at once: nothing that needs them is begun then.
+async fn without_an_answer(servers: &ServerClients, patience: Patience<'_>) -> Vec<ResourceServer> {
+    let version = async {
+        match &servers.connect {
+            Some(connect) => connect.version().await.map(drop),
+            None => Ok(()),
+        }
+    };
+    let (postgres, kafka, connect, store) = tokio::join!(
+        patience.within(servers.postgres.simple_query("")),
+        patience.within(servers.kafka.topic_names()),
+        patience.within(version),
+        patience.within(servers.store.ping()),
+    );
+    let answers = [
+        (ResourceServer::Postgres, postgres.is_some()),
+        (ResourceServer::Kafka, kafka.is_some()),
+        // It keeps its connectors in Kafka.
+        (
+            ResourceServer::Connect,
+            connect.is_some() && kafka.is_some(),
+        ),
+        (ResourceServer::Store, store.is_some()),
+    ];
+    let silent = answers.into_iter().filter(|(_, answers)| !answers);
+    silent.map(|(server, _)| server).collect()
 }
 
 /// Removes every registered resource, of `setup` and of interrupted runs, and then the registry itself; and what captures and
@@ -81,7 +121,7 @@ pub async fn remove_everything(
         registry: &registry,
         others: others.as_ref(),
     };
-    let patience = Patience::new(cancel);
+    let patience = Patience::for_work(cancel);
     let removal = remove(&clients, &entries, Vec::new(), patience, progress).await?;
     registry.drop_if_empty().await?;
     Ok(removal)
@@ -96,6 +136,7 @@ pub(crate) async fn remove_capture(servers: &ServerClients, route: &Route) -> Re
             &RemovalClients::all(servers),
             ResourceKind::Connector,
             &connector.name,
+            SLOT_LIMIT,
         )
         .await?;
         servers
@@ -105,7 +146,13 @@ pub(crate) async fn remove_capture(servers: &ServerClients, route: &Route) -> Re
     }
     let is_ours = connector.is_some() || route.path != CapturePath::Debezium;
     if let Some(slot) = route.slot.as_ref().filter(|_| is_ours) {
-        remove_one(&RemovalClients::all(servers), ResourceKind::Slot, slot).await?;
+        remove_one(
+            &RemovalClients::all(servers),
+            ResourceKind::Slot,
+            slot,
+            SLOT_LIMIT,
+        )
+        .await?;
         servers.registry.forget(ResourceKind::Slot, slot).await?;
     }
     Ok(())

@@ -8,8 +8,11 @@ use tokio_util::sync::CancellationToken;
 /// Longest wait for an answer.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Longest wait once the user has asked to stop: he waits for all servers together, and ten seconds at most.
-const LIMIT_ONCE_ASKED: Duration = Duration::from_millis(1_500);
+/// Longest wait for an answer once the user has asked to stop: he waits for all servers together, and ten seconds at most.
+const ANSWER_ONCE_ASKED: Duration = Duration::from_millis(1_500);
+
+/// And for work of a server that does answer.
+const WORK_ONCE_ASKED: Duration = Duration::from_secs(4);
 
 /// Waits long while nobody is in a hurry, and for a moment once the user has asked to stop.
 #[derive(Debug, Clone, Copy)]
@@ -20,12 +23,20 @@ pub(crate) struct Patience<'a> {
 }
 
 impl<'a> Patience<'a> {
-    /// Until this token is cancelled, nobody is in a hurry.
-    pub(crate) fn new(asked: &'a CancellationToken) -> Self {
+    /// For an answer. Until this token is cancelled, nobody is in a hurry.
+    pub(crate) fn for_an_answer(asked: &'a CancellationToken) -> Self {
         Self {
             asked,
             limit: LIMIT,
-            limit_once_asked: LIMIT_ONCE_ASKED,
+            limit_once_asked: ANSWER_ONCE_ASKED,
+        }
+    }
+
+    /// For work of a server that does answer.
+    pub(crate) fn for_work(asked: &'a CancellationToken) -> Self {
+        Self {
+            limit_once_asked: WORK_ONCE_ASKED,
+            ..Self::for_an_answer(asked)
         }
     }
 
@@ -47,13 +58,9 @@ impl<'a> Patience<'a> {
         }
     }
 
-    /// How long is waited as things are now.
-    pub(crate) fn limit(self) -> Duration {
-        if self.asked.is_cancelled() {
-            self.limit_once_asked
-        } else {
-            self.limit
-        }
+    /// Whether the user has asked to stop.
+    pub(crate) fn is_short(self) -> bool {
+        self.asked.is_cancelled()
     }
 
     async fn out(self) {
@@ -77,7 +84,7 @@ mod tests {
         let asked = CancellationToken::new();
         let long = Patience {
             limit_once_asked: Duration::from_millis(20),
-            ..Patience::new(&asked)
+            ..Patience::for_an_answer(&asked)
         };
         let short = Patience {
             limit: Duration::from_millis(30),
@@ -85,14 +92,14 @@ mod tests {
         };
         let began = Instant::now();
         assert_eq!(short.within(pending::<()>()).await, None);
-        assert!(began.elapsed() >= short.limit());
+        assert!(began.elapsed() >= short.limit);
 
         let asking = async { asked.cancel() };
         // It would be a minute otherwise.
         let (answer, ()) = tokio::join!(long.within(pending::<()>()), asking);
         assert_eq!(answer, None);
         assert!(began.elapsed() < LIMIT);
-        assert_eq!(long.limit(), Duration::from_millis(20));
+        assert!(long.is_short());
         assert_eq!(long.within(async { 7 }).await, Some(7));
     }
 }

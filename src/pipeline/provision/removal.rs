@@ -16,8 +16,9 @@ use crate::pipeline::provision::resource_registry::{
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::drop_slot;
 
-/// Longest wait for a slot to be no longer in use.
-const SLOT_LIMIT: Duration = Duration::from_secs(20);
+/// Longest wait for a slot to be no longer in use, and once the user has asked to stop.
+pub(super) const SLOT_LIMIT: Duration = Duration::from_secs(20);
+const SLOT_LIMIT_ONCE_ASKED: Duration = Duration::from_secs(1);
 
 /// The order of removal: a resource is removed before those that it uses.
 const ORDER: [ResourceKind; 8] = [
@@ -122,7 +123,13 @@ pub(super) async fn remove(
             continue;
         }
         progress.update("clean-up", &format!("{kind} {name}"));
-        match patience.within(remove_one(clients, kind, name)).await {
+        let slot_limit = if patience.is_short() {
+            SLOT_LIMIT_ONCE_ASKED
+        } else {
+            SLOT_LIMIT
+        };
+        let removing = remove_one(clients, kind, name, slot_limit);
+        match patience.within(removing).await {
             Some(Ok(())) => {}
             Some(Err(failure)) => {
                 refused.push(failure.context(format!("removing {kind} {name}")));
@@ -138,12 +145,16 @@ pub(super) async fn remove(
         if !silent.contains(&ResourceServer::Postgres) {
             // One that a capture has left is not in it.
             match patience.within(clients.registry.forget(kind, name)).await {
-                Some(forgotten) => forgotten?,
+                Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    let doing = format!("forgetting {kind} {name}, which is removed");
+                    refused.push(Failure::from(error).context(doing));
+                }
                 None => silent.push(ResourceServer::Postgres),
             }
         }
     }
-    if let Some(failure) = not_removed(refused, &unanswered, patience) {
+    if let Some(failure) = not_removed(refused, &unanswered) {
         tracing::info!(%removal, "clean-up");
         return Err(failure);
     }
@@ -151,11 +162,7 @@ pub(super) async fn remove(
 }
 
 /// What was not removed, and why.
-fn not_removed(
-    mut refused: Vec<Failure>,
-    unanswered: &[&RegistryEntry],
-    patience: Patience<'_>,
-) -> Option<Failure> {
+fn not_removed(mut refused: Vec<Failure>, unanswered: &[&RegistryEntry]) -> Option<Failure> {
     if let ([_], []) = (&refused[..], unanswered) {
         return refused.pop();
     }
@@ -164,9 +171,8 @@ fn not_removed(
         let names = entries.iter();
         let names: Vec<_> = names.map(|e| format!("{} {}", e.kind, e.name)).collect();
         reasons.push(format!(
-            "{} answers nothing for {} s: {} not removed",
+            "{} did not answer in time: {} not removed",
             entries[0].kind.server(),
-            patience.limit().as_secs_f64(),
             names.join(", ")
         ));
     }
@@ -177,6 +183,7 @@ pub(super) async fn remove_one(
     clients: &RemovalClients<'_>,
     kind: ResourceKind,
     name: &str,
+    slot_limit: Duration,
 ) -> Result<(), Failure> {
     match kind {
         ResourceKind::Connector => match &clients.others()?.connect {
@@ -187,7 +194,7 @@ pub(super) async fn remove_one(
                 )));
             }
         },
-        ResourceKind::Slot => drop_slot(clients.postgres, name, SLOT_LIMIT).await?,
+        ResourceKind::Slot => drop_slot(clients.postgres, name, slot_limit).await?,
         ResourceKind::Group => clients.others()?.kafka.delete_group(name).await?,
         ResourceKind::Topic => clients.others()?.kafka.delete_topic(name).await?,
         ResourceKind::Publication => {
