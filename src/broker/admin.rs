@@ -118,17 +118,23 @@ impl Admin {
     pub async fn create_topic(&self, name: &str) -> Result<bool, BrokerError> {
         let topic = NewTopic::new(name, 1, TopicReplication::Fixed(-1))
             .set("message.timestamp.type", "LogAppendTime");
+        self.create(&topic).await
+    }
+
+    /// Creates a topic, and waits until its metadata is there. False if it existed.
+    ///
+    /// # Errors
+    /// [`BrokerError::CreateTopic`] when the broker refuses.
+    pub(super) async fn create(&self, topic: &NewTopic<'_>) -> Result<bool, BrokerError> {
+        let name = topic.name;
         let failed = |reason: String| BrokerError::CreateTopic {
             topic: name.to_owned(),
             bootstrap: self.bootstrap.clone(),
             reason,
         };
-        let results = self
-            .client()
-            .await?
-            .create_topics([&topic], &options())
-            .await
-            .map_err(|e| failed(e.to_string()))?;
+        let client = self.client().await?;
+        let results = client.create_topics([topic], &options()).await;
+        let results = results.map_err(|error| failed(error.to_string()))?;
         match results.into_iter().next() {
             Some(Ok(_)) => {
                 self.wait_for_topic(name).await?;
@@ -141,7 +147,7 @@ impl Admin {
     }
 
     /// A topic is created before every broker has its metadata.
-    pub(super) async fn wait_for_topic(&self, name: &str) -> Result<(), BrokerError> {
+    async fn wait_for_topic(&self, name: &str) -> Result<(), BrokerError> {
         for _ in 0..100 {
             if self.topic(name).await?.is_some_and(|t| t.partitions > 0) {
                 return Ok(());

@@ -2,7 +2,6 @@
 
 use rdkafka::admin::{NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::consumer::Consumer;
-use rdkafka::error::RDKafkaErrorCode;
 
 use super::admin::{Admin, options};
 use super::error::BrokerError;
@@ -35,23 +34,7 @@ impl Admin {
             .set("cleanup.policy", "delete")
             .set("retention.ms", "-1")
             .set("max.message.bytes", &max_bytes);
-        let failed = |reason: String| BrokerError::CreateTopic {
-            topic: name.to_owned(),
-            bootstrap: self.bootstrap().to_owned(),
-            reason,
-        };
-        let client = self.client().await?;
-        let results = client.create_topics([&topic], &options()).await;
-        let results = results.map_err(|error| failed(error.to_string()))?;
-        match results.into_iter().next() {
-            Some(Ok(_)) => {
-                self.wait_for_topic(name).await?;
-                Ok(true)
-            }
-            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
-            Some(Err((_, code))) => Err(failed(code.to_string())),
-            None => Err(failed("the broker gave no answer".to_owned())),
-        }
+        self.create(&topic).await
     }
 
     /// Replicas of the topic's first partition; -1, the broker's default, where there is no such topic.

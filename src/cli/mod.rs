@@ -39,6 +39,7 @@ mod run_display;
 mod screen_args;
 mod secret_prompt;
 mod secrets;
+mod series_result;
 mod setup;
 mod shell;
 mod stack;

@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::capture_args::{CapturePaths, paths};
 use super::connector_args::ConnectorArgs;
-use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::{RunDisplay, stack_kind};
+use super::series_result::tell;
 use crate::load::{Limit, Rate};
 use crate::pipeline::{Failure, ResilienceRequest, RunRequest, WarmUp, exit, resilience};
 use crate::settings::Settings;
@@ -93,16 +93,14 @@ pub(super) async fn run(
     display.finish_series(outcome.as_ref().is_ok_and(|(report, _)| is_good(report)));
     progress.clear();
     let (report, failure) = outcome.map_err(|failure| discard_result(&folder, failure))?;
-    let json = serde_json::to_string_pretty(&report).map_err(Failure::usage)?;
-    folder.write("resilience.json", json.as_bytes())?;
     let page = resilience_page(&report).map_err(Failure::usage)?;
-    folder.write("resilience.html", page.as_bytes())?;
-    if args.json {
-        print_line(&json)?;
-    } else {
-        print(render_resilience(&report))?;
-        print_line(format_args!("\n{}", folder.path().display()))?;
-    }
+    tell(
+        (&folder, "resilience"),
+        &report,
+        Some(&page),
+        || render_resilience(&report),
+        args.json,
+    )?;
     match failure {
         Some(failure) => Err(failure),
         None if is_good(&report) => Ok(ExitCode::SUCCESS),

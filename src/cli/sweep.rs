@@ -9,11 +9,11 @@ use super::capture_args::CaptureArgs;
 use super::connector_args::AnyConnectorArgs;
 use super::load_args::InserterArgs;
 use super::objective_args::ObjectiveArgs;
-use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
+use super::series_result::tell;
 use crate::load::{Limit, Rate};
 use crate::pipeline::{Failure, RunRequest, SweepRequest, WarmUp, exit, sweep};
 use crate::settings::Settings;
@@ -111,16 +111,14 @@ pub(super) async fn run(
     display.finish_series(outcome.as_ref().is_ok_and(is_good));
     progress.clear();
     let (report, failure) = outcome.map_err(|failure| discard_result(&folder, failure))?;
-    let json = serde_json::to_string_pretty(&report).map_err(Failure::usage)?;
-    folder.write("sweep.json", json.as_bytes())?;
     let page = sweep_page(&report).map_err(Failure::usage)?;
-    folder.write("sweep.html", page.as_bytes())?;
-    if args.json {
-        print_line(&json)?;
-    } else {
-        print(render_sweep(&report))?;
-        print_line(format_args!("\n{}", folder.path().display()))?;
-    }
+    tell(
+        (&folder, "sweep"),
+        &report,
+        Some(&page),
+        || render_sweep(&report),
+        args.json,
+    )?;
     match failure {
         Some(failure) => Err(failure),
         None if report.is_clean() => Ok(ExitCode::SUCCESS),

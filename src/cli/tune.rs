@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::load_args::InserterArgs;
-use super::output::{print, print_line};
 use super::progress::Terminal;
 use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
+use super::series_result::tell;
 use crate::load::{Limit, Rate};
 use crate::pipeline::{
     ConnectorRequest, Failure, Preference, RunRequest, TuneRequest, WarmUp, tune,
@@ -107,13 +107,12 @@ pub(super) async fn run(
     display.finish_series(outcome.as_ref().is_ok_and(|(_, failure)| failure.is_none()));
     progress.clear();
     let (report, failure) = outcome.map_err(|failure| discard_result(&folder, failure))?;
-    let json = serde_json::to_string_pretty(&report).map_err(Failure::usage)?;
-    folder.write("tune.json", json.as_bytes())?;
-    if args.json {
-        print_line(&json)?;
-    } else {
-        print(render_tune(&report))?;
-        print_line(format_args!("\n{}", folder.path().display()))?;
-    }
+    tell(
+        (&folder, "tune"),
+        &report,
+        None,
+        || render_tune(&report),
+        args.json,
+    )?;
     failure.map_or(Ok(ExitCode::SUCCESS), Err)
 }

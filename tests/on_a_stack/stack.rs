@@ -395,6 +395,17 @@ impl TestStack {
         self.block_on(self.store().drop()).unwrap();
     }
 
+    /// Removes what a test had under this name: database of the store, topic and group. Not what a failed one may be judged by.
+    pub fn discard(&self, name: &str) {
+        if std::thread::panicking() {
+            return;
+        }
+        let database = self.store().client().database(name);
+        self.block_on(database.drop()).unwrap();
+        self.delete_topics(&[name]);
+        self.delete_group(name);
+    }
+
     /// Removes what a failed test has left.
     pub fn clear(&self) {
         self.wait_until_healthy();

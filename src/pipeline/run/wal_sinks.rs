@@ -65,6 +65,21 @@ impl WalSinks<'_> {
         Ok(config)
     }
 
+    /// A handler that takes nothing while the gate is shut, and ends the reader when it is shut for good.
+    fn behind_gate(
+        &self,
+        mut handle: impl FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static,
+    ) -> impl FnMut(Event<'_>) -> ControlFlow<()> + Send + 'static {
+        let gate = self.gate.clone();
+        move |event| {
+            if gate.pass_blocking() {
+                handle(event)
+            } else {
+                ControlFlow::Break(())
+            }
+        }
+    }
+
     fn rows(&self) -> OutboxRows {
         OutboxRows {
             outbox: OutboxTable::default(),
@@ -134,14 +149,7 @@ impl WalSinks<'_> {
                 target.send(&topic, record.key, record.value, sent)
             },
         };
-        let gate = self.gate.clone();
-        let handler = move |event: Event<'_>| {
-            if gate.pass_blocking() {
-                sink.event(event)
-            } else {
-                ControlFlow::Break(())
-            }
-        };
+        let handler = self.behind_gate(move |event| sink.event(event));
         let reader = Reader::spawn(self.delivering_config()?, handler).await?;
         acks.set_acknowledger(reader.acknowledger());
         Ok((reader, publisher))
@@ -170,14 +178,7 @@ impl WalSinks<'_> {
                 sender.send_blocking(alone)
             },
         };
-        let gate = self.gate.clone();
-        let handler = move |event: Event<'_>| {
-            if gate.pass_blocking() {
-                sink.event(event)
-            } else {
-                ControlFlow::Break(())
-            }
-        };
+        let handler = self.behind_gate(move |event| sink.event(event));
         let reader = Reader::spawn(self.delivering_config()?, handler).await?;
         acks.set_acknowledger(reader.acknowledger());
         Ok((reader, ChannelSource { records, acks }))

@@ -175,12 +175,6 @@ impl<'a> Pipeline<'a> {
 
 impl Drop for Pipeline<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            return;
-        }
-        let database = self.documents.client().database(self.name);
-        self.stack.block_on(database.drop()).unwrap();
-        self.stack.delete_topics(&[self.name]);
-        self.stack.delete_group(self.name);
+        self.stack.discard(self.name);
     }
 }
