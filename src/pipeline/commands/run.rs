@@ -251,6 +251,7 @@ async fn run_measured(
         resource_usage: trials.resource_usage,
         checkpoints: trials.checkpoints,
         silences: trials.silences,
+        footprint: trials.footprint,
         collections: stack.gc_pauses(started_at),
         faults: trials.faults,
         faults_not_made: trials.faults_not_made,

@@ -2,6 +2,7 @@
 
 pub(crate) mod connector_watch;
 pub(crate) mod cpu;
+mod footprint;
 pub(crate) mod jvm;
 mod pings;
 pub(crate) mod postgres_checkpoints;

@@ -1,4 +1,4 @@
-//! Processor time of the machine, of processes and of threads, by procfs; where there is no proc(5), none is known.
+//! Processor time of the machine, of processes and of threads, and what processes take, by procfs; where there is no proc(5), none is known.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -6,9 +6,9 @@ mod linux;
 mod none;
 
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{machine, process, process_tree, threads};
+pub(crate) use linux::{machine, memory_of_tree, process, process_tree, shape, threads};
 #[cfg(not(target_os = "linux"))]
-pub(crate) use none::{machine, process, process_tree, threads};
+pub(crate) use none::{machine, memory_of_tree, process, process_tree, shape, threads};
 
 use std::time::Duration;
 
@@ -29,4 +29,15 @@ pub(crate) struct Thread {
     pub(crate) name: String,
     /// Its processor time, to the nanosecond where the kernel tells.
     pub(crate) used: Duration,
+}
+
+/// What a process takes besides processor time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ProcessShape {
+    /// Resident memory, bytes.
+    pub(crate) resident: u64,
+    /// Open file descriptors.
+    pub(crate) descriptors: u64,
+    /// Threads.
+    pub(crate) threads: u64,
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cdc_bench_model::report::{Footprint, FootprintSeries};
 use cdc_bench_model::timeline::{CapturePath, Clock, Stamp};
 use cdc_bench_stack::Stack;
 
@@ -12,6 +13,7 @@ use crate::live::{PathState, ServerState};
 use crate::pipeline::export::metrics::Metrics;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::lock::lock;
+use crate::pipeline::monitor::footprint::footprint;
 pub(crate) use crate::pipeline::monitor::pings::Silence;
 use crate::pipeline::monitor::pings::{Asked, Pings};
 use crate::pipeline::monitor::postgres_checkpoints;
@@ -35,6 +37,7 @@ pub(crate) struct ServerMonitor<'a> {
     clock: Clock,
     checkpoints: Mutex<CheckpointWatch>,
     pings: Arc<Pings>,
+    footprint: Mutex<FootprintSeries>,
     metrics: Option<&'a Metrics>,
 }
 
@@ -112,6 +115,7 @@ impl<'a> ServerMonitor<'a> {
             clock,
             checkpoints: Mutex::default(),
             pings: Pings::new(clock),
+            footprint: Mutex::default(),
             metrics,
         }
     }
@@ -129,6 +133,11 @@ impl<'a> ServerMonitor<'a> {
     /// Times in which a server answered nothing.
     pub(crate) fn silences(&self) -> Vec<Silence> {
         self.pings.silences()
+    }
+
+    /// What this program and its servers took so far.
+    pub(crate) fn footprint(&self) -> Vec<Footprint> {
+        lock(&self.footprint).samples().to_vec()
     }
 
     /// Polls the servers until `work` is done.
@@ -154,6 +163,9 @@ impl<'a> ServerMonitor<'a> {
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             turns.tick().await;
+            if let Some(footprint) = footprint(self.stack) {
+                lock(&self.footprint).push(footprint);
+            }
             let status = self.query(&mut session).await;
             if let Some(metrics) = self.metrics {
                 metrics.slot_lags(status.slot_lags());

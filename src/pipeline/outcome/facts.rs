@@ -1,7 +1,6 @@
 //! The data gathered in a run, from which the report is built.
 
-use cdc_bench_model::report::Environment;
-use cdc_bench_model::report::PathRecording;
+use cdc_bench_model::report::{Environment, FootprintSeries, PathRecording};
 use cdc_bench_model::timeline::Stamp;
 use cdc_bench_stack::{GcPause, StackKind};
 
@@ -32,6 +31,8 @@ pub(crate) struct RunFacts<'a> {
     pub(crate) checkpoints: Vec<PostgresCheckpoint>,
     /// Times in which a server answered nothing.
     pub(crate) silences: Vec<Silence>,
+    /// What this program and its servers took over the time of the run.
+    pub(crate) footprint: FootprintSeries,
     /// Times in which a JVM of ours stood still to collect garbage.
     pub(crate) collections: Vec<GcPause>,
     /// Faults that the run has made, in order.

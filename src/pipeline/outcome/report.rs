@@ -97,6 +97,7 @@ pub(crate) fn build_report(facts: RunFacts<'_>) -> Report {
             .report(request.paths.contains(&CapturePath::Debezium)),
         incidents,
         faults: fault_reports(&facts),
+        footprint: facts.footprint.samples().to_vec(),
         diagnosis,
         objectives,
         verification,

@@ -141,6 +141,7 @@ impl RunContext<'_> {
         if let Ok(outcome) = &mut outcome {
             outcome.checkpoints = monitor.checkpoints();
             outcome.silences = monitor.silences();
+            outcome.footprint = monitor.footprint();
         }
         if let Some(metrics) = metrics {
             metrics.end_tracking();
@@ -224,6 +225,7 @@ impl RunContext<'_> {
             resource_usage,
             checkpoints: Vec::new(),
             silences: Vec::new(),
+            footprint: Vec::new(),
         })
     }
 

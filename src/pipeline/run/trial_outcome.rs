@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cdc_bench_model::report::Footprint;
 use cdc_bench_model::timeline::{Stamp, Tally};
 
 use crate::broker::Rebalance;
@@ -29,6 +30,8 @@ pub(crate) struct TrialOutcome {
     pub(crate) checkpoints: Vec<PostgresCheckpoint>,
     /// Times in which a server answered nothing.
     pub(crate) silences: Vec<Silence>,
+    /// What this program and its servers took during the trial.
+    pub(crate) footprint: Vec<Footprint>,
     /// Faults that were made, in order.
     pub(crate) faults: Vec<MadeFault>,
     /// Faults whose moment did not come.

@@ -1,5 +1,6 @@
 //! The trials of a run: one of all its capture paths, or, when they are interleaved, one per path and round.
 
+use cdc_bench_model::report::FootprintSeries;
 use cdc_bench_model::timeline::CapturePath;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -92,6 +93,7 @@ pub(crate) struct TrialsOutcome {
     pub(crate) resource_usage: ResourceUsage,
     pub(crate) checkpoints: Vec<PostgresCheckpoint>,
     pub(crate) silences: Vec<Silence>,
+    pub(crate) footprint: FootprintSeries,
     pub(crate) faults: Vec<MadeFault>,
     pub(crate) faults_not_made: Vec<Fault>,
 }
@@ -107,6 +109,7 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
     let mut resource_usage = ResourceUsage::default();
     let mut checkpoints = Vec::new();
     let mut silences = Vec::new();
+    let mut footprint = FootprintSeries::default();
     let (mut faults, mut faults_not_made) = (Vec::new(), Vec::new());
     let mut previous_routes: Vec<Route> = Vec::new();
     for (number, mut trial) in (1..).zip(trials) {
@@ -138,6 +141,7 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
         resource_usage.add(&outcome.resource_usage);
         checkpoints.extend(outcome.checkpoints);
         silences.extend(outcome.silences);
+        outcome.footprint.into_iter().for_each(|sample| footprint.push(sample));
         faults.extend(outcome.faults);
         faults_not_made.extend(outcome.faults_not_made);
         for path in outcome.paths {
@@ -161,6 +165,7 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
         resource_usage,
         checkpoints,
         silences,
+        footprint,
         faults,
         faults_not_made,
     })

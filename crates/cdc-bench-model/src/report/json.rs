@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Environment, EventCounts, EventsByType, FaultReport, Incident, PathReport, Verification,
+    Environment, EventCounts, EventsByType, FaultReport, Footprint, Incident, PathReport, Verification,
 };
 use crate::analysis::{Diagnosis, Finding, Objective, Throughput};
 use crate::timeline::CapturePath;
@@ -46,6 +46,10 @@ pub struct Report {
     /// Faults that the run was asked to make, in order of time.
     #[serde(default)]
     pub faults: Vec<FaultReport>,
+    /// What this program and its servers took over the time of the run, at most [`FootprintSeries::MOST`](super::FootprintSeries::MOST)
+    /// times; empty where the system does not tell.
+    #[serde(default)]
+    pub footprint: Vec<Footprint>,
     /// The slowest hop, and what was found.
     pub diagnosis: Diagnosis,
     /// The objectives, with targets and measured values.

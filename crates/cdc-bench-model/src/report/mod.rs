@@ -13,6 +13,7 @@ mod fault;
 mod fault_table;
 mod figures;
 mod folder;
+mod footprint;
 mod html;
 mod incident;
 mod interval_log;
@@ -49,6 +50,7 @@ pub use environment::{
 };
 pub use events::EventLine;
 pub use fault::{FaultEffect, FaultReport};
+pub use footprint::{Footprint, FootprintSeries};
 pub use folder::{RecorderError, ResultFolder};
 pub use folder::{seconds_between, write_whole};
 pub use html::{

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use procfs::process::{Process, Task, all_processes};
-use procfs::{CpuTime, CurrentSI, KernelStats, ticks_per_second};
+use procfs::{CpuTime, CurrentSI, KernelStats, page_size, ticks_per_second};
 
-use super::{MachineTime, Thread};
+use super::{MachineTime, ProcessShape, Thread};
 
 /// The machine.
 pub(crate) fn machine() -> Option<MachineTime> {
@@ -56,6 +56,34 @@ pub(crate) fn process_tree(root: u32) -> Option<Duration> {
     Some(in_time(ticks.sum(), ticks_per_second()))
 }
 
+/// What a process takes.
+pub(crate) fn shape(pid: u32) -> Option<ProcessShape> {
+    let process = open(pid)?;
+    Some(ProcessShape {
+        resident: process.statm().ok()?.resident * page_size(),
+        descriptors: u64::try_from(process.fd_count().ok()?).ok()?,
+        threads: u64::try_from(process.stat().ok()?.num_threads).ok()?,
+    })
+}
+
+/// Resident memory of a process with its children, bytes. What they share counts once, by the one that has most of it.
+pub(crate) fn memory_of_tree(root: u32) -> Option<u64> {
+    let root = open(root)?;
+    // PostgreSQL's are children of its only thread.
+    let children = root.task_main_thread().ok()?.children();
+    let children = children.unwrap_or_default().into_iter().filter_map(open);
+    let (mut own, mut shared) = (0, 0);
+    for process in std::iter::once(root).chain(children) {
+        // One that has just ended has none.
+        let Ok(memory) = process.statm() else {
+            continue;
+        };
+        own += memory.resident.saturating_sub(memory.shared);
+        shared = memory.shared.max(shared);
+    }
+    Some((own + shared) * page_size())
+}
+
 /// The threads of a process.
 pub(crate) fn threads(pid: u32) -> impl Iterator<Item = Thread> {
     let tasks = open(pid).and_then(|process| process.tasks().ok());
@@ -103,6 +131,21 @@ mod tests {
         let read = machine_of("100 0 0 20000000000 0 0 0 0 0 0");
         assert_eq!(read.busy, Duration::from_secs(1));
         assert_eq!(read.idle, Duration::from_secs(200_000_000));
+    }
+
+    #[test]
+    fn a_process_takes_what_it_opens() {
+        let own = std::process::id();
+        let before = shape(own).unwrap();
+        let files: Vec<_> = (0..50)
+            .map(|_| std::fs::File::open("/dev/null").unwrap())
+            .collect();
+        let with_files = shape(own).unwrap();
+        // Other tests open and close some, too.
+        assert!(with_files.descriptors >= before.descriptors + 25);
+        assert!(with_files.threads >= 1 && with_files.resident > 1 << 20);
+        assert!(memory_of_tree(own).unwrap() >= 1 << 20);
+        drop(files);
     }
 
     #[test]

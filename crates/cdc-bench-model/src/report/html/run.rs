@@ -4,7 +4,9 @@ use askama::Template;
 
 use super::PageError;
 use super::finding::FindingView;
-use super::pictures::{self, Distribution, IncidentKind, IncidentMark, Waterfall};
+use super::pictures::{
+    self, Distribution, IncidentKind, IncidentMark, TimedFootprint, Waterfall,
+};
 use super::plot::{Figure, FigureText};
 use crate::analysis::{Digest, DigestedEvent, Finding, HopStatistics, PathDigest};
 use crate::report::fault_table;
@@ -58,6 +60,8 @@ struct RunPage<'a> {
     incidents: Vec<IncidentView<'a>>,
     /// What each fault did to each path.
     faults: Vec<[String; fault_table::COLUMNS.len()]>,
+    /// Memory over time, with the text beneath it; then descriptors and threads.
+    footprint: Vec<(Figure, &'static str)>,
     clocks: Vec<ClockView<'a>>,
     connector: Vec<(&'a str, &'a str)>,
     connector_profile: &'a str,
@@ -196,6 +200,7 @@ impl<'a> RunPage<'a> {
                 })
                 .collect(),
             faults: fault_table::rows(&report.faults),
+            footprint: footprint(report, origin),
             clocks: report
                 .clocks
                 .iter()
@@ -268,21 +273,46 @@ fn goals(report: &Report) -> String {
     }
 }
 
+/// Seconds from the first INSERT to a time.
+fn seconds_since(origin: Stamp, at: jiff::Timestamp) -> f64 {
+    let at = i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX);
+    (Stamp(at) - origin).as_millis_f64() / 1e3
+}
+
+/// The plots of what this program and its servers took from the first INSERT on.
+fn footprint(report: &Report, origin: Option<Stamp>) -> Vec<(Figure, &'static str)> {
+    let Some(origin) = origin else {
+        return Vec::new();
+    };
+    let samples = report.footprint.iter();
+    let samples = samples.map(|sample| (seconds_since(origin, sample.at), sample));
+    let samples: Vec<TimedFootprint<'_>> = samples.filter(|(at, _)| *at >= 0.0).collect();
+    let memory = pictures::memory(&samples).map(|figure| {
+        (
+            figure,
+            "Resident memory, MiB: this program (thick) and the servers that it started; what a server's processes share counts once.",
+        )
+    });
+    let handles = pictures::handles(&samples).map(|figure| {
+        (
+            figure,
+            "Open file descriptors (thick) and threads of this program.",
+        )
+    });
+    memory.into_iter().chain(handles).collect()
+}
+
 /// Where the incidents lie on the time axis.
 fn marks(report: &Report, origin: Option<Stamp>) -> Vec<IncidentMark> {
     let Some(origin) = origin else {
         return Vec::new();
-    };
-    let since = |at: jiff::Timestamp| {
-        let at = i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX);
-        (Stamp(at) - origin).as_millis_f64() / 1e3
     };
     report
         .incidents
         .iter()
         .enumerate()
         .map(|(n, incident)| IncidentMark {
-            at_s: since(incident.at),
+            at_s: seconds_since(origin, incident.at),
             took_s: incident.took.map(|us| us as f64 / 1e6),
             number: n + 1,
             sort: IncidentKind::of(&incident.kind),

@@ -1,5 +1,6 @@
 //! The plots of a run and of a comparison, one kind a file.
 
+mod footprint;
 mod histogram;
 mod marks;
 mod observed;
@@ -8,6 +9,7 @@ mod percentiles;
 mod rounds;
 mod waterfall;
 
+pub(super) use footprint::{TimedFootprint, handles, memory};
 pub(super) use histogram::histogram;
 pub(super) use marks::{IncidentKind, IncidentMark};
 pub(super) use observed::{hop_class, observed_latency, observed_medians, observed_rate};

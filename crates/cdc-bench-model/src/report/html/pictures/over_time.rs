@@ -12,7 +12,7 @@ fn millis(us: u64) -> f64 {
 }
 
 /// Seconds or minutes, whichever read better for a time of this length.
-fn time_axis(plot: &mut Plot, length_s: f64, most: usize) {
+pub(super) fn time_axis(plot: &mut Plot, length_s: f64, most: usize) {
     let (unit, name) = if length_s > 600.0 {
         (60.0, "minutes since the first INSERT")
     } else {
