@@ -20,6 +20,7 @@ mod examples;
 mod generate;
 mod interrupt;
 mod kafka_args;
+mod limit_args;
 mod load_args;
 mod logging;
 mod monitor;

@@ -12,7 +12,7 @@ use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::{RunDisplay, stack_kind};
 use super::series_result::tell;
 use crate::load::{Limit, Rate};
-use crate::pipeline::{Failure, ResilienceRequest, RunRequest, WarmUp, exit, resilience};
+use crate::pipeline::{Failure, Limits, ResilienceRequest, RunRequest, WarmUp, exit, resilience};
 use crate::settings::Settings;
 use cdc_bench_model::analysis::Targets;
 use cdc_bench_model::report::{ResilienceReport, Verdict, render_resilience, resilience_page};
@@ -83,6 +83,7 @@ pub(super) async fn run(
                 ..Targets::default()
             },
             drain_timeout: DRAIN_TIMEOUT,
+            limits: Limits::by_default(stack),
             folder: folder.clone(),
             metrics: None,
             traces: None,

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::capture_args::CaptureArgs;
 use super::connector_args::AnyConnectorArgs;
+use super::limit_args::LimitArgs;
 use super::load_args::LoadArgs;
 use super::objective_args::ObjectiveArgs;
 use super::output::{print, print_line};
@@ -52,6 +53,8 @@ pub(super) struct Args {
     /// Longest time without an event coming through before the drain gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     drain_timeout: u64,
+    #[command(flatten)]
+    limits: LimitArgs,
     #[command(flatten)]
     results: ResultsArgs,
     /// Copy of report.json
@@ -158,6 +161,7 @@ pub(super) async fn run(
             .objectives
             .targets(min_throughput, Some(args.load.rate())),
         drain_timeout: Duration::from_secs(args.drain_timeout),
+        limits: args.limits.limits(stack),
         folder: folder.clone(),
         metrics,
         traces: traces.map(Arc::new),

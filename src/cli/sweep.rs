@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::capture_args::CaptureArgs;
 use super::connector_args::AnyConnectorArgs;
+use super::limit_args::LimitArgs;
 use super::load_args::InserterArgs;
 use super::objective_args::ObjectiveArgs;
 use super::progress::Terminal;
@@ -49,6 +50,8 @@ pub(super) struct Args {
     drain_timeout: u64,
     #[command(flatten)]
     objectives: ObjectiveArgs,
+    #[command(flatten)]
+    limits: LimitArgs,
     #[command(flatten)]
     results: ResultsArgs,
     #[command(flatten)]
@@ -100,6 +103,7 @@ pub(super) async fn run(
             targets: args.objectives.targets(None, None),
             drain_timeout: Duration::from_secs(args.drain_timeout),
             folder: folder.clone(),
+            limits: args.limits.limits(stack),
             metrics: None,
             traces: None,
         },

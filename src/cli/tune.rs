@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::limit_args::LimitArgs;
 use super::load_args::InserterArgs;
 use super::progress::Terminal;
 use super::results_args::{ResultsArgs, discard_result};
@@ -55,6 +56,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     drain_timeout: u64,
     #[command(flatten)]
+    limits: LimitArgs,
+    #[command(flatten)]
     results: ResultsArgs,
     #[command(flatten)]
     screen: ScreenArgs,
@@ -92,6 +95,7 @@ pub(super) async fn run(
             targets: Targets::default(),
             drain_timeout: Duration::from_secs(args.drain_timeout),
             folder: folder.clone(),
+            limits: args.limits.limits(stack),
             metrics: None,
             traces: None,
         },

@@ -8,6 +8,7 @@ use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Targets;
 use cdc_bench_model::report::ResultFolder;
 use cdc_bench_model::timeline::CapturePath;
+use cdc_bench_stack::StackKind;
 
 use crate::debezium::ConnectorProfile;
 use crate::load::{Limit, Rate};
@@ -47,6 +48,8 @@ pub struct RunRequest {
     pub observer: bool,
     /// Faults to make while events are under way.
     pub faults: Vec<Fault>,
+    /// What it may take at most.
+    pub limits: Limits,
     /// The objectives.
     pub targets: Targets,
     /// Longest time without a processed event before the drain gives up.
@@ -74,6 +77,26 @@ impl RunRequest {
         match self.rounds {
             Some(_) => RunNames::for_path(&self.id, path),
             None => RunNames::for_run(&self.id),
+        }
+    }
+}
+
+/// What a run may take at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of WAL that a slot may hold back; `None`: no limit.
+    pub retained_wal: Option<u64>,
+    /// Bytes that are left free on the disk of the results.
+    pub free_disk: u64,
+}
+
+impl Limits {
+    /// Where nobody has said any: WAL is limited on the user's own servers.
+    #[must_use]
+    pub fn by_default(stack: StackKind) -> Self {
+        Self {
+            retained_wal: (stack == StackKind::External).then_some(4_096 << 20),
+            free_disk: 256 << 20,
         }
     }
 }

@@ -22,6 +22,7 @@ mod group;
 mod inputs;
 mod interrupts;
 mod least_privilege;
+mod limits;
 mod load;
 mod metrics;
 mod no_harm;
@@ -151,6 +152,7 @@ fn main() {
         tls::TESTS,
         group::TESTS,
         results::TESTS,
+        limits::TESTS,
         load::TESTS,
         series::TESTS,
         metrics::TESTS,
@@ -202,6 +204,7 @@ fn main() {
         faults::LONG_TESTS,
         group::LONG_TESTS,
         interrupts::LONG_TESTS,
+        limits::LONG_TESTS,
         observe_canary::LONG_TESTS,
         observe_scale::LONG_TESTS,
         observe_service::LONG_TESTS,

@@ -166,6 +166,16 @@ impl Stack {
         }
     }
 
+    /// The folder that servers of ours write to; `None` where they are containers, or not ours.
+    #[must_use]
+    pub fn data_dir(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::OneRun(local) => Some(local.folder()),
+            Origin::Kept(kept, _) => Some(kept.folder()),
+            Origin::External | Origin::Compose(_) => None,
+        }
+    }
+
     /// The server that supervision has given up, with the end of its log.
     #[must_use]
     pub fn given_up(&self) -> Option<String> {

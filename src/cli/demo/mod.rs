@@ -20,7 +20,9 @@ use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::RunDisplay;
 use super::screen_args::ScreenArgs;
 use crate::load::LoadProfile;
-use crate::pipeline::{ConnectorRequest, Failure, FinishedRun, RunRequest, WarmUp, exit, run_on};
+use crate::pipeline::{
+    ConnectorRequest, Failure, FinishedRun, Limits, RunRequest, WarmUp, exit, run_on,
+};
 use crate::settings::Settings;
 use act::Act;
 use cdc_bench_model::RunId;
@@ -219,6 +221,7 @@ impl Performance<'_> {
                 ..Targets::default()
             },
             drain_timeout: DRAIN_TIMEOUT,
+            limits: Limits::by_default(self.stack.kind()),
             folder: folder.clone(),
             metrics: None,
             traces: None,

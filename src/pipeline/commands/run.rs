@@ -1,5 +1,7 @@
 //! The main job: bring up, set up, warm up, load, follow, drain, verify, report, clean up.
 
+use std::path::Path;
+
 use cdc_bench_model::RunId;
 use cdc_bench_model::report::{Recorder, Report, Stored};
 use cdc_bench_model::timeline::{CapturePath, Clock};
@@ -7,6 +9,8 @@ use cdc_bench_stack::{Stack, StackKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::failure::{Failure, exit};
+use crate::pipeline::monitor::disk_guard::DiskGuard;
+use crate::pipeline::monitor::wal_guard::WalGuard;
 use crate::pipeline::outcome::environment::read_environment;
 use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
 use crate::pipeline::outcome::report::build_report;
@@ -50,6 +54,7 @@ pub async fn run(
     progress: &dyn RunProgress,
     cancel: CancellationToken,
 ) -> Result<FinishedRun, Failure> {
+    disk_guard(&request, None).check()?;
     let stack = Stack::bring_up(&request.settings.servers(), progress, &cancel).await?;
     let outcome = run_on(&request, &stack, progress, &cancel).await;
     if outcome
@@ -82,9 +87,24 @@ pub async fn run_on(
         () = cancel.cancelled() => return Err(Failure::interrupted()),
         servers = ServerClients::connect(&endpoints) => servers?,
     };
+    let wal_guard = WalGuard::new(
+        &endpoints.postgres,
+        &request.id,
+        request.limits.retained_wal,
+    );
+    let disk_guard = disk_guard(request, Some(stack));
     let outcome = tokio::select! {
         () = cancel.cancelled() => Err(Failure::interrupted()),
-        outcome = run_measured(request, stack, (&servers, &links), started_at, progress, cancel) => outcome,
+        reached = wal_guard.watch() => Err(reached),
+        reached = disk_guard.watch() => Err(reached),
+        outcome = run_measured(
+            request,
+            stack,
+            (&servers, &links, &wal_guard),
+            started_at,
+            progress,
+            cancel,
+        ) => outcome,
     };
     progress.load_over();
     // Before anything else that may fail.
@@ -111,6 +131,16 @@ pub async fn run_on(
         failure.context("the run has its result, but what it made on the servers is not all removed; \"cdc-bench cleanup\" tries again")
     });
     Ok(FinishedRun { stored, clean_up })
+}
+
+/// Guards the disk of the results, and that of servers of ours.
+fn disk_guard(request: &RunRequest, stack: Option<&Stack>) -> DiskGuard {
+    let servers = stack.and_then(Stack::data_dir);
+    let folders = [Some(request.folder.path()), servers].into_iter().flatten();
+    DiskGuard::new(
+        folders.map(Path::to_owned).collect(),
+        request.limits.free_disk,
+    )
 }
 
 /// Removes what the run has made, by new clients if a fault has broken the run's.
@@ -159,7 +189,7 @@ async fn check_existing(
 async fn run_measured(
     request: &RunRequest,
     stack: &Stack,
-    (servers, links): (&ServerClients, &Links),
+    (servers, links, wal_guard): (&ServerClients, &Links, &WalGuard<'_>),
     started_at: jiff::Timestamp,
     progress: &dyn RunProgress,
     cancel: &CancellationToken,
@@ -191,6 +221,7 @@ async fn run_measured(
         stack,
         servers,
         links,
+        wal_guard,
         publication: &source.publication,
         clocks: &clocks,
         recorder: &recorder,

@@ -2,6 +2,7 @@
 
 pub(crate) mod connector_watch;
 pub(crate) mod cpu;
+pub(crate) mod disk_guard;
 mod footprint;
 pub(crate) mod jvm;
 mod pings;
@@ -14,3 +15,4 @@ pub(crate) mod resource_usage;
 pub(crate) mod server_monitor;
 pub(crate) mod slot_lag;
 pub(crate) mod threads;
+pub(crate) mod wal_guard;

@@ -51,6 +51,11 @@ impl RunContext<'_> {
                 self.cancel,
             )
             .await?;
+            let slots = [&route.slot, &route.observer_slot];
+            slots
+                .into_iter()
+                .flatten()
+                .for_each(|slot| self.wal_guard.add(slot));
             detail("starting reader and consumer");
             let recorder = self.recorder.handle(path, trial.round);
             let kafka = route.kafka.as_ref();

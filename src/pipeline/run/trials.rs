@@ -141,7 +141,10 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
         resource_usage.add(&outcome.resource_usage);
         checkpoints.extend(outcome.checkpoints);
         silences.extend(outcome.silences);
-        outcome.footprint.into_iter().for_each(|sample| footprint.push(sample));
+        outcome
+            .footprint
+            .into_iter()
+            .for_each(|sample| footprint.push(sample));
         faults.extend(outcome.faults);
         faults_not_made.extend(outcome.faults_not_made);
         for path in outcome.paths {

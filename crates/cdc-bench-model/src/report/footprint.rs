@@ -88,7 +88,10 @@ mod tests {
             assert!(at.len() <= FootprintSeries::MOST, "{seconds}");
             assert!(at.len() >= 120 || seconds < 240, "{seconds}: {}", at.len());
             let steps: Vec<_> = at.windows(2).map(|pair| pair[1] - pair[0]).collect();
-            assert!(steps.windows(2).all(|pair| pair[0] == pair[1]), "{seconds}: {steps:?}");
+            assert!(
+                steps.windows(2).all(|pair| pair[0] == pair[1]),
+                "{seconds}: {steps:?}"
+            );
         }
     }
 }

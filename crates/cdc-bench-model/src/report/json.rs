@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Environment, EventCounts, EventsByType, FaultReport, Footprint, Incident, PathReport, Verification,
+    Environment, EventCounts, EventsByType, FaultReport, Footprint, Incident, PathReport,
+    Verification,
 };
 use crate::analysis::{Diagnosis, Finding, Objective, Throughput};
 use crate::timeline::CapturePath;

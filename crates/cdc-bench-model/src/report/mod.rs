@@ -50,9 +50,9 @@ pub use environment::{
 };
 pub use events::EventLine;
 pub use fault::{FaultEffect, FaultReport};
-pub use footprint::{Footprint, FootprintSeries};
 pub use folder::{RecorderError, ResultFolder};
 pub use folder::{seconds_between, write_whole};
+pub use footprint::{Footprint, FootprintSeries};
 pub use html::{
     PageError, comparison_page, demo_page, observation_page, page, resilience_page, sweep_page,
 };

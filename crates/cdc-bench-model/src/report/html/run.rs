@@ -4,9 +4,7 @@ use askama::Template;
 
 use super::PageError;
 use super::finding::FindingView;
-use super::pictures::{
-    self, Distribution, IncidentKind, IncidentMark, TimedFootprint, Waterfall,
-};
+use super::pictures::{self, Distribution, IncidentKind, IncidentMark, TimedFootprint, Waterfall};
 use super::plot::{Figure, FigureText};
 use crate::analysis::{Digest, DigestedEvent, Finding, HopStatistics, PathDigest};
 use crate::report::fault_table;
