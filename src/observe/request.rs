@@ -142,6 +142,8 @@ pub struct ObserveRequest {
     pub connect_metrics: Option<MetricsAddress>,
     /// Most bytes of WAL that our slot may hold back.
     pub max_retained_wal: u64,
+    /// Bytes that are left free on the disk of the results: below that it ends, with what it has.
+    pub free_disk: u64,
     /// Most changes in flight that are followed.
     pub limit: usize,
     /// Objectives: quantiles of the total, ms.

@@ -29,7 +29,7 @@ use super::service::Teller;
 use super::sink_clock::SinkClock;
 use super::sink_incidents::{SinkIncidents, other_keys};
 use super::taps::sighting::Sighting;
-use crate::pipeline::Failure;
+use crate::pipeline::{DiskGuard, Failure};
 
 /// How long what comes after a change waits for it.
 const GRACE: Nanos = Nanos::from_millis(5_000);
@@ -94,6 +94,7 @@ pub(super) struct Watch {
     pings: Option<Pings>,
     /// Whether what it goes along with has ended.
     has_ended: bool,
+    disk: DiskGuard,
 }
 
 impl Watch {
@@ -103,6 +104,8 @@ impl Watch {
         clock: Clock,
         sightings: Receiver<Sighting>,
     ) -> Result<Self, Failure> {
+        let disk = DiskGuard::new(vec![request.folder.path().to_owned()], request.free_disk);
+        disk.check()?;
         let sink = pipeline.sink.as_ref();
         let mut joiner = ObservationJoiner::new(JoinerConfig {
             limit: request.limit,
@@ -163,6 +166,7 @@ impl Watch {
             pulses,
             pings: Some(pings),
             has_ended: false,
+            disk,
         })
     }
 
@@ -218,6 +222,7 @@ impl Watch {
                 () = cancel.cancelled() => break,
                 _ = ticks.tick() => {
                     self.settle()?;
+                    self.failed = self.disk.check().err().map(|full| full.to_string());
                     progress.update(STEP, &self.describe(began));
                     self.tell(progress);
                     if measured.elapsed() >= CLOCK_INTERVAL.max(self.period.elapsed() / 20) {

@@ -47,6 +47,7 @@ pub use faults::{
     Fault, FaultAction, FaultTarget, ImpossibleFault, LinkAction, LinkTarget, Moment,
     ParseFaultError, ProcessAction, ProcessTarget, check_faults,
 };
+pub(crate) use monitor::disk_guard::DiskGuard;
 pub(crate) use monitor::postgres_clock::measure_postgres;
 pub(crate) use monitor::processes;
 pub(crate) use monitor::pulse::Pulse;

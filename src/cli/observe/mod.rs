@@ -80,6 +80,9 @@ pub(super) struct Args {
     /// Most WAL that our slot may hold back, MiB; beyond it the tap is closed
     #[arg(long, value_name = "MIB", default_value_t = 1_024, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     max_retained_wal: u64,
+    /// Room that is left free on the disk of the results, MiB: the observation ends before it takes that
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(..=1_073_741_824))]
+    min_free_disk: u64,
     /// Most changes in flight that are followed; beyond it a sample is, by a hash of the LSN
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     max_in_flight: u32,
@@ -202,6 +205,7 @@ pub(super) async fn run(
         canary_interval: args.canary.interval(),
         connect_metrics: args.evidence.connect_metrics.clone(),
         max_retained_wal: args.max_retained_wal << 20,
+        free_disk: args.min_free_disk << 20,
         limit: usize::try_from(args.max_in_flight).unwrap_or(usize::MAX),
         objectives: args.objectives(),
         periods: args.service.periods(&args.results),
