@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::CommandFactory as _;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 
 use super::command_line::{Cli, Command};
@@ -30,6 +31,7 @@ pub fn main() -> ExitCode {
     let progress = Terminal::new();
     let screen = progress.clone();
     logging::start(cli.log_level, move |line| screen.say(line));
+    raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -67,6 +69,16 @@ pub fn main() -> ExitCode {
             ));
             ExitCode::from(failure.exit_code())
         }
+    }
+}
+
+/// As many descriptors as the system lets this process have: connections, files and those of servers that it starts. Shells often
+/// give a process far fewer, for the sake of programs that use select(2).
+fn raise_descriptor_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::debug!(%error, "the limit of open descriptors stays as it is");
     }
 }
 

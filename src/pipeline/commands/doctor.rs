@@ -1,6 +1,7 @@
 //! `doctor`: checks the servers that a command would use, with advice where something is missing.
 
 use std::fmt;
+use std::time::Duration;
 
 use cdc_bench_stack::{Component, ConnectEndpoint, Endpoints, PostgresEndpoint, StoreEndpoint};
 
@@ -15,8 +16,14 @@ use crate::pipeline::provision::source::{
 use crate::settings::Settings;
 use crate::store::MongoStore;
 
-/// Name of the source.
+/// Names of the servers.
 const POSTGRES: &str = "PostgreSQL";
+const KAFKA: &str = "Kafka";
+const CONNECT: &str = "Kafka Connect";
+const STORE: &str = "store";
+
+/// Longest time that the questions to one server take together.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
 /// Connections of a run: those of the load where nothing else is said, the clock's, the connector's and the reader's.
 const CONNECTIONS: i64 = 4 + 1 + CONNECTOR_CONNECTIONS + READER_CONNECTIONS;
@@ -25,7 +32,11 @@ const CONNECTIONS: i64 = 4 + 1 + CONNECTOR_CONNECTIONS + READER_CONNECTIONS;
 /// `unfit`: why none of the servers of PostgreSQL that are given will do.
 pub async fn examine(settings: &Settings, unfit: Option<&Failure>) -> Vec<Component> {
     match settings.endpoints() {
-        Ok(None) => cdc_bench_stack::inspect(settings.stack).await,
+        Ok(None) => {
+            let mut components = cdc_bench_stack::inspect(settings.stack).await;
+            components.extend(kept(settings).await);
+            components
+        }
         Ok(Some(endpoints)) => external(&endpoints, settings, unfit).await,
         Err(error) => vec![Component::bad(
             "endpoints",
@@ -35,23 +46,50 @@ pub async fn examine(settings: &Settings, unfit: Option<&Failure>) -> Vec<Compon
     }
 }
 
+/// The servers of the kept stack, if there is one: a server may stand still although its process is there.
+async fn kept(settings: &Settings) -> Vec<Component> {
+    let endpoints = cdc_bench_stack::running_endpoints(&settings.servers()).ok();
+    let Some(endpoints) = endpoints.and_then(|given| given.all().ok()) else {
+        return Vec::new();
+    };
+    let mut servers = external(&endpoints, settings, None).await;
+    for server in &mut servers {
+        server.name = format!("{} (kept)", server.name);
+    }
+    servers
+}
+
 async fn external(
     endpoints: &Endpoints,
     settings: &Settings,
     unfit: Option<&Failure>,
 ) -> Vec<Component> {
+    let postgres = async {
+        match unfit {
+            Some(failure) => refused(POSTGRES, failure),
+            None => postgres(&endpoints.postgres).await,
+        }
+    };
+    let connect = connect(endpoints.connect.as_ref());
     let (postgres, kafka, connect, store) = tokio::join!(
-        async {
-            match unfit {
-                Some(failure) => refused(POSTGRES, failure),
-                None => postgres(&endpoints.postgres).await,
-            }
-        },
-        kafka(endpoints, settings),
-        connect(endpoints.connect.as_ref()),
-        store(&endpoints.store),
+        in_time(POSTGRES, postgres),
+        in_time(KAFKA, kafka(endpoints, settings)),
+        in_time(CONNECT, connect),
+        in_time(STORE, store(&endpoints.store)),
     );
     vec![postgres, kafka, connect, store]
+}
+
+/// A server that takes connections and answers nothing is not waited for any longer than [`ANSWER_LIMIT`].
+async fn in_time(name: &str, examined: impl Future<Output = Component>) -> Component {
+    let examined = tokio::time::timeout(ANSWER_LIMIT, examined).await;
+    examined.unwrap_or_else(|_| {
+        Component::bad(
+            name,
+            format!("no answer within {} s", ANSWER_LIMIT.as_secs()),
+            "it may stand still: see its log, or start it again",
+        )
+    })
 }
 
 /// The text of our errors has its advice after the last semicolon.
@@ -135,7 +173,7 @@ async fn postgres(endpoint: &PostgresEndpoint) -> Component {
 }
 
 async fn kafka(endpoints: &Endpoints, settings: &Settings) -> Component {
-    let name = "Kafka";
+    let name = KAFKA;
     let bootstrap = &endpoints.kafka.bootstrap;
     let groups = if settings.group_is_given {
         settings.group.clone()
@@ -172,7 +210,7 @@ async fn kafka(endpoints: &Endpoints, settings: &Settings) -> Component {
 }
 
 async fn connect(endpoint: Option<&ConnectEndpoint>) -> Component {
-    let name = "Kafka Connect";
+    let name = CONNECT;
     let Some(endpoint) = endpoint else {
         return Component::bad(
             name,
@@ -196,7 +234,7 @@ async fn connect(endpoint: Option<&ConnectEndpoint>) -> Component {
 }
 
 async fn store(endpoint: &StoreEndpoint) -> Component {
-    let name = "store";
+    let name = STORE;
     let found = async {
         let store = MongoStore::connect(endpoint).await?;
         store.check_writable().await?;
