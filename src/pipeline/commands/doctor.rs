@@ -25,8 +25,8 @@ const STORE: &str = "store";
 /// Longest time that the questions to one server take together.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// Connections of a run: those of the load where nothing else is said, the clock's, the connector's and the reader's.
-const CONNECTIONS: i64 = 4 + 1 + CONNECTOR_CONNECTIONS + READER_CONNECTIONS;
+/// Connections of a run: those of the load where nothing else is said, the clock's and the guard's, the connector's and the reader's.
+const CONNECTIONS: i64 = 4 + 2 + CONNECTOR_CONNECTIONS + READER_CONNECTIONS;
 
 /// Checks the servers that a command would use: the user's, or the components of our own stack.
 /// `unfit`: why none of the servers of PostgreSQL that are given will do.

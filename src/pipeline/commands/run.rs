@@ -1,6 +1,7 @@
 //! The main job: bring up, set up, warm up, load, follow, drain, verify, report, clean up.
 
 use std::path::Path;
+use std::time::Duration;
 
 use cdc_bench_model::RunId;
 use cdc_bench_model::report::{Recorder, Report, Stored};
@@ -10,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::monitor::disk_guard::DiskGuard;
-use crate::pipeline::monitor::wal_guard::WalGuard;
+use crate::pipeline::monitor::postgres_guard::PostgresGuard;
+use crate::pipeline::monitor::silence::SILENCE_LIMIT;
+use crate::pipeline::monitor::store_guard::watch_store;
 use crate::pipeline::outcome::environment::read_environment;
 use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
 use crate::pipeline::outcome::report::build_report;
@@ -87,20 +90,19 @@ pub async fn run_on(
         () = cancel.cancelled() => return Err(Failure::interrupted()),
         servers = ServerClients::connect(&endpoints) => servers?,
     };
-    let wal_guard = WalGuard::new(
-        &endpoints.postgres,
-        &request.id,
-        request.limits.retained_wal,
-    );
+    let silence = longest_silence(request);
+    let limits = (request.limits.retained_wal, silence);
+    let postgres_guard = PostgresGuard::new(&endpoints.postgres, &request.id, limits);
     let disk_guard = disk_guard(request, Some(stack));
     let outcome = tokio::select! {
         () = cancel.cancelled() => Err(Failure::interrupted()),
-        reached = wal_guard.watch() => Err(reached),
+        reached = postgres_guard.watch() => Err(reached),
         reached = disk_guard.watch() => Err(reached),
+        silent = watch_store(&servers.store, silence) => Err(silent),
         outcome = run_measured(
             request,
             stack,
-            (&servers, &links, &wal_guard),
+            (&servers, &links, &postgres_guard),
             started_at,
             progress,
             cancel,
@@ -131,6 +133,12 @@ pub async fn run_on(
         failure.context("the run has its result, but what it made on the servers is not all removed; \"cdc-bench cleanup\" tries again")
     });
     Ok(FinishedRun { stored, clean_up })
+}
+
+/// How long a server may answer nothing: longer than it is taken away by a fault of the run, and than the drain waits for it.
+fn longest_silence(request: &RunRequest) -> Duration {
+    let faults = request.faults.iter().map(|fault| fault.length).max();
+    SILENCE_LIMIT.max(request.drain_timeout) + faults.unwrap_or_default()
 }
 
 /// Guards the disk of the results, and that of servers of ours.
@@ -189,7 +197,7 @@ async fn check_existing(
 async fn run_measured(
     request: &RunRequest,
     stack: &Stack,
-    (servers, links, wal_guard): (&ServerClients, &Links, &WalGuard<'_>),
+    (servers, links, postgres_guard): (&ServerClients, &Links, &PostgresGuard<'_>),
     started_at: jiff::Timestamp,
     progress: &dyn RunProgress,
     cancel: &CancellationToken,
@@ -221,7 +229,7 @@ async fn run_measured(
         stack,
         servers,
         links,
-        wal_guard,
+        postgres_guard,
         publication: &source.publication,
         clocks: &clocks,
         recorder: &recorder,

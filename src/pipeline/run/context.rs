@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use crate::consumer::DeadLetterTopic;
 use crate::load::Limit;
 use crate::pipeline::monitor::cpu::PathProcesses;
+use crate::pipeline::monitor::postgres_guard::PostgresGuard;
 use crate::pipeline::monitor::server_monitor::MonitoredPath;
-use crate::pipeline::monitor::wal_guard::WalGuard;
 use crate::pipeline::progress::RunProgress;
 use crate::pipeline::provision::route::Route;
 use crate::pipeline::provision::servers::ServerClients;
@@ -29,7 +29,7 @@ pub(crate) struct RunContext<'a> {
     pub(crate) stack: &'a Stack,
     pub(crate) servers: &'a ServerClients,
     pub(crate) links: &'a Links,
-    pub(crate) wal_guard: &'a WalGuard<'a>,
+    pub(crate) postgres_guard: &'a PostgresGuard<'a>,
     pub(crate) publication: &'a str,
     pub(crate) clocks: &'a Clocks,
     pub(crate) recorder: &'a Recorder,

@@ -55,7 +55,7 @@ impl RunContext<'_> {
             slots
                 .into_iter()
                 .flatten()
-                .for_each(|slot| self.wal_guard.add(slot));
+                .for_each(|slot| self.postgres_guard.add(slot));
             detail("starting reader and consumer");
             let recorder = self.recorder.handle(path, trial.round);
             let kafka = route.kafka.as_ref();

@@ -76,8 +76,8 @@ impl RunRequest {
             None => connections.sum(),
         };
         let of_load = i64::try_from(self.connections).unwrap_or(i64::MAX);
-        // The clock's.
-        of_load.saturating_add(of_paths + 1)
+        // The clock's and the guard's.
+        of_load.saturating_add(of_paths + 2)
     }
 }
 

@@ -1,4 +1,5 @@
-//! The guard of the WAL that a run's slots hold back: the disk that it would fill is the user's.
+//! The guard of a run's PostgreSQL: of the WAL that its slots hold back there, for the disk that it would fill is the user's, and of a
+//! server that answers nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -11,6 +12,7 @@ use tokio_postgres::Row;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::lock::lock;
 use crate::pipeline::monitor::postgres_session::PostgresSession;
+use crate::pipeline::monitor::silence::SilenceTimer;
 
 /// Interval of its questions.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -23,13 +25,15 @@ const QUESTION: &str = "SELECT slot_name::text, \
     wal_status = 'lost' \
     FROM pg_replication_slots WHERE slot_name = ANY($1) OR strpos(slot_name, $2) > 0";
 
-/// Watches the slots of a run.
-pub(crate) struct WalGuard<'a> {
+/// Watches the slots of a run, and whether the server answers.
+pub(crate) struct PostgresGuard<'a> {
     endpoint: &'a PostgresEndpoint,
     /// In the name of every slot that the run makes.
     run: String,
     /// Most bytes that a slot may hold back; `None`: whatever it holds back.
     limit: Option<u64>,
+    /// Longest time that the server may answer nothing.
+    silence: Duration,
     /// Slots of others that the run uses.
     others: Mutex<BTreeSet<String>>,
 }
@@ -45,12 +49,17 @@ struct GuardedSlot {
     is_lost: bool,
 }
 
-impl<'a> WalGuard<'a> {
-    pub(crate) fn new(endpoint: &'a PostgresEndpoint, run: &RunId, limit: Option<u64>) -> Self {
+impl<'a> PostgresGuard<'a> {
+    pub(crate) fn new(
+        endpoint: &'a PostgresEndpoint,
+        run: &RunId,
+        (limit, silence): (Option<u64>, Duration),
+    ) -> Self {
         Self {
             endpoint,
             run: run.as_identifier(),
             limit,
+            silence,
             others: Mutex::default(),
         }
     }
@@ -62,27 +71,26 @@ impl<'a> WalGuard<'a> {
         }
     }
 
-    /// Watches until there is a reason for the run to end. While the server does not answer, nothing is written there either.
+    /// Watches until there is a reason for the run to end.
     pub(crate) async fn watch(&self) -> Failure {
         let mut session = PostgresSession::new(self.endpoint);
+        let mut silence = SilenceTimer::new("PostgreSQL", self.silence);
         let mut turns = tokio::time::interval(INTERVAL);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut is_told = false;
         loop {
             turns.tick().await;
             let asked = tokio::time::timeout(ANSWER_TIMEOUT, self.ask(&mut session)).await;
-            let slots = asked.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-            match slots {
+            match asked.unwrap_or_else(|_| Err("no answer in time".to_owned())) {
                 Ok(slots) => {
-                    is_told = false;
+                    silence.answered();
                     if let Some(reason) = slots.iter().find_map(|slot| self.judge(slot)) {
                         return Failure::server(anyhow::anyhow!(reason));
                     }
                 }
                 Err(error) => {
                     session.close();
-                    if !std::mem::replace(&mut is_told, true) {
-                        tracing::warn!(%error, "how much WAL the run's slots hold back is not known; asking again");
+                    if let Some(failure) = silence.unanswered(&self.endpoint.address(), &error) {
+                        return failure;
                     }
                 }
             }
@@ -173,7 +181,7 @@ mod tests {
     #[test]
     fn a_slot_that_holds_back_too_much_is_told_with_its_reason_and_its_fate() {
         let (endpoint, run) = (server(), RunId::generate());
-        let guard = WalGuard::new(&endpoint, &run, Some(100 << 20));
+        let guard = PostgresGuard::new(&endpoint, &run, (Some(100 << 20), Duration::MAX));
         let ours = format!("cdc_bench_wal_{}", run.as_identifier());
         assert_eq!(guard.judge(&slot(&ours, 100, 100)), None);
         let behind = guard.judge(&slot(&ours, 101, 101)).unwrap();
@@ -189,7 +197,7 @@ mod tests {
     #[test]
     fn without_a_limit_only_a_lost_slot_ends_the_run() {
         let (endpoint, run) = (server(), RunId::generate());
-        let guard = WalGuard::new(&endpoint, &run, None);
+        let guard = PostgresGuard::new(&endpoint, &run, (None, Duration::MAX));
         let mut slot = slot("slot", 1 << 30, 0);
         assert_eq!(guard.judge(&slot), None);
         slot.is_lost = true;
