@@ -9,7 +9,7 @@ mod outage;
 mod supervision;
 mod tree;
 
-pub(crate) use child::{Child, ServerSpec, detach_from_terminal, pid, tail};
+pub(crate) use child::{Child, ServerSpec, detach_from_terminal, tail};
 pub(crate) use class_archive::ClassArchive;
 pub(crate) use client::{OutputStream, watch};
 pub use gc_log::GcPause;
@@ -17,3 +17,4 @@ pub(crate) use gc_log::gc_log;
 pub use outage::OutageKind;
 pub use supervision::ServerProcess;
 pub(crate) use supervision::Supervision;
+pub(crate) use tree::pid;

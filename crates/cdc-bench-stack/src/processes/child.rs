@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::Pid;
 
 use super::class_archive::{NewArchive, WRITE_LIMIT};
+use super::tree::{pid, signal_tree};
 use crate::error::StackError;
 use crate::user::drop_root;
 
@@ -117,9 +117,11 @@ impl Child {
         self.kill();
     }
 
-    /// Kills the process and its process group.
+    /// Kills the process, its descendants and its process group. A backend of PostgreSQL that somebody has stopped would not notice
+    /// that its server is gone.
     pub(crate) fn kill(&mut self) {
         if self.ended().is_none() {
+            signal_tree(self.pid(), Signal::SIGKILL);
             kill_group(self.pid());
             // SIGKILL has been sent, so this does not block for long.
             let _ = self.process.wait();
@@ -168,10 +170,6 @@ pub(crate) fn stop_signal(server: &str) -> Signal {
         "postgres" => Signal::SIGINT,
         _ => Signal::SIGTERM,
     }
-}
-
-pub(crate) fn pid(id: u32) -> Pid {
-    Pid::from_raw(i32::try_from(id).unwrap_or(i32::MAX))
 }
 
 /// Kills a process and its process group.

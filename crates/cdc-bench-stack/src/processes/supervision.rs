@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
-use super::child::{Child, pid, stop_signal, tail};
+use super::child::{Child, stop_signal, tail};
 use super::gc_log::{GcPause, gc_pauses};
 use super::outage::{OutageKind, OutageNote, OutageState};
-use super::tree::signal_tree;
+use super::tree::{pid, signal_tree};
 use crate::error::StackError;
 
 /// Interval between checks.

@@ -2,8 +2,12 @@
 //! not reach them.
 
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
-use super::child::pid;
+/// The id of a process as signals take it.
+pub(crate) fn pid(id: u32) -> Pid {
+    Pid::from_raw(i32::try_from(id).unwrap_or(i32::MAX))
+}
 
 /// Sends a signal to a process, then to its descendants: a parent that stands still makes no further child meanwhile.
 pub(crate) fn signal_tree(root: u32, signal: Signal) {
