@@ -164,6 +164,7 @@ async fn up(
         postgres_settings: args.postgres_config,
         server_env: args.server_env,
         connect_plugins: plugins.collect::<Result<_, _>>()?,
+        ..LocalOptions::default()
     };
     let has_options = !options.postgres_settings.is_empty() || !options.connect_plugins.is_empty();
     if let Some(stack) = KeptStack::find(cache) {

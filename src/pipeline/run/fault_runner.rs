@@ -147,6 +147,7 @@ impl<'a> FaultRunner<'a> {
 
     async fn end_those_over(&mut self, paths: &mut [ActivePath]) -> Result<(), Failure> {
         let context = self.context;
+        let mut mended = Vec::new();
         for made in self.made.iter_mut().filter(|made| made.ended.is_none()) {
             let is_over = context.clock.now() - made.began >= Nanos::from(made.fault.length);
             match made.fault.target() {
@@ -169,11 +170,21 @@ impl<'a> FaultRunner<'a> {
                         path.workers.bring_back(setup).await?;
                     }
                 }
-                FaultTarget::Link(link) if is_over => context.links.mend(link),
+                FaultTarget::Link(link) if is_over => mended.push(link),
                 _ => continue,
             }
             made.ended = Some(context.clock.now());
             tracing::warn!(fault = %made.fault, "the fault is over");
+        }
+        for link in mended {
+            // Another fault of the same link may go on.
+            let still = |made: &&MadeFault| {
+                made.ended.is_none() && made.fault.target() == FaultTarget::Link(link)
+            };
+            match self.made.iter().rfind(still).map(|made| made.fault.action) {
+                Some(FaultAction::Link(action, _)) => context.links.spoil(action, link),
+                _ => context.links.mend(link),
+            }
         }
         Ok(())
     }
