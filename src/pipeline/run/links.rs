@@ -86,6 +86,11 @@ impl Links {
         }
     }
 
+    /// Connections of a link that cuts and resets have broken so far.
+    pub(crate) fn broken(&self, target: LinkTarget) -> Option<u64> {
+        self.link(target).map(Link::broken)
+    }
+
     /// Makes it sound again.
     pub(crate) fn mend(&self, target: LinkTarget) {
         if let Some(link) = self.link(target) {
