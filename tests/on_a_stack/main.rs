@@ -39,6 +39,8 @@ mod plain_user;
 mod postgres_reached;
 mod postgres_rights;
 mod proxy;
+mod random;
+mod random_cuts;
 mod reader;
 mod reader_examples;
 mod reader_faults;
@@ -208,6 +210,7 @@ fn main() {
         observe_lines::LONG_TESTS,
         observe_standstill::LONG_TESTS,
         paths::LONG_TESTS,
+        random_cuts::LONG_TESTS,
         reader_soak::LONG_TESTS,
         delays::LONG_TESTS,
         skew::LONG_TESTS,
