@@ -3,7 +3,7 @@
 use cdc_bench_model::RunId;
 use cdc_bench_model::report::{Recorder, Report, Stored};
 use cdc_bench_model::timeline::{CapturePath, Clock};
-use cdc_bench_stack::{Stack, StackKind, StackRequest};
+use cdc_bench_stack::{Stack, StackKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::failure::{Failure, exit};
@@ -27,7 +27,7 @@ use crate::pipeline::provision::source::{
 use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::clocks::Clocks;
 use crate::pipeline::run::context::RunContext;
-use crate::pipeline::run::links::{Links, linked_clients};
+use crate::pipeline::run::links::Links;
 use crate::pipeline::run::live_metrics::LiveMetrics;
 use crate::pipeline::run::trials::run_trials;
 use crate::store::{Scope, verify};
@@ -50,11 +50,7 @@ pub async fn run(
     progress: &dyn RunProgress,
     cancel: CancellationToken,
 ) -> Result<FinishedRun, Failure> {
-    let servers = StackRequest {
-        kafka_links: linked_clients(&request.faults),
-        ..request.settings.servers()
-    };
-    let stack = Stack::bring_up(&servers, progress, &cancel).await?;
+    let stack = Stack::bring_up(&request.servers(), progress, &cancel).await?;
     let outcome = run_on(&request, &stack, progress, &cancel).await;
     if outcome
         .as_ref()

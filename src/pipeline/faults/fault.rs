@@ -193,6 +193,15 @@ impl LinkTarget {
         }
     }
 
+    /// The links that faults are about, each once.
+    pub(crate) fn of(faults: &[Fault]) -> impl Iterator<Item = Self> {
+        let named = |link: &Self| {
+            let mut faults = faults.iter();
+            faults.any(|fault| fault.target() == FaultTarget::Link(*link))
+        };
+        Self::ALL.into_iter().filter(named)
+    }
+
     /// Whose link to Kafka it is, if it is one.
     #[must_use]
     pub fn kafka_client(self) -> Option<KafkaClient> {

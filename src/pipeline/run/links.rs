@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use cdc_bench_stack::{Endpoints, HostPort, KafkaClient, Link, LinkState, PostgresEndpoint, Stack};
+use cdc_bench_stack::{Endpoints, HostPort, Link, LinkState, PostgresEndpoint, Stack};
 use rdkafka::ClientConfig;
 
 use crate::pipeline::failure::Failure;
-use crate::pipeline::faults::{Fault, FaultTarget, LinkAction, LinkTarget};
+use crate::pipeline::faults::{Fault, LinkAction, LinkTarget};
 
 /// The links that the faults of a run are about.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(crate) struct Links(Vec<(LinkTarget, Arc<Link>)>);
 impl Links {
     /// Opens a link for each of those that a fault is about. Those to Kafka are the stack's.
     pub(crate) fn open(faults: &[Fault], stack: &Stack) -> Result<Self, Failure> {
-        let links = targets(faults).map(|target| Ok((target, open(target, stack)?)));
+        let links = LinkTarget::of(faults).map(|target| Ok((target, open(target, stack)?)));
         links.collect::<Result<_, _>>().map(Self)
     }
 
@@ -100,22 +100,6 @@ impl Links {
 }
 
 const LOOPBACK: &str = "127.0.0.1";
-
-/// The links that faults are about, each once.
-fn targets(faults: &[Fault]) -> impl Iterator<Item = LinkTarget> {
-    let named = |target: &LinkTarget| {
-        let mut faults = faults.iter();
-        faults.any(|fault| fault.target() == FaultTarget::Link(*target))
-    };
-    LinkTarget::ALL.into_iter().filter(named)
-}
-
-/// Whose links to Kafka the faults are about: the broker needs a listener for each.
-pub(crate) fn linked_clients(faults: &[Fault]) -> Vec<KafkaClient> {
-    targets(faults)
-        .filter_map(LinkTarget::kafka_client)
-        .collect()
-}
 
 fn open(target: LinkTarget, stack: &Stack) -> Result<Arc<Link>, Failure> {
     let endpoints = stack.endpoints();
