@@ -16,6 +16,7 @@ mod delay;
 mod delays;
 mod envelopes;
 mod everything_secured;
+mod exactly_once;
 mod faults;
 mod group;
 #[path = "../../benches/inputs/mod.rs"]
@@ -130,6 +131,7 @@ fn main() {
         outages::TESTS,
         dead_letters::TESTS,
         faults::TESTS,
+        exactly_once::TESTS,
         paths::TESTS,
         reader::TESTS,
         snapshot::TESTS,
@@ -202,6 +204,7 @@ fn main() {
         commands::LONG_TESTS,
         dead_letters::LONG_TESTS,
         faults::LONG_TESTS,
+        exactly_once::LONG_TESTS,
         group::LONG_TESTS,
         interrupts::LONG_TESTS,
         observe_canary::LONG_TESTS,
