@@ -48,7 +48,7 @@ fn idempotent(_: &TestStack) {
     let seed = seed();
     eprintln!("seed {seed}");
     let mut random = Random::new(seed);
-    let mut faults = vec!["delay:reader-kafka@0s,by=10ms,for=60s".to_owned()];
+    let mut faults = vec!["delay:reader-kafka@0s,by=10ms,for=22s".to_owned()];
     for number in 0..100 {
         let at = 1_000 + number * 200 + random.below(150);
         faults.push(match random.below(2) {
