@@ -12,10 +12,14 @@ const LINGER_MS: i64 = 5;
 const ONE_PARTITION_PER_S: f64 = 2_000.0;
 
 pub(super) fn findings(evidence: Evidence<'_>) -> Vec<Finding> {
-    [linger(evidence), partition(evidence)]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        linger(evidence),
+        transactions(evidence),
+        partition(evidence),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn linger(evidence: Evidence<'_>) -> Option<Finding> {
@@ -36,6 +40,24 @@ fn linger(evidence: Evidence<'_>) -> Option<Finding> {
         "set \"producer.override.linger.ms\": \"0\" (the worker needs connector.client.config.override.policy=All)",
     );
     Some(finding.gaining(linger * 1_000))
+}
+
+/// A record in a transaction is read with the transaction's end.
+fn transactions(evidence: Evidence<'_>) -> Option<Finding> {
+    let support = evidence.conditions.connector.get("exactly.once.support")?;
+    let hop = evidence.certain(Hop::ConsumerLag)?;
+    if !support.eq_ignore_ascii_case("required") || !evidence.is_slowest(Hop::ConsumerLag) {
+        return None;
+    }
+    Some(Finding::new(
+        Some(Hop::ConsumerLag),
+        Severity::Info,
+        format!(
+            "{} at the median between the broker and our consumer, which gets a record with the end of its transaction (exactly.once.support=required)",
+            ms(hop.p50)
+        ),
+        "the price of a topic without doubles; a consumer that writes by an id of the event, as this one, can do without (leave out --connect-exactly-once)",
+    ))
 }
 
 /// One partition is read by one consumer.
@@ -81,6 +103,18 @@ mod tests {
         let mut unsure = Run::of(slow).with_connector(&[("poll.interval.ms", "1")]);
         unsure.bound = 9_000;
         assert!(!unsure.has_evidence("lingers"), "within the clocks' error");
+    }
+
+    #[test]
+    fn a_wait_for_the_end_of_a_transaction_is_named() {
+        let slow = |_| [300, 700, 1_500, 2_200, 9_000, 9_100, 9_900, 0];
+        let words = "the end of its transaction";
+        let required = [("exactly.once.support", "required")];
+        assert!(Run::of(slow).with_connector(&required).has_evidence(words));
+        assert!(!Run::of(slow).has_evidence(words));
+        let quick = |_| [300, 700, 1_500, 2_200, 2_400, 2_500, 9_900, 0];
+        let run = Run::of(quick).with_connector(&required);
+        assert!(!run.has_evidence(words), "another hop is slower");
     }
 
     #[test]
