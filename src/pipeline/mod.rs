@@ -55,6 +55,8 @@ pub use provision::clean_up::{remove_everything, remove_run};
 pub(crate) use provision::observations::{
     drop_publication, left_by_observations, make_publication,
 };
+pub use provision::orphan_notice::orphan_notice;
+pub use provision::orphan_removal::{LeftResource, OrphanRemoval, Orphans, remove_orphans};
 pub(crate) use provision::patience::Patience;
 pub use provision::removal::Removal;
 pub use provision::resource_registry::{ResourceKind, ResourceRegistry};

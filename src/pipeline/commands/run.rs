@@ -1,5 +1,7 @@
 //! The main job: bring up, set up, warm up, load, follow, drain, verify, report, clean up.
 
+use std::time::Duration;
+
 use cdc_bench_model::RunId;
 use cdc_bench_model::report::{Recorder, Report, Stored};
 use cdc_bench_model::timeline::{CapturePath, Clock};
@@ -21,6 +23,7 @@ use crate::pipeline::provision::removal::Removal;
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::rights::missing_rights;
 use crate::pipeline::provision::servers::ServerClients;
+use crate::pipeline::provision::session_lock::{LockKey, SessionLock};
 use crate::pipeline::provision::source::{
     SourceNeeds, check_replication, check_writable, prepare_source,
 };
@@ -82,9 +85,16 @@ pub async fn run_on(
         () = cancel.cancelled() => return Err(Failure::interrupted()),
         servers = ServerClients::connect(&endpoints) => servers?,
     };
+    // Until the clean-up is over.
+    let mut life_sign = None;
     let outcome = tokio::select! {
         () = cancel.cancelled() => Err(Failure::interrupted()),
-        outcome = run_measured(request, stack, (&servers, &links), started_at, progress, cancel) => outcome,
+        outcome = async {
+            life_sign = give_life_sign(request, stack, &servers).await?;
+            let is_registered = life_sign.as_ref().is_some_and(|lock| !lock.is_shared());
+            let servers = (&servers, &links, is_registered);
+            run_measured(request, stack, servers, started_at, progress, cancel).await
+        } => outcome,
     };
     progress.load_over();
     // Before anything else that may fail.
@@ -129,6 +139,38 @@ async fn clean_up(
     remove_run(servers, run, progress, cancel).await
 }
 
+/// Holds the run's lock on servers that outlive it, so that others can tell that it lives.
+async fn give_life_sign(
+    request: &RunRequest,
+    stack: &Stack,
+    servers: &ServerClients,
+) -> Result<Option<SessionLock>, Failure> {
+    if stack.exclusive() {
+        return Ok(None);
+    }
+    let keys = vec![LockKey::of_run(&request.id)];
+    let lock = SessionLock::take(
+        &stack.endpoints().postgres,
+        &servers.postgres,
+        keys,
+        Duration::ZERO,
+    )
+    .await?;
+    let lock = lock.ok_or_else(|| {
+        Failure::usage(anyhow::anyhow!(
+            "run {} is under way already in another process",
+            request.id
+        ))
+    })?;
+    if lock.is_shared() {
+        tracing::warn!(
+            "a pooler shares its sessions with PostgreSQL among clients: if this run is killed, that cannot be told there; \"cdc-bench cleanup --run {}\" removes what it leaves",
+            request.id
+        );
+    }
+    Ok(Some(lock))
+}
+
 /// Looks at what a run would meet on the servers, before anything is made.
 async fn check_existing(
     request: &RunRequest,
@@ -159,7 +201,7 @@ async fn check_existing(
 async fn run_measured(
     request: &RunRequest,
     stack: &Stack,
-    (servers, links): (&ServerClients, &Links),
+    (servers, links, is_registered): (&ServerClients, &Links, bool),
     started_at: jiff::Timestamp,
     progress: &dyn RunProgress,
     cancel: &CancellationToken,
@@ -175,6 +217,10 @@ async fn run_measured(
         permanent_slot: None,
     };
     check_replication(&servers.postgres, &servers.endpoints.postgres).await?;
+    if is_registered {
+        let (kind, id) = (ResourceKind::Run, &request.id);
+        servers.registry.record(kind, id.as_str(), Some(id)).await?;
+    }
     let source = prepare_source(&servers.postgres, &servers.registry, &needs).await?;
     progress.update("set-up", "measuring clocks");
     let probe_topic = format!("cdc_bench_clock_{}", request.id);

@@ -65,12 +65,7 @@ impl MongoStore {
     pub async fn ensure_indexes(&self) -> Result<bool, StoreError> {
         let doing = &format!("make the collection {:?}", self.collection);
         // Newer servers answer `create` of one that exists as if they had made it.
-        let named = doc! { "name": &self.collection };
-        let found = self.database.list_collection_names().filter(named).await;
-        if !found
-            .map_err(|error| self.failed(&error, doing))?
-            .is_empty()
-        {
+        if self.collection_exists().await? {
             return Ok(false);
         }
         match self.database.create_collection(&self.collection).await {
@@ -86,6 +81,31 @@ impl MongoStore {
         let created = self.events().create_index(index).await;
         created.map_err(|error| self.failed(&error, doing))?;
         Ok(true)
+    }
+
+    /// Whether the collection is there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn collection_exists(&self) -> Result<bool, StoreError> {
+        let named = doc! { "name": &self.collection };
+        let found = self.database.list_collection_names().filter(named).await;
+        let doing = &format!("look for the collection {:?}", self.collection);
+        let found = found.map_err(|error| self.failed(&error, doing))?;
+        Ok(!found.is_empty())
+    }
+
+    /// Whether the collection has a document that is of none of these runs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn has_documents_beside(&self, runs: &[String]) -> Result<bool, StoreError> {
+        // A run's id is letters, digits, "-" and "_"; what is appended to it follows a "-".
+        let of_runs = format!("^({})(-|$)", runs.join("|"));
+        let others = doc! { "run_id": { "$not": { "$regex": of_runs } } };
+        let found = self.events().find_one(others).await;
+        let doing = "look for documents of other runs";
+        Ok(found.map_err(|error| self.failed(&error, doing))?.is_some())
     }
 
     /// Drops the collection with all its documents, if it is there.
