@@ -25,6 +25,32 @@ impl ResultsArgs {
     }
 }
 
+impl ResultsArgs {
+    /// The folder of a run that has no result yet, which receives the log from now on.
+    ///
+    /// # Errors
+    /// When there is none, or it has its result.
+    pub(super) fn reopen(&self, run: &RunId) -> Result<ResultFolder, Failure> {
+        let path = self.results_dir.join(run.as_str());
+        let refused = |why: String| Failure::usage(anyhow::anyhow!("{why}"));
+        if !path.is_dir() {
+            return Err(refused(format!(
+                "run {run} has no folder in {}: say where its results are (--results-dir), on the machine that it ran on",
+                self.results_dir.display()
+            )));
+        }
+        let folder = ResultFolder::create(&self.results_dir, run.as_str())?;
+        if folder.file("report.json").exists() {
+            return Err(refused(format!(
+                "run {run} has ended and has its result: \"cdc-bench report {}\" shows it; if something of it is left on servers, \"cdc-bench cleanup --run {run}\" removes that",
+                path.display()
+            )));
+        }
+        logging::into_file(folder.append_to("run.log")?).map_err(Failure::usage)?;
+        Ok(folder)
+    }
+}
+
 /// Ends a command without a result: logs the reason, and removes the folder if it is empty.
 pub(super) fn discard_result(folder: &ResultFolder, failure: Failure) -> Failure {
     tracing::info!(%failure, "there is no result");

@@ -102,6 +102,7 @@ pub(super) async fn run(
             folder: folder.clone(),
             metrics: None,
             traces: None,
+            resumption: None,
         },
         rates,
     };

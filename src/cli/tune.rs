@@ -94,6 +94,7 @@ pub(super) async fn run(
             folder: folder.clone(),
             metrics: None,
             traces: None,
+            resumption: None,
         },
         candidates: args.candidates.into(),
         events: args.events,

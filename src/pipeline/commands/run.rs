@@ -8,6 +8,7 @@ use cdc_bench_model::timeline::{CapturePath, Clock};
 use cdc_bench_stack::{Stack, StackKind};
 use tokio_util::sync::CancellationToken;
 
+use crate::pipeline::commands::resume::set_recordings_aside;
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::outcome::environment::read_environment;
 use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
@@ -189,6 +190,10 @@ async fn check_existing(
         let outbox = check_load(&servers.postgres, &servers.registry, postgres, consent).await?;
         outbox.tell_of_rows(&request.id, progress);
     }
+    if request.resumption.is_some() {
+        // Groups and connector are the run's own, and in use until a moment ago.
+        return Ok(());
+    }
     check_groups(servers, request).await?;
     if request.paths.contains(&CapturePath::Debezium) {
         let lifetime = (stack.exclusive(), stack.is_kept());
@@ -223,7 +228,10 @@ async fn run_measured(
     }
     let source = prepare_source(&servers.postgres, &servers.registry, &needs).await?;
     progress.update("set-up", "measuring clocks");
-    let probe_topic = format!("cdc_bench_clock_{}", request.id);
+    let probe_topic = match request.part() {
+        1 => format!("cdc_bench_clock_{}", request.id),
+        part => format!("cdc_bench_clock_{}_{part}", request.id),
+    };
     servers
         .registry
         .record(ResourceKind::Topic, &probe_topic, Some(&request.id))
@@ -231,6 +239,9 @@ async fn run_measured(
     servers.kafka.create_topic(&probe_topic).await?;
     let clocks = Clocks::start(servers, &probe_topic, stack.has_one_clock(), clock).await?;
     let live_metrics = LiveMetrics::new(&request.paths);
+    if request.resumption.is_some() {
+        set_recordings_aside(&request.folder, request.part() - 1)?;
+    }
     let recorder = Recorder::start(&request.folder, &request.paths, live_metrics.listener())?;
     let context = RunContext {
         request,
@@ -258,16 +269,23 @@ async fn run_measured(
     let recordings = recordings.map_err(|panicked| Failure::new(exit::USAGE, panicked))??;
     let mut paths = Vec::new();
     for (outcome, recording) in trials.paths.into_iter().zip(recordings) {
-        let scope = Scope::Run(request.names_for(recording.path).measured);
         let store = &outcome.route.store;
         let compared = |count: u64| {
             let detail = format!("{count} events compared");
             progress.update("verification", &detail);
         };
-        let verified = verify(&servers.postgres, store, scope, &compared, cancel.clone()).await;
-        let verification = verified.map_err(|error| {
-            Failure::new(exit::DATA, error).context("comparing PostgreSQL with the store")
-        })?;
+        let compare = async |run_id: String| {
+            let scope = Scope::Run(run_id);
+            let verified = verify(&servers.postgres, store, scope, &compared, cancel.clone());
+            verified.await.map_err(|error| {
+                Failure::new(exit::DATA, error).context("comparing PostgreSQL with the store")
+            })
+        };
+        let names = request.names_for(recording.path);
+        let mut verification = compare(names.measured).await?;
+        for earlier in names.earlier {
+            verification = verification.and(compare(earlier).await?);
+        }
         paths.push(PathFacts {
             outcome,
             recording,
