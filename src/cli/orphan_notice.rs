@@ -1,12 +1,14 @@
 //! Tells what dead runs have left on the servers that a command uses, beside the command's work.
 
+use std::path::Path;
 use std::sync::Mutex;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::progress::Terminal;
-use crate::pipeline::orphan_notice;
+use super::results_args::RESULTS;
+use crate::pipeline::{RunParameters, orphan_notice};
 use crate::settings::Settings;
 
 /// The question that is under way, at most one a command.
@@ -25,7 +27,8 @@ impl OrphanNotice {
         };
         let terminal = terminal.clone();
         let asking = tokio::spawn(async move {
-            for line in orphan_notice(&postgres).await {
+            let can_go_on = |run: &str| RunParameters::are_left_in(&Path::new(RESULTS).join(run));
+            for line in orphan_notice(&postgres, &can_go_on).await {
                 terminal.say(&line);
             }
         });

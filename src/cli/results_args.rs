@@ -7,10 +7,13 @@ use crate::pipeline::Failure;
 use cdc_bench_model::RunId;
 use cdc_bench_model::report::ResultFolder;
 
+/// The folder of results where nothing else is said.
+pub(super) const RESULTS: &str = "cdc-bench-results";
+
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct ResultsArgs {
     /// Folder that has a folder of results a run
-    #[arg(long, value_name = "DIR", default_value = "cdc-bench-results")]
+    #[arg(long, value_name = "DIR", default_value = RESULTS)]
     pub(super) results_dir: PathBuf,
 }
 

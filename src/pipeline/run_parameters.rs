@@ -2,6 +2,7 @@
 //! among them: servers are given anew, and the connector is there already.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use cdc_bench_model::RunId;
@@ -18,7 +19,7 @@ use crate::pipeline::resumption::Resumption;
 use crate::settings::Settings;
 
 /// The file's name.
-pub(crate) const FILE: &str = "run.json";
+const FILE: &str = "run.json";
 /// Its schema.
 const SCHEMA: &str = "cdc-bench/run-parameters/1";
 
@@ -107,6 +108,12 @@ impl RunParameters {
     pub(crate) fn store(&self, folder: &ResultFolder) -> Result<(), Failure> {
         let json = serde_json::to_vec_pretty(self).map_err(Failure::usage)?;
         Ok(folder.write(FILE, &json)?)
+    }
+
+    /// Whether they are in this folder of a run, and its result is not.
+    #[must_use]
+    pub fn are_left_in(folder: &Path) -> bool {
+        folder.join(FILE).exists() && !folder.join("report.json").exists()
     }
 
     /// Reads those of the run in this folder.

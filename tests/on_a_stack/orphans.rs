@@ -2,6 +2,7 @@
 //! commands use, what is set up to stay, and what captures have delivered.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -24,16 +25,23 @@ pub const TESTS: &[Test] = &[
         "orphans_are_told_from_what_lives_and_from_what_is_set_up",
         beside_the_living,
     ),
+    ("a_killed_run_that_is_taken_up_has_every_event", taken_up),
     (
         "a_killed_capture_leaves_what_it_delivered_and_what_was_to_stay",
         killed_captures,
     ),
 ];
 
-pub const LONG_TESTS: &[Test] = &[(
-    "killed_in_any_phase_a_command_leaves_no_orphan_that_cleanup_does_not_remove",
-    killed_in_any_phase,
-)];
+pub const LONG_TESTS: &[Test] = &[
+    (
+        "killed_in_any_phase_a_command_leaves_no_orphan_that_cleanup_does_not_remove",
+        killed_in_any_phase,
+    ),
+    (
+        "a_run_that_is_killed_twice_in_any_phase_of_its_load_has_every_event",
+        taken_up_twice,
+    ),
+];
 
 /// Everything on the four servers, by name: also what clean-ups are easily forgotten for.
 fn listing(stack: &TestStack) -> BTreeSet<String> {
@@ -115,6 +123,12 @@ fn killed(stack: &TestStack, step: &str, delay: Duration, args: &[&str]) -> Stri
     folder.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
+/// A run that is taken up.
+fn resume(stack: &TestStack, results: &Path, run: &str) -> Ended {
+    let command = with(stack.external(), &["run", "--json", "--resume", run]);
+    ended(with(command, &["--results-dir", results.to_str().unwrap()]))
+}
+
 /// Names by kind, of what a clean-up has removed or left.
 fn named(of: &Value, kind: &str) -> BTreeSet<String> {
     let all = of.as_array().unwrap().iter();
@@ -173,6 +187,7 @@ fn beside_the_living(stack: &TestStack) {
 
     let named_alive = cleanup(stack, &["--run", lives]);
     named_alive.refused(2, &[lives, "is under way", "Ctrl-C"]);
+    resume(stack, results.path(), lives).refused(2, &[lives, "is under way"]);
     let cleaned = cleanup(stack, &["--orphans"]).json();
     assert_eq!(listing(stack), of_living);
     let slot = |run: &str| format!("cdc_bench_wal_{}", run.replace('-', "_"));
@@ -198,6 +213,94 @@ fn beside_the_living(stack: &TestStack) {
     let end: Ended = living.wait_with_output().unwrap().into();
     assert_eq!(end.code, 130, "{}", end.err);
     assert_eq!(listing(stack), before);
+    assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
+}
+
+/// Kills a run in this step, takes it up, kills it again as often, and lets it end. The report.
+fn killed_and_taken_up(
+    stack: &TestStack,
+    (capture, step, delay_ms): (&str, &str, u64),
+    kills: u32,
+    args: &[&str],
+) -> Value {
+    let results = open_folder();
+    let args = [&["--capture", capture], args].concat();
+    let mut running = start(small_run(stack.external(), results.path(), &args));
+    let mut run = String::new();
+    for kill_number in 0..kills {
+        until_step(&mut running, results.path(), step);
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        kill(running);
+        let folder = result_folder(results.path()).unwrap();
+        folder
+            .file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .clone_into(&mut run);
+        if kill_number + 1 == kills {
+            break;
+        }
+        // The log goes on: the step is looked for anew.
+        std::fs::write(folder.join("run.log"), "").unwrap();
+        let again = with(stack.external(), &["run", "--json", "--resume", &run]);
+        running = start(with(
+            again,
+            &["--results-dir", results.path().to_str().unwrap()],
+        ));
+    }
+    let end = resume(stack, results.path(), &run);
+    let report = end.json();
+    assert_eq!(report["run"]["id"], *run);
+    resume(stack, results.path(), &run).refused(2, &["has its result"]);
+    stack.assert_nothing_left("a run that was taken up");
+    report
+}
+
+fn assert_has_every_event(report: &Value, events: u64, part: u32) {
+    let resumed = &report["run"]["resumed"];
+    assert_eq!(resumed["part"], part, "{resumed}");
+    let before = resumed["events_before"].as_u64().unwrap();
+    let inserted = report["counts"]["inserted"].as_u64().unwrap();
+    assert_eq!(before + inserted, events, "{resumed} {}", report["counts"]);
+    assert!(before > 0, "{resumed}");
+    for path in report["paths"].as_object().unwrap().values() {
+        let verification = &path["verification"];
+        assert_eq!(verification["postgres_count"], events, "{verification}");
+        assert_eq!(verification["match_percent"], 100.0, "{verification}");
+        assert_eq!(path["counts"]["lost"], 0, "{}", path["counts"]);
+    }
+}
+
+fn taken_up(stack: &TestStack) {
+    stack.clear();
+    let results = open_folder();
+    resume(stack, results.path(), "20261124-021133-7f3a9c").refused(2, &["has no folder in"]);
+    let load = ["--events", "2000", "--rate", "400"];
+    let report = killed_and_taken_up(stack, ("both", "load", 2_000), 1, &load);
+    assert_has_every_event(&report, 2_000, 2);
+    let incidents = report["incidents"].as_array().unwrap().iter();
+    let mut breaks = incidents.filter(|incident| incident["kind"] == "resumed");
+    assert!(breaks.next().unwrap()["took"].as_i64().unwrap() > 0);
+    assert!(report["run"]["resumed"]["break_s"].as_f64().unwrap() > 0.5);
+    assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
+}
+
+fn taken_up_twice(stack: &TestStack) {
+    stack.clear();
+    for capture in ["debezium", "wal", "embedded", "both"] {
+        for (step, delay_ms, rate) in [
+            ("load", 500, "500"),
+            ("load", 1_500, "max"),
+            ("drain", 0, "max"),
+        ] {
+            println!("{capture}, killed {delay_ms} ms into {step} at {rate}/s");
+            let load = ["--events", "6000", "--rate", rate, "--warmup", "50"];
+            let kills = if step == "load" { 2 } else { 1 };
+            let report = killed_and_taken_up(stack, (capture, step, delay_ms), kills, &load);
+            assert_has_every_event(&report, 6_000, kills + 1);
+        }
+    }
     assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
 }
 

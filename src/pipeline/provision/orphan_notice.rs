@@ -16,15 +16,19 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// Most commands that are named.
 const MOST_NAMED: usize = 3;
 
-/// What dead commands have left on the servers around this database; nothing where that cannot be looked at.
-pub async fn orphan_notice(postgres: &PostgresEndpoint) -> Vec<String> {
+/// What dead commands have left on the servers around this database; nothing where that cannot be looked at. `can_go_on`: whether
+/// a run can be taken up from here.
+pub async fn orphan_notice(
+    postgres: &PostgresEndpoint,
+    can_go_on: &(dyn Fn(&str) -> bool + Sync),
+) -> Vec<String> {
     let look = async {
         let client = connect_postgres(postgres).await?;
         Ok::<_, Failure>(find(&client).await?)
     };
     match timeout(LIMIT, look).await {
         // Those who live take the locks again that the server has let go of.
-        Ok(Ok(found)) if found.up_for > RETURN_LIMIT => lines(&found),
+        Ok(Ok(found)) if found.up_for > RETURN_LIMIT => lines(&found, can_go_on),
         Ok(Ok(_)) => Vec::new(),
         Ok(Err(failure)) => {
             tracing::debug!(%failure, "whether dead runs have left something is not known");
@@ -37,7 +41,7 @@ pub async fn orphan_notice(postgres: &PostgresEndpoint) -> Vec<String> {
     }
 }
 
-fn lines(found: &Found) -> Vec<String> {
+fn lines(found: &Found, can_go_on: &(dyn Fn(&str) -> bool + Sync)) -> Vec<String> {
     let is_left = |resource: &&OwnedResource| {
         matches!(resource.standing, Standing::Dead | Standing::Unknown)
             && !resource.entry.kind.is_owner()
@@ -50,7 +54,8 @@ fn lines(found: &Found) -> Vec<String> {
     }
     let named = owners.iter().take(MOST_NAMED).map(|of| {
         let resources = found.resources.iter().filter(is_left);
-        line(of, resources.filter(|resource| resource.owner == of.owner))
+        let resources = resources.filter(|resource| resource.owner == of.owner);
+        line(of, resources, can_go_on)
     });
     let mut lines: Vec<_> = named.collect();
     if let Some(more @ 1..) = owners.len().checked_sub(MOST_NAMED) {
@@ -61,7 +66,11 @@ fn lines(found: &Found) -> Vec<String> {
     lines
 }
 
-fn line<'a>(of: &OwnedResource, resources: impl Iterator<Item = &'a OwnedResource>) -> String {
+fn line<'a>(
+    of: &OwnedResource,
+    resources: impl Iterator<Item = &'a OwnedResource>,
+    can_go_on: &(dyn Fn(&str) -> bool + Sync),
+) -> String {
     let mut kinds: Vec<(ResourceKind, Vec<&str>)> = Vec::new();
     for OwnedResource { entry, .. } in resources {
         match kinds.iter_mut().find(|(kind, _)| *kind == entry.kind) {
@@ -75,15 +84,67 @@ fn line<'a>(of: &OwnedResource, resources: impl Iterator<Item = &'a OwnedResourc
     });
     let left = kinds.collect::<Vec<_>>().join(", ");
     let owner = &of.owner;
+    let run = of.entry.run().unwrap_or_default();
+    let or_goes_on = if can_go_on(run) {
+        format!(", \"cdc-bench run --resume {run}\" takes it up")
+    } else {
+        String::new()
+    };
     match of.standing {
         Standing::Unknown => {
-            let run = of.entry.run().unwrap_or_default();
             format!(
                 "{owner} may have ended without cleaning up: {left}; if so, \"cdc-bench cleanup --run {run}\" removes what it left"
             )
         }
         _ => format!(
-            "{owner} ended without cleaning up: {left}; \"cdc-bench cleanup --orphans\" removes what it left"
+            "{owner} ended without cleaning up: {left}; \"cdc-bench cleanup --orphans\" removes what it left{or_goes_on}"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::provision::resource_registry::RegistryEntry;
+
+    fn of(run: &str, kind: ResourceKind, name: &str, standing: Standing) -> OwnedResource {
+        let mut entry = RegistryEntry::lasting(kind, name.to_owned());
+        entry.run_id = Some(run.to_owned());
+        OwnedResource {
+            entry,
+            owner: format!("run {run}"),
+            standing,
+            age: None,
+        }
+    }
+
+    #[test]
+    fn a_line_a_command_says_what_it_left_and_what_removes_it() {
+        let found = |resources| Found {
+            resources,
+            ..Found::default()
+        };
+        let (dead, alive) = (Standing::Dead, Standing::Alive);
+        let resources = vec![
+            of("a", ResourceKind::Run, "a", dead.clone()),
+            of("a", ResourceKind::Topic, "t", dead.clone()),
+            of("b", ResourceKind::Slot, "s", alive),
+            of("a", ResourceKind::Slot, "x", dead.clone()),
+            of("a", ResourceKind::Topic, "u", dead.clone()),
+            of("c", ResourceKind::Slot, "y", Standing::Unknown),
+        ];
+        let goes_on = |run: &str| run == "a";
+        assert_eq!(
+            lines(&found(resources), &goes_on),
+            [
+                "run a ended without cleaning up: 2 topics, slot x; \"cdc-bench cleanup --orphans\" removes what it left, \"cdc-bench run --resume a\" takes it up",
+                "run c may have ended without cleaning up: slot y; if so, \"cdc-bench cleanup --run c\" removes what it left",
+            ]
+        );
+        let many = ["a", "b", "c", "d", "e"];
+        let many = many.map(|run| of(run, ResourceKind::Slot, run, dead.clone()));
+        let lines = lines(&found(many.into()), &goes_on);
+        assert_eq!(lines.len(), MOST_NAMED + 1);
+        assert!(lines[MOST_NAMED].starts_with("and 2 more"), "{lines:?}");
     }
 }
