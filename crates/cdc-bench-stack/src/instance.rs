@@ -175,7 +175,10 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join(LOCK), "1").unwrap();
         assert_eq!(owner(&folder), None);
-        assert_eq!(sweep_stacks(&cache, true).unwrap(), [folder.clone()]);
+        assert_eq!(
+            sweep_stacks(&cache, true).unwrap(),
+            std::slice::from_ref(&folder)
+        );
         assert!(folder.exists(), "only named");
         let third = Instance::fresh(&cache).unwrap();
         assert!(!folder.exists(), "swept");

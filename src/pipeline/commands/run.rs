@@ -100,8 +100,16 @@ pub async fn run_on(
     progress.load_over();
     // Before anything else that may fail.
     let outcome = outcome.and_then(|report| store_report(&report, &request.folder));
-    // Our own servers are discarded with everything on them.
-    let clean_up = if stack.exclusive() {
+    let outcome = outcome.map_err(|failure| match &life_sign {
+        Some(_) if can_be_taken_up(request, &failure) => failure.context(format!(
+            "run {id} is not cleaned up after: \"cdc-bench run --resume {id}\" takes it up again, \"cdc-bench cleanup --run {id}\" gives it up",
+            id = request.id
+        )),
+        _ => failure,
+    });
+    let is_to_stay = matches!(&outcome, Err(failure) if can_be_taken_up(request, failure));
+    // Our own servers are discarded with everything on them; and without its lock a run has made nothing.
+    let clean_up = if stack.exclusive() || life_sign.is_none() || is_to_stay {
         Ok(())
     } else {
         // Before anything else: what a failed run has taken away must be there to be cleaned up.
@@ -138,6 +146,11 @@ async fn clean_up(
     let renewed = renewed.transpose()?.flatten();
     let servers = renewed.as_ref().unwrap_or(servers);
     remove_run(servers, run, progress, cancel).await
+}
+
+/// Whether a run keeps what it has on the servers although it failed: it was taken up, and may be again once the reason is gone.
+fn can_be_taken_up(request: &RunRequest, failure: &Failure) -> bool {
+    request.resumption.is_some() && !failure.is_interrupt()
 }
 
 /// Holds the run's lock on servers that outlive it, so that others can tell that it lives.

@@ -104,9 +104,10 @@ fn owned(row: &Row) -> Option<OwnedResource> {
             "set up to stay, or used by a run that has ended; \"cdc-bench cleanup\" removes it"
                 .to_owned(),
         ),
-        (Some(_), _) if lives => Standing::Alive,
-        (Some(_), Some(_)) => Standing::Dead,
+        // A pooler may keep a lock that its taker has no part in any more.
         (Some(_), None) => Standing::Unknown,
+        (Some(_), Some(_)) if lives => Standing::Alive,
+        (Some(_), Some(_)) => Standing::Dead,
     };
     let named = |run: &str| format!("{} {run}", owner.as_deref().unwrap_or("run"));
     Some(OwnedResource {

@@ -105,6 +105,11 @@ impl SessionLock {
             }
         }
         let is_shared = first.is_shared_with(other).await?;
+        if is_shared {
+            // It would stay with whichever session of the pooler's has it.
+            let unlock = "SELECT pg_advisory_unlock_all()";
+            first.client.batch_execute(unlock).await?;
+        }
         let holder = tokio::spawn(hold(endpoint.clone(), keys, first));
         Ok(Some(Self {
             is_shared,
@@ -131,14 +136,19 @@ impl Session {
         Ok(Self { client, driver })
     }
 
-    /// A pooler that shares sessions gives an idle one to the next client, with the settings of the one before.
+    /// A pooler that shares sessions gives an idle one to the next client, with the settings of the one before; and this client
+    /// another one.
     async fn is_shared_with(&self, other: &Client) -> Result<bool, Failure> {
         let mark = format!("{:016x}", rand::random::<u64>());
         let setting = "SELECT set_config($1, $2, false)";
         self.client.query_one(setting, &[&MARK, &mark]).await?;
-        let question = "SELECT current_setting($1, true)";
-        let found = other.query_one(question, &[&MARK]).await?;
-        Ok(found.get::<_, Option<String>>(0) == Some(mark))
+        let has_mark = async |client: &Client| {
+            let question = "SELECT current_setting($1, true)";
+            let row = client.query_one(question, &[&MARK]).await?;
+            let found: Option<String> = row.get(0);
+            Ok::<_, Failure>(found.as_ref() == Some(&mark))
+        };
+        Ok(has_mark(other).await? || !has_mark(&self.client).await?)
     }
 }
 
