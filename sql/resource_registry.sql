@@ -13,5 +13,14 @@ CREATE TABLE IF NOT EXISTS cdc_bench.ledger (
     name    text        NOT NULL,
     run_id  text,
     made_at timestamptz NOT NULL DEFAULT now(),
+    -- The run that made what outlives a run: NULL once a run that used it has ended, and from setup.
+    made_by text,
     PRIMARY KEY (kind, name)
 );
+
+-- A registry of an earlier version.
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'cdc_bench.ledger'::regclass AND attname = 'made_by') THEN
+        ALTER TABLE cdc_bench.ledger ADD COLUMN made_by text;
+    END IF;
+END $$;

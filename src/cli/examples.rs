@@ -20,6 +20,7 @@ Examples:
   cdc-bench run --connector-config max.batch.size=64  a setting of Debezium's, over the profile's
   cdc-bench run --capture both --connector-profile stock
                                                      Debezium as it comes beside our own reader, on the same inserts
+  cdc-bench run --resume 20261124-021133-7f3a9c      go on with a run that was killed
   POSTGRES_HOST=db KAFKA_BOOTSTRAP_SERVERS=kafka:9092 CONNECT_URL=http://connect:8083 \\
     cdc-bench run                                    your own servers (passwords: POSTGRES_PASSWORD, MONGODB_URI)";
 
@@ -137,7 +138,11 @@ Examples:
   POSTGRES_HOST=db CONNECT_URL=http://connect:8083 MONGODB_URI=... KAFKA_BOOTSTRAP_SERVERS=kafka:9092 \\
     cdc-bench cleanup --json                         on servers of your own, as a program reads it
 
-Only what is written in the table cdc_bench.ledger is removed.";
+  cdc-bench cleanup --orphans --dry-run              what dead runs have left, and what would stay and why
+  cdc-bench cleanup --orphans                        remove that; what lives, and what is set up, is left
+  cdc-bench cleanup --run 20261124-021133-7f3a9c     what one run has left
+
+Only what is written in the table cdc_bench.ledger, or carries a comment of ours, is removed.";
 
 pub(super) const DOCTOR_EXAMPLES: &str = "\
 Examples:

@@ -26,6 +26,7 @@ mod logging;
 mod monitor;
 mod objective_args;
 mod observe;
+mod orphan_notice;
 mod output;
 mod postgres_args;
 mod postgres_choice;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::command_line::{Cli, Command};
 use super::endpoint_args::load_env_file;
+use super::orphan_notice::OrphanNotice;
 use super::output::print_error_line;
 use super::postgres_choice::choose_postgres;
 use super::progress::Terminal;
@@ -46,13 +47,15 @@ pub fn main() -> ExitCode {
         let besides = cli.command.said_wait().unwrap_or_default();
         let cancel = interrupt::watch(&progress, besides);
         let before = live_tasks();
-        let work = dispatch(cli, &progress, cancel.clone());
+        let notice = OrphanNotice::default();
+        let work = dispatch(cli, &progress, &notice, cancel.clone());
         let outcome = tokio::select! {
             outcome = work => outcome,
             () = interrupt::clean_up_is_over(&cancel, besides) => Err(Failure::interrupted().context(
                 "a server does not answer, and the clean-up took too long; \"cdc-bench cleanup\" removes what is left there",
             )),
         };
+        notice.finish(&cancel).await;
         wait_for_tasks(before).await;
         outcome
     });
@@ -114,6 +117,7 @@ async fn wait_for_tasks(before: usize) {
 async fn dispatch(
     cli: Cli,
     progress: &Terminal,
+    notice: &OrphanNotice,
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
     let Cli {
@@ -126,9 +130,14 @@ async fn dispatch(
         let chosen = choose_postgres(&mut settings, servers.as_ref(), prompt, &cancel).await;
         Ok::<_, Failure>((settings, chosen))
     };
-    let settings = async || {
+    let without_notice = async || {
         let (settings, chosen) = resolved().await?;
         chosen.map(|()| settings)
+    };
+    let settings = async || {
+        let settings = without_notice().await?;
+        notice.begin(&settings, progress);
+        Ok(settings)
     };
     match command {
         Command::Run(args) => run::run(*args, settings().await?, progress, cancel).await,
@@ -144,7 +153,9 @@ async fn dispatch(
         Command::Compare(args) => compare::run(&args, progress),
         Command::Stack(action) => stack::run(action, progress, &cancel).await,
         Command::Setup(args) => setup::run(args, &settings().await?, progress, &cancel).await,
-        Command::Cleanup(args) => cleanup::run(args, &settings().await?, progress, &cancel).await,
+        Command::Cleanup(args) => {
+            cleanup::run(args, &without_notice().await?, progress, &cancel).await
+        }
         Command::Capture(args) => capture::run(*args, &settings().await?, progress, &cancel).await,
         Command::Generate(args) => generate::run(args, &settings().await?, progress, &cancel).await,
         Command::Consume(args) => consume::run(args, &settings().await?, progress, &cancel).await,
@@ -156,7 +167,14 @@ async fn dispatch(
             let (settings, chosen) = resolved().await?;
             match chosen {
                 Err(failure) if failure.is_interrupt() => Err(failure),
-                chosen => doctor::run(args, &settings, chosen.err().as_ref(), progress).await,
+                chosen => {
+                    let unfit = chosen.err();
+                    let outcome = doctor::run(args, &settings, unfit.as_ref(), progress).await;
+                    if unfit.is_none() {
+                        notice.begin(&settings, progress);
+                    }
+                    outcome
+                }
             }
         }
         Command::Completions(args) => shell::completions(&args, Cli::command()),

@@ -87,6 +87,7 @@ pub(super) async fn run(
             folder: folder.clone(),
             metrics: None,
             traces: None,
+            resumption: None,
         },
     };
     let outcome = resilience(&request, &display, &cancel).await;

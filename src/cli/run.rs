@@ -20,10 +20,11 @@ use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
 use super::traces_args::TracesArgs;
 use crate::pipeline::{
-    Endpoint, Failure, Fault, FinishedRun, Metrics, RunRequest, WarmUp, check_faults, exit,
-    run as run_pipeline,
+    Endpoint, Failure, Fault, FinishedRun, Metrics, RunParameters, RunRequest, WarmUp,
+    check_faults, exit, resume, run as run_pipeline,
 };
 use crate::settings::Settings;
+use cdc_bench_model::RunId;
 use cdc_bench_model::report::{PathReport, Report, Verdict, page, render, write_whole};
 use cdc_bench_stack::StepProgress;
 
@@ -34,6 +35,19 @@ const ROUNDS: u32 = 10;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Take up a run that was killed, with the parameters that it had: its load goes on after its last event, and all of its events
+    /// are verified
+    #[arg(
+        long,
+        value_name = "RUN_ID",
+        value_parser = RunId::parse,
+        conflicts_with_all = [
+            "profile", "events", "duration", "rate", "insert_batch", "connections", "seed", "capture", "interleave", "warmup",
+            "connector", "connector_profile", "connector_config", "connector_config_file", "drain_timeout", "faults",
+            "inject_transform_delay", "observer", "max_p50", "max_p95", "max_p99", "min_success", "min_throughput",
+        ]
+    )]
+    resume: Option<RunId>,
     #[command(flatten)]
     load: LoadArgs,
     #[command(flatten)]
@@ -114,13 +128,23 @@ pub(super) async fn run(
 ) -> Result<ExitCode, Failure> {
     // Before anything is created.
     let stack = stack_kind(&settings)?;
-    let paths = args.capture.paths();
+    let resumed = match &args.resume {
+        Some(run) => Some(take_up(run, &args.results, &settings).await?),
+        None => None,
+    };
+    let (paths, rate) = match &resumed {
+        Some(resumed) => (resumed.paths.clone(), resumed.rate),
+        None => (args.capture.paths(), args.load.rate()),
+    };
     check_faults(&args.faults, stack, &paths).map_err(Failure::usage)?;
     let connector = args.connector.request(&paths)?;
-    let (id, folder) = args.results.create()?;
+    let (id, folder) = match &resumed {
+        Some(resumed) => (resumed.id.clone(), resumed.folder.clone()),
+        None => args.results.create()?,
+    };
     let (metrics, endpoint) = match args.metrics_listen {
         Some(address) => {
-            let metrics = Arc::new(Metrics::new(&id, &paths, args.load.rate()));
+            let metrics = Arc::new(Metrics::new(&id, &paths, rate));
             let exported: Arc<Metrics> = Arc::clone(&metrics);
             let endpoint = Endpoint::listen(address, exported).await;
             let endpoint = endpoint.map_err(Failure::usage)?;
@@ -129,12 +153,12 @@ pub(super) async fn run(
         }
         None => (None, None),
     };
-    let tracing = args.traces.begin(&id, args.load.rate());
+    let tracing = args.traces.begin(&id, rate);
     let tracing = tracing.map_err(|failure| discard_result(&folder, failure))?;
     let (traces, exporter) = tracing.unzip();
     let display = RunDisplay::start(
         progress,
-        (&id, stack, Some(args.load.rate())),
+        (&id, stack, Some(rate)),
         &folder,
         args.screen.wants_screen(),
     );
@@ -143,29 +167,37 @@ pub(super) async fn run(
     let min_throughput = args
         .min_throughput
         .or((!is_named).then_some(MIN_THROUGHPUT));
-    let request = RunRequest {
-        id,
-        settings,
-        limit: args.load.limit(),
-        rate: args.load.rate(),
-        insert_batch: args.load.inserter.insert_batch(),
-        connections: args.load.inserter.connections(),
-        warmup: args.warmup,
-        seed: args.load.inserter.seed,
-        paths,
-        rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
-        connector,
-        transform_delay: args.inject_transform_delay,
-        observer: args.observer,
-        faults: args.faults,
-        targets: args
-            .objectives
-            .targets(min_throughput, Some(args.load.rate())),
-        drain_timeout: Duration::from_secs(args.drain_timeout),
-        limits: args.limits.limits(stack),
-        folder: folder.clone(),
-        metrics,
-        traces: traces.map(Arc::new),
+    let traces = traces.map(Arc::new);
+    let request = match resumed {
+        Some(resumed) => RunRequest {
+            limits: args.limits.limits(stack),
+            metrics,
+            traces,
+            ..resumed
+        },
+        None => RunRequest {
+            id,
+            settings,
+            limit: args.load.limit(),
+            rate,
+            insert_batch: args.load.inserter.insert_batch(),
+            connections: args.load.inserter.connections(),
+            warmup: args.warmup,
+            seed: args.load.inserter.seed,
+            paths,
+            rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
+            connector,
+            transform_delay: args.inject_transform_delay,
+            observer: args.observer,
+            faults: args.faults,
+            targets: args.objectives.targets(min_throughput, Some(rate)),
+            drain_timeout: Duration::from_secs(args.drain_timeout),
+            limits: args.limits.limits(stack),
+            folder: folder.clone(),
+            metrics,
+            traces,
+            resumption: None,
+        },
     };
     let outcome = run_pipeline(request, &display, cancel).await;
     if let Some(exporter) = exporter {
@@ -197,6 +229,18 @@ pub(super) async fn run(
     }
     clean_up?;
     Ok(ExitCode::from(code(&stored.report)))
+}
+
+/// A run that was killed, as it goes on.
+async fn take_up(
+    run: &RunId,
+    results: &ResultsArgs,
+    settings: &Settings,
+) -> Result<RunRequest, Failure> {
+    let folder = results.reopen(run)?;
+    let parameters = RunParameters::read(&folder, run)?;
+    let postgres = cdc_bench_stack::running_endpoints(&settings.servers())?.postgres()?;
+    resume(run, parameters, folder, settings.clone(), &postgres).await
 }
 
 /// The exit code of a result.

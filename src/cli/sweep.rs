@@ -108,6 +108,7 @@ pub(super) async fn run(
             limits: args.limits.limits(stack),
             metrics: None,
             traces: None,
+            resumption: None,
         },
         rates,
     };

@@ -98,6 +98,7 @@ pub(super) async fn run(
             limits: args.limits.limits(stack),
             metrics: None,
             traces: None,
+            resumption: None,
         },
         candidates: args.candidates.into(),
         events: args.events,

@@ -22,7 +22,9 @@ mod outcome;
 mod progress;
 mod provision;
 mod request;
+mod resumption;
 mod run;
+mod run_parameters;
 
 pub use commands::capture_job::{
     CAPTURE_STEP, CaptureEnd, CaptureRequest, CaptureSource, Destination, LineFormat, Preparation,
@@ -36,6 +38,7 @@ pub use commands::dead_letters::{
 pub use commands::doctor::examine;
 pub use commands::generate::{GenerateRequest, Generated, generate};
 pub use commands::resilience::{ResilienceRequest, resilience};
+pub use commands::resume::resume;
 pub use commands::run::{FinishedRun, run, run_on};
 pub use commands::setup::{SetUp, set_up};
 pub use commands::sweep::{SweepRequest, sweep};
@@ -56,6 +59,8 @@ pub use provision::clean_up::{remove_everything, remove_run};
 pub(crate) use provision::observations::{
     drop_publication, left_by_observations, make_publication,
 };
+pub use provision::orphan_notice::orphan_notice;
+pub use provision::orphan_removal::{LeftResource, OrphanRemoval, Orphans, remove_orphans};
 pub(crate) use provision::patience::Patience;
 pub use provision::removal::Removal;
 pub use provision::resource_registry::{ResourceKind, ResourceRegistry};
@@ -63,5 +68,7 @@ pub use provision::servers::ServerClients;
 pub use provision::source::{PUBLICATION, SourceError, connect_postgres, drop_slot};
 pub(crate) use provision::source::{check_decoding, check_replication, check_writable};
 pub use request::{ConnectorRequest, Limits, ParseWarmUpError, RunRequest, WarmUp};
+pub use resumption::Resumption;
 pub use run::outbox_table::{OutboxError, OutboxKey, OutboxTable};
 pub use run::reader_clock::ReaderClock;
+pub use run_parameters::RunParameters;

@@ -15,6 +15,7 @@ use crate::load::{Limit, Rate};
 use crate::pipeline::export::metrics::Metrics;
 use crate::pipeline::export::traces::Traces;
 use crate::pipeline::faults::{Fault, FaultTarget, LinkTarget, ProcessTarget};
+use crate::pipeline::resumption::{Resumption, run_id_of_part, run_ids_before};
 use crate::settings::Settings;
 
 /// The parameters of a run.
@@ -60,6 +61,8 @@ pub struct RunRequest {
     pub metrics: Option<Arc<Metrics>>,
     /// Queue for the traces of its events.
     pub traces: Option<Arc<Traces>>,
+    /// What it goes on with, if it was cut off and is taken up again.
+    pub resumption: Option<Resumption>,
 }
 
 impl RunRequest {
@@ -82,11 +85,16 @@ impl RunRequest {
         }
     }
 
+    /// The part of the run, from 1: another one each time that it is taken up again.
+    pub(crate) fn part(&self) -> u32 {
+        self.resumption.as_ref().map_or(1, |again| again.part)
+    }
+
     /// The `run_id` columns of a path's rows.
     pub(crate) fn names_for(&self, path: CapturePath) -> RunNames {
         match self.rounds {
             Some(_) => RunNames::for_path(&self.id, path),
-            None => RunNames::for_run(&self.id),
+            None => RunNames::for_run(&self.id, self.part()),
         }
     }
 }
@@ -137,12 +145,17 @@ pub(crate) struct RunNames {
     pub(crate) probe: String,
     pub(crate) warmup: String,
     pub(crate) measured: String,
+    /// Those of the measured events of the parts before the run was taken up again, which are written and not measured.
+    pub(crate) earlier: Vec<String>,
 }
 
 impl RunNames {
     /// For a run whose paths process the same events.
-    pub(crate) fn for_run(run: &RunId) -> Self {
-        Self::measured(run.to_string())
+    pub(crate) fn for_run(run: &RunId, part: u32) -> Self {
+        Self {
+            earlier: run_ids_before(run, part),
+            ..Self::measured(run_id_of_part(run, part))
+        }
     }
 
     /// For events that only one path processes.
@@ -155,11 +168,17 @@ impl RunNames {
         run_id == self.warmup || run_id == self.probe
     }
 
+    /// Whether this is the `run_id` of a part before.
+    pub(crate) fn is_earlier(&self, run_id: &str) -> bool {
+        self.earlier.iter().any(|earlier| earlier == run_id)
+    }
+
     fn measured(measured: String) -> Self {
         Self {
             probe: format!("{measured}-probe"),
             warmup: format!("{measured}-warmup"),
             measured,
+            earlier: Vec::new(),
         }
     }
 }

@@ -34,6 +34,7 @@ mod observe_scale;
 mod observe_service;
 mod observe_source;
 mod observe_standstill;
+mod orphans;
 mod outages;
 mod paths;
 mod pki;
@@ -163,6 +164,7 @@ fn main() {
         no_harm::TESTS,
         observe::TESTS,
         observe_source::TESTS,
+        orphans::TESTS,
         postgres_rights::TESTS,
         watching::TESTS,
         #[cfg(feature = "otlp")]
@@ -215,6 +217,7 @@ fn main() {
         observe_service::LONG_TESTS,
         observe_lines::LONG_TESTS,
         observe_standstill::LONG_TESTS,
+        orphans::LONG_TESTS,
         paths::LONG_TESTS,
         random_cuts::LONG_TESTS,
         reader_soak::LONG_TESTS,

@@ -12,6 +12,8 @@ use crate::files::make_dir;
 
 /// The lock file. It holds the owner's process id.
 const LOCK: &str = "lock";
+/// The lock file of the folder that holds the folders of stacks.
+const MAKING: &str = "making.lock";
 /// Longest time the removal of a folder may take.
 const REMOVAL_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -33,11 +35,13 @@ impl Instance {
     pub(crate) fn named(cache: &Cache, name: &str) -> Result<Self, StackError> {
         let parent = cache.stacks();
         make_dir(&parent, 0o755)?;
-        let making = parent.join("making.lock");
+        let making = parent.join(MAKING);
         // Held so that no other process sweeps a folder before it is locked.
         let guard = open_lock(&making)?;
         guard.lock().map_err(StackError::io("lock", &making))?;
-        sweep(&parent);
+        for folder in sweep(&parent) {
+            tracing::warn!(folder = %folder.display(), "removed what a stack had left whose program was killed");
+        }
         let folder = parent.join(name);
         make_dir(&folder, 0o755)?;
         let path = folder.join(LOCK);
@@ -109,19 +113,45 @@ fn open_lock(path: &Path) -> Result<File, StackError> {
         .map_err(StackError::io("open", path))
 }
 
+/// The folders of stacks whose program was killed: removed with what is in them, or, with `is_dry_run`, only named.
+///
+/// # Errors
+/// When the folder of stacks cannot be used.
+pub fn sweep_stacks(cache: &Cache, is_dry_run: bool) -> Result<Vec<PathBuf>, StackError> {
+    let parent = cache.stacks();
+    make_dir(&parent, 0o755)?;
+    let making = parent.join(MAKING);
+    let guard = open_lock(&making)?;
+    guard.lock().map_err(StackError::io("lock", &making))?;
+    Ok(if is_dry_run {
+        let dead = dead(&parent).into_iter();
+        dead.map(|(folder, _)| folder).collect()
+    } else {
+        sweep(&parent)
+    })
+}
+
 /// Removes the folders of stacks whose owner has ended. The kernel has ended their servers with it.
-fn sweep(parent: &Path) {
-    for folder in std::fs::read_dir(parent).into_iter().flatten().flatten() {
-        let Ok(lock) = File::options().write(true).open(folder.path().join(LOCK)) else {
-            continue;
-        };
-        if lock.try_lock().is_ok() {
-            tracing::debug!(folder = %folder.path().display(), "removing what a stack left behind");
-            if docker::sweep(&folder.path()) {
-                let _ = remove(&folder.path());
-            }
+fn sweep(parent: &Path) -> Vec<PathBuf> {
+    let mut swept = Vec::new();
+    for (folder, _lock) in dead(parent) {
+        if docker::sweep(&folder) && remove(&folder).is_ok() {
+            swept.push(folder);
         }
     }
+    swept
+}
+
+/// The folders of stacks whose owner has ended, each with its lock.
+fn dead(parent: &Path) -> Vec<(PathBuf, File)> {
+    let folders = std::fs::read_dir(parent).into_iter().flatten().flatten();
+    let dead = folders.filter_map(|folder| {
+        let path = folder.path();
+        let lock = File::options().write(true).open(path.join(LOCK)).ok()?;
+        lock.try_lock().ok()?;
+        Some((path, lock))
+    });
+    dead.collect()
 }
 
 #[cfg(test)]
@@ -145,6 +175,11 @@ mod tests {
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join(LOCK), "1").unwrap();
         assert_eq!(owner(&folder), None);
+        assert_eq!(
+            sweep_stacks(&cache, true).unwrap(),
+            std::slice::from_ref(&folder)
+        );
+        assert!(folder.exists(), "only named");
         let third = Instance::fresh(&cache).unwrap();
         assert!(!folder.exists(), "swept");
         assert!(other.folder().exists() && third.folder().exists());

@@ -47,6 +47,7 @@ pub use endpoints::{
 pub use error::StackError;
 pub use http::http_client;
 pub use inspect::{Component, ComponentState, inspect};
+pub use instance::sweep_stacks;
 pub use kept::{KeptStack, run_kept_stack, start_kept_stack};
 pub use kind::StackKind;
 pub use link::{Link, LinkState};

@@ -225,6 +225,7 @@ impl Performance<'_> {
             folder: folder.clone(),
             metrics: None,
             traces: None,
+            resumption: None,
         };
         let display = RunDisplay::start(
             self.terminal,

@@ -6,6 +6,7 @@ pub(crate) mod dead_letters;
 pub(crate) mod doctor;
 pub(crate) mod generate;
 pub(crate) mod resilience;
+pub(crate) mod resume;
 pub(crate) mod run;
 pub(crate) mod setup;
 pub(crate) mod sweep;

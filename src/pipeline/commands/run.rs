@@ -9,6 +9,7 @@ use cdc_bench_model::timeline::{CapturePath, Clock};
 use cdc_bench_stack::{Stack, StackKind};
 use tokio_util::sync::CancellationToken;
 
+use crate::pipeline::commands::resume::set_recordings_aside;
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::monitor::disk_guard::DiskGuard;
 use crate::pipeline::monitor::postgres_guard::PostgresGuard;
@@ -28,6 +29,7 @@ use crate::pipeline::provision::removal::Removal;
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::rights::missing_rights;
 use crate::pipeline::provision::servers::ServerClients;
+use crate::pipeline::provision::session_lock::{LockKey, SessionLock};
 use crate::pipeline::provision::source::{
     SourceNeeds, check_replication, check_writable, prepare_source,
 };
@@ -94,25 +96,33 @@ pub async fn run_on(
     let limits = (request.limits.retained_wal, silence);
     let postgres_guard = PostgresGuard::new(&endpoints.postgres, &request.id, limits);
     let disk_guard = disk_guard(request, Some(stack));
+    // Until the clean-up is over.
+    let mut life_sign = None;
     let outcome = tokio::select! {
         () = cancel.cancelled() => Err(Failure::interrupted()),
         reached = postgres_guard.watch() => Err(reached),
         reached = disk_guard.watch() => Err(reached),
         silent = watch_store(&servers.store, silence) => Err(silent),
-        outcome = run_measured(
-            request,
-            stack,
-            (&servers, &links, &postgres_guard),
-            started_at,
-            progress,
-            cancel,
-        ) => outcome,
+        outcome = async {
+            life_sign = give_life_sign(request, stack, &servers).await?;
+            let is_registered = life_sign.as_ref().is_some_and(|lock| !lock.is_shared());
+            let means = (&servers, &links, &postgres_guard, is_registered);
+            run_measured(request, stack, means, started_at, progress, cancel).await
+        } => outcome,
     };
     progress.load_over();
     // Before anything else that may fail.
     let outcome = outcome.and_then(|report| store_report(&report, &request.folder));
-    // Our own servers are discarded with everything on them.
-    let clean_up = if stack.exclusive() {
+    let outcome = outcome.map_err(|failure| match &life_sign {
+        Some(_) if can_be_taken_up(request, &failure) => failure.context(format!(
+            "run {id} is not cleaned up after: \"cdc-bench run --resume {id}\" takes it up again, \"cdc-bench cleanup --run {id}\" gives it up",
+            id = request.id
+        )),
+        _ => failure,
+    });
+    let is_to_stay = matches!(&outcome, Err(failure) if can_be_taken_up(request, failure));
+    // Our own servers are discarded with everything on them; and without its lock a run has made nothing.
+    let clean_up = if stack.exclusive() || life_sign.is_none() || is_to_stay {
         Ok(())
     } else {
         // Before anything else: what a failed run has taken away must be there to be cleaned up.
@@ -167,6 +177,43 @@ async fn clean_up(
     remove_run(servers, run, progress, cancel).await
 }
 
+/// Whether a run keeps what it has on the servers although it failed: it was taken up, and may be again once the reason is gone.
+fn can_be_taken_up(request: &RunRequest, failure: &Failure) -> bool {
+    request.resumption.is_some() && !failure.is_interrupt()
+}
+
+/// Holds the run's lock on servers that outlive it, so that others can tell that it lives.
+async fn give_life_sign(
+    request: &RunRequest,
+    stack: &Stack,
+    servers: &ServerClients,
+) -> Result<Option<SessionLock>, Failure> {
+    if stack.exclusive() {
+        return Ok(None);
+    }
+    let keys = vec![LockKey::of_run(&request.id)];
+    let lock = SessionLock::take(
+        &stack.endpoints().postgres,
+        &servers.postgres,
+        keys,
+        Duration::ZERO,
+    )
+    .await?;
+    let lock = lock.ok_or_else(|| {
+        Failure::usage(anyhow::anyhow!(
+            "run {} is under way already in another process",
+            request.id
+        ))
+    })?;
+    if lock.is_shared() {
+        tracing::warn!(
+            "a pooler shares its sessions with PostgreSQL among clients: if this run is killed, that cannot be told there; \"cdc-bench cleanup --run {}\" removes what it leaves",
+            request.id
+        );
+    }
+    Ok(Some(lock))
+}
+
 /// Looks at what a run would meet on the servers, before anything is made.
 async fn check_existing(
     request: &RunRequest,
@@ -185,6 +232,10 @@ async fn check_existing(
         let outbox = check_load(&servers.postgres, &servers.registry, postgres, consent).await?;
         outbox.tell_of_rows(&request.id, progress);
     }
+    if request.resumption.is_some() {
+        // Groups and connector are the run's own, and in use until a moment ago.
+        return Ok(());
+    }
     check_groups(servers, request).await?;
     if request.paths.contains(&CapturePath::Debezium) {
         let lifetime = (stack.exclusive(), stack.is_kept());
@@ -197,7 +248,12 @@ async fn check_existing(
 async fn run_measured(
     request: &RunRequest,
     stack: &Stack,
-    (servers, links, postgres_guard): (&ServerClients, &Links, &PostgresGuard<'_>),
+    (servers, links, postgres_guard, is_registered): (
+        &ServerClients,
+        &Links,
+        &PostgresGuard<'_>,
+        bool,
+    ),
     started_at: jiff::Timestamp,
     progress: &dyn RunProgress,
     cancel: &CancellationToken,
@@ -213,9 +269,16 @@ async fn run_measured(
         permanent_slot: None,
     };
     check_replication(&servers.postgres, &servers.endpoints.postgres).await?;
+    if is_registered {
+        let (kind, id) = (ResourceKind::Run, &request.id);
+        servers.registry.record(kind, id.as_str(), Some(id)).await?;
+    }
     let source = prepare_source(&servers.postgres, &servers.registry, &needs).await?;
     progress.update("set-up", "measuring clocks");
-    let probe_topic = format!("cdc_bench_clock_{}", request.id);
+    let probe_topic = match request.part() {
+        1 => format!("cdc_bench_clock_{}", request.id),
+        part => format!("cdc_bench_clock_{}_{part}", request.id),
+    };
     servers
         .registry
         .record(ResourceKind::Topic, &probe_topic, Some(&request.id))
@@ -223,6 +286,9 @@ async fn run_measured(
     servers.kafka.create_topic(&probe_topic).await?;
     let clocks = Clocks::start(servers, &probe_topic, stack.has_one_clock(), clock).await?;
     let live_metrics = LiveMetrics::new(&request.paths);
+    if request.resumption.is_some() {
+        set_recordings_aside(&request.folder, request.part() - 1)?;
+    }
     let recorder = Recorder::start(&request.folder, &request.paths, live_metrics.listener())?;
     let context = RunContext {
         request,
@@ -251,16 +317,23 @@ async fn run_measured(
     let recordings = recordings.map_err(|panicked| Failure::new(exit::USAGE, panicked))??;
     let mut paths = Vec::new();
     for (outcome, recording) in trials.paths.into_iter().zip(recordings) {
-        let scope = Scope::Run(request.names_for(recording.path).measured);
         let store = &outcome.route.store;
         let compared = |count: u64| {
             let detail = format!("{count} events compared");
             progress.update("verification", &detail);
         };
-        let verified = verify(&servers.postgres, store, scope, &compared, cancel.clone()).await;
-        let verification = verified.map_err(|error| {
-            Failure::new(exit::DATA, error).context("comparing PostgreSQL with the store")
-        })?;
+        let compare = async |run_id: String| {
+            let scope = Scope::Run(run_id);
+            let verified = verify(&servers.postgres, store, scope, &compared, cancel.clone());
+            verified.await.map_err(|error| {
+                Failure::new(exit::DATA, error).context("comparing PostgreSQL with the store")
+            })
+        };
+        let names = request.names_for(recording.path);
+        let mut verification = compare(names.measured).await?;
+        for earlier in names.earlier {
+            verification = verification.and(compare(earlier).await?);
+        }
         paths.push(PathFacts {
             outcome,
             recording,

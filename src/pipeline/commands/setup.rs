@@ -113,7 +113,7 @@ pub async fn set_up(
     check_replication(&servers.postgres, &servers.endpoints.postgres).await?;
     prepare_source(&servers.postgres, &servers.registry, &needs).await?;
     progress.update(step, "store indexes");
-    ensure_collection(servers, &servers.store).await?;
+    ensure_collection(servers, &servers.store, None).await?;
     progress.update(step, &format!("topic {topic}"));
     ensure_topic(servers, topic, None).await?;
     let state = servers.kafka.topic(topic).await?;
@@ -125,6 +125,8 @@ pub async fn set_up(
         }
         None => feeding.map(|(found, why)| format!("{}: {why}", found.name)),
     };
+    // What runs have made that were killed is set up now.
+    servers.registry.keep_used().await?;
     progress.end(step, "done");
     Ok(SetUp {
         table: format!("{SCHEMA}.{TABLE}"),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cdc_bench_model::report::{
-    CHECKPOINT, FAULT, GC_PAUSE, Incident, LOAD_PAUSED, PathReport, RATE_CHANGED, REBALANCE, STALL,
-    StallReport, WARM_UP_CUT,
+    CHECKPOINT, FAULT, GC_PAUSE, Incident, LOAD_PAUSED, PathReport, RATE_CHANGED, REBALANCE,
+    RESUMED, STALL, StallReport, WARM_UP_CUT,
 };
 use cdc_bench_model::timeline::{CapturePath, Nanos, Stamp};
 use cdc_bench_stack::GcPause;
@@ -38,6 +38,7 @@ pub(crate) fn collect_incidents(facts: &RunFacts<'_>, paths: &[PathReport]) -> V
         let rebalances = outcome.rebalances.iter();
         incidents.extend(rebalances.map(|rebalance| rebalance_incident(rebalance, path_to_name)));
     }
+    incidents.extend(resumption_incident(facts));
     incidents.extend(facts.faults.iter().map(fault_incident));
     let stalls = paths.iter().flat_map(|path| &path.stalls);
     incidents.extend(stalls.map(stall_incident));
@@ -51,6 +52,23 @@ pub(crate) fn collect_incidents(facts: &RunFacts<'_>, paths: &[PathReport]) -> V
     }
     incidents.sort_by_key(|incident| incident.at);
     incidents
+}
+
+/// The break of a run that was taken up again.
+fn resumption_incident(facts: &RunFacts<'_>) -> Option<Incident> {
+    let again = facts.request.resumption.as_ref()?;
+    let went_on = facts.load.first_t0.map(to_timestamp);
+    let took = again.last_commit.zip(went_on);
+    let took = took.map(|(from, to)| to.duration_since(from).as_micros());
+    Some(Incident {
+        at: again.last_commit.unwrap_or(facts.started_at),
+        kind: RESUMED.to_owned(),
+        what: format!(
+            "the run was cut off and taken up again: {} events of before are verified, latencies and counts are of those after",
+            again.events_before
+        ),
+        took: took.and_then(|micros| i64::try_from(micros).ok()),
+    })
 }
 
 fn incident_at(at: jiff::Timestamp, kind: &str, what: String) -> Incident {

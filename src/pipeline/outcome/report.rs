@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 
 use cdc_bench_model::analysis::RunFigures as Reached;
 use cdc_bench_model::report::{
-    Environment, EventCounts, EventsByType, PathReport, RUN, Report, RunInfo, SCHEMA, Verdict,
-    seconds_between,
+    Environment, EventCounts, EventsByType, PathReport, RUN, Report, ResumedRun, RunInfo, SCHEMA,
+    Verdict, seconds_between,
 };
 use cdc_bench_model::timeline::{CapturePath, Hop};
 
 use crate::broker::fetch_settings;
 use crate::pipeline::outcome::facts::RunFacts;
 use crate::pipeline::outcome::faults::fault_reports;
-use crate::pipeline::outcome::incidents;
+use crate::pipeline::outcome::incidents::{self, to_timestamp};
 use crate::pipeline::outcome::path_report::{path_report, per_million, to_u64};
 use crate::pipeline::outcome::run_findings::run_findings;
+use crate::pipeline::resumption::Resumption;
 
 /// The report of a run.
 pub(crate) fn build_report(facts: RunFacts<'_>) -> Report {
@@ -75,6 +76,10 @@ pub(crate) fn build_report(facts: RunFacts<'_>) -> Report {
                 .load
                 .first_t0
                 .map_or(0.0, |first| seconds_between(first, facts.finished)),
+            resumed: request
+                .resumption
+                .as_ref()
+                .map(|again| resumed(again, &facts)),
         },
         environment: environment(&facts),
         counts,
@@ -102,6 +107,18 @@ pub(crate) fn build_report(facts: RunFacts<'_>) -> Report {
         objectives,
         verification,
         verdict,
+    }
+}
+
+/// The break of a run that was taken up again: from the last commit before it to the first INSERT after it.
+fn resumed(again: &Resumption, facts: &RunFacts<'_>) -> ResumedRun {
+    let went_on = facts.load.first_t0.map(to_timestamp);
+    let break_s = again.last_commit.zip(went_on);
+    ResumedRun {
+        part: again.part,
+        events_before: again.events_before,
+        last_commit: again.last_commit,
+        break_s: break_s.map(|(from, to)| to.duration_since(from).as_secs_f64()),
     }
 }
 

@@ -13,13 +13,13 @@ use crate::pipeline::provision::removal::{
     Removal, RemovalClients, SLOT_LIMIT, remove, remove_one,
 };
 use crate::pipeline::provision::resource_registry::{
-    ResourceKind, ResourceRegistry, ResourceServer,
+    RegistryEntry, ResourceKind, ResourceRegistry, ResourceServer,
 };
 use crate::pipeline::provision::route::Route;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{check_writable, connect_postgres};
 
-/// Removes the resources of a run. Tables and documents stay, for `verify`. Once `cancel` is cancelled, no server is waited for
+/// Removes the resources of a run that has ended. Tables and documents stay, for `verify`. Once `cancel` is cancelled, no server is waited for
 /// longer than a moment.
 ///
 /// # Errors
@@ -53,7 +53,20 @@ pub async fn remove_run(
     };
     let clients = RemovalClients::all(servers);
     let patience = Patience::for_work(cancel);
-    remove(&clients, &entries, silent, patience, progress).await
+    // The run itself last: a program that is killed meanwhile has left what there is.
+    let (owners, resources): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| entry.kind.is_owner());
+    let is_silent = silent.contains(&ResourceServer::Postgres);
+    let removed = remove(&clients, &resources, silent, patience, progress).await;
+    if !is_silent {
+        let keeping = patience.within(servers.registry.keep_used()).await;
+        keeping.transpose()?;
+    }
+    let removal = removed?;
+    if !is_silent {
+        remove(&clients, &owners, Vec::new(), patience, progress).await?;
+    }
+    Ok(removal)
 }
 
 /// The servers that do not answer, asked at once: nothing that needs them is begun then.
@@ -85,12 +98,13 @@ async fn without_an_answer(servers: &ServerClients, patience: Patience<'_>) -> V
 }
 
 /// Removes every registered resource, of `setup` and of interrupted runs, and then the registry itself; and what captures and
-/// observations have left. Servers other than PostgreSQL are asked for only where a resource is on them.
+/// observations have left; a dry run only says what that is. Servers other than PostgreSQL are asked for only where a resource is on them.
 ///
 /// # Errors
 /// When there is no server, or one refuses; the remaining resources stay in the registry.
 pub async fn remove_everything(
     endpoints: &GivenEndpoints,
+    is_dry_run: bool,
     progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<Removal, Failure> {
@@ -100,9 +114,16 @@ pub async fn remove_everything(
     let registry = ResourceRegistry::new(connect_postgres(&postgres).await?);
     let mut entries = registry.entries().await?;
     let captured = left_by_captures(&client).await?;
-    entries.extend(captured);
     let observed = left_by_observations(&client).await?;
-    entries.extend(observed);
+    for found in captured.into_iter().chain(observed) {
+        let is_it = |entry: &RegistryEntry| entry.kind == found.kind && entry.name == found.name;
+        if !entries.iter().any(is_it) {
+            entries.push(found);
+        }
+    }
+    if is_dry_run {
+        return Ok(Removal::planned(&entries));
+    }
     let others = match entries
         .iter()
         .find(|entry| entry.kind.server() != ResourceServer::Postgres)

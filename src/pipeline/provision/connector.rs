@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::existing_connector::{ExistingConnector, find_existing};
 use crate::pipeline::provision::names::{ConnectorNames, topic_prefix_of};
-use crate::pipeline::provision::planned_connector::PlannedConnector;
+use crate::pipeline::provision::planned_connector::{PlannedConnector, RUNNING_LIMIT};
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::PUBLICATION;
@@ -34,6 +34,10 @@ pub(crate) async fn provide_connector(
     publication: &str,
     cancel: &CancellationToken,
 ) -> Result<ProvidedConnector, Failure> {
+    if request.resumption.is_some() && request.connector.connector.is_none() {
+        let names = ConnectorNames::for_run(request, round, exclusive);
+        return go_on_with(servers, names, cancel).await;
+    }
     Ok(match find_existing(servers, request, is_kept).await? {
         ExistingConnector::Connector(topic, connector) => ProvidedConnector {
             topic,
@@ -61,6 +65,42 @@ pub(crate) async fn provide_connector(
                 ours: true,
             }
         }
+    })
+}
+
+/// The connector of a run that is taken up again, as the run has registered it, or whatever fed its topic.
+async fn go_on_with(
+    servers: &ServerClients,
+    names: ConnectorNames,
+    cancel: &CancellationToken,
+) -> Result<ProvidedConnector, Failure> {
+    let ConnectorNames {
+        connector: name,
+        slot,
+        topic,
+        ..
+    } = names;
+    let registered = ResourceKind::Connector;
+    let (Some(connect), true) = (
+        &servers.connect,
+        servers.registry.has(registered, &name).await?,
+    ) else {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "connector \"{name}\" of the run is not registered, or CONNECT_URL is not given: name the one that feeds its topic (--connector NAME), or give up the run (cdc-bench cleanup)"
+        )));
+    };
+    let config = connect.config(&name).await?;
+    connect.wait_running(&name, RUNNING_LIMIT, cancel).await?;
+    Ok(ProvidedConnector {
+        topic,
+        slot: Some(slot),
+        connector: Some(ConnectorReport {
+            name,
+            profile: None,
+            chosen: None,
+            config: connect.redacted(&config).await,
+        }),
+        ours: true,
     })
 }
 

@@ -127,7 +127,8 @@ mod tests {
         let of_a_run = regex::Regex::new(OF_A_RUN).unwrap();
         let run = RunId::generate();
         for names in [
-            RunNames::for_run(&run),
+            RunNames::for_run(&run, 1),
+            RunNames::for_run(&run, 3),
             RunNames::for_path(&run, CapturePath::Embedded),
         ] {
             for name in [names.probe, names.warmup, names.measured] {

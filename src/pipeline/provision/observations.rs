@@ -27,11 +27,9 @@ pub(crate) async fn left_by_observations(
              AND l.classid = 'pg_publication'::regclass AND l.objid = p.oid) \
          ORDER BY 1";
     let rows = client.query(question, &[&COMMENT]).await?;
-    let left = rows.iter().map(|row| RegistryEntry {
-        kind: ResourceKind::Publication,
-        name: row.get(0),
-        run_id: None,
-    });
+    let left = rows
+        .iter()
+        .map(|row| RegistryEntry::lasting(ResourceKind::Publication, row.get(0)));
     Ok(left.collect())
 }
 

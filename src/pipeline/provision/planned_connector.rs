@@ -20,7 +20,7 @@ use crate::pipeline::provision::source::existing_slots;
 use crate::pipeline::request::ConnectorRequest;
 
 /// Longest wait for a connector to be RUNNING.
-const RUNNING_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const RUNNING_LIMIT: Duration = Duration::from_secs(60);
 
 /// A connector that can be registered.
 pub(crate) struct PlannedConnector {

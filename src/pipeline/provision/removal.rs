@@ -21,15 +21,18 @@ pub(super) const SLOT_LIMIT: Duration = Duration::from_secs(20);
 const SLOT_LIMIT_ONCE_ASKED: Duration = Duration::from_secs(1);
 
 /// The order of removal: a resource is removed before those that it uses.
-const ORDER: [ResourceKind; 8] = [
+const ORDER: [ResourceKind; 11] = [
     ResourceKind::Connector,
     ResourceKind::Slot,
     ResourceKind::Group,
     ResourceKind::Topic,
+    ResourceKind::CaptureTopic,
     ResourceKind::Publication,
     ResourceKind::Collection,
     ResourceKind::Table,
     ResourceKind::Schema,
+    ResourceKind::Run,
+    ResourceKind::Capture,
 ];
 
 /// The removed resources.
@@ -37,6 +40,20 @@ const ORDER: [ResourceKind; 8] = [
 pub struct Removal(Vec<(ResourceKind, String)>);
 
 impl Removal {
+    /// What the removal of these would remove.
+    pub(super) fn planned(entries: &[RegistryEntry]) -> Self {
+        let in_order = ORDER.into_iter().flat_map(|kind| {
+            let of_kind = move |entry: &&RegistryEntry| entry.kind == kind;
+            entries.iter().filter(of_kind)
+        });
+        let resources = in_order.filter(|entry| !entry.kind.is_owner());
+        Self(
+            resources
+                .map(|entry| (entry.kind, entry.name.clone()))
+                .collect(),
+        )
+    }
+
     /// Each resource, in the order of removal.
     #[must_use]
     pub fn resources(&self) -> &[(ResourceKind, String)] {
@@ -105,10 +122,28 @@ impl<'a> RemovalClients<'a> {
 pub(super) async fn remove(
     clients: &RemovalClients<'_>,
     entries: &[RegistryEntry],
-    mut silent: Vec<ResourceServer>,
+    silent: Vec<ResourceServer>,
     patience: Patience<'_>,
     progress: &dyn StepProgress,
 ) -> Result<Removal, Failure> {
+    let (removal, failure) = remove_all(clients, entries, silent, patience, progress).await;
+    match failure {
+        None => Ok(removal),
+        Some(failure) => {
+            tracing::info!(%removal, "clean-up");
+            Err(failure)
+        }
+    }
+}
+
+/// The same, with what was removed although something was not.
+pub(super) async fn remove_all(
+    clients: &RemovalClients<'_>,
+    entries: &[RegistryEntry],
+    mut silent: Vec<ResourceServer>,
+    patience: Patience<'_>,
+    progress: &dyn StepProgress,
+) -> (Removal, Option<Failure>) {
     let mut removal = Removal::default();
     let mut refused: Vec<Failure> = Vec::new();
     let mut unanswered: Vec<&RegistryEntry> = Vec::new();
@@ -122,6 +157,10 @@ pub(super) async fn remove(
             unanswered.push(entry);
             continue;
         }
+        // Whose they are is known as long as one of them is there.
+        if kind.is_owner() && !(refused.is_empty() && unanswered.is_empty()) {
+            continue;
+        }
         progress.update("clean-up", &format!("{kind} {name}"));
         let slot_limit = if patience.is_short() {
             SLOT_LIMIT_ONCE_ASKED
@@ -130,7 +169,11 @@ pub(super) async fn remove(
         };
         let removing = remove_one(clients, kind, name, slot_limit);
         match patience.within(removing).await {
-            Some(Ok(())) => {}
+            Some(Ok(is_removed)) => {
+                if is_removed && !kind.is_owner() {
+                    removal.0.push((kind, name.clone()));
+                }
+            }
             Some(Err(failure)) => {
                 refused.push(failure.context(format!("removing {kind} {name}")));
                 continue;
@@ -141,7 +184,6 @@ pub(super) async fn remove(
                 continue;
             }
         }
-        removal.0.push((kind, name.clone()));
         if !silent.contains(&ResourceServer::Postgres) {
             // One that a capture has left is not in it.
             match patience.within(clients.registry.forget(kind, name)).await {
@@ -154,11 +196,7 @@ pub(super) async fn remove(
             }
         }
     }
-    if let Some(failure) = not_removed(refused, &unanswered) {
-        tracing::info!(%removal, "clean-up");
-        return Err(failure);
-    }
-    Ok(removal)
+    (removal, not_removed(refused, &unanswered))
 }
 
 /// What was not removed, and why.
@@ -179,12 +217,13 @@ fn not_removed(mut refused: Vec<Failure>, unanswered: &[&RegistryEntry]) -> Opti
     (!reasons.is_empty()).then(|| Failure::server(anyhow::anyhow!(reasons.join("; "))))
 }
 
+/// Removes a resource, if it is there. False: it stays by intent.
 pub(super) async fn remove_one(
     clients: &RemovalClients<'_>,
     kind: ResourceKind,
     name: &str,
     slot_limit: Duration,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     match kind {
         ResourceKind::Connector => match &clients.others()?.connect {
             Some(connect) => connect.delete_with_offsets(name).await?,
@@ -197,6 +236,8 @@ pub(super) async fn remove_one(
         ResourceKind::Slot => drop_slot(clients.postgres, name, slot_limit).await?,
         ResourceKind::Group => clients.others()?.kafka.delete_group(name).await?,
         ResourceKind::Topic => clients.others()?.kafka.delete_topic(name).await?,
+        ResourceKind::CaptureTopic => return delete_unless_written(clients.others()?, name).await,
+        ResourceKind::Run | ResourceKind::Capture => {}
         ResourceKind::Publication => {
             clients
                 .postgres
@@ -224,7 +265,26 @@ pub(super) async fn remove_one(
                 .await?
         }
     }
-    Ok(())
+    Ok(true)
+}
+
+/// Deletes a topic that has no record. False: what a capture has delivered into it is the user's.
+async fn delete_unless_written(servers: &ServerClients, topic: &str) -> Result<bool, Failure> {
+    if has_records(servers, topic).await? {
+        tracing::info!(topic, "records were delivered into it: it stays");
+        return Ok(false);
+    }
+    servers.kafka.delete_topic(topic).await?;
+    Ok(true)
+}
+
+/// Whether a topic has had records; false if it is not there.
+pub(super) async fn has_records(servers: &ServerClients, topic: &str) -> Result<bool, Failure> {
+    let Some(state) = servers.kafka.topic(topic).await? else {
+        return Ok(false);
+    };
+    let ends = servers.kafka.end_offsets(topic, state.partitions).await?;
+    Ok(ends.values().any(|end| *end > 0))
 }
 
 #[cfg(test)]

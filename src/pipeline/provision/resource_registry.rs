@@ -5,8 +5,9 @@ use std::str::FromStr;
 use std::sync::Mutex;
 
 use cdc_bench_model::RunId;
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row};
 
 use crate::pipeline::lock::lock;
 
@@ -31,10 +32,16 @@ pub enum ResourceKind {
     Group,
     /// A collection of the store.
     Collection,
+    /// A topic of a capture. What was delivered into it is the user's: it is deleted only while it has no record.
+    CaptureTopic,
+    /// A run itself: there is an entry of it as long as one of its resources is there, and its lock tells whether it lives.
+    Run,
+    /// A capture itself, likewise.
+    Capture,
 }
 
 impl ResourceKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 11] = [
         Self::Schema,
         Self::Table,
         Self::Publication,
@@ -43,6 +50,9 @@ impl ResourceKind {
         Self::Topic,
         Self::Group,
         Self::Collection,
+        Self::CaptureTopic,
+        Self::Run,
+        Self::Capture,
     ];
 
     fn as_str(self) -> &'static str {
@@ -55,7 +65,15 @@ impl ResourceKind {
             Self::Topic => "topic",
             Self::Group => "group",
             Self::Collection => "collection",
+            Self::CaptureTopic => "captured topic",
+            Self::Run => "run",
+            Self::Capture => "capture",
         }
+    }
+
+    /// Whether it is no resource, but whose the resources are.
+    pub(crate) fn is_owner(self) -> bool {
+        matches!(self, Self::Run | Self::Capture)
     }
 }
 
@@ -63,9 +81,14 @@ impl ResourceKind {
     /// The server that it is on.
     pub(crate) fn server(self) -> ResourceServer {
         match self {
-            Self::Schema | Self::Table | Self::Publication | Self::Slot => ResourceServer::Postgres,
+            Self::Schema
+            | Self::Table
+            | Self::Publication
+            | Self::Slot
+            | Self::Run
+            | Self::Capture => ResourceServer::Postgres,
             Self::Connector => ResourceServer::Connect,
-            Self::Topic | Self::Group => ResourceServer::Kafka,
+            Self::Topic | Self::CaptureTopic | Self::Group => ResourceServer::Kafka,
             Self::Collection => ResourceServer::Store,
         }
     }
@@ -115,8 +138,27 @@ pub struct RegistryEntry {
     pub kind: ResourceKind,
     /// Its name.
     pub name: String,
-    /// The run that created it; `None` for resources of `setup` and for those that outlive their run.
+    /// The run that created it, and removes it; `None` for resources of `setup` and for those that outlive their run.
     pub run_id: Option<String>,
+    /// The run that created what outlives it, until a run that used it has ended.
+    pub made_by: Option<String>,
+}
+
+impl RegistryEntry {
+    /// A resource that belongs to no run.
+    pub(crate) fn lasting(kind: ResourceKind, name: String) -> Self {
+        Self {
+            kind,
+            name,
+            run_id: None,
+            made_by: None,
+        }
+    }
+
+    /// The run that it is of, or came with.
+    pub(crate) fn run(&self) -> Option<&str> {
+        self.run_id.as_deref().or(self.made_by.as_deref())
+    }
 }
 
 /// The registry of one source database.
@@ -124,6 +166,8 @@ pub struct ResourceRegistry {
     client: Client,
     /// What was registered through it, for when the database does not answer any more.
     made: Mutex<Vec<RegistryEntry>>,
+    /// What outlives the runs that use it, as far as it was used through this.
+    lasting: Mutex<Vec<(ResourceKind, String)>>,
 }
 
 impl ResourceRegistry {
@@ -133,10 +177,20 @@ impl ResourceRegistry {
         Self {
             client,
             made: Mutex::default(),
+            lasting: Mutex::default(),
         }
     }
 
-    /// Registers a resource before it is created. False if there is an entry already, which stays as it is.
+    /// This one with what was registered and used through another, whose connection was lost.
+    pub(crate) fn after(self, lost: &Self) -> Self {
+        Self {
+            client: self.client,
+            made: Mutex::new(lock(&lost.made).clone()),
+            lasting: Mutex::new(lock(&lost.lasting).clone()),
+        }
+    }
+
+    /// Registers a resource of a run, or of none, before it is created. False if there is an entry already, which stays as it is.
     ///
     /// # Errors
     /// When the database refuses.
@@ -146,16 +200,75 @@ impl ResourceRegistry {
         name: &str,
         run: Option<&RunId>,
     ) -> Result<bool, tokio_postgres::Error> {
-        let statement = "INSERT INTO cdc_bench.ledger (kind, name, run_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-        let entry = RegistryEntry {
+        let mut entry = RegistryEntry::lasting(kind, name.to_owned());
+        entry.run_id = run.map(|run| run.as_str().to_owned());
+        self.insert(entry).await
+    }
+
+    /// Registers a resource that outlives the run that creates it: it is a dead run's until a run that used it has ended.
+    /// False as in [`ResourceRegistry::record`].
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn record_lasting(
+        &self,
+        kind: ResourceKind,
+        name: &str,
+        made_by: Option<&RunId>,
+    ) -> Result<bool, tokio_postgres::Error> {
+        let mut entry = RegistryEntry::lasting(kind, name.to_owned());
+        entry.made_by = made_by.map(|run| run.as_str().to_owned());
+        self.insert(entry).await
+    }
+
+    /// Says that a resource that outlives its run is used.
+    pub(crate) fn uses(&self, kind: ResourceKind, name: &str) {
+        lock(&self.lasting).push((kind, name.to_owned()));
+    }
+
+    /// Makes what was used stay, whoever has made it: the run has ended, and its data is there to be looked at.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn keep_used(&self) -> Result<(), tokio_postgres::Error> {
+        let used = lock(&self.lasting).clone();
+        self.keep(&used).await
+    }
+
+    /// Makes these stay. Deleted and inserted again, in one statement: a role needs no right to update.
+    pub(crate) async fn keep(
+        &self,
+        resources: &[(ResourceKind, String)],
+    ) -> Result<(), tokio_postgres::Error> {
+        let statement = "WITH found AS (DELETE FROM cdc_bench.ledger WHERE kind = $1 AND name = $2 AND made_by IS NOT NULL \
+              RETURNING kind, name, run_id, made_at) \
+            INSERT INTO cdc_bench.ledger (kind, name, run_id, made_at) SELECT kind, name, run_id, made_at FROM found";
+        for (kind, name) in resources {
+            let kind = kind.as_str();
+            match self.client.execute(statement, &[&kind, name]).await {
+                // Without the column nothing has a maker.
+                Err(error) if !is_undefined(&error) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn insert(&self, entry: RegistryEntry) -> Result<bool, tokio_postgres::Error> {
+        let statement = "INSERT INTO cdc_bench.ledger (kind, name, run_id, made_by) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+        let RegistryEntry {
             kind,
-            name: name.to_owned(),
-            run_id: run.map(|run| run.as_str().to_owned()),
+            name,
+            run_id,
+            made_by,
+        } = &entry;
+        let kind = kind.as_str();
+        let insert = async || {
+            let values: [&(dyn ToSql + Sync); 4] = [&kind, name, run_id, made_by];
+            self.client.execute(statement, &values).await
         };
-        let (kind, run) = (kind.as_str(), run.map(RunId::as_str));
-        let insert = async || self.client.execute(statement, &[&kind, &name, &run]).await;
         let rows = match insert().await {
-            Err(error) if is_undefined_table(&error) => {
+            Err(error) if is_undefined(&error) => {
                 create_if_missing(&self.client, SCHEMA_SQL).await?;
                 insert().await?
             }
@@ -190,7 +303,19 @@ impl ResourceRegistry {
             .await
         {
             // What captures leave is not in it: it need not exist.
-            Err(error) if !is_undefined_table(&error) => Err(error),
+            Err(error) if !is_undefined(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes every entry of a run, and of the run itself: what it has created is not its own any more.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn forget_run(&self, run: &RunId) -> Result<(), tokio_postgres::Error> {
+        let deleting = "DELETE FROM cdc_bench.ledger WHERE run_id = $1";
+        match self.client.execute(deleting, &[&run.as_str()]).await {
+            Err(error) if !is_undefined(&error) => Err(error),
             _ => Ok(()),
         }
     }
@@ -200,22 +325,11 @@ impl ResourceRegistry {
     /// # Errors
     /// When the database refuses. Entries of kinds that this version does not know are skipped.
     pub async fn entries(&self) -> Result<Vec<RegistryEntry>, tokio_postgres::Error> {
-        let question = "SELECT kind, name, run_id FROM cdc_bench.ledger ORDER BY made_at";
+        // A registry of an earlier version has no column made_by.
+        let question = "SELECT kind, name, run_id, to_jsonb(entry) ->> 'made_by' FROM cdc_bench.ledger entry ORDER BY made_at";
         let rows = match self.client.query(question, &[]).await {
-            Err(error) if is_undefined_table(&error) => Vec::new(),
+            Err(error) if is_undefined(&error) => Vec::new(),
             outcome => outcome?,
-        };
-        let entry = |row: &tokio_postgres::Row| {
-            let kind: String = row.get(0);
-            let kind = kind
-                .parse()
-                .inspect_err(|reason: &String| tracing::warn!(reason, "left alone"))
-                .ok()?;
-            Some(RegistryEntry {
-                kind,
-                name: row.get(1),
-                run_id: row.get(2),
-            })
         };
         Ok(rows.iter().filter_map(entry).collect())
     }
@@ -245,7 +359,7 @@ impl ResourceRegistry {
         match self.client.batch_execute(dropping).await {
             Err(error) => {
                 self.client.batch_execute("ROLLBACK").await?;
-                if is_undefined_table(&error) {
+                if is_undefined(&error) {
                     Ok(())
                 } else {
                     Err(error)
@@ -256,10 +370,30 @@ impl ResourceRegistry {
     }
 }
 
-/// Whether the registry's table does not exist yet.
-fn is_undefined_table(error: &tokio_postgres::Error) -> bool {
-    // LOCK TABLE misses the schema first.
-    matches!(error.code(), Some(code) if *code == SqlState::UNDEFINED_TABLE || *code == SqlState::INVALID_SCHEMA_NAME)
+/// An entry in a row that begins with kind, name, run and maker. `None` for a kind that this version does not know.
+pub(super) fn entry(row: &Row) -> Option<RegistryEntry> {
+    let kind: String = row.get(0);
+    let kind = kind
+        .parse()
+        .inspect_err(|reason: &String| tracing::warn!(reason, "left alone"))
+        .ok()?;
+    Some(RegistryEntry {
+        kind,
+        name: row.get(1),
+        run_id: row.get(2),
+        made_by: row.get(3),
+    })
+}
+
+/// Whether the registry's table does not exist yet, or lacks a column.
+pub(super) fn is_undefined(error: &tokio_postgres::Error) -> bool {
+    let undefined = [
+        SqlState::UNDEFINED_TABLE,
+        // LOCK TABLE misses the schema first.
+        SqlState::INVALID_SCHEMA_NAME,
+        SqlState::UNDEFINED_COLUMN,
+    ];
+    error.code().is_some_and(|code| undefined.contains(code))
 }
 
 /// Runs `CREATE ... IF NOT EXISTS`. Two sessions may both find nothing and both create: the second then fails on a unique

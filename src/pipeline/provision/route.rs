@@ -67,7 +67,7 @@ impl Route {
         let store = servers
             .store
             .with_collection(&collection_name(request, path));
-        ensure_collection(servers, &store).await?;
+        ensure_collection(servers, &store, Some(id)).await?;
         let mut route = Self {
             path,
             publication: publication.to_owned(),

@@ -47,7 +47,9 @@ impl ServerClients {
         if !self.postgres.is_closed() {
             return Ok(None);
         }
-        Self::connect(&self.endpoints).await.map(Some)
+        let mut renewed = Self::connect(&self.endpoints).await?;
+        renewed.registry = renewed.registry.after(&self.registry);
+        Ok(Some(renewed))
     }
 
     /// Connects to all servers at once, and checks that the store can be written to.

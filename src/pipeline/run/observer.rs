@@ -67,6 +67,8 @@ pub(crate) struct PathObserver {
     /// Whether aggregates keep their order; looked at in runs with faults.
     order: Option<Mutex<OrderCheck>>,
     pub(crate) probes_written: AtomicU64,
+    /// Events of before the run was taken up again.
+    pub(crate) earlier_written: AtomicU64,
     pub(crate) warmup_written: AtomicU64,
     /// Dead letters, of whatever run.
     pub(crate) dead_letters: AtomicU64,
@@ -99,6 +101,7 @@ impl PathObserver {
             traces: None,
             order: None,
             probes_written: AtomicU64::new(0),
+            earlier_written: AtomicU64::new(0),
             warmup_written: AtomicU64::new(0),
             dead_letters: AtomicU64::new(0),
             dead_letter_reasons: ReasonCounts::default(),
@@ -202,7 +205,9 @@ impl PathObserver {
 
 impl StageObserver for PathObserver {
     fn wants(&self, run_id: &str) -> bool {
-        let ours = run_id == self.names.measured || self.names.is_unmeasured(run_id);
+        let ours = run_id == self.names.measured
+            || self.names.is_unmeasured(run_id)
+            || self.names.is_earlier(run_id);
         if !ours {
             self.foreign.fetch_add(1, Ordering::Relaxed);
         }
@@ -234,6 +239,10 @@ impl StageObserver for PathObserver {
         }
         if run_id == self.names.measured {
             self.finish(self.joiner.written(id, seq, written));
+            return;
+        }
+        if self.names.is_earlier(run_id) {
+            self.earlier_written.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let commit = lock(&self.unmeasured).remove(&id);

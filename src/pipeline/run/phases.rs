@@ -16,6 +16,7 @@ use crate::pipeline::run::context::{ActivePath, RunContext, Trial};
 use crate::pipeline::run::fault_runner::FaultRunner;
 use crate::pipeline::run::observer::{MeasuredLoad, PathObserver, ProbeLoad};
 use crate::pipeline::run::progress_tracker::{ProgressTracker, StallTimer};
+use crate::pipeline::run_parameters::RunParameters;
 
 /// Longest wait for the first event to pass a connector that is RUNNING.
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
@@ -99,7 +100,8 @@ impl<'a> Phases<'a> {
     /// Inserts one row after another until one is written on every path: only then has the connector caught up. `told` is
     /// called with the number of rows so far.
     pub(crate) async fn probe(&mut self, told: &(dyn Fn(u64) + Sync)) -> Result<(), Failure> {
-        let began = Instant::now();
+        let mut began = Instant::now();
+        let mut earlier = 0;
         let mut count = 0;
         let mut rows = self.generator(PROBE_SEED);
         let context = self.context;
@@ -128,6 +130,11 @@ impl<'a> Phases<'a> {
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
+            // Events of before the run was taken up again come first.
+            let written = self.sum(|path| path.earlier_written.load(Ordering::Relaxed));
+            if written > earlier {
+                (earlier, began) = (written, Instant::now());
+            }
             if began.elapsed() > PROBE_LIMIT {
                 let waiting = self
                     .paths
@@ -151,7 +158,14 @@ impl<'a> Phases<'a> {
         let context = self.context;
         // A later trial of the same load skips the events of the earlier ones.
         let done = usize::try_from(self.trial.done).unwrap_or(usize::MAX);
-        let rows = self.generator(0).skip(done);
+        let again = context.request.resumption.as_ref();
+        let epoch = again.map_or_else(jiff::Timestamp::now, |again| again.epoch);
+        if !context.stack.exclusive()
+            && let Some(parameters) = RunParameters::of(context.request, epoch)
+        {
+            parameters.store(&context.request.folder)?;
+        }
+        let rows = Generator::new(context.request.seed, epoch).skip(done);
         let load = run_load(
             self.plan(&self.trial.names.measured, rows, self.trial.limit),
             context.clock,

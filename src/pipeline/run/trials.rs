@@ -27,9 +27,9 @@ impl RunRequest {
             return vec![Trial {
                 round: 0,
                 paths: self.paths.clone(),
-                names: RunNames::for_run(&self.id),
+                names: RunNames::for_run(&self.id, self.part()),
                 limit: self.limit,
-                done: 0,
+                done: self.resumption.as_ref().map_or(0, |again| again.next_seq),
                 settles_connect: self.paths.contains(&CapturePath::Debezium),
             }];
         };
@@ -128,7 +128,7 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
             let known = outcomes.iter().find(|known| known.route.path == *path);
             known.map_or(0, |known| known.tally.sent)
         };
-        trial.done = trial.paths.iter().map(sent_before).max().unwrap_or(0);
+        trial.done += trial.paths.iter().map(sent_before).max().unwrap_or(0);
         let paths = context
             .start_paths(&trial, &|detail| progress.update(&step, detail))
             .await?;

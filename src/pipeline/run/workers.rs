@@ -73,7 +73,9 @@ impl Workers {
         // The consumer first: it must have its offsets before anything is published.
         match &route.kafka {
             Some(kafka) => {
-                workers.consume(setup, kafka, true).await?;
+                // A run that is taken up again goes on where its group is.
+                let from_end = setup.request.resumption.is_none();
+                workers.consume(setup, kafka, from_end).await?;
                 workers.reader = workers.start_reader(setup).await?;
             }
             None => workers.start_embedded(setup).await?,

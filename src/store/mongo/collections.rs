@@ -1,5 +1,7 @@
 //! Creates, probes and drops the collections.
 
+use std::time::Duration;
+
 use mongodb::IndexModel;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::options::IndexOptions;
@@ -12,6 +14,9 @@ use crate::store::bson::BsonBuffer;
 
 /// The collection of [`MongoStore::check_writable`].
 const PROBE_COLLECTION: &str = "cdc_bench_probe";
+
+/// A check is over within this time.
+const PROBE_LIMIT: Duration = Duration::from_secs(10);
 
 /// `NamespaceNotFound`: there is no collection to drop.
 const NAMESPACE_NOT_FOUND: i32 = 26;
@@ -50,7 +55,14 @@ impl MongoStore {
         let id = mongodb::bson::Uuid::from_bytes(probe_id.into_bytes());
         let deleted = probes.delete_one(doc! { "_id": id }).await;
         deleted.map_err(|error| self.failed(&error, doing))?;
-        let left = probes.estimated_document_count().await;
+        let mut left = probes.estimated_document_count().await;
+        if matches!(left, Ok(1..)) {
+            // A check that was killed leaves its document: one of a while ago is nobody's any more.
+            let a_while_ago = older_than(probe_id, PROBE_LIMIT);
+            let deleted = probes.delete_many(doc! { "_id": { "$lt": a_while_ago } });
+            deleted.await.map_err(|error| self.failed(&error, doing))?;
+            left = probes.estimated_document_count().await;
+        }
         if left.map_err(|error| self.failed(&error, doing))? == 0 {
             self.drop_named(PROBE_COLLECTION).await?;
         }
@@ -65,12 +77,7 @@ impl MongoStore {
     pub async fn ensure_indexes(&self) -> Result<bool, StoreError> {
         let doing = &format!("make the collection {:?}", self.collection);
         // Newer servers answer `create` of one that exists as if they had made it.
-        let named = doc! { "name": &self.collection };
-        let found = self.database.list_collection_names().filter(named).await;
-        if !found
-            .map_err(|error| self.failed(&error, doing))?
-            .is_empty()
-        {
+        if self.collection_exists().await? {
             return Ok(false);
         }
         match self.database.create_collection(&self.collection).await {
@@ -86,6 +93,31 @@ impl MongoStore {
         let created = self.events().create_index(index).await;
         created.map_err(|error| self.failed(&error, doing))?;
         Ok(true)
+    }
+
+    /// Whether the collection is there.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn collection_exists(&self) -> Result<bool, StoreError> {
+        let named = doc! { "name": &self.collection };
+        let found = self.database.list_collection_names().filter(named).await;
+        let doing = &format!("look for the collection {:?}", self.collection);
+        let found = found.map_err(|error| self.failed(&error, doing))?;
+        Ok(!found.is_empty())
+    }
+
+    /// Whether the collection has a document that is of none of these runs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn has_documents_beside(&self, runs: &[String]) -> Result<bool, StoreError> {
+        // A run's id is letters, digits, "-" and "_"; what is appended to it follows a "-".
+        let of_runs = format!("^({})(-|$)", runs.join("|"));
+        let others = doc! { "run_id": { "$not": { "$regex": of_runs } } };
+        let found = self.events().find_one(others).await;
+        let doing = "look for documents of other runs";
+        Ok(found.map_err(|error| self.failed(&error, doing))?.is_some())
     }
 
     /// Drops the collection with all its documents, if it is there.
@@ -119,6 +151,14 @@ impl MongoStore {
             _ => Ok(()),
         }
     }
+}
+
+/// The bound of ids of version 7 that were made so long before this one.
+fn older_than(id: Uuid, span: Duration) -> mongodb::bson::Uuid {
+    // Milliseconds are the upper 48 bits.
+    let made_at = id.as_u128() >> 80;
+    let bound = made_at.saturating_sub(span.as_millis()) << 80;
+    mongodb::bson::Uuid::from_bytes(bound.to_be_bytes())
 }
 
 fn code_of(error: &mongodb::error::Error) -> Option<i32> {

@@ -48,6 +48,27 @@ impl StoreVerification {
     pub fn is_match(&self) -> bool {
         self.missing + self.extra + self.differing == 0
     }
+
+    /// This and another one, of other rows.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.postgres_count += other.postgres_count;
+        self.store_count += other.store_count;
+        self.missing += other.missing;
+        self.extra += other.extra;
+        self.differing += other.differing;
+        let same = self
+            .postgres_count
+            .saturating_sub(self.missing + self.differing);
+        self.match_percent = match_percent(same, self.postgres_count.max(self.store_count));
+        self.first_missing.extend(other.first_missing);
+        self.first_missing.truncate(MAX_LISTED);
+        self.first_extra.extend(other.first_extra);
+        self.first_extra.truncate(MAX_LISTED);
+        self.first_differing.extend(other.first_differing);
+        self.first_differing.truncate(MAX_LISTED);
+        self
+    }
 }
 
 /// Counts and lists what the merge finds.
@@ -115,7 +136,6 @@ impl VerificationTally {
         }
     }
 
-    #[allow(clippy::cast_precision_loss)] // a percentage of counts far below 2^53
     pub fn into_verification(self) -> StoreVerification {
         let both = self.same + self.differing;
         let (postgres_count, store_count) = (both + self.missing, both + self.extra);
@@ -126,16 +146,21 @@ impl VerificationTally {
             missing: self.missing,
             extra: self.extra,
             differing: self.differing,
-            match_percent: if larger == 0 {
-                100.0
-            } else {
-                self.same as f64 * 100.0 / larger as f64
-            },
+            match_percent: match_percent(self.same, larger),
             first_missing: self.first_missing,
             first_extra: self.first_extra,
             first_differing: self.first_differing,
         }
     }
+}
+
+/// Equal pairs as a share of the larger count, percent.
+#[allow(clippy::cast_precision_loss)] // a percentage of counts far below 2^53
+fn match_percent(same: u64, larger: u64) -> f64 {
+    if larger == 0 {
+        return 100.0;
+    }
+    same as f64 * 100.0 / larger as f64
 }
 
 #[cfg(test)]

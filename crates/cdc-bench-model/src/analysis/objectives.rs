@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{HopStatistics, Throughput};
 
 /// The targets of a run. Each has a default and a flag.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Targets {
     /// Median of the total, ms, to stay below.
     pub p50_ms: f64,

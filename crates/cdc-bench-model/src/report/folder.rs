@@ -71,6 +71,19 @@ impl ResultFolder {
         })
     }
 
+    /// Opens a file in it for writing at its end.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn append_to(&self, name: &str) -> Result<File, RecorderError> {
+        let path = self.file(name);
+        let opened = File::options().create(true).append(true).open(&path);
+        opened.map_err(|e| RecorderError::Write {
+            path,
+            reason: e.to_string(),
+        })
+    }
+
     /// Writes a whole file in it: beside it first, then in its place.
     ///
     /// # Errors

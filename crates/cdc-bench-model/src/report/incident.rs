@@ -9,8 +9,8 @@ pub struct Incident {
     /// server is asked.
     pub at: jiff::Timestamp,
     /// `server_restart`, `connector_restart`; `load_paused`, `rate_changed`; `rebalance` of the consumer group;
-    /// `checkpoint` of PostgreSQL; `fault`, one that the run was asked to make; `stall` of a server; `gc_pause` of a JVM. More may
-    /// come.
+    /// `checkpoint` of PostgreSQL; `fault`, one that the run was asked to make; `stall` of a server; `gc_pause` of a JVM; `resumed`, the break of a
+    /// run that was taken up again. More may come.
     pub kind: String,
     /// In a few words, such as `kafka started again`.
     pub what: String,
@@ -30,6 +30,9 @@ pub const LOAD_PAUSED: &str = "load_paused";
 pub const RATE_CHANGED: &str = "rate_changed";
 /// [`Incident::kind`] of a warm-up that somebody ended before the servers had settled.
 pub const WARM_UP_CUT: &str = "warm_up_cut";
+
+/// [`Incident::kind`] of the break of a run that was cut off and taken up again.
+pub const RESUMED: &str = "resumed";
 
 /// [`Incident::kind`] of a fault that the run was asked to make.
 pub const FAULT: &str = "fault";

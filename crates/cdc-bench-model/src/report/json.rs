@@ -131,6 +131,23 @@ pub struct RunInfo {
     pub writes_in_flight: Option<u64>,
     /// Seconds from the first measured INSERT to the end of the drain.
     pub duration_s: f64,
+    /// Where the run was cut off and taken up again: counts and latencies are of the events after the break, `verification` is of
+    /// all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<ResumedRun>,
+}
+
+/// A run that was cut off and taken up again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResumedRun {
+    /// The number of the part that this result measures, from 2.
+    pub part: u32,
+    /// Measured events that the parts before have inserted.
+    pub events_before: u64,
+    /// When the last of them was committed: RFC 3339, UTC, on PostgreSQL's clock; `null` if there was none.
+    pub last_commit: Option<jiff::Timestamp>,
+    /// Seconds from then until the load went on; `null` if it was over.
+    pub break_s: Option<f64>,
 }
 
 /// `run.kind` of a run of our own.

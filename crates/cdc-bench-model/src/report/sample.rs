@@ -84,6 +84,7 @@ pub(super) fn report() -> Report {
             batch_size: 100,
             writes_in_flight: Some(2),
             duration_s: 60.1,
+            resumed: None,
         },
         environment: Environment {
             host: Host {

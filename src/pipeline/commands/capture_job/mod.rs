@@ -9,6 +9,7 @@ mod names;
 mod outlet;
 mod preparation;
 mod records;
+mod registration;
 mod state;
 mod topics;
 mod undelivered;

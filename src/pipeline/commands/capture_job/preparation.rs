@@ -2,8 +2,10 @@
 //! nothing.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
+use cdc_bench_model::RunId;
 use cdc_bench_stack::PostgresEndpoint;
 use pgcdc::{
     PublicationError, PublicationPlan, PublicationRequest, ReaderError, Server, SlotName,
@@ -13,9 +15,12 @@ use rdkafka::ClientConfig;
 use tokio_postgres::Client;
 
 use super::names::{publication_names, random_slot_name};
+use super::registration::CaptureRegistration;
 use super::topics::{TableTopics, TopicMaker, TopicRule};
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::captures::publication_comment;
+use crate::pipeline::provision::resource_registry::ResourceKind;
+use crate::pipeline::provision::session_lock::{LockKey, SessionLock};
 use crate::pipeline::provision::source::{connect_postgres, drop_slot, existing_slots};
 
 /// Longest wait for another to leave a slot.
@@ -59,6 +64,11 @@ pub struct Preparation {
     plan: Option<PublicationPlan>,
     topics: Option<PlannedTopics>,
     created: Created,
+    /// The capture's own name in the registry.
+    id: RunId,
+    registration: Option<Arc<CaptureRegistration>>,
+    /// Held until the capture has ended: that it lives, and that the slot is its.
+    _lock: SessionLock,
 }
 
 /// Topics of the tables that there are.
@@ -92,7 +102,8 @@ impl Preparation {
             Some(name) => name.clone(),
             None => random_slot_name().map_err(ReaderError::from)?,
         };
-        lock(&client, &slot).await?;
+        let id = RunId::generate();
+        let lock = lock(&source.postgres, &client, &slot, &id).await?;
         let is_new_slot = existing_slots(&client, &[slot.as_str()]).await? == 0;
         let plan = if source.publications.is_empty() {
             let request = publication_request(&source, &slot, is_new_slot);
@@ -125,6 +136,9 @@ impl Preparation {
             is_new_slot,
             plan,
             topics,
+            id,
+            registration: None,
+            _lock: lock,
         })
     }
 
@@ -161,7 +175,9 @@ impl Preparation {
     /// # Errors
     /// When a server refuses: then [`Preparation::remove`] removes what was created until then.
     pub async fn create(&mut self) -> Result<(), Failure> {
+        self.register().await;
         if let Some(planned) = &mut self.topics {
+            planned.maker.register_by(self.registration.clone());
             self.created.topics = planned.maker.create(&planned.topics).await?;
         }
         let Some(plan) = &self.plan else {
@@ -181,6 +197,21 @@ impl Preparation {
         Ok(())
     }
 
+    /// Registers what carries no mark of ours: topics, and a slot beside publications of the user's.
+    async fn register(&mut self) {
+        let is_unmarked = self.plan.is_none() && self.is_new_slot && self.source.slot.is_some();
+        if self.topics.is_none() && !is_unmarked {
+            return;
+        }
+        let begun = CaptureRegistration::begin(&self.source.postgres, &self.client, &self.id).await;
+        if let Some(registration) = &begun
+            && is_unmarked
+        {
+            registration.slot(&self.slot).await;
+        }
+        self.registration = begun.map(Arc::new);
+    }
+
     /// The topics, for the outlet.
     pub(super) fn take_topics(&mut self) -> Option<(TableTopics, TopicMaker)> {
         let planned = self.topics.take()?;
@@ -190,15 +221,28 @@ impl Preparation {
     /// Removes what is not needed any more: the publications of a capture without a slot; everything that this start has
     /// created, if it was refused. Nothing else.
     pub async fn remove(self, is_refused: bool) {
+        let mut is_all_gone = true;
         if is_refused && let Some(planned) = &self.topics {
-            planned.maker.delete(&self.created.topics).await;
+            is_all_gone = planned.maker.delete(&self.created.topics).await;
+        }
+        if let Some(registration) = &self.registration
+            && is_all_gone
+        {
+            registration.end().await;
         }
         if self.source.slot.is_some() && !is_refused {
             return;
         }
         if is_refused && self.is_new_slot && self.source.slot.is_some() {
             match drop_slot(&self.client, self.slot.as_str(), SLOT_LIMIT).await {
-                Ok(()) => self.remove_checkpoint(),
+                Ok(()) => {
+                    if let Some(registration) = &self.registration {
+                        let kind = ResourceKind::Slot;
+                        registration.forget(kind, self.slot.as_str()).await;
+                        registration.end().await;
+                    }
+                    self.remove_checkpoint();
+                }
                 Err(error) => {
                     tracing::warn!(%error, slot = %self.slot, "the slot is left");
                 }
@@ -276,27 +320,21 @@ async fn plan_topics(
     }))
 }
 
-/// Takes the lock that a capture holds for its slot until it ends: of two that start at once, each would take what the other
-/// creates for its own. The session of one that was killed may hold it for a moment more.
-async fn lock(client: &Client, slot: &SlotName) -> Result<(), Failure> {
-    // A session whose machine is gone gives it up within a minute.
-    let keepalive = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
-    client.batch_execute(keepalive).await?;
-    let question = "SELECT pg_try_advisory_lock(hashtext('cdc-bench capture'), hashtext($1::text))";
-    let began = Instant::now();
-    while !client
-        .query_one(question, &[&slot.as_str()])
-        .await?
-        .get::<_, bool>(0)
-    {
-        if began.elapsed() > SLOT_LIMIT {
-            return Err(Failure::server(anyhow::anyhow!(
-                "another capture with slot \"{slot}\" is running: stop it, or name another --slot"
-            )));
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    Ok(())
+/// Takes the locks that a capture holds until it ends. That of its slot, because of two that start at once each would take what the
+/// other creates for its own; the session of one that was killed may hold it for a moment more.
+async fn lock(
+    postgres: &PostgresEndpoint,
+    client: &Client,
+    slot: &SlotName,
+    id: &RunId,
+) -> Result<SessionLock, Failure> {
+    let keys = vec![LockKey::of_capture(slot), LockKey::of_run(id)];
+    let taken = SessionLock::take(postgres, client, keys, SLOT_LIMIT).await?;
+    taken.ok_or_else(|| {
+        Failure::server(anyhow::anyhow!(
+            "another capture with slot \"{slot}\" is running: stop it, or name another --slot"
+        ))
+    })
 }
 
 async fn require_free_slot(client: &Client, server: &Server) -> Result<(), Failure> {

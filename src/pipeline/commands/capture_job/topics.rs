@@ -1,15 +1,17 @@
 //! Topics of a capture: a topic per table, created when the table is first seen.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use pgcdc::TableName;
 use pgcdc_debezium::topic_name;
 use rdkafka::ClientConfig;
 
+use super::registration::CaptureRegistration;
 use crate::broker::{Admin, BrokerError};
 use crate::pipeline::failure::Failure;
+use crate::pipeline::provision::resource_registry::ResourceKind;
 
 /// Longest wait for a topic that is created while changes are under way.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -92,6 +94,7 @@ pub(super) struct TopicMaker {
     kafka: ClientConfig,
     runtime: tokio::runtime::Handle,
     known: BTreeSet<String>,
+    registration: Option<Arc<CaptureRegistration>>,
 }
 
 impl TopicMaker {
@@ -101,7 +104,13 @@ impl TopicMaker {
             kafka: kafka.clone(),
             runtime: tokio::runtime::Handle::current(),
             known: Admin::connect(kafka).await?.topic_names().await?,
+            registration: None,
         })
+    }
+
+    /// Registers the topics from now on before they are created.
+    pub(super) fn register_by(&mut self, registration: Option<Arc<CaptureRegistration>>) {
+        self.registration = registration;
     }
 
     /// Creates those of these topics that do not exist. Returns the created ones.
@@ -112,7 +121,7 @@ impl TopicMaker {
             if self.known.contains(topic) {
                 continue;
             }
-            match admin.create_topic(topic).await {
+            match create(&admin, topic, self.registration.as_deref()).await {
                 Ok(is_new) => created.extend(is_new.then(|| topic.clone())),
                 Err(error) => {
                     self.delete(&created).await;
@@ -124,10 +133,10 @@ impl TopicMaker {
         Ok(created)
     }
 
-    /// Deletes topics that this start has created and nothing was written into.
-    pub(super) async fn delete(&self, topics: &[String]) {
+    /// Deletes topics that this start has created and nothing was written into. False if one may be left.
+    pub(super) async fn delete(&self, topics: &[String]) -> bool {
         if topics.is_empty() {
-            return;
+            return true;
         }
         let deleting = async {
             let admin = Admin::connect(&self.kafka).await?;
@@ -139,9 +148,11 @@ impl TopicMaker {
             }
             Ok::<(), BrokerError>(())
         };
-        if let Err(error) = deleting.await {
+        let deleted = deleting.await;
+        if let Err(error) = &deleted {
             tracing::warn!(%error, ?topics, "topics that this start has created are left");
         }
+        deleted.is_ok()
     }
 
     /// Creates a topic if it does not exist, and waits for it.
@@ -151,8 +162,12 @@ impl TopicMaker {
         }
         let (sender, created) = mpsc::sync_channel(1);
         let (kafka, name) = (self.kafka.clone(), topic.to_owned());
+        let registration = self.registration.clone();
         self.runtime.spawn(async move {
-            let creating = async { Admin::connect(&kafka).await?.create_topic(&name).await };
+            let creating = async {
+                let admin = Admin::connect(&kafka).await?;
+                create(&admin, &name, registration.as_deref()).await
+            };
             // The receiver may have given up.
             let _ = sender.send(creating.await);
         });
@@ -172,6 +187,23 @@ impl TopicMaker {
         self.known.insert(topic.to_owned());
         Ok(())
     }
+}
+
+/// Creates a topic, registered before. False if it exists.
+async fn create(
+    admin: &Admin,
+    topic: &str,
+    registration: Option<&CaptureRegistration>,
+) -> Result<bool, BrokerError> {
+    if let Some(registration) = registration {
+        registration.topic(topic).await;
+    }
+    let created = admin.create_topic(topic).await;
+    if let (Some(registration), Ok(false)) = (registration, &created) {
+        // Somebody has created it in between.
+        registration.forget(ResourceKind::CaptureTopic, topic).await;
+    }
+    created
 }
 
 #[cfg(test)]

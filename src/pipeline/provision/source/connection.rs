@@ -5,6 +5,7 @@ use std::io;
 
 use cdc_bench_stack::{PostgresConnectError, PostgresEndpoint};
 use pgcdc::SslMode;
+use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
@@ -17,9 +18,20 @@ use crate::tls_failure::{NO_AUTHORITY, TlsFailure};
 /// # Errors
 /// When the server is unreachable or refuses.
 pub async fn connect_postgres(endpoint: &PostgresEndpoint) -> Result<Client, SourceError> {
+    let (client, _) = connect_and_drive(endpoint).await?;
+    Ok(client)
+}
+
+/// The same, with the task that drives the connection.
+///
+/// # Errors
+/// As [`connect_postgres`].
+pub(crate) async fn connect_and_drive(
+    endpoint: &PostgresEndpoint,
+) -> Result<(Client, JoinHandle<()>), SourceError> {
     let server = endpoint.to_string();
     let connected = endpoint.connect().await;
-    let (client, _) = connected.map_err(|error| match error {
+    connected.map_err(|error| match error {
         PostgresConnectError::Socket(error) if error.is_tls() => tls(endpoint, &error),
         PostgresConnectError::Socket(error) => SourceError::Unreachable {
             server,
@@ -71,8 +83,7 @@ pub async fn connect_postgres(endpoint: &PostgresEndpoint) -> Result<Client, Sou
                 },
             }
         }
-    })?;
-    Ok(client)
+    })
 }
 
 fn tls_failure(endpoint: &PostgresEndpoint, error: &(dyn Error + 'static)) -> Option<TlsFailure> {

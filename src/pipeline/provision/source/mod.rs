@@ -11,6 +11,7 @@ mod slots;
 mod writable;
 
 pub(crate) use checks::{SourceNeeds, check_columns, check_decoding, check_source};
+pub(crate) use connection::connect_and_drive;
 pub use connection::connect_postgres;
 pub(crate) use connections::{CONNECTOR_CONNECTIONS, READER_CONNECTIONS};
 pub use error::SourceError;

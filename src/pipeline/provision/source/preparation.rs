@@ -41,14 +41,20 @@ pub(crate) async fn prepare_source(
             SourceError::Publication { .. } => Failure::usage(error),
             error => error.into(),
         })?;
+    // Tables outlive a run, so that `verify` can read them: `cleanup` removes them. Concurrent runs share the publication, so no
+    // single run may remove it.
+    let maker = needs.run_id.as_ref();
+    registry.uses(ResourceKind::Schema, SCHEMA);
     if !exists(client, "SELECT to_regnamespace($1) IS NOT NULL", SCHEMA).await? {
-        // Tables outlive a run, so that `verify` can read them: `cleanup` removes them.
-        registry.record(ResourceKind::Schema, SCHEMA, None).await?;
+        let kind = ResourceKind::Schema;
+        registry.record_lasting(kind, SCHEMA, maker).await?;
     }
     let table = format!("{SCHEMA}.{TABLE}");
     let is_there = exists(client, "SELECT to_regclass($1) IS NOT NULL", &table).await?;
+    registry.uses(ResourceKind::Table, &table);
     if !is_there {
-        registry.record(ResourceKind::Table, &table, None).await?;
+        let kind = ResourceKind::Table;
+        registry.record_lasting(kind, &table, maker).await?;
     }
     // A table of the user's gets no index of ours.
     if !is_there || registry.has(ResourceKind::Table, &table).await? {
@@ -57,6 +63,7 @@ pub(crate) async fn prepare_source(
             .map_err(refused(&format!("make {table}")))?;
     }
     check_columns(client).await?;
+    registry.uses(ResourceKind::Publication, PUBLICATION);
     if !exists(
         client,
         "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1)",
@@ -64,10 +71,8 @@ pub(crate) async fn prepare_source(
     )
     .await?
     {
-        // Concurrent runs share it, so no single run may remove it.
-        registry
-            .record(ResourceKind::Publication, PUBLICATION, None)
-            .await?;
+        let kind = ResourceKind::Publication;
+        registry.record_lasting(kind, PUBLICATION, maker).await?;
         let make = format!(
             "CREATE PUBLICATION {PUBLICATION} FOR TABLE {table} WITH (publish = 'insert, update, delete, truncate')"
         );
