@@ -16,6 +16,7 @@ pub(crate) mod orphans;
 pub(crate) mod patience;
 pub(crate) mod planned_connector;
 pub(crate) mod removal;
+pub(crate) mod resource_kind;
 pub(crate) mod resource_registry;
 pub(crate) mod rights;
 pub(crate) mod route;
