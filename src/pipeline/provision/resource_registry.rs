@@ -11,6 +11,7 @@ use crate::pipeline::lock::lock;
 
 pub use super::resource_kind::ResourceKind;
 pub(crate) use super::resource_kind::ResourceServer;
+use super::session_lock::{HELD, OF_RUN, is_held};
 
 const SCHEMA_SQL: &str = include_str!("../../../sql/resource_registry.sql");
 
@@ -102,6 +103,31 @@ impl ResourceRegistry {
         let mut entry = RegistryEntry::lasting(kind, name.to_owned());
         entry.made_by = made_by.map(|run| run.as_str().to_owned());
         self.insert(entry).await
+    }
+
+    /// Gives the entry of a resource that is there already, and was a dead run's, to the one that goes on to use it: a run, or
+    /// `setup`.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn inherit(
+        &self,
+        kind: ResourceKind,
+        name: &str,
+        run: Option<&RunId>,
+    ) -> Result<(), tokio_postgres::Error> {
+        let lives = is_held("$4", "entry.run_id");
+        let statement = format!(
+            "WITH {HELD}, found AS (DELETE FROM cdc_bench.ledger entry WHERE kind = $1 AND name = $2 \
+              AND run_id IS NOT NULL AND run_id IS DISTINCT FROM $3 AND NOT {lives} RETURNING kind, name, made_at) \
+            INSERT INTO cdc_bench.ledger (kind, name, run_id, made_at) SELECT kind, name, $3, made_at FROM found"
+        );
+        let (kind, run) = (kind.as_str(), run.map(RunId::as_str));
+        let values: [&(dyn ToSql + Sync); 4] = [&kind, &name, &run, &OF_RUN];
+        match self.client.execute(&statement, &values).await {
+            Err(error) if !is_undefined(&error) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Says that a resource that outlives its run is used.
