@@ -13,6 +13,7 @@ pub(crate) mod observations;
 pub(crate) mod orphan_notice;
 pub(crate) mod orphan_removal;
 pub(crate) mod orphans;
+pub(crate) mod orphans_in_use;
 pub(crate) mod patience;
 pub(crate) mod planned_connector;
 pub(crate) mod removal;
