@@ -27,6 +27,10 @@ pub const TESTS: &[Test] = &[
     ),
     ("a_killed_run_that_is_taken_up_has_every_event", taken_up),
     (
+        "a_topic_and_a_group_of_a_dead_run_are_those_of_the_next_that_uses_them",
+        inherited,
+    ),
+    (
         "a_killed_capture_leaves_what_it_delivered_and_what_was_to_stay",
         killed_captures,
     ),
@@ -213,6 +217,45 @@ fn beside_the_living(stack: &TestStack) {
     let end: Ended = living.wait_with_output().unwrap().into();
     assert_eq!(end.code, 130, "{}", end.err);
     assert_eq!(listing(stack), before);
+    assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
+}
+
+fn inherited(stack: &TestStack) {
+    stack.clear();
+    until_up_for_long(stack);
+    let results = open_folder();
+    let running = || {
+        let args = ["--events", "100000", "--rate", "50"];
+        let mut command = small_run(stack.external(), results.path(), &args);
+        command
+            .env("KAFKA_TOPIC", "shop.activity.event_outbox")
+            .env("KAFKA_GROUP_ID", "readers");
+        let mut running = start(command);
+        until_step(&mut running, results.path(), "load");
+        let folder = result_folder(results.path()).unwrap();
+        // The next one is to be found.
+        std::fs::remove_dir_all(folder).unwrap();
+        running
+    };
+    kill(running());
+    until("the killed consumer to be out of its group", || {
+        let consumer: BaseConsumer = stack.kafka().create().unwrap();
+        let found = consumer.fetch_group_list(Some("readers"), Duration::from_secs(20));
+        let found = found.unwrap();
+        let mut groups = found.groups().iter();
+        groups.all(|group| group.members().is_empty())
+    });
+    let living = running();
+    let cleaned = cleanup(stack, &["--orphans"]).json();
+    let removed = &cleaned["removed"];
+    assert_eq!(named(removed, "connector").len(), 1, "{cleaned}");
+    assert!(named(removed, "group").is_empty(), "{cleaned}");
+    let topics = named(removed, "topic");
+    assert!(!topics.contains("shop.activity.event_outbox"), "{cleaned}");
+    signal(id(&living), Signal::SIGINT);
+    let end: Ended = living.wait_with_output().unwrap().into();
+    assert_eq!(end.code, 130, "{}", end.err);
+    stack.assert_nothing_left("the run that used them last");
     assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
 }
 

@@ -66,14 +66,11 @@ pub(crate) async fn register_group(
     request: &RunRequest,
     name: &str,
 ) -> Result<(), Failure> {
+    let (kind, run) = (ResourceKind::Group, Some(&request.id));
     if request.settings.group_is_given && servers.kafka.group(name).await?.exists() {
-        return Ok(());
+        return Ok(servers.registry.inherit(kind, name, run).await?);
     }
-    let kind = ResourceKind::Group;
-    servers
-        .registry
-        .record(kind, name, Some(&request.id))
-        .await?;
+    servers.registry.record(kind, name, run).await?;
     Ok(())
 }
 

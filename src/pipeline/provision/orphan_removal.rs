@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use cdc_bench_model::RunId;
-use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_stack::{GivenEndpoints, StepProgress};
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
@@ -12,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 use crate::debezium::KafkaConnectError;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::orphans::{Found, OwnedResource, Standing, find};
+use crate::pipeline::provision::orphans_in_use::{delivered, needed_by_others};
 use crate::pipeline::provision::patience::Patience;
-use crate::pipeline::provision::removal::{Removal, RemovalClients, has_records, remove_all};
+use crate::pipeline::provision::removal::{Removal, RemovalClients, remove_all};
 use crate::pipeline::provision::resource_registry::{
     RegistryEntry, ResourceKind, ResourceRegistry, ResourceServer,
 };
@@ -84,23 +84,7 @@ pub async fn remove_orphans(
     let postgres = endpoints.postgres()?;
     let client = connect_postgres(&postgres).await?;
     check_writable(&client, &postgres).await?;
-    let mut found = find(&client).await?;
-    refuse_living(orphans, &found)?;
-    if found
-        .resources
-        .iter()
-        .any(|found| is_chosen(orphans, found))
-    {
-        // A server that was away has let go of every lock: those who live take theirs again.
-        let pause = RETURN_LIMIT.saturating_sub(found.up_for).max(SECOND_LOOK);
-        progress.update(
-            "clean-up",
-            &format!("waiting {} s for a sign of life", pause.as_secs()),
-        );
-        sleep(pause).await;
-        found = find(&client).await?;
-        refuse_living(orphans, &found)?;
-    }
+    let found = find_twice(&client, orphans, progress).await?;
     let mut removal = OrphanRemoval::default();
     let (mut chosen, others): (Vec<_>, Vec<_>) = found
         .resources
@@ -125,22 +109,31 @@ pub async fn remove_orphans(
             Some(ServerClients::connect(&all).await?)
         }
     };
-    let kept = keep_shared(
-        (&client, servers.as_ref()),
-        &mut chosen,
-        found.is_one_alive,
-        &mut removal,
-    )
-    .await?;
-    if let Some(servers) = &servers {
-        keep_delivered(servers, &chosen, &mut removal).await?;
+    let needed = needed_by_others(&client, servers.as_ref(), &mut chosen, found.is_one_alive);
+    let needed = needed.await?;
+    let delivered = match &servers {
+        Some(servers) => delivered(servers, &mut chosen).await?,
+        None => Vec::new(),
+    };
+    for (resource, reason) in needed.iter().chain(&delivered) {
+        removal.leave(resource, reason.clone());
     }
     let entries: Vec<_> = chosen.iter().map(|found| found.entry.clone()).collect();
     if is_dry_run {
         removal.removed = Removal::planned(&entries).resources().to_vec();
         return Ok(removal);
     }
-    registry.keep(&kept).await?;
+    // What is left because another is under way is looked at again when that has ended.
+    if !found.is_one_alive {
+        let entries = needed.iter().map(|(resource, _)| &resource.entry);
+        let kept: Vec<_> = entries
+            .map(|entry| (entry.kind, entry.name.clone()))
+            .collect();
+        registry.keep(&kept).await?;
+    }
+    for (OwnedResource { entry, .. }, _) in &delivered {
+        registry.forget(entry.kind, &entry.name).await?;
+    }
     if let Some(servers) = &servers {
         wait_for_young_connectors(servers, &chosen, progress).await?;
     }
@@ -157,6 +150,27 @@ pub async fn remove_orphans(
         registry.drop_if_empty().await?;
     }
     Ok(removal)
+}
+
+/// Looks twice if somebody seems to be dead: a server that was away has let go of every lock, and those who live take theirs again.
+async fn find_twice(
+    client: &Client,
+    orphans: &Orphans,
+    progress: &dyn StepProgress,
+) -> Result<Found, Failure> {
+    let found = find(client).await?;
+    refuse_living(orphans, &found)?;
+    let mut resources = found.resources.iter();
+    if !resources.any(|resource| is_chosen(orphans, resource)) {
+        return Ok(found);
+    }
+    let pause = RETURN_LIMIT.saturating_sub(found.up_for).max(SECOND_LOOK);
+    let detail = format!("waiting {} s for a sign of life", pause.as_secs());
+    progress.update("clean-up", &detail);
+    sleep(pause).await;
+    let found = find(client).await?;
+    refuse_living(orphans, &found)?;
+    Ok(found)
 }
 
 fn is_elsewhere(entry: &RegistryEntry) -> bool {
@@ -204,108 +218,6 @@ fn why_left(resource: &OwnedResource) -> Option<String> {
         }
         Standing::Stays(reason) => Some(reason.clone()),
     }
-}
-
-/// Takes out of the chosen what dead runs have made for every run, where another has need of it: table and publication belong
-/// together, and so do the documents of a table's rows. Returns what is to stay from now on.
-async fn keep_shared(
-    (client, servers): (&Client, Option<&ServerClients>),
-    chosen: &mut Vec<OwnedResource>,
-    is_one_alive: bool,
-    removal: &mut OrphanRemoval,
-) -> Result<Vec<(ResourceKind, String)>, Failure> {
-    let shared = |resource: &OwnedResource| resource.entry.made_by.is_some();
-    let makers = chosen.iter().filter(|resource| shared(resource));
-    let mut makers: Vec<_> = makers
-        .filter_map(|resource| resource.entry.made_by.clone())
-        .collect();
-    makers.dedup();
-    if makers.is_empty() {
-        return Ok(Vec::new());
-    }
-    // Rows and documents of all that are cleaned up after, not only of those that made the table.
-    let runs: Vec<_> = chosen
-        .iter()
-        .filter_map(|resource| resource.entry.run().map(str::to_owned))
-        .collect();
-    let mut reason = None;
-    if is_one_alive {
-        reason = Some("a run or capture that is under way may use it".to_owned());
-    } else if let Some(other) = rows_beside(client, &runs).await? {
-        reason = Some(format!(
-            "{SCHEMA}.{TABLE} has rows of run {other}; \"cdc-bench cleanup\" removes it"
-        ));
-    }
-    let mut kept = Vec::new();
-    let mut staying = Vec::new();
-    for resource in chosen.extract_if(.., |resource| shared(resource)) {
-        let (kind, name) = (resource.entry.kind, resource.entry.name.clone());
-        let why = match (&reason, servers) {
-            (Some(reason), _) => Some(reason.clone()),
-            (None, Some(servers)) if kind == ResourceKind::Collection => {
-                let store = servers.store.with_collection(&name);
-                let has_others = store.has_documents_beside(&runs).await?;
-                has_others.then(|| {
-                    "it has documents of other runs; \"cdc-bench cleanup\" removes it".to_owned()
-                })
-            }
-            (None, _) => None,
-        };
-        match why {
-            Some(why) => {
-                removal.leave(&resource, why);
-                // What is left because others live is looked at again when they have ended.
-                if !is_one_alive {
-                    kept.push((kind, name));
-                }
-            }
-            None => staying.push(resource),
-        }
-    }
-    chosen.extend(staying);
-    if is_one_alive {
-        // Whose they are must be known then.
-        chosen.retain(|resource| {
-            !(resource.entry.kind.is_owner() && makers.contains(&resource.entry.name))
-        });
-    }
-    Ok(kept)
-}
-
-/// A `run_id` in the outbox that is of none of these runs; `None` if there is none, or no outbox.
-async fn rows_beside(client: &Client, runs: &[String]) -> Result<Option<String>, Failure> {
-    let exists = format!("SELECT to_regclass('{SCHEMA}.{TABLE}') IS NOT NULL");
-    if !client.query_one(&exists, &[]).await?.get::<_, bool>(0) {
-        return Ok(None);
-    }
-    // What is appended to a run's id follows a hyphen.
-    let question = format!(
-        "SELECT run_id::text FROM {SCHEMA}.{TABLE} WHERE NOT EXISTS \
-           (SELECT FROM unnest($1::text[]) AS run WHERE run_id::text = run OR starts_with(run_id::text, run || '-')) LIMIT 1"
-    );
-    let row = client.query_opt(&question, &[&runs]).await?;
-    Ok(row.map(|row| row.get(0)))
-}
-
-/// Leaves topics that a dead capture has delivered into.
-async fn keep_delivered(
-    servers: &ServerClients,
-    chosen: &[OwnedResource],
-    removal: &mut OrphanRemoval,
-) -> Result<(), Failure> {
-    let topics = chosen
-        .iter()
-        .filter(|resource| resource.entry.kind == ResourceKind::CaptureTopic);
-    for topic in topics {
-        if has_records(servers, &topic.entry.name).await? {
-            let reason = format!(
-                "{} has delivered records into it: they are yours",
-                topic.owner
-            );
-            removal.leave(topic, reason);
-        }
-    }
-    Ok(())
 }
 
 /// Waits until a connector is there that was registered a moment ago: its program may have been killed while Connect was at work.

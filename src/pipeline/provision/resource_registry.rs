@@ -1,7 +1,5 @@
 //! The registry of resources on servers: a table in the source database, written before a resource is created.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Mutex;
 
 use cdc_bench_model::RunId;
@@ -11,125 +9,11 @@ use tokio_postgres::{Client, Row};
 
 use crate::pipeline::lock::lock;
 
+pub use super::resource_kind::ResourceKind;
+pub(crate) use super::resource_kind::ResourceServer;
+use super::session_lock::{HELD, OF_RUN, is_held};
+
 const SCHEMA_SQL: &str = include_str!("../../../sql/resource_registry.sql");
-
-/// A kind of resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ResourceKind {
-    /// A schema in the source database.
-    Schema,
-    /// A table in it.
-    Table,
-    /// A publication.
-    Publication,
-    /// A replication slot.
-    Slot,
-    /// A connector on Kafka Connect.
-    Connector,
-    /// A Kafka topic.
-    Topic,
-    /// A Kafka consumer group.
-    Group,
-    /// A collection of the store.
-    Collection,
-    /// A topic of a capture. What was delivered into it is the user's: it is deleted only while it has no record.
-    CaptureTopic,
-    /// A run itself: there is an entry of it as long as one of its resources is there, and its lock tells whether it lives.
-    Run,
-    /// A capture itself, likewise.
-    Capture,
-}
-
-impl ResourceKind {
-    const ALL: [Self; 11] = [
-        Self::Schema,
-        Self::Table,
-        Self::Publication,
-        Self::Slot,
-        Self::Connector,
-        Self::Topic,
-        Self::Group,
-        Self::Collection,
-        Self::CaptureTopic,
-        Self::Run,
-        Self::Capture,
-    ];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Schema => "schema",
-            Self::Table => "table",
-            Self::Publication => "publication",
-            Self::Slot => "slot",
-            Self::Connector => "connector",
-            Self::Topic => "topic",
-            Self::Group => "group",
-            Self::Collection => "collection",
-            Self::CaptureTopic => "captured topic",
-            Self::Run => "run",
-            Self::Capture => "capture",
-        }
-    }
-
-    /// Whether it is no resource, but whose the resources are.
-    pub(crate) fn is_owner(self) -> bool {
-        matches!(self, Self::Run | Self::Capture)
-    }
-}
-
-impl ResourceKind {
-    /// The server that it is on.
-    pub(crate) fn server(self) -> ResourceServer {
-        match self {
-            Self::Schema
-            | Self::Table
-            | Self::Publication
-            | Self::Slot
-            | Self::Run
-            | Self::Capture => ResourceServer::Postgres,
-            Self::Connector => ResourceServer::Connect,
-            Self::Topic | Self::CaptureTopic | Self::Group => ResourceServer::Kafka,
-            Self::Collection => ResourceServer::Store,
-        }
-    }
-}
-
-/// A server with resources on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ResourceServer {
-    Postgres,
-    Connect,
-    Kafka,
-    Store,
-}
-
-impl fmt::Display for ResourceServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Postgres => "PostgreSQL",
-            Self::Connect => "Kafka Connect",
-            Self::Kafka => "Kafka",
-            Self::Store => "the store",
-        })
-    }
-}
-
-impl fmt::Display for ResourceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for ResourceKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| format!("the ledger holds a {text:?}, which this version does not know"))
-    }
-}
 
 /// A registered resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,6 +103,31 @@ impl ResourceRegistry {
         let mut entry = RegistryEntry::lasting(kind, name.to_owned());
         entry.made_by = made_by.map(|run| run.as_str().to_owned());
         self.insert(entry).await
+    }
+
+    /// Gives the entry of a resource that is there already, and was a dead run's, to the one that goes on to use it: a run, or
+    /// `setup`.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub(crate) async fn inherit(
+        &self,
+        kind: ResourceKind,
+        name: &str,
+        run: Option<&RunId>,
+    ) -> Result<(), tokio_postgres::Error> {
+        let lives = is_held("$4", "entry.run_id");
+        let statement = format!(
+            "WITH {HELD}, found AS (DELETE FROM cdc_bench.ledger entry WHERE kind = $1 AND name = $2 \
+              AND run_id IS NOT NULL AND run_id IS DISTINCT FROM $3 AND NOT {lives} RETURNING kind, name, made_at) \
+            INSERT INTO cdc_bench.ledger (kind, name, run_id, made_at) SELECT kind, name, $3, made_at FROM found"
+        );
+        let (kind, run) = (kind.as_str(), run.map(RunId::as_str));
+        let values: [&(dyn ToSql + Sync); 4] = [&kind, &name, &run, &OF_RUN];
+        match self.client.execute(&statement, &values).await {
+            Err(error) if !is_undefined(&error) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Says that a resource that outlives its run is used.
@@ -345,7 +254,7 @@ impl ResourceRegistry {
             .any(|entry| entry.kind == kind && entry.name == name))
     }
 
-    /// Drops the registry's table and schema if there is no entry.
+    /// Drops the registry's table and schema if there is no entry, and they are ours to drop.
     ///
     /// # Errors
     /// When the database refuses.
@@ -359,7 +268,8 @@ impl ResourceRegistry {
         match self.client.batch_execute(dropping).await {
             Err(error) => {
                 self.client.batch_execute("ROLLBACK").await?;
-                if is_undefined(&error) {
+                let is_anothers = error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE);
+                if is_undefined(&error) || is_anothers {
                     Ok(())
                 } else {
                     Err(error)

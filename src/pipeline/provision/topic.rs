@@ -12,18 +12,16 @@ pub(crate) async fn ensure_topic(
     topic: &str,
     run: Option<&RunId>,
 ) -> Result<(), Failure> {
+    let kind = ResourceKind::Topic;
     if servers.kafka.topic(topic).await?.is_some() {
-        return Ok(());
+        return Ok(servers.registry.inherit(kind, topic, run).await?);
     }
-    servers
-        .registry
-        .record(ResourceKind::Topic, topic, run)
-        .await?;
+    servers.registry.record(kind, topic, run).await?;
     match servers.kafka.create_topic(topic).await {
         Ok(true) => Ok(()),
         made => {
             // Refused, or created by someone else: not ours to remove.
-            servers.registry.forget(ResourceKind::Topic, topic).await?;
+            servers.registry.forget(kind, topic).await?;
             made.map(drop).map_err(Failure::from)
         }
     }

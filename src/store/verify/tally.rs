@@ -208,4 +208,25 @@ mod tests {
         assert!((found.match_percent - 65.0).abs() < 1e-9);
         assert!(!found.is_match());
     }
+
+    #[test]
+    fn two_verifications_of_other_rows_are_one_of_both() {
+        let raw = |document| RawDocumentBuf::try_from(&document).unwrap();
+        let of = |same: u128, missing: u128| {
+            let mut tally = VerificationTally::default();
+            for n in 0..same {
+                tally.pair(id(n), Ok(raw(doc! { "a": 1 })), &raw(doc! { "a": 1 }));
+            }
+            for n in 0..missing {
+                tally.missing(id(n));
+            }
+            tally.into_verification()
+        };
+        let both = of(60, 15).and(of(20, 5));
+        assert_eq!((both.postgres_count, both.store_count), (100, 80));
+        assert_eq!((both.missing, both.first_missing.len()), (20, 20));
+        assert!((both.match_percent - 80.0).abs() < 1e-9);
+        let nothing = of(0, 0);
+        assert_eq!(nothing.clone().and(nothing.clone()), nothing);
+    }
 }

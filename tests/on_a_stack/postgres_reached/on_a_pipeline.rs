@@ -46,6 +46,11 @@ pub fn pooler(stack: &TestStack, server: &Secured) {
     let doctor = ended(with_variables(doctor, &by_pooler));
     assert_eq!(doctor.code, 3, "{}", doctor.out);
     assert!(doctor.out.contains("PgBouncer"), "{}", doctor.out);
+    // It cannot hold a lock for a run: nobody could tell whether the run lives.
+    let results = open_folder();
+    let run = small_run(stack.external(), results.path(), &["--events", "5"]);
+    let run = ended(with_variables(run, &by_pooler));
+    run.refused(3, &["a pooler shares its sessions", "cleanup --run"]);
     signal(id(&process), Signal::SIGKILL);
     let _ = process.wait();
 }

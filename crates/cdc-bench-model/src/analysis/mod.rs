@@ -31,7 +31,7 @@ pub use diagnosis::{
 pub use digest::{Digest, DigestedEvent, PathDigest};
 pub use frontier::{Cost, best, fronts};
 pub use knee::{Knee, NoKnee, knee};
-pub use objectives::{Objective, RunFigures, Targets};
+pub use objectives::{MATCH_PERCENT, Objective, RunFigures, Targets};
 pub use order::OrderCheck;
 pub use over_time::{OverTime, Period};
 pub use path_statistics::PathStatistics;

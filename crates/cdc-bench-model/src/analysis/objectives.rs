@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{HopStatistics, Throughput};
 
+/// Name of the objective that every document equals its row.
+pub const MATCH_PERCENT: &str = "match_percent";
+
 /// The targets of a run. Each has a default and a flag.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Targets {
@@ -126,7 +129,7 @@ impl Targets {
             met: measured.success_percent > self.success_percent,
         });
         objectives.push(Objective {
-            name: "match_percent".to_owned(),
+            name: MATCH_PERCENT.to_owned(),
             target: format!("{} %", self.match_percent),
             measured: measured.match_percent,
             met: measured
