@@ -68,7 +68,8 @@ fn full_disk(stack: &TestStack) {
         let end = ended(small_run(servers, results.path(), &petabyte));
         end.refused(2, &["MiB left", "--min-free-disk", "--results-dir"]);
     }
-    assert_eq!(result_folder(results.path()), None);
+    let result = result_folder(results.path()).unwrap();
+    assert!(!result.join("events.jsonl").exists(), "it has begun");
     assert_eq!(stack.resources(), before);
 }
 
