@@ -212,7 +212,7 @@ pub(super) async fn run(
     drop(endpoint);
     progress.clear();
     let outcome = outcome.map_err(|failure| discard_result(&folder, failure));
-    let FinishedRun { stored, clean_up } = outcome?;
+    let FinishedRun { stored, completed } = outcome?;
     progress.begin("report");
     progress.update("report", "writing the page and its plots");
     let html = page(&stored).map_err(Failure::usage)?;
@@ -227,7 +227,7 @@ pub(super) async fn run(
         print(render(&stored.report))?;
         print_line(format_args!("\n{}", folder.path().display()))?;
     }
-    clean_up?;
+    completed?;
     Ok(ExitCode::from(code(&stored.report)))
 }
 

@@ -244,9 +244,9 @@ impl Performance<'_> {
             }
         }
         display.finish_run(outcome.as_ref().map(|finished| &finished.stored.report));
-        let FinishedRun { stored, clean_up } =
+        let FinishedRun { stored, completed } =
             outcome.inspect_err(|_| folder.discard_if_empty())?;
-        clean_up.map(|()| stored.report)
+        completed.map(|()| stored.report)
     }
 
     async fn wait_for_enter(&self) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! The commands: each makes runs, or uses parts of one.
 
 pub(crate) mod capture_job;
+mod comparison;
 pub(crate) mod consume;
 pub(crate) mod dead_letters;
 pub(crate) mod doctor;

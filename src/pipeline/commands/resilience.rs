@@ -143,7 +143,7 @@ async fn make_runs(
         let step = format!("{number} of {count}: {name}");
         let inner = NestedProgress::begin_step(progress, &step);
         let outcome = run_on(&run, stack, &inner, cancel).await;
-        let FinishedRun { stored, clean_up } =
+        let FinishedRun { stored, completed } =
             outcome.inspect_err(|_| run.folder.discard_if_empty())?;
         let html = page(&stored).map_err(Failure::usage)?;
         run.folder.write("report.html", html.as_bytes())?;
@@ -155,7 +155,7 @@ async fn make_runs(
         };
         progress.end(&step, end);
         report.add(made);
-        clean_up?;
+        completed?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use cdc_bench_model::timeline::{CapturePath, Clock};
 use cdc_bench_stack::{Stack, StackKind};
 use tokio_util::sync::CancellationToken;
 
+use crate::pipeline::commands::comparison::compare;
 use crate::pipeline::commands::resume::set_recordings_aside;
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::monitor::disk_guard::DiskGuard;
@@ -39,15 +40,14 @@ use crate::pipeline::run::context::RunContext;
 use crate::pipeline::run::links::Links;
 use crate::pipeline::run::live_metrics::LiveMetrics;
 use crate::pipeline::run::trials::run_trials;
-use crate::store::{Scope, verify};
 
 /// A run with a result, which is in its folder whatever came after.
 #[derive(Debug)]
 pub struct FinishedRun {
     /// The result.
     pub stored: Stored,
-    /// Whether what the run made on the servers was removed.
-    pub clean_up: Result<(), Failure>,
+    /// Whether all that comes after the measurement was done: stores compared, and what the run made on the servers removed.
+    pub completed: Result<(), Failure>,
 }
 
 /// Makes a run. Whatever its outcome, resources that it created on servers are removed and servers that it started are stopped.
@@ -96,23 +96,27 @@ pub async fn run_on(
     let limits = (request.limits.retained_wal, silence);
     let postgres_guard = PostgresGuard::new(&endpoints.postgres, &request.id, limits);
     let disk_guard = disk_guard(request, Some(stack));
+    // From then on there is a result, whoever is silent and whatever the user wants.
+    let measured = CancellationToken::new();
     // Until the clean-up is over.
     let mut life_sign = None;
     let outcome = tokio::select! {
-        () = cancel.cancelled() => Err(Failure::interrupted()),
-        reached = postgres_guard.watch() => Err(reached),
+        () = unless(&measured, cancel.cancelled()) => Err(Failure::interrupted()),
+        reached = unless(&measured, postgres_guard.watch()) => Err(reached),
         reached = disk_guard.watch() => Err(reached),
-        silent = watch_store(&servers.store, silence) => Err(silent),
+        silent = unless(&measured, watch_store(&servers.store, silence)) => Err(silent),
         outcome = async {
             life_sign = give_life_sign(request, stack, &servers).await?;
             let is_registered = life_sign.as_ref().is_some_and(|lock| !lock.is_shared());
             let means = (&servers, &links, &postgres_guard, is_registered);
-            run_measured(request, stack, means, started_at, progress, cancel).await
+            let ends = (&measured, cancel);
+            run_measured(request, stack, means, started_at, progress, ends).await
         } => outcome,
     };
     progress.load_over();
     // Before anything else that may fail.
-    let outcome = outcome.and_then(|report| store_report(&report, &request.folder));
+    let outcome = outcome
+        .and_then(|(report, compared)| Ok((store_report(&report, &request.folder)?, compared)));
     let outcome = outcome.map_err(|failure| match &life_sign {
         Some(_) if can_be_taken_up(request, &failure) => failure.context(format!(
             "run {id} is not cleaned up after: \"cdc-bench run --resume {id}\" takes it up again, \"cdc-bench cleanup --run {id}\" gives it up",
@@ -134,7 +138,7 @@ pub async fn run_on(
             progress.end("clean-up", &removed.summary());
         })
     };
-    let stored = outcome.inspect_err(|_| {
+    let (stored, compared) = outcome.inspect_err(|_| {
         if let Err(failure) = &clean_up {
             tracing::error!(%failure, "clean-up failed; \"cdc-bench cleanup\" tries again");
         }
@@ -142,7 +146,23 @@ pub async fn run_on(
     let clean_up = clean_up.map_err(|failure| {
         failure.context("the run has its result, but what it made on the servers is not all removed; \"cdc-bench cleanup\" tries again")
     });
-    Ok(FinishedRun { stored, clean_up })
+    let completed = match (compared, clean_up) {
+        (Err(failure), Err(left)) => {
+            tracing::error!(failure = %left, "clean-up failed");
+            Err(failure)
+        }
+        (compared, clean_up) => compared.and(clean_up),
+    };
+    Ok(FinishedRun { stored, completed })
+}
+
+/// What ends a run, unless it has been measured by then.
+async fn unless<T>(measured: &CancellationToken, end: impl Future<Output = T>) -> T {
+    let end = end.await;
+    if measured.is_cancelled() {
+        std::future::pending().await
+    }
+    end
 }
 
 /// How long a server may answer nothing: longer than it is taken away by a fault of the run, and than the drain waits for it.
@@ -244,7 +264,7 @@ async fn check_existing(
     Ok(())
 }
 
-/// Sets up, runs the trials, verifies, and builds the report.
+/// Sets up, runs the trials, compares the stores, and builds the report, which says so where they could not be compared.
 async fn run_measured(
     request: &RunRequest,
     stack: &Stack,
@@ -256,8 +276,8 @@ async fn run_measured(
     ),
     started_at: jiff::Timestamp,
     progress: &dyn RunProgress,
-    cancel: &CancellationToken,
-) -> Result<Report, Failure> {
+    (measured, cancel): (&CancellationToken, &CancellationToken),
+) -> Result<(Report, Result<(), Failure>), Failure> {
     let clock = Clock::start();
     progress.update("set-up", "looking for what is there");
     check_existing(request, stack, servers, progress).await?;
@@ -315,24 +335,28 @@ async fn run_measured(
     progress.update("verification", "closing the recordings");
     let recordings = tokio::task::spawn_blocking(move || recorder.finish()).await;
     let recordings = recordings.map_err(|panicked| Failure::new(exit::USAGE, panicked))??;
+    let routes = trials.paths.iter().map(|outcome| &outcome.route);
+    let environment = read_environment(servers, routes, stack).await;
+    measured.cancel();
+    let mut compared = Ok(());
     let mut paths = Vec::new();
     for (outcome, recording) in trials.paths.into_iter().zip(recordings) {
-        let store = &outcome.route.store;
-        let compared = |count: u64| {
+        let tell = |count: u64| {
             let detail = format!("{count} events compared");
             progress.update("verification", &detail);
         };
-        let compare = async |run_id: String| {
-            let scope = Scope::Run(run_id);
-            let verified = verify(&servers.postgres, store, scope, &compared, cancel.clone());
-            verified.await.map_err(|error| {
-                Failure::new(exit::DATA, error).context("comparing PostgreSQL with the store")
-            })
-        };
         let names = request.names_for(recording.path);
-        let mut verification = compare(names.measured).await?;
-        for earlier in names.earlier {
-            verification = verification.and(compare(earlier).await?);
+        let store = &outcome.route.store;
+        let mut verification = None;
+        if compared.is_ok() {
+            let found = tokio::select! {
+                () = cancel.cancelled() => Err(Failure::interrupted()),
+                found = compare(servers, store, &names, &tell, cancel) => found,
+            };
+            match found {
+                Ok(found) => verification = Some(found),
+                Err(failure) => compared = Err(failure),
+            }
         }
         paths.push(PathFacts {
             outcome,
@@ -340,18 +364,16 @@ async fn run_measured(
             verification,
         });
     }
-    let match_percents: Vec<_> = paths
-        .iter()
-        .map(|path| path.verification.match_percent.to_string())
+    let percents = paths.iter().filter_map(|path| path.verification.as_ref());
+    let percents: Vec<_> = percents
+        .map(|found| found.match_percent.to_string())
         .collect();
-    progress.end(
-        "verification",
-        &format!("{} % match", match_percents.join(", ")),
-    );
-
-    let routes = paths.iter().map(|path| &path.outcome.route);
-    let environment = read_environment(servers, routes, stack).await;
-    Ok(build_report(RunFacts {
+    let found = match compared {
+        Ok(()) => format!("{} % match", percents.join(", ")),
+        Err(_) => "not made".to_owned(),
+    };
+    progress.end("verification", &found);
+    let report = build_report(RunFacts {
         request,
         paths,
         stack: stack.kind(),
@@ -371,5 +393,11 @@ async fn run_measured(
         server_restarts: stack.restarts(started_at),
         load_changes: progress.pace().map_or_else(Vec::new, |pace| pace.changes()),
         clocks,
-    }))
+    });
+    let compared = compared.map_err(|failure: Failure| {
+        failure.context(
+            "the run has its result, but the stores were not compared (\"cdc-bench verify\")",
+        )
+    });
+    Ok((report, compared))
 }

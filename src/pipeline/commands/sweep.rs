@@ -141,7 +141,7 @@ async fn run_steps(
         let run = request.run(rate, path)?;
         let inner = NestedProgress::begin_step(progress, &name);
         let outcome = run_on(&run, stack, &inner, cancel).await;
-        let FinishedRun { stored, clean_up } =
+        let FinishedRun { stored, completed } =
             outcome.inspect_err(|_| run.folder.discard_if_empty())?;
         let html = page(&stored).map_err(Failure::usage)?;
         run.folder.write("report.html", html.as_bytes())?;
@@ -150,7 +150,7 @@ async fn run_steps(
         progress.end(&name, &step.to_string());
         swept.add(step);
         report.environment.get_or_insert(stored.report.environment);
-        clean_up?;
+        completed?;
     }
     Ok(())
 }

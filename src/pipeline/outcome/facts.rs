@@ -51,5 +51,6 @@ pub(crate) struct RunFacts<'a> {
 pub(crate) struct PathFacts {
     pub(crate) outcome: PathOutcome,
     pub(crate) recording: PathRecording,
-    pub(crate) verification: crate::store::StoreVerification,
+    /// `None` where a server did not let it be made.
+    pub(crate) verification: Option<crate::store::StoreVerification>,
 }

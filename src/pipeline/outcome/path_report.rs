@@ -40,7 +40,7 @@ pub(super) fn path_report(path: &PathFacts, facts: &RunFacts<'_>) -> PathReport 
         counts,
         dead_letters_by_reason: path.outcome.dead_letters_by_reason.clone(),
         throughput: path.recording.throughput(),
-        verification: Some(Verification {
+        verification: found.as_ref().map(|found| Verification {
             postgres_count: found.postgres_count,
             store_count: found.store_count,
             missing: found.missing,

@@ -258,11 +258,11 @@ impl Tuning<'_> {
         let began = Instant::now();
         let inner = NestedProgress::begin_step(self.progress, step);
         let outcome = run_on(&run, self.stack, &inner, self.cancel).await;
-        let FinishedRun { stored, clean_up } = outcome.inspect_err(|failure| {
+        let FinishedRun { stored, completed } = outcome.inspect_err(|failure| {
             self.progress.end(step, &failure.to_string());
             run.folder.discard_if_empty();
         })?;
-        clean_up?;
+        completed?;
         self.estimate.observe(events, began.elapsed());
         let measured = TrialRun::of(&stored.report, String::new());
         self.progress.end(step, &measured.to_string());
