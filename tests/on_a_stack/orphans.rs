@@ -179,6 +179,13 @@ fn beside_the_living(stack: &TestStack) {
     stack.clear();
     until_up_for_long(stack);
     assert_eq!(ended(with(stack.external(), &["setup"])).code, 0);
+    // The connector of setup stores an offset once an event has passed it.
+    let listing = |stack: &TestStack| -> BTreeSet<String> {
+        let things = listing(stack).into_iter();
+        things
+            .filter(|thing| !thing.starts_with("offsets of"))
+            .collect()
+    };
     let before = listing(stack);
     let results = open_folder();
     let args = ["--events", "100000", "--rate", "50", "--capture", "wal"];
