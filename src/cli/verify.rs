@@ -34,7 +34,7 @@ pub(super) async fn run(
     progress.begin(step);
     progress.update(step, "connecting to the servers");
     let postgres = connect_postgres(&given.postgres()?).await?;
-    let store = MongoStore::connect(&given.store()?).await?;
+    let store = MongoStore::connect_patiently(&given.store()?).await?;
     let scope = match &args.run_id {
         Some(run) => Scope::Run(run.to_string()),
         None => Scope::All,

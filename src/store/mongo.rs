@@ -28,6 +28,9 @@ use cdc_bench_stack::StoreEndpoint;
 const SELECTION_LIMIT: Duration = Duration::from_secs(5);
 /// Longest wait for a TCP connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// The same for a server that may be busy with what it is asked.
+const PATIENT_LIMIT: Duration = Duration::from_secs(100);
 /// Longest wait for the servers' names of `mongodb+srv://`.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(8);
 
@@ -70,6 +73,19 @@ impl MongoStore {
     /// # Errors
     /// [`StoreError::BadUri`], [`StoreError::Unreachable`], [`StoreError::AuthFailed`].
     pub async fn connect(endpoint: &StoreEndpoint) -> Result<Self, StoreError> {
+        Self::connect_within(endpoint, CONNECT_LIMIT).await
+    }
+
+    /// The same for questions that may keep a server busy, such as a sort of everything: the driver gives up every connection of a server
+    /// that does not greet in time, and this one gives it longer.
+    ///
+    /// # Errors
+    /// As [`MongoStore::connect`].
+    pub async fn connect_patiently(endpoint: &StoreEndpoint) -> Result<Self, StoreError> {
+        Self::connect_within(endpoint, PATIENT_LIMIT).await
+    }
+
+    async fn connect_within(endpoint: &StoreEndpoint, limit: Duration) -> Result<Self, StoreError> {
         let uri = endpoint.uri.expose_secret();
         let mut options = parse(uri).await?;
         let write_concern = WriteConcernChoice::from_options(options.write_concern.as_ref())
@@ -82,7 +98,7 @@ impl MongoStore {
         options
             .server_selection_timeout
             .get_or_insert(SELECTION_LIMIT);
-        options.connect_timeout.get_or_insert(CONNECT_LIMIT);
+        options.connect_timeout.get_or_insert(limit);
         options.app_name.get_or_insert("cdc-bench".to_owned());
         let is_tls = matches!(&options.tls, Some(Tls::Enabled(_)));
         let hosts: Vec<String> = options.hosts.iter().map(ToString::to_string).collect();

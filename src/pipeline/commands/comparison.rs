@@ -54,6 +54,9 @@ async fn attempt(
     let renewed = renewed_postgres(servers).await;
     let renewed = renewed.map_err(|failure| VerifyError::Postgres(failure.to_string()))?;
     let postgres = renewed.as_ref().unwrap_or(&servers.postgres);
+    // Its documents are sorted by their ids, which may take a store some time.
+    let patient = MongoStore::connect_patiently(&servers.endpoints.store).await?;
+    let store = &patient.with_collection(store.collection());
     let of = async |run_id: &String| {
         let scope = Scope::Run(run_id.clone());
         verify(postgres, store, scope, compared, cancel.clone()).await
