@@ -386,13 +386,17 @@ fn killed_captures(stack: &TestStack) {
     let delivered = "orphan.public.kept";
     until("the record", || stack.records(delivered).len() == 1);
     kill(running);
+    let until_free = || {
+        until("the slot to be free", || {
+            let active = "SELECT 1 FROM pg_replication_slots WHERE active";
+            stack.sql(active).is_empty()
+        });
+    };
+    until_free();
     let durable = start(capture_into_kafka(stack, &["kept", "--slot", "mine"]));
     read(1);
     kill(durable);
-    until("the slot to be free", || {
-        let active = "SELECT 1 FROM pg_replication_slots WHERE active";
-        stack.sql(active).is_empty()
-    });
+    until_free();
 
     let cleaned = cleanup(stack, &["--orphans"]).json();
     let left = listing(stack);
