@@ -22,9 +22,7 @@ mod outcome;
 mod progress;
 mod provision;
 mod request;
-mod resumption;
 mod run;
-mod run_parameters;
 
 pub use commands::capture_job::{
     CAPTURE_STEP, CaptureEnd, CaptureRequest, CaptureSource, Destination, LineFormat, Preparation,
@@ -67,8 +65,8 @@ pub use provision::resource_registry::{ResourceKind, ResourceRegistry};
 pub use provision::servers::ServerClients;
 pub use provision::source::{PUBLICATION, SourceError, connect_postgres, drop_slot};
 pub(crate) use provision::source::{check_decoding, check_replication, check_writable};
+pub use request::parameters::RunParameters;
+pub use request::resumption::Resumption;
 pub use request::{ConnectorRequest, Limits, ParseWarmUpError, RunRequest, WarmUp};
-pub use resumption::Resumption;
 pub use run::outbox_table::{OutboxError, OutboxKey, OutboxTable};
 pub use run::reader_clock::ReaderClock;
-pub use run_parameters::RunParameters;

@@ -1,5 +1,8 @@
 //! The parameters of a run.
 
+pub(crate) mod parameters;
+pub(crate) mod resumption;
+
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +18,7 @@ use crate::load::{Limit, Rate};
 use crate::pipeline::export::metrics::Metrics;
 use crate::pipeline::export::traces::Traces;
 use crate::pipeline::faults::{Fault, FaultTarget, LinkTarget, ProcessTarget};
-use crate::pipeline::resumption::{Resumption, run_id_of_part, run_ids_before};
+use crate::pipeline::request::resumption::{Resumption, run_id_of_part, run_ids_before};
 use crate::settings::Settings;
 
 /// The parameters of a run.

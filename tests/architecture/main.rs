@@ -77,7 +77,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pipeline/provision", &["STAGES", "BASE", "tls_failure"]),
     (
         "pipeline/request",
-        &["STAGES", "pipeline/export", "pipeline/faults"],
+        &[
+            "STAGES",
+            "pipeline/export",
+            "pipeline/failure",
+            "pipeline/faults",
+        ],
     ),
     ("pipeline/progress", &["STAGES"]),
     ("pipeline/failure", &["STAGES"]),

@@ -21,15 +21,7 @@ pub const TESTS: &[Test] = &[
         "a_killed_run_is_told_at_the_next_start_and_cleaned_up_after_exactly",
         killed_run,
     ),
-    (
-        "orphans_are_told_from_what_lives_and_from_what_is_set_up",
-        beside_the_living,
-    ),
     ("a_killed_run_that_is_taken_up_has_every_event", taken_up),
-    (
-        "a_topic_and_a_group_of_a_dead_run_are_those_of_the_next_that_uses_them",
-        inherited,
-    ),
     (
         "a_killed_capture_leaves_what_it_delivered_and_what_was_to_stay",
         killed_captures,
@@ -37,6 +29,14 @@ pub const TESTS: &[Test] = &[
 ];
 
 pub const LONG_TESTS: &[Test] = &[
+    (
+        "a_topic_and_a_group_of_a_killed_run_are_those_of_the_next_that_uses_them",
+        inherited,
+    ),
+    (
+        "orphans_of_a_killed_run_are_told_from_what_lives_and_from_what_is_set_up",
+        beside_the_living,
+    ),
     (
         "killed_in_any_phase_a_command_leaves_no_orphan_that_cleanup_does_not_remove",
         killed_in_any_phase,
@@ -326,9 +326,9 @@ fn taken_up(stack: &TestStack) {
     stack.clear();
     let results = open_folder();
     resume(stack, results.path(), "20261124-021133-7f3a9c").refused(2, &["has no folder in"]);
-    let load = ["--events", "2000", "--rate", "400"];
-    let report = killed_and_taken_up(stack, ("both", "load", 2_000), 1, &load);
-    assert_has_every_event(&report, 2_000, 2);
+    let load = ["--events", "1000", "--rate", "400"];
+    let report = killed_and_taken_up(stack, ("both", "load", 1_000), 1, &load);
+    assert_has_every_event(&report, 1_000, 2);
     let incidents = report["incidents"].as_array().unwrap().iter();
     let mut breaks = incidents.filter(|incident| incident["kind"] == "resumed");
     assert!(breaks.next().unwrap()["took"].as_i64().unwrap() > 0);
@@ -386,13 +386,17 @@ fn killed_captures(stack: &TestStack) {
     let delivered = "orphan.public.kept";
     until("the record", || stack.records(delivered).len() == 1);
     kill(running);
+    let until_free = || {
+        until("the slot to be free", || {
+            let active = "SELECT 1 FROM pg_replication_slots WHERE active";
+            stack.sql(active).is_empty()
+        });
+    };
+    until_free();
     let durable = start(capture_into_kafka(stack, &["kept", "--slot", "mine"]));
     read(1);
     kill(durable);
-    until("the slot to be free", || {
-        let active = "SELECT 1 FROM pg_replication_slots WHERE active";
-        stack.sql(active).is_empty()
-    });
+    until_free();
 
     let cleaned = cleanup(stack, &["--orphans"]).json();
     let left = listing(stack);

@@ -14,8 +14,8 @@ use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::orphans::{Standing, find};
 use crate::pipeline::provision::source::connect_postgres;
 use crate::pipeline::request::RunRequest;
-use crate::pipeline::resumption::{Resumption, run_ids_before};
-use crate::pipeline::run_parameters::RunParameters;
+use crate::pipeline::request::parameters::RunParameters;
+use crate::pipeline::request::resumption::{Resumption, run_ids_before};
 use crate::settings::Settings;
 
 /// The run of these parameters as it goes on.

@@ -15,7 +15,7 @@ use crate::pipeline::outcome::faults::fault_reports;
 use crate::pipeline::outcome::incidents::{self, to_timestamp};
 use crate::pipeline::outcome::path_report::{path_report, per_million, to_u64};
 use crate::pipeline::outcome::run_findings::run_findings;
-use crate::pipeline::resumption::Resumption;
+use crate::pipeline::request::resumption::Resumption;
 
 /// The report of a run.
 pub(crate) fn build_report(facts: RunFacts<'_>) -> Report {

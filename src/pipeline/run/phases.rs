@@ -12,11 +12,11 @@ use crate::pipeline::failure::Failure;
 use crate::pipeline::lock::lock;
 use crate::pipeline::monitor::server_monitor::ServerStatus;
 use crate::pipeline::progress::LoadState;
+use crate::pipeline::request::parameters::RunParameters;
 use crate::pipeline::run::context::{ActivePath, RunContext, Trial};
 use crate::pipeline::run::fault_runner::FaultRunner;
 use crate::pipeline::run::observer::{MeasuredLoad, PathObserver, ProbeLoad};
 use crate::pipeline::run::progress_tracker::{ProgressTracker, StallTimer};
-use crate::pipeline::run_parameters::RunParameters;
 
 /// Longest wait for the first event to pass a connector that is RUNNING.
 const PROBE_LIMIT: Duration = Duration::from_secs(60);

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::load::{Limit, Rate};
 use crate::pipeline::failure::Failure;
+use crate::pipeline::request::resumption::Resumption;
 use crate::pipeline::request::{ConnectorRequest, Limits, RunRequest, WarmUp};
-use crate::pipeline::resumption::Resumption;
 use crate::settings::Settings;
 
 /// The file's name.
