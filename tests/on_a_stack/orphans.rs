@@ -443,6 +443,10 @@ fn killed_in_any_phase(stack: &TestStack) {
     let mut failures = Vec::new();
     let mut compare = |what: &str| {
         let cleaned = cleanup(stack, &["--orphans"]);
+        if what.ends_with("into clean-up") && cleaned.out.contains("a run that has ended") {
+            // It had removed its own before, and left table and documents to be looked at.
+            assert_eq!(cleanup(stack, &[]).code, 0);
+        }
         let after = listing(stack);
         let more: Vec<_> = after.difference(&before).collect();
         let fewer: Vec<_> = before.difference(&after).collect();

@@ -20,6 +20,7 @@ use crate::pipeline::provision::resource_registry::{
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::session_lock::RETURN_LIMIT;
 use crate::pipeline::provision::source::{check_writable, connect_postgres};
+use crate::store::MongoStore;
 
 /// Between two looks at the locks: a session that has just lost its connection comes back in that time.
 const SECOND_LOOK: Duration = Duration::from_secs(2);
@@ -97,6 +98,9 @@ pub async fn remove_orphans(
         }
     }
     if chosen.is_empty() {
+        if *orphans == Orphans::All && !is_dry_run {
+            remove_probes(endpoints).await;
+        }
         return Ok(removal);
     }
     let registry = ResourceRegistry::new(connect_postgres(&postgres).await?);
@@ -171,6 +175,18 @@ async fn find_twice(
     let found = find(client).await?;
     refuse_living(orphans, &found)?;
     Ok(found)
+}
+
+/// Removes what a command has left in the store that was killed while it tried whether it may write: that is in no registry, and the
+/// next try removes it.
+async fn remove_probes(endpoints: &GivenEndpoints) {
+    let trying = async {
+        let store = MongoStore::connect(&endpoints.store()?).await?;
+        Ok::<_, Failure>(store.check_writable().await?)
+    };
+    if let Err(failure) = trying.await {
+        tracing::debug!(%failure, "the store was not looked at");
+    }
 }
 
 fn is_elsewhere(entry: &RegistryEntry) -> bool {

@@ -1,7 +1,5 @@
 //! Creates, probes and drops the collections.
 
-use std::time::Duration;
-
 use mongodb::IndexModel;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::options::IndexOptions;
@@ -15,16 +13,13 @@ use crate::store::bson::BsonBuffer;
 /// The collection of [`MongoStore::check_writable`].
 const PROBE_COLLECTION: &str = "cdc_bench_probe";
 
-/// A check is over within this time.
-const PROBE_LIMIT: Duration = Duration::from_secs(10);
-
 /// `NamespaceNotFound`: there is no collection to drop.
 const NAMESPACE_NOT_FOUND: i32 = 26;
 /// `NamespaceExists`: the collection to create is there.
 const NAMESPACE_EXISTS: i32 = 48;
 
 impl MongoStore {
-    /// Writes a document at the write concern of the run, and deletes it again.
+    /// Writes a document at the write concern of the run, and deletes it again, with those of checks that were killed.
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`], [`StoreError::NotPermitted`], or any other reason that it cannot be written.
@@ -49,20 +44,13 @@ impl MongoStore {
         if let Some((code, message)) = refusal {
             return Err(self.refused(code, &message, doing));
         }
-        // Another check may be in progress: drop the collection only when it is empty.
+        // That of a check that was killed, too: one that is in progress has its answer by then, and does not miss it. But another may
+        // be about to write its own: drop the collection only when it is empty.
         let probes = self.database.collection::<Document>(PROBE_COLLECTION);
         let doing = "delete a probe document";
-        let id = mongodb::bson::Uuid::from_bytes(probe_id.into_bytes());
-        let deleted = probes.delete_one(doc! { "_id": id }).await;
+        let deleted = probes.delete_many(doc! {}).await;
         deleted.map_err(|error| self.failed(&error, doing))?;
-        let mut left = probes.estimated_document_count().await;
-        if matches!(left, Ok(1..)) {
-            // A check that was killed leaves its document: one of a while ago is nobody's any more.
-            let a_while_ago = older_than(probe_id, PROBE_LIMIT);
-            let deleted = probes.delete_many(doc! { "_id": { "$lt": a_while_ago } });
-            deleted.await.map_err(|error| self.failed(&error, doing))?;
-            left = probes.estimated_document_count().await;
-        }
+        let left = probes.estimated_document_count().await;
         if left.map_err(|error| self.failed(&error, doing))? == 0 {
             self.drop_named(PROBE_COLLECTION).await?;
         }
@@ -151,14 +139,6 @@ impl MongoStore {
             _ => Ok(()),
         }
     }
-}
-
-/// The bound of ids of version 7 that were made so long before this one.
-fn older_than(id: Uuid, span: Duration) -> mongodb::bson::Uuid {
-    // Milliseconds are the upper 48 bits.
-    let made_at = id.as_u128() >> 80;
-    let bound = made_at.saturating_sub(span.as_millis()) << 80;
-    mongodb::bson::Uuid::from_bytes(bound.to_be_bytes())
 }
 
 fn code_of(error: &mongodb::error::Error) -> Option<i32> {
