@@ -23,7 +23,7 @@ const CUTS_VARIABLE: &str = "CDC_BENCH_TEST_FAULTS";
 const SEED_VARIABLE: &str = "CDC_BENCH_TEST_SEED";
 const CUTS_A_RUN: u64 = 200;
 /// Within a run, from one cut to the next on the average.
-const EVERY: Duration = Duration::from_millis(500);
+const EVERY: Duration = Duration::from_millis(600);
 const RATE: u64 = 40;
 /// Far beyond what a run takes.
 const RUN_LIMIT: Duration = Duration::from_secs(600);

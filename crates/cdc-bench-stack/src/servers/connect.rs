@@ -18,8 +18,11 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 const CONNECTOR_CLASS: &str = "io.debezium.connector.postgresql.PostgresConnector";
 
 /// Settings of Kafka Connect as a distributed worker, beside its addresses.
-pub(crate) const SETTINGS: [(&str, &str); 16] = [
+pub(crate) const SETTINGS: [(&str, &str); 17] = [
     ("group.id", "connect"),
+    // There is one worker: where it has lost its membership and joins again, nobody else is to be waited for. The default is five
+    // minutes, for which its connectors stand still.
+    ("scheduled.rebalance.max.delay.ms", "0"),
     (
         "key.converter",
         "org.apache.kafka.connect.json.JsonConverter",
