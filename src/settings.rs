@@ -48,6 +48,8 @@ impl Settings {
             kind: self.stack,
             given: self.given.clone(),
             kafka_properties: self.kafka_properties.clone(),
+            kafka_links: Vec::new(),
+            connect_exactly_once: false,
         }
     }
 }

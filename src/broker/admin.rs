@@ -1,6 +1,6 @@
 //! Topics and consumer groups: describe, create, delete.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -214,15 +214,18 @@ impl Admin {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn end_offsets(&self, topic: &str, partitions: i32) -> Result<u64, BrokerError> {
+    pub async fn end_offsets(
+        &self,
+        topic: &str,
+        partitions: i32,
+    ) -> Result<BTreeMap<i32, i64>, BrokerError> {
         let name = topic.to_owned();
         self.with_consumer("reading the topic's end", move |consumer| {
-            let mut sum = 0;
-            for partition in 0..partitions {
+            let end = |partition| {
                 let end = partition_end(consumer, &name, partition, TIMEOUT)?;
-                sum += u64::try_from(end).unwrap_or(0);
-            }
-            Ok(sum)
+                Ok((partition, end))
+            };
+            (0..partitions).map(end).collect()
         })
         .await
     }

@@ -52,13 +52,15 @@ pub struct KafkaSourceConfig {
     pub fetch: BTreeMap<String, String>,
 }
 
-/// Settings that decide how soon a record is delivered: at once, and after a full local queue with a back-off of 5 ms, where
-/// librdkafka's default is a second.
-const FETCH: [(&str, &str); 4] = [
+/// Settings that decide how soon a record is delivered: at once, or with the commit of its transaction; and after a full local queue
+/// with a back-off of 5 ms, where librdkafka's default is a second.
+const FETCH: [(&str, &str); 5] = [
     ("fetch.min.bytes", "1"),
     ("fetch.wait.max.ms", "500"),
     ("fetch.queue.backoff.ms", "5"),
     ("queued.max.messages.kbytes", "16384"),
+    // Of a transaction nothing before its commit, and nothing of one that was aborted.
+    ("isolation.level", "read_committed"),
 ];
 
 /// The settings that decide how soon a record is delivered: ours, overridden by the user's.

@@ -1,4 +1,5 @@
-//! Reads a topic once, from its beginning or from where a group has read it to, up to the end that it has now. No group is joined.
+//! Reads a topic once, from its beginning, from given offsets, or from where a group has read it to, up to the end that it has now. No
+//! group is joined.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -38,14 +39,22 @@ pub struct ScannedRecord<'a> {
 pub struct TopicScan {
     config: ClientConfig,
     topic: String,
-    /// Whether to begin where the group is, or at the beginning.
-    is_resumed: bool,
+    from: ScanStart,
+}
+
+/// Where a scan begins.
+#[derive(Debug, Clone)]
+pub enum ScanStart {
+    /// Where its group has read to; at the beginning of a partition that it has not read.
+    Group,
+    /// At these offsets, by partition; at the beginning of any other.
+    Offsets(BTreeMap<i32, i64>),
 }
 
 impl TopicScan {
-    /// A scan of a topic that exists. `group` keeps what [`TopicScan::commit`] says; with `is_resumed` that is where it begins.
+    /// A scan of a topic that exists. `group` keeps what [`TopicScan::commit`] says.
     #[must_use]
-    pub fn new(base: &ClientConfig, topic: &str, group: &str, is_resumed: bool) -> Self {
+    pub fn new(base: &ClientConfig, topic: &str, group: &str, from: ScanStart) -> Self {
         let mut config = base.clone();
         config
             .set("group.id", group)
@@ -57,7 +66,7 @@ impl TopicScan {
         Self {
             config,
             topic: topic.to_owned(),
-            is_resumed,
+            from,
         }
     }
 
@@ -140,17 +149,20 @@ impl TopicScan {
         for partition in &partitions {
             asked.add_partition(&self.topic, *partition);
         }
-        let committed = if self.is_resumed {
-            Some(consumer.committed_offsets(asked, TIMEOUT)?)
-        } else {
-            None
+        let given = match &self.from {
+            ScanStart::Group => consumer.committed_offsets(asked, TIMEOUT)?,
+            ScanStart::Offsets(offsets) => {
+                let mut list = TopicPartitionList::new();
+                for (partition, offset) in offsets {
+                    list.add_partition_offset(&self.topic, *partition, Offset::Offset(*offset))?;
+                }
+                list
+            }
         };
         let (mut from, mut ends) = (TopicPartitionList::new(), BTreeMap::new());
         for partition in partitions {
             let (low, end) = consumer.fetch_watermarks(&self.topic, partition, TIMEOUT)?;
-            let found = committed
-                .as_ref()
-                .and_then(|list| list.find_partition(&self.topic, partition));
+            let found = given.find_partition(&self.topic, partition);
             let begin = match found.map(|element| element.offset()) {
                 Some(Offset::Offset(offset)) => offset.max(low),
                 _ => low,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::secrets::refuse_secret;
 use crate::debezium::ConnectorProfile;
 use crate::pipeline::{ConnectorRequest, Failure};
+use cdc_bench_model::timeline::CapturePath;
 use cdc_bench_stack::read_properties;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -25,7 +26,7 @@ impl ConnectorArgs {
     ///
     /// # Errors
     /// When an argument holds a secret, or the file cannot be read.
-    pub(super) fn request(self, connector: Option<String>) -> Result<ConnectorRequest, Failure> {
+    pub(super) fn request(self) -> Result<ConnectorRequest, Failure> {
         let mut overrides = match &self.connector_config_file {
             None => Vec::new(),
             Some(path) => read_properties(path).map_err(|error| {
@@ -39,9 +40,10 @@ impl ConnectorArgs {
             overrides.push((key, value));
         }
         Ok(ConnectorRequest {
-            connector,
+            connector: None,
             profile: self.connector_profile,
             overrides,
+            exactly_once: false,
         })
     }
 }
@@ -54,12 +56,28 @@ pub(super) struct AnyConnectorArgs {
     /// Use this connector as it is
     #[arg(long, value_name = "NAME", conflicts_with_all = ["connector_profile", "connector_config", "connector_config_file"])]
     connector: Option<String>,
+    /// Let Kafka Connect deliver each record exactly once, in transactions of Kafka's: its worker has to support that
+    /// (exactly.once.source.support), as those of a local stack that this command starts then do
+    #[arg(long, conflicts_with = "connector")]
+    connect_exactly_once: bool,
 }
 
 impl AnyConnectorArgs {
-    /// As [`ConnectorArgs::request`].
-    pub(super) fn request(self) -> Result<ConnectorRequest, Failure> {
-        self.ours.request(self.connector)
+    /// What is asked of the connector of these capture paths.
+    ///
+    /// # Errors
+    /// As [`ConnectorArgs::request`]; and where no path has a connector that could deliver exactly once.
+    pub(super) fn request(self, paths: &[CapturePath]) -> Result<ConnectorRequest, Failure> {
+        if self.connect_exactly_once && !paths.contains(&CapturePath::Debezium) {
+            return Err(Failure::usage(anyhow::anyhow!(
+                "--connect-exactly-once is about Kafka Connect, which no capture path of this run goes through; --capture debezium or both does"
+            )));
+        }
+        Ok(ConnectorRequest {
+            connector: self.connector,
+            exactly_once: self.connect_exactly_once,
+            ..self.ours.request()?
+        })
     }
 }
 
@@ -85,7 +103,7 @@ mod tests {
             connector_config: config.iter().map(owned).collect(),
             connector_config_file: file,
         };
-        let request = args.request(None);
+        let request = args.request();
         request
             .map(|request| request.overrides)
             .map_err(|error| format!("{error:#}"))

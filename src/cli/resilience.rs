@@ -58,7 +58,7 @@ pub(super) async fn run(
             "resilience takes servers away: it takes a local stack, and none of yours (leave out the addresses of your servers, or give \"run --fault\" a fault of the consumer or the reader)"
         )));
     }
-    let connector = args.connector.request(None)?;
+    let connector = args.connector.request()?;
     let (id, folder) = args.results.create()?;
     let display = RunDisplay::start(progress, (&id, stack, None), &folder, false);
     let request = ResilienceRequest {

@@ -66,8 +66,8 @@ pub(super) struct Args {
     #[command(flatten)]
     traces: TracesArgs,
     /// Make a fault while events are under way, such as kill:connect@30% or pause:store@9s,for=2s; may be repeated. ACTION is kill,
-    /// stop, restart or pause of postgres, kafka, connect, store, consumer or reader; MOMENT is a time since the load began or a
-    /// share of it
+    /// stop, restart or pause of postgres, kafka, connect, store, consumer or reader; or cut, reset, delay or throttle of a link
+    /// such as connect-postgres, reader-kafka or consumer-store; MOMENT is a time since the load began or a share of it
     #[arg(
         long = "fault",
         value_name = "ACTION:TARGET@MOMENT[,for=TIME]",
@@ -116,6 +116,7 @@ pub(super) async fn run(
     let stack = stack_kind(&settings)?;
     let paths = args.capture.paths();
     check_faults(&args.faults, stack, &paths).map_err(Failure::usage)?;
+    let connector = args.connector.request(&paths)?;
     let (id, folder) = args.results.create()?;
     let (metrics, endpoint) = match args.metrics_listen {
         Some(address) => {
@@ -153,7 +154,7 @@ pub(super) async fn run(
         seed: args.load.inserter.seed,
         paths,
         rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
-        connector: args.connector.request()?,
+        connector,
         transform_delay: args.inject_transform_delay,
         observer: args.observer,
         faults: args.faults,

@@ -26,7 +26,7 @@ pub(super) async fn run(
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
-    let capture = args.ours.request(None)?;
+    let capture = args.ours.request()?;
     progress.begin("set-up");
     progress.update("set-up", "connecting to the servers");
     let servers = ServerClients::connect_running(settings).await?;

@@ -76,6 +76,8 @@ pub(super) async fn run(
     cancel: CancellationToken,
 ) -> Result<ExitCode, Failure> {
     let stack = stack_kind(&settings)?;
+    let paths = args.capture.paths();
+    let connector = args.connector.request(&paths)?;
     let (id, folder) = args.results.create()?;
     let rates = ascending(args.rates);
     let about = (&id, stack, None);
@@ -93,9 +95,9 @@ pub(super) async fn run(
             connections: args.inserter.connections(),
             warmup: WarmUp::fixed(args.warmup),
             seed: args.inserter.seed,
-            paths: args.capture.paths(),
+            paths,
             rounds: None,
-            connector: args.connector.request()?,
+            connector,
             transform_delay: None,
             faults: Vec::new(),
             observer: true,

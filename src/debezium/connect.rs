@@ -15,10 +15,10 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::answers::{ConnectInfo, ExpandedConnector, InstalledPlugin, Offsets};
+use self::answers::{ConnectInfo, ExpandedConnector, InstalledPlugin, Offsets, Validation};
 use self::http::ConnectHttp;
 use self::passwords::PasswordSettings;
-use super::connector::CONNECTOR_CLASS;
+use super::connector::{CONNECTOR_CLASS, EXACTLY_ONCE_SUPPORT};
 use super::redaction::{redacted, without_secrets};
 use cdc_bench_stack::ConnectEndpoint;
 
@@ -84,6 +84,35 @@ impl ConnectClient {
                 url: self.http.url(),
             }),
         }
+    }
+
+    /// Makes sure that a connector of this configuration would deliver exactly once. Connect looks at the configuration and makes
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`KafkaConnectError::NotExactlyOnce`], or when it does not answer.
+    pub async fn require_exactly_once(
+        &self,
+        config: &BTreeMap<String, String>,
+    ) -> Result<(), KafkaConnectError> {
+        let class = config.get("connector.class").map_or("", String::as_str);
+        let path = ["connector-plugins", class, "config", "validate"];
+        let request = self.http.request(Method::PUT, &path).json(config);
+        let validation: Validation = self.http.read(request).await?;
+        let errors = validation.errors_of(EXACTLY_ONCE_SUPPORT);
+        let errors = errors.unwrap_or_else(|| {
+            vec![format!(
+                "it does not know the setting {EXACTLY_ONCE_SUPPORT}, which is there from Kafka 3.3 on"
+            )]
+        });
+        if errors.is_empty() {
+            return Ok(());
+        }
+        let errors: Vec<_> = errors.iter().map(|e| e.trim_end_matches('.')).collect();
+        Err(KafkaConnectError::NotExactlyOnce {
+            url: self.http.url(),
+            reason: errors.join("; "),
+        })
     }
 
     /// Creates or changes a connector.

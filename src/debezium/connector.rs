@@ -45,6 +45,24 @@ pub const LOW_LATENCY: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// The setting by which a connector asks for exactly-once delivery.
+pub(super) const EXACTLY_ONCE_SUPPORT: &str = "exactly.once.support";
+
+/// The settings of exactly-once delivery: a connector that does not start without it, and a transaction of Kafka's for each batch
+/// that Debezium hands on.
+const EXACTLY_ONCE: [(&str, &str); 2] = [
+    (EXACTLY_ONCE_SUPPORT, "required"),
+    ("transaction.boundary", "poll"),
+];
+
+/// Whether a connector of this configuration delivers exactly once, or does not start.
+#[must_use]
+pub fn requires_exactly_once(config: &BTreeMap<String, String>) -> bool {
+    let support = config.get(EXACTLY_ONCE_SUPPORT);
+    // Connect takes it in any case.
+    support.is_some_and(|support| support.eq_ignore_ascii_case("required"))
+}
+
 /// The parameters of a connector.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectorParams<'a> {
@@ -64,6 +82,8 @@ pub struct ConnectorParams<'a> {
     pub publication: &'a str,
     /// Its profile.
     pub profile: ConnectorProfile,
+    /// Whether it must deliver exactly once.
+    pub exactly_once: bool,
     /// Properties of its producer, for a Kafka that is secured. They hold secrets.
     pub producer: &'a [(&'static str, String)],
     /// Settings over all of these.
@@ -107,6 +127,10 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
                 .iter()
                 .map(|(key, value, _)| ((*key).to_owned(), (*value).to_owned())),
         );
+    }
+    if params.exactly_once {
+        let settings = EXACTLY_ONCE.iter();
+        config.extend(settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     }
     let producer = params.producer.iter();
     config.extend(producer.map(|(key, value)| (format!("producer.override.{key}"), value.clone())));
@@ -188,6 +212,7 @@ mod tests {
             slot: "s",
             publication: "b",
             profile,
+            exactly_once: false,
             producer: &[],
             overrides,
         })
@@ -223,6 +248,7 @@ mod tests {
             slot: "s",
             publication: "b",
             profile: ConnectorProfile::Stock,
+            exactly_once: false,
             producer: &[],
             overrides: &[],
         });
@@ -248,6 +274,7 @@ mod tests {
                 slot: "s",
                 publication: "b",
                 profile: ConnectorProfile::Stock,
+                exactly_once: false,
                 producer: &[],
                 overrides: &[],
             });
@@ -289,6 +316,7 @@ mod tests {
                 slot: "s",
                 publication: "b",
                 profile: ConnectorProfile::Stock,
+                exactly_once: false,
                 producer: &[],
                 overrides: &overrides,
             });
@@ -306,6 +334,32 @@ mod tests {
         let factory = "org.postgresql.ssl.DefaultJavaSSLFactory";
         assert_eq!(config(&[("database.sslfactory", factory)]), strict(None));
         assert_eq!(config(&[("database.sslmode", "verify-full")]), strict(None));
+    }
+
+    #[test]
+    fn exactly_once_is_asked_for_where_it_is_wanted() {
+        let postgres = Server::new("h", 5, "u", "tiger".to_owned(), "d").into();
+        let config = |exactly_once, overrides: &[(String, String)]| {
+            connector_config(&ConnectorParams {
+                name: "n",
+                postgres: &postgres,
+                address: None,
+                reads_our_files: true,
+                topic_prefix: "p",
+                slot: "s",
+                publication: "b",
+                profile: ConnectorProfile::LowLatency,
+                exactly_once,
+                producer: &[],
+                overrides,
+            })
+        };
+        assert!(!requires_exactly_once(&config(false, &[])));
+        let wanted = config(true, &[]);
+        assert!(requires_exactly_once(&wanted));
+        assert_eq!(wanted["transaction.boundary"], "poll");
+        let own = [("exactly.once.support".to_owned(), "REQUIRED".to_owned())];
+        assert!(requires_exactly_once(&config(false, &own)));
     }
 
     #[test]

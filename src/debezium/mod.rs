@@ -22,6 +22,7 @@ mod trace;
 pub use connect::{ConnectClient, ConnectorStatus, KafkaConnectError, RegisteredConnector};
 pub use connector::{
     ConnectorParams, ConnectorProfile, LOW_LATENCY, connector_config, is_less_strict,
+    requires_exactly_once,
 };
 pub use envelope::{Envelope, EnvelopeSource, OutboxAfter, RowChange};
 pub use error::{ReadEnvelopeError, UnreadableBy};

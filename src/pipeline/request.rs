@@ -8,7 +8,7 @@ use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Targets;
 use cdc_bench_model::report::ResultFolder;
 use cdc_bench_model::timeline::CapturePath;
-use cdc_bench_stack::StackKind;
+use cdc_bench_stack::{StackKind, StackRequest};
 
 use crate::debezium::ConnectorProfile;
 use crate::load::{Limit, Rate};
@@ -72,6 +72,16 @@ impl RunRequest {
         self.faults.iter().any(breaks)
     }
 
+    /// The request for the servers to start or to find: those that are started have what the faults and the connector need.
+    pub(crate) fn servers(&self) -> StackRequest {
+        let links = LinkTarget::of(&self.faults);
+        StackRequest {
+            kafka_links: links.filter_map(LinkTarget::kafka_client).collect(),
+            connect_exactly_once: self.connector.exactly_once,
+            ..self.settings.servers()
+        }
+    }
+
     /// The `run_id` columns of a path's rows.
     pub(crate) fn names_for(&self, path: CapturePath) -> RunNames {
         match self.rounds {
@@ -110,12 +120,14 @@ pub struct ConnectorRequest {
     pub profile: Option<ConnectorProfile>,
     /// Settings that override the profile's.
     pub overrides: Vec<(String, String)>,
+    /// Whether a connector of ours must deliver exactly once.
+    pub exactly_once: bool,
 }
 
 impl ConnectorRequest {
     /// Whether the user has configured a connector of ours.
     pub(crate) fn describes_ours(&self) -> bool {
-        self.profile.is_some() || !self.overrides.is_empty()
+        self.profile.is_some() || !self.overrides.is_empty() || self.exactly_once
     }
 }
 

@@ -170,7 +170,25 @@ fn refused(stack: &TestStack) {
         assert_eq!(end.code, 2, "{args:?}: {}", end.err);
         assert!(end.err.contains(why), "{args:?}: {}", end.err);
     }
+    // The broker of a stack that is kept was started without a listener for it.
+    for (args, link) in [
+        (&["--fault", "cut:consumer-kafka@1s"][..], "consumer-kafka"),
+        (
+            &["--capture", "wal", "--fault", "cut:reader-kafka@1s"],
+            "reader-kafka",
+        ),
+    ] {
+        let end = ended(small_run(stack.kept(), results.path(), args));
+        end.refused(2, &[link, "cdc-bench stack down"]);
+    }
+    let end = ended(small_run(
+        stack.kept(),
+        results.path(),
+        &["--fault", "cut:reader-kafka@1s"],
+    ));
+    end.refused(2, &["no capture path of this run goes over reader-kafka"]);
     assert_eq!(std::fs::read_dir(results.path()).unwrap().count(), 0);
+    stack.assert_nothing_left("a refused fault");
 }
 
 /// 6 processes, 3 faults, 3 moments, 2 paths.

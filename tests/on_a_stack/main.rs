@@ -16,6 +16,7 @@ mod delay;
 mod delays;
 mod envelopes;
 mod everything_secured;
+mod exactly_once;
 mod faults;
 mod group;
 #[path = "../../benches/inputs/mod.rs"]
@@ -40,6 +41,8 @@ mod plain_user;
 mod postgres_reached;
 mod postgres_rights;
 mod proxy;
+mod random;
+mod random_cuts;
 mod reader;
 mod reader_examples;
 mod reader_faults;
@@ -129,6 +132,7 @@ fn main() {
         outages::TESTS,
         dead_letters::TESTS,
         faults::TESTS,
+        exactly_once::TESTS,
         paths::TESTS,
         reader::TESTS,
         snapshot::TESTS,
@@ -202,6 +206,7 @@ fn main() {
         commands::LONG_TESTS,
         dead_letters::LONG_TESTS,
         faults::LONG_TESTS,
+        exactly_once::LONG_TESTS,
         group::LONG_TESTS,
         interrupts::LONG_TESTS,
         limits::LONG_TESTS,
@@ -211,6 +216,7 @@ fn main() {
         observe_lines::LONG_TESTS,
         observe_standstill::LONG_TESTS,
         paths::LONG_TESTS,
+        random_cuts::LONG_TESTS,
         reader_soak::LONG_TESTS,
         delays::LONG_TESTS,
         skew::LONG_TESTS,

@@ -13,6 +13,7 @@ use nix::sys::signal::Signal;
 
 use super::Test;
 use super::proxy::Proxy;
+use super::random::Random;
 use super::reader::{Table, drop_it};
 use super::reader_standby::failover;
 use super::sink;
@@ -71,22 +72,6 @@ impl Fault {
             left -= weight;
         }
         Self::Cut
-    }
-}
-
-/// Xorshift: the same faults each time.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % limit
-    }
-
-    fn millis(&mut self, least: u64, most: u64) -> Duration {
-        Duration::from_millis(least + self.below(most - least))
     }
 }
 
@@ -201,7 +186,7 @@ fn faults(stack: &TestStack) {
         scope.spawn(|| write(stack, &is_over));
         // Whatever happens the writer ends.
         let end = EndOnDrop(&is_over);
-        let mut random = Random(0x2545_f491_4f6c_dd1d);
+        let mut random = Random::new(0x2545_f491_4f6c_dd1d);
         for number in 0..count {
             let fault = Fault::random(&mut random);
             *done.entry(fault).or_default() += 1;

@@ -52,5 +52,5 @@ pub use kind::StackKind;
 pub use link::{Link, LinkState};
 pub use processes::{GcPause, OutageKind, ServerProcess};
 pub use progress::{Download, STOPPING, StepProgress};
-pub use servers::LocalOptions;
+pub use servers::{KafkaClient, LocalOptions};
 pub use stack::{Stack, StackRequest, running_endpoints};

@@ -53,6 +53,7 @@ pub struct Link {
 struct Counts {
     connections: AtomicU64,
     cuts: AtomicU64,
+    broken: AtomicU64,
 }
 
 /// What a connection looks at.
@@ -145,6 +146,12 @@ impl Link {
         self.counts.connections.load(Ordering::Relaxed)
     }
 
+    /// Connections that were broken so far while it was cut, or by a reset; those that were not accepted meanwhile count.
+    #[must_use]
+    pub fn broken(&self) -> u64 {
+        self.counts.broken.load(Ordering::Relaxed)
+    }
+
     /// Connections that were cut by the rule so far.
     #[must_use]
     pub fn cuts(&self) -> u64 {
@@ -163,6 +170,7 @@ async fn accept(listener: &TcpListener, server: &str, control: &Control, after: 
         let limit = after(number, counts.cuts.load(Ordering::Relaxed));
         number += 1;
         if *control.state.borrow() == LinkState::Cut {
+            counts.broken.fetch_add(1, Ordering::Relaxed);
             continue;
         }
         let (server, control) = (server.to_owned(), control.clone());
@@ -198,21 +206,37 @@ async fn pass(client: TcpStream, server: &str, mut control: Control, limit: Opti
     };
     let up = relay(from_client, &mut ends.to_server, state.clone(), None);
     let down = relay(from_server, &mut ends.to_client, state, limit);
-    let is_reset = tokio::select! {
-        _ = up => false,
+    let end = tokio::select! {
+        _ = up => ConnectionEnd::Closed,
         is_at_limit = down => {
             counts.cuts.fetch_add(u64::from(is_at_limit), Ordering::Relaxed);
-            false
+            ConnectionEnd::Closed
         }
         cut = control.state.wait_for(|state| *state == LinkState::Cut) => {
-            drop(cut);
-            false
+            // The link itself may be gone.
+            if cut.is_ok() { ConnectionEnd::Cut } else { ConnectionEnd::Closed }
         }
-        changed = control.resets.changed() => changed.is_ok(),
+        changed = control.resets.changed() => {
+            if changed.is_ok() { ConnectionEnd::Reset } else { ConnectionEnd::Closed }
+        }
     };
-    if is_reset {
+    if end != ConnectionEnd::Closed {
+        counts.broken.fetch_add(1, Ordering::Relaxed);
+    }
+    if end == ConnectionEnd::Reset {
         ends.reset();
     }
+}
+
+/// How a connection came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ConnectionEnd {
+    /// An end closed it, or the rule.
+    Closed,
+    /// The link was cut.
+    Cut,
+    /// The link was reset.
+    Reset,
 }
 
 /// The writing ends of a connection.
@@ -362,6 +386,8 @@ mod tests {
         );
         asked(&mut connect(&link), b"new").unwrap();
         assert_eq!((link.connections(), link.cuts()), (4, 0));
+        // One was open and one came while it was cut, one was reset.
+        assert_eq!(link.broken(), 3);
     }
 
     #[test]

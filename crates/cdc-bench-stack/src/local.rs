@@ -16,7 +16,9 @@ use crate::error::StackError;
 use crate::instance::Instance;
 use crate::processes::Supervision;
 use crate::progress::StepProgress;
-use crate::servers::{self, Java, LocalOptions, Ports, SERVERS, StartPlan, endpoints, password};
+use crate::servers::{
+    self, Java, KafkaLinks, LocalOptions, Ports, SERVERS, StartPlan, endpoints, password,
+};
 
 /// Longest wait for a server to end before it is killed. Short, because its data is deleted next.
 const STOP_PATIENCE: Duration = Duration::from_millis(1_500);
@@ -28,6 +30,7 @@ const ATTEMPTS: usize = 3;
 pub(crate) struct LocalStack {
     pub(crate) endpoints: Endpoints,
     pub(crate) supervision: Supervision,
+    pub(crate) kafka_links: KafkaLinks,
     /// Last field: the folder is removed on drop, after the servers have stopped writing to it.
     instance: Instance,
 }
@@ -91,7 +94,7 @@ impl LocalStack {
         progress: &dyn StepProgress,
         cancel: &CancellationToken,
     ) -> Result<Self, StackError> {
-        let ports = Ports::free()?;
+        let (ports, kafka_links) = Ports::with_links(&options.kafka_links)?;
         let store_password = password();
         let endpoints = endpoints(ports, &password(), &store_password);
         let plan = StartPlan {
@@ -100,6 +103,7 @@ impl LocalStack {
             artifacts,
             folder: instance.folder(),
             ports,
+            kafka_links: &kafka_links,
             endpoints: &endpoints,
             options,
             cancel,
@@ -138,6 +142,7 @@ impl LocalStack {
         let stack = Self {
             supervision: Supervision::begin(children)?,
             endpoints,
+            kafka_links,
             instance,
         };
         progress.end("servers", &stack.describe());

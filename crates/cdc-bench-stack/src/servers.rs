@@ -5,6 +5,7 @@ mod health;
 mod java;
 mod jvm;
 pub(crate) mod kafka;
+mod kafka_links;
 mod launch;
 mod plan;
 pub(crate) mod postgres;
@@ -12,6 +13,8 @@ pub(crate) mod store;
 
 pub(crate) use health::answers;
 pub(crate) use java::Java;
+pub use kafka_links::KafkaClient;
+pub(crate) use kafka_links::KafkaLinks;
 pub(crate) use launch::READY_LIMIT;
 pub use plan::LocalOptions;
 pub(crate) use plan::{Ports, SERVERS, StartPlan, endpoints, password};

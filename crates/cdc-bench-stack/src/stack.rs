@@ -1,6 +1,7 @@
 //! The servers of one run, whatever their origin.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -13,10 +14,11 @@ use crate::endpoints::{Endpoints, GivenEndpoints};
 use crate::error::StackError;
 use crate::kept::{Claim, KeptStack};
 use crate::kind::StackKind;
+use crate::link::Link;
 use crate::local::{LocalStack, StackLifetime};
 use crate::processes::{GcPause, OutageKind, ServerProcess};
 use crate::progress::{STOPPING, StepProgress};
-use crate::servers::{self, LocalOptions};
+use crate::servers::{self, KafkaClient, LocalOptions};
 
 /// Longest wait for a server's answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -30,6 +32,10 @@ pub struct StackRequest {
     pub given: Option<GivenEndpoints>,
     /// Properties of Kafka's clients, also on servers of ours. A value may be a secret.
     pub kafka_properties: Vec<(String, SecretString)>,
+    /// Who reaches Kafka over a link that can be made worse, on servers that are started for one run.
+    pub kafka_links: Vec<KafkaClient>,
+    /// Whether Connect delivers exactly once, on servers that are started for one run.
+    pub connect_exactly_once: bool,
 }
 
 impl StackRequest {
@@ -100,7 +106,11 @@ impl Stack {
                 "the stack that is kept is in use by another run; starting one for this run"
             );
         }
-        let options = LocalOptions::default();
+        let options = LocalOptions {
+            kafka_links: request.kafka_links.clone(),
+            connect_exactly_once: request.connect_exactly_once,
+            ..LocalOptions::default()
+        };
         let local =
             LocalStack::start(&cache, StackLifetime::OneRun, &options, progress, cancel).await?;
         Ok(Self {
@@ -145,6 +155,15 @@ impl Stack {
     #[must_use]
     pub fn is_kept(&self) -> bool {
         matches!(self.origin, Origin::Kept(..))
+    }
+
+    /// The link over which a client reaches Kafka, where there is one.
+    #[must_use]
+    pub fn kafka_link(&self, client: KafkaClient) -> Option<&Arc<Link>> {
+        match &self.origin {
+            Origin::OneRun(local) => local.kafka_links.get(client),
+            Origin::External | Origin::Kept(..) | Origin::Compose(_) => None,
+        }
     }
 
     /// Kafka's version, where we chose it; `None` for the user's servers.

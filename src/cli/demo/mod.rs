@@ -113,7 +113,7 @@ pub(super) async fn run(
             "--pause waits for Enter, and there is no terminal to press it on"
         )));
     }
-    let connector = args.ours.clone().request(None)?;
+    let connector = args.ours.clone().request()?;
     let (id, folder) = args.results.create()?;
     let stack = Stack::bring_up(&settings.servers(), terminal, &cancel).await;
     let stack = stack.map_err(|error| discard_result(&folder, error.into()))?;

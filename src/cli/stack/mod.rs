@@ -87,6 +87,9 @@ pub(super) struct UpArgs {
     /// A folder of Connect plugins beside Debezium's (repeatable): connectors, transforms, converters
     #[arg(long, value_name = "DIR")]
     connect_plugins: Vec<PathBuf>,
+    /// Let Kafka Connect deliver exactly once where a connector asks for it (exactly.once.source.support)
+    #[arg(long)]
+    connect_exactly_once: bool,
     /// A variable of a server's environment (repeatable), such as connect:FAKETIME=+0.25
     #[arg(long, value_name = "SERVER:NAME=VALUE", value_parser = server_env, hide = true)]
     server_env: Vec<(String, String, String)>,
@@ -164,8 +167,12 @@ async fn up(
         postgres_settings: args.postgres_config,
         server_env: args.server_env,
         connect_plugins: plugins.collect::<Result<_, _>>()?,
+        connect_exactly_once: args.connect_exactly_once,
+        kafka_links: Vec::new(),
     };
-    let has_options = !options.postgres_settings.is_empty() || !options.connect_plugins.is_empty();
+    let has_options = !options.postgres_settings.is_empty()
+        || !options.connect_plugins.is_empty()
+        || options.connect_exactly_once;
     if let Some(stack) = KeptStack::find(cache) {
         if args.foreground || has_options {
             return Err(StackError::NotUp(

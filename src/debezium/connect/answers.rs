@@ -120,7 +120,18 @@ pub(super) struct Validation {
 
 #[derive(Deserialize)]
 struct ValidatedSetting {
-    definition: SettingDefinition,
+    /// `null` of a setting that no plugin defines.
+    definition: Option<SettingDefinition>,
+    #[serde(default)]
+    value: SettingVerdict,
+}
+
+#[derive(Default, Deserialize)]
+struct SettingVerdict {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    errors: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -135,10 +146,17 @@ impl Validation {
     pub(super) fn passwords(self) -> BTreeSet<String> {
         self.configs
             .into_iter()
-            .map(|setting| setting.definition)
+            .filter_map(|setting| setting.definition)
             .filter(|definition| definition.kind == "PASSWORD")
             .map(|definition| definition.name)
             .collect()
+    }
+
+    /// What is wrong with a setting; `None` where Connect does not know it.
+    pub(super) fn errors_of(self, name: &str) -> Option<Vec<String>> {
+        let mut configs = self.configs.into_iter();
+        let found = configs.find(|setting| setting.value.name == name)?;
+        Some(found.value.errors)
     }
 }
 

@@ -3,7 +3,7 @@
 use cdc_bench_stack::ConnectEndpointError;
 use reqwest::StatusCode;
 
-use crate::debezium::connector::CONNECTOR_CLASS;
+use crate::debezium::connector::{CONNECTOR_CLASS, EXACTLY_ONCE_SUPPORT};
 
 /// A request to Kafka Connect failed.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +90,16 @@ pub enum KafkaConnectError {
     NoDebezium {
         /// Address.
         url: String,
+    },
+    /// It does not deliver exactly once.
+    #[error(
+        "Kafka Connect at {url} does not deliver a connector's records exactly once: {reason}; its workers need exactly.once.source.support=enabled (\"preparing\" on all of them first, where there are several; a local stack: cdc-bench stack up --connect-exactly-once, or a run that starts its servers itself); or leave out {EXACTLY_ONCE_SUPPORT}=required (--connect-exactly-once)"
+    )]
+    NotExactlyOnce {
+        /// Address.
+        url: String,
+        /// What it says.
+        reason: String,
     },
     /// There is no such connector.
     #[error("Kafka Connect at {url} has no connector \"{name}\"")]

@@ -194,6 +194,40 @@ async fn an_error_of_connecting_has_the_address() {
 }
 
 #[tokio::test]
+async fn exactly_once_is_asked_of_connect_before_anything_is_made() {
+    let (server, client) = double().await;
+    let asked = |class: &str, value: serde_json::Value| {
+        let other =
+            json!({"definition": null, "value": {"name": "odd", "errors": ["not defined"]}});
+        Mock::given(method("PUT"))
+            .and(path(format!("/connector-plugins/{class}/config/validate")))
+            .respond_with(
+                ResponseTemplate::new(200).set_body_json(json!({"configs": [other, value]})),
+            )
+            .mount(&server)
+    };
+    let verdict = |errors: &[&str]| json!({"definition": {"name": EXACTLY_ONCE_SUPPORT, "type": "STRING"}, "value": {"name": EXACTLY_ONCE_SUPPORT, "errors": errors}});
+    asked("able", verdict(&[])).await;
+    let off = "This worker does not have exactly-once source support enabled.";
+    asked("unable", verdict(&[off])).await;
+    asked("old", json!({"definition": null, "value": {}})).await;
+    let required = async |class: &str| {
+        let config = [("connector.class".to_owned(), class.to_owned())].into();
+        let required = client.require_exactly_once(&config).await;
+        required.map_err(|error| error.to_string())
+    };
+    assert_eq!(required("able").await, Ok(()));
+    let error = required("unable").await.unwrap_err();
+    let words = [
+        "source support enabled; its workers",
+        "exactly.once.source.support=enabled",
+    ];
+    assert!(words.iter().all(|words| error.contains(words)), "{error}");
+    let error = required("old").await.unwrap_err();
+    assert!(error.contains("from Kafka 3.3 on"), "{error}");
+}
+
+#[tokio::test]
 async fn a_plugin_says_which_settings_are_passwords_and_is_asked_once_without_them() {
     let (server, client) = double().await;
     let definition =

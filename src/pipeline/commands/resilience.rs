@@ -94,7 +94,7 @@ pub async fn resilience(
         let kind = request.run.settings.stack;
         check_faults(faults, kind, &request.run.paths).map_err(Failure::usage)?;
     }
-    let stack = Stack::bring_up(&request.run.settings.servers(), progress, cancel).await?;
+    let stack = Stack::bring_up(&request.run.servers(), progress, cancel).await?;
     let stack = stack.for_several_runs();
     let mut report = ResilienceReport {
         schema: RESILIENCE_SCHEMA.to_owned(),

@@ -58,7 +58,7 @@ pub async fn run(
     cancel: CancellationToken,
 ) -> Result<FinishedRun, Failure> {
     disk_guard(&request, None).check()?;
-    let stack = Stack::bring_up(&request.settings.servers(), progress, &cancel).await?;
+    let stack = Stack::bring_up(&request.servers(), progress, &cancel).await?;
     let outcome = run_on(&request, &stack, progress, &cancel).await;
     if outcome
         .as_ref()
@@ -82,7 +82,7 @@ pub async fn run_on(
     cancel: &CancellationToken,
 ) -> Result<FinishedRun, Failure> {
     let started_at = jiff::Timestamp::now();
-    let links = Links::open(&request.faults, stack.endpoints())?;
+    let links = Links::open(&request.faults, stack)?;
     progress.begin("set-up");
     progress.update("set-up", "connecting to the servers");
     let endpoints = links.endpoints(stack.endpoints());

@@ -71,7 +71,7 @@ pub async fn sweep(
     cancel: &CancellationToken,
 ) -> Result<(SweepReport, Option<Failure>), Failure> {
     let started_at = jiff::Timestamp::now();
-    let stack = Stack::bring_up(&request.step.settings.servers(), progress, cancel).await?;
+    let stack = Stack::bring_up(&request.step.servers(), progress, cancel).await?;
     let stack = stack.for_several_runs();
     let mut report = SweepReport {
         schema: SWEEP_SCHEMA,

@@ -3,7 +3,7 @@
 use cdc_bench_model::timeline::CapturePath;
 use cdc_bench_stack::StackKind;
 
-use super::fault::{Fault, FaultTarget, ProcessTarget};
+use super::fault::{Fault, FaultTarget, LinkTarget, ProcessTarget};
 
 /// Why a run cannot make a fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +25,22 @@ pub enum ImpossibleFault {
         "--fault {0}: our reader only observes on this run's capture path; it captures with --capture wal, embedded or both"
     )]
     NoReader(String),
+    /// No path goes over the link.
+    #[error(
+        "--fault {fault}: no capture path of this run goes over {link}; {} goes over it (--capture)",
+        names(link.paths())
+    )]
+    UnusedLink {
+        /// The fault.
+        fault: String,
+        /// The link.
+        link: LinkTarget,
+    },
+}
+
+fn names(paths: &[CapturePath]) -> String {
+    let names: Vec<_> = paths.iter().map(|path| path.as_str()).collect();
+    names.join(" or ")
 }
 
 /// Whether a run on such a stack, by these paths, can make these faults.
@@ -47,6 +63,14 @@ pub fn check_faults(
         let is_readers = fault.target() == FaultTarget::Process(ProcessTarget::Reader);
         if is_readers && paths.iter().all(|path| *path == CapturePath::Debezium) {
             return Err(ImpossibleFault::NoReader(fault.to_string()));
+        }
+        if let FaultTarget::Link(link) = fault.target()
+            && !paths.iter().any(|path| link.paths().contains(path))
+        {
+            return Err(ImpossibleFault::UnusedLink {
+                fault: fault.to_string(),
+                link,
+            });
         }
     }
     Ok(())
@@ -74,5 +98,28 @@ mod tests {
         assert_eq!(check("pause:reader@1s", external, CapturePath::Wal), Ok(()));
         let error = check("kill:reader@1s", local, debezium).unwrap_err();
         assert!(error.to_string().contains("--capture wal"), "{error}");
+    }
+
+    #[test]
+    fn a_link_is_cut_where_a_path_of_the_run_goes_over_it() {
+        use CapturePath::{Debezium, Embedded, Wal};
+        for (link, path, is_used) in [
+            ("connect-kafka", Debezium, true),
+            ("connect-kafka", Wal, false),
+            ("connect-postgres", Wal, false),
+            ("reader-kafka", Debezium, false),
+            ("reader-kafka", Wal, true),
+            ("consumer-kafka", Wal, true),
+            ("consumer-kafka", Embedded, false),
+            ("reader-postgres", Debezium, true),
+            ("consumer-store", Embedded, true),
+        ] {
+            let faults = [format!("cut:{link}@1s").parse().unwrap()];
+            let checked = check_faults(&faults, StackKind::Local, &[path]);
+            assert_eq!(checked.is_ok(), is_used, "{link} {path}: {checked:?}");
+        }
+        let faults = ["cut:consumer-kafka@1s".parse().unwrap()];
+        let error = check_faults(&faults, StackKind::Local, &[Embedded]).unwrap_err();
+        assert!(error.to_string().contains("debezium or wal"), "{error}");
     }
 }

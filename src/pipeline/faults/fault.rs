@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use cdc_bench_stack::OutageKind;
+use cdc_bench_model::timeline::CapturePath;
+use cdc_bench_stack::{KafkaClient, OutageKind};
 
 /// A fault that a run is asked to make.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +87,12 @@ pub enum LinkTarget {
     ReaderPostgres,
     /// From our consumer to the store.
     ConsumerStore,
+    /// From Kafka Connect, its worker and its connectors' producers, to Kafka.
+    ConnectKafka,
+    /// From the producer behind our reader to Kafka.
+    ReaderKafka,
+    /// From our consumer to Kafka.
+    ConsumerKafka,
 }
 
 /// When a fault is made.
@@ -164,9 +171,12 @@ impl ProcessTarget {
 
 impl LinkTarget {
     /// Every link.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 6] = [
         Self::ConnectPostgres,
         Self::ReaderPostgres,
+        Self::ConnectKafka,
+        Self::ReaderKafka,
+        Self::ConsumerKafka,
         Self::ConsumerStore,
     ];
 
@@ -177,7 +187,48 @@ impl LinkTarget {
             Self::ConnectPostgres => "connect-postgres",
             Self::ReaderPostgres => "reader-postgres",
             Self::ConsumerStore => "consumer-store",
+            Self::ConnectKafka => "connect-kafka",
+            Self::ReaderKafka => "reader-kafka",
+            Self::ConsumerKafka => "consumer-kafka",
         }
+    }
+
+    /// The links that faults are about, each once.
+    pub(crate) fn of(faults: &[Fault]) -> impl Iterator<Item = Self> {
+        let named = |link: &Self| {
+            let mut faults = faults.iter();
+            faults.any(|fault| fault.target() == FaultTarget::Link(*link))
+        };
+        Self::ALL.into_iter().filter(named)
+    }
+
+    /// Whose link to Kafka it is, if it is one.
+    #[must_use]
+    pub fn kafka_client(self) -> Option<KafkaClient> {
+        match self {
+            Self::ConnectKafka => Some(KafkaClient::Connect),
+            Self::ReaderKafka => Some(KafkaClient::Reader),
+            Self::ConsumerKafka => Some(KafkaClient::Consumer),
+            Self::ConnectPostgres | Self::ReaderPostgres | Self::ConsumerStore => None,
+        }
+    }
+
+    /// The capture paths that go over it.
+    pub(crate) fn paths(self) -> &'static [CapturePath] {
+        use CapturePath::{Debezium, Embedded, Wal};
+        match self {
+            Self::ConnectPostgres | Self::ConnectKafka => &[Debezium],
+            Self::ReaderKafka => &[Wal],
+            Self::ConsumerKafka => &[Debezium, Wal],
+            // On Debezium's path our reader observes.
+            Self::ReaderPostgres | Self::ConsumerStore => &[Debezium, Wal, Embedded],
+        }
+    }
+}
+
+impl fmt::Display for LinkTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -31,6 +31,7 @@ pub(super) fn fault_reports(facts: &RunFacts<'_>) -> Vec<FaultReport> {
             at: to_timestamp(made.began),
             at_s: (seconds_between(first, made.began) * 100.0).round() / 100.0,
             took: made.ended.map(|ended| (ended - made.began).round_micros()),
+            connections_broken: made.connections_broken,
             paths: paths.collect::<BTreeMap<_, _>>(),
         }
     };

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::debezium::{
     ConnectClient, ConnectorParams, ConnectorProfile, KafkaConnectError, connector_config,
-    is_less_strict,
+    is_less_strict, requires_exactly_once,
 };
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::names::ConnectorNames;
@@ -33,14 +33,16 @@ impl PlannedConnector {
     /// Plans a connector of these names. Nothing is made.
     ///
     /// # Errors
-    /// When Connect lacks Debezium, a name is somebody's, or the connector could not reach a server with what we know.
+    /// When Connect lacks Debezium, or exactly-once delivery that is asked for; a name is somebody's; or the connector could not reach
+    /// a server with what we know.
     pub(crate) async fn plan(
         servers: &ServerClients,
         names: ConnectorNames,
         publication: &str,
         request: &ConnectorRequest,
     ) -> Result<Self, Failure> {
-        connect_of(servers)?.require_debezium().await?;
+        let connect = connect_of(servers)?;
+        connect.require_debezium().await?;
         refuse_foreign_names(servers, &names).await?;
         let endpoints = &servers.endpoints;
         let producer = producer_properties(&endpoints.kafka, &request.overrides)?;
@@ -54,11 +56,15 @@ impl PlannedConnector {
             slot: &names.slot,
             publication,
             profile,
+            exactly_once: request.exactly_once,
             producer: &producer,
             overrides: &request.overrides,
         };
         refuse_socket(&params)?;
         let config = connector_config(&params);
+        if requires_exactly_once(&config) {
+            connect.require_exactly_once(&config).await?;
+        }
         Ok(Self {
             names,
             profile,

@@ -7,10 +7,11 @@ use cdc_bench_model::timeline::{CapturePath, Nanos, Stamp, Tally};
 use crate::load::Limit;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::faults::{
-    Fault, FaultAction, FaultTarget, Moment, ProcessAction, ProcessTarget,
+    Fault, FaultAction, FaultTarget, LinkAction, Moment, ProcessAction, ProcessTarget,
 };
 use crate::pipeline::monitor::server_monitor::ServerStatus;
 use crate::pipeline::run::context::{ActivePath, RunContext};
+use crate::pipeline::run::links::Links;
 use crate::pipeline::run::progress_tracker::StallTimer;
 use crate::pipeline::run::workers::WorkerSetup;
 
@@ -27,6 +28,8 @@ pub(crate) struct MadeFault {
     pub(crate) began: Stamp,
     /// When what it took away was let go on or started again; that may take a while to be ready.
     pub(crate) ended: Option<Stamp>,
+    /// Connections that it broke or kept from coming about, of a link that was cut or reset; until the run is over those before it.
+    pub(crate) connections_broken: Option<u64>,
     /// In the order of the run's paths.
     pub(crate) paths: Vec<FaultedPath>,
 }
@@ -76,7 +79,20 @@ impl<'a> FaultRunner<'a> {
     }
 
     /// The faults that were made so far, and those that were not.
-    pub(crate) fn into_outcome(self) -> (Vec<MadeFault>, Vec<Fault>) {
+    pub(crate) fn into_outcome(mut self) -> (Vec<MadeFault>, Vec<Fault>) {
+        let links = self.context.links;
+        // A link breaks no connection but by its faults: what comes before its next one is this one's.
+        let mut next: Vec<(FaultTarget, u64)> = Vec::new();
+        for made in self.made.iter_mut().rev() {
+            let target = made.fault.target();
+            if let Some(before) = made.connections_broken {
+                let known = next.iter().rfind(|(of, _)| *of == target);
+                let after = known.map(|(_, broken)| *broken);
+                let after = after.or_else(|| broken_before(&made.fault, links));
+                made.connections_broken = after.map(|after| after - before);
+                next.push((target, before));
+            }
+        }
         (self.made, self.planned)
     }
 
@@ -124,6 +140,7 @@ impl<'a> FaultRunner<'a> {
         tracing::warn!(%fault, "making a fault");
         context.progress.update("load", &format!("fault: {fault}"));
         let began = context.clock.now();
+        let connections_broken = broken_before(&fault, context.links);
         match fault.action {
             FaultAction::Process(action, process) if !process.is_ours() => {
                 let (name, kind) = (process.as_str(), action.outage());
@@ -140,6 +157,7 @@ impl<'a> FaultRunner<'a> {
             fault,
             began,
             ended: None,
+            connections_broken,
             paths: before,
         });
         Ok(())
@@ -147,6 +165,7 @@ impl<'a> FaultRunner<'a> {
 
     async fn end_those_over(&mut self, paths: &mut [ActivePath]) -> Result<(), Failure> {
         let context = self.context;
+        let mut mended = Vec::new();
         for made in self.made.iter_mut().filter(|made| made.ended.is_none()) {
             let is_over = context.clock.now() - made.began >= Nanos::from(made.fault.length);
             match made.fault.target() {
@@ -169,11 +188,21 @@ impl<'a> FaultRunner<'a> {
                         path.workers.bring_back(setup).await?;
                     }
                 }
-                FaultTarget::Link(link) if is_over => context.links.mend(link),
+                FaultTarget::Link(link) if is_over => mended.push(link),
                 _ => continue,
             }
             made.ended = Some(context.clock.now());
             tracing::warn!(fault = %made.fault, "the fault is over");
+        }
+        for link in mended {
+            // Another fault of the same link may go on.
+            let still = |made: &&MadeFault| {
+                made.ended.is_none() && made.fault.target() == FaultTarget::Link(link)
+            };
+            match self.made.iter().rfind(still).map(|made| made.fault.action) {
+                Some(FaultAction::Link(action, _)) => context.links.spoil(action, link),
+                _ => context.links.mend(link),
+            }
         }
         Ok(())
     }
@@ -228,6 +257,14 @@ impl<'a> FaultRunner<'a> {
             progress.update("load", &format!("waiting for {name}: {reason}"));
             tokio::time::sleep(RETURN_POLL).await;
         }
+    }
+}
+
+/// Connections that were broken so far of the link that a fault cuts or resets.
+fn broken_before(fault: &Fault, links: &Links) -> Option<u64> {
+    match fault.action {
+        FaultAction::Link(LinkAction::Cut | LinkAction::Reset, link) => links.broken(link),
+        FaultAction::Link(..) | FaultAction::Process(..) => None,
     }
 }
 

@@ -1,34 +1,29 @@
 //! The links of a run that its faults make worse: each goes through a proxy of ours.
 
-use cdc_bench_stack::{Endpoints, HostPort, Link, LinkState, PostgresEndpoint};
+use std::sync::Arc;
+
+use cdc_bench_stack::{Endpoints, HostPort, Link, LinkState, PostgresEndpoint, Stack};
+use rdkafka::ClientConfig;
 
 use crate::pipeline::failure::Failure;
-use crate::pipeline::faults::{Fault, FaultTarget, LinkAction, LinkTarget};
+use crate::pipeline::faults::{Fault, LinkAction, LinkTarget};
 
 /// The links that the faults of a run are about.
 #[derive(Debug, Default)]
-pub(crate) struct Links(Vec<(LinkTarget, Link)>);
+pub(crate) struct Links(Vec<(LinkTarget, Arc<Link>)>);
 
 impl Links {
-    /// Opens a link for each of those that a fault is about.
-    pub(crate) fn open(faults: &[Fault], endpoints: &Endpoints) -> Result<Self, Failure> {
-        let mut links = Vec::new();
-        for target in LinkTarget::ALL {
-            if faults
-                .iter()
-                .any(|fault| fault.target() == FaultTarget::Link(target))
-            {
-                links.push((target, Link::to(&server_of(target, endpoints)?)?));
-            }
-        }
-        Ok(Self(links))
+    /// Opens a link for each of those that a fault is about. Those to Kafka are the stack's.
+    pub(crate) fn open(faults: &[Fault], stack: &Stack) -> Result<Self, Failure> {
+        let links = LinkTarget::of(faults).map(|target| Ok((target, open(target, stack)?)));
+        links.collect::<Result<_, _>>().map(Self)
     }
 
     fn link(&self, target: LinkTarget) -> Option<&Link> {
         let mut links = self.0.iter();
         links
             .find(|(known, _)| *known == target)
-            .map(|(_, link)| link)
+            .map(|(_, link)| &**link)
     }
 
     /// The endpoints as those see them whose way is over a link.
@@ -59,6 +54,25 @@ impl Links {
         }
     }
 
+    /// Kafka as our consumer sees it.
+    pub(crate) fn kafka_of_consumer(&self, kafka: &ClientConfig) -> ClientConfig {
+        self.kafka_over(LinkTarget::ConsumerKafka, kafka)
+    }
+
+    /// Kafka as the producer behind our reader sees it.
+    pub(crate) fn kafka_of_reader(&self, kafka: &ClientConfig) -> ClientConfig {
+        self.kafka_over(LinkTarget::ReaderKafka, kafka)
+    }
+
+    fn kafka_over(&self, target: LinkTarget, kafka: &ClientConfig) -> ClientConfig {
+        let mut config = kafka.clone();
+        if let Some(link) = self.link(target) {
+            // The broker advertises the link's port to whoever comes over it.
+            config.set("bootstrap.servers", format!("{LOOPBACK}:{}", link.port()));
+        }
+        config
+    }
+
     /// Makes a link worse.
     pub(crate) fn spoil(&self, action: LinkAction, target: LinkTarget) {
         let Some(link) = self.link(target) else {
@@ -72,6 +86,11 @@ impl Links {
         }
     }
 
+    /// Connections of a link that cuts and resets have broken so far.
+    pub(crate) fn broken(&self, target: LinkTarget) -> Option<u64> {
+        self.link(target).map(Link::broken)
+    }
+
     /// Makes it sound again.
     pub(crate) fn mend(&self, target: LinkTarget) {
         if let Some(link) = self.link(target) {
@@ -82,18 +101,23 @@ impl Links {
 
 const LOOPBACK: &str = "127.0.0.1";
 
-/// The server at the end of a link.
-fn server_of(target: LinkTarget, endpoints: &Endpoints) -> Result<String, Failure> {
-    match target {
-        LinkTarget::ConnectPostgres | LinkTarget::ReaderPostgres => Ok(format!(
-            "{}:{}",
-            endpoints.postgres.host, endpoints.postgres.port
-        )),
-        LinkTarget::ConsumerStore => endpoints.store.only_host().ok_or_else(|| {
+fn open(target: LinkTarget, stack: &Stack) -> Result<Arc<Link>, Failure> {
+    let endpoints = stack.endpoints();
+    let server = match (target.kafka_client(), target) {
+        (Some(client), _) => {
+            // Only a broker that was started for this run has the listener of a link.
+            return stack.kafka_link(client).cloned().ok_or_else(|| {
+                Failure::usage(anyhow::anyhow!(
+                    "a fault of the link {target} needs a listener of its own on the broker, and this one was started without; a run that starts its servers itself gives them one: end those that are kept with \"cdc-bench stack down\" first"
+                ))
+            });
+        }
+        (None, LinkTarget::ConsumerStore) => endpoints.store.only_host().ok_or_else(|| {
             Failure::usage(anyhow::anyhow!(
-                "a fault of the link {} needs a store of one server, by its address in MONGODB_URI",
-                target.as_str()
+                "a fault of the link {target} needs a store of one server, by its address in MONGODB_URI"
             ))
-        }),
-    }
+        })?,
+        (None, _) => format!("{}:{}", endpoints.postgres.host, endpoints.postgres.port),
+    };
+    Ok(Arc::new(Link::to(&server)?))
 }

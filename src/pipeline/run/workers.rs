@@ -220,9 +220,9 @@ impl Workers {
             from_end,
             fetch: fetch_settings(&setup.request.settings.fetch),
         };
+        let kafka = setup.links.kafka_of_consumer(&setup.servers.kafka_config);
         let before = threads::present();
-        let records =
-            KafkaSource::subscribe(&setup.servers.kafka_config, config, setup.clock).await?;
+        let records = KafkaSource::subscribe(&kafka, config, setup.clock).await?;
         self.threads.adopt(Role::Receiver, &before);
         self.earlier_rebalances.extend(self.rebalances.so_far());
         self.rebalances = records.rebalances();
@@ -237,10 +237,9 @@ impl Workers {
         let sinks = self.sinks(setup, &gate);
         let (reader, publisher) = match (&setup.route.kafka, setup.route.path) {
             (Some(kafka), CapturePath::Wal) => {
+                let config = setup.links.kafka_of_reader(&setup.servers.kafka_config);
                 let before = threads::present();
-                let (reader, producer) = sinks
-                    .start_publisher(&setup.servers.kafka_config, &kafka.topic)
-                    .await?;
+                let (reader, producer) = sinks.start_publisher(&config, &kafka.topic).await?;
                 self.threads.adopt(Role::Producer, &before);
                 (reader, Some(producer))
             }

@@ -197,6 +197,28 @@ mod tests {
     }
 
     #[test]
+    fn exactly_once_delivery_is_a_condition() {
+        let once = |r: &mut Report| {
+            let connector = r.environment.debezium.connector.as_mut().unwrap();
+            for (name, value) in [
+                ("exactly.once.support", "required"),
+                ("transaction.boundary", "poll"),
+            ] {
+                connector.config.insert(name.to_owned(), value.to_owned());
+            }
+            assert!(connector.is_exactly_once());
+            assert_eq!(connector.described(), "low-latency, exactly once");
+        };
+        assert_eq!(
+            names(once),
+            [
+                "connector.exactly.once.support",
+                "connector.transaction.boundary"
+            ]
+        );
+    }
+
+    #[test]
     fn a_setting_of_the_connector_that_one_side_lacks_is_a_default() {
         let mut other = sample::report();
         let connector = other.environment.debezium.connector.as_mut().unwrap();

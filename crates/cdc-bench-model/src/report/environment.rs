@@ -107,6 +107,24 @@ impl ConnectorReport {
         let chosen = self.chosen.as_deref();
         self.profile.as_deref().or(chosen).unwrap_or("as found")
     }
+
+    /// Whether it delivers each record once, in transactions of Kafka's, or does not start (`exactly.once.support`).
+    #[must_use]
+    pub fn is_exactly_once(&self) -> bool {
+        let support = self.config.get("exactly.once.support");
+        support.is_some_and(|support| support.eq_ignore_ascii_case("required"))
+    }
+
+    /// Its origin, and what is special about its delivery.
+    #[must_use]
+    pub fn described(&self) -> String {
+        let delivery = if self.is_exactly_once() {
+            ", exactly once"
+        } else {
+            ""
+        };
+        format!("{}{delivery}", self.origin())
+    }
 }
 
 /// The store.

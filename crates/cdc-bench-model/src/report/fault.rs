@@ -19,6 +19,8 @@ pub struct FaultReport {
     pub at_s: f64,
     /// How long it was away until it was started again or let go on; starting takes its time besides. `null` if that did not come.
     pub took: Option<i64>,
+    /// Of a link that was cut or reset: connections that were broken or not accepted; `null` of anything else.
+    pub connections_broken: Option<u64>,
     /// By capture path.
     pub paths: BTreeMap<String, FaultEffect>,
 }

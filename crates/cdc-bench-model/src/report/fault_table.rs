@@ -90,6 +90,7 @@ mod tests {
             at: jiff::Timestamp::UNIX_EPOCH,
             at_s: 6.02,
             took: None,
+            connections_broken: None,
             paths: [("debezium", effect.clone()), ("wal", effect)]
                 .map(|(path, effect)| (path.to_owned(), effect))
                 .into(),

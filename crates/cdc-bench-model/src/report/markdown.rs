@@ -206,7 +206,7 @@ fn details(out: &mut String, report: &Report) {
         env.store.write_concern
     );
     if let Some(connector) = &env.debezium.connector {
-        let profile = connector.origin();
+        let profile = connector.described();
         line!(out, "- connector `{}` ({profile})", connector.name);
     }
     let host = &env.host;

@@ -213,6 +213,7 @@ mod tests {
             at: jiff::Timestamp::UNIX_EPOCH,
             at_s: 1.0,
             took: None,
+            connections_broken: None,
             paths: [("wal".to_owned(), effect(first))].into(),
         };
         let mut report = ResilienceReport {

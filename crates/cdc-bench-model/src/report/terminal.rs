@@ -76,7 +76,7 @@ fn headline(out: &mut String, report: &Report) {
         );
     }
     if let Some(connector) = &env.debezium.connector {
-        let profile = connector.origin();
+        let profile = connector.described();
         let poll = connector
             .config
             .get("poll.interval.ms")
@@ -90,6 +90,13 @@ fn headline(out: &mut String, report: &Report) {
             ))
             .dim()
         );
+        if connector.is_exactly_once() {
+            line!(
+                out,
+                "{}",
+                style("Debezium's records come in transactions of Kafka's, and the consumer gets them with the commit (read_committed): consumer_lag includes that wait.").dim()
+            );
+        }
         if connector.profile.as_deref() == Some("low-latency") {
             line!(
                 out,

@@ -108,6 +108,9 @@ pub async fn start_kept_stack(
     for folder in &options.connect_plugins {
         command.arg("--connect-plugins").arg(folder);
     }
+    if options.connect_exactly_once {
+        command.arg("--connect-exactly-once");
+    }
     detach_from_terminal(&mut command);
     let mut supervisor = command
         .spawn()

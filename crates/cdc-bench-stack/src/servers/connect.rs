@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Method;
 
 use super::jvm;
+use super::kafka_links::KafkaClient;
 use super::launch::{path_text, until_ready, write_config};
 use super::plan::{CONNECT, StartPlan};
 use crate::artifacts::version;
@@ -48,8 +49,11 @@ pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
     let others = &plan.options.connect_plugins;
     let plugins = std::iter::once(&plan.artifacts.plugins).chain(others);
     let plugins: Vec<_> = plugins.map(|folder| path_text(folder)).collect();
+    let linked = plan.kafka_links.get(KafkaClient::Connect);
+    let linked = linked.map(|link| format!("127.0.0.1:{}", link.port()));
+    let bootstrap = linked.as_ref().unwrap_or(&plan.endpoints.kafka.bootstrap);
     let here = [
-        ("bootstrap.servers", &*plan.endpoints.kafka.bootstrap),
+        ("bootstrap.servers", &**bootstrap),
         (
             "listeners",
             &format!("http://127.0.0.1:{}", plan.ports.connect),
@@ -61,7 +65,9 @@ pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
     // Not every plugin is registered as a service; looking for the others takes time.
     let discovery = [("plugin.discovery", "hybrid_warn")];
     let discovery = &discovery[usize::from(others.is_empty())..];
-    write_config(&config, &[&here[..], &SETTINGS, discovery].concat())?;
+    let once = [("exactly.once.source.support", "enabled")];
+    let once = &once[usize::from(!plan.options.connect_exactly_once)..];
+    write_config(&config, &[&here[..], &SETTINGS, discovery, once].concat())?;
     let version = format!("{} with Debezium {}", version::kafka(), version::debezium());
     let mut child = Child::start(jvm::server(
         plan,

@@ -43,13 +43,12 @@ pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
         format!("127.0.0.1:{}", plan.ports.kafka),
         format!("127.0.0.1:{}", plan.ports.controller),
     );
+    let listeners = plan.kafka_links.listeners(&broker, &controller);
     let here = [
         ("controller.quorum.voters", &*format!("1@{controller}")),
-        (
-            "listeners",
-            &format!("PLAINTEXT://{broker},CONTROLLER://{controller}"),
-        ),
-        ("advertised.listeners", &format!("PLAINTEXT://{broker}")),
+        ("listeners", &listeners.listeners),
+        ("advertised.listeners", &listeners.advertised),
+        ("listener.security.protocol.map", &listeners.protocols),
         ("log.dirs", &path_text(&data)),
     ];
     write_config(&config, &[&here[..], &SETTINGS].concat())?;

@@ -8,6 +8,7 @@ use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
 use super::java::Java;
+use super::kafka_links::{KafkaClient, KafkaLinks};
 use crate::artifacts::Artifacts;
 use crate::cache::Cache;
 use pgcdc::Server;
@@ -25,6 +26,10 @@ pub struct LocalOptions {
     pub server_env: Vec<(String, String, String)>,
     /// Folders of Connect plugins beside Debezium's.
     pub connect_plugins: Vec<PathBuf>,
+    /// Who reaches the broker over a link that can be made worse.
+    pub kafka_links: Vec<KafkaClient>,
+    /// Whether Connect's worker supports exactly-once delivery (`exactly.once.source.support`).
+    pub connect_exactly_once: bool,
 }
 
 /// The ports of a stack.
@@ -40,8 +45,13 @@ pub(crate) struct Ports {
 impl Ports {
     /// Five free ports.
     pub(crate) fn free() -> Result<Self, StackError> {
+        Self::with_links(&[]).map(|(ports, _)| ports)
+    }
+
+    /// The same, and the links of these clients to ports that are free as well.
+    pub(crate) fn with_links(clients: &[KafkaClient]) -> Result<(Self, KafkaLinks), StackError> {
         // All bound at the same time, so that no port is chosen twice.
-        let taken: std::io::Result<Vec<TcpListener>> = (0..5)
+        let taken: std::io::Result<Vec<TcpListener>> = (0..5 + clients.len())
             .map(|_| TcpListener::bind(("127.0.0.1", 0)))
             .collect();
         let failed = |e: std::io::Error| StackError::ServerFailed {
@@ -49,18 +59,22 @@ impl Ports {
             reason: format!("no free port on 127.0.0.1: {e}"),
             log: String::new(),
         };
+        let taken = taken.map_err(failed)?;
         let ports: std::io::Result<Vec<u16>> =
-            taken.and_then(|all| all.iter().map(|l| Ok(l.local_addr()?.port())).collect());
-        match ports.map_err(failed)?[..] {
-            [postgres, kafka, controller, connect, store] => Ok(Self {
-                postgres,
-                kafka,
-                controller,
-                connect,
-                store,
-            }),
-            _ => unreachable!("five were asked for"),
-        }
+            taken.iter().map(|l| Ok(l.local_addr()?.port())).collect();
+        let ports = ports.map_err(failed)?;
+        let [postgres, kafka, controller, connect, store, linked @ ..] = &ports[..] else {
+            unreachable!("five and more were asked for");
+        };
+        let links = clients.iter().copied().zip(linked.iter().copied());
+        let ports = Self {
+            postgres: *postgres,
+            kafka: *kafka,
+            controller: *controller,
+            connect: *connect,
+            store: *store,
+        };
+        Ok((ports, KafkaLinks::open(links)?))
     }
 }
 
@@ -105,6 +119,7 @@ pub(crate) struct StartPlan<'a> {
     pub(crate) artifacts: &'a Artifacts,
     pub(crate) folder: &'a Path,
     pub(crate) ports: Ports,
+    pub(crate) kafka_links: &'a KafkaLinks,
     pub(crate) endpoints: &'a Endpoints,
     pub(crate) options: &'a LocalOptions,
     pub(crate) cancel: &'a CancellationToken,

@@ -132,7 +132,8 @@ impl TopicMaker {
         let deleting = async {
             let admin = Admin::connect(&self.kafka).await?;
             for topic in topics {
-                if admin.end_offsets(topic, 1).await? == 0 {
+                let ends = admin.end_offsets(topic, 1).await?;
+                if ends.values().all(|end| *end == 0) {
                     admin.delete_topic(topic).await?;
                 }
             }

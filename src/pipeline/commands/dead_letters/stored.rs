@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cdc_bench_stack::KafkaEndpoint;
 
-use crate::broker::{Admin, BrokerError, TopicScan};
+use crate::broker::{Admin, BrokerError, ScanStart, TopicScan};
 use crate::consumer::{DeadLetter, FileLines};
 use crate::pipeline::failure::Failure;
 
@@ -55,7 +55,8 @@ pub(super) async fn scan(name: &str, kafka: &KafkaEndpoint) -> Result<TopicScan,
             bootstrap: kafka.bootstrap.clone(),
         }));
     }
-    Ok(TopicScan::new(&config, name, &replay_group(name), true))
+    let group = replay_group(name);
+    Ok(TopicScan::new(&config, name, &group, ScanStart::Group))
 }
 
 impl Whence {

@@ -74,6 +74,7 @@ impl TuneRequest {
                 connector: None,
                 profile: Some(ConnectorProfile::Stock),
                 overrides: configuration.connector.clone().into_iter().collect(),
+                exactly_once: false,
             },
             folder: ResultFolder::create(template.folder.path(), folder)?,
             ..template.clone()

@@ -55,7 +55,7 @@ pub async fn tune(
             least.as_secs() + 1
         ))
     })?;
-    let stack = Stack::bring_up(&request.run.settings.servers(), progress, cancel).await?;
+    let stack = Stack::bring_up(&request.run.servers(), progress, cancel).await?;
     let stack = stack.for_several_runs();
     let configurations =
         space::configurations(plan.rounds[0].0, request.run.seed, request.weaker_acks);

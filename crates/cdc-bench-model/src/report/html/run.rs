@@ -10,7 +10,7 @@ use crate::analysis::{Digest, DigestedEvent, Finding, HopStatistics, PathDigest}
 use crate::report::fault_table;
 use crate::report::figures::{self, ms};
 use crate::report::side_by_side::{self, SideBySideRow};
-use crate::report::{PathReport, Report, Stored, Verdict};
+use crate::report::{ConnectorReport, PathReport, Report, Stored, Verdict};
 use crate::timeline::{Hop, Stamp};
 
 /// The page of a result. Without `events.jsonl` the page has no plots, and says so.
@@ -62,7 +62,7 @@ struct RunPage<'a> {
     footprint: Vec<(Figure, &'static str)>,
     clocks: Vec<ClockView<'a>>,
     connector: Vec<(&'a str, &'a str)>,
-    connector_profile: &'a str,
+    connector_profile: String,
     has_events: bool,
     version: &'static str,
 }
@@ -218,7 +218,8 @@ impl<'a> RunPage<'a> {
                 .flat_map(|c| c.config.iter())
                 .map(|(key, value)| (key.as_str(), value.as_str()))
                 .collect(),
-            connector_profile: connector.map_or("as found", |connector| connector.origin()),
+            connector_profile: connector
+                .map_or_else(|| "as found".to_owned(), ConnectorReport::described),
             has_events,
             version: env!("CARGO_PKG_VERSION"),
         }
