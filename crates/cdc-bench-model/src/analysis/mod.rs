@@ -17,6 +17,7 @@ mod recovery;
 mod stalls;
 mod tail;
 mod throughput;
+mod writer_activity;
 
 pub use achieved_rate::AchievedRate;
 pub use activity::Activity;
@@ -40,3 +41,4 @@ pub use recovery::{Recovery, recovery};
 pub use stalls::{Stall, Usual, stalls};
 pub use tail::Tail;
 pub use throughput::{Throughput, ThroughputMeter};
+pub use writer_activity::WriterActivity;

@@ -24,6 +24,8 @@ pub struct Conditions {
     pub log_append_time: bool,
     /// The topic's partitions.
     pub partitions: i32,
+    /// Writes that our consumer may have in flight.
+    pub writes_in_flight: u64,
     /// Our consumer's settings.
     pub consumer: BTreeMap<String, String>,
     /// Rebalances of the consumer group while events were in flight.

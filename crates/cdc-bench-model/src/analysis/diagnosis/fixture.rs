@@ -13,6 +13,8 @@ pub(super) struct Run {
     pub(super) path: CapturePath,
     /// Ta, T1, Td, T2, T3, T4, T5 and the schedule's lag of event `n`, microseconds after T0.
     shape: Box<dyn Fn(i64) -> [i64; 8]>,
+    /// The partition of event `n`.
+    pub(super) partition: fn(i64) -> Option<i32>,
     pub(super) conditions: Conditions,
     /// Error bound of the hops that cross clocks, microseconds.
     pub(super) bound: i64,
@@ -25,6 +27,7 @@ impl Run {
         Self {
             path: CapturePath::Debezium,
             shape: Box::new(shape),
+            partition: |_| None,
             conditions: Conditions {
                 connector: settings(&[
                     ("poll.interval.ms", "1"),
@@ -88,6 +91,7 @@ impl Run {
                     commit_lsn: 2,
                     xid: 3,
                 },
+                partition: (self.partition)(n),
                 stamps,
             });
         }
