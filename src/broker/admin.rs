@@ -111,12 +111,12 @@ impl Admin {
         }))
     }
 
-    /// Creates a topic of one partition whose timestamps are the broker's. False when it existed.
+    /// Creates a topic whose timestamps are the broker's. False when it existed.
     ///
     /// # Errors
     /// [`BrokerError::CreateTopic`] when the broker refuses.
-    pub async fn create_topic(&self, name: &str) -> Result<bool, BrokerError> {
-        let topic = NewTopic::new(name, 1, TopicReplication::Fixed(-1))
+    pub async fn create_topic(&self, name: &str, partitions: i32) -> Result<bool, BrokerError> {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1))
             .set("message.timestamp.type", "LogAppendTime");
         self.create(&topic).await
     }
@@ -137,7 +137,7 @@ impl Admin {
         let results = results.map_err(|error| failed(error.to_string()))?;
         match results.into_iter().next() {
             Some(Ok(_)) => {
-                self.wait_for_topic(name).await?;
+                self.wait_for_topic(name, topic.num_partitions).await?;
                 Ok(true)
             }
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
@@ -147,9 +147,10 @@ impl Admin {
     }
 
     /// A topic is created before every broker has its metadata.
-    async fn wait_for_topic(&self, name: &str) -> Result<(), BrokerError> {
+    async fn wait_for_topic(&self, name: &str, partitions: i32) -> Result<(), BrokerError> {
+        let is_whole = |topic: TopicState| topic.partitions >= partitions;
         for _ in 0..100 {
-            if self.topic(name).await?.is_some_and(|t| t.partitions > 0) {
+            if self.topic(name).await?.is_some_and(is_whole) {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -46,6 +46,7 @@ mod shell;
 mod stack;
 mod sweep;
 mod tls_args;
+mod topic_args;
 mod traces_args;
 mod tune;
 mod verify;

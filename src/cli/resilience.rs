@@ -75,6 +75,7 @@ pub(super) async fn run(
             paths: args.capture.into_paths(),
             rounds: None,
             connector,
+            partitions: None,
             transform_delay: None,
             observer: true,
             faults: Vec::new(),

@@ -18,6 +18,7 @@ use super::progress::Terminal;
 use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
+use super::topic_args::TopicArgs;
 use super::traces_args::TracesArgs;
 use crate::pipeline::{
     Endpoint, Failure, Fault, FinishedRun, Metrics, RunRequest, WarmUp, check_faults, exit,
@@ -50,6 +51,8 @@ pub(super) struct Args {
     warmup: WarmUp,
     #[command(flatten)]
     connector: AnyConnectorArgs,
+    #[command(flatten)]
+    topics: TopicArgs,
     /// Longest time without an event coming through before the drain gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     drain_timeout: u64,
@@ -117,6 +120,7 @@ pub(super) async fn run(
     let paths = args.capture.paths();
     check_faults(&args.faults, stack, &paths).map_err(Failure::usage)?;
     let connector = args.connector.request(&paths)?;
+    let partitions = args.topics.partitions(&paths)?;
     let (id, folder) = args.results.create()?;
     let (metrics, endpoint) = match args.metrics_listen {
         Some(address) => {
@@ -155,6 +159,7 @@ pub(super) async fn run(
         paths,
         rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
         connector,
+        partitions,
         transform_delay: args.inject_transform_delay,
         observer: args.observer,
         faults: args.faults,

@@ -15,6 +15,7 @@ use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
 use super::series_result::tell;
+use super::topic_args::TopicArgs;
 use crate::load::{Limit, Rate};
 use crate::pipeline::{Failure, RunRequest, SweepRequest, WarmUp, exit, sweep};
 use crate::settings::Settings;
@@ -45,6 +46,8 @@ pub(super) struct Args {
     warmup: u64,
     #[command(flatten)]
     connector: AnyConnectorArgs,
+    #[command(flatten)]
+    topics: TopicArgs,
     /// Longest time without an event coming through before the drain gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     drain_timeout: u64,
@@ -78,6 +81,7 @@ pub(super) async fn run(
     let stack = stack_kind(&settings)?;
     let paths = args.capture.paths();
     let connector = args.connector.request(&paths)?;
+    let partitions = args.topics.partitions(&paths)?;
     let (id, folder) = args.results.create()?;
     let rates = ascending(args.rates);
     let about = (&id, stack, None);
@@ -98,6 +102,7 @@ pub(super) async fn run(
             paths,
             rounds: None,
             connector,
+            partitions,
             transform_delay: None,
             faults: Vec::new(),
             observer: true,

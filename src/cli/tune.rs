@@ -89,6 +89,7 @@ pub(super) async fn run(
             paths: vec![CapturePath::Debezium],
             rounds: None,
             connector: ConnectorRequest::default(),
+            partitions: None,
             transform_delay: None,
             faults: Vec::new(),
             observer: true,

@@ -42,6 +42,8 @@ pub struct RunRequest {
     pub rounds: Option<u32>,
     /// The connector to use.
     pub connector: ConnectorRequest,
+    /// Partitions of the topics of ours, whose records are then keyed by aggregate; `None`: one, keyed by event.
+    pub partitions: Option<i32>,
     /// Artificial delay of every event between its receipt and its write.
     pub transform_delay: Option<Duration>,
     /// Whether our reader observes the WAL beside Debezium.
@@ -70,6 +72,11 @@ impl RunRequest {
             FaultTarget::Link(link) => link == LinkTarget::ReaderPostgres,
         };
         self.faults.iter().any(breaks)
+    }
+
+    /// Whether the user has described what a connector of ours is to do.
+    pub(crate) fn describes_connector(&self) -> bool {
+        self.connector.describes_ours() || self.partitions.is_some()
     }
 
     /// The request for the servers to start or to find: those that are started have what the faults and the connector need.

@@ -35,6 +35,7 @@ mod observe_service;
 mod observe_source;
 mod observe_standstill;
 mod outages;
+mod partitions;
 mod paths;
 mod pki;
 mod plain_user;
@@ -133,6 +134,7 @@ fn main() {
         dead_letters::TESTS,
         faults::TESTS,
         exactly_once::TESTS,
+        partitions::TESTS,
         paths::TESTS,
         reader::TESTS,
         snapshot::TESTS,
@@ -215,6 +217,7 @@ fn main() {
         observe_service::LONG_TESTS,
         observe_lines::LONG_TESTS,
         observe_standstill::LONG_TESTS,
+        partitions::LONG_TESTS,
         paths::LONG_TESTS,
         random_cuts::LONG_TESTS,
         reader_soak::LONG_TESTS,

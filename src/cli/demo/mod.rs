@@ -213,6 +213,7 @@ impl Performance<'_> {
             paths: self.args.capture.clone().paths(),
             rounds: None,
             connector: self.connector.clone(),
+            partitions: None,
             transform_delay: None,
             faults: act.faults().map_err(Failure::usage)?,
             observer: true,

@@ -220,7 +220,7 @@ async fn run_measured(
         .registry
         .record(ResourceKind::Topic, &probe_topic, Some(&request.id))
         .await?;
-    servers.kafka.create_topic(&probe_topic).await?;
+    servers.kafka.create_topic(&probe_topic, 1).await?;
     let clocks = Clocks::start(servers, &probe_topic, stack.has_one_clock(), clock).await?;
     let live_metrics = LiveMetrics::new(&request.paths);
     let recorder = Recorder::start(&request.folder, &request.paths, live_metrics.listener())?;

@@ -15,7 +15,7 @@ use crate::pipeline::provision::group::{group_name, register_group};
 use crate::pipeline::provision::names::{slot_name, topic_prefix};
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::servers::ServerClients;
-use crate::pipeline::provision::topic::ensure_topic;
+use crate::pipeline::provision::topic::{WantedTopic, ensure_topic};
 use crate::pipeline::request::RunRequest;
 use crate::store::{COLLECTION, MongoStore};
 
@@ -102,7 +102,11 @@ impl Route {
             CapturePath::Wal => {
                 let topic = format!("{}.{SCHEMA}.{TABLE}", topic_prefix(path, id));
                 detail(&format!("topic {topic}"));
-                ensure_topic(servers, &topic, Some(id)).await?;
+                let wanted = WantedTopic {
+                    name: &topic,
+                    partitions: request.partitions,
+                };
+                ensure_topic(servers, wanted, Some(id)).await?;
                 route.kafka = Some(kafka_route(servers, request, path, &topic).await?);
                 route.slot = Some(register_slot(servers, path, id, round).await?);
             }

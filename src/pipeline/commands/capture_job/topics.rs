@@ -90,15 +90,20 @@ impl TableTopics {
 /// Creates topics, from any thread.
 pub(super) struct TopicMaker {
     kafka: ClientConfig,
+    partitions: i32,
     runtime: tokio::runtime::Handle,
     known: BTreeSet<String>,
 }
 
 impl TopicMaker {
-    /// Asks Kafka for the topics that there are. Must be called in a runtime, which creates topics later.
-    pub(super) async fn connect(kafka: &ClientConfig) -> Result<Self, BrokerError> {
+    /// Asks Kafka for the topics that there are. Must be called in a runtime, which creates topics later, each of so many partitions.
+    pub(super) async fn connect(
+        kafka: &ClientConfig,
+        partitions: i32,
+    ) -> Result<Self, BrokerError> {
         Ok(Self {
             kafka: kafka.clone(),
+            partitions,
             runtime: tokio::runtime::Handle::current(),
             known: Admin::connect(kafka).await?.topic_names().await?,
         })
@@ -112,7 +117,7 @@ impl TopicMaker {
             if self.known.contains(topic) {
                 continue;
             }
-            match admin.create_topic(topic).await {
+            match admin.create_topic(topic, self.partitions).await {
                 Ok(is_new) => created.extend(is_new.then(|| topic.clone())),
                 Err(error) => {
                     self.delete(&created).await;
@@ -132,7 +137,7 @@ impl TopicMaker {
         let deleting = async {
             let admin = Admin::connect(&self.kafka).await?;
             for topic in topics {
-                let ends = admin.end_offsets(topic, 1).await?;
+                let ends = admin.end_offsets(topic, self.partitions).await?;
                 if ends.values().all(|end| *end == 0) {
                     admin.delete_topic(topic).await?;
                 }
@@ -151,8 +156,12 @@ impl TopicMaker {
         }
         let (sender, created) = mpsc::sync_channel(1);
         let (kafka, name) = (self.kafka.clone(), topic.to_owned());
+        let partitions = self.partitions;
         self.runtime.spawn(async move {
-            let creating = async { Admin::connect(&kafka).await?.create_topic(&name).await };
+            let creating = async {
+                let admin = Admin::connect(&kafka).await?;
+                admin.create_topic(&name, partitions).await
+            };
             // The receiver may have given up.
             let _ = sender.send(creating.await);
         });
