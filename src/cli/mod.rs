@@ -6,6 +6,7 @@
 mod capture;
 mod capture_args;
 mod cleanup;
+mod cluster_args;
 mod command_line;
 mod compare;
 mod connect_args;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::capture_args::CaptureArgs;
+use super::cluster_args::ClusterArgs;
 use super::connector_args::AnyConnectorArgs;
 use super::limit_args::LimitArgs;
 use super::load_args::LoadArgs;
@@ -53,6 +54,8 @@ pub(super) struct Args {
     connector: AnyConnectorArgs,
     #[command(flatten)]
     topics: TopicArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Longest time without an event coming through before the drain gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     drain_timeout: u64,
@@ -121,6 +124,7 @@ pub(super) async fn run(
     check_faults(&args.faults, stack, &paths).map_err(Failure::usage)?;
     let connector = args.connector.request(&paths)?;
     let partitions = args.topics.partitions(&paths)?;
+    let cluster = args.cluster.request_of(stack)?;
     let (id, folder) = args.results.create()?;
     let (metrics, endpoint) = match args.metrics_listen {
         Some(address) => {
@@ -160,6 +164,7 @@ pub(super) async fn run(
         rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
         connector,
         partitions,
+        cluster,
         transform_delay: args.inject_transform_delay,
         observer: args.observer,
         faults: args.faults,

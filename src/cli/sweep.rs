@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::capture_args::CaptureArgs;
+use super::cluster_args::ClusterArgs;
 use super::connector_args::AnyConnectorArgs;
 use super::limit_args::LimitArgs;
 use super::load_args::InserterArgs;
@@ -48,6 +49,8 @@ pub(super) struct Args {
     connector: AnyConnectorArgs,
     #[command(flatten)]
     topics: TopicArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Longest time without an event coming through before the drain gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     drain_timeout: u64,
@@ -82,6 +85,7 @@ pub(super) async fn run(
     let paths = args.capture.paths();
     let connector = args.connector.request(&paths)?;
     let partitions = args.topics.partitions(&paths)?;
+    let cluster = args.cluster.request_of(stack)?;
     let (id, folder) = args.results.create()?;
     let rates = ascending(args.rates);
     let about = (&id, stack, None);
@@ -103,6 +107,7 @@ pub(super) async fn run(
             rounds: None,
             connector,
             partitions,
+            cluster,
             transform_delay: None,
             faults: Vec::new(),
             observer: true,

@@ -20,6 +20,7 @@ use crate::settings::Settings;
 use cdc_bench_model::analysis::Targets;
 use cdc_bench_model::report::render_tune;
 use cdc_bench_model::timeline::CapturePath;
+use cdc_bench_stack::ClusterRequest;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -90,6 +91,7 @@ pub(super) async fn run(
             rounds: None,
             connector: ConnectorRequest::default(),
             partitions: None,
+            cluster: ClusterRequest::default(),
             transform_delay: None,
             faults: Vec::new(),
             observer: true,

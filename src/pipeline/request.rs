@@ -8,7 +8,7 @@ use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Targets;
 use cdc_bench_model::report::ResultFolder;
 use cdc_bench_model::timeline::CapturePath;
-use cdc_bench_stack::{StackKind, StackRequest};
+use cdc_bench_stack::{ClusterRequest, StackKind, StackRequest};
 
 use crate::debezium::ConnectorProfile;
 use crate::load::{Limit, Rate};
@@ -44,6 +44,8 @@ pub struct RunRequest {
     pub connector: ConnectorRequest,
     /// Partitions of the topics of ours, whose records are then keyed by aggregate; `None`: one, keyed by event.
     pub partitions: Option<i32>,
+    /// Brokers and Connect workers of a local stack.
+    pub cluster: ClusterRequest,
     /// Artificial delay of every event between its receipt and its write.
     pub transform_delay: Option<Duration>,
     /// Whether our reader observes the WAL beside Debezium.
@@ -85,6 +87,7 @@ impl RunRequest {
         StackRequest {
             kafka_links: links.filter_map(LinkTarget::kafka_client).collect(),
             connect_exactly_once: self.connector.exactly_once,
+            cluster: self.cluster,
             ..self.settings.servers()
         }
     }

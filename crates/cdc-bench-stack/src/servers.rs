@@ -1,5 +1,6 @@
-//! The four servers: configuration, start, and what counts as ready.
+//! The servers: configuration, start, and what counts as ready.
 
+mod cluster;
 pub(crate) mod connect;
 mod health;
 mod java;
@@ -11,6 +12,7 @@ mod plan;
 pub(crate) mod postgres;
 pub(crate) mod store;
 
+pub use cluster::{ClusterRequest, ClusterSize};
 pub(crate) use health::answers;
 pub(crate) use java::Java;
 pub use kafka_links::KafkaClient;

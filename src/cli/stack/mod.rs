@@ -12,9 +12,12 @@ use self::logs::{LogArgs, logs};
 use super::connector_args::key_value;
 use super::output::{StdoutWriter, print_json, print_line};
 use super::progress::Terminal;
+use crate::cli::cluster_args::ClusterArgs;
 use crate::pipeline::{Failure, exit};
 use cdc_bench_model::analysis::times;
-use cdc_bench_stack::{Cache, KeptStack, LocalOptions, ServerProcess, StackError, StepProgress};
+use cdc_bench_stack::{
+    Cache, KeptStack, LocalOptions, ServerProcess, StackError, StepProgress, server_of,
+};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +30,7 @@ Examples:
   cdc-bench stack up                                 servers of its own, in the background
   cdc-bench stack up --foreground                    until Ctrl-C, as a service manager wants it
   cdc-bench stack up --postgres-config synchronous_commit=off
+  cdc-bench stack up --brokers 3 --connect-workers 2 rebalances and elections of leaders that are real
   cdc-bench stack up --connect-plugins ./plugins     a sink connector of yours, to observe it";
 
 const DOWN_EXAMPLES: &str = "\
@@ -90,6 +94,8 @@ pub(super) struct UpArgs {
     /// Let Kafka Connect deliver exactly once where a connector asks for it (exactly.once.source.support)
     #[arg(long)]
     connect_exactly_once: bool,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// A variable of a server's environment (repeatable), such as connect:FAKETIME=+0.25
     #[arg(long, value_name = "SERVER:NAME=VALUE", value_parser = server_env, hide = true)]
     server_env: Vec<(String, String, String)>,
@@ -163,16 +169,19 @@ async fn up(
 ) -> Result<ExitCode, Failure> {
     let plugins = args.connect_plugins.iter();
     let plugins = plugins.map(|folder| plugin_folder(folder));
+    let cluster = args.cluster.request();
     let options = LocalOptions {
         postgres_settings: args.postgres_config,
         server_env: args.server_env,
         connect_plugins: plugins.collect::<Result<_, _>>()?,
         connect_exactly_once: args.connect_exactly_once,
         kafka_links: Vec::new(),
+        cluster: cluster.size(),
     };
     let has_options = !options.postgres_settings.is_empty()
         || !options.connect_plugins.is_empty()
-        || options.connect_exactly_once;
+        || options.connect_exactly_once
+        || !cluster.is_empty();
     if let Some(stack) = KeptStack::find(cache) {
         if args.foreground || has_options {
             return Err(StackError::NotUp(
@@ -255,7 +264,9 @@ async fn status(cache: &Cache, progress: &Terminal, json: bool) -> Result<ExitCo
         .servers()
         .iter()
         .map(|server| {
-            let answer = health.iter().find(|(name, _)| *name == server.name);
+            let answer = health
+                .iter()
+                .find(|(name, _)| *name == server_of(&server.name));
             let problem = answer.and_then(|(_, answer)| answer.as_ref().err().cloned());
             ServerHealth {
                 server: server.clone(),

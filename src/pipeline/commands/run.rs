@@ -33,6 +33,7 @@ use crate::pipeline::provision::source::{
 };
 use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::clocks::Clocks;
+use crate::pipeline::run::cluster_process::check_processes;
 use crate::pipeline::run::context::RunContext;
 use crate::pipeline::run::links::Links;
 use crate::pipeline::run::live_metrics::LiveMetrics;
@@ -82,6 +83,7 @@ pub async fn run_on(
     cancel: &CancellationToken,
 ) -> Result<FinishedRun, Failure> {
     let started_at = jiff::Timestamp::now();
+    check_processes(&request.faults, stack)?;
     let links = Links::open(&request.faults, stack)?;
     progress.begin("set-up");
     progress.update("set-up", "connecting to the servers");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cdc_bench_model::report::{Footprint, FootprintSeries};
 use cdc_bench_model::timeline::{CapturePath, Clock, Stamp};
-use cdc_bench_stack::Stack;
+use cdc_bench_stack::{Stack, server_of};
 
 use crate::broker::Backlog;
 use crate::live::{PathState, ServerState};
@@ -223,7 +223,7 @@ impl<'a> ServerMonitor<'a> {
             trouble,
             restarts: restarts
                 .iter()
-                .map(|(server, _)| u64::from(server == name))
+                .map(|(server, _)| u64::from(server_of(server) == name))
                 .sum(),
         });
         ServerStatus {

@@ -47,6 +47,8 @@ pub(crate) struct Route {
 pub(crate) struct KafkaRoute {
     pub(crate) topic: String,
     pub(crate) partitions: i32,
+    /// Replicas of each.
+    pub(crate) replicas: usize,
     /// Whether the topic has `LogAppendTime`.
     pub(crate) log_append_time: bool,
     pub(crate) group: String,
@@ -167,6 +169,7 @@ async fn kafka_route(
     Ok(KafkaRoute {
         topic: topic.to_owned(),
         partitions: state.partitions,
+        replicas: state.replicas,
         log_append_time: state.log_append_time.unwrap_or(false),
         group,
     })

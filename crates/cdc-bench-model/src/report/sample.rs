@@ -103,6 +103,8 @@ pub(super) fn report() -> Report {
                 version: Some("4.3.0".to_owned()),
                 topic: "cdc_bench_x.activity.event_outbox".to_owned(),
                 partitions: 1,
+                replicas: Some(1),
+                brokers: Some(1),
                 timestamp_type: "LogAppendTime".to_owned(),
                 group: "cdc-bench-x".to_owned(),
                 consumer: owned(&[("fetch.min.bytes", "1")]),
@@ -110,6 +112,7 @@ pub(super) fn report() -> Report {
             debezium: DebeziumReport {
                 version: Some("3.6.0.Final".to_owned()),
                 connect_version: Some("4.3.0".to_owned()),
+                connect_workers: Some(1),
                 connector: Some(ConnectorReport {
                     name: "cdc-bench-x".to_owned(),
                     profile: Some("low-latency".to_owned()),
