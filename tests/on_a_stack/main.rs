@@ -10,6 +10,7 @@ mod capture;
 mod capture_kafka;
 mod capture_messages;
 mod capture_publications;
+mod clusters;
 mod commands;
 mod dead_letters;
 mod delay;
@@ -133,6 +134,7 @@ fn main() {
         outages::TESTS,
         dead_letters::TESTS,
         faults::TESTS,
+        clusters::TESTS,
         exactly_once::TESTS,
         partitions::TESTS,
         paths::TESTS,
@@ -208,6 +210,7 @@ fn main() {
         commands::LONG_TESTS,
         dead_letters::LONG_TESTS,
         faults::LONG_TESTS,
+        clusters::LONG_TESTS,
         exactly_once::LONG_TESTS,
         group::LONG_TESTS,
         interrupts::LONG_TESTS,
