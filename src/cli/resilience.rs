@@ -72,6 +72,7 @@ pub(super) async fn run(
             connections: 4,
             warmup: WarmUp::fixed(WARM_UP),
             seed: 42,
+            hot_share: 0.0,
             paths: args.capture.into_paths(),
             rounds: None,
             connector,

@@ -80,6 +80,9 @@ pub(super) struct Args {
         conflicts_with = "interleave"
     )]
     faults: Vec<Fault>,
+    /// Share of the events that are about one aggregate, percent: of several partitions, the one that it is in is hot
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
+    hot_share: f64,
     /// Slow every event down by this much between its receipt and its write, to see that it is found
     #[arg(long, value_name = "MS", hide = true, value_parser = milliseconds)]
     inject_transform_delay: Option<Duration>,
@@ -102,6 +105,13 @@ pub(super) struct Args {
 fn milliseconds(text: &str) -> Result<Duration, String> {
     let ms: f64 = text.parse().map_err(|e| format!("{e}"))?;
     Duration::try_from_secs_f64(ms / 1_000.0).map_err(|e| e.to_string())
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("expected a number from 0 to 100".to_owned()),
+    }
 }
 
 fn on_or_off(text: &str) -> Result<bool, String> {
@@ -160,6 +170,7 @@ pub(super) async fn run(
         connections: args.load.inserter.connections(),
         warmup: args.warmup,
         seed: args.load.inserter.seed,
+        hot_share: args.hot_share / 100.0,
         paths,
         rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
         connector,

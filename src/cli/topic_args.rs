@@ -4,7 +4,7 @@ use crate::pipeline::Failure;
 use cdc_bench_model::timeline::CapturePath;
 
 /// Most partitions of a topic: a broker and its clients keep files and buffers for each.
-pub(super) const MOST_PARTITIONS: i64 = 1_000;
+pub(super) const MOST_PARTITIONS: i64 = 256;
 
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct TopicArgs {

@@ -87,6 +87,7 @@ pub(super) async fn run(
             connections: args.inserter.connections(),
             warmup: WarmUp::fixed(args.warmup),
             seed: args.inserter.seed,
+            hot_share: 0.0,
             paths: vec![CapturePath::Debezium],
             rounds: None,
             connector: ConnectorRequest::default(),

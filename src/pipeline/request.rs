@@ -36,6 +36,8 @@ pub struct RunRequest {
     pub warmup: WarmUp,
     /// Seed of the events.
     pub seed: u64,
+    /// Share of the events that are about one aggregate, 0 to 1.
+    pub hot_share: f64,
     /// The capture paths, without duplicates. The objectives are for the first.
     pub paths: Vec<CapturePath>,
     /// Rounds of interleaved paths; `None`: all paths at once, on the same inserts.

@@ -131,7 +131,7 @@ fn refused(stack: &TestStack) {
 
 /// A fetch brings 20,000 bytes of each partition, and takes a tenth of a second: of one partition that is too little.
 fn too_few(_: &TestStack) {
-    let run = |partitions: &str| {
+    let run = |partitions: &str, hot_share: &str| {
         let args = [
             "--capture",
             "wal",
@@ -145,6 +145,8 @@ fn too_few(_: &TestStack) {
             "50",
             "--consumer-config",
             "max.partition.fetch.bytes=20000",
+            "--hot-share",
+            hot_share,
             "--fault",
             "delay:consumer-kafka@0s,by=100ms,for=60s",
         ];
@@ -153,17 +155,40 @@ fn too_few(_: &TestStack) {
         assert_eq!(report["counts"]["written"], 4_000, "{report:#}");
         report
     };
-    let too_few = |report: &Value| {
+    let is_found = |report: &Value, words: &str| {
         let found = &report["paths"]["wal"]["diagnosis"]["findings"];
         let found = found.as_array().unwrap();
         let evidence = found.iter().map(|finding| finding["evidence"].as_str());
-        let words = "a fetch brings 20000 bytes of each partition at most";
         evidence.flatten().any(|text| text.contains(words))
     };
-    let (one, many) = (run("1"), run("8"));
+    let too_few = |report: &Value| {
+        is_found(
+            report,
+            "a fetch brings 20000 bytes of each partition at most",
+        )
+    };
+    let (one, many, skewed) = (run("1", "0"), run("8", "0"), run("8", "70"));
     let rate = |report: &Value| report["throughput"]["average_per_s"].as_f64().unwrap();
-    eprintln!("one partition {}/s, eight {}/s", rate(&one), rate(&many));
+    eprintln!(
+        "one partition {}/s, eight {}/s, one of eight hot {}/s",
+        rate(&one),
+        rate(&many),
+        rate(&skewed)
+    );
     assert!(too_few(&one), "{:#}", one["paths"]["wal"]["diagnosis"]);
     assert!(!too_few(&many), "{:#}", many["paths"]["wal"]["diagnosis"]);
     assert!(rate(&many) > 1.5 * rate(&one));
+    // With most events about one aggregate, more partitions do not help, and that is what is said.
+    let path = &skewed["paths"]["wal"];
+    let partitions = path["partitions"].as_array().unwrap();
+    let share = |partition: &&Value| partition["share"].as_f64().unwrap();
+    let hot = partitions
+        .iter()
+        .max_by(|a, b| share(a).total_cmp(&share(b)))
+        .unwrap();
+    assert!(share(&hot) > 0.65, "{partitions:#?}");
+    assert!(hot["most_lag_records"].as_u64() > Some(100), "{hot}");
+    let words = format!("partition {} has ", hot["partition"]);
+    assert!(is_found(&skewed, &words), "{:#}", path["diagnosis"]);
+    assert!(!too_few(&skewed), "{:#}", path["diagnosis"]);
 }

@@ -210,6 +210,7 @@ impl Performance<'_> {
             connections: 4,
             warmup: WarmUp::fixed(WARM_UP),
             seed: 42,
+            hot_share: 0.0,
             paths: self.args.capture.clone().paths(),
             rounds: None,
             connector: self.connector.clone(),

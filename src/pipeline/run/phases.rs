@@ -64,7 +64,9 @@ impl<'a> Phases<'a> {
     }
 
     pub(crate) fn generator(&self, salt: u64) -> Generator {
-        Generator::new(self.context.request.seed ^ salt, jiff::Timestamp::now())
+        let request = self.context.request;
+        let rows = Generator::new(request.seed ^ salt, jiff::Timestamp::now());
+        rows.with_hot_share(request.hot_share)
     }
 
     pub(crate) fn observers(&self) -> impl Iterator<Item = &Arc<PathObserver>> {

@@ -82,7 +82,10 @@ impl RunContext<'_> {
                 request.transform_delay,
             );
             let has_faults = !request.faults.is_empty();
-            let rows = has_faults.then(|| Generator::new(request.seed, jiff::Timestamp::now()));
+            let rows = has_faults.then(|| {
+                let rows = Generator::new(request.seed, jiff::Timestamp::now());
+                rows.with_hot_share(request.hot_share)
+            });
             let metrics = request.metrics.as_ref();
             let traces = request.traces.as_ref();
             let observer = observer

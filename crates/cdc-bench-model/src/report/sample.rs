@@ -81,6 +81,7 @@ pub(super) fn report() -> Report {
             insert_batch: 1,
             connections: 8,
             seed: 42,
+            hot_share: 0.0,
             batch_size: 100,
             writes_in_flight: Some(2),
             duration_s: 60.1,
