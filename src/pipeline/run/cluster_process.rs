@@ -33,22 +33,22 @@ pub(super) async fn process_to_take(
     context: RunContext<'_>,
     target: ProcessTarget,
     paths: &[ActivePath],
-) -> Result<String, Failure> {
+) -> String {
     let processes = context.stack.processes_of(target.as_str());
-    if processes.len() < 2 {
-        return Ok(target.as_str().to_owned());
-    }
-    let at_work = match target {
-        ProcessTarget::Connect => worker_at_work(context, paths).await?,
-        _ => leading_broker(context, paths).await?,
+    let [(first, _), _, ..] = &processes[..] else {
+        return target.as_str().to_owned();
     };
-    let found = at_work.and_then(|address| {
-        let mut processes = processes.iter();
-        processes.find(|(_, of)| *of == address)
+    let at_work = match target {
+        ProcessTarget::Connect => worker_at_work(context, paths).await,
+        _ => leading_broker(context, paths).await,
+    };
+    let at_work = at_work.unwrap_or_else(|failure| {
+        tracing::warn!(%failure, "nothing says which process of {} has the work; {first} is taken", target.as_str());
+        None
     });
-    // Nothing says which has work: any of them.
-    let (name, _) = found.unwrap_or(&processes[0]);
-    Ok(name.clone())
+    let mut processes = processes.iter();
+    let found = processes.find(|(_, address)| Some(address) == at_work.as_ref());
+    found.map_or(first, |(name, _)| name).clone()
 }
 
 /// Address of the broker that leads the first partition of the first topic.

@@ -147,7 +147,7 @@ impl<'a> FaultRunner<'a> {
         let mut taken = None;
         match fault.action {
             FaultAction::Process(action, process) if !process.is_ours() => {
-                let name = process_to_take(context, process, paths).await?;
+                let name = process_to_take(context, process, paths).await;
                 let kind = action.outage();
                 context.stack.take_away(&name, kind, fault.length)?;
                 taken = Some(name);
