@@ -42,7 +42,7 @@ fn partitions_of(results: &Path) -> BTreeMap<String, BTreeMap<String, i64>> {
 }
 
 fn order_holds(stack: &TestStack) {
-    const EVENTS: u64 = 900;
+    const EVENTS: u64 = 600;
     let results = open_folder();
     // A consumer that leaves and one that is gone: partitions are given up and taken again with records under way.
     let args = [
@@ -51,7 +51,7 @@ fn order_holds(stack: &TestStack) {
         "--partitions",
         "4",
         "--events",
-        "900",
+        "600",
         "--rate",
         "150",
         "--warmup",
@@ -87,7 +87,7 @@ fn order_holds(stack: &TestStack) {
     }
     // Debezium's producer and ours take the same partition for an aggregate.
     let by_path = partitions_of(results.path());
-    assert_eq!(by_path["debezium"].len(), 900);
+    assert_eq!(by_path["debezium"].len(), 600);
     assert_eq!(by_path["debezium"], by_path["wal"]);
     let connector = &report["environment"]["debezium"]["connector"]["config"];
     assert_eq!(

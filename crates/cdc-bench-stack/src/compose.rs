@@ -131,7 +131,7 @@ async fn until_ready(
     loop {
         let answers = tokio::select! {
             () = cancel.cancelled() => return Err(StackError::Cancelled),
-            answers = servers::answers(endpoints, &[], Duration::from_secs(10)) => answers,
+            answers = servers::answers(endpoints, Duration::from_secs(10)) => answers,
         };
         let silent = answers
             .into_iter()

@@ -13,7 +13,7 @@ pub(crate) mod postgres;
 pub(crate) mod store;
 
 pub use cluster::{ClusterRequest, ClusterSize};
-pub(crate) use health::answers;
+pub(crate) use health::{answers, answers_of};
 pub(crate) use java::Java;
 pub use kafka_links::KafkaClient;
 pub(crate) use kafka_links::KafkaLinks;

@@ -300,10 +300,9 @@ impl Stack {
             .for_each(ServerProcess::bring_back);
     }
 
-    /// Whether each server answers as what it is, in the pipeline's order; the reason where one does not.
-    pub async fn answers(&self) -> Vec<(&'static str, Result<(), String>)> {
-        let workers = servers::connect::workers(&self.servers_now());
-        servers::answers(&self.endpoints, &workers, ANSWER_LIMIT).await
+    /// Whether each process of ours answers as what it is, in the pipeline's order; the reason where one does not.
+    pub async fn answers(&self) -> Vec<(String, Result<(), String>)> {
+        servers::answers_of(&self.servers_now(), &self.endpoints, ANSWER_LIMIT).await
     }
 
     fn server(&self, name: &str) -> Option<ServerProcess> {

@@ -15,9 +15,7 @@ use super::progress::Terminal;
 use crate::cli::cluster_args::ClusterArgs;
 use crate::pipeline::{Failure, exit};
 use cdc_bench_model::analysis::times;
-use cdc_bench_stack::{
-    Cache, KeptStack, LocalOptions, ServerProcess, StackError, StepProgress, server_of,
-};
+use cdc_bench_stack::{Cache, KeptStack, LocalOptions, ServerProcess, StackError, StepProgress};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -264,9 +262,7 @@ async fn status(cache: &Cache, progress: &Terminal, json: bool) -> Result<ExitCo
         .servers()
         .iter()
         .map(|server| {
-            let answer = health
-                .iter()
-                .find(|(name, _)| *name == server_of(&server.name));
+            let answer = health.iter().find(|(name, _)| *name == server.name);
             let problem = answer.and_then(|(_, answer)| answer.as_ref().err().cloned());
             ServerHealth {
                 server: server.clone(),

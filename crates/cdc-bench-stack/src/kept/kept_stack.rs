@@ -125,10 +125,10 @@ impl KeptStack {
         file.try_lock().is_ok().then_some(Claim(file))
     }
 
-    /// Whether each server answers, in the pipeline's order; the reason where one does not.
-    pub async fn health(&self) -> Vec<(&'static str, Result<(), String>)> {
-        let workers = servers::connect::workers(&self.servers_now());
-        servers::answers(&self.endpoints(), &workers, Duration::from_secs(5)).await
+    /// Whether each of its processes answers, in the pipeline's order; the reason where one does not.
+    pub async fn health(&self) -> Vec<(String, Result<(), String>)> {
+        let limit = Duration::from_secs(5);
+        servers::answers_of(&self.servers_now(), &self.endpoints(), limit).await
     }
 
     /// Stops it: its supervisor stops the servers and removes their data.

@@ -13,7 +13,7 @@ use super::plan::{CONNECT, StartPlan};
 use crate::artifacts::version;
 use crate::endpoints::{ConnectEndpoint, Endpoints};
 use crate::error::StackError;
-use crate::processes::{Child, ServerProcess, process_name, server_of};
+use crate::processes::{Child, process_name};
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -129,36 +129,16 @@ async fn start_worker(plan: &StartPlan<'_>, number: usize) -> Result<Child, Stac
     Ok(child)
 }
 
-/// Ready when every one of these workers, or the one at Connect's address, lists Debezium's connector among its plugins.
-pub(crate) async fn ready(
-    endpoints: &Endpoints,
-    workers: &[ConnectEndpoint],
-) -> Result<(), String> {
-    let known = match workers {
-        [] => endpoints.connect.as_slice(),
-        workers => workers,
-    };
-    if known.is_empty() {
-        return Err("it has no address".to_owned());
+/// Ready when the worker at Connect's address lists Debezium's connector among its plugins.
+pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
+    match &endpoints.connect {
+        Some(endpoint) => lists_debezium(endpoint).await,
+        None => Err("it has no address".to_owned()),
     }
-    for worker in known {
-        lists_debezium(worker).await?;
-    }
-    Ok(())
-}
-
-/// The workers among these processes.
-pub(crate) fn workers(servers: &[ServerProcess]) -> Vec<ConnectEndpoint> {
-    let workers = servers
-        .iter()
-        .filter(|server| server_of(&server.name) == "connect");
-    workers
-        .filter_map(|server| ConnectEndpoint::parse(&format!("http://{}", server.address)).ok())
-        .collect()
 }
 
 /// Whether a worker lists Debezium's connector among its plugins.
-async fn lists_debezium(endpoint: &ConnectEndpoint) -> Result<(), String> {
+pub(crate) async fn lists_debezium(endpoint: &ConnectEndpoint) -> Result<(), String> {
     let http = endpoint
         .client(|builder| builder.timeout(TIMEOUT))
         .map_err(|error| error.to_string())?;

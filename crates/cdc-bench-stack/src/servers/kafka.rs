@@ -9,7 +9,7 @@ use super::jvm;
 use super::launch::{path_text, run_to_end, until_ready, write_config};
 use super::plan::{KAFKA, StartPlan};
 use crate::artifacts::version;
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, KafkaEndpoint};
 use crate::error::StackError;
 use crate::files::make_dir;
 use crate::processes::{Child, process_name};
@@ -116,8 +116,17 @@ async fn start_broker(plan: &StartPlan<'_>, number: usize) -> Result<Child, Stac
 
 /// Ready when a metadata response lists every broker that is known.
 pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
+    lists_brokers(&endpoints.kafka).await
+}
+
+/// Whether the broker at this address, of a local stack, answers.
+pub(crate) async fn broker_ready(address: &str) -> Result<(), String> {
+    lists_brokers(&KafkaEndpoint::plaintext(address.to_owned())).await
+}
+
+async fn lists_brokers(endpoint: &KafkaEndpoint) -> Result<(), String> {
     use rdkafka::consumer::{BaseConsumer, Consumer};
-    let brokers = endpoints.kafka.bootstrap.split(',');
+    let brokers = endpoint.bootstrap.split(',');
     // Checked first, because librdkafka detects a closed port more slowly.
     for broker in brokers.clone() {
         tokio::net::TcpStream::connect(broker.trim())
@@ -125,7 +134,7 @@ pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
             .map_err(|e| format!("{broker}: {e}"))?;
     }
     let known = brokers.count();
-    let config = endpoints.kafka.client_config();
+    let config = endpoint.client_config();
     let asked = tokio::task::spawn_blocking(move || {
         let consumer: BaseConsumer = config.create().map_err(|e| e.to_string())?;
         let metadata = consumer
@@ -138,4 +147,27 @@ pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
         }
     });
     asked.await.map_err(|e| e.to_string())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_broker_has_the_usual_settings_and_several_keep_everything_three_times() {
+        let usual: BTreeMap<_, _> = SETTINGS
+            .map(|(name, value)| (name, value.to_owned()))
+            .into();
+        assert_eq!(settings(1, 1), usual.into_iter().collect::<Vec<_>>());
+        let third: BTreeMap<_, _> = settings(3, 3).into_iter().collect();
+        assert_eq!(third["node.id"], "3");
+        for (name, value) in [
+            ("default.replication.factor", "3"),
+            ("min.insync.replicas", "2"),
+            ("offsets.topic.replication.factor", "3"),
+            ("process.roles", "broker,controller"),
+        ] {
+            assert_eq!(third[name], value, "{name}");
+        }
+    }
 }

@@ -98,7 +98,12 @@ fn too_few(evidence: Evidence<'_>) -> Option<Finding> {
     let behind = conditions
         .rate_per_s
         .is_none_or(|rate| conditions.throughput_per_s < rate * 0.9);
-    if !behind || !evidence.is_slowest(Hop::ConsumerLag) || !is_idle || is_disturbed {
+    if conditions.partitions < 1
+        || !behind
+        || !evidence.is_slowest(Hop::ConsumerLag)
+        || !is_idle
+        || is_disturbed
+    {
         return None;
     }
     let setting = conditions.consumer.get("max.partition.fetch.bytes");
