@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cdc_bench_model::analysis::{
-    Conditions, Diagnosis, HopStatistics, PathStatistics, SignedHistogram, StallEvidence, diagnose,
-    violations,
+    Conditions, Diagnosis, HopStatistics, PathStatistics, StallEvidence, diagnose, violations,
 };
 use cdc_bench_model::report::{
     EventCounts, PartitionReport, PathNames, PathReport, RoundReport, Verification,
@@ -103,10 +102,10 @@ fn partitions(
     let kafka = path.outcome.route.kafka.as_ref();
     let count = kafka.map_or(0, |kafka| kafka.partitions);
     let by_partition = statistics.partitions();
-    let events: u64 = by_partition.values().map(SignedHistogram::count).sum();
+    let events = by_partition.events();
     let bound = error_bound(Hop::ConsumerLag, path, facts);
     let report = |partition: i32| {
-        let spans = by_partition.get(&partition).cloned().unwrap_or_default();
+        let spans = by_partition.get(partition).cloned().unwrap_or_default();
         let consumer_lag = spans.statistics(bound);
         PartitionReport {
             partition,

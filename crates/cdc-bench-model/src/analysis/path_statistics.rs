@@ -1,8 +1,6 @@
 //! The statistics of one capture path: every hop, the total from the schedule, the slowest events, the writes.
 
-use std::collections::BTreeMap;
-
-use super::{SignedHistogram, Tail, WriterActivity};
+use super::{PartitionLags, SignedHistogram, Tail, WriterActivity};
 use crate::timeline::{CapturePath, Hop, Joined, Nanos};
 
 /// The hops of one capture path.
@@ -15,8 +13,7 @@ pub struct PathStatistics {
     until_captured: SignedHistogram,
     tail: Tail,
     writers: WriterActivity,
-    /// Time in Kafka by partition, where its topic has several.
-    partitions: BTreeMap<i32, SignedHistogram>,
+    partitions: PartitionLags,
 }
 
 impl PathStatistics {
@@ -30,7 +27,7 @@ impl PathStatistics {
             until_captured: SignedHistogram::default(),
             tail: Tail::default(),
             writers: WriterActivity::default(),
-            partitions: BTreeMap::new(),
+            partitions: PartitionLags::default(),
         }
     }
 
@@ -49,10 +46,6 @@ impl PathStatistics {
         self.tail.record(&hops, event.partition);
         let stamps = &event.stamps;
         self.writers.record(stamps.t4, stamps.t5);
-        if let Some(partition) = event.partition {
-            let spans = self.partitions.entry(partition).or_default();
-            spans.record(stamps.t3 - stamps.t2);
-        }
         self.from_schedule.record(stamps.t5 - stamps.ts);
         let captured = match self.path {
             CapturePath::Debezium => stamps.td,
@@ -72,9 +65,6 @@ impl PathStatistics {
         self.until_captured.add(&other.until_captured);
         self.tail.add(&other.tail);
         self.writers.add(&other.writers);
-        for (partition, spans) in &other.partitions {
-            self.partitions.entry(*partition).or_default().add(spans);
-        }
     }
 
     /// One hop, if any event had it.
@@ -138,9 +128,15 @@ impl PathStatistics {
         &self.writers
     }
 
-    /// Time that records waited in Kafka (`consumer_lag`), by partition; empty where there are not several.
+    /// The same with the time in Kafka by partition, which is kept over all parts of the run at once: many partitions take much memory.
     #[must_use]
-    pub fn partitions(&self) -> &BTreeMap<i32, SignedHistogram> {
+    pub fn with_partitions(self, partitions: PartitionLags) -> Self {
+        Self { partitions, ..self }
+    }
+
+    /// The time in Kafka by partition.
+    #[must_use]
+    pub fn partitions(&self) -> &PartitionLags {
         &self.partitions
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::conditions::Conditions;
 use super::diagnose::{Diagnosis, diagnose};
-use crate::analysis::PathStatistics;
+use crate::analysis::{PartitionLags, PathStatistics};
 use crate::event::{EventId, EventType};
 use crate::timeline::{CapturePath, Captured, Hop, Joined, Nanos, Stamp, Stamps};
 
@@ -63,6 +63,7 @@ impl Run {
 
     pub(super) fn diagnose(&self) -> Diagnosis {
         let mut path = PathStatistics::new(self.path);
+        let mut partitions = PartitionLags::default();
         for n in 0..200 {
             let [ta, t1, td, t2, t3, t4, t5, lag] = (self.shape)(n).map(|us| us * 1_000);
             // A second apart, so that no two writes fall together unless they are to.
@@ -80,7 +81,7 @@ impl Run {
                 t4: at(t4),
                 t5: at(t5),
             };
-            path.record(&Joined {
+            let event = Joined {
                 id: EventId(uuid::Uuid::nil()),
                 seq: 0,
                 event_type: EventType::UserCreated,
@@ -93,8 +94,11 @@ impl Run {
                 },
                 partition: (self.partition)(n),
                 stamps,
-            });
+            };
+            path.record(&event);
+            partitions.record(&event);
         }
+        let path = path.with_partitions(partitions);
         let crossing = [
             Hop::KafkaDelivery,
             Hop::ConsumerLag,

@@ -35,7 +35,7 @@ fn far_above(partitions: f64) -> f64 {
 fn hot(evidence: Evidence<'_>) -> Option<Finding> {
     let partitions = evidence.conditions.partitions;
     let by_partition = evidence.path.partitions();
-    let events: u64 = by_partition.values().map(SignedHistogram::count).sum();
+    let events = by_partition.events();
     let (hot, spans) = by_partition.iter().max_by_key(|(_, spans)| spans.count())?;
     let share = spans.count() as f64 / events.max(1) as f64;
     if partitions < 2 || events < ENOUGH || share < far_above(f64::from(partitions)) {
@@ -44,7 +44,7 @@ fn hot(evidence: Evidence<'_>) -> Option<Finding> {
     let p99 = |spans: &SignedHistogram| spans.quantile(0.99);
     let others = by_partition.iter().filter(|(other, _)| *other != hot);
     let elsewhere = others.map(|(_, spans)| p99(spans)).max();
-    let of_tail = evidence.path.tail().share_of_lag_in(*hot);
+    let of_tail = evidence.path.tail().share_of_lag_in(hot);
     let waits = p99(spans);
     let is_slower = elsewhere.is_none_or(|elsewhere| waits.0 >= 2 * elsewhere.0.max(0));
     if of_tail < 0.5 || !is_slower {
