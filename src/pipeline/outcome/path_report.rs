@@ -146,6 +146,7 @@ fn diagnosis(
         slot_lag_bytes: outcome.slot_lag,
         log_append_time: kafka.is_some_and(|kafka| kafka.log_append_time),
         partitions: kafka.map_or(0, |kafka| kafka.partitions),
+        most_lag_records: outcome.most_lag.values().max().copied(),
         writes_in_flight: to_u64(facts.request.settings.writes_in_flight),
         consumer: kafka
             .map(|_| fetch_settings(&facts.request.settings.fetch))

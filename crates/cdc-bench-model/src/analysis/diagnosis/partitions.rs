@@ -11,7 +11,9 @@ const ONE_PARTITION_PER_S: f64 = 2_000.0;
 /// Fewer events say nothing of how they are spread.
 const ENOUGH: u64 = 100;
 /// Bytes of a partition that a fetch brings at most, where nothing else is set (librdkafka's default).
-const FETCH_BYTES: i64 = 1_048_576;
+const FETCH_BYTES: u64 = 1_048_576;
+/// Bytes of an event's record, about, without the schema that a converter may add.
+const RECORD_BYTES: u64 = 900;
 
 pub(super) fn findings(evidence: Evidence<'_>) -> Vec<Finding> {
     let hot = hot(evidence);
@@ -78,7 +80,8 @@ fn is_behind(evidence: Evidence<'_>) -> bool {
     }
 }
 
-/// Records wait in Kafka, and the consumer has nothing to do: what a fetch brings of each partition is too little.
+/// Records wait in Kafka, more than a fetch brings of a partition, and the consumer has nothing to do. That less waits than a fetch could
+/// bring would be a broker's doing, or a link's, which more partitions do not help.
 fn too_few(evidence: Evidence<'_>) -> Option<Finding> {
     let conditions = evidence.conditions;
     let busy = evidence
@@ -98,6 +101,14 @@ fn too_few(evidence: Evidence<'_>) -> Option<Finding> {
     let behind = conditions
         .rate_per_s
         .is_none_or(|rate| conditions.throughput_per_s < rate * 0.9);
+    let setting = conditions.consumer.get("max.partition.fetch.bytes");
+    let bytes = setting
+        .and_then(|bytes| bytes.parse().ok())
+        .unwrap_or(FETCH_BYTES);
+    let waiting = conditions.most_lag_records?;
+    if waiting * RECORD_BYTES < 2 * bytes {
+        return None;
+    }
     if conditions.partitions < 1
         || !behind
         || !evidence.is_slowest(Hop::ConsumerLag)
@@ -106,15 +117,11 @@ fn too_few(evidence: Evidence<'_>) -> Option<Finding> {
     {
         return None;
     }
-    let setting = conditions.consumer.get("max.partition.fetch.bytes");
-    let bytes = setting
-        .and_then(|bytes| bytes.parse().ok())
-        .unwrap_or(FETCH_BYTES);
     Some(Finding::new(
         Some(Hop::ConsumerLag),
         Severity::Warning,
         format!(
-            "records waited {} in Kafka at the median, while the consumer took up at once what it had and its writers were busy for {:.0} % of the time: a fetch brings {bytes} bytes of each partition at most, and the topic has {}",
+            "records waited {} in Kafka at the median, up to {waiting} of a partition, while the consumer took up at once what it had and its writers were busy for {:.0} % of the time: a fetch brings {bytes} bytes of each partition at most, and the topic has {}",
             ms(lag.p50),
             busy * 100.0,
             if conditions.partitions == 1 {
@@ -241,6 +248,7 @@ mod tests {
             let mut run = waits(|n| Some(i32::try_from(n % 4).unwrap()), 90_000, 90_000);
             run.conditions.throughput_per_s = 90.0;
             run.conditions.writes_in_flight = 2;
+            run.conditions.most_lag_records = Some(800);
             run.conditions.consumer = settings(&[("max.partition.fetch.bytes", "20000")]);
             run
         };
@@ -253,6 +261,12 @@ mod tests {
         assert!(
             !unknown.has_evidence("a fetch brings"),
             "how busy the writers were is not known"
+        );
+        let mut little = slow();
+        little.conditions.consumer.clear();
+        assert!(
+            !little.has_evidence("a fetch brings"),
+            "a fetch could bring all that waited"
         );
         let mut busy = slow();
         busy.conditions.host_busy = Some(0.97);
