@@ -129,7 +129,7 @@ fn refused(stack: &TestStack) {
     stack.assert_nothing_left("a setup with several partitions");
 }
 
-/// A fetch brings 20,000 bytes of each partition, and takes a tenth of a second: of one partition that is too little.
+/// A fetch brings 8,000 bytes of each partition, and takes a fifth of a second: of one partition that is too little.
 fn too_few(_: &TestStack) {
     let run = |partitions: &str, hot_share: &str| {
         let args = [
@@ -138,13 +138,13 @@ fn too_few(_: &TestStack) {
             "--partitions",
             partitions,
             "--events",
-            "4000",
+            "1500",
             "--rate",
-            "400",
+            "150",
             "--warmup",
             "50",
             "--consumer-config",
-            "max.partition.fetch.bytes=20000",
+            "max.partition.fetch.bytes=8000",
             "--hot-share",
             hot_share,
             "--fault",
@@ -152,7 +152,7 @@ fn too_few(_: &TestStack) {
         ];
         let results = open_folder();
         let report = ended(small_run(cdc_bench_with_servers(), results.path(), &args)).json();
-        assert_eq!(report["counts"]["written"], 4_000, "{report:#}");
+        assert_eq!(report["counts"]["written"], 1_500, "{report:#}");
         report
     };
     let is_found = |report: &Value, words: &str| {
@@ -164,7 +164,7 @@ fn too_few(_: &TestStack) {
     let too_few = |report: &Value| {
         is_found(
             report,
-            "a fetch brings 20000 bytes of each partition at most",
+            "a fetch brings 8000 bytes of each partition at most",
         )
     };
     let (one, many, skewed) = (run("1", "0"), run("8", "0"), run("8", "70"));

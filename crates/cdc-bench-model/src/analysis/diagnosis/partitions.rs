@@ -80,17 +80,27 @@ fn is_behind(evidence: Evidence<'_>) -> bool {
     }
 }
 
+/// The share of their time that the consumer's writers had a write in flight.
+fn busy_writers(evidence: Evidence<'_>) -> Option<f64> {
+    let writers = evidence.conditions.writes_in_flight;
+    evidence.path.writers().busy_share(writers)
+}
+
+/// Whether the consumer is known to have had little to do: its writers were idle most of the time, and it took up at once what it had.
+fn is_consumer_idle(evidence: Evidence<'_>) -> bool {
+    let (lag, transform) = (evidence.hop(Hop::ConsumerLag), evidence.hop(Hop::Transform));
+    let takes_at_once = lag
+        .zip(transform)
+        .is_some_and(|(lag, transform)| transform.p50 * 10 < lag.p50);
+    takes_at_once && busy_writers(evidence).is_some_and(|busy| busy < 0.5)
+}
+
 /// Records wait in Kafka, more than a fetch brings of a partition, and the consumer has nothing to do. That less waits than a fetch could
 /// bring would be a broker's doing, or a link's, which more partitions do not help.
 fn too_few(evidence: Evidence<'_>) -> Option<Finding> {
     let conditions = evidence.conditions;
-    let busy = evidence
-        .path
-        .writers()
-        .busy_share(conditions.writes_in_flight)?;
+    let busy = busy_writers(evidence)?;
     let lag = evidence.certain(Hop::ConsumerLag)?;
-    let transform = evidence.hop(Hop::Transform)?;
-    let is_idle = busy < 0.5 && transform.p50 * 10 < lag.p50;
     // Something else stood in the way.
     let is_disturbed = conditions.rebalances > 0
         || conditions.host_busy.is_none_or(|busy| busy > 0.9)
@@ -112,7 +122,7 @@ fn too_few(evidence: Evidence<'_>) -> Option<Finding> {
     if conditions.partitions < 1
         || !behind
         || !evidence.is_slowest(Hop::ConsumerLag)
-        || !is_idle
+        || !is_consumer_idle(evidence)
         || is_disturbed
     {
         return None;
@@ -144,7 +154,7 @@ fn one_consumer(evidence: Evidence<'_>) -> Option<Finding> {
     let total = evidence.total()?;
     // A backlog: events wait much longer than the median of a write explains.
     let write = evidence.hop(Hop::Write)?;
-    if !is_behind(evidence) || !slow || total.p50 < write.p50 * 3 {
+    if !is_behind(evidence) || !slow || total.p50 < write.p50 * 3 || is_consumer_idle(evidence) {
         return None;
     }
     Some(Finding::new(
@@ -222,7 +232,7 @@ mod tests {
             })
         };
         let even: fn(i64) -> Option<i32> = |n| Some(i32::try_from(n % 4).unwrap());
-        let hot = "partition 1 has 78 % of the events of 4 partitions";
+        let hot = "partition 1 has 80 % of the events of 4 partitions";
         assert!(waits(skewed, 90_000, 700).has_evidence(hot));
         assert!(
             !waits(skewed, 1_000, 700).has_evidence("partition 1"),
@@ -238,7 +248,7 @@ mod tests {
         );
         let mut two = waits(skewed, 90_000, 700);
         two.conditions.partitions = 2;
-        assert!(two.has_evidence("partition 1 has 78 % of the events of 2 partitions"));
+        assert!(two.has_evidence("partition 1 has 80 % of the events of 2 partitions"));
     }
 
     #[test]
@@ -276,7 +286,12 @@ mod tests {
         );
         let mut rebalanced = slow();
         rebalanced.conditions.rebalances = 1;
+        rebalanced.conditions.partitions = 1;
         assert!(!rebalanced.has_evidence("a fetch brings"));
+        assert!(
+            !rebalanced.has_evidence("one consumer"),
+            "it had nothing to do"
+        );
         // One partition is not said to need more consumers then.
         let mut one = slow();
         one.conditions.partitions = 1;
