@@ -83,6 +83,7 @@ impl Way {
             t5: clock.now(),
             source_lsn: Some(oldest),
             source_xid: Some(7),
+            partition: None,
         };
         joiner.written(id(oldest), oldest, written)
     }
@@ -161,6 +162,7 @@ fn joined() -> Vec<Joined> {
             seq: 0,
             event_type: EventType::UserCreated,
             captured,
+            partition: None,
             stamps,
         }
     };

@@ -321,6 +321,7 @@ fn join(joiner: &Joiner, id: EventId, seq: u64, clock: Clock) -> bool {
         t5: now,
         source_lsn: Some(seq),
         source_xid: Some(1),
+        partition: None,
     };
     joiner.written(id, seq, written).is_some()
 }

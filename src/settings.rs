@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use cdc_bench_stack::{Endpoints, GivenEndpoints, MissingEndpoint, StackKind, StackRequest};
+use cdc_bench_stack::{
+    ClusterRequest, Endpoints, GivenEndpoints, MissingEndpoint, StackKind, StackRequest,
+};
 use secrecy::SecretString;
 
 /// The settings that all commands share, resolved.
@@ -50,6 +52,7 @@ impl Settings {
             kafka_properties: self.kafka_properties.clone(),
             kafka_links: Vec::new(),
             connect_exactly_once: false,
+            cluster: ClusterRequest::default(),
         }
     }
 }

@@ -24,6 +24,8 @@ const EMPTY_GROUP_LIMIT: Duration = Duration::from_secs(20);
 pub struct TopicState {
     /// Partitions.
     pub partitions: i32,
+    /// Replicas of each.
+    pub replicas: usize,
     /// Whether record timestamps are the broker's (`message.timestamp.type=LogAppendTime`); `None` where the broker does not say.
     pub log_append_time: Option<bool>,
 }
@@ -86,10 +88,13 @@ impl Admin {
                     .topics()
                     .iter()
                     .find(|t| t.name() == topic)
-                    .map(|t| t.partitions().len()))
+                    .map(|t| {
+                        let replicas = t.partitions().first().map(|p| p.replicas().len());
+                        (t.partitions().len(), replicas.unwrap_or(0))
+                    }))
             })
             .await?;
-        let Some(partitions) = partitions else {
+        let Some((partitions, replicas)) = partitions else {
             return Ok(None);
         };
         let described = self
@@ -107,16 +112,46 @@ impl Admin {
         });
         Ok(Some(TopicState {
             partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
+            replicas,
             log_append_time,
         }))
     }
 
-    /// Creates a topic of one partition whose timestamps are the broker's. False when it existed.
+    /// Address of the broker that leads the first partition of a topic; `None` while it has no leader.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn leader(&self, topic: &str) -> Result<Option<String>, BrokerError> {
+        let topic = topic.to_owned();
+        self.with_consumer("reading the cluster's metadata", move |consumer| {
+            let metadata = consumer.fetch_metadata(Some(&topic), TIMEOUT)?;
+            let topics = metadata.topics().iter();
+            let mut partitions = topics.flat_map(rdkafka::metadata::MetadataTopic::partitions);
+            let leader = partitions.find(|p| p.id() == 0).map(|p| p.leader());
+            let mut brokers = metadata.brokers().iter();
+            let found = leader.and_then(|id| brokers.find(|broker| broker.id() == id));
+            Ok(found.map(|broker| format!("{}:{}", broker.host(), broker.port())))
+        })
+        .await
+    }
+
+    /// Number of brokers of the cluster.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn brokers(&self) -> Result<usize, BrokerError> {
+        self.with_consumer("reading the cluster's metadata", |consumer| {
+            Ok(consumer.fetch_metadata(None, TIMEOUT)?.brokers().len())
+        })
+        .await
+    }
+
+    /// Creates a topic whose timestamps are the broker's. False when it existed.
     ///
     /// # Errors
     /// [`BrokerError::CreateTopic`] when the broker refuses.
-    pub async fn create_topic(&self, name: &str) -> Result<bool, BrokerError> {
-        let topic = NewTopic::new(name, 1, TopicReplication::Fixed(-1))
+    pub async fn create_topic(&self, name: &str, partitions: i32) -> Result<bool, BrokerError> {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1))
             .set("message.timestamp.type", "LogAppendTime");
         self.create(&topic).await
     }
@@ -137,7 +172,7 @@ impl Admin {
         let results = results.map_err(|error| failed(error.to_string()))?;
         match results.into_iter().next() {
             Some(Ok(_)) => {
-                self.wait_for_topic(name).await?;
+                self.wait_for_topic(name, topic.num_partitions).await?;
                 Ok(true)
             }
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
@@ -147,9 +182,10 @@ impl Admin {
     }
 
     /// A topic is created before every broker has its metadata.
-    async fn wait_for_topic(&self, name: &str) -> Result<(), BrokerError> {
+    async fn wait_for_topic(&self, name: &str, partitions: i32) -> Result<(), BrokerError> {
+        let is_whole = |topic: TopicState| topic.partitions >= partitions;
         for _ in 0..100 {
-            if self.topic(name).await?.is_some_and(|t| t.partitions > 0) {
+            if self.topic(name).await?.is_some_and(is_whole) {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -1,9 +1,12 @@
 //! The number of records that a consumer has not received yet.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::error::{BrokerError, bootstrap_of};
 use super::membership::Membership;
@@ -33,12 +36,12 @@ impl Backlog {
         }
     }
 
-    /// Records in the partitions of this consumer that it has not received; `None` while it has received none of some
-    /// partition, so that its position there is unknown, and once it leaves its group.
+    /// Records in each partition of this consumer that it has not received; `None` while its position in one is unknown, and once it
+    /// leaves its group.
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn records(&self) -> Result<Option<u64>, BrokerError> {
+    pub async fn by_partition(&self) -> Result<Option<BTreeMap<i32, u64>>, BrokerError> {
         let Some(consumer) = self.consumer.upgrade() else {
             return Ok(None);
         };
@@ -48,13 +51,13 @@ impl Backlog {
         let topic = Arc::clone(&self.topic);
         // librdkafka's calls block.
         let asked = tokio::task::spawn_blocking(move || {
-            let mut backlog = 0;
-            for position in consumer.position()?.elements() {
-                let end = partition_end(&consumer, &topic, position.partition(), TIMEOUT)?;
-                let rdkafka::Offset::Offset(next) = position.offset() else {
+            let mut backlog = BTreeMap::new();
+            for (partition, next) in positions(&consumer)? {
+                let end = partition_end(&consumer, &topic, partition, TIMEOUT)?;
+                let Offset::Offset(next) = next else {
                     return Ok(None);
                 };
-                backlog += u64::try_from(end - next).unwrap_or(0);
+                backlog.insert(partition, u64::try_from(end - next).unwrap_or(0));
             }
             Ok::<_, rdkafka::error::KafkaError>(Some(backlog))
         });
@@ -66,4 +69,24 @@ impl Backlog {
         let answer = asked.await.map_err(|panicked| failed(panicked.to_string()));
         answer?.map_err(|error| failed(error.to_string()))
     }
+}
+
+/// The next offset of each partition: after the last record that was received of it, or, where none was, the one that the group has
+/// committed.
+fn positions(consumer: &BaseConsumer<Membership>) -> KafkaResult<Vec<(i32, Offset)>> {
+    let known = consumer.position()?;
+    let mut unread = TopicPartitionList::new();
+    let mut positions = Vec::new();
+    for element in known.elements() {
+        match element.offset() {
+            Offset::Offset(_) => positions.push((element.partition(), element.offset())),
+            _ => drop(unread.add_partition(element.topic(), element.partition())),
+        }
+    }
+    if unread.count() > 0 {
+        let committed = consumer.committed_offsets(unread, TIMEOUT)?;
+        let elements = committed.elements();
+        positions.extend(elements.iter().map(|e| (e.partition(), e.offset())));
+    }
+    Ok(positions)
 }

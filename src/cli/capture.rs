@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output::print_error_line;
 use super::progress::Terminal;
+use super::topic_args::MOST_PARTITIONS;
 use crate::pipeline::{
     CAPTURE_STEP, CaptureRequest, CaptureSource, Destination, Failure, LineFormat, Preparation,
     TopicRequest, TopicRule, check_topic_prefix, exit, run_capture,
@@ -144,6 +145,9 @@ pub(super) struct Args {
     /// First part of topics' names, and source.name, in Debezium's formats
     #[arg(long, value_name = "NAME", default_value = "postgres")]
     topic_prefix: String,
+    /// Partitions of the topics that it makes with --output kafka; a row's key says which it is in [default: 1]
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(i32).range(1..=MOST_PARTITIONS))]
+    partitions: Option<i32>,
     /// How numeric is written in Debezium's formats (decimal.handling.mode)
     #[arg(long, value_enum, default_value = "precise")]
     decimal_handling: DecimalHandling,
@@ -198,6 +202,7 @@ pub(super) async fn run(
         kafka,
         prefix: args.topic_prefix.clone(),
         has_transactions: args.transaction_metadata,
+        partitions: args.partitions.unwrap_or(1),
     });
     let rule = match (args.output, args.format) {
         (CaptureOutput::Kafka, _) => Some(TopicRule::Kafka),
@@ -235,6 +240,11 @@ fn check(args: &Args) -> Result<(), Failure> {
     if args.from == StreamBound::Snapshot && args.slot.is_some() && args.checkpoint.is_none() {
         return Err(usage(
             "--from snapshot with --slot needs --checkpoint FILE, which keeps what tables are copied: without it, a capture that is cut off could not be told from one that is whole".to_owned(),
+        ));
+    }
+    if args.partitions.is_some() && args.output != CaptureOutput::Kafka {
+        return Err(usage(
+            "--partitions is for the topics of --output kafka".to_owned(),
         ));
     }
     if args.output == CaptureOutput::Kafka && args.format == CaptureFormat::Flat {

@@ -6,6 +6,7 @@
 mod capture;
 mod capture_args;
 mod cleanup;
+mod cluster_args;
 mod command_line;
 mod compare;
 mod connect_args;
@@ -47,6 +48,7 @@ mod shell;
 mod stack;
 mod sweep;
 mod tls_args;
+mod topic_args;
 mod traces_args;
 mod tune;
 mod verify;

@@ -16,7 +16,7 @@ use crate::pipeline::{Failure, Limits, ResilienceRequest, RunRequest, WarmUp, ex
 use crate::settings::Settings;
 use cdc_bench_model::analysis::Targets;
 use cdc_bench_model::report::{ResilienceReport, Verdict, render_resilience, resilience_page};
-use cdc_bench_stack::StackKind;
+use cdc_bench_stack::{ClusterRequest, StackKind};
 
 /// Longest time without an event coming through: a server that was taken away needs some time to come back.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(90);
@@ -72,9 +72,12 @@ pub(super) async fn run(
             connections: 4,
             warmup: WarmUp::fixed(WARM_UP),
             seed: 42,
+            hot_share: 0.0,
             paths: args.capture.into_paths(),
             rounds: None,
             connector,
+            partitions: None,
+            cluster: ClusterRequest::default(),
             transform_delay: None,
             observer: true,
             faults: Vec::new(),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::capture_args::CaptureArgs;
+use super::cluster_args::ClusterArgs;
 use super::connector_args::AnyConnectorArgs;
 use super::limit_args::LimitArgs;
 use super::load_args::LoadArgs;
@@ -18,6 +19,7 @@ use super::progress::Terminal;
 use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
+use super::topic_args::TopicArgs;
 use super::traces_args::TracesArgs;
 use crate::pipeline::{
     Endpoint, Failure, Fault, FinishedRun, Metrics, RunParameters, RunRequest, WarmUp,
@@ -64,6 +66,10 @@ pub(super) struct Args {
     warmup: WarmUp,
     #[command(flatten)]
     connector: AnyConnectorArgs,
+    #[command(flatten)]
+    topics: TopicArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Longest time without an event coming through before the drain gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     drain_timeout: u64,
@@ -88,6 +94,9 @@ pub(super) struct Args {
         conflicts_with = "interleave"
     )]
     faults: Vec<Fault>,
+    /// Share of the events that are about one aggregate, percent: of several partitions, the one that it is in is hot
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, value_parser = percent)]
+    hot_share: f64,
     /// Slow every event down by this much between its receipt and its write, to see that it is found
     #[arg(long, value_name = "MS", hide = true, value_parser = milliseconds)]
     inject_transform_delay: Option<Duration>,
@@ -110,6 +119,13 @@ pub(super) struct Args {
 fn milliseconds(text: &str) -> Result<Duration, String> {
     let ms: f64 = text.parse().map_err(|e| format!("{e}"))?;
     Duration::try_from_secs_f64(ms / 1_000.0).map_err(|e| e.to_string())
+}
+
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("expected a number from 0 to 100".to_owned()),
+    }
 }
 
 fn on_or_off(text: &str) -> Result<bool, String> {
@@ -138,6 +154,8 @@ pub(super) async fn run(
     };
     check_faults(&args.faults, stack, &paths).map_err(Failure::usage)?;
     let connector = args.connector.request(&paths)?;
+    let partitions = args.topics.partitions(&paths)?;
+    let cluster = args.cluster.request_of(stack)?;
     let (id, folder) = match &resumed {
         Some(resumed) => (resumed.id.clone(), resumed.folder.clone()),
         None => args.results.create()?,
@@ -184,9 +202,12 @@ pub(super) async fn run(
             connections: args.load.inserter.connections(),
             warmup: args.warmup,
             seed: args.load.inserter.seed,
+            hot_share: args.hot_share / 100.0,
             paths,
             rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
             connector,
+            partitions,
+            cluster,
             transform_delay: args.inject_transform_delay,
             observer: args.observer,
             faults: args.faults,

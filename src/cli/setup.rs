@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 use super::connector_args::ConnectorArgs;
 use super::output::{print, print_json};
 use super::progress::Terminal;
-use crate::pipeline::{Failure, ServerClients, set_up};
+use super::topic_args::MOST_PARTITIONS;
+use crate::pipeline::{Failure, ServerClients, WantedTopic, set_up};
 use crate::settings::Settings;
 use cdc_bench_stack::StepProgress;
 
@@ -15,6 +16,10 @@ use cdc_bench_stack::StepProgress;
 pub(super) struct Args {
     #[command(flatten)]
     ours: ConnectorArgs,
+    /// Partitions of the topic, if it does not exist; the connector then keys its records by aggregate, so that the events of one keep
+    /// their order [default: 1, keyed by event]
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(i32).range(1..=MOST_PARTITIONS))]
+    partitions: Option<i32>,
     /// Print what is there as JSON
     #[arg(long)]
     json: bool,
@@ -30,11 +35,15 @@ pub(super) async fn run(
     progress.begin("set-up");
     progress.update("set-up", "connecting to the servers");
     let servers = ServerClients::connect_running(settings).await?;
+    let wanted = WantedTopic {
+        name: &settings.topic,
+        partitions: args.partitions,
+    };
     let made = tokio::select! {
         () = cancel.cancelled() => Err(Failure::interrupted().context(
             "what was made so far is in the ledger: \"cdc-bench cleanup\" removes it",
         )),
-        made = set_up(&servers, &settings.topic, &capture, settings.given.is_none(), progress, cancel) => made,
+        made = set_up(&servers, wanted, &capture, settings.given.is_none(), progress, cancel) => made,
     }?;
     progress.clear();
     if args.json {

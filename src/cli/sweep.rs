@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::capture_args::CaptureArgs;
+use super::cluster_args::ClusterArgs;
 use super::connector_args::AnyConnectorArgs;
 use super::limit_args::LimitArgs;
 use super::load_args::InserterArgs;
@@ -15,6 +16,7 @@ use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
 use super::series_result::tell;
+use super::topic_args::TopicArgs;
 use crate::load::{Limit, Rate};
 use crate::pipeline::{Failure, RunRequest, SweepRequest, WarmUp, exit, sweep};
 use crate::settings::Settings;
@@ -45,6 +47,10 @@ pub(super) struct Args {
     warmup: u64,
     #[command(flatten)]
     connector: AnyConnectorArgs,
+    #[command(flatten)]
+    topics: TopicArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// Longest time without an event coming through before the drain gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     drain_timeout: u64,
@@ -78,6 +84,8 @@ pub(super) async fn run(
     let stack = stack_kind(&settings)?;
     let paths = args.capture.paths();
     let connector = args.connector.request(&paths)?;
+    let partitions = args.topics.partitions(&paths)?;
+    let cluster = args.cluster.request_of(stack)?;
     let (id, folder) = args.results.create()?;
     let rates = ascending(args.rates);
     let about = (&id, stack, None);
@@ -95,9 +103,12 @@ pub(super) async fn run(
             connections: args.inserter.connections(),
             warmup: WarmUp::fixed(args.warmup),
             seed: args.inserter.seed,
+            hot_share: 0.0,
             paths,
             rounds: None,
             connector,
+            partitions,
+            cluster,
             transform_delay: None,
             faults: Vec::new(),
             observer: true,

@@ -20,6 +20,7 @@ use crate::settings::Settings;
 use cdc_bench_model::analysis::Targets;
 use cdc_bench_model::report::render_tune;
 use cdc_bench_model::timeline::CapturePath;
+use cdc_bench_stack::ClusterRequest;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -86,9 +87,12 @@ pub(super) async fn run(
             connections: args.inserter.connections(),
             warmup: WarmUp::fixed(args.warmup),
             seed: args.inserter.seed,
+            hot_share: 0.0,
             paths: vec![CapturePath::Debezium],
             rounds: None,
             connector: ConnectorRequest::default(),
+            partitions: None,
+            cluster: ClusterRequest::default(),
             transform_delay: None,
             faults: Vec::new(),
             observer: true,

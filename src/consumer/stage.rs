@@ -248,6 +248,7 @@ impl<R: RecordSource, S: Store + 'static> ConsumerStage<R, S> {
                 t5: write.acknowledged,
                 source_lsn: header.source_lsn,
                 source_xid: header.source_xid,
+                partition: Some(record.partition),
             };
             let run_id = self.in_flight.run_id(event.batch, event.run);
             self.observer

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use secrecy::ExposeSecret;
 
-use cdc_bench_model::event::{SCHEMA, TABLE};
+use cdc_bench_model::event::{AGGREGATE_ID, SCHEMA, TABLE};
 use cdc_bench_stack::{HostPort, PostgresEndpoint};
 use pgcdc::SslMode;
 
@@ -63,6 +63,9 @@ pub fn requires_exactly_once(config: &BTreeMap<String, String>) -> bool {
     support.is_some_and(|support| support.eq_ignore_ascii_case("required"))
 }
 
+/// The setting that gives a table's records another key than its primary key.
+const MESSAGE_KEY_COLUMNS: &str = "message.key.columns";
+
 /// The parameters of a connector.
 #[derive(Debug, Clone, Copy)]
 pub struct ConnectorParams<'a> {
@@ -84,6 +87,8 @@ pub struct ConnectorParams<'a> {
     pub profile: ConnectorProfile,
     /// Whether it must deliver exactly once.
     pub exactly_once: bool,
+    /// Partitions of its topics, whose records are then keyed by aggregate; `None`: as Debezium has it.
+    pub partitions: Option<i32>,
     /// Properties of its producer, for a Kafka that is secured. They hold secrets.
     pub producer: &'a [(&'static str, String)],
     /// Settings over all of these.
@@ -132,11 +137,32 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
         let settings = EXACTLY_ONCE.iter();
         config.extend(settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     }
+    if let Some(partitions) = params.partitions {
+        config.extend(partitioned(partitions));
+    }
     let producer = params.producer.iter();
     config.extend(producer.map(|(key, value)| (format!("producer.override.{key}"), value.clone())));
     config.extend(database_tls(params));
     config.extend(params.overrides.iter().cloned());
     config
+}
+
+/// Settings of a connector whose topics have several partitions. The outbox's topic is there when the connector starts: how topics are
+/// created is for one that somebody deletes, and for any other. The events of an aggregate are in one partition by their key.
+fn partitioned(partitions: i32) -> [(String, String); 4] {
+    [
+        (
+            MESSAGE_KEY_COLUMNS,
+            format!("{SCHEMA}.{TABLE}:{AGGREGATE_ID}"),
+        ),
+        ("topic.creation.default.partitions", partitions.to_string()),
+        ("topic.creation.default.replication.factor", "-1".to_owned()),
+        (
+            "topic.creation.default.message.timestamp.type",
+            "LogAppendTime".to_owned(),
+        ),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
 }
 
 /// Settings of a connector that give it authorities: a file of them, or a factory with the JVM's.
@@ -213,6 +239,7 @@ mod tests {
             publication: "b",
             profile,
             exactly_once: false,
+            partitions: None,
             producer: &[],
             overrides,
         })
@@ -249,6 +276,7 @@ mod tests {
             publication: "b",
             profile: ConnectorProfile::Stock,
             exactly_once: false,
+            partitions: None,
             producer: &[],
             overrides: &[],
         });
@@ -275,6 +303,7 @@ mod tests {
                 publication: "b",
                 profile: ConnectorProfile::Stock,
                 exactly_once: false,
+                partitions: None,
                 producer: &[],
                 overrides: &[],
             });
@@ -317,6 +346,7 @@ mod tests {
                 publication: "b",
                 profile: ConnectorProfile::Stock,
                 exactly_once: false,
+                partitions: None,
                 producer: &[],
                 overrides: &overrides,
             });
@@ -350,6 +380,7 @@ mod tests {
                 publication: "b",
                 profile: ConnectorProfile::LowLatency,
                 exactly_once,
+                partitions: None,
                 producer: &[],
                 overrides,
             })
@@ -360,6 +391,32 @@ mod tests {
         assert_eq!(wanted["transaction.boundary"], "poll");
         let own = [("exactly.once.support".to_owned(), "REQUIRED".to_owned())];
         assert!(requires_exactly_once(&config(false, &own)));
+    }
+
+    #[test]
+    fn topics_of_several_partitions_are_keyed_by_aggregate() {
+        let postgres = Server::new("h", 5, "u", "tiger".to_owned(), "d").into();
+        let config = connector_config(&ConnectorParams {
+            name: "n",
+            postgres: &postgres,
+            address: None,
+            reads_our_files: true,
+            topic_prefix: "p",
+            slot: "s",
+            publication: "b",
+            profile: ConnectorProfile::Stock,
+            exactly_once: false,
+            partitions: Some(6),
+            producer: &[],
+            overrides: &[],
+        });
+        let of = |key: &str| config[key].as_str();
+        assert_eq!(
+            of("message.key.columns"),
+            "activity.event_outbox:aggregate_id"
+        );
+        assert_eq!(of("topic.creation.default.partitions"), "6");
+        assert_eq!(of("topic.creation.default.replication.factor"), "-1");
     }
 
     #[test]

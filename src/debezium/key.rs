@@ -7,8 +7,10 @@ use super::error::ParseFailure;
 use super::scalars::{members, or_null};
 use crate::json::JsonReader;
 
-/// How the usual key begins and ends.
-const USUAL: (&[u8], &[u8]) = (b"{\"id\":\"", b"\"}");
+/// How the usual keys begin and end: by event, and by aggregate.
+const BY_EVENT: &[u8] = b"{\"id\":\"";
+const BY_AGGREGATE: &[u8] = b"{\"aggregate_id\":\"";
+const END: &[u8] = b"\"}";
 
 /// The columns that a key is compared by.
 #[derive(Default)]
@@ -30,12 +32,7 @@ pub(crate) fn key_difference(
     id: Uuid,
     aggregate_id: Uuid,
 ) -> Option<(&'static str, String)> {
-    let mut buffer = [0; Hyphenated::LENGTH];
-    let expected = id.hyphenated().encode_lower(&mut buffer);
-    let inner = key
-        .strip_prefix(USUAL.0)
-        .and_then(|rest| rest.strip_suffix(USUAL.1));
-    if inner == Some(expected.as_bytes()) {
+    if is_usual(key, BY_EVENT, id) || is_usual(key, BY_AGGREGATE, aggregate_id) {
         return None;
     }
     let columns = KeyColumns::parse(key)?;
@@ -46,6 +43,14 @@ pub(crate) fn key_difference(
     };
     differs("id", columns.id, id)
         .or_else(|| differs("aggregate_id", columns.aggregate_id, aggregate_id))
+}
+
+/// Whether a key has this column alone, with this value, as converters usually write it.
+fn is_usual(key: &[u8], begin: &[u8], expected: Uuid) -> bool {
+    let inner = key.strip_prefix(begin);
+    let inner = inner.and_then(|rest| rest.strip_suffix(END));
+    let mut buffer = [0; Hyphenated::LENGTH];
+    inner.is_some_and(|inner| inner == expected.hyphenated().encode_lower(&mut buffer).as_bytes())
 }
 
 impl KeyColumns {

@@ -182,6 +182,7 @@ mod tests {
                 commit_lsn: 2,
                 xid: 3,
             },
+            partition: None,
             stamps,
         }
     }

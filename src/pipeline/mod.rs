@@ -65,6 +65,7 @@ pub use provision::resource_registry::{ResourceKind, ResourceRegistry};
 pub use provision::servers::ServerClients;
 pub use provision::source::{PUBLICATION, SourceError, connect_postgres, drop_slot};
 pub(crate) use provision::source::{check_decoding, check_replication, check_writable};
+pub use provision::topic::WantedTopic;
 pub use request::parameters::RunParameters;
 pub use request::resumption::Resumption;
 pub use request::{ConnectorRequest, Limits, ParseWarmUpError, RunRequest, WarmUp};

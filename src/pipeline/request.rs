@@ -11,7 +11,7 @@ use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Targets;
 use cdc_bench_model::report::ResultFolder;
 use cdc_bench_model::timeline::CapturePath;
-use cdc_bench_stack::{StackKind, StackRequest};
+use cdc_bench_stack::{ClusterRequest, StackKind, StackRequest};
 
 use crate::debezium::ConnectorProfile;
 use crate::load::{Limit, Rate};
@@ -40,12 +40,18 @@ pub struct RunRequest {
     pub warmup: WarmUp,
     /// Seed of the events.
     pub seed: u64,
+    /// Share of the events that are about one aggregate, 0 to 1.
+    pub hot_share: f64,
     /// The capture paths, without duplicates. The objectives are for the first.
     pub paths: Vec<CapturePath>,
     /// Rounds of interleaved paths; `None`: all paths at once, on the same inserts.
     pub rounds: Option<u32>,
     /// The connector to use.
     pub connector: ConnectorRequest,
+    /// Partitions of the topics of ours, whose records are then keyed by aggregate; `None`: one, keyed by event.
+    pub partitions: Option<i32>,
+    /// Brokers and Connect workers of a local stack.
+    pub cluster: ClusterRequest,
     /// Artificial delay of every event between its receipt and its write.
     pub transform_delay: Option<Duration>,
     /// Whether our reader observes the WAL beside Debezium.
@@ -78,12 +84,18 @@ impl RunRequest {
         self.faults.iter().any(breaks)
     }
 
+    /// Whether the user has described what a connector of ours is to do.
+    pub(crate) fn describes_connector(&self) -> bool {
+        self.connector.describes_ours() || self.partitions.is_some()
+    }
+
     /// The request for the servers to start or to find: those that are started have what the faults and the connector need.
     pub(crate) fn servers(&self) -> StackRequest {
         let links = LinkTarget::of(&self.faults);
         StackRequest {
             kafka_links: links.filter_map(LinkTarget::kafka_client).collect(),
             connect_exactly_once: self.connector.exactly_once,
+            cluster: self.cluster,
             ..self.settings.servers()
         }
     }

@@ -30,6 +30,10 @@ pub const TESTS: &[Test] = &[
         keys::unique_indexes,
     ),
     (
+        "our_events_have_the_keys_that_message_key_columns_gives_debeziums",
+        keys::message_keys,
+    ),
+    (
         "envelopes_of_messages_in_the_wal_are_debeziums",
         keys::messages,
     ),

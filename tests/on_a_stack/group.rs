@@ -327,7 +327,7 @@ fn left_and_joined(stack: &TestStack) {
             let backlog = records.backlog();
             let asking = tokio::spawn(async move {
                 loop {
-                    drop(backlog.records().await);
+                    drop(backlog.by_partition().await);
                     tokio::task::yield_now().await;
                 }
             });

@@ -10,6 +10,7 @@ mod capture;
 mod capture_kafka;
 mod capture_messages;
 mod capture_publications;
+mod clusters;
 mod commands;
 mod dead_letters;
 mod delay;
@@ -36,6 +37,7 @@ mod observe_source;
 mod observe_standstill;
 mod orphans;
 mod outages;
+mod partitions;
 mod paths;
 mod pki;
 mod plain_user;
@@ -133,7 +135,9 @@ fn main() {
         outages::TESTS,
         dead_letters::TESTS,
         faults::TESTS,
+        clusters::TESTS,
         exactly_once::TESTS,
+        partitions::TESTS,
         paths::TESTS,
         reader::TESTS,
         snapshot::TESTS,
@@ -208,6 +212,7 @@ fn main() {
         commands::LONG_TESTS,
         dead_letters::LONG_TESTS,
         faults::LONG_TESTS,
+        clusters::LONG_TESTS,
         exactly_once::LONG_TESTS,
         group::LONG_TESTS,
         interrupts::LONG_TESTS,
@@ -218,6 +223,7 @@ fn main() {
         observe_lines::LONG_TESTS,
         observe_standstill::LONG_TESTS,
         orphans::LONG_TESTS,
+        partitions::LONG_TESTS,
         paths::LONG_TESTS,
         random_cuts::LONG_TESTS,
         reader_soak::LONG_TESTS,

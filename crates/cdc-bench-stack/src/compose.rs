@@ -47,7 +47,7 @@ impl ComposeStack {
         write_private(&file, FILE.as_bytes())?;
         let ports = Ports::free()?;
         let (postgres_password, store_password) = (password(), password());
-        let mut endpoints = endpoints(ports, &postgres_password, &store_password);
+        let mut endpoints = endpoints(&ports, &postgres_password, &store_password);
         endpoints.postgres_for_connect = Some(HostPort {
             host: "postgres".to_owned(),
             port: 5432,
@@ -61,8 +61,8 @@ impl ComposeStack {
         up.arg("--file").arg(&file);
         up.args(["up", "--detach", "--wait", "--quiet-pull"]);
         up.env("POSTGRES_PORT", ports.postgres.to_string())
-            .env("KAFKA_PORT", ports.kafka.to_string())
-            .env("CONNECT_PORT", ports.connect.to_string())
+            .env("KAFKA_PORT", ports.first_broker().to_string())
+            .env("CONNECT_PORT", ports.first_connect().to_string())
             .env("MONGODB_PORT", ports.store.to_string())
             .env("POSTGRES_PASSWORD", &postgres_password)
             .env("MONGODB_PASSWORD", &store_password)

@@ -94,15 +94,15 @@ impl LocalStack {
         progress: &dyn StepProgress,
         cancel: &CancellationToken,
     ) -> Result<Self, StackError> {
-        let (ports, kafka_links) = Ports::with_links(&options.kafka_links)?;
+        let (ports, kafka_links) = Ports::with_links(options.cluster, &options.kafka_links)?;
         let store_password = password();
-        let endpoints = endpoints(ports, &password(), &store_password);
+        let endpoints = endpoints(&ports, &password(), &store_password);
         let plan = StartPlan {
             cache,
             java,
             artifacts,
             folder: instance.folder(),
-            ports,
+            ports: &ports,
             kafka_links: &kafka_links,
             endpoints: &endpoints,
             options,
@@ -118,19 +118,18 @@ impl LocalStack {
             servers::postgres::start(&plan),
             async {
                 let kafka = servers::kafka::start(&plan).await;
-                let connect = match &kafka {
-                    Ok(_) => Some(servers::connect::start(&plan).await),
-                    Err(_) => None,
+                let connect = if kafka.iter().all(Result::is_ok) {
+                    servers::connect::start(&plan).await
+                } else {
+                    Vec::new()
                 };
                 (kafka, connect)
             },
             servers::store::start(&plan, &store_password),
         );
         let (mut children, mut failure) = (Vec::new(), None);
-        for started in [Some(postgres), Some(kafka), connect, Some(store)]
-            .into_iter()
-            .flatten()
-        {
+        let clusters = kafka.into_iter().chain(connect);
+        for started in [postgres].into_iter().chain(clusters).chain([store]) {
             match started {
                 Ok(child) => children.push(child),
                 Err(error) => failure = Some(failure.unwrap_or(error)),

@@ -1,5 +1,6 @@
-//! The four servers: configuration, start, and what counts as ready.
+//! The servers: configuration, start, and what counts as ready.
 
+mod cluster;
 pub(crate) mod connect;
 mod health;
 mod java;
@@ -11,7 +12,8 @@ mod plan;
 pub(crate) mod postgres;
 pub(crate) mod store;
 
-pub(crate) use health::answers;
+pub use cluster::{ClusterRequest, ClusterSize};
+pub(crate) use health::{answers, answers_of};
 pub(crate) use java::Java;
 pub use kafka_links::KafkaClient;
 pub(crate) use kafka_links::KafkaLinks;

@@ -16,9 +16,9 @@ use crate::kept::{Claim, KeptStack};
 use crate::kind::StackKind;
 use crate::link::Link;
 use crate::local::{LocalStack, StackLifetime};
-use crate::processes::{GcPause, OutageKind, ServerProcess};
+use crate::processes::{GcPause, OutageKind, ServerProcess, server_of};
 use crate::progress::{STOPPING, StepProgress};
-use crate::servers::{self, KafkaClient, LocalOptions};
+use crate::servers::{self, ClusterRequest, KafkaClient, LocalOptions};
 
 /// Longest wait for a server's answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -36,6 +36,8 @@ pub struct StackRequest {
     pub kafka_links: Vec<KafkaClient>,
     /// Whether Connect delivers exactly once, on servers that are started for one run.
     pub connect_exactly_once: bool,
+    /// Brokers and Connect workers of a local stack.
+    pub cluster: ClusterRequest,
 }
 
 impl StackRequest {
@@ -96,6 +98,7 @@ impl Stack {
         }
         if let Some(kept) = KeptStack::find(&cache) {
             if let Some(claim) = kept.claim() {
+                check_size(request.cluster, &kept)?;
                 return Ok(Self {
                     endpoints: request.with_properties(kept.endpoints()),
                     origin: Origin::Kept(kept, claim),
@@ -109,6 +112,7 @@ impl Stack {
         let options = LocalOptions {
             kafka_links: request.kafka_links.clone(),
             connect_exactly_once: request.connect_exactly_once,
+            cluster: request.cluster.size(),
             ..LocalOptions::default()
         };
         let local =
@@ -157,12 +161,12 @@ impl Stack {
         matches!(self.origin, Origin::Kept(..))
     }
 
-    /// The link over which a client reaches Kafka, where there is one.
+    /// The links over which a client reaches Kafka, one to each broker; none where there are none.
     #[must_use]
-    pub fn kafka_link(&self, client: KafkaClient) -> Option<&Arc<Link>> {
+    pub fn kafka_links(&self, client: KafkaClient) -> Vec<Arc<Link>> {
         match &self.origin {
             Origin::OneRun(local) => local.kafka_links.get(client),
-            Origin::External | Origin::Kept(..) | Origin::Compose(_) => None,
+            Origin::External | Origin::Kept(..) | Origin::Compose(_) => Vec::new(),
         }
     }
 
@@ -204,6 +208,16 @@ impl Stack {
         }
     }
 
+    /// Names and addresses of the processes of a server that run as our children, such as `kafka-1` and `kafka-2` of `kafka`.
+    #[must_use]
+    pub fn processes_of(&self, server: &str) -> Vec<(String, String)> {
+        let servers = self.servers_now().into_iter();
+        let of_server = servers.filter(|process| server_of(&process.name) == server);
+        of_server
+            .map(|process| (process.name, process.address))
+            .collect()
+    }
+
     /// Name and process id of each server that runs as our child.
     #[must_use]
     pub fn processes(&self) -> Vec<(String, u32)> {
@@ -222,7 +236,7 @@ impl Stack {
             Origin::OneRun(_) | Origin::Kept(..) => {
                 let processes = self.processes().into_iter();
                 let mut both =
-                    processes.filter(|(name, _)| matches!(&**name, "postgres" | "connect"));
+                    processes.filter(|(name, _)| matches!(server_of(name), "postgres" | "connect"));
                 both.all(|(_, pid)| uses_kernel_clock(pid))
             }
         }
@@ -286,9 +300,9 @@ impl Stack {
             .for_each(ServerProcess::bring_back);
     }
 
-    /// Whether each server answers as what it is, in the pipeline's order; the reason where one does not.
-    pub async fn answers(&self) -> Vec<(&'static str, Result<(), String>)> {
-        servers::answers(&self.endpoints, ANSWER_LIMIT).await
+    /// Whether each process of ours answers as what it is, in the pipeline's order; the reason where one does not.
+    pub async fn answers(&self) -> Vec<(String, Result<(), String>)> {
+        servers::answers_of(&self.servers_now(), &self.endpoints, ANSWER_LIMIT).await
     }
 
     fn server(&self, name: &str) -> Option<ServerProcess> {
@@ -326,6 +340,18 @@ impl Stack {
             Origin::External | Origin::Kept(..) => {}
         }
     }
+}
+
+/// Whether the stack that is kept has the brokers and workers that are asked for.
+fn check_size(asked: ClusterRequest, kept: &KeptStack) -> Result<(), StackError> {
+    let size = kept.size();
+    if asked.is_met_by(size) {
+        return Ok(());
+    }
+    Err(StackError::Usage(format!(
+        "the stack that is kept has another size (brokers: {}, Connect workers: {}) than is asked for (--brokers, --connect-workers): end it with \"cdc-bench stack down\", or leave them out",
+        size.brokers, size.connect_workers
+    )))
 }
 
 /// Whether no library is preloaded into a process (`LD_PRELOAD`); false if that cannot be read.

@@ -1,5 +1,7 @@
 //! Configuration of the events.
 
+use pgcdc::TableName;
+
 use super::number::Decimals;
 
 /// Configuration of the events, by the names of Debezium's properties.
@@ -20,6 +22,17 @@ pub struct EnvelopeConfig {
     pub tombstones: bool,
     /// `provide.transaction.metadata`: whether events carry their transaction.
     pub transactions: bool,
+    /// `message.key.columns`: tables whose records have a key of other columns than those of the primary key.
+    pub message_keys: Vec<MessageKey>,
+}
+
+/// The columns of the key of a table's records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageKey {
+    /// The table, by its full name; unlike Debezium's it is no pattern.
+    pub table: TableName,
+    /// Columns, in the order that the key has them in. One that the table does not have is left out.
+    pub columns: Vec<String>,
 }
 
 impl EnvelopeConfig {
@@ -34,6 +47,7 @@ impl EnvelopeConfig {
             money_fraction_digits: 2,
             tombstones: true,
             transactions: false,
+            message_keys: Vec::new(),
         }
     }
 }

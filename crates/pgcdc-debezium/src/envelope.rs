@@ -6,7 +6,7 @@ use pgcdc::{
 };
 
 use super::absent;
-use super::config::EnvelopeConfig;
+use super::config::{EnvelopeConfig, MessageKey};
 use super::error::EnvelopeError;
 use super::json;
 use super::number::NumberFormat;
@@ -29,6 +29,8 @@ pub struct Record<'a> {
 pub struct Envelopes {
     config: EnvelopeConfig,
     key: Vec<u8>,
+    /// Positions of the key's columns in the row of the current change.
+    key_columns: Vec<usize>,
     value: Vec<u8>,
     counts: TransactionCounts,
     /// Position of the last message outside of a transaction: to Debezium it is a commit.
@@ -44,6 +46,7 @@ impl Envelopes {
         Self {
             config,
             key: Vec::with_capacity(256),
+            key_columns: Vec::new(),
             value: Vec::with_capacity(4_096),
             counts: TransactionCounts::default(),
             last_message: None,
@@ -176,11 +179,12 @@ impl Envelopes {
             OldTuple::Key(row) | OldTuple::Full(row) => row,
         });
         let new = change.new.as_ref();
+        set_key_columns(&mut self.key_columns, &self.config, change.relation);
         match change.operation {
             Operation::Read(_) => self.one(change, 'r', None, new, now, &mut emit),
             Operation::Insert => self.one(change, 'c', None, new, now, &mut emit),
             Operation::Update => match (old, new) {
-                (Some(old), Some(new)) if changes_key(change.relation, old, new) => {
+                (Some(old), Some(new)) if changes_key(&self.key_columns, old, new) => {
                     self.delete(change, Some(old), now, &mut emit)?;
                     self.one(change, 'c', None, Some(new), now, &mut emit)
                 }
@@ -225,11 +229,10 @@ impl Envelopes {
         let previous = self.previous(transaction);
         self.last_commit_time = Some(transaction.commit_time);
         self.key.clear();
-        let key = key(relation);
         if let Some(row) = after.or(before)
-            && !key.is_empty()
+            && !self.key_columns.is_empty()
         {
-            let columns = key.iter();
+            let columns = self.key_columns.iter();
             let cells = columns.filter_map(|&index| Some((index, row.get(index)?)));
             object(&mut self.key, relation, cells, None, numbers)?;
         }
@@ -278,18 +281,25 @@ impl Envelopes {
     }
 }
 
-/// Positions of the columns of the key: of the primary key, or of a unique index where there is none.
-fn key(relation: &Relation) -> &[usize] {
-    if relation.primary_key.is_empty() {
-        &relation.unique_index
+/// Sets the positions of the columns of the key: those that the configuration says, those of the primary key, or of a unique index
+/// where there is none.
+fn set_key_columns(columns: &mut Vec<usize>, config: &EnvelopeConfig, relation: &Relation) {
+    columns.clear();
+    let is_it =
+        |key: &&MessageKey| key.table.schema == relation.schema && key.table.name == relation.name;
+    if let Some(key) = config.message_keys.iter().find(is_it) {
+        let position = |name: &String| relation.columns.iter().position(|c| c.name == *name);
+        columns.extend(key.columns.iter().filter_map(position));
+    } else if relation.primary_key.is_empty() {
+        columns.extend_from_slice(&relation.unique_index);
     } else {
-        &relation.primary_key
+        columns.extend_from_slice(&relation.primary_key);
     }
 }
 
 /// Whether an update changes the key.
-fn changes_key(relation: &Relation, old: &Tuple<'_>, new: &Tuple<'_>) -> bool {
-    key(relation)
+fn changes_key(columns: &[usize], old: &Tuple<'_>, new: &Tuple<'_>) -> bool {
+    columns
         .iter()
         .any(|&index| match (old.get(index), new.get(index)) {
             // A column that is not sent did not change.

@@ -63,7 +63,7 @@ mod transaction;
 mod value;
 
 pub use absent::UNAVAILABLE;
-pub use config::EnvelopeConfig;
+pub use config::{EnvelopeConfig, MessageKey};
 pub use envelope::{Envelopes, Record};
 pub use error::EnvelopeError;
 pub use flat::{write_flat, write_flat_message};

@@ -32,7 +32,7 @@ use cdc_bench_model::report::{
     demo_page, page, render_demo,
 };
 use cdc_bench_model::timeline::{Hop, Nanos};
-use cdc_bench_stack::{Stack, StackKind};
+use cdc_bench_stack::{ClusterRequest, Stack, StackKind};
 use narrator::{NarratedEvent, Narrator};
 
 /// Warm-up events before each act.
@@ -210,9 +210,12 @@ impl Performance<'_> {
             connections: 4,
             warmup: WarmUp::fixed(WARM_UP),
             seed: 42,
+            hot_share: 0.0,
             paths: self.args.capture.clone().paths(),
             rounds: None,
             connector: self.connector.clone(),
+            partitions: None,
+            cluster: ClusterRequest::default(),
             transform_delay: None,
             faults: act.faults().map_err(Failure::usage)?,
             observer: true,

@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::output::StdoutWriter;
 use crate::pipeline::{Failure, exit};
-use cdc_bench_stack::{Cache, KeptStack, StackError};
+use cdc_bench_stack::{Cache, KeptStack, StackError, server_of};
 
 /// Poll interval of a followed log.
 const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct LogArgs {
-    /// postgres, kafka, connect or store [default: all]
+    /// postgres, kafka, connect or store, or one of several, such as kafka-2 [default: all]
     server: Option<String>,
     /// Go on as more is written
     #[arg(short, long)]
@@ -42,7 +42,13 @@ pub(super) async fn logs(
         StackError::NotUp("no stack is up; \"cdc-bench stack up\" starts one".to_owned())
     })?;
     let names: Vec<_> = stack.servers().iter().map(|s| s.name.clone()).collect();
-    if let Some(wanted) = args.server.as_ref().filter(|name| !names.contains(name)) {
+    let is_wanted = |name: &str| {
+        let wanted = args.server.as_deref();
+        wanted.is_none_or(|wanted| wanted == name || wanted == server_of(name))
+    };
+    if let Some(wanted) = &args.server
+        && !names.iter().any(|name| is_wanted(name))
+    {
         return Err(Failure::usage(anyhow::anyhow!(
             "there is no server {wanted:?}: it is one of {}",
             names.join(", ")
@@ -50,7 +56,7 @@ pub(super) async fn logs(
     }
     let mut tails = Vec::new();
     for server in stack.servers() {
-        if args.server.as_ref().is_none_or(|name| *name == server.name) {
+        if is_wanted(&server.name) {
             let file = std::fs::File::open(&server.log).map_err(Failure::usage)?;
             tails.push(LogTail {
                 name: server.name.clone(),

@@ -12,6 +12,7 @@ use self::logs::{LogArgs, logs};
 use super::connector_args::key_value;
 use super::output::{StdoutWriter, print_json, print_line};
 use super::progress::Terminal;
+use crate::cli::cluster_args::ClusterArgs;
 use crate::pipeline::{Failure, exit};
 use cdc_bench_model::analysis::times;
 use cdc_bench_stack::{Cache, KeptStack, LocalOptions, ServerProcess, StackError, StepProgress};
@@ -27,6 +28,7 @@ Examples:
   cdc-bench stack up                                 servers of its own, in the background
   cdc-bench stack up --foreground                    until Ctrl-C, as a service manager wants it
   cdc-bench stack up --postgres-config synchronous_commit=off
+  cdc-bench stack up --brokers 3 --connect-workers 2 rebalances and elections of leaders that are real
   cdc-bench stack up --connect-plugins ./plugins     a sink connector of yours, to observe it";
 
 const DOWN_EXAMPLES: &str = "\
@@ -90,6 +92,8 @@ pub(super) struct UpArgs {
     /// Let Kafka Connect deliver exactly once where a connector asks for it (exactly.once.source.support)
     #[arg(long)]
     connect_exactly_once: bool,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     /// A variable of a server's environment (repeatable), such as connect:FAKETIME=+0.25
     #[arg(long, value_name = "SERVER:NAME=VALUE", value_parser = server_env, hide = true)]
     server_env: Vec<(String, String, String)>,
@@ -163,16 +167,19 @@ async fn up(
 ) -> Result<ExitCode, Failure> {
     let plugins = args.connect_plugins.iter();
     let plugins = plugins.map(|folder| plugin_folder(folder));
+    let cluster = args.cluster.request();
     let options = LocalOptions {
         postgres_settings: args.postgres_config,
         server_env: args.server_env,
         connect_plugins: plugins.collect::<Result<_, _>>()?,
         connect_exactly_once: args.connect_exactly_once,
         kafka_links: Vec::new(),
+        cluster: cluster.size(),
     };
     let has_options = !options.postgres_settings.is_empty()
         || !options.connect_plugins.is_empty()
-        || options.connect_exactly_once;
+        || options.connect_exactly_once
+        || !cluster.is_empty();
     if let Some(stack) = KeptStack::find(cache) {
         if args.foreground || has_options {
             return Err(StackError::NotUp(

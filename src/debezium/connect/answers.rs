@@ -16,6 +16,9 @@ struct TaskState {
     state: String,
     #[serde(default)]
     trace: Option<String>,
+    /// Host and port that its worker advertises.
+    #[serde(default)]
+    worker_id: Option<String>,
 }
 
 impl ConnectorStatus {
@@ -25,6 +28,12 @@ impl ConnectorStatus {
         self.connector.state == "RUNNING"
             && !self.tasks.is_empty()
             && self.tasks.iter().all(|task| task.state == "RUNNING")
+    }
+
+    /// The worker that runs its first task: the host and port that it advertises.
+    #[must_use]
+    pub fn worker(&self) -> Option<&str> {
+        self.tasks.first()?.worker_id.as_deref()
     }
 
     /// The connector or a task has failed.

@@ -77,11 +77,15 @@ const CLIENTS: [&str; 3] = [
     "admin.override.",
 ];
 
+/// How Connect creates topics.
+const TOPIC_CREATION: &str = "topic.creation.";
+
 /// Whether a value of this setting is no secret, unless its name or the value itself says so.
 pub(super) fn is_harmless(key: &str, value: &str) -> bool {
     matches!(value, "" | "true" | "false")
         || HARMLESS.contains(&key)
         || CLIENTS.iter().any(|client| key.starts_with(client))
+        || key.starts_with(TOPIC_CREATION)
         || names_class(key)
 }
 

@@ -36,6 +36,7 @@ use crate::pipeline::provision::source::{
 };
 use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::clocks::Clocks;
+use crate::pipeline::run::cluster_process::check_processes;
 use crate::pipeline::run::context::RunContext;
 use crate::pipeline::run::links::Links;
 use crate::pipeline::run::live_metrics::LiveMetrics;
@@ -84,6 +85,7 @@ pub async fn run_on(
     cancel: &CancellationToken,
 ) -> Result<FinishedRun, Failure> {
     let started_at = jiff::Timestamp::now();
+    check_processes(&request.faults, stack)?;
     let links = Links::open(&request.faults, stack)?;
     progress.begin("set-up");
     progress.update("set-up", "connecting to the servers");
@@ -303,7 +305,7 @@ async fn run_measured(
         .registry
         .record(ResourceKind::Topic, &probe_topic, Some(&request.id))
         .await?;
-    servers.kafka.create_topic(&probe_topic).await?;
+    servers.kafka.create_topic(&probe_topic, 1).await?;
     let clocks = Clocks::start(servers, &probe_topic, stack.has_one_clock(), clock).await?;
     let live_metrics = LiveMetrics::new(&request.paths);
     if request.resumption.is_some() {

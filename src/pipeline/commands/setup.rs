@@ -17,7 +17,7 @@ use crate::pipeline::provision::source::{
     CONNECTOR_CONNECTIONS, PUBLICATION, SourceNeeds, check_replication, check_writable,
     existing_slots, prepare_source,
 };
-use crate::pipeline::provision::topic::ensure_topic;
+use crate::pipeline::provision::topic::{WantedTopic, check_partitions, ensure_topic};
 use crate::pipeline::request::ConnectorRequest;
 use crate::store::COLLECTION;
 
@@ -35,6 +35,8 @@ pub struct SetUp {
     pub slot: String,
     /// The topic.
     pub topic: String,
+    /// Its partitions.
+    pub partitions: i32,
     /// Whether the topic has `LogAppendTime`.
     pub log_append_time: bool,
     /// The connector that feeds the topic; `None` if Connect's address is unknown.
@@ -59,7 +61,11 @@ impl fmt::Display for SetUp {
         } else {
             "CreateTime: kafka_delivery and consumer_lag will rest on Connect's clock"
         };
-        writeln!(f, "topic        {} ({kind})", self.topic)?;
+        let partitions = match self.partitions {
+            1 => String::new(),
+            many => format!("{many} partitions, "),
+        };
+        writeln!(f, "topic        {} ({partitions}{kind})", self.topic)?;
         match &self.connector {
             Some(name) if self.connector_is_foreign => {
                 writeln!(f, "connector    {name} (was there already, left as it is)")?;
@@ -77,22 +83,26 @@ impl fmt::Display for SetUp {
 /// The first refusal by a server; what was created until then is registered, for `cleanup`.
 pub async fn set_up(
     servers: &ServerClients,
-    topic: &str,
+    to_be: WantedTopic<'_>,
     capture: &ConnectorRequest,
     is_kept: bool,
     progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<SetUp, Failure> {
-    let step = "set-up";
+    let (step, topic) = ("set-up", to_be.name);
     progress.update(step, "looking for what is there");
     check_writable(&servers.postgres, &servers.endpoints.postgres).await?;
+    check_partitions(servers, to_be).await?;
     let feeding = find_feeding(servers, topic, is_kept).await?;
     let planned = match (&feeding, permanent_names(topic)) {
         _ if servers.connect.is_none() => None,
         (None, Err(failure)) => return Err(failure),
         (Some((found, _)), Ok(ours)) if found.name != ours.connector => None,
         (Some(_), Err(_)) => None,
-        (_, Ok(ours)) => Some(PlannedConnector::plan(servers, ours, PUBLICATION, capture).await?),
+        (_, Ok(ours)) => {
+            let asked = (capture, to_be.partitions);
+            Some(PlannedConnector::plan(servers, ours, PUBLICATION, asked).await?)
+        }
     };
     progress.update(step, "tables, publication, slot");
     let slot = SlotName::new(READER_SLOT).map_err(ReaderError::from)?;
@@ -115,7 +125,7 @@ pub async fn set_up(
     progress.update(step, "store indexes");
     ensure_collection(servers, &servers.store, None).await?;
     progress.update(step, &format!("topic {topic}"));
-    ensure_topic(servers, topic, None).await?;
+    ensure_topic(servers, to_be, None).await?;
     let state = servers.kafka.topic(topic).await?;
     let foreign = planned.is_none() && feeding.is_some();
     let connector = match planned {
@@ -133,6 +143,7 @@ pub async fn set_up(
         publication: PUBLICATION.to_owned(),
         slot: READER_SLOT.to_owned(),
         topic: topic.to_owned(),
+        partitions: state.as_ref().map_or(0, |state| state.partitions),
         log_append_time: state
             .and_then(|state| state.log_append_time)
             .unwrap_or(false),

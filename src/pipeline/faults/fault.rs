@@ -53,9 +53,9 @@ pub enum ProcessAction {
 pub enum ProcessTarget {
     /// PostgreSQL.
     Postgres,
-    /// The broker.
+    /// The broker; of several the one that leads the first partition of the run's first topic.
     Kafka,
-    /// Kafka Connect with Debezium.
+    /// Kafka Connect with Debezium; of several workers the one that the connector's task runs on.
     Connect,
     /// The document store.
     Store,
@@ -63,6 +63,21 @@ pub enum ProcessTarget {
     Consumer,
     /// Our reader, of every path on which it captures.
     Reader,
+    /// One of several brokers.
+    Broker(Node),
+    /// One of several workers of Kafka Connect.
+    Worker(Node),
+}
+
+/// Which of several processes of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Node {
+    /// `-1`
+    First,
+    /// `-2`
+    Second,
+    /// `-3`
+    Third,
 }
 
 /// What is done to a link.
@@ -149,6 +164,15 @@ impl ProcessTarget {
         Self::Reader,
     ];
 
+    /// One of several processes of a server.
+    pub const NODES: [Self; 5] = [
+        Self::Broker(Node::First),
+        Self::Broker(Node::Second),
+        Self::Broker(Node::Third),
+        Self::Worker(Node::First),
+        Self::Worker(Node::Second),
+    ];
+
     /// Its one name, in flags, files and reports.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -159,6 +183,12 @@ impl ProcessTarget {
             Self::Store => "store",
             Self::Consumer => "consumer",
             Self::Reader => "reader",
+            Self::Broker(Node::First) => "kafka-1",
+            Self::Broker(Node::Second) => "kafka-2",
+            Self::Broker(Node::Third) => "kafka-3",
+            Self::Worker(Node::First) => "connect-1",
+            Self::Worker(Node::Second) => "connect-2",
+            Self::Worker(Node::Third) => "connect-3",
         }
     }
 

@@ -15,7 +15,7 @@ const USUAL_LINK: Duration = Duration::from_secs(5);
 /// What is wrong with a fault, and how it is written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0}; a fault is ACTION:TARGET@MOMENT[,for=TIME] with kill, stop, restart or pause of postgres, kafka, connect, store, consumer or reader, or cut, reset, delay (,by=TIME) or throttle (,to=BYTES a second) of connect-postgres, reader-postgres, connect-kafka, reader-kafka, consumer-kafka or consumer-store; MOMENT is a TIME since the load began or a share of the load, TIME has its unit (ms, s, m): kill:connect@30%, pause:store@9s,for=2s, delay:consumer-store@50%,by=40ms,for=5s"
+    "{0}; a fault is ACTION:TARGET@MOMENT[,for=TIME] with kill, stop, restart or pause of postgres, kafka, connect, store, consumer or reader, or of one of several (kafka-2, connect-1), or cut, reset, delay (,by=TIME) or throttle (,to=BYTES a second) of connect-postgres, reader-postgres, connect-kafka, reader-kafka, consumer-kafka or consumer-store; MOMENT is a TIME since the load began or a share of the load, TIME has its unit (ms, s, m): kill:connect@30%, pause:store@9s,for=2s, delay:consumer-store@50%,by=40ms,for=5s"
 )]
 pub struct ParseFaultError(String);
 
@@ -38,6 +38,7 @@ impl FromStr for Fault {
         }
         let process = ProcessTarget::ALL
             .into_iter()
+            .chain(ProcessTarget::NODES)
             .find(|known| known.as_str() == target);
         let link = LinkTarget::ALL
             .into_iter()

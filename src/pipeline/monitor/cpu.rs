@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cdc_bench_model::timeline::CapturePath;
-use cdc_bench_stack::Stack;
+use cdc_bench_stack::{Stack, server_of};
 use tokio_postgres::Client;
 
 use crate::pipeline::monitor::processes::{process, process_tree, threads};
@@ -60,7 +60,8 @@ impl CpuSample {
         }
         for (name, pid) in servers {
             if let Some(used) = process_tree(pid) {
-                reading.servers.insert(name, used);
+                let server = server_of(&name).to_owned();
+                *reading.servers.entry(server).or_default() += used;
             }
         }
         reading

@@ -63,7 +63,9 @@ fn free_on(folder: &Path) -> Option<u64> {
             |error| tracing::debug!(%error, folder = %folder.display(), "room is not known"),
         )
         .ok()?;
-    Some(u64::from(disk.blocks_available()) * u64::from(disk.fragment_size()))
+    // As wide as they are on this system.
+    let free = u128::from(disk.blocks_available()) * u128::from(disk.fragment_size());
+    u64::try_from(free).ok()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use cdc_bench_stack::Stack;
+use cdc_bench_stack::{Stack, server_of};
 
 use crate::pipeline::monitor::processes::threads;
 
@@ -23,7 +23,7 @@ impl CompilerSample {
     /// Takes a sample; `None` if no JVM of the stack is a process of ours.
     pub(crate) fn take(stack: &Stack) -> Option<Self> {
         let servers = stack.processes().into_iter();
-        let jvms = servers.filter(|(name, _)| SERVERS.contains(&&**name));
+        let jvms = servers.filter(|(name, _)| SERVERS.contains(&server_of(name)));
         Self::of(jvms.map(|(_, pid)| pid))
     }
 

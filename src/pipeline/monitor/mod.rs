@@ -5,6 +5,7 @@ pub(crate) mod cpu;
 pub(crate) mod disk_guard;
 mod footprint;
 pub(crate) mod jvm;
+pub(crate) mod lag_peaks;
 mod pings;
 pub(crate) mod postgres_checkpoints;
 pub(crate) mod postgres_clock;

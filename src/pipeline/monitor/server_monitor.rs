@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cdc_bench_model::report::{Footprint, FootprintSeries};
 use cdc_bench_model::timeline::{CapturePath, Clock, Stamp};
-use cdc_bench_stack::Stack;
+use cdc_bench_stack::{Stack, server_of};
 
 use crate::broker::Backlog;
 use crate::live::{PathState, ServerState};
@@ -14,6 +14,7 @@ use crate::pipeline::export::metrics::Metrics;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::lock::lock;
 use crate::pipeline::monitor::footprint::footprint;
+use crate::pipeline::monitor::lag_peaks::LagPeaks;
 pub(crate) use crate::pipeline::monitor::pings::Silence;
 use crate::pipeline::monitor::pings::{Asked, Pings};
 use crate::pipeline::monitor::postgres_checkpoints;
@@ -38,6 +39,7 @@ pub(crate) struct ServerMonitor<'a> {
     checkpoints: Mutex<CheckpointWatch>,
     pings: Arc<Pings>,
     footprint: Mutex<FootprintSeries>,
+    lag_peaks: Arc<LagPeaks>,
     metrics: Option<&'a Metrics>,
 }
 
@@ -116,6 +118,7 @@ impl<'a> ServerMonitor<'a> {
             checkpoints: Mutex::default(),
             pings: Pings::new(clock),
             footprint: Mutex::default(),
+            lag_peaks: Arc::default(),
             metrics,
         }
     }
@@ -123,6 +126,16 @@ impl<'a> ServerMonitor<'a> {
     /// The latest status, updated at every poll.
     pub(crate) fn status(&self) -> Arc<Mutex<ServerStatus>> {
         Arc::clone(&self.status)
+    }
+
+    /// Where the largest lag of each partition is kept.
+    pub(crate) fn lag_peaks(&self) -> Arc<LagPeaks> {
+        Arc::clone(&self.lag_peaks)
+    }
+
+    /// The largest lag of each partition of a path's topic, in records.
+    pub(crate) fn most_lag(&self, path: CapturePath) -> BTreeMap<i32, u64> {
+        self.lag_peaks.of(path)
     }
 
     /// PostgreSQL's checkpoints detected so far.
@@ -210,7 +223,7 @@ impl<'a> ServerMonitor<'a> {
             trouble,
             restarts: restarts
                 .iter()
-                .map(|(server, _)| u64::from(server == name))
+                .map(|(server, _)| u64::from(server_of(server) == name))
                 .sum(),
         });
         ServerStatus {
@@ -239,10 +252,14 @@ impl<'a> ServerMonitor<'a> {
     async fn backlogs(&self) -> Result<Vec<Option<u64>>, crate::broker::BrokerError> {
         let mut records = Vec::new();
         for path in &self.paths {
-            records.push(match &path.backlog {
-                Some(backlog) => backlog.records().await?,
+            let backlog = match &path.backlog {
+                Some(backlog) => backlog.by_partition().await?,
                 None => None,
-            });
+            };
+            records.push(backlog.map(|backlog| {
+                self.lag_peaks.observe(path.path, &backlog);
+                backlog.values().sum()
+            }));
         }
         Ok(records)
     }

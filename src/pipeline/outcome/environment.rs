@@ -8,6 +8,7 @@ use cdc_bench_model::report::{
 use cdc_bench_stack::Stack;
 use tokio_postgres::Client;
 
+use crate::pipeline::outcome::path_report::to_u64;
 use crate::pipeline::provision::route::{KafkaRoute, Route};
 use crate::pipeline::provision::servers::ServerClients;
 use crate::store::StoreIdentity;
@@ -57,6 +58,7 @@ pub(crate) async fn read_environment<'a>(
         postgres,
         kafka: KafkaReport {
             version: stack.kafka_version().map(str::to_owned),
+            brokers: servers.kafka.brokers().await.ok().map(to_u64),
             ..routes
                 .clone()
                 .find_map(|route| route.kafka.as_ref())
@@ -66,6 +68,9 @@ pub(crate) async fn read_environment<'a>(
         debezium: DebeziumReport {
             version: debezium_version,
             connect_version,
+            connect_workers: Some(stack.processes_of("connect").len())
+                .filter(|workers| *workers > 0)
+                .map(to_u64),
             connector: routes.find_map(|route| route.connector.clone()),
         },
         store: StoreReport {
@@ -84,6 +89,8 @@ fn kafka(route: &KafkaRoute) -> KafkaReport {
         version: None,
         topic: route.topic.clone(),
         partitions: route.partitions,
+        replicas: Some(to_u64(route.replicas)),
+        brokers: None,
         timestamp_type: if route.log_append_time {
             "LogAppendTime"
         } else {

@@ -28,6 +28,7 @@ pub(super) fn fault_reports(facts: &RunFacts<'_>) -> Vec<FaultReport> {
             fault: made.fault.to_string(),
             action: made.fault.action_name().to_owned(),
             target: made.fault.target().as_str().to_owned(),
+            process: made.process.clone(),
             at: to_timestamp(made.began),
             at_s: (seconds_between(first, made.began) * 100.0).round() / 100.0,
             took: made.ended.map(|ended| (ended - made.began).round_micros()),

@@ -6,7 +6,9 @@ use std::time::Duration;
 use cdc_bench_model::analysis::{
     Conditions, Diagnosis, HopStatistics, PathStatistics, StallEvidence, diagnose, violations,
 };
-use cdc_bench_model::report::{EventCounts, PathNames, PathReport, RoundReport, Verification};
+use cdc_bench_model::report::{
+    EventCounts, PartitionReport, PathNames, PathReport, RoundReport, Verification,
+};
 use cdc_bench_model::timeline::{CapturePath, Hop, Nanos};
 
 use crate::broker::fetch_settings;
@@ -51,6 +53,7 @@ pub(super) fn path_report(path: &PathFacts, facts: &RunFacts<'_>) -> PathReport 
         causality: violations(&statistics, |hop| error_bound(hop, path, facts)),
         diagnosis: Some(diagnosis),
         stalls: reported_stalls,
+        partitions: partitions(&statistics, path, facts),
         names: PathNames {
             run_id: facts.request.names_for(route.path).measured,
             slot: route.slot.clone(),
@@ -89,6 +92,33 @@ fn hops(
     Hop::ALL.into_iter().filter_map(figures).collect()
 }
 
+/// The partitions of the path's topic, where it has several.
+#[allow(clippy::cast_precision_loss)] // event counts far below 2^53
+fn partitions(
+    statistics: &PathStatistics,
+    path: &PathFacts,
+    facts: &RunFacts<'_>,
+) -> Vec<PartitionReport> {
+    let kafka = path.outcome.route.kafka.as_ref();
+    let count = kafka.map_or(0, |kafka| kafka.partitions);
+    let by_partition = statistics.partitions();
+    let events = by_partition.events();
+    let bound = error_bound(Hop::ConsumerLag, path, facts);
+    let report = |partition: i32| {
+        let spans = by_partition.get(partition).cloned().unwrap_or_default();
+        let consumer_lag = spans.statistics(bound);
+        PartitionReport {
+            partition,
+            records: spans.count(),
+            share: spans.count() as f64 / events.max(1) as f64,
+            most_lag_records: path.outcome.most_lag.get(&partition).copied(),
+            most_lag: consumer_lag.max.max(0),
+            consumer_lag,
+        }
+    };
+    (0..count).filter(|_| count > 1).map(report).collect()
+}
+
 /// Finds the slowest hop and its causes, from the statistics and the conditions of the run.
 fn diagnosis(
     path: &PathFacts,
@@ -116,6 +146,8 @@ fn diagnosis(
         slot_lag_bytes: outcome.slot_lag,
         log_append_time: kafka.is_some_and(|kafka| kafka.log_append_time),
         partitions: kafka.map_or(0, |kafka| kafka.partitions),
+        most_lag_records: outcome.most_lag.values().max().copied(),
+        writes_in_flight: to_u64(facts.request.settings.writes_in_flight),
         consumer: kafka
             .map(|_| fetch_settings(&facts.request.settings.fetch))
             .unwrap_or_default(),

@@ -74,6 +74,7 @@ pub(crate) fn build_report(facts: RunFacts<'_>) -> Report {
             insert_batch: to_u64(request.insert_batch),
             connections: to_u64(request.connections),
             seed: request.seed,
+            hot_share: request.hot_share,
             batch_size: to_u64(request.settings.batch_size),
             writes_in_flight: Some(to_u64(request.settings.writes_in_flight)),
             duration_s: facts

@@ -10,7 +10,7 @@ use crate::pipeline::provision::planned_connector::{PlannedConnector, RUNNING_LI
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::PUBLICATION;
-use crate::pipeline::provision::topic::ensure_topic;
+use crate::pipeline::provision::topic::{WantedTopic, check_partitions, ensure_topic};
 use crate::pipeline::request::RunRequest;
 
 /// A connector that is RUNNING, and the topic it feeds.
@@ -53,10 +53,14 @@ pub(crate) async fn provide_connector(
         },
         ExistingConnector::None => {
             let names = ConnectorNames::for_run(request, round, exclusive);
-            ensure_topic(servers, &names.topic, Some(&request.id)).await?;
+            let wanted = WantedTopic {
+                name: &names.topic,
+                partitions: request.partitions,
+            };
+            ensure_topic(servers, wanted, Some(&request.id)).await?;
             let (topic, slot) = (names.topic.clone(), names.slot.clone());
-            let planned =
-                PlannedConnector::plan(servers, names, publication, &request.connector).await?;
+            let asked = (&request.connector, request.partitions);
+            let planned = PlannedConnector::plan(servers, names, publication, asked).await?;
             let connector = planned.register(servers, Some(&request.id), cancel).await?;
             ProvidedConnector {
                 topic,
@@ -121,7 +125,13 @@ pub(crate) async fn check_connector(
             }
             let names = ConnectorNames::for_run(request, 0, exclusive);
             refuse_foreign_topic(servers, &names.topic).await?;
-            let plan = PlannedConnector::plan(servers, names, PUBLICATION, &request.connector);
+            let wanted = WantedTopic {
+                name: &names.topic,
+                partitions: request.partitions,
+            };
+            check_partitions(servers, wanted).await?;
+            let asked = (&request.connector, request.partitions);
+            let plan = PlannedConnector::plan(servers, names, PUBLICATION, asked);
             plan.await.map(drop)
         }
         ExistingConnector::Connector(..) | ExistingConnector::Unknown => Ok(()),

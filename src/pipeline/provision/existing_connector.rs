@@ -33,14 +33,14 @@ pub(crate) async fn find_existing(
 ) -> Result<ExistingConnector, Failure> {
     let settings = &request.settings;
     let Some(connect) = &servers.connect else {
-        if request.connector.describes_ours() {
+        if request.describes_connector() {
             return Err(Failure::usage(anyhow::anyhow!(
                 "a connector of our own needs CONNECT_URL (--connect-url)"
             )));
         }
         return Ok(ExistingConnector::Unknown);
     };
-    if request.connector.describes_ours() {
+    if request.describes_connector() {
         return Ok(ExistingConnector::None);
     }
     if let Some(name) = &request.connector.connector {

@@ -30,7 +30,7 @@ pub(crate) struct PlannedConnector {
 }
 
 impl PlannedConnector {
-    /// Plans a connector of these names. Nothing is made.
+    /// Plans a connector of these names, whose topics have so many partitions, or one and another key. Nothing is made.
     ///
     /// # Errors
     /// When Connect lacks Debezium, or exactly-once delivery that is asked for; a name is somebody's; or the connector could not reach
@@ -39,7 +39,7 @@ impl PlannedConnector {
         servers: &ServerClients,
         names: ConnectorNames,
         publication: &str,
-        request: &ConnectorRequest,
+        (request, partitions): (&ConnectorRequest, Option<i32>),
     ) -> Result<Self, Failure> {
         let connect = connect_of(servers)?;
         connect.require_debezium().await?;
@@ -57,6 +57,7 @@ impl PlannedConnector {
             publication,
             profile,
             exactly_once: request.exactly_once,
+            partitions,
             producer: &producer,
             overrides: &request.overrides,
         };

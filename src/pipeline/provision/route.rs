@@ -15,7 +15,7 @@ use crate::pipeline::provision::group::{group_name, register_group};
 use crate::pipeline::provision::names::{slot_name, topic_prefix};
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::servers::ServerClients;
-use crate::pipeline::provision::topic::ensure_topic;
+use crate::pipeline::provision::topic::{WantedTopic, ensure_topic};
 use crate::pipeline::request::RunRequest;
 use crate::store::{COLLECTION, MongoStore};
 
@@ -47,6 +47,8 @@ pub(crate) struct Route {
 pub(crate) struct KafkaRoute {
     pub(crate) topic: String,
     pub(crate) partitions: i32,
+    /// Replicas of each.
+    pub(crate) replicas: usize,
     /// Whether the topic has `LogAppendTime`.
     pub(crate) log_append_time: bool,
     pub(crate) group: String,
@@ -102,7 +104,11 @@ impl Route {
             CapturePath::Wal => {
                 let topic = format!("{}.{SCHEMA}.{TABLE}", topic_prefix(path, id));
                 detail(&format!("topic {topic}"));
-                ensure_topic(servers, &topic, Some(id)).await?;
+                let wanted = WantedTopic {
+                    name: &topic,
+                    partitions: request.partitions,
+                };
+                ensure_topic(servers, wanted, Some(id)).await?;
                 route.kafka = Some(kafka_route(servers, request, path, &topic).await?);
                 route.slot = Some(register_slot(servers, path, id, round).await?);
             }
@@ -163,6 +169,7 @@ async fn kafka_route(
     Ok(KafkaRoute {
         topic: topic.to_owned(),
         partitions: state.partitions,
+        replicas: state.replicas,
         log_append_time: state.log_append_time.unwrap_or(false),
         group,
     })

@@ -9,7 +9,7 @@ use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Targets;
 use cdc_bench_model::report::ResultFolder;
 use cdc_bench_model::timeline::CapturePath;
-use cdc_bench_stack::StackKind;
+use cdc_bench_stack::{ClusterRequest, StackKind};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -44,8 +44,12 @@ pub struct RunParameters {
     warmup_events: u64,
     warmup_settles: bool,
     seed: u64,
+    #[serde(default)]
+    hot_share: f64,
     paths: Vec<CapturePath>,
     connector: Option<String>,
+    #[serde(default)]
+    partitions: Option<i32>,
     observer: bool,
     drain_timeout_ms: u64,
     targets: Targets,
@@ -87,8 +91,10 @@ impl RunParameters {
             warmup_events: request.warmup.events,
             warmup_settles: request.warmup.settles,
             seed: request.seed,
+            hot_share: request.hot_share,
             paths: request.paths.clone(),
             connector: request.connector.connector.clone(),
+            partitions: request.partitions,
             observer: request.observer,
             drain_timeout_ms: milliseconds(request.drain_timeout),
             targets: request.targets,
@@ -197,12 +203,15 @@ impl RunParameters {
                 settles: self.warmup_settles,
             },
             seed: self.seed,
+            hot_share: self.hot_share,
             paths: self.paths,
             rounds: None,
             connector: ConnectorRequest {
                 connector: self.connector,
                 ..ConnectorRequest::default()
             },
+            partitions: self.partitions,
+            cluster: ClusterRequest::default(),
             transform_delay: None,
             observer: self.observer,
             faults: Vec::new(),

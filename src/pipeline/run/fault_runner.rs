@@ -10,6 +10,7 @@ use crate::pipeline::faults::{
     Fault, FaultAction, FaultTarget, LinkAction, Moment, ProcessAction, ProcessTarget,
 };
 use crate::pipeline::monitor::server_monitor::ServerStatus;
+use crate::pipeline::run::cluster_process::process_to_take;
 use crate::pipeline::run::context::{ActivePath, RunContext};
 use crate::pipeline::run::links::Links;
 use crate::pipeline::run::progress_tracker::StallTimer;
@@ -25,6 +26,8 @@ const RETURN_POLL: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub(crate) struct MadeFault {
     pub(crate) fault: Fault,
+    /// The process of a server that it took away, such as `kafka-2`.
+    pub(crate) process: Option<String>,
     pub(crate) began: Stamp,
     /// When what it took away was let go on or started again; that may take a while to be ready.
     pub(crate) ended: Option<Stamp>,
@@ -141,10 +144,13 @@ impl<'a> FaultRunner<'a> {
         context.progress.update("load", &format!("fault: {fault}"));
         let began = context.clock.now();
         let connections_broken = broken_before(&fault, context.links);
+        let mut taken = None;
         match fault.action {
             FaultAction::Process(action, process) if !process.is_ours() => {
-                let (name, kind) = (process.as_str(), action.outage());
-                context.stack.take_away(name, kind, fault.length)?;
+                let name = process_to_take(context, process, paths).await;
+                let kind = action.outage();
+                context.stack.take_away(&name, kind, fault.length)?;
+                taken = Some(name);
             }
             FaultAction::Process(action, process) => {
                 for path in paths {
@@ -155,6 +161,7 @@ impl<'a> FaultRunner<'a> {
         }
         self.made.push(MadeFault {
             fault,
+            process: taken,
             began,
             ended: None,
             connections_broken,
@@ -170,7 +177,8 @@ impl<'a> FaultRunner<'a> {
             let is_over = context.clock.now() - made.began >= Nanos::from(made.fault.length);
             match made.fault.target() {
                 FaultTarget::Process(process) if !process.is_ours() => {
-                    if context.stack.is_away(process.as_str()) {
+                    let taken = made.process.as_ref();
+                    if taken.is_some_and(|name| context.stack.is_away(name)) {
                         continue;
                     }
                 }

@@ -3,6 +3,7 @@
 pub(crate) mod ack_tracker;
 pub(crate) mod capture_worker;
 pub(crate) mod clocks;
+pub(crate) mod cluster_process;
 pub(crate) mod consumer_worker;
 pub(crate) mod context;
 pub(crate) mod fault_runner;

@@ -66,6 +66,8 @@ pub(crate) struct PathObserver {
     traces: Option<PathTraces>,
     /// Whether aggregates keep their order; looked at in runs with faults.
     order: Option<Mutex<OrderCheck>>,
+    /// Whether the topic has several partitions, so that each event's is kept.
+    has_partitions: bool,
     pub(crate) probes_written: AtomicU64,
     /// Events of before the run was taken up again.
     pub(crate) earlier_written: AtomicU64,
@@ -100,6 +102,7 @@ impl PathObserver {
             metrics: None,
             traces: None,
             order: None,
+            has_partitions: false,
             probes_written: AtomicU64::new(0),
             earlier_written: AtomicU64::new(0),
             warmup_written: AtomicU64::new(0),
@@ -127,6 +130,15 @@ impl PathObserver {
     pub(crate) fn with_order(self, rows: Option<Generator>) -> Self {
         let order = rows.map(|rows| Mutex::new(OrderCheck::new(rows)));
         Self { order, ..self }
+    }
+
+    /// Keeps which of the topic's partitions each event came by, where there are several.
+    pub(crate) fn with_partitions(self, partitions: i32) -> Self {
+        let has_partitions = partitions > 1;
+        Self {
+            has_partitions,
+            ..self
+        }
     }
 
     /// When each event was stored that came after a later one of its aggregate.
@@ -236,6 +248,9 @@ impl StageObserver for PathObserver {
         if self.path != CapturePath::Debezium {
             // On our own paths the envelope's timestamp is T1, not Td.
             written.td = None;
+        }
+        if !self.has_partitions {
+            written.partition = None;
         }
         if run_id == self.names.measured {
             self.finish(self.joiner.written(id, seq, written));

@@ -10,6 +10,7 @@ use crate::live::{LoadFigures, Phase};
 use crate::load::{Limit, LoadPlan, LoadSummary, Rate, run_load};
 use crate::pipeline::failure::Failure;
 use crate::pipeline::lock::lock;
+use crate::pipeline::monitor::lag_peaks::LagPeaks;
 use crate::pipeline::monitor::server_monitor::ServerStatus;
 use crate::pipeline::progress::LoadState;
 use crate::pipeline::request::parameters::RunParameters;
@@ -32,6 +33,8 @@ pub(crate) struct Phases<'a> {
     pub(crate) paths: Vec<ActivePath>,
     /// Status of the servers.
     pub(crate) seen: Arc<Mutex<ServerStatus>>,
+    /// The largest lags of the partitions.
+    pub(crate) lag_peaks: Arc<LagPeaks>,
     /// The faults to make.
     pub(crate) faults: FaultRunner<'a>,
 }
@@ -62,7 +65,9 @@ impl<'a> Phases<'a> {
     }
 
     pub(crate) fn generator(&self, salt: u64) -> Generator {
-        Generator::new(self.context.request.seed ^ salt, jiff::Timestamp::now())
+        let request = self.context.request;
+        let rows = Generator::new(request.seed ^ salt, jiff::Timestamp::now());
+        rows.with_hot_share(request.hot_share)
     }
 
     pub(crate) fn observers(&self) -> impl Iterator<Item = &Arc<PathObserver>> {
@@ -155,6 +160,7 @@ impl<'a> Phases<'a> {
     /// The measured events, on their schedule.
     pub(crate) async fn load(&mut self) -> Result<LoadSummary, Failure> {
         tracing::info!(step = "load", "begins");
+        self.lag_peaks.begin();
         let context = self.context;
         // A later trial of the same load skips the events of the earlier ones.
         let done = usize::try_from(self.trial.done).unwrap_or(usize::MAX);

@@ -82,11 +82,15 @@ impl RunContext<'_> {
                 request.transform_delay,
             );
             let has_faults = !request.faults.is_empty();
-            let rows = has_faults.then(|| Generator::new(request.seed, jiff::Timestamp::now()));
+            let rows = has_faults.then(|| {
+                let rows = Generator::new(request.seed, jiff::Timestamp::now());
+                rows.with_hot_share(request.hot_share)
+            });
             let metrics = request.metrics.as_ref();
             let traces = request.traces.as_ref();
             let observer = observer
                 .with_order(rows)
+                .with_partitions(kafka.map_or(0, |kafka| kafka.partitions))
                 .with_metrics(metrics.map(|metrics| metrics.for_path(path)))
                 .with_traces(traces.map(|traces| traces.for_path(path, in_kafka, foreign)));
             let observer = Arc::new(observer);
@@ -142,9 +146,13 @@ impl RunContext<'_> {
             faults: FaultRunner::new(*self, paths.len()),
             paths,
             seen: monitor.status(),
+            lag_peaks: monitor.lag_peaks(),
         };
         let mut outcome = monitor.during(self.run_phases(trial, phases)).await;
         if let Ok(outcome) = &mut outcome {
+            for path in &mut outcome.paths {
+                path.most_lag = monitor.most_lag(path.route.path);
+            }
             outcome.checkpoints = monitor.checkpoints();
             outcome.silences = monitor.silences();
             outcome.footprint = monitor.footprint();
@@ -215,6 +223,7 @@ impl RunContext<'_> {
                 used,
                 rebalances: after.rebalances.split_off(before.rebalances.len()),
                 slot_lag: path_lag,
+                most_lag: BTreeMap::new(),
                 in_snapshot,
                 unwritten: observer.joiner.unwritten(),
                 reordered: observer.reordered(),

@@ -58,6 +58,8 @@ pub(crate) struct PathOutcome {
     pub(crate) rebalances: Vec<Rebalance>,
     /// Bytes of WAL that the slot's walsender had not sent when the load ended, if known.
     pub(crate) slot_lag: Option<u64>,
+    /// Most records of each partition that the consumer had not received.
+    pub(crate) most_lag: BTreeMap<i32, u64>,
     /// Whether the connector was still taking its snapshot.
     pub(crate) in_snapshot: bool,
     /// When each event was sent that never reached the store.
@@ -87,6 +89,10 @@ impl PathOutcome {
         add_used(&mut self.used, other.used);
         self.rebalances.extend(other.rebalances);
         self.slot_lag = self.slot_lag.max(other.slot_lag);
+        for (partition, records) in other.most_lag {
+            let most = self.most_lag.entry(partition).or_default();
+            *most = (*most).max(records);
+        }
         self.in_snapshot |= other.in_snapshot;
         self.unwritten.extend(other.unwritten);
         self.reordered.extend(other.reordered);

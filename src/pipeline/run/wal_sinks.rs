@@ -5,11 +5,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use cdc_bench_model::RunId;
+use cdc_bench_model::event::{AGGREGATE_ID, SCHEMA, TABLE};
 use cdc_bench_model::timeline::{Captured, Clock, Stamp};
 use pgcdc::{
     Acknowledge, Change, Event, Reader, ReaderConfig, ReaderError, ReaderHandle, Slot, SlotName,
+    TableName,
 };
-use pgcdc_debezium::{EnvelopeConfig, EnvelopeError, Envelopes};
+use pgcdc_debezium::{EnvelopeConfig, EnvelopeError, Envelopes, MessageKey};
 use rdkafka::ClientConfig;
 
 use crate::broker::Publisher;
@@ -39,6 +41,8 @@ pub(crate) struct WalSinks<'a> {
     pub(crate) threads: &'a OwnThreads,
     /// In front of the reader's handler.
     pub(crate) gate: &'a Gate,
+    /// Whether records are keyed by aggregate, and not by event.
+    pub(crate) by_aggregate: bool,
     pub(crate) clock: Clock,
 }
 
@@ -92,7 +96,18 @@ impl WalSinks<'_> {
     fn envelopes(&self) -> Envelopes {
         let database = &self.servers.endpoints.postgres.database;
         let name = topic_prefix(self.route.path, self.run);
-        Envelopes::new(EnvelopeConfig::new(name, database))
+        let by_aggregate = MessageKey {
+            table: TableName::new(SCHEMA, TABLE),
+            columns: vec![AGGREGATE_ID.to_owned()],
+        };
+        Envelopes::new(EnvelopeConfig {
+            message_keys: self
+                .by_aggregate
+                .then_some(by_aggregate)
+                .into_iter()
+                .collect(),
+            ..EnvelopeConfig::new(name, database)
+        })
     }
 
     /// Starts a reader that observes: it stamps T1 of the rows that Debezium reads too.

@@ -269,6 +269,7 @@ impl Workers {
             observer: setup.observer,
             threads: &self.threads,
             gate,
+            by_aggregate: setup.request.partitions.is_some(),
             clock: setup.clock,
         }
     }

@@ -1,6 +1,7 @@
 //! Keys where there is no primary key, messages of the WAL, and names that Kafka does not allow.
 
-use pgcdc_debezium::EnvelopeConfig;
+use pgcdc::TableName;
+use pgcdc_debezium::{EnvelopeConfig, MessageKey};
 
 use super::side_by_side::compare;
 use crate::stack::TestStack;
@@ -83,6 +84,43 @@ pub fn unique_indexes(stack: &TestStack) {
 
 /// Number of the records above.
 const UNIQUES: usize = 9 + 8 + 8 + 5 + 8 + 2 * 5;
+
+pub fn message_keys(stack: &TestStack) {
+    stack.sql(
+        "CREATE TABLE k_default (id int PRIMARY KEY, owner text, x text);
+         CREATE TABLE k_full (id int PRIMARY KEY, owner text, x text); ALTER TABLE k_full REPLICA IDENTITY FULL;
+         CREATE PUBLICATION keyed FOR TABLE k_default, k_full",
+    );
+    let columns = "public.k_default:owner;public.k_full:owner";
+    let key = |table: &str| MessageKey {
+        table: TableName::new("public", table),
+        columns: vec!["owner".to_owned()],
+    };
+    let envelopes = EnvelopeConfig {
+        message_keys: ["k_default", "k_full"].map(key).into(),
+        ..EnvelopeConfig::new("keyed", &stack.env["POSTGRES_DB"])
+    };
+    let statements = [
+        "INSERT INTO k_default VALUES (1, 'ä', 'x'), (2, NULL, 'x'); INSERT INTO k_full VALUES (1, 'a', 'x'), (2, 'b', 'x')",
+        "UPDATE k_default SET x = 'y' WHERE id = 1; UPDATE k_default SET owner = 'b' WHERE id = 1",
+        // The old row is there with all its columns: of the key, and of nothing in it.
+        "UPDATE k_full SET owner = 'c' WHERE id = 1; UPDATE k_full SET id = 3 WHERE id = 1",
+        "DELETE FROM k_full WHERE id = 2",
+    ];
+    // Four creates; two updates; delete, tombstone and create, and an update; a delete with its tombstone.
+    let tables = "public.k_default,public.k_full";
+    let settings = [("message.key.columns", columns)];
+    let found = compare(
+        stack,
+        "keyed",
+        tables,
+        (&settings, envelopes),
+        &statements,
+        4 + 2 + 4 + 2,
+    );
+    assert_eq!(found, [""; 0]);
+    stack.sql("DROP PUBLICATION keyed; DROP TABLE k_default, k_full");
+}
 
 pub fn messages(stack: &TestStack) {
     stack.sql(

@@ -171,6 +171,7 @@ pub(super) mod tests {
                 commit_lsn: 2,
                 xid: 3,
             },
+            partition: None,
             stamps: Stamps {
                 ts,
                 t0,

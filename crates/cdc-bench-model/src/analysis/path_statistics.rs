@@ -1,7 +1,7 @@
 //! The statistics of one capture path: every hop, the total from the schedule, the slowest events, the writes.
 
-use super::{SignedHistogram, Tail};
-use crate::timeline::{CapturePath, Hop, Joined, Nanos, Stamp};
+use super::{PartitionLags, SignedHistogram, Tail, WriterActivity};
+use crate::timeline::{CapturePath, Hop, Joined, Nanos};
 
 /// The hops of one capture path.
 #[derive(Debug, Clone)]
@@ -12,9 +12,8 @@ pub struct PathStatistics {
     from_schedule: SignedHistogram,
     until_captured: SignedHistogram,
     tail: Tail,
-    /// Writes to the store: events acknowledged together are one.
-    writes: u64,
-    last_write: Option<Stamp>,
+    writers: WriterActivity,
+    partitions: PartitionLags,
 }
 
 impl PathStatistics {
@@ -27,8 +26,8 @@ impl PathStatistics {
             from_schedule: SignedHistogram::default(),
             until_captured: SignedHistogram::default(),
             tail: Tail::default(),
-            writes: 0,
-            last_write: None,
+            writers: WriterActivity::default(),
+            partitions: PartitionLags::default(),
         }
     }
 
@@ -44,12 +43,9 @@ impl PathStatistics {
         for (hop, span) in hops.iter() {
             self.hops[hop.index()].record(span);
         }
-        self.tail.record(&hops);
-        if self.last_write != Some(event.stamps.t5) {
-            self.last_write = Some(event.stamps.t5);
-            self.writes += 1;
-        }
+        self.tail.record(&hops, event.partition);
         let stamps = &event.stamps;
+        self.writers.record(stamps.t4, stamps.t5);
         self.from_schedule.record(stamps.t5 - stamps.ts);
         let captured = match self.path {
             CapturePath::Debezium => stamps.td,
@@ -68,7 +64,7 @@ impl PathStatistics {
         self.from_schedule.add(&other.from_schedule);
         self.until_captured.add(&other.until_captured);
         self.tail.add(&other.tail);
-        self.writes += other.writes;
+        self.writers.add(&other.writers);
     }
 
     /// One hop, if any event had it.
@@ -123,7 +119,25 @@ impl PathStatistics {
     #[allow(clippy::cast_precision_loss)] // event counts far below 2^53
     pub fn events_per_write(&self) -> f64 {
         let events = self.hop(Hop::Total).map_or(0, SignedHistogram::count);
-        events as f64 / self.writes.max(1) as f64
+        events as f64 / self.writers.writes().max(1) as f64
+    }
+
+    /// What its writes to the store took.
+    #[must_use]
+    pub fn writers(&self) -> &WriterActivity {
+        &self.writers
+    }
+
+    /// The same with the time in Kafka by partition, which is kept over all parts of the run at once: many partitions take much memory.
+    #[must_use]
+    pub fn with_partitions(self, partitions: PartitionLags) -> Self {
+        Self { partitions, ..self }
+    }
+
+    /// The time in Kafka by partition.
+    #[must_use]
+    pub fn partitions(&self) -> &PartitionLags {
+        &self.partitions
     }
 
     /// T0 until the path itself had the row: Td on Debezium's path, where the envelope has it, T1 on ours.

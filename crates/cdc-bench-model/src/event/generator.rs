@@ -71,6 +71,15 @@ struct Activity {
     participants: Vec<Uuid>,
 }
 
+/// An activity that anybody may join at any time.
+struct HotActivity {
+    /// Share of the events that are about it.
+    share: f64,
+    /// Its id and title, once it is there.
+    activity: Option<(Uuid, &'static str)>,
+    participants: u32,
+}
+
 /// An endless stream of events.
 ///
 /// The first event is a user, the second an activity; from then on about 20 % are `UserCreated`, 15 %
@@ -88,6 +97,7 @@ pub struct Generator {
     seq: u64,
     users: VecDeque<User>,
     activities: VecDeque<Activity>,
+    hot: Option<HotActivity>,
 }
 
 impl Generator {
@@ -100,7 +110,20 @@ impl Generator {
             seq: 0,
             users: VecDeque::new(),
             activities: VecDeque::new(),
+            hot: None,
         }
+    }
+
+    /// The same with one aggregate, the first activity, that this share (0 to 1) of the events is about: a user joins it, whether it
+    /// is the organiser or has joined before. With no share the events are those of [`Generator::new`].
+    #[must_use]
+    pub fn with_hot_share(mut self, share: f64) -> Self {
+        self.hot = (share > 0.0).then_some(HotActivity {
+            share: share.min(1.0),
+            activity: None,
+            participants: 0,
+        });
+        self
     }
 
     /// The next event. There is always one.
@@ -124,6 +147,12 @@ impl Generator {
             0 => return self.user_created(occurred_at),
             1 => return self.activity_created(occurred_at),
             _ => {}
+        }
+        if let Some(hot) = &self.hot
+            && self.rng.random_bool(hot.share)
+            && let Some(joined) = self.hot_activity_joined(occurred_at)
+        {
+            return joined;
         }
         match self.rng.random_range(0..100) {
             0..20 => self.user_created(occurred_at),
@@ -186,7 +215,12 @@ impl Generator {
         let organiser = &self.users[rng.random_range(0..self.users.len())];
         let (category, titles) = pick(rng, &CATEGORIES);
         let title = *pick(rng, titles);
-        let max_participants = rng.random_range(4..=MOST_PARTICIPANTS);
+        let is_hot = self.hot.as_ref().is_some_and(|hot| hot.activity.is_none());
+        let max_participants = if is_hot {
+            u32::MAX
+        } else {
+            rng.random_range(4..=MOST_PARTICIPANTS)
+        };
         let in_hours = rng.random_range(2..24 * 30);
         let venue: Vec<String> = Words(1..3).fake_with_rng(rng);
         let payload = json(&ActivityCreated {
@@ -210,6 +244,10 @@ impl Generator {
             max_participants,
             price: f64::from(rng.random_range(0..=50_u32)) / 2.0,
         });
+        if let Some(hot) = self.hot.as_mut().filter(|_| is_hot) {
+            hot.activity = Some((activity_id, title));
+            return (EventType::ActivityCreated, activity_id, payload);
+        }
         let activity = Activity {
             id: activity_id,
             title,
@@ -227,29 +265,30 @@ impl Generator {
         activity_index: usize,
         user_index: usize,
     ) -> (EventType, Uuid, String) {
-        let rng = &mut self.rng;
         let user = &self.users[user_index];
         let activity = &mut self.activities[activity_index];
         activity.participants.push(user.id);
         let participant_count =
             u32::try_from(activity.participants.len()).unwrap_or(MOST_PARTICIPANTS);
         let places_left = activity.max_participants - participant_count;
-        let activity_id = activity.id;
-        let payload = json(&ParticipantJoined {
-            occurred_at,
-            activity_id,
-            activity_title: activity.title.to_owned(),
-            user_id: user.id,
-            user_name: user.name.clone(),
-            message: Sentence(4..10).fake_with_rng(rng),
-            channel: (*pick(rng, &CHANNELS)).to_owned(),
-            participant_count,
-            places_left,
-        });
+        let activity = (activity.id, activity.title);
+        let places = (participant_count, places_left);
+        let payload = joined(&mut self.rng, occurred_at, activity, user, places);
         if places_left == 0 {
             self.activities.remove(activity_index);
         }
-        (EventType::ParticipantJoined, activity_id, payload)
+        (EventType::ParticipantJoined, activity.0, payload)
+    }
+
+    /// Somebody joins the hot activity, if it is there.
+    fn hot_activity_joined(&mut self, occurred_at: Timestamp) -> Option<(EventType, Uuid, String)> {
+        let hot = self.hot.as_mut()?;
+        let activity = hot.activity?;
+        hot.participants = hot.participants.saturating_add(1);
+        let places = (hot.participants, u32::MAX - hot.participants);
+        let user = &self.users[self.rng.random_range(0..self.users.len())];
+        let payload = joined(&mut self.rng, occurred_at, activity, user, places);
+        Some((EventType::ParticipantJoined, activity.0, payload))
     }
 
     /// An activity and a user who can join it, by their positions in the windows.
@@ -285,6 +324,27 @@ impl Iterator for Generator {
     fn next(&mut self) -> Option<OutboxRow> {
         Some(self.next_row())
     }
+}
+
+/// The payload of a user's joining of an activity, given by its id and title, after which it has so many participants and places.
+fn joined(
+    rng: &mut Xoshiro256PlusPlus,
+    occurred_at: Timestamp,
+    (activity_id, title): (Uuid, &str),
+    user: &User,
+    (participant_count, places_left): (u32, u32),
+) -> String {
+    json(&ParticipantJoined {
+        occurred_at,
+        activity_id,
+        activity_title: title.to_owned(),
+        user_id: user.id,
+        user_name: user.name.clone(),
+        message: Sentence(4..10).fake_with_rng(rng),
+        channel: (*pick(rng, &CHANNELS)).to_owned(),
+        participant_count,
+        places_left,
+    })
 }
 
 /// Adds the newest and forgets the oldest where there are more than `limit`.
@@ -394,6 +454,31 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_hot_aggregate_has_its_share_and_the_others_are_as_they_are() {
+        assert_eq!(
+            Generator::new(9, epoch())
+                .with_hot_share(0.0)
+                .take(500)
+                .collect::<Vec<_>>(),
+            rows(9, 500)
+        );
+        let generator = Generator::new(9, epoch()).with_hot_share(0.6);
+        let rows: Vec<_> = generator.take(10_000).collect();
+        let mut counts: HashMap<Uuid, i32> = HashMap::new();
+        rows.iter()
+            .for_each(|row| *counts.entry(row.aggregate_id).or_default() += 1);
+        let hot = counts[&rows[1].aggregate_id];
+        assert!((hot - 6_000).abs() < 200, "{hot}");
+        let others = counts.values().filter(|count| **count != hot);
+        assert!(others.max() < Some(&60));
+        let of_hot = rows
+            .iter()
+            .rfind(|row| row.aggregate_id == rows[1].aggregate_id);
+        let last: ParticipantJoined = serde_json::from_str(&of_hot.unwrap().payload).unwrap();
+        assert_eq!(i32::try_from(last.participant_count).unwrap(), hot - 1);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub use payload::{ActivityCreated, Address, ParticipantJoined, UserCreated, Venu
 pub const SCHEMA: &str = "activity";
 /// Name of the outbox table, within [`SCHEMA`].
 pub const TABLE: &str = "event_outbox";
+/// Its column with the aggregate, the user or activity, that an event is about.
+pub const AGGREGATE_ID: &str = "aggregate_id";
 
 /// An event's identity: a UUIDv7, made by the generator, primary key of the outbox row and `_id` of the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -66,6 +66,12 @@ pub struct KafkaReport {
     pub topic: String,
     /// Its partitions.
     pub partitions: i32,
+    /// Replicas of each partition; `null` in results of older versions.
+    #[serde(default)]
+    pub replicas: Option<u64>,
+    /// Brokers of the cluster; `null` in results of older versions, and if it was not told.
+    #[serde(default)]
+    pub brokers: Option<u64>,
     /// `LogAppendTime` or `CreateTime`.
     pub timestamp_type: String,
     /// Consumer group.
@@ -82,6 +88,9 @@ pub struct DebeziumReport {
     pub version: Option<String>,
     /// Kafka Connect's version, where it is known.
     pub connect_version: Option<String>,
+    /// Kafka Connect's workers, of a local stack.
+    #[serde(default)]
+    pub connect_workers: Option<u64>,
     /// The connector that ran; `null` when it is not known (no Connect address given).
     pub connector: Option<ConnectorReport>,
 }

@@ -16,6 +16,8 @@ pub struct EventLine {
     lsn: String,
     commit_lsn: String,
     txid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    partition: Option<i32>,
     stamps: Stamps,
     hops: Hops,
 }
@@ -32,6 +34,7 @@ impl EventLine {
             lsn: lsn(event.captured.lsn),
             commit_lsn: lsn(event.captured.commit_lsn),
             txid: event.captured.xid,
+            partition: event.partition,
             stamps: event.stamps,
             hops: event.stamps.hops(),
         }

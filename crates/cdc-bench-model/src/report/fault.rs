@@ -13,6 +13,9 @@ pub struct FaultReport {
     pub action: String,
     /// The process or link.
     pub target: String,
+    /// The process of a server that was taken away, such as `kafka-2` of several brokers; `null` of any other fault.
+    #[serde(default)]
+    pub process: Option<String>,
     /// When it was made: RFC 3339, UTC.
     pub at: jiff::Timestamp,
     /// Seconds since the first INSERT.

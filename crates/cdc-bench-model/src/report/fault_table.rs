@@ -87,6 +87,7 @@ mod tests {
             fault: "kill:connect@30%".to_owned(),
             action: "kill".to_owned(),
             target: "connect".to_owned(),
+            process: None,
             at: jiff::Timestamp::UNIX_EPOCH,
             at_s: 6.02,
             took: None,

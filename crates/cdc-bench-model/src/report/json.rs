@@ -124,6 +124,9 @@ pub struct RunInfo {
     pub connections: u64,
     /// Seed of the events.
     pub seed: u64,
+    /// Share of the events that are about one aggregate, 0 to 1.
+    #[serde(default)]
+    pub hot_share: f64,
     /// Most documents in one write.
     pub batch_size: u64,
     /// Most store writes in flight; `null` in results of versions that could not change it.

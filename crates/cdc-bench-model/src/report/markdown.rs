@@ -3,6 +3,7 @@
 use super::fault_table;
 use super::figures::{self, ms};
 use super::line::line;
+use super::partition_table;
 use super::side_by_side;
 use super::{PathReport, Report, Verdict};
 use crate::analysis::Objective;
@@ -105,6 +106,20 @@ fn hops(out: &mut String, report: &Report, name: &str, path: &PathReport) {
             ms(s.max),
             figures::bound(s)
         );
+    }
+    partitions(out, path);
+}
+
+/// The partitions of a path's topic, where it has several.
+fn partitions(out: &mut String, path: &PathReport) {
+    if path.partitions.is_empty() {
+        return;
+    }
+    line!(out);
+    line!(out, "| {} |", partition_table::COLUMNS.join(" | "));
+    line!(out, "|{}", " ---: |".repeat(partition_table::COLUMNS.len()));
+    for row in partition_table::rows(&path.partitions) {
+        line!(out, "| {} |", row.join(" | "));
     }
 }
 

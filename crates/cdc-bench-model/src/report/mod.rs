@@ -22,6 +22,8 @@ mod junit;
 mod line;
 mod markdown;
 mod observation;
+mod partition;
+mod partition_table;
 mod path_report;
 mod recorder;
 mod recording;
@@ -70,6 +72,7 @@ pub use observation::{
     TransactionsReport, compare_observations, observation_csv, observation_markdown,
     render_observation, render_observation_comparison,
 };
+pub use partition::PartitionReport;
 pub use path_report::{PathNames, PathReport, RoundReport};
 pub use recorder::{Recorder, RecorderHandle};
 pub use recording::{PathRecording, RoundRecording};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventCounts, StallReport, Verification};
+use super::{EventCounts, PartitionReport, StallReport, Verification};
 use crate::analysis::{Diagnosis, HopStatistics, Throughput, Violation};
 
 /// One capture path.
@@ -43,6 +43,9 @@ pub struct PathReport {
     /// Times in which a stage of it stood still.
     #[serde(default)]
     pub stalls: Vec<StallReport>,
+    /// Partitions of its topic, where it has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partitions: Vec<PartitionReport>,
     /// Its names on the servers.
     #[serde(default)]
     pub names: PathNames,

@@ -235,6 +235,7 @@ mod tests {
             seq: 0,
             event_type: EventType::ALL[usize::try_from(n % 3).unwrap()],
             captured,
+            partition: (n % 2 == 0).then_some(3),
             stamps,
         }
     }
@@ -273,6 +274,8 @@ mod tests {
             );
             assert_eq!(line["lsn"], "1/FF");
             assert_eq!(line["round"], u64::from(line["path"] == "wal"));
+            let partition = line.get("partition").map(|partition| partition == 3);
+            assert_ne!(partition, Some(false), "{line}");
         }
         for log in ["latency.hlog", "latency-wal.hlog"] {
             let log = std::fs::read_to_string(folder.file(log)).unwrap();

@@ -1,6 +1,6 @@
 //! The statistics that the recorder makes of the events it writes.
 
-use crate::analysis::{Activity, PathStatistics, Throughput, ThroughputMeter};
+use crate::analysis::{Activity, PartitionLags, PathStatistics, Throughput, ThroughputMeter};
 use crate::timeline::{CapturePath, Joined};
 
 /// Statistics of the events of one path.
@@ -12,6 +12,8 @@ pub struct PathRecording {
     pub rounds: Vec<RoundRecording>,
     /// Inserted and joined events by type, in the order of [`crate::event::EventType::ALL`].
     pub by_type: [u64; 3],
+    /// Time in Kafka by partition, over all rounds.
+    partitions: PartitionLags,
 }
 
 /// One round of a path.
@@ -33,6 +35,7 @@ impl PathRecording {
             path,
             rounds: Vec::new(),
             by_type: [0; 3],
+            partitions: PartitionLags::default(),
         }
     }
 
@@ -43,7 +46,7 @@ impl PathRecording {
         self.rounds
             .iter()
             .for_each(|round| sum.add(&round.statistics));
-        sum
+        sum.with_partitions(self.partitions.clone())
     }
 
     /// Rates over all rounds, without the time between them.
@@ -66,5 +69,6 @@ impl PathRecording {
         into.throughput.record(event.stamps.t0, event.stamps.t5);
         into.activity.record(event);
         self.by_type[event.event_type.index()] += 1;
+        self.partitions.record(event);
     }
 }

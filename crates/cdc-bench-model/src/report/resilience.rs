@@ -210,6 +210,7 @@ mod tests {
             fault: name.to_owned(),
             action: String::new(),
             target: String::new(),
+            process: None,
             at: jiff::Timestamp::UNIX_EPOCH,
             at_s: 1.0,
             took: None,

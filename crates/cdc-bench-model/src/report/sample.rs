@@ -81,6 +81,7 @@ pub(super) fn report() -> Report {
             insert_batch: 1,
             connections: 8,
             seed: 42,
+            hot_share: 0.0,
             batch_size: 100,
             writes_in_flight: Some(2),
             duration_s: 60.1,
@@ -104,6 +105,8 @@ pub(super) fn report() -> Report {
                 version: Some("4.3.0".to_owned()),
                 topic: "cdc_bench_x.activity.event_outbox".to_owned(),
                 partitions: 1,
+                replicas: Some(1),
+                brokers: Some(1),
                 timestamp_type: "LogAppendTime".to_owned(),
                 group: "cdc-bench-x".to_owned(),
                 consumer: owned(&[("fetch.min.bytes", "1")]),
@@ -111,6 +114,7 @@ pub(super) fn report() -> Report {
             debezium: DebeziumReport {
                 version: Some("3.6.0.Final".to_owned()),
                 connect_version: Some("4.3.0".to_owned()),
+                connect_workers: Some(1),
                 connector: Some(ConnectorReport {
                     name: "cdc-bench-x".to_owned(),
                     profile: Some("low-latency".to_owned()),

@@ -7,6 +7,7 @@ use console::{Style, style};
 use super::fault_table;
 use super::figures::{self, ms};
 use super::line::line;
+use super::partition_table;
 use super::side_by_side::side_by_side;
 use super::{PathReport, Report, Verdict};
 use crate::analysis::{Diagnosis, Finding, HopStatistics, Severity};
@@ -178,6 +179,12 @@ fn hop_table(out: &mut String, report: &Report, name: &str, path: &PathReport) {
             "{}",
             style(row("schedule_lag", lag, "beside the total, not in it")).dim()
         );
+    }
+    if !path.partitions.is_empty() {
+        line!(out);
+        let mut lines = partition_table::text(&path.partitions).into_iter();
+        line!(out, "{}", style(lines.next().unwrap_or_default()).bold());
+        lines.for_each(|row| line!(out, "{row}"));
     }
 }
 

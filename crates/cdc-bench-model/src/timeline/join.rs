@@ -324,6 +324,7 @@ impl Joiner {
             seq,
             event_type: sent.event_type,
             captured,
+            partition: written.partition,
             stamps,
         })
     }
@@ -397,6 +398,7 @@ mod tests {
             t5: Stamp(170),
             source_lsn: Some(lsn),
             source_xid: Some(7),
+            partition: None,
         }
     }
 

@@ -36,6 +36,8 @@ pub struct ConsumerStamps {
     pub source_lsn: Option<u64>,
     /// Its transaction according to the envelope.
     pub source_xid: Option<u64>,
+    /// Partition of its record; `None` without Kafka, and where the topic has one only.
+    pub partition: Option<i32>,
 }
 
 /// An event with all its stamps.
@@ -49,6 +51,8 @@ pub struct Joined {
     pub event_type: EventType,
     /// The reader's stamps and WAL positions.
     pub captured: Captured,
+    /// Partition of its record; `None` without Kafka, and where the topic has one only.
+    pub partition: Option<i32>,
     /// All stamps, on our clock.
     pub stamps: Stamps,
 }

@@ -12,8 +12,8 @@ use crate::endpoints::Endpoints;
 use crate::error::StackError;
 use crate::instance;
 use crate::local::KEPT;
-use crate::processes::{ServerProcess, pid};
-use crate::servers;
+use crate::processes::{ServerProcess, pid, server_of};
+use crate::servers::{self, ClusterSize};
 
 /// Lock file, held by the run that uses the stack.
 const IN_USE: &str = "in-use.lock";
@@ -61,6 +61,19 @@ impl KeptStack {
     pub(crate) fn servers_now(&self) -> Vec<ServerProcess> {
         StackRecord::read(&self.folder)
             .map_or_else(|| self.record.servers.clone(), |record| record.servers)
+    }
+
+    /// Its brokers and Connect workers.
+    pub(crate) fn size(&self) -> ClusterSize {
+        let servers = self.record.servers.iter();
+        let count = |server: &str| {
+            let processes = servers.clone().map(|process| server_of(&process.name));
+            processes.filter(|of| *of == server).count()
+        };
+        ClusterSize {
+            brokers: count("kafka"),
+            connect_workers: count("connect"),
+        }
     }
 
     /// When it was ready, RFC 3339.
@@ -112,9 +125,10 @@ impl KeptStack {
         file.try_lock().is_ok().then_some(Claim(file))
     }
 
-    /// Whether each server answers, in the pipeline's order; the reason where one does not.
-    pub async fn health(&self) -> Vec<(&'static str, Result<(), String>)> {
-        servers::answers(&self.endpoints(), Duration::from_secs(5)).await
+    /// Whether each of its processes answers, in the pipeline's order; the reason where one does not.
+    pub async fn health(&self) -> Vec<(String, Result<(), String>)> {
+        let limit = Duration::from_secs(5);
+        servers::answers_of(&self.servers_now(), &self.endpoints(), limit).await
     }
 
     /// Stops it: its supervisor stops the servers and removes their data.

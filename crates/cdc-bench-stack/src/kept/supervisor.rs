@@ -16,7 +16,7 @@ use crate::files::{make_dir, write_private};
 use crate::local::{KEPT, LocalStack, StackLifetime};
 use crate::processes::{detach_from_terminal, pid};
 use crate::progress::{STOPPING, StepProgress};
-use crate::servers::{Java, LocalOptions};
+use crate::servers::{ClusterSize, Java, LocalOptions};
 
 /// Interval at which the supervisor checks for restarted servers.
 const TICK: Duration = Duration::from_millis(200);
@@ -110,6 +110,19 @@ pub async fn start_kept_stack(
     }
     if options.connect_exactly_once {
         command.arg("--connect-exactly-once");
+    }
+    let (size, usual) = (options.cluster, ClusterSize::default());
+    for (flag, asked, usual) in [
+        ("--brokers", size.brokers, usual.brokers),
+        (
+            "--connect-workers",
+            size.connect_workers,
+            usual.connect_workers,
+        ),
+    ] {
+        if asked != usual {
+            command.arg(flag).arg(asked.to_string());
+        }
     }
     detach_from_terminal(&mut command);
     let mut supervisor = command

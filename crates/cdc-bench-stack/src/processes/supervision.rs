@@ -47,7 +47,7 @@ struct SupervisionState {
 /// The current state of a server.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ServerProcess {
-    /// `postgres`, `kafka`, `connect` or `store`.
+    /// `postgres`, `kafka`, `connect` or `store`; with a number, such as `kafka-2`, where there are several of it.
     pub name: String,
     /// Its version.
     pub version: String,

@@ -1,7 +1,9 @@
 //! Kafka Connect with Debezium.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use reqwest::Method;
 
 use super::jvm;
@@ -9,9 +11,9 @@ use super::kafka_links::KafkaClient;
 use super::launch::{path_text, until_ready, write_config};
 use super::plan::{CONNECT, StartPlan};
 use crate::artifacts::version;
-use crate::endpoints::Endpoints;
+use crate::endpoints::{ConnectEndpoint, Endpoints};
 use crate::error::StackError;
-use crate::processes::Child;
+use crate::processes::{Child, process_name};
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -46,50 +48,100 @@ pub(crate) const SETTINGS: [(&str, &str); 17] = [
     ("connector.client.config.override.policy", "All"),
 ];
 
-/// Starts Kafka Connect in distributed mode with Debezium in its plugin path.
-pub(crate) async fn start(plan: &StartPlan<'_>) -> Result<Child, StackError> {
-    let config = plan.folder.join("connect.properties");
+/// How each worker differs where there are several: the tasks of one that has died are given to another at once, and not after five
+/// minutes in which it might come back.
+const SEVERAL: [(&str, &str); 3] = [
+    ("scheduled.rebalance.max.delay.ms", "0"),
+    ("session.timeout.ms", "6000"),
+    ("heartbeat.interval.ms", "2000"),
+];
+
+/// How Connect's own topics are kept where there are several brokers.
+const REPLICATED: [(&str, &str); 3] = [
+    ("config.storage.replication.factor", "3"),
+    ("offset.storage.replication.factor", "3"),
+    ("status.storage.replication.factor", "3"),
+];
+
+/// The settings of a worker, beside its addresses.
+fn settings(plan: &StartPlan<'_>) -> BTreeMap<&'static str, &'static str> {
+    let mut settings: BTreeMap<_, _> = SETTINGS.into();
+    if plan.ports.connect.len() > 1 {
+        settings.extend(SEVERAL);
+    }
+    if plan.ports.brokers.len() > 1 {
+        settings.extend(REPLICATED);
+    }
+    // Not every plugin is registered as a service; looking for the others takes time.
+    if !plan.options.connect_plugins.is_empty() {
+        settings.insert("plugin.discovery", "hybrid_warn");
+    }
+    if plan.options.connect_exactly_once {
+        settings.insert("exactly.once.source.support", "enabled");
+    }
+    settings
+}
+
+/// Starts Kafka Connect in distributed mode with Debezium in its plugin path: its workers at once, in one group.
+pub(crate) async fn start(plan: &StartPlan<'_>) -> Vec<Result<Child, StackError>> {
+    let workers = (1..=plan.ports.connect.len()).map(|number| start_worker(plan, number));
+    let started = join_all(workers).await;
+    if started.iter().all(Result::is_ok) {
+        plan.report_ready(CONNECT);
+    }
+    started
+}
+
+async fn start_worker(plan: &StartPlan<'_>, number: usize) -> Result<Child, StackError> {
+    let all = &plan.ports.connect;
+    let (port, name) = (all[number - 1], process_name("connect", number, all.len()));
+    let config = plan.folder.join(format!("{name}.properties"));
     let others = &plan.options.connect_plugins;
     let plugins = std::iter::once(&plan.artifacts.plugins).chain(others);
     let plugins: Vec<_> = plugins.map(|folder| path_text(folder)).collect();
     let linked = plan.kafka_links.get(KafkaClient::Connect);
-    let linked = linked.map(|link| format!("127.0.0.1:{}", link.port()));
-    let bootstrap = linked.as_ref().unwrap_or(&plan.endpoints.kafka.bootstrap);
+    let linked = linked
+        .iter()
+        .map(|link| format!("127.0.0.1:{}", link.port()));
+    let linked = linked.collect::<Vec<_>>().join(",");
+    let bootstrap = if linked.is_empty() {
+        &plan.endpoints.kafka.bootstrap
+    } else {
+        &linked
+    };
     let here = [
         ("bootstrap.servers", &**bootstrap),
-        (
-            "listeners",
-            &format!("http://127.0.0.1:{}", plan.ports.connect),
-        ),
+        ("listeners", &format!("http://127.0.0.1:{port}")),
         ("rest.advertised.host.name", "127.0.0.1"),
-        ("rest.advertised.port", &plan.ports.connect.to_string()),
+        ("rest.advertised.port", &port.to_string()),
         ("plugin.path", &plugins.join(",")),
     ];
-    // Not every plugin is registered as a service; looking for the others takes time.
-    let discovery = [("plugin.discovery", "hybrid_warn")];
-    let discovery = &discovery[usize::from(others.is_empty())..];
-    let once = [("exactly.once.source.support", "enabled")];
-    let once = &once[usize::from(!plan.options.connect_exactly_once)..];
-    write_config(&config, &[&here[..], &SETTINGS, discovery, once].concat())?;
+    let settings: Vec<_> = here.into_iter().chain(settings(plan)).collect();
+    write_config(&config, &settings)?;
     let version = format!("{} with Debezium {}", version::kafka(), version::debezium());
     let mut child = Child::start(jvm::server(
         plan,
-        "connect",
+        &name,
         &version,
-        plan.ports.connect,
+        port,
         "org.apache.kafka.connect.cli.ConnectDistributed",
         &config,
     ))?;
-    until_ready(&mut child, plan.cancel, || ready(plan.endpoints)).await?;
-    plan.report_ready(CONNECT);
+    let endpoint = ConnectEndpoint::on_loopback(port);
+    until_ready(&mut child, plan.cancel, || lists_debezium(&endpoint)).await?;
     Ok(child)
 }
 
-/// Ready when Connect lists Debezium's connector among its plugins.
+/// Ready when the worker at Connect's address lists Debezium's connector among its plugins.
 pub(crate) async fn ready(endpoints: &Endpoints) -> Result<(), String> {
-    let Some(endpoint) = &endpoints.connect else {
-        return Err("it has no address".to_owned());
-    };
+    match &endpoints.connect {
+        Some(endpoint) => lists_debezium(endpoint).await,
+        None => Err("it has no address".to_owned()),
+    }
+}
+
+/// Whether a worker lists Debezium's connector among its plugins.
+pub(crate) async fn lists_debezium(endpoint: &ConnectEndpoint) -> Result<(), String> {
     let http = endpoint
         .client(|builder| builder.timeout(TIMEOUT))
         .map_err(|error| error.to_string())?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::launch::server_spec;
 use super::plan::StartPlan;
-use crate::processes::{ClassArchive, ServerSpec, gc_log};
+use crate::processes::{ClassArchive, ServerSpec, gc_log, server_of};
 
 /// Servers: small heaps for a quick start, with the optimising compiler on, because servers are what is measured.
 const SERVER: [&str; 4] = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-Xshare:auto"];
@@ -38,7 +38,13 @@ pub(crate) fn server(
     main: &str,
     config: &Path,
 ) -> ServerSpec {
-    let archive = class_archive(plan, name);
+    let archive = class_archive(plan, server_of(name));
+    // Of several processes of a server, the first writes it.
+    let archive = if name.ends_with("-1") || server_of(name) == name {
+        archive
+    } else {
+        archive.if_existing()
+    };
     let log = gc_log(&plan.folder.join(format!("{name}.log")));
     let collections = format!("-Xlog:gc:file={}:utctime:filecount=0", log.display());
     let jvm: Vec<_> = SERVER.into_iter().chain([&*collections]).collect();

@@ -1,4 +1,4 @@
-//! Links to the broker that can be made worse. Kafka's clients connect to the address that the broker advertises: each link has a
+//! Links to the brokers that can be made worse. Kafka's clients connect to the address that the broker advertises: each link has a
 //! listener of its own on the broker, whose advertised address is the link's port.
 
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub(crate) struct KafkaLinks(Vec<LinkedListener>);
 #[derive(Debug)]
 struct LinkedListener {
     client: KafkaClient,
+    /// Number of the broker, from 1.
+    broker: usize,
     /// Where the broker listens.
     port: u16,
     /// Where its client connects.
@@ -43,33 +45,45 @@ struct LinkedListener {
 }
 
 impl KafkaLinks {
-    /// Opens the link of each of these clients to the port on which the broker is to listen for it.
+    /// Opens the link of each of these clients to the port on which the broker of this number is to listen for it.
     pub(crate) fn open(
-        listeners: impl Iterator<Item = (KafkaClient, u16)>,
+        listeners: impl Iterator<Item = (KafkaClient, usize, u16)>,
     ) -> Result<Self, StackError> {
-        let open = |(client, port)| {
+        let open = |(client, broker, port)| {
             let link = Arc::new(Link::to(&format!("127.0.0.1:{port}"))?);
-            Ok(LinkedListener { client, port, link })
+            Ok(LinkedListener {
+                client,
+                broker,
+                port,
+                link,
+            })
         };
         listeners.map(open).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The link of a client, if it has one.
-    pub(crate) fn get(&self, client: KafkaClient) -> Option<&Arc<Link>> {
-        let mut all = self.0.iter();
-        let found = all.find(|listener| listener.client == client)?;
-        Some(&found.link)
+    /// The links of a client, one to each broker; none where it has none.
+    pub(crate) fn get(&self, client: KafkaClient) -> Vec<Arc<Link>> {
+        let all = self.0.iter();
+        let of_client = all.filter(|listener| listener.client == client);
+        of_client
+            .map(|listener| Arc::clone(&listener.link))
+            .collect()
     }
 
-    /// What the broker is told: the values of `listeners`, `advertised.listeners` and `listener.security.protocol.map`, with those of
+    /// What the broker of this number is told: the values of `listeners`, `advertised.listeners` and `listener.security.protocol.map`, with those of
     /// the listeners that it has anyway.
-    pub(crate) fn listeners(&self, broker: &str, controller: &str) -> BrokerListeners {
+    pub(crate) fn listeners(
+        &self,
+        number: usize,
+        broker: &str,
+        controller: &str,
+    ) -> BrokerListeners {
         let mut all = BrokerListeners {
             listeners: format!("PLAINTEXT://{broker},CONTROLLER://{controller}"),
             advertised: format!("PLAINTEXT://{broker}"),
             protocols: "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned(),
         };
-        for linked in &self.0 {
+        for linked in self.0.iter().filter(|linked| linked.broker == number) {
             let (name, port, link) = (linked.client.listener(), linked.port, linked.link.port());
             all.listeners += &format!(",{name}://127.0.0.1:{port}");
             all.advertised += &format!(",{name}://127.0.0.1:{link}");
@@ -93,13 +107,16 @@ mod tests {
 
     #[test]
     fn a_listener_is_advertised_at_its_link() {
-        let none = KafkaLinks::default().listeners("h:1", "h:2");
+        let none = KafkaLinks::default().listeners(1, "h:1", "h:2");
         assert_eq!(none.listeners, "PLAINTEXT://h:1,CONTROLLER://h:2");
         assert_eq!(none.advertised, "PLAINTEXT://h:1");
-        let links = KafkaLinks::open([(KafkaClient::Reader, 3)].into_iter()).unwrap();
-        assert!(links.get(KafkaClient::Connect).is_none());
-        let link = links.get(KafkaClient::Reader).unwrap().port();
-        let all = links.listeners("h:1", "h:2");
+        let listeners = [(KafkaClient::Reader, 1, 3), (KafkaClient::Reader, 2, 4)];
+        let links = KafkaLinks::open(listeners.into_iter()).unwrap();
+        assert!(links.get(KafkaClient::Connect).is_empty());
+        let of_reader = links.get(KafkaClient::Reader);
+        assert_eq!(of_reader.len(), 2, "one to each broker");
+        let link = of_reader[0].port();
+        let all = links.listeners(1, "h:1", "h:2");
         assert_eq!(
             all.listeners,
             none.listeners + ",LINK_OF_READER://127.0.0.1:3"

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::plan::StartPlan;
 use crate::error::StackError;
 use crate::files::write_private;
-use crate::processes::{Child, ServerSpec, tail};
+use crate::processes::{Child, ServerSpec, server_of, tail};
 use crate::user::drop_root;
 
 /// Longest wait for one server to become ready.
@@ -72,7 +72,7 @@ pub(crate) fn server_spec(
             .options
             .server_env
             .iter()
-            .filter(|(server, ..)| server == name)
+            .filter(|(server, ..)| server == name || server == server_of(name))
             .map(|(_, variable, value)| (variable.clone(), value.clone()))
             .collect(),
         folder: plan.folder.to_owned(),

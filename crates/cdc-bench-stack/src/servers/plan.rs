@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use rand::RngExt;
 use tokio_util::sync::CancellationToken;
 
+use super::cluster::ClusterSize;
 use super::java::Java;
 use super::kafka_links::{KafkaClient, KafkaLinks};
 use crate::artifacts::Artifacts;
@@ -28,53 +29,91 @@ pub struct LocalOptions {
     pub connect_plugins: Vec<PathBuf>,
     /// Who reaches the broker over a link that can be made worse.
     pub kafka_links: Vec<KafkaClient>,
+    /// Brokers and Connect workers.
+    pub cluster: ClusterSize,
     /// Whether Connect's worker supports exactly-once delivery (`exactly.once.source.support`).
     pub connect_exactly_once: bool,
 }
 
 /// The ports of a stack.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ports {
     pub(crate) postgres: u16,
-    pub(crate) kafka: u16,
-    pub(crate) controller: u16,
-    pub(crate) connect: u16,
     pub(crate) store: u16,
+    /// Of each broker: as broker and as controller.
+    pub(crate) brokers: Vec<BrokerPorts>,
+    /// Of each Connect worker.
+    pub(crate) connect: Vec<u16>,
+}
+
+/// The ports of a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BrokerPorts {
+    pub(crate) broker: u16,
+    pub(crate) controller: u16,
 }
 
 impl Ports {
-    /// Five free ports.
+    /// Free ports for a stack of one broker and one worker.
     pub(crate) fn free() -> Result<Self, StackError> {
-        Self::with_links(&[]).map(|(ports, _)| ports)
+        Self::with_links(ClusterSize::default(), &[]).map(|(ports, _)| ports)
     }
 
-    /// The same, and the links of these clients to ports that are free as well.
-    pub(crate) fn with_links(clients: &[KafkaClient]) -> Result<(Self, KafkaLinks), StackError> {
-        // All bound at the same time, so that no port is chosen twice.
-        let taken: std::io::Result<Vec<TcpListener>> = (0..5 + clients.len())
-            .map(|_| TcpListener::bind(("127.0.0.1", 0)))
-            .collect();
+    /// Free ports for a stack of this size, and the links of these clients to ports of each broker that are free as well.
+    pub(crate) fn with_links(
+        size: ClusterSize,
+        clients: &[KafkaClient],
+    ) -> Result<(Self, KafkaLinks), StackError> {
         let failed = |e: std::io::Error| StackError::ServerFailed {
             server: "local stack".to_owned(),
             reason: format!("no free port on 127.0.0.1: {e}"),
             log: String::new(),
         };
-        let taken = taken.map_err(failed)?;
-        let ports: std::io::Result<Vec<u16>> =
-            taken.iter().map(|l| Ok(l.local_addr()?.port())).collect();
-        let ports = ports.map_err(failed)?;
-        let [postgres, kafka, controller, connect, store, linked @ ..] = &ports[..] else {
-            unreachable!("five and more were asked for");
+        // All bound until all are chosen, so that no port is chosen twice.
+        let mut taken = Vec::new();
+        let mut free = || -> Result<u16, StackError> {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(failed)?;
+            let port = listener.local_addr().map_err(failed)?.port();
+            taken.push(listener);
+            Ok(port)
         };
-        let links = clients.iter().copied().zip(linked.iter().copied());
+        let (postgres, store) = (free()?, free()?);
+        let (mut brokers, mut connect, mut linked) = (Vec::new(), Vec::new(), Vec::new());
+        for number in 1..=size.brokers {
+            let (broker, controller) = (free()?, free()?);
+            brokers.push(BrokerPorts { broker, controller });
+            for client in clients {
+                linked.push((*client, number, free()?));
+            }
+        }
+        for _ in 0..size.connect_workers {
+            connect.push(free()?);
+        }
         let ports = Self {
-            postgres: *postgres,
-            kafka: *kafka,
-            controller: *controller,
-            connect: *connect,
-            store: *store,
+            postgres,
+            store,
+            brokers,
+            connect,
         };
-        Ok((ports, KafkaLinks::open(links)?))
+        drop(taken);
+        Ok((ports, KafkaLinks::open(linked.into_iter())?))
+    }
+
+    /// The port of the first Connect worker, which is asked for everything.
+    pub(crate) fn first_connect(&self) -> u16 {
+        self.connect.first().copied().unwrap_or_default()
+    }
+
+    /// The port of the first broker.
+    pub(crate) fn first_broker(&self) -> u16 {
+        self.brokers.first().map_or(0, |ports| ports.broker)
+    }
+
+    /// Where clients find the brokers.
+    pub(crate) fn bootstrap(&self) -> String {
+        let addresses = self.brokers.iter();
+        let addresses = addresses.map(|ports| format!("127.0.0.1:{}", ports.broker));
+        addresses.collect::<Vec<_>>().join(",")
     }
 }
 
@@ -87,7 +126,7 @@ pub(crate) fn password() -> String {
 }
 
 /// The endpoints of a local or Compose stack.
-pub(crate) fn endpoints(ports: Ports, postgres_password: &str, store_password: &str) -> Endpoints {
+pub(crate) fn endpoints(ports: &Ports, postgres_password: &str, store_password: &str) -> Endpoints {
     Endpoints {
         postgres: Server::new(
             "127.0.0.1",
@@ -98,8 +137,8 @@ pub(crate) fn endpoints(ports: Ports, postgres_password: &str, store_password: &
         )
         .into(),
         postgres_for_connect: None,
-        kafka: KafkaEndpoint::plaintext(format!("127.0.0.1:{}", ports.kafka)),
-        connect: Some(ConnectEndpoint::on_loopback(ports.connect)),
+        kafka: KafkaEndpoint::plaintext(ports.bootstrap()),
+        connect: Some(ConnectEndpoint::on_loopback(ports.first_connect())),
         store: StoreEndpoint {
             uri: format!(
                 "mongodb://cdc_bench:{store_password}@127.0.0.1:{}/\
@@ -118,7 +157,7 @@ pub(crate) struct StartPlan<'a> {
     pub(crate) java: &'a Java,
     pub(crate) artifacts: &'a Artifacts,
     pub(crate) folder: &'a Path,
-    pub(crate) ports: Ports,
+    pub(crate) ports: &'a Ports,
     pub(crate) kafka_links: &'a KafkaLinks,
     pub(crate) endpoints: &'a Endpoints,
     pub(crate) options: &'a LocalOptions,

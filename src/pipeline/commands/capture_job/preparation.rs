@@ -52,6 +52,8 @@ pub struct TopicRequest {
     pub prefix: String,
     /// Whether there is a topic of transactions.
     pub has_transactions: bool,
+    /// Partitions of the topics that are made.
+    pub partitions: i32,
 }
 
 /// What there is on the servers, and what will be created.
@@ -316,7 +318,7 @@ async fn plan_topics(
     Ok(Some(PlannedTopics {
         names,
         topics,
-        maker: TopicMaker::connect(&request.kafka).await?,
+        maker: TopicMaker::connect(&request.kafka, request.partitions).await?,
     }))
 }
 

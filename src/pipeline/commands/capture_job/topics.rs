@@ -92,16 +92,21 @@ impl TableTopics {
 /// Creates topics, from any thread.
 pub(super) struct TopicMaker {
     kafka: ClientConfig,
+    partitions: i32,
     runtime: tokio::runtime::Handle,
     known: BTreeSet<String>,
     registration: Option<Arc<CaptureRegistration>>,
 }
 
 impl TopicMaker {
-    /// Asks Kafka for the topics that there are. Must be called in a runtime, which creates topics later.
-    pub(super) async fn connect(kafka: &ClientConfig) -> Result<Self, BrokerError> {
+    /// Asks Kafka for the topics that there are. Must be called in a runtime, which creates topics later, each of so many partitions.
+    pub(super) async fn connect(
+        kafka: &ClientConfig,
+        partitions: i32,
+    ) -> Result<Self, BrokerError> {
         Ok(Self {
             kafka: kafka.clone(),
+            partitions,
             runtime: tokio::runtime::Handle::current(),
             known: Admin::connect(kafka).await?.topic_names().await?,
             registration: None,
@@ -121,7 +126,7 @@ impl TopicMaker {
             if self.known.contains(topic) {
                 continue;
             }
-            match create(&admin, topic, self.registration.as_deref()).await {
+            match create(&admin, topic, self.partitions, self.registration.as_deref()).await {
                 Ok(is_new) => created.extend(is_new.then(|| topic.clone())),
                 Err(error) => {
                     self.delete(&created).await;
@@ -141,7 +146,7 @@ impl TopicMaker {
         let deleting = async {
             let admin = Admin::connect(&self.kafka).await?;
             for topic in topics {
-                let ends = admin.end_offsets(topic, 1).await?;
+                let ends = admin.end_offsets(topic, self.partitions).await?;
                 if ends.values().all(|end| *end == 0) {
                     admin.delete_topic(topic).await?;
                 }
@@ -162,11 +167,11 @@ impl TopicMaker {
         }
         let (sender, created) = mpsc::sync_channel(1);
         let (kafka, name) = (self.kafka.clone(), topic.to_owned());
-        let registration = self.registration.clone();
+        let (partitions, registration) = (self.partitions, self.registration.clone());
         self.runtime.spawn(async move {
             let creating = async {
                 let admin = Admin::connect(&kafka).await?;
-                create(&admin, &name, registration.as_deref()).await
+                create(&admin, &name, partitions, registration.as_deref()).await
             };
             // The receiver may have given up.
             let _ = sender.send(creating.await);
@@ -193,12 +198,13 @@ impl TopicMaker {
 async fn create(
     admin: &Admin,
     topic: &str,
+    partitions: i32,
     registration: Option<&CaptureRegistration>,
 ) -> Result<bool, BrokerError> {
     if let Some(registration) = registration {
         registration.topic(topic).await;
     }
-    let created = admin.create_topic(topic).await;
+    let created = admin.create_topic(topic, partitions).await;
     if let (Some(registration), Ok(false)) = (registration, &created) {
         // Somebody has created it in between.
         registration.forget(ResourceKind::CaptureTopic, topic).await;

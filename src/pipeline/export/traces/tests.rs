@@ -40,6 +40,7 @@ fn branch(path: CapturePath) -> Branch {
                 commit_lsn: 0x16_B374_D900,
                 xid: 771,
             },
+            partition: None,
             stamps,
         },
         path,

@@ -24,6 +24,10 @@ pub struct Conditions {
     pub log_append_time: bool,
     /// The topic's partitions.
     pub partitions: i32,
+    /// Most records of a partition that our consumer had not received.
+    pub most_lag_records: Option<u64>,
+    /// Writes that our consumer may have in flight.
+    pub writes_in_flight: u64,
     /// Our consumer's settings.
     pub consumer: BTreeMap<String, String>,
     /// Rebalances of the consumer group while events were in flight.

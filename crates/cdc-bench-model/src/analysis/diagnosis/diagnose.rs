@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::Evidence;
 use super::{
-    Conditions, Finding, capture, clocks, consumer, host, kafka, load, source, stalls, store,
+    Conditions, Finding, capture, clocks, consumer, host, kafka, load, partitions, source, stalls,
+    store,
 };
 use crate::analysis::{HopStatistics, PathStatistics};
 use crate::timeline::Hop;
@@ -75,6 +76,7 @@ pub fn diagnose(
         source::findings(evidence),
         capture::findings(evidence),
         kafka::findings(evidence),
+        partitions::findings(evidence),
         consumer::findings(evidence),
         store::findings(evidence),
         clocks::findings(evidence),

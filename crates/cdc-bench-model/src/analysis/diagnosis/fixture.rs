@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::conditions::Conditions;
 use super::diagnose::{Diagnosis, diagnose};
-use crate::analysis::PathStatistics;
+use crate::analysis::{PartitionLags, PathStatistics};
 use crate::event::{EventId, EventType};
 use crate::timeline::{CapturePath, Captured, Hop, Joined, Nanos, Stamp, Stamps};
 
@@ -13,6 +13,8 @@ pub(super) struct Run {
     pub(super) path: CapturePath,
     /// Ta, T1, Td, T2, T3, T4, T5 and the schedule's lag of event `n`, microseconds after T0.
     shape: Box<dyn Fn(i64) -> [i64; 8]>,
+    /// The partition of event `n`.
+    pub(super) partition: fn(i64) -> Option<i32>,
     pub(super) conditions: Conditions,
     /// Error bound of the hops that cross clocks, microseconds.
     pub(super) bound: i64,
@@ -25,6 +27,7 @@ impl Run {
         Self {
             path: CapturePath::Debezium,
             shape: Box::new(shape),
+            partition: |_| None,
             conditions: Conditions {
                 connector: settings(&[
                     ("poll.interval.ms", "1"),
@@ -60,6 +63,7 @@ impl Run {
 
     pub(super) fn diagnose(&self) -> Diagnosis {
         let mut path = PathStatistics::new(self.path);
+        let mut partitions = PartitionLags::default();
         for n in 0..200 {
             let [ta, t1, td, t2, t3, t4, t5, lag] = (self.shape)(n).map(|us| us * 1_000);
             // A second apart, so that no two writes fall together unless they are to.
@@ -77,7 +81,7 @@ impl Run {
                 t4: at(t4),
                 t5: at(t5),
             };
-            path.record(&Joined {
+            let event = Joined {
                 id: EventId(uuid::Uuid::nil()),
                 seq: 0,
                 event_type: EventType::UserCreated,
@@ -88,9 +92,13 @@ impl Run {
                     commit_lsn: 2,
                     xid: 3,
                 },
+                partition: (self.partition)(n),
                 stamps,
-            });
+            };
+            path.record(&event);
+            partitions.record(&event);
         }
+        let path = path.with_partitions(partitions);
         let crossing = [
             Hop::KafkaDelivery,
             Hop::ConsumerLag,

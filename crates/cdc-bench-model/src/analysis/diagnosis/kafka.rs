@@ -1,25 +1,19 @@
-//! Connect's producer and the topic.
+//! Connect's producer.
 
 use super::capture::poll_interval_ms;
 use super::evidence::Evidence;
 use super::finding::{Finding, Severity};
 use super::wording::ms;
-use crate::timeline::{CapturePath, Hop};
+use crate::timeline::Hop;
 
 /// The producer's `linger.ms` when the configuration has none (Kafka 4).
 const LINGER_MS: i64 = 5;
-/// Rate up to which one partition with one consumer is not the bottleneck.
-const ONE_PARTITION_PER_S: f64 = 2_000.0;
 
 pub(super) fn findings(evidence: Evidence<'_>) -> Vec<Finding> {
-    [
-        linger(evidence),
-        transactions(evidence),
-        partition(evidence),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [linger(evidence), transactions(evidence)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn linger(evidence: Evidence<'_>) -> Option<Finding> {
@@ -60,34 +54,6 @@ fn transactions(evidence: Evidence<'_>) -> Option<Finding> {
     ))
 }
 
-/// One partition is read by one consumer.
-fn partition(evidence: Evidence<'_>) -> Option<Finding> {
-    let conditions = evidence.conditions;
-    if conditions.partitions != 1 || evidence.path.path() == CapturePath::Embedded {
-        return None;
-    }
-    let behind = match conditions.rate_per_s {
-        Some(rate) => conditions.throughput_per_s < rate * 0.9,
-        None => conditions.throughput_per_s > ONE_PARTITION_PER_S,
-    };
-    let slow = evidence.is_slowest(Hop::ConsumerLag) || evidence.is_slowest(Hop::Processing);
-    let total = evidence.total()?;
-    // A backlog: events wait much longer than the median of a write explains.
-    let write = evidence.hop(Hop::Write)?;
-    if !behind || !slow || total.p50 < write.p50 * 3 {
-        return None;
-    }
-    Some(Finding::new(
-        Some(Hop::ConsumerLag),
-        Severity::Warning,
-        format!(
-            "{:.0} events a second reached the store and a backlog grew; the topic has one partition, so one consumer does all the work",
-            conditions.throughput_per_s
-        ),
-        "more partitions keyed by aggregate, and as many consumers in the group; or larger writes (BATCH_SIZE)",
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture::Run;
@@ -115,30 +81,5 @@ mod tests {
         let quick = |_| [300, 700, 1_500, 2_200, 2_400, 2_500, 9_900, 0];
         let run = Run::of(quick).with_connector(&required);
         assert!(!run.has_evidence(words), "another hop is slower");
-    }
-
-    #[test]
-    fn one_partition_that_does_not_keep_up_is_named() {
-        let mut run = Run::of(|n| {
-            let wait = n * 4_000;
-            [
-                300,
-                700,
-                1_500,
-                2_200,
-                2_900 + wait,
-                2_950 + wait,
-                3_700 + wait,
-                0,
-            ]
-        });
-        assert!(!run.has_evidence("one partition"), "it keeps up");
-        run.conditions.throughput_per_s = 90.0;
-        assert!(run.has_evidence("the topic has one partition"));
-        run.conditions.partitions = 6;
-        assert!(!run.has_evidence("one partition"));
-        let mut quick = Run::quick();
-        quick.conditions.throughput_per_s = 90.0;
-        assert!(!quick.has_evidence("one partition"), "nobody waited");
     }
 }

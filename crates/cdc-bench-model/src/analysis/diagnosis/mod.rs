@@ -15,6 +15,7 @@ mod fixture;
 mod host;
 mod kafka;
 mod load;
+mod partitions;
 mod source;
 mod stalls;
 mod store;

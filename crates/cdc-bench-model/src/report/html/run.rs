@@ -7,10 +7,10 @@ use super::finding::FindingView;
 use super::pictures::{self, Distribution, IncidentKind, IncidentMark, TimedFootprint, Waterfall};
 use super::plot::{Figure, FigureText};
 use crate::analysis::{Digest, DigestedEvent, Finding, HopStatistics, PathDigest};
-use crate::report::fault_table;
 use crate::report::figures::{self, ms};
 use crate::report::side_by_side::{self, SideBySideRow};
 use crate::report::{ConnectorReport, PathReport, Report, Stored, Verdict};
+use crate::report::{fault_table, partition_table};
 use crate::timeline::{Hop, Stamp};
 
 /// The page of a result. Without `events.jsonl` the page has no plots, and says so.
@@ -103,6 +103,8 @@ struct PathSection<'a> {
     histograms: Vec<(&'static str, &'static str, Figure)>,
     throughput: Option<Figure>,
     waterfall: Vec<Waterfall>,
+    /// The partitions of its topic, where it has several.
+    partitions: Vec<[String; partition_table::COLUMNS.len()]>,
     report: &'a PathReport,
 }
 
@@ -235,6 +237,14 @@ impl<'a> RunPage<'a> {
 
     fn fault_columns(&self) -> &'static [&'static str] {
         &fault_table::COLUMNS
+    }
+
+    fn partition_columns(&self) -> &'static [&'static str] {
+        &partition_table::COLUMNS
+    }
+
+    fn partition_caption(&self) -> &'static str {
+        partition_table::CAPTION
     }
 
     fn fault_caption(&self) -> &'static str {
@@ -406,6 +416,7 @@ fn path_section<'a>(
             let average = path.throughput.average_per_s;
             pictures::throughput(&id("throughput"), d, average, marks)
         }),
+        partitions: partition_table::rows(&path.partitions),
         waterfall: digest
             .zip(origin)
             .map_or_else(Vec::new, |(d, origin)| pictures::waterfall(d, origin)),
