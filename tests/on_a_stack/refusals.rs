@@ -305,9 +305,23 @@ fn read_only_results(stack: &TestStack) {
 
 fn full_results(stack: &TestStack) {
     let results = open_folder();
-    let args = ["--events", "5000", "--rate", "1000"];
-    let command = small_run(stack.external(), results.path(), &args);
-    let end = ended(on_mount(results.path(), "size=256k", &command));
-    end.refused(2, &["cannot write", "No space left", "--results-dir"]);
+    for (size, room, says) in [
+        ("size=256k", "0", ["cannot write", "No space left"]),
+        // It ends before that.
+        ("size=3m", "1", ["MiB left", "--min-free-disk"]),
+    ] {
+        let args = [
+            "--events",
+            "5000",
+            "--rate",
+            "1000",
+            "--min-free-disk",
+            room,
+        ];
+        let command = small_run(stack.external(), results.path(), &args);
+        let end = ended(on_mount(results.path(), size, &command));
+        end.refused(2, &says);
+        end.refused(2, &["--results-dir"]);
+    }
     stack.assert_nothing_left("a run that could not keep its result");
 }

@@ -28,7 +28,7 @@ Examples:
   cdc-bench stack up                                 servers of its own, in the background
   cdc-bench stack up --foreground                    until Ctrl-C, as a service manager wants it
   cdc-bench stack up --postgres-config synchronous_commit=off
-  cdc-bench stack up --brokers 3 --connect-workers 2 rebalances and elections of leaders that are real
+  cdc-bench stack up --brokers 3 --connect-workers 2  rebalances and elections of leaders that are real
   cdc-bench stack up --connect-plugins ./plugins     a sink connector of yours, to observe it";
 
 const DOWN_EXAMPLES: &str = "\
