@@ -301,6 +301,15 @@ impl TestStack {
         })
     }
 
+    fn delete_connectors(&self) {
+        let client = cdc_bench_stack::http_client().build().unwrap();
+        for name in self.connectors() {
+            let url = format!("{}/connectors/{name}", self.env["CONNECT_URL"]);
+            self.block_on(client.delete(url).send().into_future())
+                .unwrap();
+        }
+    }
+
     /// Every resource on the servers that a command may have left, by name.
     pub fn resources(&self) -> BTreeSet<String> {
         let mut things = BTreeSet::new();
@@ -409,15 +418,28 @@ impl TestStack {
     /// Removes what a failed test has left.
     pub fn clear(&self) {
         self.wait_until_healthy();
+        self.delete_connectors();
         drop(ended(with(self.kept(), &["cleanup"])));
-        self.sql(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active",
+        until("the slots to be free", || {
+            let dropping = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active";
+            self.try_sql(dropping).is_some()
+                && self
+                    .sql("SELECT slot_name FROM pg_replication_slots")
+                    .is_empty()
+        });
+        let others = format!(
+            "SELECT quote_ident(datname) FROM pg_database WHERE NOT datistemplate AND datname NOT IN ('postgres', '{}')",
+            self.env["POSTGRES_DB"]
         );
+        for database in self.sql(&others) {
+            self.sql(&format!("DROP DATABASE {database} WITH (FORCE)"));
+        }
         for publication in self.sql("SELECT quote_ident(pubname) FROM pg_publication") {
             self.sql(&format!("DROP PUBLICATION {publication}"));
         }
         self.sql(
-            "DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC",
+            "DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC; \
+             DROP SCHEMA IF EXISTS activity, cdc_bench CASCADE",
         );
         self.delete_documents();
         let topics = self.topics();

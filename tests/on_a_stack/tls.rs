@@ -280,8 +280,9 @@ fn commands(stack: &TestStack) {
     run(&capture, "sometimes", &known).refused(2, &["verify-full"]);
     stack.sql("SELECT pg_drop_replication_slot('tls')");
 
-    // The load generator has connections of its own.
+    // The load generator has connections of its own, and need not read the registry of somebody else.
     stack.sql(include_str!("../../sql/outbox.sql"));
+    stack.sql(include_str!("../../sql/resource_registry.sql"));
     stack.sql("GRANT USAGE ON SCHEMA activity TO tls_both; GRANT INSERT, SELECT ON activity.event_outbox TO tls_both");
     let generate = ["generate", "--events", "3", "--run-id", "tls"];
     let generated = run(&generate, "verify-full", &known);
@@ -290,5 +291,5 @@ fn commands(stack: &TestStack) {
     assert_eq!(stack.sql(inserted).len(), 3);
     run(&generate, "verify-full", &other).refused(3, &["UnknownIssuer"]);
     run(&generate, "disable", &known).refused(3, &["no encryption"]);
-    stack.sql("DROP SCHEMA activity CASCADE");
+    stack.sql("DROP SCHEMA activity, cdc_bench CASCADE");
 }

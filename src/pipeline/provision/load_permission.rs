@@ -6,6 +6,7 @@ use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_stack::{PostgresEndpoint, StepProgress};
 use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use crate::pipeline::failure::Failure;
 use crate::pipeline::provision::resource_registry::{ResourceKind, ResourceRegistry};
@@ -48,7 +49,7 @@ pub(crate) async fn check_load(
         .query_one("SELECT to_regclass($1) IS NOT NULL", &[&table])
         .await?
         .get(0);
-    if !exists || registry.has(ResourceKind::Table, &table).await? {
+    if !exists || is_ours(registry, &table).await? {
         return Ok(Outbox::Ours);
     }
     if consent.is_some() {
@@ -79,6 +80,14 @@ pub(crate) async fn check_load(
         postgres.database,
         postgres.host
     )))
+}
+
+/// Whether an outbox is registered, as far as this role may see: a role that only inserts need not read the registry.
+async fn is_ours(registry: &ResourceRegistry, table: &str) -> Result<bool, tokio_postgres::Error> {
+    match registry.has(ResourceKind::Table, table).await {
+        Err(error) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(false),
+        outcome => outcome,
+    }
 }
 
 /// Rows of an outbox that are of no run.
