@@ -1,6 +1,8 @@
 //! How many events had each of their stamps, over the time of a run: what was under way between any two of them, and when nothing
 //! moved. A limited number of periods, whatever the run's length.
 
+use serde::{Deserialize, Serialize};
+
 use crate::timeline::{Joined, Nanos, Stamp};
 
 /// Length of a period, while there is room for that many.
@@ -43,7 +45,7 @@ impl Place {
 type Counts = [u32; Place::COUNT];
 
 /// The stamps of a path's events by period.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Activity {
     origin: Option<Stamp>,
     length: Nanos,
@@ -80,6 +82,43 @@ impl Activity {
             let count = &mut self.period(stamp)[place.index()];
             *count = count.saturating_add(1);
         }
+    }
+
+    /// Adds the events of another machine, whose stamps are on a clock that runs with ours.
+    pub fn add(&mut self, other: &Self) {
+        let (Some(ours), Some(theirs)) = (self.origin, other.origin) else {
+            if self.origin.is_none() {
+                *self = other.clone();
+            }
+            return;
+        };
+        while self.length < other.length {
+            self.join_pairs();
+        }
+        self.begin_before(ours, theirs);
+        let middle = Nanos(other.length.0 / 2);
+        for (period, more) in other.periods.iter().enumerate() {
+            let counts = self.period(other.begin_of(period) + middle);
+            for (count, more) in counts.iter_mut().zip(more) {
+                *count = count.saturating_add(*more);
+            }
+        }
+    }
+
+    /// Puts empty periods in front, so that none of these times is before the first.
+    fn begin_before(&mut self, origin: Stamp, earlier: Stamp) {
+        let missing = |length: Nanos| {
+            let span = (origin - earlier).0.max(0).unsigned_abs();
+            usize::try_from(span.div_ceil(length.0.unsigned_abs())).unwrap_or(usize::MAX)
+        };
+        while missing(self.length) >= MOST - self.periods.len().min(MOST - 1) {
+            self.join_pairs();
+        }
+        let count = missing(self.length);
+        self.periods
+            .splice(..0, std::iter::repeat_n([0; Place::COUNT], count));
+        let span = i64::try_from(count).unwrap_or(i64::MAX);
+        self.origin = Some(origin - Nanos(self.length.0.saturating_mul(span)));
     }
 
     fn period(&mut self, at: Stamp) -> &mut Counts {
@@ -185,6 +224,39 @@ pub(super) mod tests {
                 t5,
             },
         }
+    }
+
+    #[test]
+    fn parts_of_several_machines_are_what_one_would_have_counted() {
+        // One begins later than the other, and has run for so long that its periods are twice as long.
+        let (mut early, mut late, mut whole) = <(Activity, Activity, Activity)>::default();
+        for n in 0..300 {
+            let ms = 1_003 + n * 10_000;
+            late.record(&event([ms; 9]));
+            whole.record(&event([ms; 9]));
+        }
+        for n in 0..20 {
+            early.record(&event([n * 100; 9]));
+            whole.record(&event([n * 100; 9]));
+        }
+        assert!(late.length() > early.length());
+        for (mut sum, other) in [(early.clone(), &late), (late.clone(), &early)] {
+            sum.add(other);
+            assert_eq!(sum.cumulated(Place::Stored).last(), Some(&320));
+            assert_eq!(sum.length(), late.length());
+            let half = sum.period_of(Stamp(1_500_000_000)).unwrap();
+            let before = u64::from(sum.came(Place::Stored, half));
+            let until = sum.cumulated(Place::Stored)[half];
+            assert!(
+                (16..=17).contains(&(until + 1 - before)),
+                "{until} {before}"
+            );
+            assert!(sum.begin_of(0) <= Stamp(0));
+        }
+        let mut none = Activity::default();
+        none.add(&early);
+        none.add(&Activity::default());
+        assert_eq!(none.cumulated(Place::Due).last(), Some(&20));
     }
 
     #[test]

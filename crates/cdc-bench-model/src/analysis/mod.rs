@@ -19,6 +19,7 @@ mod stalls;
 mod tail;
 mod throughput;
 mod writer_activity;
+mod written_histogram;
 
 pub use achieved_rate::AchievedRate;
 pub use activity::Activity;

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::SignedHistogram;
 use crate::timeline::Joined;
 
 /// Time in Kafka (`consumer_lag`) by partition; empty where a topic has not several.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PartitionLags(BTreeMap<i32, SignedHistogram>);
 
 impl PartitionLags {
@@ -15,6 +17,13 @@ impl PartitionLags {
         if let Some(partition) = event.partition {
             let spans = self.0.entry(partition).or_default();
             spans.record(event.stamps.t3 - event.stamps.t2);
+        }
+    }
+
+    /// Adds the events of another machine.
+    pub fn add(&mut self, other: &Self) {
+        for (partition, spans) in other.iter() {
+            self.0.entry(partition).or_default().add(spans);
         }
     }
 

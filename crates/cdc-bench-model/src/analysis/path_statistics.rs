@@ -1,10 +1,12 @@
 //! The statistics of one capture path: every hop, the total from the schedule, the slowest events, the writes.
 
+use serde::{Deserialize, Serialize};
+
 use super::{PartitionLags, SignedHistogram, Tail, WriterActivity};
 use crate::timeline::{CapturePath, Hop, Joined, Nanos};
 
 /// The hops of one capture path.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PathStatistics {
     path: CapturePath,
     /// By [`Hop::index`]; those that no event had are empty.

@@ -3,6 +3,7 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
+use super::written_histogram::{NoHistogramError, WrittenHistogram};
 use crate::timeline::Nanos;
 
 /// Significant digits of every histogram.
@@ -10,7 +11,8 @@ const DIGITS: u8 = 3;
 
 /// A histogram of spans in nanoseconds that may be negative. HdrHistogram holds no negative values, so their magnitudes
 /// have a histogram of their own; quantiles run through both.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "WrittenHistogram", into = "WrittenHistogram")]
 pub struct SignedHistogram {
     negative: Histogram<u64>,
     positive: Histogram<u64>,
@@ -27,6 +29,34 @@ impl Default for SignedHistogram {
             positive: empty(),
             sum: 0,
         }
+    }
+}
+
+impl From<SignedHistogram> for WrittenHistogram {
+    fn from(from: SignedHistogram) -> Self {
+        Self::new(&from.negative, &from.positive, from.sum)
+    }
+}
+
+impl TryFrom<WrittenHistogram> for SignedHistogram {
+    type Error = NoHistogramError;
+
+    fn try_from(from: WrittenHistogram) -> Result<Self, NoHistogramError> {
+        let (negative, positive, sum) = from.read()?;
+        let mut histogram = Self {
+            sum,
+            ..Self::default()
+        };
+        for (side, read) in [
+            (&mut histogram.negative, negative),
+            (&mut histogram.positive, positive),
+        ] {
+            if let Some(read) = read {
+                side.add(read)
+                    .expect("an auto-resizing histogram takes in any other");
+            }
+        }
+        Ok(histogram)
     }
 }
 
@@ -287,5 +317,38 @@ mod tests {
                 .is_within_error()
         );
         assert!(histogram.statistics(None).is_within_error());
+    }
+
+    proptest! {
+        /// Parts that were sent as text have the quantiles of all their events together, exactly.
+        #[test]
+        fn parts_merge_without_loss(values in proptest::collection::vec((-5_000_000_000i64..50_000_000_000, 0usize..4), 0..300)) {
+            let mut pooled = SignedHistogram::default();
+            let mut parts = vec![SignedHistogram::default(); 4];
+            for (value, part) in values {
+                pooled.record(Nanos(value));
+                parts[part].record(Nanos(value));
+            }
+            let mut merged = SignedHistogram::default();
+            for part in parts {
+                let text = serde_json::to_string(&part).unwrap();
+                merged.add(&serde_json::from_str(&text).unwrap());
+            }
+            prop_assert_eq!(merged.statistics(None), pooled.statistics(None));
+            prop_assert_eq!(merged.mean(), pooled.mean());
+            prop_assert!(merged.values().eq(pooled.values()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_histogram_is_refused() {
+        for text in [
+            r#"{"sum": "x"}"#,
+            r#"{"sum": "0", "positive": "!"}"#,
+            r#"{"sum": "0", "negative": "AAAA"}"#,
+        ] {
+            let read: Result<SignedHistogram, _> = serde_json::from_str(text);
+            assert!(read.is_err(), "{text}");
+        }
     }
 }

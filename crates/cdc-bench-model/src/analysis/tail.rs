@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::timeline::{Hop, Hops, Nanos};
 
 /// Most events kept. Of more than a hundred times as many, fewer than one in a hundred are.
@@ -12,7 +14,7 @@ const MOST: usize = 1_000;
 type SlowEvent = (i64, [i64; Hop::PIPELINE.len()], Option<i32>);
 
 /// The slowest events so far.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Tail {
     /// The least slow of them on top.
     slowest: BinaryHeap<Reverse<SlowEvent>>,

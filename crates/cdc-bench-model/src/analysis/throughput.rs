@@ -27,7 +27,7 @@ const BEFORE_BACKLOG: u64 = 4;
 const BASE_LATENCY_DIVISOR: i64 = 10;
 
 /// Counts acknowledgements by the second they came in.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ThroughputMeter {
     first: Option<Stamp>,
     last: Option<Stamp>,
@@ -55,6 +55,27 @@ impl ThroughputMeter {
             self.seconds.resize(second + 1, 0);
         }
         self.seconds[second] += 1;
+    }
+
+    /// Adds the events of another machine at the same time, whose stamps are on a clock that runs with ours.
+    pub fn add(&mut self, other: &Self) {
+        let Some(theirs) = other.first else { return };
+        let ours = *self.first.get_or_insert(theirs);
+        let earlier = (ours - theirs).0.max(0);
+        let shift = usize::try_from(earlier.unsigned_abs().div_ceil(SECOND_NS.unsigned_abs()));
+        self.seconds
+            .splice(..0, std::iter::repeat_n(0, shift.unwrap_or(0)));
+        let later = usize::try_from((theirs - ours).0.max(0) / SECOND_NS).unwrap_or(0);
+        let wanted = later + other.seconds.len();
+        self.seconds.resize(wanted.max(self.seconds.len()), 0);
+        for (count, more) in self.seconds[later..].iter_mut().zip(&other.seconds) {
+            *count += more;
+        }
+        self.first = Some(ours.min(theirs));
+        self.last = self.last.max(other.last);
+        self.last_sent = self.last_sent.max(other.last_sent);
+        self.first_latencies.extend(&other.first_latencies);
+        self.count += other.count;
     }
 
     /// Events in the last of those seconds that was over at `now`.
@@ -210,6 +231,26 @@ mod tests {
         };
         let rates = ThroughputMeter::over(&[round(0), round(60_000_000_000)]);
         assert!((rates.average_per_s - 100.5).abs() < 0.1, "{rates:?}");
+    }
+
+    #[test]
+    fn machines_at_the_same_time_are_as_fast_as_all_of_them() {
+        let machine = |start: i64| {
+            let mut meter = ThroughputMeter::default();
+            for n in 0..500 {
+                let t0 = start + n * 10_000_000;
+                meter.record(Stamp(t0), Stamp(t0 + 5_000_000));
+            }
+            meter
+        };
+        for (one, other) in [(0, 4_000_000), (4_000_000, 0), (1_300_000_000, 0)] {
+            let mut sum = machine(one);
+            sum.add(&machine(other));
+            let rates = sum.throughput();
+            assert!((rates.peak_per_s - 200.0).abs() < 1.0, "{rates:?}");
+            let average = 1_000.0 / (4.995 + (one - other).abs() as f64 / 1e9);
+            assert!((rates.average_per_s - average).abs() < 1.0, "{rates:?}");
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The writes to the store: how many, and for how much of the time there was one in flight.
 
+use serde::{Deserialize, Serialize};
+
 use crate::timeline::{Nanos, Stamp};
 
 /// Writes to the store, as the stamps of their events show them: events that are acknowledged together are one.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct WriterActivity {
     writes: u64,
     last: Option<Stamp>,

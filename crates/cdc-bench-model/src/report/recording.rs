@@ -1,10 +1,12 @@
 //! The statistics that the recorder makes of the events it writes.
 
+use serde::{Deserialize, Serialize};
+
 use crate::analysis::{Activity, PartitionLags, PathStatistics, Throughput, ThroughputMeter};
 use crate::timeline::{CapturePath, Joined};
 
 /// Statistics of the events of one path.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct PathRecording {
     /// Which path.
     pub path: CapturePath,
@@ -17,7 +19,7 @@ pub struct PathRecording {
 }
 
 /// One round of a path.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RoundRecording {
     /// Quantiles.
     pub statistics: PathStatistics,
@@ -55,8 +57,21 @@ impl PathRecording {
         ThroughputMeter::over(self.rounds.iter().map(|round| &round.throughput))
     }
 
-    pub(super) fn record(&mut self, round: u32, event: &Joined) {
-        let round = usize::try_from(round).unwrap_or(usize::MAX);
+    /// Adds the events of another machine that measured a part of the same rounds, by a clock that runs with ours.
+    pub fn add(&mut self, other: &Self) {
+        for (round, more) in other.rounds.iter().enumerate() {
+            let into = self.round(round);
+            into.statistics.add(&more.statistics);
+            into.throughput.add(&more.throughput);
+            into.activity.add(&more.activity);
+        }
+        for (count, more) in self.by_type.iter_mut().zip(other.by_type) {
+            *count += more;
+        }
+        self.partitions.add(&other.partitions);
+    }
+
+    fn round(&mut self, round: usize) -> &mut RoundRecording {
         while self.rounds.len() <= round {
             self.rounds.push(RoundRecording {
                 statistics: PathStatistics::new(self.path),
@@ -64,7 +79,11 @@ impl PathRecording {
                 activity: Activity::default(),
             });
         }
-        let into = &mut self.rounds[round];
+        &mut self.rounds[round]
+    }
+
+    pub(super) fn record(&mut self, round: u32, event: &Joined) {
+        let into = self.round(usize::try_from(round).unwrap_or(usize::MAX));
         into.statistics.record(event);
         into.throughput.record(event.stamps.t0, event.stamps.t5);
         into.activity.record(event);
