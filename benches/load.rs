@@ -153,6 +153,7 @@ impl Bench<'_> {
         connections: usize,
     ) -> (LoadSummary, SignedHistogram) {
         let plan = LoadPlan {
+            share: None,
             endpoint: &self.endpoint,
             run_id: inputs::RUN.to_owned(),
             rows: Generator::new(42, jiff::Timestamp::now()),

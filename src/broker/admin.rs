@@ -156,6 +156,16 @@ impl Admin {
         self.create(&topic).await
     }
 
+    /// Creates a topic of one partition that keeps the last record of every key. False when it existed.
+    ///
+    /// # Errors
+    /// [`BrokerError::CreateTopic`] when the broker refuses.
+    pub async fn create_compacted_topic(&self, name: &str) -> Result<bool, BrokerError> {
+        let topic =
+            NewTopic::new(name, 1, TopicReplication::Fixed(-1)).set("cleanup.policy", "compact");
+        self.create(&topic).await
+    }
+
     /// Creates a topic, and waits until its metadata is there. False if it existed.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The number of records that a consumer has not received yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -34,6 +34,15 @@ impl Backlog {
             topic: topic.into(),
             bootstrap: bootstrap_of(base).into(),
         }
+    }
+
+    /// The partitions that this consumer has now; none once it is gone.
+    #[must_use]
+    pub fn partitions(&self) -> BTreeSet<i32> {
+        let consumer = self.consumer.upgrade();
+        let assigned = consumer.and_then(|consumer| consumer.assignment().ok());
+        let elements = assigned.iter().flat_map(TopicPartitionList::elements);
+        elements.map(|element| element.partition()).collect()
     }
 
     /// Records in each partition of this consumer that it has not received; `None` while its position in one is unknown, and once it

@@ -134,6 +134,24 @@ impl RecordProducer {
         }
     }
 
+    /// Sends a value without a key to this partition, and waits until it is in the topic.
+    ///
+    /// # Errors
+    /// As [`RecordProducer::send`].
+    pub async fn send_to(
+        &self,
+        topic: &str,
+        partition: i32,
+        value: &[u8],
+    ) -> Result<(), UndeliveredError> {
+        let outgoing = FutureRecord::<(), [u8]>::to(topic)
+            .partition(partition)
+            .payload(value);
+        let sent = self.producer.send(outgoing, Timeout::Never).await;
+        sent.map(drop)
+            .map_err(|(error, _)| self.undelivered(topic, &error, value.len()))
+    }
+
     fn of_single(&self, topic: &str) -> Result<&FutureProducer<BrokerContext>, UndeliveredError> {
         if let Some(made) = self.of_single.get() {
             return Ok(made);

@@ -83,6 +83,35 @@ pub struct KafkaSource {
 }
 
 impl KafkaSource {
+    /// Lets a group without members begin at the current end of a topic, whatever it has committed.
+    ///
+    /// # Errors
+    /// When the broker does not answer or the topic is not there.
+    pub async fn begin_group_at_end(
+        base: &ClientConfig,
+        topic: &str,
+        group: &str,
+        clock: Clock,
+    ) -> Result<(), BrokerError> {
+        let mut settings = base.clone();
+        settings
+            .set("group.id", group)
+            .set("client.id", client_id(base));
+        let name = topic.to_owned();
+        let committed = tokio::task::spawn_blocking(move || -> KafkaResult<()> {
+            let consumer: BaseConsumer<_> = settings.create_with_context(Membership::new(clock))?;
+            refusal::fetch_token(&settings, &consumer);
+            begin_at_the_end(&consumer, &name)
+        });
+        let failed = |reason: String| BrokerError::Failed {
+            action: format!("beginning at the end of topic \"{topic}\""),
+            bootstrap: bootstrap_of(base),
+            reason,
+        };
+        let committed = committed.await.map_err(|e| failed(e.to_string()))?;
+        committed.map_err(|e| failed(e.to_string()))
+    }
+
     /// Joins the group and starts to receive.
     ///
     /// # Errors

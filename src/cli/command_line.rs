@@ -8,7 +8,7 @@ use tracing::level_filters::LevelFilter;
 use super::endpoint_args::EndpointArgs;
 use super::{
     capture, cleanup, compare, consume, dead_letters, demo, doctor, examples, generate, monitor,
-    observe, report, resilience, run, setup, shell, stack, sweep, tune, verify,
+    observe, report, resilience, run, setup, shell, stack, sweep, tune, verify, worker,
 };
 
 /// Follows every event from a PostgreSQL INSERT through Debezium, Kafka and a consumer into MongoDB, and says which hop is slow.
@@ -77,6 +77,9 @@ pub(super) enum Command {
     /// Write what the topic holds into the store
     #[command(after_help = examples::CONSUME_EXAMPLES)]
     Consume(consume::Args),
+    /// Take part in a test that is spread over machines: load, consume, or read the WAL for "run --workers"
+    #[command(after_help = examples::WORKER_EXAMPLES)]
+    Worker(worker::Args),
     /// Records that could not be written: list them, show one, write them again
     #[command(subcommand, after_help = dead_letters::EXAMPLES)]
     DeadLetters(dead_letters::Action),

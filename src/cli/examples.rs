@@ -132,6 +132,14 @@ Examples:
   cdc-bench consume --dead-letter-topic shop.dead-letters
                                                      what cannot be written goes to a file, and to this topic";
 
+pub(super) const WORKER_EXAMPLES: &str = "\
+Examples:
+  cdc-bench worker --test black-friday               on each machine, with the same servers in its environment
+  cdc-bench run --workers 4 --test black-friday --rate 20000 --duration 600
+                                                     on one more, which waits for four of them, and has the report
+  cdc-bench worker --test black-friday --roles consume
+                                                     a machine that consumes and does nothing else";
+
 pub(super) const CLEANUP_EXAMPLES: &str = "\
 Examples:
   cdc-bench cleanup                                  on the stack that is kept

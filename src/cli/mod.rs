@@ -15,6 +15,7 @@ mod connector_args;
 mod consume;
 mod dead_letters;
 mod demo;
+mod distributed_args;
 mod doctor;
 mod endpoint_args;
 mod examples;
@@ -52,6 +53,7 @@ mod topic_args;
 mod traces_args;
 mod tune;
 mod verify;
+mod worker;
 
 pub use command_line::command;
 pub use program::main;

@@ -16,7 +16,7 @@ use super::progress::Terminal;
 use super::secrets::Prompt;
 use super::{
     capture, cleanup, compare, consume, dead_letters, demo, doctor, generate, interrupt, logging,
-    monitor, observe, report, resilience, run, setup, shell, stack, sweep, tune, verify,
+    monitor, observe, report, resilience, run, setup, shell, stack, sweep, tune, verify, worker,
 };
 use crate::pipeline::Failure;
 
@@ -158,6 +158,7 @@ async fn dispatch(
         }
         Command::Capture(args) => capture::run(*args, &settings().await?, progress, &cancel).await,
         Command::Generate(args) => generate::run(args, &settings().await?, progress, &cancel).await,
+        Command::Worker(args) => worker::run(args, &settings().await?, progress, &cancel).await,
         Command::Consume(args) => consume::run(args, &settings().await?, progress, &cancel).await,
         Command::DeadLetters(action) => {
             dead_letters::run(action, settings, progress, &cancel).await

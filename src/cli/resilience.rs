@@ -91,6 +91,7 @@ pub(super) async fn run(
             metrics: None,
             traces: None,
             resumption: None,
+            distributed: None,
         },
     };
     let outcome = resilience(&request, &display, &cancel).await;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::capture_args::CaptureArgs;
 use super::cluster_args::ClusterArgs;
 use super::connector_args::AnyConnectorArgs;
+use super::distributed_args::DistributedArgs;
 use super::limit_args::LimitArgs;
 use super::load_args::LoadArgs;
 use super::objective_args::ObjectiveArgs;
@@ -70,6 +71,8 @@ pub(super) struct Args {
     topics: TopicArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
+    #[command(flatten)]
+    distributed: DistributedArgs,
     /// Longest time without an event coming through before the drain gives up
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     drain_timeout: u64,
@@ -155,6 +158,7 @@ pub(super) async fn run(
     check_faults(&args.faults, stack, &paths).map_err(Failure::usage)?;
     let connector = args.connector.request(&paths)?;
     let partitions = args.topics.partitions(&paths)?;
+    let (distributed, partitions) = args.distributed.request(&settings, &paths, partitions)?;
     let cluster = args.cluster.request_of(stack)?;
     let (id, folder) = match &resumed {
         Some(resumed) => (resumed.id.clone(), resumed.folder.clone()),
@@ -218,6 +222,7 @@ pub(super) async fn run(
             metrics,
             traces,
             resumption: None,
+            distributed,
         },
     };
     let outcome = run_pipeline(request, &display, cancel).await;

@@ -120,6 +120,7 @@ pub(super) async fn run(
             metrics: None,
             traces: None,
             resumption: None,
+            distributed: None,
         },
         rates,
     };

@@ -103,6 +103,7 @@ pub(super) async fn run(
             metrics: None,
             traces: None,
             resumption: None,
+            distributed: None,
         },
         candidates: args.candidates.into(),
         events: args.events,

@@ -25,6 +25,13 @@ enum KeyValue {
     Other(String),
 }
 
+/// The key of an event of this aggregate, where records are keyed by aggregate.
+pub(crate) fn aggregate_key(aggregate_id: Uuid) -> Vec<u8> {
+    let mut buffer = [0; Hyphenated::LENGTH];
+    let id = aggregate_id.hyphenated().encode_lower(&mut buffer);
+    [BY_AGGREGATE, id.as_bytes(), END].concat()
+}
+
 /// How a key differs from the row of its record: the column and the value that the key has. `None` where it does not, and where
 /// it cannot be compared: another converter's, or one of other columns.
 pub(crate) fn key_difference(

@@ -31,7 +31,7 @@ pub use feeding::{
     Feeding, SourceDatabase, TableCapture, captures_table, feeding, is_listed,
     is_postgres_connector, outbox_topic,
 };
-pub(crate) use key::key_difference;
+pub(crate) use key::{aggregate_key, key_difference};
 pub(crate) use reader::EnvelopeReader;
 pub(crate) use redaction::holds_secret;
 pub use topic_route::{TableTopic, table_topic};

@@ -17,7 +17,7 @@ use super::connection::Connection;
 use super::pacer::{LoadTransaction, Pacer};
 use super::reconnecting::{ReconnectingConnection, TransactionOutcome};
 use super::steered_schedule::SteeredSchedule;
-use super::{Limit, LoadControl, LoadError, LoadObserver, LoadPlan, LoadSummary};
+use super::{Limit, LoadControl, LoadError, LoadObserver, LoadPlan, LoadShare, LoadSummary};
 use cdc_bench_model::event::OutboxRow;
 use cdc_bench_model::timeline::{Clock, Nanos};
 use cdc_bench_stack::PostgresEndpoint;
@@ -59,7 +59,7 @@ where
         observer,
         stop,
     };
-    let (rows, control, limit) = (plan.rows, plan.control, plan.limit);
+    let (rows, control, limit) = (plan.rows, plan.control, (plan.limit, plan.share));
     let (done, ended) = oneshot::channel();
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -103,7 +103,7 @@ impl Inserter {
         self,
         rows: I,
         control: LoadControl,
-        limit: Limit,
+        (limit, share): (Limit, Option<LoadShare>),
     ) -> Result<LoadSummary, LoadError>
     where
         I: Iterator<Item = OutboxRow> + Send + 'static,
@@ -120,9 +120,11 @@ impl Inserter {
 
         let queued = (QUEUED_ROWS / self.insert_batch).max(self.connections);
         let (sender, transactions) = async_channel::bounded(queued);
+        let begins = share.map_or_else(|| self.clock.now() + LEAD, |share| share.begins);
         let pacer = Pacer {
             rows,
-            schedule: SteeredSchedule::new(self.clock.now() + LEAD, &control, limit),
+            share,
+            schedule: SteeredSchedule::new(begins, &control, limit),
             insert_batch: self.insert_batch,
             clock: self.clock,
             transactions: sender,

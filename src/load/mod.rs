@@ -25,7 +25,7 @@ pub use control::{LoadChange, LoadChangeKind, LoadControl};
 pub use error::LoadError;
 pub use inserter::run_load;
 pub use observer::LoadObserver;
-pub use plan::{Limit, LoadPlan};
+pub use plan::{Limit, LoadPlan, LoadShare};
 pub use profile::LoadProfile;
 pub use rate::{ParseRateError, Rate};
 pub use schedule::Schedule;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_channel::Sender;
 
+use super::plan::LoadShare;
 use super::steered_schedule::SteeredSchedule;
 use cdc_bench_model::event::OutboxRow;
 use cdc_bench_model::timeline::{Clock, Stamp};
@@ -26,6 +27,8 @@ pub(super) struct LoadTransaction {
 /// The work of the pacing thread.
 pub(super) struct Pacer<I> {
     pub rows: I,
+    /// Where others insert rows between these.
+    pub share: Option<LoadShare>,
     pub schedule: SteeredSchedule,
     pub insert_batch: usize,
     pub clock: Clock,
@@ -43,11 +46,21 @@ impl<I: Iterator<Item = OutboxRow>> Pacer<I> {
             if rows.is_empty() {
                 rows = self.rows.by_ref().take(self.insert_batch).collect();
             }
-            if rows.is_empty() || !self.wait_for(first_row) {
+            let Some(first) = rows.first() else { return };
+            if let Some(share) = self.share {
+                first_row = first.seq.saturating_sub(share.first_seq);
+            }
+            if !self.wait_for(first_row) {
                 return;
             }
             let room = self.schedule.rows_left(first_row, self.clock);
-            rows.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+            match self.share {
+                Some(share) => {
+                    let end = (first_row + share.first_seq).saturating_add(room);
+                    rows.retain(|row: &OutboxRow| row.seq < end);
+                }
+                None => rows.truncate(usize::try_from(room).unwrap_or(usize::MAX)),
+            }
             let taken = u64::try_from(rows.len()).unwrap_or(u64::MAX);
             if taken == 0 {
                 return;
@@ -112,6 +125,7 @@ mod tests {
     ) -> Pacer<Generator> {
         Pacer {
             rows: Generator::new(1, jiff::Timestamp::UNIX_EPOCH),
+            share: None,
             schedule,
             insert_batch,
             clock,

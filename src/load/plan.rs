@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::LoadControl;
+use cdc_bench_model::timeline::Stamp;
 use cdc_bench_stack::PostgresEndpoint;
 
 /// How much to insert.
@@ -32,4 +33,15 @@ pub struct LoadPlan<'a, I> {
     pub insert_batch: usize,
     /// Connections that insert in parallel. 0 counts as 1.
     pub connections: usize,
+    /// The share of a load of which others insert the rest; `None`: all of it.
+    pub share: Option<LoadShare>,
+}
+
+/// When the rows of a share are due: when they would be if they were inserted with all others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadShare {
+    /// When the first row of all is due.
+    pub begins: Stamp,
+    /// Its `seq`.
+    pub first_seq: u64,
 }

@@ -1,9 +1,10 @@
 //! The result of a load.
 
 use cdc_bench_model::timeline::{Nanos, Stamp};
+use serde::{Deserialize, Serialize};
 
 /// The result of a load.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadSummary {
     /// Rows acknowledged.
     pub inserted: u64,

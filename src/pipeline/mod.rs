@@ -3,6 +3,7 @@
 //! | module | what it is | uses |
 //! | --- | --- | --- |
 //! | `commands` | what each command does | every module |
+//! | `distributed` | what the workers of a test say to each other | `provision` |
 //! | `run` | trials, phases, workers, stamps | `provision`, `monitor`, `export` |
 //! | `monitor` | servers and processes while events are in flight | `provision`, `export` |
 //! | `provision` | source, connector, routes, names, registry of resources, clean-up | |
@@ -13,6 +14,7 @@
 //! ([`RunProgress`]).
 
 mod commands;
+mod distributed;
 mod export;
 mod failure;
 mod faults;
@@ -41,6 +43,8 @@ pub use commands::run::{FinishedRun, run, run_on};
 pub use commands::setup::{SetUp, set_up};
 pub use commands::sweep::{SweepRequest, sweep};
 pub use commands::tune::{Preference, TuneRequest, tune};
+pub use commands::worker::{Worked, WorkerRequest, machine_name, work};
+pub use distributed::control_record::WorkerRole;
 pub use export::metrics::{Endpoint, EndpointError, Exported, Metrics, ProbeAnswer};
 pub use export::traces::{ExportedTraces, Exporter, Traces, TracesError};
 pub use failure::{Failure, exit};
@@ -68,6 +72,8 @@ pub(crate) use provision::source::{check_decoding, check_replication, check_writ
 pub use provision::topic::WantedTopic;
 pub use request::parameters::RunParameters;
 pub use request::resumption::Resumption;
-pub use request::{ConnectorRequest, Limits, ParseWarmUpError, RunRequest, WarmUp};
+pub use request::{
+    ConnectorRequest, DistributedRequest, Limits, ParseWarmUpError, RunRequest, WarmUp,
+};
 pub use run::outbox_table::{OutboxError, OutboxKey, OutboxTable};
 pub use run::reader_clock::ReaderClock;

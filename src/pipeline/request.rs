@@ -72,6 +72,19 @@ pub struct RunRequest {
     pub traces: Option<Arc<Traces>>,
     /// What it goes on with, if it was cut off and is taken up again.
     pub resumption: Option<Resumption>,
+    /// The workers that load, read and consume in its stead.
+    pub distributed: Option<DistributedRequest>,
+}
+
+/// A test that is spread over workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DistributedRequest {
+    /// Its name.
+    pub test: String,
+    /// How many workers it has.
+    pub workers: usize,
+    /// How many of them load, at least.
+    pub min_load: usize,
 }
 
 impl RunRequest {

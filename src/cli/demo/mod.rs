@@ -229,6 +229,7 @@ impl Performance<'_> {
             metrics: None,
             traces: None,
             resumption: None,
+            distributed: None,
         };
         let display = RunDisplay::start(
             self.terminal,

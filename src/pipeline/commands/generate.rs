@@ -114,6 +114,7 @@ pub async fn generate(
     }
     let statistics = Arc::new(InsertStatistics::default());
     let plan = LoadPlan {
+        share: None,
         endpoint: postgres,
         run_id: request.id.to_string(),
         rows: Generator::new(request.seed, jiff::Timestamp::now()),

@@ -13,3 +13,4 @@ pub(crate) mod setup;
 pub(crate) mod sweep;
 pub(crate) mod tune;
 pub(crate) mod warm_up;
+pub(crate) mod worker;

@@ -37,7 +37,7 @@ pub async fn resume(
         Limit::Events(events) => Limit::Events(events.saturating_sub(resumption.events_before)),
         Limit::Duration(span) => Limit::Duration(span.saturating_sub(resumption.span_before)),
     };
-    parameters.request(folder, settings, (resumption, left))
+    parameters.request(folder, settings, (Some(resumption), left))
 }
 
 /// Only a run that is dead, and has its slots and topics still, can be taken up.

@@ -1,6 +1,8 @@
 //! The main job: bring up, set up, warm up, load, follow, drain, verify, report, clean up.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use cdc_bench_model::RunId;
@@ -11,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::commands::comparison::compare;
 use crate::pipeline::commands::resume::set_recordings_aside;
+use crate::pipeline::distributed::coordinator::Coordinator;
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::monitor::disk_guard::DiskGuard;
 use crate::pipeline::monitor::postgres_guard::PostgresGuard;
@@ -35,7 +38,7 @@ use crate::pipeline::provision::source::{
     SourceNeeds, check_replication, check_writable, prepare_source,
 };
 use crate::pipeline::request::RunRequest;
-use crate::pipeline::run::clocks::Clocks;
+use crate::pipeline::run::clocks::{Clocks, common_clock};
 use crate::pipeline::run::cluster_process::check_processes;
 use crate::pipeline::run::context::RunContext;
 use crate::pipeline::run::links::Links;
@@ -100,6 +103,8 @@ pub async fn run_on(
     let disk_guard = disk_guard(request, Some(stack));
     // From then on there is a result, whoever is silent and whatever the user wants.
     let measured = CancellationToken::new();
+    // Its workers are told of the end, whatever it is.
+    let test = OnceLock::new();
     // Until the clean-up is over.
     let mut life_sign = None;
     let outcome = tokio::select! {
@@ -110,12 +115,16 @@ pub async fn run_on(
         outcome = async {
             life_sign = give_life_sign(request, stack, &servers).await?;
             let is_registered = life_sign.as_ref().is_some_and(|lock| !lock.is_shared());
-            let means = (&servers, &links, &postgres_guard, is_registered);
+            let means = (&servers, &links, &postgres_guard, is_registered, &test);
             let ends = (&measured, cancel);
             run_measured(request, stack, means, started_at, progress, ends).await
         } => outcome,
     };
     progress.load_over();
+    if let Some(test) = test.into_inner() {
+        let failed = outcome.as_ref().err().map(ToString::to_string);
+        test.end(failed).await;
+    }
     // Before anything else that may fail.
     let outcome = outcome
         .and_then(|(report, compared)| Ok((store_report(&report, &request.folder)?, compared)));
@@ -270,17 +279,21 @@ async fn check_existing(
 async fn run_measured(
     request: &RunRequest,
     stack: &Stack,
-    (servers, links, postgres_guard, is_registered): (
+    (servers, links, postgres_guard, is_registered, test): (
         &ServerClients,
         &Links,
         &PostgresGuard<'_>,
         bool,
+        &OnceLock<Coordinator>,
     ),
     started_at: jiff::Timestamp,
     progress: &dyn RunProgress,
     (measured, cancel): (&CancellationToken, &CancellationToken),
 ) -> Result<(Report, Result<(), Failure>), Failure> {
-    let clock = Clock::start();
+    let clock = match &request.distributed {
+        Some(_) => common_clock(&servers.postgres).await?.0,
+        None => Clock::start(),
+    };
     progress.update("set-up", "looking for what is there");
     check_existing(request, stack, servers, progress).await?;
     progress.update("set-up", "tables and publication");
@@ -296,6 +309,13 @@ async fn run_measured(
         servers.registry.record(kind, id.as_str(), Some(id)).await?;
     }
     let source = prepare_source(&servers.postgres, &servers.registry, &needs).await?;
+    let mut workers = BTreeSet::new();
+    if let Some(distributed) = &request.distributed {
+        let partitions = request.partitions.unwrap_or(1);
+        let opened = Coordinator::open(servers, &request.id, distributed, partitions).await?;
+        let opened = test.get_or_init(|| opened);
+        workers = opened.wait_for_workers("set-up", progress, cancel).await?;
+    }
     progress.update("set-up", "measuring clocks");
     let probe_topic = match request.part() {
         1 => format!("cdc_bench_clock_{}", request.id),
@@ -323,20 +343,29 @@ async fn run_measured(
         recorder: &recorder,
         live_metrics: &live_metrics,
         clock,
+        distributed: test.get(),
         progress,
         cancel,
     };
-    let trials = run_trials(&context).await?;
+    let trials = run_trials(&context, (workers, &probe_topic)).await?;
     let finished = clock.now();
 
     progress.begin("verification");
     let renewed = servers.renewed().await?;
     let servers = renewed.as_ref().unwrap_or(servers);
     progress.update("verification", "measuring clocks");
-    let clocks = clocks.stop().await?;
+    let mut clocks = clocks.stop().await?;
     progress.update("verification", "closing the recordings");
     let recordings = tokio::task::spawn_blocking(move || recorder.finish()).await;
-    let recordings = recordings.map_err(|panicked| Failure::new(exit::USAGE, panicked))??;
+    let mut recordings = recordings.map_err(|panicked| Failure::new(exit::USAGE, panicked))??;
+    let mut workers = Vec::new();
+    if let Some(test) = test.get() {
+        progress.update("verification", "collecting the results of the workers");
+        recordings = test.collect(&request.paths, cancel).await?;
+        let (any, ends) = test.bounds();
+        clocks.set_workers(any, ends);
+        workers = test.report();
+    }
     let routes = trials.paths.iter().map(|outcome| &outcome.route);
     let environment = read_environment(servers, routes, stack).await;
     measured.cancel();
@@ -395,6 +424,7 @@ async fn run_measured(
         server_restarts: stack.restarts(started_at),
         load_changes: progress.pace().map_or_else(Vec::new, |pace| pace.changes()),
         clocks,
+        workers,
     });
     let compared = compared.map_err(|failure: Failure| {
         failure.context(

@@ -1,6 +1,6 @@
 //! The data gathered in a run, from which the report is built.
 
-use cdc_bench_model::report::{Environment, FootprintSeries, PathRecording};
+use cdc_bench_model::report::{Environment, FootprintSeries, PathRecording, WorkerReport};
 use cdc_bench_model::timeline::Stamp;
 use cdc_bench_stack::{GcPause, StackKind};
 
@@ -45,6 +45,8 @@ pub(crate) struct RunFacts<'a> {
     /// Changes that the user made to the load.
     pub(crate) load_changes: Vec<LoadChange>,
     pub(crate) clocks: MeasuredClocks,
+    /// The workers that did it on other machines.
+    pub(crate) workers: Vec<WorkerReport>,
 }
 
 /// The data gathered on one path.

@@ -107,6 +107,7 @@ pub(crate) fn build_report(facts: RunFacts<'_>) -> Report {
             .report(request.paths.contains(&CapturePath::Debezium)),
         incidents,
         faults: fault_reports(&facts),
+        workers: facts.workers,
         footprint: facts.footprint.samples().to_vec(),
         diagnosis,
         objectives,

@@ -5,6 +5,7 @@ use cdc_bench_model::event::{SCHEMA, TABLE};
 use cdc_bench_model::report::ConnectorReport;
 use cdc_bench_model::timeline::CapturePath;
 use cdc_bench_stack::Stack;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::BrokerError;
@@ -29,8 +30,8 @@ pub(crate) struct Route {
     pub(crate) slot: Option<String>,
     /// Slot of our reader if it only observes.
     pub(crate) observer_slot: Option<String>,
-    /// Whether that slot survives its connection: only where the run itself is to break it, and then it is registered. Else it is
-    /// dropped with its connection in every case, so that it can never fill a disk.
+    /// Whether that slot survives its connection: only where the run itself is to break it, or another worker is to go on with it,
+    /// and then it is registered. Else it is dropped with its connection in every case, so that it can never fill a disk.
     pub(crate) observer_slot_is_permanent: bool,
     /// `None` on a path without Kafka.
     pub(crate) kafka: Option<KafkaRoute>,
@@ -43,7 +44,7 @@ pub(crate) struct Route {
 }
 
 /// The part of a route that is in Kafka.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct KafkaRoute {
     pub(crate) topic: String,
     pub(crate) partitions: i32,
@@ -91,7 +92,8 @@ impl Route {
                 route.kafka = Some(kafka_route(servers, request, path, &found.topic).await?);
                 route.slot = found.slot;
                 let observer_slot = format!("cdc_bench_reader_{}", id.as_identifier());
-                if request.observer && request.breaks_readers() {
+                let outlives_connection = request.breaks_readers() || request.distributed.is_some();
+                if request.observer && outlives_connection {
                     let registry = &servers.registry;
                     let kind = ResourceKind::Slot;
                     registry.record(kind, &observer_slot, Some(id)).await?;

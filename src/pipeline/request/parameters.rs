@@ -180,7 +180,7 @@ impl RunParameters {
         self,
         folder: ResultFolder,
         settings: Settings,
-        (resumption, limit): (Resumption, Limit),
+        (resumption, limit): (Option<Resumption>, Limit),
     ) -> Result<RunRequest, Failure> {
         Ok(RunRequest {
             id: RunId::parse(&self.id).map_err(|error| Failure::usage(anyhow::anyhow!(error)))?,
@@ -221,7 +221,8 @@ impl RunParameters {
             folder,
             metrics: None,
             traces: None,
-            resumption: Some(resumption),
+            resumption,
+            distributed: None,
         })
     }
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::consumer::DeadLetterTopic;
 use crate::load::Limit;
+use crate::pipeline::distributed::coordinator::Coordinator;
 use crate::pipeline::monitor::cpu::PathProcesses;
 use crate::pipeline::monitor::postgres_guard::PostgresGuard;
 use crate::pipeline::monitor::server_monitor::MonitoredPath;
@@ -35,6 +36,8 @@ pub(crate) struct RunContext<'a> {
     pub(crate) recorder: &'a Recorder,
     pub(crate) live_metrics: &'a LiveMetrics,
     pub(crate) clock: Clock,
+    /// The workers on other machines that do the work, where it is spread.
+    pub(crate) distributed: Option<&'a Coordinator>,
     pub(crate) progress: &'a dyn RunProgress,
     pub(crate) cancel: &'a CancellationToken,
 }

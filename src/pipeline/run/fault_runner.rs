@@ -14,7 +14,7 @@ use crate::pipeline::run::cluster_process::process_to_take;
 use crate::pipeline::run::context::{ActivePath, RunContext};
 use crate::pipeline::run::links::Links;
 use crate::pipeline::run::progress_tracker::StallTimer;
-use crate::pipeline::run::workers::WorkerSetup;
+use crate::pipeline::run::workers::{Here, WorkerSetup};
 
 /// For how long nothing comes through, although events wait, before that is noticed.
 const STALL: Duration = Duration::from_secs(1);
@@ -110,9 +110,7 @@ impl<'a> FaultRunner<'a> {
             return Ok(());
         }
         let elapsed = self.began.get_or_insert_with(Instant::now).elapsed();
-        let inserted = paths
-            .iter()
-            .map(|path| path.observer.joiner.tally().inserted);
+        let inserted = paths.iter().map(|path| path.observer.tally().inserted);
         let inserted = inserted.min().unwrap_or(0);
         let is_due = |fault: &mut Fault| is_due(fault.moment, limit, elapsed, inserted);
         let due: Vec<_> = self.planned.extract_if(.., is_due).collect();
@@ -134,7 +132,7 @@ impl<'a> FaultRunner<'a> {
         let troubled = paths.iter().zip(&self.troubled);
         let before = troubled.map(|(path, is_troubled)| FaultedPath {
             path: path.route.path,
-            before: path.observer.joiner.tally(),
+            before: path.observer.tally(),
             noticed: None,
             was_troubled: *is_troubled,
             wal_held: None,
@@ -190,6 +188,7 @@ impl<'a> FaultRunner<'a> {
                             links: context.links,
                             route: &path.route,
                             observer: &path.observer,
+                            here: Here::All,
                             dead_letters: &path.dead_letters,
                             clock: context.clock,
                         };
@@ -219,7 +218,7 @@ impl<'a> FaultRunner<'a> {
     fn look(&mut self, paths: &[ActivePath], status: &ServerStatus) {
         let now = self.context.clock.now();
         let looked = paths.iter().zip(&mut self.stalls).map(|(path, stall)| {
-            let tally = path.observer.joiner.tally();
+            let tally = path.observer.tally();
             let quiet = stall.quiet_for(tally.written);
             let is_stalled = tally.inserted > tally.written && quiet >= STALL;
             is_stalled || status.trouble_of(path.route.path)

@@ -17,6 +17,8 @@ pub(crate) struct MeasuredClocks {
     pub(super) connect: ClockTrack,
     /// Whether Connect's clock was taken to be PostgreSQL's throughout the run.
     shared: bool,
+    /// Between the clocks of two workers, and of those that insert an event and write it.
+    workers: (Nanos, Nanos),
 }
 
 impl MeasuredClocks {
@@ -27,7 +29,13 @@ impl MeasuredClocks {
             broker: ClockTrack::default(),
             connect: ClockTrack::default(),
             shared,
+            workers: Default::default(),
         }
+    }
+
+    /// Takes in the bounds between the clocks of workers on other machines: of any two, and of those that insert an event and write it.
+    pub(crate) fn set_workers(&mut self, any: Nanos, ends: Nanos) {
+        self.workers = (any, ends);
     }
 
     /// The corrections to use from now on.
@@ -85,6 +93,8 @@ impl MeasuredClocks {
         ClockBounds {
             broker: self.broker_bound(),
             connect: self.connect_bound(),
+            workers: self.workers.0,
+            ends: self.workers.1,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Receives every event of a path at every stage, and separates measured events from probes and warm-up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,14 +8,23 @@ use std::time::Duration;
 use cdc_bench_model::analysis::OrderCheck;
 use cdc_bench_model::event::{EventId, EventType, Generator, OutboxRow};
 use cdc_bench_model::report::RecorderHandle;
-use cdc_bench_model::timeline::{CapturePath, Captured, ConsumerStamps, Joined, Joiner, Stamp};
+use cdc_bench_model::timeline::{
+    CapturePath, Captured, ConsumerStamps, Joined, Joiner, Stamp, Tally,
+};
+use uuid::Uuid;
 
+use crate::broker::partition_of;
 use crate::consumer::{DeadLetter, ReasonCounts, StageObserver};
+use crate::debezium::aggregate_key;
 use crate::load::LoadObserver;
+use crate::pipeline::distributed::control_record::WorkerCounts;
+use crate::pipeline::distributed::stamp_sender::StampSender;
+use crate::pipeline::distributed::stamps::{StampEntry, Stamped};
 use crate::pipeline::export::metrics::{HopMetrics, PathCounts};
 use crate::pipeline::export::traces::PathTraces;
 use crate::pipeline::lock::lock;
 use crate::pipeline::request::RunNames;
+use crate::pipeline::run::outbox_table::OutboxKey;
 
 /// A row of the outbox whose stamps are followed.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +33,16 @@ pub(crate) struct FollowedEvent {
     seq: u64,
     /// Or one of the warm-up.
     is_measured: bool,
+    /// Its partition, where another worker may follow it.
+    partition: Option<i32>,
+}
+
+/// Where the stamps of events go that other workers follow.
+#[derive(Clone)]
+pub(crate) struct SharedStamps {
+    pub(crate) sender: Arc<StampSender>,
+    /// Partitions of the topics.
+    pub(crate) partitions: i32,
 }
 
 /// The stamps of a path's warm-up events: joined as those of measured ones, shown while they come, and recorded nowhere.
@@ -66,6 +85,10 @@ pub(crate) struct PathObserver {
     traces: Option<PathTraces>,
     /// Whether aggregates keep their order; looked at in runs with faults.
     order: Option<Mutex<OrderCheck>>,
+    /// Where workers share the events.
+    shared: Option<SharedStamps>,
+    /// What the workers have counted, where they do the work in this process's stead.
+    elsewhere: Mutex<Option<WorkerCounts>>,
     /// Whether the topic has several partitions, so that each event's is kept.
     has_partitions: bool,
     pub(crate) probes_written: AtomicU64,
@@ -102,6 +125,8 @@ impl PathObserver {
             metrics: None,
             traces: None,
             order: None,
+            shared: None,
+            elsewhere: Mutex::default(),
             has_partitions: false,
             probes_written: AtomicU64::new(0),
             earlier_written: AtomicU64::new(0),
@@ -116,8 +141,84 @@ impl PathObserver {
     /// The counters so far.
     pub(crate) fn counts(&self) -> PathCounts {
         PathCounts {
-            tally: self.joiner.tally(),
+            tally: self.tally(),
             dead_letters: self.dead_letters.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The events at each place so far.
+    pub(crate) fn tally(&self) -> Tally {
+        let elsewhere = lock(&self.elsewhere);
+        elsewhere
+            .as_ref()
+            .map_or_else(|| self.joiner.tally(), |counts| counts.tally)
+    }
+
+    /// Dead letters by reason.
+    pub(crate) fn dead_letters_by_reason(&self) -> BTreeMap<String, u64> {
+        let elsewhere = lock(&self.elsewhere);
+        let counts = elsewhere.as_ref();
+        counts.map_or_else(
+            || self.dead_letter_reasons.by_reason(),
+            |counts| counts.dead_letters_by_reason.clone(),
+        )
+    }
+
+    /// Takes what the workers have counted for what has happened.
+    pub(crate) fn count_elsewhere(&self, counts: WorkerCounts) {
+        for (count, value) in [
+            (&self.probes_written, counts.probes_written),
+            (&self.warmup_written, counts.warmup_written),
+            (&self.dead_letters, counts.dead_letters),
+            (&self.abandoned, counts.abandoned),
+            (&self.foreign, counts.foreign),
+        ] {
+            count.store(value, Ordering::Relaxed);
+        }
+        *lock(&self.elsewhere) = Some(counts);
+    }
+
+    /// What this worker has counted; `partitions` are those that it has.
+    pub(crate) fn worker_counts(&self, partitions: BTreeSet<i32>) -> WorkerCounts {
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        WorkerCounts {
+            partitions,
+            tally: self.joiner.tally(),
+            probes_written: count(&self.probes_written),
+            warmup_written: count(&self.warmup_written),
+            dead_letters: count(&self.dead_letters),
+            dead_letters_by_reason: self.dead_letter_reasons.by_reason(),
+            abandoned: count(&self.abandoned),
+            foreign: count(&self.foreign),
+        }
+    }
+
+    /// Sends stamps to the workers that follow their events.
+    pub(crate) fn with_shared(self, shared: Option<SharedStamps>) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// Stamps of an event that this worker follows, on our clock.
+    pub(crate) fn received(&self, entry: StampEntry) {
+        let StampEntry { id, seq, stamped } = entry;
+        match stamped {
+            Stamped::Inserted {
+                event_type,
+                ts,
+                t0,
+                ta,
+            } => {
+                self.joiner.sending(id, seq, event_type, ts, t0);
+                self.finish(self.joiner.acknowledged(id, seq, ta));
+            }
+            Stamped::Refused => self.joiner.insert_failed(id, seq),
+            Stamped::Captured(path, captured) if path == self.path => {
+                self.finish(self.joiner.captured(id, seq, captured));
+            }
+            Stamped::Delivered(path, t2) if path == self.path => {
+                self.finish(self.joiner.delivered(id, seq, t2));
+            }
+            Stamped::Captured(..) | Stamped::Delivered(..) => {}
         }
     }
 
@@ -155,16 +256,31 @@ impl PathObserver {
     /// Our reader has a row of the outbox; which event it is, where its stamps are followed.
     pub(crate) fn captured(
         &self,
-        run_id: &str,
-        id: EventId,
-        seq: u64,
+        row: &OutboxKey<'_>,
         captured: Captured,
     ) -> Option<FollowedEvent> {
+        let &OutboxKey {
+            run_id, id, seq, ..
+        } = row;
         let followed = |is_measured| FollowedEvent {
             id,
             seq,
             is_measured,
+            partition: None,
         };
+        if let Some(shared) = &self.shared {
+            // Only what is measured is joined by others.
+            let aggregate = Uuid::try_parse(row.aggregate_id).ok();
+            let aggregate = aggregate.filter(|_| run_id == self.names.measured)?;
+            let partition = partition_of(&aggregate_key(aggregate), shared.partitions);
+            let stamped = Stamped::Captured(self.path, captured);
+            let entry = StampEntry { id, seq, stamped };
+            shared.sender.add(partition, entry);
+            return Some(FollowedEvent {
+                partition: Some(partition),
+                ..followed(true)
+            });
+        }
         if run_id == self.names.measured {
             self.finish(self.joiner.captured(id, seq, captured));
             return Some(followed(true));
@@ -183,6 +299,13 @@ impl PathObserver {
     /// Our producer has heard that an event is in Kafka.
     pub(crate) fn delivered(&self, event: FollowedEvent, t2: Stamp) {
         let FollowedEvent { id, seq, .. } = event;
+        if let (Some(shared), Some(partition)) = (&self.shared, event.partition) {
+            let stamped = Stamped::Delivered(self.path, t2);
+            shared
+                .sender
+                .add(partition, StampEntry { id, seq, stamped });
+            return;
+        }
         if event.is_measured {
             self.finish(self.joiner.delivered(id, seq, t2));
         } else {

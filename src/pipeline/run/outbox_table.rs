@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cdc_bench_model::event::{EventId, SCHEMA, TABLE};
+use cdc_bench_model::event::{AGGREGATE_ID, EventId, SCHEMA, TABLE};
 use pgcdc::pgoutput::{Tuple, Value};
 use pgcdc::{Change, Operation, Relation};
 use uuid::Uuid;
@@ -16,6 +16,8 @@ pub struct OutboxKey<'a> {
     pub run_id: &'a str,
     /// Its sequence number in that run.
     pub seq: u64,
+    /// What it happened to.
+    pub aggregate_id: &'a str,
 }
 
 /// An outbox row that is not a valid event.
@@ -47,6 +49,7 @@ struct OutboxColumns {
     id: usize,
     run_id: usize,
     seq: usize,
+    aggregate_id: usize,
 }
 
 impl OutboxTable {
@@ -79,6 +82,7 @@ impl OutboxTable {
             id: EventId(id),
             run_id: text(row, columns.run_id, "run_id")?,
             seq,
+            aggregate_id: text(row, columns.aggregate_id, AGGREGATE_ID)?,
         }))
     }
 
@@ -97,6 +101,7 @@ impl OutboxTable {
             id: find("id")?,
             run_id: find("run_id")?,
             seq: find("seq")?,
+            aggregate_id: find(AGGREGATE_ID)?,
         };
         self.described = Some((Arc::clone(relation), columns));
         Ok(columns)

@@ -61,6 +61,7 @@ impl<'a> Phases<'a> {
             limit,
             insert_batch: request.insert_batch,
             connections: request.connections,
+            share: None,
         }
     }
 
@@ -90,6 +91,12 @@ impl<'a> Phases<'a> {
     pub(crate) async fn check(&mut self) -> Result<(), Failure> {
         if let Some(reason) = self.context.stack.given_up() {
             return Err(Failure::server(anyhow::anyhow!(reason)));
+        }
+        if let Some(test) = self.context.distributed {
+            test.check().await?;
+            for path in &self.paths {
+                path.observer.count_elsewhere(test.counts(path.route.path));
+            }
         }
         if let Some(error) = self.context.recorder.failure() {
             return Err(error.into());
@@ -167,18 +174,23 @@ impl<'a> Phases<'a> {
         let again = context.request.resumption.as_ref();
         let epoch = again.map_or_else(jiff::Timestamp::now, |again| again.epoch);
         if !context.stack.exclusive()
+            && context.distributed.is_none()
             && let Some(parameters) = RunParameters::of(context.request, epoch)
         {
             parameters.store(&context.request.folder)?;
         }
-        let rows = Generator::new(context.request.seed, epoch).skip(done);
-        let load = run_load(
-            self.plan(&self.trial.names.measured, rows, self.trial.limit),
-            context.clock,
-            Arc::new(MeasuredLoad(self.observers().cloned().collect())),
-            context.cancel.clone(),
-        );
-        tokio::pin!(load);
+        let rows = Generator::new(context.request.seed, epoch);
+        let rows = rows.with_hot_share(context.request.hot_share).skip(done);
+        let plan = self.plan(&self.trial.names.measured, rows, self.trial.limit);
+        let observer = Arc::new(MeasuredLoad(self.observers().cloned().collect()));
+        let load = async {
+            if let Some(test) = context.distributed {
+                return test.load(context.common_start(), context.cancel).await;
+            }
+            let sent = run_load(plan, context.clock, observer, context.cancel.clone());
+            Ok(sent.await?)
+        };
+        let mut load = Box::pin(load);
         let mut progress_tracker = ProgressTracker::new();
         let tick = if self.faults.is_idle() {
             TICK
@@ -188,7 +200,7 @@ impl<'a> Phases<'a> {
         let mut told = Instant::now();
         loop {
             tokio::select! {
-                summary = &mut load => return Ok(summary?),
+                summary = &mut load => return summary,
                 () = tokio::time::sleep(tick) => {}
             }
             self.step_faults().await?;
@@ -234,7 +246,7 @@ impl<'a> Phases<'a> {
                     .zip(&standing)
                     .filter(|(_, standing)| **standing == DrainState::Stuck)
                 {
-                    let tally = path.observer.joiner.tally();
+                    let tally = path.observer.tally();
                     tracing::error!(
                         path = %path.route.path,
                         inserted = tally.inserted,
@@ -260,9 +272,9 @@ impl<'a> Phases<'a> {
             Limit::Events(count) => Some(count),
             Limit::Duration(_) => None,
         };
-        let inserted = self.least(|path| path.joiner.tally().inserted);
-        let written = self.least(|path| path.joiner.tally().written);
-        let refused = self.least(|path| path.joiner.tally().insert_errors);
+        let inserted = self.least(|path| path.tally().inserted);
+        let written = self.least(|path| path.tally().written);
+        let refused = self.least(|path| path.tally().insert_errors);
         let errors = refused + self.sum(|path| path.dead_letters.load(Ordering::Relaxed));
         self.tell(phase, target, (inserted, written, errors), progress_tracker);
     }
@@ -299,7 +311,7 @@ impl<'a> Phases<'a> {
         };
         let seen = lock(&self.seen).clone();
         let tallies = self.paths.iter().map(|path| {
-            let tally = path.observer.joiner.tally();
+            let tally = path.observer.tally();
             (path.route.path, tally)
         });
         let tallies: Vec<_> = tallies.collect();
@@ -323,7 +335,7 @@ enum DrainState {
 
 impl DrainState {
     fn of(observer: &PathObserver, patience: &mut StallTimer, limit: Duration) -> Self {
-        let tally = observer.joiner.tally();
+        let tally = observer.tally();
         let ours = observer.abandoned.load(Ordering::Relaxed);
         let dead_letters = observer.dead_letters.load(Ordering::Relaxed);
         let captured = tally.captured >= tally.inserted || !observer.joiner.is_observed();

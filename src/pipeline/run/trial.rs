@@ -24,7 +24,7 @@ use crate::pipeline::run::fault_runner::FaultRunner;
 use crate::pipeline::run::observer::{PathObserver, WarmUpStamps};
 use crate::pipeline::run::phases::Phases;
 use crate::pipeline::run::trial_outcome::{PathOutcome, TrialOutcome, add_used};
-use crate::pipeline::run::workers::{WorkerSetup, Workers};
+use crate::pipeline::run::workers::{Here, WorkerSetup, Workers};
 
 impl RunContext<'_> {
     /// The pace of every load; controlled by the user where the command allows it.
@@ -105,6 +105,11 @@ impl RunContext<'_> {
                 links: self.links,
                 route: &route,
                 observer: &observer,
+                here: if self.distributed.is_some() {
+                    Here::Preparation
+                } else {
+                    Here::All
+                },
                 dead_letters: &dead_letters,
                 clock: self.clock,
             };
@@ -212,10 +217,10 @@ impl RunContext<'_> {
             let path_lag = slot.and_then(|slot| lags.get(slot).copied());
             outcomes.push(PathOutcome {
                 route: path.route,
-                tally: observer.joiner.tally(),
+                tally: observer.tally(),
                 in_kafka,
                 dead_letters: observer.dead_letters.load(Ordering::Relaxed),
-                dead_letters_by_reason: observer.dead_letter_reasons.by_reason(),
+                dead_letters_by_reason: observer.dead_letters_by_reason(),
                 dead_letter_topic: (!self.stack.exclusive())
                     .then(|| run_topic_name(&self.request.id)),
                 connector_restarts,
@@ -269,7 +274,7 @@ impl RunContext<'_> {
         let sum = |mark: &PathMark| mark.ends.values().sum::<i64>();
         let foreign = after.foreign - before.foreign;
         let offsets = u64::try_from(sum(after) - sum(before)).unwrap_or(0);
-        let tally = path.observer.joiner.tally();
+        let tally = path.observer.tally();
         if offsets == tally.consumed + tally.duplicates + foreign {
             return Ok(offsets - foreign);
         }

@@ -1,5 +1,7 @@
 //! The trials of a run: one of all its capture paths, or, when they are interleaved, one per path and round.
 
+use std::collections::BTreeSet;
+
 use cdc_bench_model::report::FootprintSeries;
 use cdc_bench_model::timeline::CapturePath;
 use rand::SeedableRng;
@@ -99,7 +101,11 @@ pub(crate) struct TrialsOutcome {
 }
 
 /// Executes the trials in order. The step `set-up` has begun for the first one.
-pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome, Failure> {
+/// Where it is spread over workers, these are its workers, and the topic that they measure the broker's clock by.
+pub(crate) async fn run_trials(
+    context: &RunContext<'_>,
+    (workers, clock_topic): (BTreeSet<String>, &str),
+) -> Result<TrialsOutcome, Failure> {
     let (request, progress) = (context.request, context.progress);
     let trials = request.trials();
     let count = trials.len();
@@ -132,6 +138,11 @@ pub(crate) async fn run_trials(context: &RunContext<'_>) -> Result<TrialsOutcome
         let paths = context
             .start_paths(&trial, &|detail| progress.update(&step, detail))
             .await?;
+        if let Some(test) = context.distributed {
+            let plan = context.test_plan(workers.clone(), clock_topic, &paths)?;
+            let detail = |detail: &str| progress.update(&step, detail);
+            test.begin(plan, &detail, context.cancel).await?;
+        }
         let routes: Vec<_> = paths.iter().map(|path| path.route.describe()).collect();
         progress.end(&step, &routes.join("; "));
         let outcome = context.execute(&trial, paths).await?;

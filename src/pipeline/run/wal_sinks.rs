@@ -224,8 +224,7 @@ impl OutboxRows {
                     commit_lsn: change.transaction.commit_lsn.0,
                     xid: change.transaction.xid.0,
                 };
-                self.observer
-                    .captured(row.run_id, row.id, row.seq, captured)
+                self.observer.captured(&row, captured)
             }
             Ok(None) => None,
             Err(error) => {

@@ -32,9 +32,23 @@ pub(crate) struct WorkerSetup<'a> {
     pub(crate) links: &'a Links,
     pub(crate) route: &'a Route,
     pub(crate) observer: &'a Arc<PathObserver>,
+    /// What of the path's work is done in this process.
+    pub(crate) here: Here,
     /// Where dead letters go beside their file.
     pub(crate) dead_letters: &'a Option<Arc<dyn DeadLetterTopic>>,
     pub(crate) clock: Clock,
+}
+
+/// The part of a path's work that is done in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Here {
+    All,
+    /// Another process may capture.
+    Consumer,
+    /// Others do it, and begin where this process says.
+    Preparation,
+    /// Others do it.
+    Nothing,
 }
 
 /// The reader and the consumer of one path.
@@ -72,15 +86,38 @@ impl Workers {
         };
         // The consumer first: it must have its offsets before anything is published.
         match &route.kafka {
+            _ if setup.here == Here::Nothing => {}
+            Some(kafka) if setup.here == Here::Preparation => {
+                let config = &setup.servers.kafka_config;
+                let (topic, group) = (&kafka.topic, &kafka.group);
+                KafkaSource::begin_group_at_end(config, topic, group, setup.clock).await?;
+            }
             Some(kafka) => {
-                // A run that is taken up again goes on where its group is.
-                let from_end = setup.request.resumption.is_none();
+                // A run that is taken up again goes on where its group is, and so does one of several workers.
+                let from_end = setup.request.resumption.is_none() && setup.here == Here::All;
                 workers.consume(setup, kafka, from_end).await?;
-                workers.reader = workers.start_reader(setup).await?;
+                if setup.here == Here::All {
+                    workers.reader = workers.start_reader(setup).await?;
+                }
             }
             None => workers.start_embedded(setup).await?,
         }
         Ok(workers)
+    }
+
+    /// Starts our reader, or ends it, as another worker captures.
+    pub(crate) async fn capture(
+        &mut self,
+        setup: WorkerSetup<'_>,
+        captures: bool,
+    ) -> Result<(), Failure> {
+        match (captures, self.reader.take()) {
+            (true, None) => self.reader = self.start_reader(setup).await?,
+            (true, reader) => self.reader = reader,
+            (false, Some(reader)) => reader.stop().await,
+            (false, None) => {}
+        }
+        Ok(())
     }
 
     /// Fails if one of the workers has stopped by itself.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Environment, EventCounts, EventsByType, FaultReport, Footprint, Incident, PathReport,
-    Verification,
+    Verification, WorkerReport,
 };
 use crate::analysis::{Diagnosis, Finding, Objective, Throughput};
 use crate::timeline::CapturePath;
@@ -51,6 +51,9 @@ pub struct Report {
     /// times; empty where the system does not tell.
     #[serde(default)]
     pub footprint: Vec<Footprint>,
+    /// The workers of a run that was spread over machines; empty where one process did it all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<WorkerReport>,
     /// The slowest hop, and what was found.
     pub diagnosis: Diagnosis,
     /// The objectives, with targets and measured values.

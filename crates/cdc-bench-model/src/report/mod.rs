@@ -36,6 +36,7 @@ mod stored;
 mod sweep;
 mod terminal;
 mod tune;
+mod worker;
 
 pub use comparison::{
     Compared, ComparisonError, ComparisonRequest, RUN_NOISE, Side, SideReport, compare_results,
@@ -87,3 +88,4 @@ pub use tune::{
     Configuration, HeadToHead, Recommended, RecommendedConnector, SCHEMA as TUNE_SCHEMA, TrialRun,
     TuneReport, TuneTrial, render_tune,
 };
+pub use worker::WorkerReport;

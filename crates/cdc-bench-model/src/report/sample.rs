@@ -164,6 +164,7 @@ pub(super) fn report() -> Report {
         incidents: Vec::new(),
         faults: Vec::new(),
         footprint: Vec::new(),
+        workers: Vec::new(),
         diagnosis: Diagnosis {
             slowest_hop: Some("kafka_delivery".to_owned()),
             share_of_total: 0.567,

@@ -31,6 +31,7 @@ impl Corrections {
         ClockBounds {
             broker: self.broker_bound,
             connect: self.connect_bound,
+            ..ClockBounds::default()
         }
     }
 }

@@ -25,12 +25,31 @@ pub struct ClockBounds {
     pub broker: Nanos,
     /// Connect's; `None` if nothing is known of that clock.
     pub connect: Option<Nanos>,
+    /// Where workers on several machines take the stamps: of a span from one worker's stamp to another's.
+    pub workers: Nanos,
+    /// The same of a span from an INSERT to its document: zero if the worker that inserts an event also writes it.
+    pub ends: Nanos,
 }
 
 impl InKafka {
     /// Error bound of a hop's span: zero if both ends are on our clock, `None` if a clock is unknown.
     #[must_use]
     pub fn error_bound(self, hop: Hop, clocks: ClockBounds) -> Option<Nanos> {
+        Some(self.foreign_bound(hop, clocks)? + self.bound_between_workers(hop, clocks))
+    }
+
+    /// T1, and T2 of our own producer, are of the worker that captures; the others are of the worker that consumes.
+    fn bound_between_workers(self, hop: Hop, clocks: ClockBounds) -> Nanos {
+        match (hop, self) {
+            (Hop::Total | Hop::ScheduleLag, _) => clocks.ends,
+            (Hop::Capture | Hop::WalDelivery | Hop::Debezium, _)
+            | (Hop::ConsumerLag, Self::ByProducer)
+            | (Hop::KafkaDelivery, Self::ByBroker | Self::ByConnect) => clocks.workers,
+            _ => Nanos(0),
+        }
+    }
+
+    fn foreign_bound(self, hop: Hop, clocks: ClockBounds) -> Option<Nanos> {
         let broker = clocks.broker + HALF_MILLISECOND;
         match (hop, self) {
             // No foreign clock is involved.
@@ -67,10 +86,11 @@ mod tests {
         let clocks = ClockBounds {
             broker: us(100),
             connect: Some(us(30)),
+            ..ClockBounds::default()
         };
         let unknown = ClockBounds {
             connect: None,
-            ..clocks
+            ..clocks..ClockBounds::default()
         };
         let of = |path: CapturePath, log_append_time, hop, clocks| {
             path.in_kafka(log_append_time).error_bound(hop, clocks)

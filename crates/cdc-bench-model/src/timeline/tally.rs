@@ -1,7 +1,9 @@
 //! Events counted at each place of a capture path.
 
+use serde::{Deserialize, Serialize};
+
 /// Number of events seen at each place. An event counts once at each place, however often it is seen there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// INSERT sent to PostgreSQL.
     pub sent: u64,

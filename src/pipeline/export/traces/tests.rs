@@ -48,6 +48,7 @@ fn branch(path: CapturePath) -> Branch {
         bounds: ClockBounds {
             broker: Nanos::from_micros(80),
             connect: None,
+            ..ClockBounds::default()
         },
     }
 }

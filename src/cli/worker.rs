@@ -1,0 +1,69 @@
+//! `worker`: a part of the work of a test that is spread over machines.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use tokio_util::sync::CancellationToken;
+
+use super::distributed_args::test_name;
+use super::output::print_line;
+use super::progress::Terminal;
+use super::results_args::RESULTS;
+use crate::pipeline::{Failure, WorkerRequest, WorkerRole, machine_name, work};
+use crate::settings::Settings;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Test to take part in: that of "cdc-bench run --workers N --test ID"
+    #[arg(long, value_name = "ID", value_parser = test_name)]
+    test: String,
+    /// What this worker offers to do, with commas
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "ROLE",
+        default_values = ["load", "consume", "capture"]
+    )]
+    roles: Vec<WorkerRole>,
+    /// Name of this worker in the report; no two workers of a test have the same [default: the machine's name and a number]
+    #[arg(long, value_name = "NAME", value_parser = test_name)]
+    name: Option<String>,
+    /// Folder that has a folder of what this worker has recorded a run
+    #[arg(long, value_name = "DIR", default_value = RESULTS)]
+    results_dir: std::path::PathBuf,
+}
+
+pub(super) async fn run(
+    args: Args,
+    settings: &Settings,
+    progress: &Terminal,
+    cancel: &CancellationToken,
+) -> Result<ExitCode, Failure> {
+    let endpoints = cdc_bench_stack::running_endpoints(&settings.servers())?.all()?;
+    let request = WorkerRequest {
+        test: args.test,
+        name: args.name.unwrap_or_else(default_name),
+        roles: args.roles.into_iter().collect::<BTreeSet<_>>(),
+        results: args.results_dir,
+    };
+    let worked = work(&request, settings, &endpoints, progress, cancel).await?;
+    progress.clear();
+    print_line(format_args!(
+        "worker {}: run {}, {} inserted, {} written\n\n{}",
+        request.name,
+        worked.run,
+        worked.inserted,
+        worked.written,
+        worked.folder.display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The machine's name, which may be that of several workers, and a number that no other process there has.
+fn default_name() -> String {
+    let host = machine_name();
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let host: String = host.chars().filter(|c| fits(*c)).take(40).collect();
+    format!("{host}-{}", std::process::id())
+}
