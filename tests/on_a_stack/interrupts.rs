@@ -40,6 +40,11 @@ pub const LONG_TESTS: &[Test] = &[(
     each_phase_and_server,
 )];
 
+/// Waits until a command has ended.
+pub fn wait(command: Child) -> Ended {
+    command.wait_with_output().unwrap().into()
+}
+
 pub fn start(mut command: Command) -> Child {
     command
         .stdout(Stdio::piped())

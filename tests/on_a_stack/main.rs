@@ -76,6 +76,7 @@ mod tls;
 #[cfg(feature = "otlp")]
 mod traces;
 mod watching;
+mod workers;
 
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Instant;
@@ -171,6 +172,7 @@ fn main() {
         orphans::TESTS,
         postgres_rights::TESTS,
         watching::TESTS,
+        workers::TESTS,
         #[cfg(feature = "otlp")]
         traces::TESTS,
     ]
@@ -239,6 +241,7 @@ fn main() {
         series::LONG_TESTS,
         third_party::LONG_TESTS,
         watching::LONG_TESTS,
+        workers::LONG_TESTS,
     ]
     .concat();
     trials.extend(

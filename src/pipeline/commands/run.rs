@@ -395,6 +395,9 @@ async fn run_measured(
             verification,
         });
     }
+    if workers.iter().any(|worker| worker.is_gone) {
+        paths.iter_mut().for_each(PathFacts::count_by_stores);
+    }
     let percents = paths.iter().filter_map(|path| path.verification.as_ref());
     let percents: Vec<_> = percents
         .map(|found| found.match_percent.to_string())

@@ -56,3 +56,19 @@ pub(crate) struct PathFacts {
     /// `None` where a server did not let it be made.
     pub(crate) verification: Option<crate::store::StoreVerification>,
 }
+
+impl PathFacts {
+    /// Counts by the stores what workers did that are gone, and cannot say it.
+    pub(crate) fn count_by_stores(&mut self) {
+        let Some(found) = &self.verification else {
+            return;
+        };
+        let tally = &mut self.outcome.tally;
+        let written = found.postgres_count.saturating_sub(found.missing);
+        tally.sent = tally.sent.max(found.postgres_count);
+        tally.inserted = found.postgres_count;
+        tally.consumed = tally.consumed.max(written);
+        tally.written = written;
+        self.outcome.drained |= found.missing == 0;
+    }
+}

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use cdc_bench_model::analysis::{Finding, Severity, times as in_words};
+use cdc_bench_model::analysis::{Finding, Severity, SignedHistogram, times as in_words};
 use cdc_bench_model::report::EventCounts;
+use cdc_bench_model::timeline::Hop;
 
 use crate::pipeline::outcome::facts::RunFacts;
 use crate::pipeline::outcome::incidents;
@@ -27,6 +28,21 @@ pub(super) fn run_findings(facts: &RunFacts<'_>, counts: &EventCounts) -> Vec<Fi
                 }
             ),
             "see run.log for what failed; counts say how far they came: captured from the WAL, in Kafka, consumed",
+        );
+    }
+    for worker in facts.workers.iter().filter(|worker| worker.is_gone) {
+        let measured = facts.paths.first().map_or(0, |path| {
+            path.recording
+                .statistics()
+                .hop(Hop::Total)
+                .map_or(0, SignedHistogram::count)
+        });
+        add(
+            format!(
+                "worker {} was not heard of any more: its load ended after {} events or a little more, others wrote what it had not, and what it had measured is gone; the figures are of {measured} of {} events",
+                worker.name, worker.inserted, counts.inserted
+            ),
+            "look at that machine, and at what it wrote to stderr; counts and verification are of all events",
         );
     }
     if counts.lsn_mismatches > 0 {

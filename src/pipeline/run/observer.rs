@@ -87,6 +87,8 @@ pub(crate) struct PathObserver {
     order: Option<Mutex<OrderCheck>>,
     /// Where workers share the events.
     shared: Option<SharedStamps>,
+    /// Measured rows that our reader has had, where others follow them.
+    captured_here: AtomicU64,
     /// What the workers have counted, where they do the work in this process's stead.
     elsewhere: Mutex<Option<WorkerCounts>>,
     /// Whether the topic has several partitions, so that each event's is kept.
@@ -126,6 +128,7 @@ impl PathObserver {
             traces: None,
             order: None,
             shared: None,
+            captured_here: AtomicU64::new(0),
             elsewhere: Mutex::default(),
             has_partitions: false,
             probes_written: AtomicU64::new(0),
@@ -183,7 +186,11 @@ impl PathObserver {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         WorkerCounts {
             partitions,
-            tally: self.joiner.tally(),
+            // Each row once: several workers may hear of it while its partition goes from one to another.
+            tally: Tally {
+                captured: count(&self.captured_here),
+                ..self.joiner.tally()
+            },
             probes_written: count(&self.probes_written),
             warmup_written: count(&self.warmup_written),
             dead_letters: count(&self.dead_letters),
@@ -273,6 +280,7 @@ impl PathObserver {
             let aggregate = Uuid::try_parse(row.aggregate_id).ok();
             let aggregate = aggregate.filter(|_| run_id == self.names.measured)?;
             let partition = partition_of(&aggregate_key(aggregate), shared.partitions);
+            self.captured_here.fetch_add(1, Ordering::Relaxed);
             let stamped = Stamped::Captured(self.path, captured);
             let entry = StampEntry { id, seq, stamped };
             shared.sender.add(partition, entry);

@@ -1,6 +1,7 @@
 //! The table of a run's faults, as text, Markdown and page show it.
 
 use super::fault::{FaultEffect, FaultReport};
+use super::table::aligned;
 
 /// The heads of its columns; those from the third on are figures.
 pub(super) const COLUMNS: [&str; 11] = [
@@ -57,17 +58,7 @@ fn row(name: &str, path: &str, at: &str, effect: &FaultEffect) -> [String; COLUM
 pub(super) fn text(faults: &[FaultReport]) -> Vec<String> {
     let mut rows = rows(faults);
     rows.insert(0, COLUMNS.map(str::to_owned));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<_> = (0..COLUMNS.len()).filter_map(width).collect();
-    let line = |row: &[String; COLUMNS.len()]| {
-        let cells = row.iter().zip(&widths).enumerate();
-        let cells = cells.map(|(column, (cell, width))| match column {
-            0 | 1 => format!("{cell:<width$}"),
-            _ => format!("{cell:>width$}"),
-        });
-        cells.collect::<Vec<_>>().join("  ")
-    };
-    rows.iter().map(line).collect()
+    aligned(&rows, 2)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::figures::{self, ms};
 use super::line::line;
 use super::partition_table;
 use super::side_by_side;
+use super::worker_table;
 use super::{PathReport, Report, Verdict};
 use crate::analysis::Objective;
 use crate::timeline::Hop;
@@ -18,6 +19,7 @@ pub fn markdown(report: &Report) -> String {
         hops(&mut out, report, name, path);
     }
     side_by_side(&mut out, report);
+    workers(&mut out, report);
     faults(&mut out, report);
     findings(&mut out, report);
     details(&mut out, report);
@@ -120,6 +122,21 @@ fn partitions(out: &mut String, path: &PathReport) {
     line!(out, "|{}", " ---: |".repeat(partition_table::COLUMNS.len()));
     for row in partition_table::rows(&path.partitions) {
         line!(out, "| {} |", row.join(" | "));
+    }
+}
+
+/// What each worker did.
+fn workers(out: &mut String, report: &Report) {
+    if report.workers.is_empty() {
+        return;
+    }
+    line!(out);
+    line!(out, "| {} |", worker_table::COLUMNS.join(" | "));
+    let figures = worker_table::COLUMNS.len() - worker_table::FIGURES;
+    let left = " --- |".repeat(worker_table::FIGURES);
+    line!(out, "|{left}{}", " ---: |".repeat(figures));
+    for row in worker_table::rows(&report.workers) {
+        line!(out, "| {} |", row.map(|cell| escaped(&cell)).join(" | "));
     }
 }
 

@@ -34,9 +34,11 @@ mod side_by_side;
 mod stall;
 mod stored;
 mod sweep;
+mod table;
 mod terminal;
 mod tune;
 mod worker;
+mod worker_table;
 
 pub use comparison::{
     Compared, ComparisonError, ComparisonRequest, RUN_NOISE, Side, SideReport, compare_results,

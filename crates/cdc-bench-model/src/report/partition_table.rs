@@ -2,6 +2,7 @@
 
 use super::figures::{self, ms};
 use super::partition::PartitionReport;
+use super::table::aligned;
 
 /// The heads of its columns, all of figures.
 pub(super) const COLUMNS: [&str; 7] = [
@@ -56,14 +57,7 @@ pub(super) fn text(partitions: &[PartitionReport]) -> Vec<String> {
     let mut rows = limited(partitions, MOST);
     let others = partitions.len() - rows.len();
     rows.insert(0, COLUMNS.map(str::to_owned));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<_> = (0..COLUMNS.len()).filter_map(width).collect();
-    let line = |row: &[String; COLUMNS.len()]| {
-        let cells = row.iter().zip(&widths);
-        let cells = cells.map(|(cell, width)| format!("{cell:>width$}"));
-        cells.collect::<Vec<_>>().join("  ")
-    };
-    let mut lines: Vec<_> = rows.iter().map(line).collect();
+    let mut lines = aligned(&rows, 0);
     if others > 0 {
         lines.push(format!("and {others} partitions with fewer records"));
     }

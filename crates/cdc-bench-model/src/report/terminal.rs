@@ -9,6 +9,7 @@ use super::figures::{self, ms};
 use super::line::line;
 use super::partition_table;
 use super::side_by_side::side_by_side;
+use super::worker_table;
 use super::{PathReport, Report, Verdict};
 use crate::analysis::{Diagnosis, Finding, HopStatistics, Severity};
 use crate::timeline::Hop;
@@ -26,6 +27,7 @@ pub fn render(report: &Report) -> String {
     }
     side_by_side(&mut out, report);
     counts(&mut out, report);
+    workers(&mut out, report);
     faults(&mut out, report);
     diagnosis(&mut out, report);
     objectives(&mut out, report);
@@ -363,6 +365,19 @@ fn label(what: &str, path: &str, several: bool) -> String {
         format!("{what:<14}{path:<10}")
     } else {
         format!("{what:<14}")
+    }
+}
+
+/// What each worker did.
+fn workers(out: &mut String, report: &Report) {
+    if report.workers.is_empty() {
+        return;
+    }
+    line!(out);
+    let mut lines = worker_table::text(&report.workers).into_iter();
+    line!(out, "{}", style(lines.next().unwrap_or_default()).bold());
+    for row in lines {
+        line!(out, "{row}");
     }
 }
 

@@ -41,7 +41,7 @@ impl InKafka {
     /// T1, and T2 of our own producer, are of the worker that captures; the others are of the worker that consumes.
     fn bound_between_workers(self, hop: Hop, clocks: ClockBounds) -> Nanos {
         match (hop, self) {
-            (Hop::Total | Hop::ScheduleLag, _) => clocks.ends,
+            (Hop::Total, _) => clocks.ends,
             (Hop::Capture | Hop::WalDelivery | Hop::Debezium, _)
             | (Hop::ConsumerLag, Self::ByProducer)
             | (Hop::KafkaDelivery, Self::ByBroker | Self::ByConnect) => clocks.workers,
@@ -90,7 +90,7 @@ mod tests {
         };
         let unknown = ClockBounds {
             connect: None,
-            ..clocks..ClockBounds::default()
+            ..clocks
         };
         let of = |path: CapturePath, log_append_time, hop, clocks| {
             path.in_kafka(log_append_time).error_bound(hop, clocks)
@@ -103,5 +103,16 @@ mod tests {
         assert_eq!(of(Debezium, true, Hop::Debezium, unknown), None);
         assert_eq!(of(Debezium, true, Hop::Total, unknown), Some(us(0)));
         assert_eq!(of(Wal, true, Hop::KafkaDelivery, clocks), Some(us(0)));
+        let spread = ClockBounds {
+            workers: us(7),
+            ends: us(0),
+            ..clocks
+        };
+        assert_eq!(of(Debezium, true, Hop::Total, spread), Some(us(0)));
+        assert_eq!(of(Debezium, true, Hop::Capture, spread), Some(us(7)));
+        assert_eq!(of(Debezium, true, Hop::ConsumerLag, spread), Some(us(600)));
+        assert_eq!(of(Wal, true, Hop::ConsumerLag, spread), Some(us(7)));
+        assert_eq!(of(Wal, true, Hop::KafkaDelivery, spread), Some(us(0)));
+        assert_eq!(of(Wal, true, Hop::Processing, spread), Some(us(0)));
     }
 }

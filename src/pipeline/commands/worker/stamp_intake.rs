@@ -82,6 +82,10 @@ impl StampIntake {
         let mut owned = lock(&self.owned);
         let mut all = BTreeSet::new();
         for ((_, partitions), now) in owned.iter_mut().zip(now) {
+            if !self.has_begun {
+                // No measured event is under way.
+                partitions.clear();
+            }
             let until = Instant::now() + GRACE;
             now.iter().for_each(|partition| {
                 partitions.insert(*partition, until);

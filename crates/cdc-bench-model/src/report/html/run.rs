@@ -10,7 +10,7 @@ use crate::analysis::{Digest, DigestedEvent, Finding, HopStatistics, PathDigest}
 use crate::report::figures::{self, ms};
 use crate::report::side_by_side::{self, SideBySideRow};
 use crate::report::{ConnectorReport, PathReport, Report, Stored, Verdict};
-use crate::report::{fault_table, partition_table};
+use crate::report::{fault_table, partition_table, worker_table};
 use crate::timeline::{Hop, Stamp};
 
 /// The page of a result. Without `events.jsonl` the page has no plots, and says so.
@@ -58,6 +58,7 @@ struct RunPage<'a> {
     incidents: Vec<IncidentView<'a>>,
     /// What each fault did to each path.
     faults: Vec<[String; fault_table::COLUMNS.len()]>,
+    workers: Vec<[String; worker_table::COLUMNS.len()]>,
     /// Memory over time, with the text beneath it; then descriptors and threads.
     footprint: Vec<(Figure, &'static str)>,
     clocks: Vec<ClockView<'a>>,
@@ -200,6 +201,7 @@ impl<'a> RunPage<'a> {
                 })
                 .collect(),
             faults: fault_table::rows(&report.faults),
+            workers: worker_table::rows(&report.workers),
             footprint: footprint(report, origin),
             clocks: report
                 .clocks
@@ -237,6 +239,14 @@ impl<'a> RunPage<'a> {
 
     fn fault_columns(&self) -> &'static [&'static str] {
         &fault_table::COLUMNS
+    }
+
+    fn worker_columns(&self) -> &'static [&'static str] {
+        &worker_table::COLUMNS
+    }
+
+    fn worker_caption(&self) -> &'static str {
+        worker_table::CAPTION
     }
 
     fn partition_columns(&self) -> &'static [&'static str] {
