@@ -6,6 +6,7 @@ Prints "ready" when it listens on all of them. namespaces.sh runs two of them fo
 """
 
 import asyncio
+import signal
 import sys
 
 CHUNK = 65_536
@@ -81,5 +82,7 @@ async def main(listen, connect, delay, ports):
     await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
+# Ctrl-C is for the commands, which still reach their servers while they end.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 listen_address, connect_address, delay_ms, *listen_ports = sys.argv[1:]
 asyncio.run(main(listen_address, connect_address, float(delay_ms) / 1_000, [int(port) for port in listen_ports]))
