@@ -28,7 +28,11 @@ while [ $# -gt 0 ]; do
         --help | -h) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
         --env)
             [ -r "${2:-}" ] || fail "--env: cannot read ${2:-(no file given)}"
-            set -a; . "$2"; set +a; shift 2 ;;
+            set -a
+            # shellcheck source=/dev/null
+            . "$2"
+            set +a
+            shift 2 ;;
         --delay) delay=${2:-}; [[ $delay =~ ^[0-9]+(\.[0-9]+)?$ ]] || fail "--delay: not a number of milliseconds: $delay"; shift 2 ;;
         --cut) [[ ${2:-} =~ ^[0-9]+@[0-9]+,for=[0-9]+$ ]] || fail "--cut: expected N@SECONDS,for=SECONDS: ${2:-}"; cuts+=("$2"); shift 2 ;;
         --port) [[ ${2:-} =~ ^[0-9]+$ ]] || fail "--port: not a port: ${2:-}"; ports+=("$2"); shift 2 ;;
@@ -39,7 +43,9 @@ done
 [ ${#commands[@]} -gt 0 ] || fail "no command given; --help shows how"
 [ ${#commands[@]} -le 200 ] || fail "more than 200 commands"
 for cut in ${cuts[@]+"${cuts[@]}"}; do
-    [ "${cut%%@*}" -ge 1 ] && [ "${cut%%@*}" -le ${#commands[@]} ] || fail "--cut $cut: there is no namespace ${cut%%@*}"
+    if [ "${cut%%@*}" -lt 1 ] || [ "${cut%%@*}" -gt ${#commands[@]} ]; then
+        fail "--cut $cut: there is no namespace ${cut%%@*}"
+    fi
 done
 [ "$(id -u)" = 0 ] || fail "needs root: namespaces and interfaces are made"
 for tool in ip tc setsid python3; do
@@ -141,7 +147,8 @@ relay() {
     [ -z "$namespace" ] || start=(ip netns exec "$namespace" "${start[@]}")
     exec 3< <(exec "${start[@]}")
     relays+=($!)
-    read -r -t 10 ready <&3 && [ "$ready" = ready ] || fail "no relay on $1 for ports ${ports[*]}"
+    read -r -t 10 ready <&3 || true
+    [ "${ready:-}" = ready ] || fail "no relay on $1 for ports ${ports[*]}"
     exec 3<&-
 }
 relay "" "$net.1" 127.0.0.1 0

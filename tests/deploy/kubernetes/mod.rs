@@ -201,6 +201,20 @@ fn mistakes_are_found() {
         ),
         (
             "cdc-bench-coordinator",
+            "/spec/podFailurePolicy/rules/1/onExitCodes",
+            "values",
+            json!([2, 1]),
+            "have to rise",
+        ),
+        (
+            "cdc-bench-coordinator",
+            "/spec/template/metadata/labels",
+            "sidecar.istio.io/inject",
+            json!("true"),
+            "proxy",
+        ),
+        (
+            "cdc-bench-coordinator",
             container,
             "args",
             json!(["run", "--evnts=5"]),

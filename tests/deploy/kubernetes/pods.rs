@@ -20,7 +20,11 @@ pub fn problems(object: &Object) -> Vec<String> {
     if object.kind() == "Job" {
         of_job(object, pod, &mut problems);
     }
+    // A Job does not end before every container of its pods has.
     let labels = &object.0["spec"]["template"]["metadata"]["labels"];
+    if object.kind() == "Job" && labels["sidecar.istio.io/inject"] != "false" {
+        problems.push("a mesh may put a proxy into its pods, which never ends".to_owned());
+    }
     let selector = object.0["spec"]["selector"]["matchLabels"].as_object();
     for (name, value) in selector.into_iter().flatten() {
         if labels[name] != *value {
@@ -169,6 +173,13 @@ fn of_job(job: &Object, pod: &Value, problems: &mut Vec<String>) {
                 .any(|container| container["name"] == *named)
         {
             problems.push(format!("podFailurePolicy: there is no container {named}"));
+        }
+        let codes = list(&rule["onExitCodes"]["values"]);
+        let codes: Vec<_> = codes.into_iter().filter_map(Value::as_i64).collect();
+        if !codes.is_sorted_by(|one, next| one < next) || codes.contains(&0) {
+            problems.push(format!(
+                "podFailurePolicy: exit codes have to rise, without 0: {codes:?}"
+            ));
         }
         if rule["action"] == "FailIndex" && !by_index {
             problems.push("podFailurePolicy: FailIndex wants backoffLimitPerIndex".to_owned());

@@ -30,14 +30,8 @@ pub fn documented_secrets() -> Secrets {
         for (at, _) in text.match_indices("kubectl create secret ") {
             let line = text[at..].lines().next().unwrap_or_default();
             let mut words = line.split_whitespace().skip(3);
-            let (kind, name) = (
-                words.next().unwrap_or_default(),
-                words.next().unwrap_or_default(),
-            );
+            let name = words.nth(1).unwrap_or_default();
             let keys = secrets.entry(name.to_owned()).or_default();
-            if kind == "docker-registry" {
-                keys.insert(".dockerconfigjson".to_owned());
-            }
             let given = words.filter_map(|word| {
                 word.strip_prefix("--from-file=")
                     .or(word.strip_prefix("--from-literal="))
