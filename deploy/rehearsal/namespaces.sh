@@ -30,7 +30,7 @@ while [ $# -gt 0 ]; do
             [ -r "${2:-}" ] || fail "--env: cannot read ${2:-(no file given)}"
             set -a
             # shellcheck source=/dev/null
-            . "$2"
+            . "$(realpath "$2")"
             set +a
             shift 2 ;;
         --delay) delay=${2:-}; [[ $delay =~ ^[0-9]+(\.[0-9]+)?$ ]] || fail "--delay: not a number of milliseconds: $delay"; shift 2 ;;
