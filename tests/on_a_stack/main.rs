@@ -60,6 +60,7 @@ mod reader_two_phase;
 mod reader_types;
 mod reader_values;
 mod refusals;
+mod rehearsal;
 mod results;
 mod secrets;
 mod secured_connect;
@@ -229,6 +230,7 @@ fn main() {
         paths::LONG_TESTS,
         random_cuts::LONG_TESTS,
         reader_soak::LONG_TESTS,
+        rehearsal::LONG_TESTS,
         delays::LONG_TESTS,
         skew::LONG_TESTS,
         postgres_reached::LONG_TESTS,

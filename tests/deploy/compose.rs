@@ -2,66 +2,27 @@
 //! Compose specification's schema, and where docker is called it is a stand-in that says what it was called with. What
 //! the containers do is not tested here.
 
-// Helpers of tests are tests.
-#![allow(clippy::unwrap_used)]
-
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-const FILE: &str = include_str!("../docker-compose.yml");
+use crate::wheel::Wheel;
+
+const FILE: &str = include_str!("../../docker-compose.yml");
 
 /// A package that carries the Compose specification's schema as the specification's authors publish it.
-const PACKAGE: &str = "check-jsonschema==0.39.0 --hash=sha256:14ce5c94871c551268ea948ffe21e9f1464dc48fb20bf9a4c13deeaaf756cf9b\n";
+const PACKAGE: Wheel = Wheel {
+    name: "check-jsonschema",
+    version: "0.39.0",
+    sha256: "14ce5c94871c551268ea948ffe21e9f1464dc48fb20bf9a4c13deeaaf756cf9b",
+};
 const SCHEMA: &str = "check_jsonschema/builtin_schemas/vendor/compose-spec.json";
-
-/// The schema, fetched once by pip.
-fn schema() -> Value {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compose-spec");
-    std::fs::create_dir_all(&folder).unwrap();
-    let list = folder.join("requirements.txt");
-    std::fs::write(&list, PACKAGE).unwrap();
-    let wheel = folder.join("check_jsonschema-0.39.0-py3-none-any.whl");
-    if !wheel.exists() {
-        // A venv, since Debian's own Python comes without pip.
-        let venv = folder.join("venv");
-        let made = Command::new("python3")
-            .args(["-m", "venv"])
-            .arg(&venv)
-            .status();
-        assert!(made.unwrap().success(), "python3 -m venv");
-        let fetched = Command::new(venv.join("bin/python"))
-            .args([
-                "-m",
-                "pip",
-                "download",
-                "--quiet",
-                "--no-deps",
-                "--require-hashes",
-            ])
-            .arg("--dest")
-            .arg(&folder)
-            .arg("-r")
-            .arg(&list)
-            .status();
-        assert!(fetched.unwrap().success(), "pip download");
-    }
-    let mut wheel = zip::ZipArchive::new(std::fs::File::open(wheel).unwrap()).unwrap();
-    let mut text = String::new();
-    wheel
-        .by_name(SCHEMA)
-        .unwrap()
-        .read_to_string(&mut text)
-        .unwrap();
-    serde_json::from_str(&text).unwrap()
-}
 
 #[test]
 fn the_file_is_what_the_specification_allows() {
-    let validator = jsonschema::validator_for(&schema()).unwrap();
+    let validator = jsonschema::validator_for(&PACKAGE.json(SCHEMA)).unwrap();
     let file: Value = serde_yaml_ng::from_str(FILE).unwrap();
     let wrong: Vec<_> = validator
         .iter_errors(&file)
