@@ -161,8 +161,10 @@ impl Admin {
     /// # Errors
     /// [`BrokerError::CreateTopic`] when the broker refuses.
     pub async fn create_compacted_topic(&self, name: &str) -> Result<bool, BrokerError> {
-        let topic =
-            NewTopic::new(name, 1, TopicReplication::Fixed(-1)).set("cleanup.policy", "compact");
+        let topic = NewTopic::new(name, 1, TopicReplication::Fixed(-1))
+            .set("cleanup.policy", "compact")
+            .set("segment.ms", "60000")
+            .set("min.cleanable.dirty.ratio", "0.1");
         self.create(&topic).await
     }
 

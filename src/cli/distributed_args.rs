@@ -16,7 +16,8 @@ pub(super) struct DistributedArgs {
         conflicts_with_all = ["resume", "interleave", "faults", "connector", "inject_transform_delay"]
     )]
     workers: Option<u16>,
-    /// Name of the test that the workers take part in
+    /// Name of the test that the workers take part in. One whose coordinator was killed is taken up where it stands, by the parameters
+    /// that it was begun with
     #[arg(long, value_name = "ID", requires = "workers", value_parser = test_name)]
     test: Option<String>,
     /// Begin only when at least this many of the workers load
@@ -65,6 +66,7 @@ impl DistributedArgs {
             test: test.clone(),
             workers: workers.into(),
             min_load: self.min_load.into(),
+            is_taken_up: false,
         };
         Ok((Some(request), partitions.or(Some(workers.into()))))
     }

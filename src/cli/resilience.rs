@@ -6,17 +6,19 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::capture_args::{CapturePaths, paths};
+use super::cluster_args::ClusterArgs;
 use super::connector_args::ConnectorArgs;
 use super::progress::Terminal;
 use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::{RunDisplay, stack_kind};
 use super::series_result::tell;
+use super::topic_args::TopicArgs;
 use crate::load::{Limit, Rate};
 use crate::pipeline::{Failure, Limits, ResilienceRequest, RunRequest, WarmUp, exit, resilience};
 use crate::settings::Settings;
 use cdc_bench_model::analysis::Targets;
 use cdc_bench_model::report::{ResilienceReport, Verdict, render_resilience, resilience_page};
-use cdc_bench_stack::{ClusterRequest, StackKind};
+use cdc_bench_stack::StackKind;
 
 /// Longest time without an event coming through: a server that was taken away needs some time to come back.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(90);
@@ -40,6 +42,10 @@ pub(super) struct Args {
     #[command(flatten)]
     connector: ConnectorArgs,
     #[command(flatten)]
+    topics: TopicArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+    #[command(flatten)]
     results: ResultsArgs,
     /// Print the result as JSON, and nothing else, to stdout
     #[arg(long)]
@@ -59,6 +65,9 @@ pub(super) async fn run(
         )));
     }
     let connector = args.connector.request()?;
+    let paths = args.capture.into_paths();
+    let partitions = args.topics.partitions(&paths)?;
+    let cluster = args.cluster.request_of(stack)?;
     let (id, folder) = args.results.create()?;
     let display = RunDisplay::start(progress, (&id, stack, None), &folder, false);
     let request = ResilienceRequest {
@@ -73,11 +82,11 @@ pub(super) async fn run(
             warmup: WarmUp::fixed(WARM_UP),
             seed: 42,
             hot_share: 0.0,
-            paths: args.capture.into_paths(),
+            paths,
             rounds: None,
             connector,
-            partitions: None,
-            cluster: ClusterRequest::default(),
+            partitions,
+            cluster,
             transform_delay: None,
             observer: true,
             faults: Vec::new(),

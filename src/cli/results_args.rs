@@ -29,6 +29,16 @@ impl ResultsArgs {
 }
 
 impl ResultsArgs {
+    /// The folder of a run that is taken up on this machine or on another one; it receives the log from now on.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(super) fn open(&self, run: &RunId) -> Result<ResultFolder, Failure> {
+        let folder = ResultFolder::create(&self.results_dir, run.as_str())?;
+        logging::into_file(folder.append_to("run.log")?).map_err(Failure::usage)?;
+        Ok(folder)
+    }
+
     /// The folder of a run that has no result yet, which receives the log from now on.
     ///
     /// # Errors
@@ -42,15 +52,13 @@ impl ResultsArgs {
                 self.results_dir.display()
             )));
         }
-        let folder = ResultFolder::create(&self.results_dir, run.as_str())?;
-        if folder.file("report.json").exists() {
+        if path.join("report.json").exists() {
             return Err(refused(format!(
                 "run {run} has ended and has its result: \"cdc-bench report {}\" shows it; if something of it is left on servers, \"cdc-bench cleanup --run {run}\" removes that",
                 path.display()
             )));
         }
-        logging::into_file(folder.append_to("run.log")?).map_err(Failure::usage)?;
-        Ok(folder)
+        self.open(run)
     }
 }
 

@@ -24,7 +24,7 @@ use super::topic_args::TopicArgs;
 use super::traces_args::TracesArgs;
 use crate::pipeline::{
     Endpoint, Failure, Fault, FinishedRun, Metrics, RunParameters, RunRequest, WarmUp,
-    check_faults, exit, resume, run as run_pipeline,
+    check_faults, exit, resume, run as run_pipeline, test_under_way,
 };
 use crate::settings::Settings;
 use cdc_bench_model::RunId;
@@ -160,6 +160,22 @@ pub(super) async fn run(
     let partitions = args.topics.partitions(&paths)?;
     let (distributed, partitions) = args.distributed.request(&settings, &paths, partitions)?;
     let cluster = args.cluster.request_of(stack)?;
+    let under_way = match &distributed {
+        Some(test) => test_under_way(test, &settings).await?,
+        None => None,
+    };
+    let resumed = match (under_way, &distributed) {
+        (Some(parameters), Some(test)) => {
+            let id = parameters.run_id()?;
+            progress.say(&format!(
+                "test {} is under way: run {id} is taken up",
+                test.test
+            ));
+            let folder = args.results.open(&id)?;
+            Some(parameters.taken_up(folder, settings.clone(), test.clone())?)
+        }
+        _ => resumed,
+    };
     let (id, folder) = match &resumed {
         Some(resumed) => (resumed.id.clone(), resumed.folder.clone()),
         None => args.results.create()?,

@@ -148,13 +148,19 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
 }
 
 /// Settings of a connector whose topics have several partitions. The outbox's topic is there when the connector starts: how topics are
-/// created is for one that somebody deletes, and for any other. The events of an aggregate are in one partition by their key.
-fn partitioned(partitions: i32) -> [(String, String); 4] {
+/// created is for one that somebody deletes, and for any other. The events of an aggregate are in one partition by their key; it is
+/// written as our reader writes it, whatever the worker's converter, so that they are in the same one on every path.
+fn partitioned(partitions: i32) -> [(String, String); 6] {
     [
         (
             MESSAGE_KEY_COLUMNS,
             format!("{SCHEMA}.{TABLE}:{AGGREGATE_ID}"),
         ),
+        (
+            "key.converter",
+            "org.apache.kafka.connect.json.JsonConverter".to_owned(),
+        ),
+        ("key.converter.schemas.enable", "false".to_owned()),
         ("topic.creation.default.partitions", partitions.to_string()),
         ("topic.creation.default.replication.factor", "-1".to_owned()),
         (
@@ -415,6 +421,7 @@ mod tests {
             of("message.key.columns"),
             "activity.event_outbox:aggregate_id"
         );
+        assert_eq!(of("key.converter.schemas.enable"), "false");
         assert_eq!(of("topic.creation.default.partitions"), "6");
         assert_eq!(of("topic.creation.default.replication.factor"), "-1");
     }

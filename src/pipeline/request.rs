@@ -85,6 +85,8 @@ pub struct DistributedRequest {
     pub workers: usize,
     /// How many of them load, at least.
     pub min_load: usize,
+    /// Whether it is under way, and its coordinator was killed.
+    pub is_taken_up: bool,
 }
 
 impl RunRequest {

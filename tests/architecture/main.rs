@@ -46,9 +46,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "pipeline/outcome",
             "pipeline/export",
             "pipeline/run",
+            "pipeline/distributed",
             "pipeline/monitor",
             "pipeline/provision",
         ],
+    ),
+    (
+        "pipeline/distributed",
+        &["STAGES", "BASE", "pipeline/provision"],
     ),
     (
         "pipeline/outcome",
@@ -65,6 +70,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "STAGES",
             "BASE",
+            "pipeline/distributed",
             "pipeline/export",
             "pipeline/monitor",
             "pipeline/provision",

@@ -35,6 +35,10 @@ pub const LONG_TESTS: &[Test] = &[
         killed_or_stopped,
     ),
     (
+        "workers_whose_coordinator_is_killed_go_on_with_the_next_one",
+        killed_coordinator,
+    ),
+    (
         "workers_whose_clocks_are_wrong_measure_within_their_bounds",
         skewed,
     ),
@@ -247,6 +251,53 @@ fn killed_or_stopped(stack: &TestStack) {
         }
         stack.assert_nothing_left("a run one of whose workers was hurt");
     }
+}
+
+/// The next coordinator takes the test up where it stands; a worker that comes meanwhile takes partitions over.
+fn killed_coordinator(stack: &TestStack) {
+    let mut crew = Crew::new("orphaned");
+    for name in ["a", "b"] {
+        crew.add(stack.kept(), name, &[]);
+    }
+    let results = open_folder();
+    let args = [
+        "--workers",
+        "2",
+        "--test",
+        "orphaned",
+        "--partitions",
+        "6",
+        "--capture",
+        "both",
+        "--events",
+        "3000",
+        "--rate",
+        "150",
+    ];
+    let mut first = start(small_run(stack.kept(), results.path(), &args));
+    until_loading(stack);
+    std::thread::sleep(Duration::from_secs(4));
+    signal(id(&first), Signal::SIGKILL);
+    first.wait().unwrap();
+    crew.add(stack.kept(), "late", &[]);
+    std::thread::sleep(Duration::from_secs(3));
+    let report = ended(small_run(stack.kept(), results.path(), &args)).json();
+    let (recorded, ended) = crew.ended();
+    for (name, end) in ended {
+        assert_eq!(end.code, 0, "{name}: {}", end.err);
+    }
+    assert_complete(&report, 3_000);
+    let workers = by_worker(&report, "partitions");
+    assert_eq!(workers.values().sum::<u64>(), 6, "{workers:?}");
+    assert!(workers["late"] > 0, "{workers:?}");
+    for path in ["debezium", "wal"] {
+        let recorded = totals(recorded.path(), path).count();
+        let joined = report["paths"][path]["hops"]["total"]["count"].as_u64();
+        assert_eq!(joined, Some(recorded), "{path}");
+        // Of some events that were under way while their partition moved, another worker has the rest of the stamps.
+        assert!(recorded > 2_900, "{path}: {recorded}");
+    }
+    stack.assert_nothing_left("a test that was taken up");
 }
 
 /// Waits until measured events are inserted.

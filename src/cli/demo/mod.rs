@@ -13,6 +13,7 @@ use nix::poll::{PollFd, PollFlags, poll};
 use tokio_util::sync::CancellationToken;
 
 use super::capture_args::CaptureArgs;
+use super::cluster_args::ClusterArgs;
 use super::connector_args::ConnectorArgs;
 use super::output::{print, print_line};
 use super::progress::Terminal;
@@ -32,7 +33,7 @@ use cdc_bench_model::report::{
     demo_page, page, render_demo,
 };
 use cdc_bench_model::timeline::{Hop, Nanos};
-use cdc_bench_stack::{ClusterRequest, Stack, StackKind};
+use cdc_bench_stack::{Stack, StackKind, StackRequest};
 use narrator::{NarratedEvent, Narrator};
 
 /// Warm-up events before each act.
@@ -67,6 +68,8 @@ pub(super) struct Args {
     capture: CaptureArgs,
     #[command(flatten)]
     ours: ConnectorArgs,
+    #[command(flatten)]
+    cluster: ClusterArgs,
     #[command(flatten)]
     results: ResultsArgs,
     #[command(flatten)]
@@ -114,8 +117,13 @@ pub(super) async fn run(
         )));
     }
     let connector = args.ours.clone().request()?;
+    let cluster = args.cluster.request_of(settings.stack)?;
     let (id, folder) = args.results.create()?;
-    let stack = Stack::bring_up(&settings.servers(), terminal, &cancel).await;
+    let servers = StackRequest {
+        cluster,
+        ..settings.servers()
+    };
+    let stack = Stack::bring_up(&servers, terminal, &cancel).await;
     let stack = stack.map_err(|error| discard_result(&folder, error.into()))?;
     let stack = stack.for_several_runs();
     let performance = Performance {
@@ -215,7 +223,7 @@ impl Performance<'_> {
             rounds: None,
             connector: self.connector.clone(),
             partitions: None,
-            cluster: ClusterRequest::default(),
+            cluster: self.args.cluster.request(),
             transform_delay: None,
             faults: act.faults().map_err(Failure::usage)?,
             observer: true,

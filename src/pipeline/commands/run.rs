@@ -263,7 +263,11 @@ async fn check_existing(
         let outbox = check_load(&servers.postgres, &servers.registry, postgres, consent).await?;
         outbox.tell_of_rows(&request.id, progress);
     }
-    if request.resumption.is_some() {
+    let is_taken_up = request
+        .distributed
+        .as_ref()
+        .is_some_and(|test| test.is_taken_up);
+    if request.resumption.is_some() || is_taken_up {
         // Groups and connector are the run's own, and in use until a moment ago.
         return Ok(());
     }
@@ -314,7 +318,9 @@ async fn run_measured(
         let partitions = request.partitions.unwrap_or(1);
         let opened = Coordinator::open(servers, &request.id, distributed, partitions).await?;
         let opened = test.get_or_init(|| opened);
-        workers = opened.wait_for_workers("set-up", progress, cancel).await?;
+        if !opened.is_taken_up() {
+            workers = opened.wait_for_workers("set-up", progress, cancel).await?;
+        }
     }
     progress.update("set-up", "measuring clocks");
     let probe_topic = match request.part() {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cdc_bench_model::analysis::SignedHistogram;
+use cdc_bench_model::report::ConnectorReport;
 use cdc_bench_model::timeline::{CapturePath, Nanos, Stamp, Tally};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,8 @@ pub(crate) enum ControlRecord {
     Collect,
     /// The test is over, or was given up for this reason.
     End { reason: Option<String> },
+    /// The coordinator is there.
+    Alive { number: u64 },
     /// How a worker stands.
     Heartbeat(Box<Heartbeat>),
     /// A part of a worker's result.
@@ -65,6 +69,7 @@ impl ControlRecord {
             Self::Load(_) => "load".to_owned(),
             Self::Collect => "collect".to_owned(),
             Self::End { .. } => "end".to_owned(),
+            Self::Alive { .. } => "coordinator".to_owned(),
             Self::Heartbeat(beat) => format!("heartbeat/{}", beat.worker),
             Self::Result(part) => format!("result/{}/{}", part.worker, part.number),
         }
@@ -97,7 +102,7 @@ pub(crate) struct TestPlan {
     pub(crate) connect_shares_clock: bool,
     /// Partitions of that topic, and of those of the routes.
     pub(crate) partitions: i32,
-    /// Workers that the test has; those who come later are not needed.
+    /// Workers that the test began with. Those who come later take partitions over, and load nothing.
     pub(crate) workers: BTreeSet<String>,
 }
 
@@ -110,6 +115,9 @@ pub(crate) struct PlannedRoute {
     pub(crate) observer_slot: Option<String>,
     pub(crate) kafka: KafkaRoute,
     pub(crate) collection: String,
+    /// The path's connector if known, its secrets redacted.
+    pub(crate) connector: Option<ConnectorReport>,
+    pub(crate) connector_is_ours: bool,
 }
 
 /// The measured load.
@@ -132,7 +140,7 @@ pub(crate) enum WorkerPhase {
     Loading,
     /// All events of its share are inserted.
     Loaded,
-    /// Its result is in the control topic.
+    /// Its work is done, and its result is in the control topic or on its way there.
     Collected,
     /// It has ended.
     Left,
@@ -168,6 +176,19 @@ pub(crate) struct WorkerCounts {
     pub(crate) dead_letters_by_reason: BTreeMap<String, u64>,
     pub(crate) abandoned: u64,
     pub(crate) foreign: u64,
+    /// The totals of its events so far; not with every heartbeat.
+    pub(crate) total: Option<SignedHistogram>,
+}
+
+impl Heartbeat {
+    /// Keeps the totals of the one before where it has none.
+    pub(crate) fn take_totals(&mut self, before: &mut Self) {
+        for (path, counts) in &mut self.paths {
+            let known = before.paths.get_mut(path);
+            let known = known.and_then(|counts| counts.total.take());
+            counts.total = counts.total.take().or(known);
+        }
+    }
 }
 
 /// A part of a worker's result.

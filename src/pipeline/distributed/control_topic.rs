@@ -1,6 +1,7 @@
 //! The control topic of a test: one partition, compacted, so that whoever comes later, or again, reads how it stands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 
 use rdkafka::ClientConfig;
@@ -8,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::broker::{
     Admin, BrokerError, LogStart, LoggedRecord, OutgoingRecord, PartitionLog, RecordProducer,
+    ScanStart, TopicScan,
 };
 use crate::pipeline::distributed::control_record::ControlRecord;
 use crate::pipeline::distributed::test_state::TestState;
@@ -40,6 +42,35 @@ impl ControlTopic {
     /// When the broker refuses.
     pub(crate) async fn create(kafka: &Admin, test: &str) -> Result<bool, BrokerError> {
         kafka.create_compacted_topic(&control_topic(test)).await
+    }
+
+    /// How a test stands that may be there: what its control topic holds now. `None` if there is no such topic.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub(crate) async fn look(
+        kafka: &Admin,
+        config: &ClientConfig,
+        test: &str,
+    ) -> Result<Option<TestState>, BrokerError> {
+        let topic = control_topic(test);
+        if kafka.topic(&topic).await?.is_none() {
+            return Ok(None);
+        }
+        let from = ScanStart::Offsets(BTreeMap::new());
+        let state = Arc::new(Mutex::new(TestState::default()));
+        let read = Arc::clone(&state);
+        let scan = TopicScan::new(config, &topic, &topic, from);
+        scan.read(move |record| {
+            let said = serde_json::from_slice(record.value.unwrap_or_default());
+            if let Ok(said) = said {
+                lock(&read).apply(said);
+            }
+            ControlFlow::Continue(())
+        })
+        .await?;
+        let state = std::mem::take(&mut *lock(&state));
+        Ok(Some(state))
     }
 
     /// Reads it from its beginning.

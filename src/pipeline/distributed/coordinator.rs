@@ -1,27 +1,32 @@
 //! The coordinator's side of a test: it waits for its workers, tells them what to do and when, and adds up what they count.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cdc_bench_model::RunId;
 use cdc_bench_model::report::{PathRecording, WorkerReport};
 use cdc_bench_model::timeline::{CapturePath, Nanos, Stamp};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::load::LoadSummary;
 use crate::pipeline::distributed::control_record::{
-    ControlRecord, Heartbeat, LoadOrder, TestPlan, WorkerCounts, WorkerOffer, WorkerPhase,
-    WorkerRole,
+    ControlRecord, Heartbeat, LoadOrder, PlannedRoute, TestPlan, WorkerCounts, WorkerOffer,
+    WorkerPhase, WorkerRole,
 };
 use crate::pipeline::distributed::control_topic::{ControlTopic, control_topic, stamps_topic};
 use crate::pipeline::distributed::result_parts::WorkerResult;
 use crate::pipeline::distributed::share::loaders;
+use crate::pipeline::distributed::test_state::TestState;
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::progress::RunProgress;
 use crate::pipeline::provision::resource_registry::ResourceKind;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::request::DistributedRequest;
 
+/// Between two signs of its life.
+const LIFE_SIGN: Duration = Duration::from_secs(1);
 /// Between two looks at how the test stands.
 const TICK: Duration = Duration::from_millis(100);
 /// A worker that says nothing for so long is not waited for; its group has given its partitions to others by then.
@@ -39,8 +44,16 @@ const SETTLED: Duration = Duration::from_secs(1);
 
 /// The coordinator of a test.
 pub(crate) struct Coordinator {
-    control: ControlTopic,
+    control: Arc<ControlTopic>,
     request: DistributedRequest,
+    /// Says that it is there.
+    life_signs: JoinHandle<()>,
+}
+
+impl Drop for Coordinator {
+    fn drop(&mut self) {
+        self.life_signs.abort();
+    }
 }
 
 impl Coordinator {
@@ -55,22 +68,69 @@ impl Coordinator {
         partitions: i32,
     ) -> Result<Self, Failure> {
         let test = &request.test;
+        if request.is_taken_up {
+            let joined = Self::join(servers, request)?;
+            let began = Instant::now();
+            while joined.control.read(|state| state.plan.is_none()) {
+                if began.elapsed() > READY_LIMIT {
+                    return Err(Failure::server(anyhow::anyhow!(
+                        "the plan of test {test} was not read within {} s",
+                        READY_LIMIT.as_secs()
+                    )));
+                }
+                tokio::time::sleep(TICK).await;
+            }
+            return Ok(joined);
+        }
         let topics = [control_topic(test), stamps_topic(test)];
         for topic in &topics {
             let (kind, registry) = (ResourceKind::Topic, &servers.registry);
             if servers.kafka.topic(topic).await?.is_some() {
                 return Err(Failure::usage(anyhow::anyhow!(
-                    "there is a test {test} already (topic {topic}): it is under way, or its coordinator was killed; \"cdc-bench cleanup --orphans\" removes what a dead one left, --test takes another name"
+                    "there is a test {test} already (topic {topic}): it is under way, or its coordinator was killed before it had its workers; \"cdc-bench cleanup --orphans\" removes what a dead one left, --test takes another name"
                 )));
             }
             registry.record(kind, topic, Some(run)).await?;
         }
         ControlTopic::create(&servers.kafka, test).await?;
         servers.kafka.create_topic(&topics[1], partitions).await?;
+        Self::join(servers, request)
+    }
+
+    fn join(servers: &ServerClients, request: &DistributedRequest) -> Result<Self, Failure> {
+        let control = ControlTopic::join(&servers.kafka_config, &request.test)?;
+        let control = Arc::new(control);
+        let said = Arc::clone(&control);
+        let life_signs = tokio::spawn(async move {
+            for number in 0.. {
+                // The next one says the same.
+                if let Err(failure) = said.say(&ControlRecord::Alive { number }).await {
+                    tracing::warn!(%failure, "the workers do not hear of their coordinator");
+                }
+                tokio::time::sleep(LIFE_SIGN).await;
+            }
+        });
         Ok(Self {
-            control: ControlTopic::join(&servers.kafka_config, test)?,
+            control,
             request: request.clone(),
+            life_signs,
         })
+    }
+
+    /// The route of a path of a test that is taken up.
+    pub(crate) fn route(&self, path: CapturePath) -> Option<PlannedRoute> {
+        let route = self.control.read(|state| state.route(path));
+        route.filter(|_| self.request.is_taken_up)
+    }
+
+    /// Whether the test was under way before.
+    pub(crate) fn is_taken_up(&self) -> bool {
+        self.request.is_taken_up
+    }
+
+    /// Whether the measured load has begun.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.control.read(|state| state.load.is_some())
     }
 
     /// Waits for as many workers as the test has. Their names.
@@ -213,8 +273,13 @@ impl Coordinator {
             begins,
             loaders: loaders(partitions, &consumers, &loading),
         };
-        let loading: BTreeSet<_> = order.loaders.iter().cloned().collect();
-        self.control.say(&ControlRecord::Load(order)).await?;
+        let begun = self.control.read(|state| state.load.clone());
+        let loaders = begun.as_ref().unwrap_or(&order).loaders.iter();
+        let loading: BTreeSet<_> = loaders.cloned().collect();
+        // One that is taken up has it already.
+        if !self.has_begun() {
+            self.control.say(&ControlRecord::Load(order)).await?;
+        }
         loop {
             self.pause(cancel).await?;
             let is_over = self.control.read(|state| {
@@ -239,12 +304,12 @@ impl Coordinator {
 
     fn with_role(&self, role: WorkerRole) -> BTreeSet<String> {
         self.control.read(|state| {
-            let names = state.plan.iter().flat_map(|plan| plan.workers.iter());
-            let has = |worker: &&String| {
-                let offer = state.offers.get(*worker);
+            let mut names = state.workers();
+            names.retain(|worker| {
+                let offer = state.offers.get(worker);
                 offer.is_some_and(|offer| offer.roles.contains(&role))
-            };
-            names.filter(has).cloned().collect()
+            });
+            names
         })
     }
 
@@ -276,9 +341,13 @@ impl Coordinator {
                 let failure = beat.failure.clone()?;
                 Some((beat.worker.clone(), failure))
             });
-            let all = state.plan.as_ref().map_or(0, |plan| plan.workers.len());
-            let silent: BTreeSet<_> = state.silent(CAPTURE_GONE).into_iter().collect();
-            (failed, state.silent(GONE).len(), all, silent)
+            let all = state.workers().len();
+            (
+                failed,
+                state.gone(GONE).len(),
+                all,
+                state.gone(CAPTURE_GONE),
+            )
         });
         if let Some((worker, failure)) = failed {
             return Err(Failure::server(anyhow::anyhow!(
@@ -326,7 +395,7 @@ impl Coordinator {
         let mut merged: Vec<_> = paths.iter().map(|path| PathRecording::new(*path)).collect();
         while !left.is_empty() {
             self.pause(cancel).await?;
-            let gone = self.control.read(|state| state.silent(GONE));
+            let gone = self.control.read(|state| state.gone(GONE));
             for worker in left.clone() {
                 let parts = self.control.read(|state| state.result(&worker));
                 if let Some(parts) = parts {
@@ -354,10 +423,7 @@ impl Coordinator {
     }
 
     fn workers(&self) -> BTreeSet<String> {
-        self.control.read(|state| {
-            let plan = state.plan.as_ref();
-            plan.map(|plan| plan.workers.clone()).unwrap_or_default()
-        })
+        self.control.read(TestState::workers)
     }
 
     /// The workers as the report has them.
@@ -366,7 +432,9 @@ impl Coordinator {
         self.control.read(|state| {
             let of = |worker: &String| {
                 let (offer, beat) = (state.offers.get(worker)?, state.heartbeat(worker));
-                Some(worker_report(offer, beat))
+                let mut report = worker_report(offer, beat.map(|(_, beat)| beat));
+                report.is_gone = state.result(worker).is_none();
+                Some(report)
             };
             workers.iter().filter_map(of).collect()
         })
@@ -416,7 +484,6 @@ impl Coordinator {
             }
             tokio::time::sleep(TICK).await;
         }
-        self.control.leave().await;
     }
 
     async fn pause(&self, cancel: &CancellationToken) -> Result<(), Failure> {
@@ -440,7 +507,7 @@ fn owners<'a>(heartbeats: impl Iterator<Item = &'a Heartbeat>) -> BTreeMap<i32, 
     owners
 }
 
-fn worker_report(offer: &WorkerOffer, beat: Option<(Duration, &Heartbeat)>) -> WorkerReport {
+fn worker_report(offer: &WorkerOffer, beat: Option<&Heartbeat>) -> WorkerReport {
     let roles = offer.roles.iter().map(|role| match role {
         WorkerRole::Load => "load",
         WorkerRole::Consume => "consume",
@@ -452,10 +519,7 @@ fn worker_report(offer: &WorkerOffer, beat: Option<(Duration, &Heartbeat)>) -> W
         roles: roles.map(str::to_owned).collect(),
         ..WorkerReport::default()
     };
-    let Some((since, beat)) = beat else {
-        report.is_gone = true;
-        return report;
-    };
+    let Some(beat) = beat else { return report };
     report.inserted = beat.load.inserted;
     report.written = beat.paths.values().map(|path| path.tally.written).sum();
     let first = beat.paths.values().next();
@@ -463,7 +527,6 @@ fn worker_report(offer: &WorkerOffer, beat: Option<(Duration, &Heartbeat)>) -> W
     report.captured = beat.captures;
     report.clock_offset = beat.to_postgres.round_micros();
     report.clock_bound = beat.bound.round_micros();
-    report.is_gone = since > CAPTURE_GONE && beat.phase < WorkerPhase::Collected;
     report
 }
 
@@ -482,5 +545,8 @@ impl WorkerCounts {
         }
         self.abandoned += other.abandoned;
         self.foreign += other.foreign;
+        if let Some(total) = &other.total {
+            self.total.get_or_insert_default().add(total);
+        }
     }
 }

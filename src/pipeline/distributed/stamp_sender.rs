@@ -1,6 +1,7 @@
 //! Sends stamps to whoever follows their events. They wait for each other for some milliseconds: no stamp depends on when it is
 //! sent.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,9 +18,13 @@ use crate::pipeline::lock::lock;
 /// Between two batches of a partition.
 const LINGER: Duration = Duration::from_millis(20);
 
+/// Most bytes of a partition that wait while Kafka takes none: a quarter of a million events.
+const MOST_BYTES: usize = 16 << 20;
+
 /// Collects the stamps of this worker by partition.
 pub(crate) struct StampSender {
     entries: Vec<Mutex<Vec<u8>>>,
+    has_overflowed: AtomicBool,
 }
 
 /// Sends them, until it is stopped.
@@ -33,14 +38,25 @@ impl StampSender {
     pub(crate) fn new(partitions: i32) -> Self {
         Self {
             entries: (0..partitions).map(|_| Mutex::default()).collect(),
+            has_overflowed: AtomicBool::new(false),
         }
     }
 
     /// Adds the stamps of an event of this partition.
     pub(crate) fn add(&self, partition: i32, entry: StampEntry) {
         let place = usize::try_from(partition).unwrap_or(0);
-        if let Some(entries) = self.entries.get(place) {
-            entry.write(&mut lock(entries));
+        let Some(entries) = self.entries.get(place) else {
+            return;
+        };
+        let mut entries = lock(entries);
+        if entries.len() < MOST_BYTES {
+            entry.write(&mut entries);
+        } else if !self.has_overflowed.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                partition,
+                "stamps are lost: Kafka has taken none for so long that {} MiB of them wait",
+                MOST_BYTES >> 20
+            );
         }
     }
 

@@ -1,10 +1,13 @@
 //! How a test stands, by the records of its control topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use cdc_bench_model::timeline::CapturePath;
+
 use crate::pipeline::distributed::control_record::{
-    ControlRecord, Heartbeat, LoadOrder, ResultPart, TestPlan, WorkerOffer, WorkerPhase,
+    ControlRecord, Heartbeat, LoadOrder, PlannedRoute, ResultPart, TestPlan, WorkerOffer,
+    WorkerPhase,
 };
 
 /// How a test stands.
@@ -18,6 +21,8 @@ pub(crate) struct TestState {
     pub(crate) collects: bool,
     /// The test is over, or was given up for a reason.
     pub(crate) end: Option<Option<String>>,
+    /// When the coordinator was heard of last.
+    coordinator: Option<Instant>,
     heartbeats: BTreeMap<String, (Instant, Heartbeat)>,
     results: BTreeMap<String, BTreeMap<usize, ResultPart>>,
 }
@@ -34,7 +39,11 @@ impl TestState {
             ControlRecord::Load(order) => self.load = Some(order),
             ControlRecord::Collect => self.collects = true,
             ControlRecord::End { reason } => self.end = Some(reason),
-            ControlRecord::Heartbeat(beat) => {
+            ControlRecord::Alive { .. } => self.coordinator = Some(Instant::now()),
+            ControlRecord::Heartbeat(mut beat) => {
+                if let Some((_, before)) = self.heartbeats.get_mut(&beat.worker) {
+                    beat.take_totals(before);
+                }
                 let worker = beat.worker.clone();
                 self.heartbeats.insert(worker, (Instant::now(), *beat));
             }
@@ -56,16 +65,40 @@ impl TestState {
         Some((at.elapsed(), beat))
     }
 
-    /// Workers of this test that were not heard of for so long, and have not left.
-    pub(crate) fn silent(&self, limit: Duration) -> Vec<String> {
-        let Some(plan) = &self.plan else {
-            return Vec::new();
-        };
-        let is_silent = |worker: &&String| match self.heartbeat(worker) {
-            Some((since, beat)) => since > limit && beat.phase != WorkerPhase::Left,
+    /// How long ago the coordinator was heard of; `None` if never.
+    pub(crate) fn coordinator_silence(&self) -> Option<Duration> {
+        Some(self.coordinator?.elapsed())
+    }
+
+    /// The route of a path.
+    pub(crate) fn route(&self, path: CapturePath) -> Option<PlannedRoute> {
+        let mut routes = self.plan.iter().flat_map(|plan| &plan.routes);
+        routes.find(|route| route.path == path).cloned()
+    }
+
+    /// Who takes part: the workers of the plan, and those who came later.
+    pub(crate) fn workers(&self) -> BTreeSet<String> {
+        let planned = self.plan.iter().flat_map(|plan| &plan.workers);
+        let later = self.heartbeats.values();
+        let later = later.filter(|(_, beat)| beat.phase >= WorkerPhase::Ready);
+        let later = later.map(|(_, beat)| &beat.worker);
+        planned.chain(later).cloned().collect()
+    }
+
+    /// Workers whose result does not come any more: those that have left without one, or were not heard of for so long.
+    pub(crate) fn gone(&self, limit: Duration) -> BTreeSet<String> {
+        let mut workers = self.workers();
+        workers.retain(|worker| self.is_gone(worker, limit));
+        workers
+    }
+
+    /// The same of one worker.
+    pub(crate) fn is_gone(&self, worker: &str, limit: Duration) -> bool {
+        let is_silent = match self.heartbeat(worker) {
+            Some((since, beat)) => beat.phase == WorkerPhase::Left || since > limit,
             None => true,
         };
-        plan.workers.iter().filter(is_silent).cloned().collect()
+        is_silent && self.result(worker).is_none()
     }
 
     /// The result of a worker, once all of its parts are there.

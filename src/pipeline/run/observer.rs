@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cdc_bench_model::analysis::OrderCheck;
+use cdc_bench_model::analysis::{OrderCheck, SignedHistogram};
 use cdc_bench_model::event::{EventId, EventType, Generator, OutboxRow};
 use cdc_bench_model::report::RecorderHandle;
 use cdc_bench_model::timeline::{
-    CapturePath, Captured, ConsumerStamps, Joined, Joiner, Stamp, Tally,
+    CapturePath, Captured, ConsumerStamps, Joined, Joiner, Nanos, Stamp, Tally,
 };
 use uuid::Uuid;
 
@@ -167,6 +167,13 @@ impl PathObserver {
         )
     }
 
+    /// Median and 99th percentile of the total, where workers measure it.
+    pub(crate) fn total_elsewhere(&self) -> Option<(Nanos, Nanos)> {
+        let elsewhere = lock(&self.elsewhere);
+        let total = elsewhere.as_ref()?.total.as_ref()?;
+        (total.count() > 0).then(|| (total.quantile(0.5), total.quantile(0.99)))
+    }
+
     /// Takes what the workers have counted for what has happened.
     pub(crate) fn count_elsewhere(&self, counts: WorkerCounts) {
         for (count, value) in [
@@ -182,7 +189,11 @@ impl PathObserver {
     }
 
     /// What this worker has counted; `partitions` are those that it has.
-    pub(crate) fn worker_counts(&self, partitions: BTreeSet<i32>) -> WorkerCounts {
+    pub(crate) fn worker_counts(
+        &self,
+        partitions: BTreeSet<i32>,
+        total: Option<SignedHistogram>,
+    ) -> WorkerCounts {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         WorkerCounts {
             partitions,
@@ -197,6 +208,7 @@ impl PathObserver {
             dead_letters_by_reason: self.dead_letter_reasons.by_reason(),
             abandoned: count(&self.abandoned),
             foreign: count(&self.foreign),
+            total,
         }
     }
 

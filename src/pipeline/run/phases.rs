@@ -288,7 +288,9 @@ impl<'a> Phases<'a> {
         progress_tracker: &mut ProgressTracker,
     ) {
         let context = &self.context;
-        let total = context.live_metrics.total(phase);
+        let elsewhere = self.observers().next();
+        let elsewhere = elsewhere.and_then(|path| path.total_elsewhere());
+        let total = elsewhere.or_else(|| context.live_metrics.total(phase));
         context.progress.load(&LoadState {
             phase: phase.as_str(),
             target,

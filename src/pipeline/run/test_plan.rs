@@ -67,6 +67,8 @@ fn planned(route: &Route) -> Option<PlannedRoute> {
         observer_slot: route.observer_slot.clone(),
         kafka: route.kafka.clone()?,
         collection: route.store.collection().to_owned(),
+        connector: route.connector.clone(),
+        connector_is_ours: route.connector_is_ours,
     })
 }
 
@@ -80,8 +82,8 @@ impl Route {
             observer_slot: plan.observer_slot,
             observer_slot_is_permanent: true,
             kafka: Some(plan.kafka),
-            connector: None,
-            connector_is_ours: false,
+            connector: plan.connector,
+            connector_is_ours: plan.connector_is_ours,
             store: store.with_collection(&plan.collection),
         }
     }

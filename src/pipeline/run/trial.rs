@@ -11,6 +11,7 @@ use cdc_bench_model::timeline::{CapturePath, Joiner};
 use crate::broker::{Rebalance, count_records};
 use crate::consumer::DeadLetterTopic;
 use crate::load::LoadControl;
+use crate::pipeline::distributed::coordinator::Coordinator;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::monitor::cpu::CpuSample;
 use crate::pipeline::monitor::resource_usage::UsageSample;
@@ -43,15 +44,14 @@ impl RunContext<'_> {
         let mut paths = Vec::new();
         for &path in &trial.paths {
             let context = (servers, request, self.stack);
-            let route = Route::prepare(
-                path,
-                trial.round,
-                context,
-                self.publication,
-                detail,
-                self.cancel,
-            )
-            .await?;
+            let planned = self.distributed.and_then(|test| test.route(path));
+            let route = match planned {
+                Some(planned) => Route::planned(planned, &servers.store),
+                None => {
+                    let (publication, cancel) = (self.publication, self.cancel);
+                    Route::prepare(path, trial.round, context, publication, detail, cancel).await?
+                }
+            };
             let slots = [&route.slot, &route.observer_slot];
             slots
                 .into_iter()
@@ -105,10 +105,10 @@ impl RunContext<'_> {
                 links: self.links,
                 route: &route,
                 observer: &observer,
-                here: if self.distributed.is_some() {
-                    Here::Preparation
-                } else {
-                    Here::All
+                here: match self.distributed {
+                    Some(test) if test.is_taken_up() => Here::Nothing,
+                    Some(_) => Here::Preparation,
+                    None => Here::All,
                 },
                 dead_letters: &dead_letters,
                 clock: self.clock,
@@ -173,17 +173,21 @@ impl RunContext<'_> {
         trial: &Trial,
         mut phases: Phases<'_>,
     ) -> Result<TrialOutcome, Failure> {
-        let step = "first event through";
-        self.progress.begin(step);
-        let report_sent = |sent: u64| {
-            let detail = format!("{sent} sent, none through on every path yet");
-            self.progress.update(step, &detail);
-        };
-        phases.probe(&report_sent).await?;
-        self.progress.end(step, "every path has caught up");
-        let warmup_events = phases.warm_up().await?;
-        if trial.settles_connect {
-            self.clocks.settle_connect().await;
+        let is_under_way = self.distributed.is_some_and(Coordinator::has_begun);
+        let mut warmup_events = 0;
+        if !is_under_way {
+            let step = "first event through";
+            self.progress.begin(step);
+            let report_sent = |sent: u64| {
+                let detail = format!("{sent} sent, none through on every path yet");
+                self.progress.update(step, &detail);
+            };
+            phases.probe(&report_sent).await?;
+            self.progress.end(step, "every path has caught up");
+            warmup_events = phases.warm_up().await?;
+            if trial.settles_connect {
+                self.clocks.settle_connect().await;
+            }
         }
         let before = self.read_marks(&phases.paths).await?;
         let postgres = &self.servers.postgres;
@@ -275,6 +279,10 @@ impl RunContext<'_> {
         let foreign = after.foreign - before.foreign;
         let offsets = u64::try_from(sum(after) - sum(before)).unwrap_or(0);
         let tally = path.observer.tally();
+        if self.distributed.is_some_and(Coordinator::is_taken_up) {
+            // Where the topic stood before the load is not known any more.
+            return Ok(tally.consumed + tally.duplicates);
+        }
         if offsets == tally.consumed + tally.duplicates + foreign {
             return Ok(offsets - foreign);
         }

@@ -138,7 +138,9 @@ pub(crate) async fn run_trials(
         let paths = context
             .start_paths(&trial, &|detail| progress.update(&step, detail))
             .await?;
-        if let Some(test) = context.distributed {
+        if let Some(test) = context.distributed
+            && !test.is_taken_up()
+        {
             let plan = context.test_plan(workers.clone(), clock_topic, &paths)?;
             let detail = |detail: &str| progress.update(&step, detail);
             test.begin(plan, &detail, context.cancel).await?;

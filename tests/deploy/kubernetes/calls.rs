@@ -10,11 +10,6 @@ use serde_json::Value;
 use super::object::{Object, list, text};
 use super::references::documented_secrets;
 
-/// A command and flags that are on their way: left out of what is parsed until the command line has them.
-const ON_THEIR_WAY: [(&str, &[&str]); 2] = [
-    ("worker", &["--test", "--name"]),
-    ("run", &["--test", "--workers"]),
-];
 /// Subcommands of subcommands end here.
 const DEEPEST: usize = 3;
 
@@ -77,7 +72,6 @@ impl Commands {
             }
         }
         problems.extend(unreadable_files(&environment, container, object));
-        let arguments = self.as_far_as_known(arguments);
         let program = "cdc-bench".to_owned();
         let line = [&program].into_iter().chain(&arguments).chain(&flags);
         let line: Vec<_> = line.collect();
@@ -96,26 +90,6 @@ impl Commands {
         let mut known = commands.into_iter().flat_map(clap::Command::get_arguments);
         let found = known.find(|known| known.get_env() == Some(OsStr::new(variable)));
         found.map(clap::Arg::get_long)
-    }
-
-    fn as_far_as_known(&self, mut arguments: Vec<String>) -> Vec<String> {
-        for (name, flags) in ON_THEIR_WAY {
-            let command = self.parser.find_subcommand(name);
-            let is_known = |flag: &str| {
-                let mut known = command.into_iter().flat_map(clap::Command::get_arguments);
-                known.any(|known| known.get_long() == flag.strip_prefix("--"))
-            };
-            if arguments.first().is_some_and(|first| first == name) {
-                let unknown = flags.iter().filter(|flag| !is_known(flag));
-                let unknown: Vec<_> = unknown.map(|flag| format!("{flag}=")).collect();
-                arguments.retain(|word| !unknown.iter().any(|flag| word.starts_with(flag)));
-                if command.is_none() {
-                    // It takes what every command takes.
-                    arguments[0] = "doctor".to_owned();
-                }
-            }
-        }
-        arguments
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use cdc_bench_model::analysis::SignedHistogram;
 use cdc_bench_model::timeline::{CapturePath, Clock, ForeignClocks};
 use rdkafka::ClientConfig;
 use tokio::task::JoinHandle;
@@ -19,6 +20,8 @@ use crate::pipeline::run::observer::PathObserver;
 
 /// Between two heartbeats.
 const BEAT: Duration = Duration::from_millis(250);
+/// One heartbeat in so many has the totals: they are thousands of bytes.
+const TOTALS: u64 = 8;
 /// Longest wait for the last one to be delivered.
 const LAST_LIMIT: Duration = Duration::from_secs(5);
 
@@ -28,6 +31,8 @@ pub(super) struct WorkedPath {
     pub(super) observer: Arc<PathObserver>,
     /// Of its consumer; `None` if it does not consume.
     pub(super) backlog: Option<Backlog>,
+    /// The totals of its events so far.
+    pub(super) total: Arc<Mutex<SignedHistogram>>,
 }
 
 impl WorkedPath {
@@ -74,10 +79,18 @@ impl Standing {
         question(&lock(&self.0))
     }
 
+    /// It has come so far; no phase comes again.
+    pub(super) fn reach(&self, phase: WorkerPhase) {
+        self.set(|state| state.phase = state.phase.max(phase));
+    }
+
     fn heartbeat(&self, number: u64) -> Heartbeat {
         self.read(|state| {
             let paths = state.paths.iter();
-            let paths = paths.map(|of| (of.path, of.observer.worker_counts(of.partitions())));
+            let paths = paths.map(|of| {
+                let total = (number % TOTALS == 0).then(|| lock(&of.total).clone());
+                (of.path, of.observer.worker_counts(of.partitions(), total))
+            });
             let fix = state.clocks.as_ref();
             let fix = fix.map(|(clock, clocks)| (clock.now(), clocks.corrections()));
             Heartbeat {

@@ -1,18 +1,20 @@
 //! A worker's part of a test, from the plan to its result.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use cdc_bench_model::analysis::SignedHistogram;
 use cdc_bench_model::event::Generator;
 use cdc_bench_model::report::{Recorder, RecorderHandle, ResultFolder};
-use cdc_bench_model::timeline::{CapturePath, Clock, Joiner};
+use cdc_bench_model::timeline::{CapturePath, Clock, Joined, Joiner};
 use tokio_util::sync::CancellationToken;
 
 use crate::consumer::DeadLetterTopic;
 use crate::load::{LoadPlan, LoadShare, LoadSummary, run_load};
 use crate::pipeline::commands::worker::heartbeats::{Standing, WorkedPath};
+use crate::pipeline::commands::worker::request::{Worked, WorkerRequest};
 use crate::pipeline::commands::worker::share_load::ShareLoad;
 use crate::pipeline::commands::worker::stamp_intake::StampIntake;
-use crate::pipeline::commands::worker::{TICK, Worked, WorkerRequest};
 use crate::pipeline::distributed::control_record::{
     ControlRecord, LoadOrder, TestPlan, WorkerPhase, WorkerRole,
 };
@@ -21,6 +23,7 @@ use crate::pipeline::distributed::result_parts::WorkerResult;
 use crate::pipeline::distributed::share::partition_of_row;
 use crate::pipeline::distributed::stamp_sender::StampSender;
 use crate::pipeline::failure::{Failure, exit};
+use crate::pipeline::lock::lock;
 use crate::pipeline::progress::RunProgress;
 use crate::pipeline::provision::dead_letter_topic::PublishedDeadLetters;
 use crate::pipeline::provision::route::Route;
@@ -31,6 +34,9 @@ use crate::pipeline::run::links::Links;
 use crate::pipeline::run::observer::{PathObserver, SharedStamps, WarmUpStamps};
 use crate::pipeline::run::workers::{Here, WorkerSetup, Workers};
 use crate::settings::Settings;
+
+/// Between two looks at how the test stands.
+const TICK: Duration = Duration::from_millis(50);
 
 /// What a worker takes part with.
 #[derive(Clone, Copy)]
@@ -81,7 +87,12 @@ impl TakingPart<'_> {
             self.clock,
             Arc::clone(&foreign),
         )?;
-        let recorder = Recorder::start(&folder, &run.paths, |_, _| {})?;
+        let totals: Vec<_> = run.paths.iter().map(|_| Arc::default()).collect();
+        let recorded = totals.clone();
+        let recorder = Recorder::start(&folder, &run.paths, move |path, event: &Joined| {
+            let total: &Arc<Mutex<SignedHistogram>> = &recorded[path];
+            lock(total).record(event.stamps.t5 - event.stamps.t0);
+        })?;
         let links = Links::default();
         let mut paths = Vec::new();
         for planned in plan.routes.clone() {
@@ -94,7 +105,8 @@ impl TakingPart<'_> {
         let kafka = &servers.kafka_config;
         let intake = StampIntake::start(kafka, &plan.stamps_topic, worker, intake, &foreign)?;
         self.standing.set(|state| {
-            let worked = paths.iter().map(|path| WorkedPath {
+            let worked = paths.iter().zip(&totals).map(|(path, total)| WorkedPath {
+                total: Arc::clone(total),
                 path: path.route.path,
                 observer: Arc::clone(&path.observer),
                 backlog: path.workers.backlog.clone(),
@@ -122,10 +134,11 @@ impl TakingPart<'_> {
         intake.stop().await;
         let recordings = tokio::task::spawn_blocking(move || recorder.finish()).await;
         let recordings = recordings.map_err(|panicked| Failure::new(exit::USAGE, panicked))??;
+        // From here on the end of the test is not its failure.
+        self.standing.reach(WorkerPhase::Collected);
         for part in (WorkerResult { recordings }).parts(worker)? {
             self.control.say(&ControlRecord::Result(part)).await?;
         }
-        self.standing.reach(WorkerPhase::Collected);
         clocks.stop().await?;
         let (inserted, written) = self.standing.read(|state| {
             let written = state.paths.iter().map(|path| path.observer.tally().written);

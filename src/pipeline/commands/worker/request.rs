@@ -1,0 +1,32 @@
+//! What a worker is asked to do, and what it has done.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use crate::pipeline::distributed::control_record::WorkerRole;
+
+/// Parameters of `worker`.
+#[derive(Debug, Clone)]
+pub struct WorkerRequest {
+    /// Name of the test.
+    pub test: String,
+    /// Name of the worker.
+    pub name: String,
+    /// What it offers to do.
+    pub roles: BTreeSet<WorkerRole>,
+    /// Folder that has a folder for what each worker of a run has recorded.
+    pub results: PathBuf,
+}
+
+/// What a worker has done.
+#[derive(Debug, Clone)]
+pub struct Worked {
+    /// The run.
+    pub run: String,
+    /// Events that it inserted.
+    pub inserted: u64,
+    /// Events that it wrote into the store, of all paths.
+    pub written: u64,
+    /// Where its events are.
+    pub folder: PathBuf,
+}
