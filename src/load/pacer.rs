@@ -162,6 +162,42 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_a_share_are_due_as_if_the_others_were_inserted_too() {
+        let clock = Clock::start();
+        let begins = clock.now();
+        let mut together = Vec::new();
+        for share in 0..3 {
+            let (transactions, due) = async_channel::bounded(1_000);
+            let rate: Rate = "1000".parse().unwrap();
+            let limit = Limit::Events(50);
+            let own = move |row: &OutboxRow| row.seq % 3 == share;
+            let pacer = Pacer {
+                rows: Generator::new(1, jiff::Timestamp::UNIX_EPOCH)
+                    .skip(7)
+                    .filter(own),
+                share: Some(LoadShare {
+                    begins,
+                    first_seq: 7,
+                }),
+                schedule: SteeredSchedule::new(begins, &rate.into(), limit),
+                insert_batch: 2,
+                clock,
+                transactions,
+            };
+            let thread = thread::spawn(|| pacer.run());
+            while let Ok(transaction) = due.recv_blocking() {
+                let first = transaction.rows[0].seq - 7;
+                let after = Nanos::from_millis(i64::try_from(first).unwrap());
+                assert_eq!(transaction.due, Some(begins + after));
+                together.extend(transaction.rows.iter().map(|row| row.seq));
+            }
+            thread.join().unwrap();
+        }
+        together.sort_unstable();
+        assert_eq!(together, (7..57).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn at_max_nothing_is_scheduled() {
         let taken = paced(Rate::MAX, 25, 1);
         assert_eq!(taken.len(), 25);

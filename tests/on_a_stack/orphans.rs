@@ -224,7 +224,7 @@ fn beside_the_living(stack: &TestStack) {
     let end: Ended = living.wait_with_output().unwrap().into();
     assert_eq!(end.code, 130, "{}", end.err);
     assert_eq!(listing(stack), before);
-    assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
+    cleanup(stack);
 }
 
 fn inherited(stack: &TestStack) {
@@ -263,7 +263,7 @@ fn inherited(stack: &TestStack) {
     let end: Ended = living.wait_with_output().unwrap().into();
     assert_eq!(end.code, 130, "{}", end.err);
     stack.assert_nothing_left("the run that used them last");
-    assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
+    cleanup(stack);
 }
 
 /// Kills a run in this step, takes it up, kills it again as often, and lets it end. The report.
@@ -322,6 +322,11 @@ fn assert_has_every_event(report: &Value, events: u64, part: u32) {
     }
 }
 
+fn cleanup(stack: &TestStack) {
+    let end = ended(with(stack.external(), &["cleanup"]));
+    assert_eq!(end.code, 0, "{}", end.err);
+}
+
 fn taken_up(stack: &TestStack) {
     stack.clear();
     let results = open_folder();
@@ -333,7 +338,7 @@ fn taken_up(stack: &TestStack) {
     let mut breaks = incidents.filter(|incident| incident["kind"] == "resumed");
     assert!(breaks.next().unwrap()["took"].as_i64().unwrap() > 0);
     assert!(report["run"]["resumed"]["break_s"].as_f64().unwrap() > 0.5);
-    assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
+    cleanup(stack);
 }
 
 fn taken_up_twice(stack: &TestStack) {
@@ -351,7 +356,7 @@ fn taken_up_twice(stack: &TestStack) {
             assert_has_every_event(&report, 6_000, kills + 1);
         }
     }
-    assert_eq!(ended(with(stack.external(), &["cleanup"])).code, 0);
+    cleanup(stack);
 }
 
 fn capture_into_kafka(stack: &TestStack, args: &[&str]) -> Command {

@@ -173,7 +173,10 @@ fn refused(stack: &TestStack) {
     other.add(stack.kept(), "lonely", &[]);
     std::thread::sleep(Duration::from_secs(4));
     // A second coordinator of the same test.
-    run(&["--workers", "1", "--test", "waiting"]).refused(2, &["test waiting already", "--test"]);
+    let second = ["--workers", "1", "--test", "waiting"];
+    run(&second).refused(2, &["another run uses the stack"]);
+    let second = ended(small_run(stack.external(), results.path(), &second));
+    second.refused(2, &["test waiting already", "--test"]);
     signal(id(&waiting), Signal::SIGINT);
     other.signal("lonely", Signal::SIGINT);
     assert_eq!(wait(waiting).code, 130);

@@ -88,6 +88,11 @@ pub async fn run_on(
     cancel: &CancellationToken,
 ) -> Result<FinishedRun, Failure> {
     let started_at = jiff::Timestamp::now();
+    if request.distributed.is_some() && stack.exclusive() {
+        return Err(Failure::usage(anyhow::anyhow!(
+            "another run uses the stack that is kept, and workers reach no other: wait for its end (cdc-bench stack status)"
+        )));
+    }
     check_processes(&request.faults, stack)?;
     let links = Links::open(&request.faults, stack)?;
     progress.begin("set-up");

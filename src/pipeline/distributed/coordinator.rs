@@ -212,6 +212,7 @@ impl Coordinator {
             self.pause(cancel).await?;
         }
         self.let_another_capture(&BTreeSet::new()).await?;
+        let consuming = self.with_role(WorkerRole::Consume).len();
         let began = Instant::now();
         let mut settled: Option<(Instant, BTreeMap<i32, String>)> = None;
         loop {
@@ -225,8 +226,11 @@ impl Coordinator {
                 let waiting: Vec<_> = names.filter(is_waiting).cloned().collect();
                 (waiting, owners(state.heartbeats()))
             });
-            let is_whole = waiting.is_empty()
-                && usize::try_from(partitions).is_ok_and(|count| owners.len() == count);
+            // Who joins the group later has none at first.
+            let owning: BTreeSet<_> = owners.values().collect();
+            let count = usize::try_from(partitions).unwrap_or(0);
+            let is_whole =
+                waiting.is_empty() && owners.len() == count && owning.len() >= consuming.min(count);
             match &settled {
                 Some((since, before)) if is_whole && *before == owners => {
                     if since.elapsed() >= SETTLED {

@@ -5,7 +5,7 @@ use mongodb::bson::{RawDocument, RawDocumentBuf, doc};
 use tokio_util::sync::CancellationToken;
 
 use super::Scope;
-use super::error::{VerifyError, next};
+use super::error::{SIDE_LIMIT, VerifyError, limit_of_first, next};
 use crate::store::{MongoStore, document_id};
 use cdc_bench_model::event::EventId;
 
@@ -26,9 +26,10 @@ impl<'c> DocumentCursor<'c> {
     const SIDE: &'static str = "the store";
     const DOING: &'static str = "read events";
 
+    /// Opens it beside so many rows.
     pub async fn open(
         store: &'c MongoStore,
-        scope: &Scope,
+        (scope, rows): (&Scope, u64),
         cancel: &'c CancellationToken,
     ) -> Result<Self, VerifyError> {
         let filter = match scope {
@@ -40,7 +41,8 @@ impl<'c> DocumentCursor<'c> {
             .find(filter)
             .sort(doc! { "_id": 1 })
             .batch_size(DOCUMENTS_PER_BATCH);
-        let cursor = next(Self::SIDE, cancel, async {
+        let limit = limit_of_first(rows);
+        let cursor = next(Self::SIDE, limit, cancel, async {
             let cursor = find.await;
             cursor.map_err(|error| store.failed(&error, Self::DOING).into())
         })
@@ -71,7 +73,7 @@ impl<'c> DocumentCursor<'c> {
         let last = self.current.take();
         loop {
             let (store, cursor) = (self.store, &mut self.cursor);
-            let more = next(Self::SIDE, self.cancel, async {
+            let more = next(Self::SIDE, SIDE_LIMIT, self.cancel, async {
                 let more = cursor.advance().await;
                 more.map_err(|error| store.failed(&error, Self::DOING).into())
             })

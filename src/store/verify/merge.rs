@@ -28,8 +28,9 @@ pub async fn verify(
     compared: &(dyn Fn(u64) + Sync),
     cancel: CancellationToken,
 ) -> Result<StoreVerification, VerifyError> {
+    let count = RowCursor::count(pg, &scope, &cancel).await?;
     let mut rows = RowCursor::open(pg, &scope, &cancel).await?;
-    let mut documents = DocumentCursor::open(store, &scope, &cancel).await?;
+    let mut documents = DocumentCursor::open(store, (&scope, count), &cancel).await?;
     let mut tally = VerificationTally::default();
     rows.advance().await?;
     documents.advance().await?;

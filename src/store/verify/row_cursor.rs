@@ -10,12 +10,20 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::Scope;
-use super::error::{VerifyError, next};
+use super::error::{SIDE_LIMIT, VerifyError, next};
 use crate::store::{DocumentError, DocumentParts, Payload};
 use cdc_bench_model::event::EventId;
 
 const COLUMNS: &str = "SELECT id, run_id, seq, event_type, aggregate_type, aggregate_id, payload::text, \
     (extract(epoch FROM created_at) * 1000000)::bigint FROM activity.event_outbox";
+
+/// The condition of a scope, and its parameter.
+fn filter(scope: &Scope) -> (&'static str, Option<&(dyn ToSql + Sync)>) {
+    match scope {
+        Scope::Run(run_id) => (" WHERE run_id = $1", Some(run_id)),
+        Scope::All => ("", None),
+    }
+}
 
 /// PostgreSQL's side: a stream of rows, a few of which are in memory at a time.
 pub(super) struct RowCursor<'c> {
@@ -27,17 +35,31 @@ pub(super) struct RowCursor<'c> {
 impl<'c> RowCursor<'c> {
     const SIDE: &'static str = "PostgreSQL";
 
+    /// The number of its rows.
+    pub async fn count(
+        pg: &Client,
+        scope: &Scope,
+        cancel: &CancellationToken,
+    ) -> Result<u64, VerifyError> {
+        let (filter, run) = filter(scope);
+        let query = format!("SELECT count(*) FROM activity.event_outbox{filter}");
+        let run: Vec<_> = run.into_iter().collect();
+        let row = next(Self::SIDE, SIDE_LIMIT, cancel, async {
+            let row = pg.query_one(&query, &run).await;
+            row.map_err(|error| failed(&error))
+        });
+        let count: i64 = row.await?.try_get(0).map_err(|error| failed(&error))?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
     pub async fn open(
         pg: &Client,
         scope: &Scope,
         cancel: &'c CancellationToken,
     ) -> Result<Self, VerifyError> {
-        let (filter, run): (&str, Option<&(dyn ToSql + Sync)>) = match scope {
-            Scope::Run(run_id) => (" WHERE run_id = $1", Some(run_id)),
-            Scope::All => ("", None),
-        };
+        let (filter, run) = filter(scope);
         let query = [COLUMNS, filter, " ORDER BY id"].concat();
-        let stream = next(Self::SIDE, cancel, async {
+        let stream = next(Self::SIDE, SIDE_LIMIT, cancel, async {
             let stream = pg.query_raw(&query, run).await;
             stream.map_err(|error| failed(&error))
         })
@@ -55,7 +77,7 @@ impl<'c> RowCursor<'c> {
 
     pub async fn advance(&mut self) -> Result<(), VerifyError> {
         let stream = &mut self.stream;
-        let row = next(Self::SIDE, self.cancel, async {
+        let row = next(Self::SIDE, SIDE_LIMIT, self.cancel, async {
             stream.try_next().await.map_err(|error| failed(&error))
         })
         .await?;
