@@ -36,13 +36,14 @@ impl Backlog {
         }
     }
 
-    /// The partitions that this consumer has now; none once it is gone.
+    /// The partitions that this consumer has now; `None` once it leaves.
     #[must_use]
-    pub fn partitions(&self) -> BTreeSet<i32> {
+    pub fn partitions(&self) -> Option<BTreeSet<i32>> {
         let consumer = self.consumer.upgrade();
-        let assigned = consumer.and_then(|consumer| consumer.assignment().ok());
-        let elements = assigned.iter().flat_map(TopicPartitionList::elements);
-        elements.map(|element| element.partition()).collect()
+        let consumer = consumer.filter(|consumer| !consumer.context().is_leaving())?;
+        let assigned = consumer.assignment().ok()?;
+        let elements = assigned.elements();
+        Some(elements.iter().map(|element| element.partition()).collect())
     }
 
     /// Records in each partition of this consumer that it has not received; `None` while its position in one is unknown, and once it

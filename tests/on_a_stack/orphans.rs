@@ -224,7 +224,7 @@ fn beside_the_living(stack: &TestStack) {
     let end: Ended = living.wait_with_output().unwrap().into();
     assert_eq!(end.code, 130, "{}", end.err);
     assert_eq!(listing(stack), before);
-    cleanup(stack);
+    clean_up_whole(stack);
 }
 
 fn inherited(stack: &TestStack) {
@@ -263,7 +263,7 @@ fn inherited(stack: &TestStack) {
     let end: Ended = living.wait_with_output().unwrap().into();
     assert_eq!(end.code, 130, "{}", end.err);
     stack.assert_nothing_left("the run that used them last");
-    cleanup(stack);
+    clean_up_whole(stack);
 }
 
 /// Kills a run in this step, takes it up, kills it again as often, and lets it end. The report.
@@ -322,7 +322,7 @@ fn assert_has_every_event(report: &Value, events: u64, part: u32) {
     }
 }
 
-fn cleanup(stack: &TestStack) {
+fn clean_up_whole(stack: &TestStack) {
     let end = ended(with(stack.external(), &["cleanup"]));
     assert_eq!(end.code, 0, "{}", end.err);
 }
@@ -338,7 +338,7 @@ fn taken_up(stack: &TestStack) {
     let mut breaks = incidents.filter(|incident| incident["kind"] == "resumed");
     assert!(breaks.next().unwrap()["took"].as_i64().unwrap() > 0);
     assert!(report["run"]["resumed"]["break_s"].as_f64().unwrap() > 0.5);
-    cleanup(stack);
+    clean_up_whole(stack);
 }
 
 fn taken_up_twice(stack: &TestStack) {
@@ -356,7 +356,7 @@ fn taken_up_twice(stack: &TestStack) {
             assert_has_every_event(&report, 6_000, kills + 1);
         }
     }
-    cleanup(stack);
+    clean_up_whole(stack);
 }
 
 fn capture_into_kafka(stack: &TestStack, args: &[&str]) -> Command {

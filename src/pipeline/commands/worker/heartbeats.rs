@@ -33,13 +33,18 @@ pub(super) struct WorkedPath {
     pub(super) backlog: Option<Backlog>,
     /// The totals of its events so far.
     pub(super) total: Arc<Mutex<SignedHistogram>>,
+    /// The partitions that it had last.
+    pub(super) partitions: Mutex<BTreeSet<i32>>,
 }
 
 impl WorkedPath {
-    /// The partitions that it consumes now.
+    /// The partitions that it consumes now; those that it had, once it consumes no more.
     pub(super) fn partitions(&self) -> BTreeSet<i32> {
-        let backlog = self.backlog.as_ref();
-        backlog.map(Backlog::partitions).unwrap_or_default()
+        let mut known = lock(&self.partitions);
+        if let Some(now) = self.backlog.as_ref().and_then(Backlog::partitions) {
+            *known = now;
+        }
+        known.clone()
     }
 }
 

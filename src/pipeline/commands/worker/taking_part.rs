@@ -107,6 +107,7 @@ impl TakingPart<'_> {
         self.standing.set(|state| {
             let worked = paths.iter().zip(&totals).map(|(path, total)| WorkedPath {
                 total: Arc::clone(total),
+                partitions: Mutex::default(),
                 path: path.route.path,
                 observer: Arc::clone(&path.observer),
                 backlog: path.workers.backlog.clone(),
