@@ -192,6 +192,7 @@ impl<'a> FaultRunner<'a> {
                             observer: &path.observer,
                             dead_letters: &path.dead_letters,
                             clock: context.clock,
+                            session: context.member_session(),
                         };
                         path.workers.bring_back(setup).await?;
                     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cdc_bench_model::timeline::{CapturePath, Clock};
 
 use crate::broker::{
-    Backlog, KafkaSource, KafkaSourceConfig, Rebalance, Rebalances, fetch_settings,
+    Backlog, KafkaSource, KafkaSourceConfig, MemberSession, Rebalance, Rebalances, fetch_settings,
 };
 use crate::consumer::{DeadLetterTopic, DeadLetters};
 use crate::pipeline::failure::Failure;
@@ -35,6 +35,8 @@ pub(crate) struct WorkerSetup<'a> {
     /// Where dead letters go beside their file.
     pub(crate) dead_letters: &'a Option<Arc<dyn DeadLetterTopic>>,
     pub(crate) clock: Clock,
+    /// Of the consumer in its group.
+    pub(crate) session: MemberSession,
 }
 
 /// The reader and the consumer of one path.
@@ -221,6 +223,7 @@ impl Workers {
             group: kafka.group.clone(),
             from_end,
             fetch: fetch_settings(&setup.request.settings.fetch),
+            session: setup.session,
         };
         let kafka = setup.links.kafka_of_consumer(&setup.servers.kafka_config);
         let before = threads::present();
