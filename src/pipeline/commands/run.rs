@@ -14,7 +14,6 @@ use crate::pipeline::commands::resume::set_recordings_aside;
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::monitor::disk_guard::DiskGuard;
 use crate::pipeline::monitor::postgres_guard::PostgresGuard;
-use crate::pipeline::monitor::silence::SILENCE_LIMIT;
 use crate::pipeline::monitor::store_guard::watch_store;
 use crate::pipeline::outcome::environment::read_environment;
 use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
@@ -94,7 +93,7 @@ pub async fn run_on(
         () = cancel.cancelled() => return Err(Failure::interrupted()),
         servers = ServerClients::connect(&endpoints) => servers?,
     };
-    let silence = longest_silence(request);
+    let silence = request.longest_silence();
     let limits = (request.limits.retained_wal, silence);
     let postgres_guard = PostgresGuard::new(&endpoints.postgres, &request.id, limits);
     let disk_guard = disk_guard(request, Some(stack));
@@ -112,7 +111,11 @@ pub async fn run_on(
             let is_registered = life_sign.as_ref().is_some_and(|lock| !lock.is_shared());
             let means = (&servers, &links, &postgres_guard, is_registered);
             let ends = (&measured, cancel);
-            run_measured(request, stack, means, started_at, progress, ends).await
+            let measured = run_measured(request, stack, means, started_at, progress, ends).await;
+            match measured {
+                Err(failure) if failure.exit_code() == exit::SERVER => Err(postgres_guard.explain(failure).await),
+                measured => measured,
+            }
         } => outcome,
     };
     progress.load_over();
@@ -165,12 +168,6 @@ async fn unless<T>(measured: &CancellationToken, end: impl Future<Output = T>) -
         std::future::pending().await
     }
     end
-}
-
-/// How long a server may answer nothing: longer than it is taken away by a fault of the run, and than the drain waits for it.
-fn longest_silence(request: &RunRequest) -> Duration {
-    let faults = request.faults.iter().map(|fault| fault.length).max();
-    SILENCE_LIMIT.max(request.drain_timeout) + faults.unwrap_or_default()
 }
 
 /// Guards the disk of the results, and that of servers of ours.
@@ -353,7 +350,7 @@ async fn run_measured(
         if compared.is_ok() {
             let found = tokio::select! {
                 () = cancel.cancelled() => Err(Failure::interrupted()),
-                found = compare(servers, store, &names, &tell, cancel) => found,
+                found = compare((servers, store, request.limits.silence), &names, &tell, cancel) => found,
             };
             match found {
                 Ok(found) => verification = Some(found),
@@ -387,6 +384,7 @@ async fn run_measured(
         resource_usage: trials.resource_usage,
         checkpoints: trials.checkpoints,
         silences: trials.silences,
+        slots: postgres_guard.incidents(),
         footprint: trials.footprint,
         collections: stack.gc_pauses(started_at),
         faults: trials.faults,

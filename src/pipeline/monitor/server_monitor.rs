@@ -82,13 +82,22 @@ impl ServerStatus {
 
     /// Whether a server that the path needs has not answered, or is not well.
     pub(crate) fn trouble_of(&self, path: CapturePath) -> bool {
+        !self.troubles_of(path).is_empty()
+    }
+
+    /// What is wrong with each server that the path needs.
+    pub(crate) fn troubles_of(&self, path: CapturePath) -> Vec<String> {
         let needs = |server: &str| match server {
             "connect" => path == CapturePath::Debezium,
             "kafka" => path != CapturePath::Embedded,
             _ => true,
         };
-        let mut servers = self.servers.iter();
-        servers.any(|server| server.trouble.is_some() && needs(&server.name))
+        let servers = self.servers.iter().filter(|server| needs(&server.name));
+        let trouble = servers.filter_map(|server| {
+            let trouble = server.trouble.as_ref()?;
+            Some(format!("{}: {trouble}", server.name))
+        });
+        trouble.collect()
     }
 
     /// Sets the lags of a path's state.
