@@ -137,7 +137,13 @@ pub async fn run_on(
         // Before anything else: what a failed run has taken away must be there to be cleaned up.
         stack.bring_back();
         progress.begin("clean-up");
-        let removed = clean_up(&servers, &request.id, progress, cancel).await;
+        let failure = outcome.as_ref().err();
+        if let Some(failure) = failure.filter(|failure| !failure.is_interrupt()) {
+            // Before a clean-up that may take long where a server is away.
+            tracing::error!(%failure, "the run ends");
+        }
+        let of = (&request.id, failure.is_some());
+        let removed = clean_up(&servers, of, progress, cancel).await;
         removed.map(|removed| {
             tracing::info!(%removed, "clean-up");
             progress.end("clean-up", &removed.summary());
@@ -183,7 +189,7 @@ fn disk_guard(request: &RunRequest, stack: Option<&Stack>) -> DiskGuard {
 /// Removes what the run has made, by new clients if a fault has broken the run's.
 async fn clean_up(
     servers: &ServerClients,
-    run: &RunId,
+    run: (&RunId, bool),
     progress: &dyn RunProgress,
     cancel: &CancellationToken,
 ) -> Result<Removal, Failure> {

@@ -10,7 +10,7 @@ pub(super) const QUESTION: &str = "SELECT slot_name::text, \
     greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn), 0)::bigint, \
     greatest(pg_wal_lsn_diff(pg_current_wal_lsn(), sent_lsn), 0)::bigint, \
     restart_lsn::text, confirmed_flush_lsn::text, wal_status, to_jsonb(slot)->>'invalidation_reason', \
-    active_pid, application_name, client_addr::text, reply_time::text, state \
+    active_pid, application_name, host(client_addr), reply_time::text, state \
     FROM pg_replication_slots slot LEFT JOIN pg_stat_replication ON pid = active_pid \
     WHERE slot_name = ANY($1) OR strpos(slot_name, $2) > 0";
 

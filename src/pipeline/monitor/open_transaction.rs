@@ -9,7 +9,7 @@ use crate::pipeline::monitor::wal_history::ServerMicros;
 
 /// The oldest transaction of those that have written something. A prepared one has no session.
 const QUESTION: &str = "SELECT (extract(epoch FROM xact_start) * 1e6)::bigint AS began, pid, usename::text, datname::text, \
-        application_name, client_addr::text, state, NULL AS gid \
+        application_name, host(client_addr), state, NULL AS gid \
         FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND xact_start IS NOT NULL AND pid <> pg_backend_pid() \
     UNION ALL SELECT (extract(epoch FROM prepared) * 1e6)::bigint, NULL, owner::text, database::text, NULL, NULL, NULL, gid \
         FROM pg_prepared_xacts \

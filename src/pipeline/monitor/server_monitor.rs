@@ -229,7 +229,8 @@ impl<'a> ServerMonitor<'a> {
         let servers = servers.into_iter().map(|(name, trouble)| ServerState {
             name: name.to_owned(),
             product: (name == "store").then(|| product.clone()).flatten(),
-            trouble,
+            // What is asked for here may be known from before.
+            trouble: trouble.or_else(|| self.pings.trouble(name, ANSWER_TIMEOUT)),
             restarts: restarts
                 .iter()
                 .map(|(server, _)| u64::from(server_of(server) == name))

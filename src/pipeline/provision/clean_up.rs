@@ -20,19 +20,19 @@ use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{check_writable, connect_postgres};
 
 /// Removes the resources of a run that has ended. Tables and documents stay, for `verify`. Once `cancel` is cancelled, no server is waited for
-/// longer than a moment.
+/// longer than a moment. `is_doubtful`: whether a server may not answer; it is asked before anything is begun there.
 ///
 /// # Errors
 /// When a server refuses, or does not answer; the remaining resources stay in the registry.
 pub async fn remove_run(
     servers: &ServerClients,
-    run: &RunId,
+    (run, is_doubtful): (&RunId, bool),
     progress: &dyn StepProgress,
     cancel: &CancellationToken,
 ) -> Result<Removal, Failure> {
     let answer = Patience::for_an_answer(cancel);
     let mut silent = Vec::new();
-    if answer.is_short() {
+    if answer.is_short() || is_doubtful {
         silent = without_an_answer(servers, answer).await;
     }
     let entries = if silent.contains(&ResourceServer::Postgres) {
@@ -83,14 +83,13 @@ async fn without_an_answer(servers: &ServerClients, patience: Patience<'_>) -> V
         patience.within(version),
         patience.within(servers.store.ping()),
     );
+    // A request of a broker that answers after the wait for it is over can end librdkafka, and the program with it.
+    let kafka = kafka.is_some_and(|answer| answer.is_ok());
     let answers = [
         (ResourceServer::Postgres, postgres.is_some()),
-        (ResourceServer::Kafka, kafka.is_some()),
+        (ResourceServer::Kafka, kafka),
         // It keeps its connectors in Kafka.
-        (
-            ResourceServer::Connect,
-            connect.is_some() && kafka.is_some(),
-        ),
+        (ResourceServer::Connect, connect.is_some() && kafka),
         (ResourceServer::Store, store.is_some()),
     ];
     let silent = answers.into_iter().filter(|(_, answers)| !answers);
