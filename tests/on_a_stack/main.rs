@@ -67,6 +67,7 @@ mod secured_kafka;
 mod series;
 mod sink;
 mod skew;
+mod slots_at_risk;
 mod snapshot;
 mod snapshot_chunks;
 mod stack;
@@ -162,6 +163,7 @@ fn main() {
         group::TESTS,
         results::TESTS,
         limits::TESTS,
+        slots_at_risk::TESTS,
         load::TESTS,
         series::TESTS,
         metrics::TESTS,
@@ -229,6 +231,7 @@ fn main() {
         reader_soak::LONG_TESTS,
         delays::LONG_TESTS,
         skew::LONG_TESTS,
+        slots_at_risk::LONG_TESTS,
         postgres_reached::LONG_TESTS,
         results::LONG_TESTS,
         secured_connect::LONG_TESTS,

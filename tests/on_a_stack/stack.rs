@@ -160,6 +160,14 @@ impl TestStack {
         self.runtime.block_on(async { work.await })
     }
 
+    /// Work that goes on meanwhile.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.runtime.spawn(work)
+    }
+
     /// A new connection.
     pub async fn connect(&self) -> tokio_postgres::Client {
         self.try_connect().await.unwrap()

@@ -7,7 +7,7 @@ use cdc_bench_model::timeline::{CapturePath, Clock};
 use crate::broker::{
     Backlog, KafkaSource, KafkaSourceConfig, MemberSession, Rebalance, Rebalances, fetch_settings,
 };
-use crate::consumer::{DeadLetterTopic, DeadLetters};
+use crate::consumer::{DeadLetterTopic, DeadLetters, StageConfig};
 use crate::pipeline::failure::Failure;
 use crate::pipeline::faults::ProcessAction;
 use crate::pipeline::monitor::connector_watch::ConnectorWatch;
@@ -287,7 +287,10 @@ fn start_stage(setup: WorkerSetup<'_>, source: WorkerSource) -> ConsumerWorker {
         route.store.clone(),
         Arc::clone(setup.observer) as Arc<_>,
         dead_letters.with_topic(setup.dead_letters.clone()),
-        stage_config(topic, &request.settings),
+        StageConfig {
+            store_outage: request.longest_silence(),
+            ..stage_config(topic, &request.settings)
+        },
         setup.clock,
     )
 }
