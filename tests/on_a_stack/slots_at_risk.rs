@@ -87,6 +87,29 @@ fn open_transaction(stack: &TestStack) {
     stack.assert_nothing_left("a run whose slot was held back");
 }
 
+fn given_up(stack: &TestStack) {
+    let results = open_folder();
+    let args = ["--events", "100000", "--rate", "50", "--capture", "wal"];
+    let mut run = start(small_run(stack.external(), results.path(), &args));
+    until_step(&mut run, results.path(), "load");
+    keep_wal(stack, "SET max_slot_wal_keep_size = '1MB'");
+    // A slot lets go of WAL only every 15 seconds, however fast it is read.
+    stack.sql(BULK);
+    stack.sql("CHECKPOINT");
+    let end = Ended::from(run.wait_with_output().unwrap());
+    keep_wal(stack, "RESET max_slot_wal_keep_size");
+    end.refused(
+        3,
+        &["slot \"cdc_bench_wal_", "is lost", "max_slot_wal_keep_size"],
+    );
+    stack.assert_nothing_left("a run whose slot was lost");
+}
+
+fn keep_wal(stack: &TestStack, setting: &str) {
+    stack.sql(&format!("ALTER SYSTEM {setting}"));
+    stack.sql("SELECT pg_reload_conf()");
+}
+
 fn prepared_transaction(stack: &TestStack) {
     let _preparing = Preparing::on(stack);
     let (end, _) = held_back(stack, "embedded", || {
@@ -143,12 +166,10 @@ fn stopped_connect(stack: &TestStack) {
     let results = open_folder();
     let run = loading(stack, results.path(), "50");
     let stopped = Stopped::new(stack, "connect");
-    stack.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'");
-    stack.sql("SELECT pg_reload_conf()");
+    keep_wal(stack, "SET max_slot_wal_keep_size = '1MB'");
     stack.sql(BULK);
     until_logged(results.path(), "is about to be lost: WAL from ");
-    stack.sql("ALTER SYSTEM RESET max_slot_wal_keep_size");
-    stack.sql("SELECT pg_reload_conf()");
+    keep_wal(stack, "RESET max_slot_wal_keep_size");
     until_logged(
         results.path(),
         "is not read: its reader has not replied for 45 s",
@@ -161,17 +182,16 @@ fn stopped_connect(stack: &TestStack) {
             "nothing has come through capture path debezium for",
             "--max-silence",
             "connect: no answer",
-            "slot \"cdc_bench_debezium_",
-            "application \"Debezium Streaming\"",
-            "Kafka Connect did not answer in time: connector",
+            // PostgreSQL has ended its walsender by then (wal_sender_timeout).
+            "nobody has read it for",
+            "clean-up failed",
         ],
     );
     stack.clear();
 }
 
 fn waiting_checkpoint(stack: &TestStack) {
-    stack.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'");
-    stack.sql("SELECT pg_reload_conf()");
+    keep_wal(stack, "SET max_slot_wal_keep_size = '1MB'");
     let results = open_folder();
     let run = loading(stack, results.path(), "2500");
     let stopped = Stopped::new(stack, "connect");
@@ -186,8 +206,7 @@ fn waiting_checkpoint(stack: &TestStack) {
     stack.block_on(checkpoint).unwrap().unwrap();
     let end = Ended::from(run.wait_with_output().unwrap());
     end.refused(3, &["is lost", "max_slot_wal_keep_size"]);
-    stack.sql("ALTER SYSTEM RESET max_slot_wal_keep_size");
-    stack.sql("SELECT pg_reload_conf()");
+    keep_wal(stack, "RESET max_slot_wal_keep_size");
     stack.clear();
 }
 

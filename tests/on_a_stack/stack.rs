@@ -427,7 +427,7 @@ impl TestStack {
     pub fn clear(&self) {
         self.wait_until_healthy();
         self.delete_connectors();
-        drop(ended(with(self.kept(), &["cleanup"])));
+        drop(ended(with(self.kept(), &["cleanup", "--all"])));
         until("the slots to be free", || {
             let dropping = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active";
             self.try_sql(dropping).is_some()

@@ -139,6 +139,7 @@ impl PathObserver {
         PathCounts {
             tally: self.joiner.tally(),
             dead_letters: self.dead_letters.load(Ordering::Relaxed),
+            dead_letters_by_reason: self.dead_letter_reasons.by_reason(),
         }
     }
 
