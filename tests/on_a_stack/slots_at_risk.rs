@@ -32,8 +32,8 @@ pub const LONG_TESTS: &[Test] = &[
     ),
     ("a_kafka_that_stands_still_ends_the_run", stopped_kafka),
     (
-        "a_connector_that_was_paused_is_told_with_its_slot_and_ends_the_run",
-        paused_connector,
+        "a_connector_that_was_stopped_is_told_with_its_slot_and_ends_the_run",
+        stopped_connector,
     ),
 ];
 
@@ -227,25 +227,25 @@ fn stopped_kafka(stack: &TestStack) {
     stack.clear();
 }
 
-fn paused_connector(stack: &TestStack) {
+fn stopped_connector(stack: &TestStack) {
     let results = open_folder();
     let run = loading(stack, results.path(), "50");
     let connectors = stack.connectors();
-    let pause = format!(
-        "{}/connectors/{}/pause",
+    let stopping = format!(
+        "{}/connectors/{}/stop",
         stack.env["CONNECT_URL"], connectors[0]
     );
     let client = cdc_bench_stack::http_client().build().unwrap();
-    let answer = stack.block_on(async { client.put(pause).send().await });
+    let answer = stack.block_on(async { client.put(stopping).send().await });
     assert!(answer.unwrap().status().is_success());
     let end = Ended::from(run.wait_with_output().unwrap());
     end.refused(
         3,
         &[
             "nothing has come through capture path debezium for",
-            "is not running",
+            "is STOPPED with tasks",
             "nobody has read it for",
         ],
     );
-    stack.assert_nothing_left("a run whose connector was paused");
+    stack.assert_nothing_left("a run whose connector was stopped");
 }

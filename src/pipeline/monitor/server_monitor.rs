@@ -284,7 +284,7 @@ impl<'a> ServerMonitor<'a> {
                 return Err(failure);
             }
             if !status.is_running() {
-                return Err(format!("connector {name} is not running"));
+                return Err(format!("connector {name} is {}", status.describe()));
             }
         }
         Ok(())
