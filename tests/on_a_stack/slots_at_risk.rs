@@ -11,10 +11,16 @@ use super::reader_two_phase::Preparing;
 use super::stack::command::{Ended, result_folder, small_run};
 use super::stack::{TestStack, open_folder, signal_all, tree, until_within};
 
-pub const TESTS: &[Test] = &[(
-    "a_transaction_left_open_is_named_as_what_holds_a_slot_back",
-    open_transaction,
-)];
+pub const TESTS: &[Test] = &[
+    (
+        "a_transaction_left_open_is_named_as_what_holds_a_slot_back",
+        open_transaction,
+    ),
+    (
+        "a_slot_that_the_server_gives_up_is_named_whoever_notices_first",
+        given_up,
+    ),
+];
 
 /// A minute or so each: servers are restarted, or stand still for long enough.
 pub const LONG_TESTS: &[Test] = &[
