@@ -113,26 +113,24 @@ impl<'a> PostgresGuard<'a> {
         }
     }
 
-    /// A failure with what is wrong with a slot, if that is why: the server ends the readers of a slot that it gives up.
+    /// A failure with the slot that is lost, if one is: the server ends the readers of a slot that it gives up.
     pub(crate) async fn explain(&self, failure: Failure) -> Failure {
+        let before = lock(&self.seen).slots.clone();
         let mut session = PostgresSession::new(self.endpoint);
-        let before: Vec<_> = lock(&self.seen).slots.clone();
-        let reason = match self.look(&mut session).await {
-            Ok(Some(reason)) => Some(reason),
-            Ok(None) => {
-                let seen = lock(&self.seen);
-                let is_gone =
-                    |slot: &&GuardedSlot| !seen.slots.iter().any(|now| now.name == slot.name);
-                let mut gone = before.iter().filter(is_gone);
-                let given_up = gone.find(|slot| slot.is_unreserved());
-                given_up.map(|slot| self.loss_of(slot))
-            }
-            Err(_) => None,
-        };
-        match reason {
-            Some(reason) => {
-                Failure::server(anyhow::anyhow!("{reason}; the run ended with: {failure}"))
-            }
+        let asked = tokio::time::timeout(ANSWER_TIMEOUT, self.ask(&mut session)).await;
+        if !matches!(asked, Ok(Ok(()))) {
+            return failure;
+        }
+        let seen = lock(&self.seen);
+        // A temporary slot goes with its reader.
+        let is_gone = |slot: &&GuardedSlot| !seen.slots.iter().any(|now| now.name == slot.name);
+        let mut given_up = before.iter().filter(|slot| slot.is_unreserved());
+        let lost = seen.slots.iter().find(|slot| slot.is_lost());
+        match lost.or_else(|| given_up.find(is_gone)) {
+            Some(lost) => Failure::server(anyhow::anyhow!(
+                "{}; the run ended with: {failure}",
+                self.loss_of(lost)
+            )),
             None => failure,
         }
     }

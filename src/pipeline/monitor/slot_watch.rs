@@ -78,7 +78,7 @@ impl SlotWatch {
                 );
                 let advice = match &slot.reader {
                     Some(_) => "let its reader go on, or end it",
-                    None => "start its reader again, or drop the slot",
+                    None => "start its reader again, or drop the slot; a connector reads its slot once it has taken its snapshot",
                 };
                 (what, advice)
             });
