@@ -341,7 +341,7 @@ mod tests {
         let (endpoint, run) = (server(), RunId::generate());
         let guard = PostgresGuard::new(&endpoint, &run, (Some(100 << 20), Duration::MAX));
         // 150 MiB in half a minute, the greater part of it in the last ten seconds.
-        for (second, mib) in [(0, 0_u64), (20, 50), (30, 150)] {
+        for (second, mib) in [(0, 0_u64), (20, 50), (29, 140), (30, 150)] {
             lock(&guard.seen).wal.push(second * 1_000_000, mib << 20);
         }
         let ours = format!("cdc_bench_wal_{}", run.as_identifier());

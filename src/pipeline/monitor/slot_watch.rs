@@ -182,6 +182,11 @@ fn describe_reader(slot: &GuardedSlot, quiet: Duration) -> String {
     let quiet_s = quiet.as_secs();
     match &slot.reader {
         None => format!("nobody has read it for {quiet_s} s"),
+        Some(reader) if reader.is_hidden() => {
+            format!(
+                "it has a reader, whose replies this user may not see: pg_read_all_stats ({reader})"
+            )
+        }
         Some(reader) if quiet > LATE => {
             format!("its reader has not replied for {quiet_s} s ({reader})")
         }
