@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use cdc_bench::broker::{KafkaSource, KafkaSourceConfig, fetch_settings};
+use cdc_bench::broker::{KafkaSource, KafkaSourceConfig, MemberSession, fetch_settings};
 use cdc_bench::consumer::{ConsumerStage, DeadLetters, StageConfig};
 use cdc_bench::records::{RecordBatch, RecordSource};
 use cdc_bench_model::event::Generator;
@@ -273,6 +273,7 @@ impl Bench<'_> {
                 group: format!("drain-{}", uuid::Uuid::now_v7()),
                 from_end: false,
                 fetch: self.fetch.clone(),
+                session: MemberSession::Short,
             };
             let kafka = self.stack.kafka();
             let records = KafkaSource::subscribe(&kafka, config, clock).await;

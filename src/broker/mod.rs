@@ -47,6 +47,6 @@ pub use reading_groups::ReadingGroup;
 pub use record_count::count_records;
 pub use record_producer::{OutgoingRecord, RecordProducer, UndeliveredError};
 pub use rights::MissingAcl;
-pub use source::{KafkaSource, KafkaSourceConfig, fetch_settings};
+pub use source::{KafkaSource, KafkaSourceConfig, MemberSession, fetch_settings};
 pub use tail::{TailEvent, TailRecord, TopicTail};
 pub use topic_scan::{ScanStart, ScannedRecord, TopicScan};

@@ -50,6 +50,28 @@ pub struct KafkaSourceConfig {
     pub from_end: bool,
     /// How records are fetched: see [`fetch_settings`].
     pub fetch: BTreeMap<String, String>,
+    /// When a member that is not heard of has left.
+    pub session: MemberSession,
+}
+
+/// After which time without a heartbeat a member has left its group. One that reaches no broker for as long gives its membership up
+/// itself, and comes back only when the broker has waited that long for the member that it was: a broker that was away for
+/// longer is away for twice as long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemberSession {
+    /// Ten seconds: the group of a program that was killed can soon be read by another one, or deleted.
+    Short,
+    /// Kafka's 45 s: a broker may restart in it. For a group whose servers end with the program.
+    Long,
+}
+
+impl MemberSession {
+    fn timeout_ms(self) -> &'static str {
+        match self {
+            Self::Short => "10000",
+            Self::Long => "45000",
+        }
+    }
 }
 
 /// Settings that decide how soon a record is delivered: at once, or with the commit of its transaction; and after a full local queue
@@ -131,9 +153,7 @@ impl KafkaSource {
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", "1000")
             .set("partition.assignment.strategy", "cooperative-sticky")
-            // A member that was killed leaves its group this soon, so that the group can be deleted. The price: a member that
-            // reaches no broker for as long is removed, and rejoins only after that has expired.
-            .set("session.timeout.ms", "10000");
+            .set("session.timeout.ms", config.session.timeout_ms());
         for (name, value) in &config.fetch {
             settings.set(name, value);
         }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::output::{print_json, print_line};
 use super::progress::Terminal;
 use crate::pipeline::{
-    Failure, OrphanRemoval, Orphans, Removal, remove_everything, remove_orphans,
+    CleanUpScope, Failure, OrphanRemoval, Orphans, Removal, remove_everything, remove_orphans,
 };
 use crate::settings::Settings;
 
@@ -26,6 +26,9 @@ pub(super) struct Args {
     /// Remove only what this run, or capture, has left
     #[arg(long, value_name = "RUN_ID", value_parser = RunId::parse)]
     run: Option<RunId>,
+    /// Remove everything, also what a run or capture that is under way uses; without it, nothing is removed as long as there is one
+    #[arg(long, conflicts_with_all = ["orphans", "run"])]
+    all: bool,
     /// Remove nothing: say what would be removed, and with --orphans what would be left and why
     #[arg(long)]
     dry_run: bool,
@@ -73,7 +76,7 @@ pub(super) async fn run(
         () = cancel.cancelled() => Err(Failure::interrupted().context(
             "what is left is in the ledger still: \"cdc-bench cleanup\" goes on with it",
         )),
-        removal = remove(&servers, which, args.dry_run, progress, cancel) => removal,
+        removal = remove(&servers, which, &args, progress, cancel) => removal,
     }?;
     progress.clear();
     Outcome { removal, folders }.print(&args)
@@ -82,14 +85,19 @@ pub(super) async fn run(
 async fn remove(
     servers: &GivenEndpoints,
     which: Option<Orphans>,
-    is_dry_run: bool,
+    args: &Args,
     progress: &Terminal,
     cancel: &CancellationToken,
 ) -> Result<OrphanRemoval, Failure> {
     match which {
-        Some(which) => remove_orphans(servers, &which, is_dry_run, progress, cancel).await,
+        Some(which) => remove_orphans(servers, &which, args.dry_run, progress, cancel).await,
         None => {
-            let removal = remove_everything(servers, is_dry_run, progress, cancel).await?;
+            let scope = match args {
+                Args { dry_run: true, .. } => CleanUpScope::DryRun,
+                Args { all: true, .. } => CleanUpScope::Everything,
+                _ => CleanUpScope::WhenIdle,
+            };
+            let removal = remove_everything(servers, scope, progress, cancel).await?;
             Ok(OrphanRemoval {
                 removed: removal.resources().to_vec(),
                 ..OrphanRemoval::default()

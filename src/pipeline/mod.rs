@@ -59,7 +59,7 @@ pub(crate) use monitor::postgres_clock::measure_postgres;
 pub(crate) use monitor::processes;
 pub(crate) use monitor::pulse::Pulse;
 pub use progress::{LoadState, RunProgress};
-pub use provision::clean_up::{remove_everything, remove_run};
+pub use provision::clean_up::{CleanUpScope, remove_everything, remove_run};
 pub(crate) use provision::observations::{
     drop_publication, left_by_observations, make_publication,
 };

@@ -115,6 +115,14 @@ impl RunRequest {
         }
     }
 
+    /// How long a server may answer nothing, or nothing come through: longer than it is taken away by a fault of the run, and than
+    /// the drain waits for it.
+    pub(crate) fn longest_silence(&self) -> Duration {
+        let faults = self.faults.iter().map(|fault| fault.length).max();
+        let silence = self.limits.silence.max(self.drain_timeout);
+        silence + faults.unwrap_or_default()
+    }
+
     /// The part of the run, from 1: another one each time that it is taken up again.
     pub(crate) fn part(&self) -> u32 {
         self.resumption.as_ref().map_or(1, |again| again.part)
@@ -136,7 +144,12 @@ pub struct Limits {
     pub retained_wal: Option<u64>,
     /// Bytes that are left free on the disk of the results.
     pub free_disk: u64,
+    /// Longest time in which a server answers nothing, or nothing comes through a path.
+    pub silence: Duration,
 }
+
+/// Longest silence, where nothing else is said: a server that restarts or fails over is back by then.
+const SILENCE: Duration = Duration::from_secs(120);
 
 impl Limits {
     /// Where nobody has said any: WAL is limited on the user's own servers.
@@ -145,6 +158,7 @@ impl Limits {
         Self {
             retained_wal: (stack == StackKind::External).then_some(4_096 << 20),
             free_disk: 256 << 20,
+            silence: SILENCE,
         }
     }
 }

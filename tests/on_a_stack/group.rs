@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cdc_bench::broker::{KafkaSource, KafkaSourceConfig};
+use cdc_bench::broker::{KafkaSource, KafkaSourceConfig, MemberSession};
 use cdc_bench_model::event::{EventId, Generator, OutboxRow};
 use cdc_bench_model::timeline::Clock;
 use futures_util::TryStreamExt;
@@ -317,6 +317,7 @@ fn left_and_joined(stack: &TestStack) {
                 group: group.name.to_owned(),
                 from_end: true,
                 fetch: BTreeMap::new(),
+                session: MemberSession::Short,
             };
             let records = KafkaSource::subscribe(&stack.kafka(), config, clock).await;
             let records = records.unwrap_or_else(|error| panic!("turn {turn}: {error}"));

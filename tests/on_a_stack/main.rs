@@ -68,6 +68,7 @@ mod secured_kafka;
 mod series;
 mod sink;
 mod skew;
+mod slots_at_risk;
 mod snapshot;
 mod snapshot_chunks;
 mod stack;
@@ -164,6 +165,7 @@ fn main() {
         group::TESTS,
         results::TESTS,
         limits::TESTS,
+        slots_at_risk::TESTS,
         load::TESTS,
         series::TESTS,
         metrics::TESTS,
@@ -233,6 +235,7 @@ fn main() {
         rehearsal::LONG_TESTS,
         delays::LONG_TESTS,
         skew::LONG_TESTS,
+        slots_at_risk::LONG_TESTS,
         postgres_reached::LONG_TESTS,
         results::LONG_TESTS,
         secured_connect::LONG_TESTS,

@@ -198,6 +198,7 @@ fn beside_the_living(stack: &TestStack) {
 
     let named_alive = cleanup(stack, &["--run", lives]);
     named_alive.refused(2, &[lives, "is under way", "Ctrl-C"]);
+    cleanup(stack, &[]).refused(2, &[&format!("run {lives}"), "--orphans", "--all"]);
     resume(stack, results.path(), lives).refused(2, &[lives, "is under way"]);
     let cleaned = cleanup(stack, &["--orphans"]).json();
     assert_eq!(listing(stack), of_living);

@@ -28,10 +28,10 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// The server takes prepared transactions, which it does not by default, until this is dropped.
-struct Preparing<'a>(&'a TestStack);
+pub struct Preparing<'a>(&'a TestStack);
 
 impl<'a> Preparing<'a> {
-    fn on(stack: &'a TestStack) -> Self {
+    pub fn on(stack: &'a TestStack) -> Self {
         stack.sql("ALTER SYSTEM SET max_prepared_transactions = 10");
         restart(stack, "10");
         Self(stack)

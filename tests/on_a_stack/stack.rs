@@ -160,6 +160,14 @@ impl TestStack {
         self.runtime.block_on(async { work.await })
     }
 
+    /// Work that goes on meanwhile.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.runtime.spawn(work)
+    }
+
     /// A new connection.
     pub async fn connect(&self) -> tokio_postgres::Client {
         self.try_connect().await.unwrap()
@@ -419,7 +427,7 @@ impl TestStack {
     pub fn clear(&self) {
         self.wait_until_healthy();
         self.delete_connectors();
-        drop(ended(with(self.kept(), &["cleanup"])));
+        drop(ended(with(self.kept(), &["cleanup", "--all"])));
         until("the slots to be free", || {
             let dropping = "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE NOT active";
             self.try_sql(dropping).is_some()

@@ -148,7 +148,7 @@ fn shared(stack: &TestStack) {
         let mut pooled = serde_json::to_value(pooled).unwrap();
         pooled["error_bound"] = merged["error_bound"].clone();
         assert_eq!(*merged, pooled, "{path}");
-        assert_eq!(report["paths"][path]["counts"]["joined"], 300, "{path}");
+        assert_eq!(merged["count"], 300, "{path}");
     }
     stack.assert_nothing_left("a run with workers");
 }

@@ -81,7 +81,9 @@ impl ConnectorStatus {
         std::iter::once(&self.connector).chain(&self.tasks)
     }
 
-    pub(super) fn describe(&self) -> String {
+    /// Its state and those of its tasks, in Connect's words.
+    #[must_use]
+    pub fn describe(&self) -> String {
         let tasks: Vec<_> = self.tasks.iter().map(|task| task.state.as_str()).collect();
         format!("{} with tasks [{}]", self.connector.state, tasks.join(", "))
     }

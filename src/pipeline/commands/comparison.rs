@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::failure::Failure;
-use crate::pipeline::monitor::silence::SILENCE_LIMIT;
 use crate::pipeline::provision::servers::{ServerClients, renewed_postgres};
 use crate::pipeline::request::RunNames;
 use crate::store::{MongoStore, Scope, StoreVerification, VerifyError, verify};
@@ -19,8 +18,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// # Errors
 /// When a server does not come back, or does not sort as it was asked to; when the user has asked to stop.
 pub(super) async fn compare(
-    servers: &ServerClients,
-    store: &MongoStore,
+    (servers, store, silence): (&ServerClients, &MongoStore, Duration),
     names: &RunNames,
     compared: &(dyn Fn(u64) + Sync),
     cancel: &CancellationToken,
@@ -33,7 +31,7 @@ pub(super) async fn compare(
         };
         match error {
             VerifyError::Cancelled => return Err(Failure::interrupted()),
-            VerifyError::Postgres(_) | VerifyError::Store(_) if began.elapsed() < SILENCE_LIMIT => {
+            VerifyError::Postgres(_) | VerifyError::Store(_) if began.elapsed() < silence => {
                 tracing::warn!(%error, "comparing PostgreSQL with the store again");
                 tokio::time::sleep(PAUSE).await;
             }

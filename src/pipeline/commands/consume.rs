@@ -13,7 +13,9 @@ use cdc_bench_model::timeline::{Clock, ConsumerStamps, Nanos, Stamp};
 use cdc_bench_stack::GivenEndpoints;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Admin, BrokerError, KafkaSource, KafkaSourceConfig, fetch_settings};
+use crate::broker::{
+    Admin, BrokerError, KafkaSource, KafkaSourceConfig, MemberSession, fetch_settings,
+};
 use crate::consumer::{ConsumerStage, DeadLetter, DeadLetters, ReasonCounts, StageObserver};
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::lock::lock;
@@ -165,6 +167,7 @@ pub async fn consume(
         group: settings.group.clone(),
         from_end: false,
         fetch: fetch_settings(&settings.fetch),
+        session: MemberSession::Short,
     };
     progress.update(step, "joining the consumer group");
     let records = KafkaSource::subscribe(&kafka, config, clock).await?;

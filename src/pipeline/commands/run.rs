@@ -17,7 +17,6 @@ use crate::pipeline::distributed::coordinator::Coordinator;
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::monitor::disk_guard::DiskGuard;
 use crate::pipeline::monitor::postgres_guard::PostgresGuard;
-use crate::pipeline::monitor::silence::SILENCE_LIMIT;
 use crate::pipeline::monitor::store_guard::watch_store;
 use crate::pipeline::outcome::environment::read_environment;
 use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
@@ -102,7 +101,7 @@ pub async fn run_on(
         () = cancel.cancelled() => return Err(Failure::interrupted()),
         servers = ServerClients::connect(&endpoints) => servers?,
     };
-    let silence = longest_silence(request);
+    let silence = request.longest_silence();
     let limits = (request.limits.retained_wal, silence);
     let postgres_guard = PostgresGuard::new(&endpoints.postgres, &request.id, limits);
     let disk_guard = disk_guard(request, Some(stack));
@@ -122,7 +121,11 @@ pub async fn run_on(
             let is_registered = life_sign.as_ref().is_some_and(|lock| !lock.is_shared());
             let means = (&servers, &links, &postgres_guard, is_registered, &test);
             let ends = (&measured, cancel);
-            run_measured(request, stack, means, started_at, progress, ends).await
+            let measured = run_measured(request, stack, means, started_at, progress, ends).await;
+            match measured {
+                Err(failure) if failure.exit_code() == exit::SERVER => Err(postgres_guard.explain(failure).await),
+                measured => measured,
+            }
         } => outcome,
     };
     progress.load_over();
@@ -148,7 +151,13 @@ pub async fn run_on(
         // Before anything else: what a failed run has taken away must be there to be cleaned up.
         stack.bring_back();
         progress.begin("clean-up");
-        let removed = clean_up(&servers, &request.id, progress, cancel).await;
+        let failure = outcome.as_ref().err();
+        if let Some(failure) = failure.filter(|failure| !failure.is_interrupt()) {
+            // Before a clean-up that may take long where a server is away.
+            tracing::error!(%failure, "the run ends");
+        }
+        let of = (&request.id, failure.is_some());
+        let removed = clean_up(&servers, of, progress, cancel).await;
         removed.map(|removed| {
             tracing::info!(%removed, "clean-up");
             progress.end("clean-up", &removed.summary());
@@ -181,12 +190,6 @@ async fn unless<T>(measured: &CancellationToken, end: impl Future<Output = T>) -
     end
 }
 
-/// How long a server may answer nothing: longer than it is taken away by a fault of the run, and than the drain waits for it.
-fn longest_silence(request: &RunRequest) -> Duration {
-    let faults = request.faults.iter().map(|fault| fault.length).max();
-    SILENCE_LIMIT.max(request.drain_timeout) + faults.unwrap_or_default()
-}
-
 /// Guards the disk of the results, and that of servers of ours.
 fn disk_guard(request: &RunRequest, stack: Option<&Stack>) -> DiskGuard {
     let servers = stack.and_then(Stack::data_dir);
@@ -200,7 +203,7 @@ fn disk_guard(request: &RunRequest, stack: Option<&Stack>) -> DiskGuard {
 /// Removes what the run has made, by new clients if a fault has broken the run's.
 async fn clean_up(
     servers: &ServerClients,
-    run: &RunId,
+    run: (&RunId, bool),
     progress: &dyn RunProgress,
     cancel: &CancellationToken,
 ) -> Result<Removal, Failure> {
@@ -393,7 +396,7 @@ async fn run_measured(
         if compared.is_ok() {
             let found = tokio::select! {
                 () = cancel.cancelled() => Err(Failure::interrupted()),
-                found = compare(servers, store, &names, &tell, cancel) => found,
+                found = compare((servers, store, request.limits.silence), &names, &tell, cancel) => found,
             };
             match found {
                 Ok(found) => verification = Some(found),
@@ -430,6 +433,7 @@ async fn run_measured(
         resource_usage: trials.resource_usage,
         checkpoints: trials.checkpoints,
         silences: trials.silences,
+        slots: postgres_guard.incidents(),
         footprint: trials.footprint,
         collections: stack.gc_pauses(started_at),
         faults: trials.faults,

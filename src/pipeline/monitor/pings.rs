@@ -76,6 +76,17 @@ impl Pings {
         silences
     }
 
+    /// That a server has answered nothing for at least so long, and why as far as that is known.
+    pub(super) fn trouble(&self, server: &str, least: Duration) -> Option<String> {
+        let now = Instant::now();
+        let pulses = lock(&self.pulses);
+        let pulse = pulses.iter().find(|pulse| pulse.tap == server)?;
+        let silence = pulse.silence(now).filter(|silence| *silence >= least)?;
+        let reason = pulse.reason().map(|reason| format!(": {reason}"));
+        let (seconds, reason) = (silence.as_secs(), reason.unwrap_or_default());
+        Some(format!("it has answered nothing for {seconds} s{reason}"))
+    }
+
     /// Asks until it is dropped.
     ///
     /// # Errors

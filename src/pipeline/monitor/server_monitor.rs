@@ -82,13 +82,22 @@ impl ServerStatus {
 
     /// Whether a server that the path needs has not answered, or is not well.
     pub(crate) fn trouble_of(&self, path: CapturePath) -> bool {
+        !self.troubles_of(path).is_empty()
+    }
+
+    /// What is wrong with each server that the path needs.
+    pub(crate) fn troubles_of(&self, path: CapturePath) -> Vec<String> {
         let needs = |server: &str| match server {
             "connect" => path == CapturePath::Debezium,
             "kafka" => path != CapturePath::Embedded,
             _ => true,
         };
-        let mut servers = self.servers.iter();
-        servers.any(|server| server.trouble.is_some() && needs(&server.name))
+        let servers = self.servers.iter().filter(|server| needs(&server.name));
+        let trouble = servers.filter_map(|server| {
+            let trouble = server.trouble.as_ref()?;
+            Some(format!("{}: {trouble}", server.name))
+        });
+        trouble.collect()
     }
 
     /// Sets the lags of a path's state.
@@ -220,7 +229,8 @@ impl<'a> ServerMonitor<'a> {
         let servers = servers.into_iter().map(|(name, trouble)| ServerState {
             name: name.to_owned(),
             product: (name == "store").then(|| product.clone()).flatten(),
-            trouble,
+            // What is asked for here may be known from before.
+            trouble: trouble.or_else(|| self.pings.trouble(name, ANSWER_TIMEOUT)),
             restarts: restarts
                 .iter()
                 .map(|(server, _)| u64::from(server_of(server) == name))
@@ -274,7 +284,7 @@ impl<'a> ServerMonitor<'a> {
                 return Err(failure);
             }
             if !status.is_running() {
-                return Err(format!("connector {name} is not running"));
+                return Err(format!("connector {name} is {}", status.describe()));
             }
         }
         Ok(())

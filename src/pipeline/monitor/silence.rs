@@ -5,9 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::pipeline::failure::Failure;
 
-/// Longest silence, where nothing else is said: a server that restarts or fails over is back by then.
-pub(crate) const SILENCE_LIMIT: Duration = Duration::from_secs(120);
-
 /// Judges a server by its answers.
 #[derive(Debug)]
 pub(super) struct SilenceTimer {
@@ -48,7 +45,7 @@ impl SilenceTimer {
             return None;
         }
         Some(Failure::server(anyhow::anyhow!(
-            "{server} at {address} has answered nothing for {} s ({why}); see its log and start it again: the run ends, and \"cdc-bench cleanup\" removes what it leaves there",
+            "{server} at {address} has answered nothing for {} s ({why}; --max-silence); see its log and start it again: the run ends, and \"cdc-bench cleanup\" removes what it leaves there",
             limit.as_secs()
         )))
     }

@@ -8,6 +8,7 @@ use crate::load::{LoadChange, LoadSummary};
 use crate::pipeline::faults::Fault;
 use crate::pipeline::monitor::cpu::Used;
 use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
+use crate::pipeline::monitor::postgres_guard::SlotIncident;
 use crate::pipeline::monitor::resource_usage::ResourceUsage;
 use crate::pipeline::monitor::server_monitor::Silence;
 use crate::pipeline::request::RunRequest;
@@ -31,6 +32,8 @@ pub(crate) struct RunFacts<'a> {
     pub(crate) checkpoints: Vec<PostgresCheckpoint>,
     /// Times in which a server answered nothing.
     pub(crate) silences: Vec<Silence>,
+    /// Times in which something was wrong with a slot.
+    pub(crate) slots: Vec<SlotIncident>,
     /// What this program and its servers took over the time of the run.
     pub(crate) footprint: FootprintSeries,
     /// Times in which a JVM of ours stood still to collect garbage.

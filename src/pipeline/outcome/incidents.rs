@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cdc_bench_model::report::{
-    CHECKPOINT, FAULT, GC_PAUSE, Incident, LOAD_PAUSED, PathReport, RATE_CHANGED, REBALANCE,
-    RESUMED, STALL, StallReport, WARM_UP_CUT,
+    CHECKPOINT, CHECKPOINT_WAITS, FAULT, GC_PAUSE, Incident, LOAD_PAUSED, PathReport, RATE_CHANGED,
+    REBALANCE, RESUMED, SLOT_UNREAD, SLOT_UNRESERVED, STALL, StallReport, WARM_UP_CUT,
 };
 use cdc_bench_model::timeline::{CapturePath, Nanos, Stamp};
 use cdc_bench_stack::GcPause;
@@ -12,6 +12,7 @@ use cdc_bench_stack::GcPause;
 use crate::broker::Rebalance;
 use crate::load::{LoadChange, LoadChangeKind};
 use crate::pipeline::monitor::postgres_checkpoints::PostgresCheckpoint;
+use crate::pipeline::monitor::postgres_guard::{SlotIncident, SlotTrouble};
 use crate::pipeline::monitor::server_monitor::Silence;
 use crate::pipeline::outcome::facts::RunFacts;
 use crate::pipeline::run::fault_runner::MadeFault;
@@ -43,6 +44,7 @@ pub(crate) fn collect_incidents(facts: &RunFacts<'_>, paths: &[PathReport]) -> V
     let stalls = paths.iter().flat_map(|path| &path.stalls);
     incidents.extend(stalls.map(stall_incident));
     incidents.extend(silence_incidents(facts, paths));
+    incidents.extend(facts.slots.iter().map(slot_incident));
     if let Some(first) = facts.load.first_t0 {
         let collections = facts.collections.iter();
         incidents.extend(collections.filter_map(|pause| gc_incident(pause, first)));
@@ -105,6 +107,21 @@ fn stall_incident(stall: &StallReport) -> Incident {
             stall.waited
         ),
         took: Some(stall.took),
+    }
+}
+
+fn slot_incident(slot: &SlotIncident) -> Incident {
+    let kind = match slot.trouble {
+        SlotTrouble::Unread => SLOT_UNREAD,
+        SlotTrouble::Unreserved => SLOT_UNRESERVED,
+        SlotTrouble::CheckpointWaits => CHECKPOINT_WAITS,
+    };
+    let took = slot
+        .ended
+        .map(|ended| ended.duration_since(slot.began).as_micros());
+    Incident {
+        took: took.and_then(|micros| i64::try_from(micros).ok()),
+        ..incident_at(slot.began, kind, slot.what.clone())
     }
 }
 

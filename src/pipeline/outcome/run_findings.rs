@@ -1,6 +1,6 @@
 //! Findings about the run as a whole: lost events, contradicting stamps, restarts, changes of the load.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cdc_bench_model::analysis::{Finding, Severity, SignedHistogram, times as in_words};
 use cdc_bench_model::report::EventCounts;
@@ -82,6 +82,12 @@ pub(super) fn run_findings(facts: &RunFacts<'_>, counts: &EventCounts) -> Vec<Fi
             ),
             "the latencies hold these outages; the report's incidents say when",
         );
+    }
+    let mut told = BTreeSet::new();
+    for slot in &facts.slots {
+        if told.insert((&slot.slot, slot.trouble)) {
+            add(slot.what.clone(), slot.advice);
+        }
     }
     for fault in &facts.faults_not_made {
         add(

@@ -7,6 +7,7 @@ use cdc_bench_model::timeline::{CapturePath, Clock};
 use cdc_bench_stack::Stack;
 use tokio_util::sync::CancellationToken;
 
+use crate::broker::MemberSession;
 use crate::consumer::DeadLetterTopic;
 use crate::load::Limit;
 use crate::pipeline::distributed::coordinator::Coordinator;
@@ -40,6 +41,17 @@ pub(crate) struct RunContext<'a> {
     pub(crate) distributed: Option<&'a Coordinator>,
     pub(crate) progress: &'a dyn RunProgress,
     pub(crate) cancel: &'a CancellationToken,
+}
+
+impl RunContext<'_> {
+    /// The session of consumers in their groups: what is left of a group on servers that outlive the run is to be soon over.
+    pub(crate) fn member_session(&self) -> MemberSession {
+        if self.stack.exclusive() {
+            MemberSession::Long
+        } else {
+            MemberSession::Short
+        }
+    }
 }
 
 /// One measurement of some paths on the same events.

@@ -191,6 +191,7 @@ impl<'a> FaultRunner<'a> {
                             here: Here::All,
                             dead_letters: &path.dead_letters,
                             clock: context.clock,
+                            session: context.member_session(),
                         };
                         path.workers.bring_back(setup).await?;
                     }

@@ -17,6 +17,7 @@ pub(crate) mod phases;
 pub(crate) mod progress_tracker;
 pub(crate) mod reader_clock;
 pub(crate) mod stage_setup;
+mod standstill;
 pub(crate) mod test_plan;
 pub(crate) mod trial;
 pub(crate) mod trial_outcome;

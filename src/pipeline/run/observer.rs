@@ -141,11 +141,33 @@ impl PathObserver {
         }
     }
 
+    /// Everything that has come to its end on this path, whosever it is: it grows for as long as the path goes on.
+    pub(crate) fn passed(&self) -> u64 {
+        let tally = self.tally();
+        let others = [
+            &self.probes_written,
+            &self.earlier_written,
+            &self.warmup_written,
+            &self.dead_letters,
+            &self.foreign,
+        ];
+        let others = others.map(|count| count.load(Ordering::Relaxed));
+        tally.written + tally.duplicates + others.iter().sum::<u64>()
+    }
+
+    /// Measured events that were inserted and have not come to their end.
+    pub(crate) fn under_way(&self) -> u64 {
+        let tally = self.tally();
+        let ended = tally.written + self.dead_letters.load(Ordering::Relaxed);
+        tally.inserted.saturating_sub(ended)
+    }
+
     /// The counters so far.
     pub(crate) fn counts(&self) -> PathCounts {
         PathCounts {
             tally: self.tally(),
             dead_letters: self.dead_letters.load(Ordering::Relaxed),
+            dead_letters_by_reason: self.dead_letter_reasons.by_reason(),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::pipeline::run::context::{ActivePath, RunContext, Trial};
 use crate::pipeline::run::fault_runner::FaultRunner;
 use crate::pipeline::run::observer::{MeasuredLoad, PathObserver, ProbeLoad};
 use crate::pipeline::run::progress_tracker::{ProgressTracker, StallTimer};
+use crate::pipeline::run::standstill::StandstillGuard;
 
 /// Longest wait for the first event to pass a connector that is RUNNING.
 const PROBE_LIMIT: Duration = Duration::from_secs(60);
@@ -198,6 +199,7 @@ impl<'a> Phases<'a> {
             FAULT_TICK
         };
         let mut told = Instant::now();
+        let mut standstill = self.standstill_guard();
         loop {
             tokio::select! {
                 summary = &mut load => return summary,
@@ -205,11 +207,27 @@ impl<'a> Phases<'a> {
             }
             self.step_faults().await?;
             self.check().await?;
+            self.check_standstill(&mut standstill, PathObserver::under_way)?;
             if told.elapsed() >= TICK || tick == TICK {
                 told = Instant::now();
                 self.tell_measured(Phase::Load, &mut progress_tracker);
             }
         }
+    }
+
+    /// A guard of all paths.
+    pub(crate) fn standstill_guard(&self) -> StandstillGuard {
+        StandstillGuard::new(self.paths.len(), self.context.request.longest_silence())
+    }
+
+    /// Fails if nothing has come through a path for too long, of which `waiting` says how many events are under way.
+    pub(crate) fn check_standstill(
+        &self,
+        guard: &mut StandstillGuard,
+        waiting: impl Fn(&PathObserver) -> u64,
+    ) -> Result<(), Failure> {
+        let seen = lock(&self.seen);
+        guard.check(&self.paths, waiting, (&seen, self.context.postgres_guard))
     }
 
     /// Makes and ends the faults that are due.

@@ -112,6 +112,7 @@ impl RunContext<'_> {
                 },
                 dead_letters: &dead_letters,
                 clock: self.clock,
+                session: self.member_session(),
             };
             let workers = Workers::start(setup).await?;
             paths.push(ActivePath {

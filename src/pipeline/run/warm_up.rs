@@ -192,6 +192,7 @@ impl Phases<'_> {
         let target = (*done == 0).then_some(events);
         let mut is_sent = false;
         let mut patience = StallTimer::new();
+        let mut standstill = self.standstill_guard();
         loop {
             tokio::select! {
                 summary = &mut sent, if !is_sent => {
@@ -221,6 +222,9 @@ impl Phases<'_> {
                     events
                 });
             }
+            self.check_standstill(&mut standstill, |path| {
+                acknowledged.saturating_sub(through(path))
+            })?;
             if patience.quiet_for(self.sum(through)) > request.drain_timeout && is_sent {
                 return Err(Failure::new(
                     exit::DATA,

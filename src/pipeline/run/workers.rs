@@ -5,9 +5,9 @@ use std::sync::Arc;
 use cdc_bench_model::timeline::{CapturePath, Clock};
 
 use crate::broker::{
-    Backlog, KafkaSource, KafkaSourceConfig, Rebalance, Rebalances, fetch_settings,
+    Backlog, KafkaSource, KafkaSourceConfig, MemberSession, Rebalance, Rebalances, fetch_settings,
 };
-use crate::consumer::{DeadLetterTopic, DeadLetters};
+use crate::consumer::{DeadLetterTopic, DeadLetters, StageConfig};
 use crate::pipeline::failure::Failure;
 use crate::pipeline::faults::ProcessAction;
 use crate::pipeline::monitor::connector_watch::ConnectorWatch;
@@ -37,6 +37,8 @@ pub(crate) struct WorkerSetup<'a> {
     /// Where dead letters go beside their file.
     pub(crate) dead_letters: &'a Option<Arc<dyn DeadLetterTopic>>,
     pub(crate) clock: Clock,
+    /// Of the consumer in its group.
+    pub(crate) session: MemberSession,
 }
 
 /// The part of a path's work that is done in this process.
@@ -258,6 +260,7 @@ impl Workers {
             group: kafka.group.clone(),
             from_end,
             fetch: fetch_settings(&setup.request.settings.fetch),
+            session: setup.session,
         };
         let kafka = setup.links.kafka_of_consumer(&setup.servers.kafka_config);
         let before = threads::present();
@@ -321,7 +324,10 @@ fn start_stage(setup: WorkerSetup<'_>, source: WorkerSource) -> ConsumerWorker {
         route.store.clone(),
         Arc::clone(setup.observer) as Arc<_>,
         dead_letters.with_topic(setup.dead_letters.clone()),
-        stage_config(topic, &request.settings),
+        StageConfig {
+            store_outage: request.longest_silence(),
+            ..stage_config(topic, &request.settings)
+        },
         setup.clock,
     )
 }

@@ -10,7 +10,7 @@ pub struct Incident {
     pub at: jiff::Timestamp,
     /// `server_restart`, `connector_restart`; `load_paused`, `rate_changed`; `rebalance` of the consumer group;
     /// `checkpoint` of PostgreSQL; `fault`, one that the run was asked to make; `stall` of a server; `gc_pause` of a JVM; `resumed`, the break of a
-    /// run that was taken up again. More may come.
+    /// run that was taken up again; `slot_unread`, `slot_unreserved`, `checkpoint_waits`, about a replication slot. More may come.
     pub kind: String,
     /// In a few words, such as `kafka started again`.
     pub what: String,
@@ -38,6 +38,12 @@ pub const RESUMED: &str = "resumed";
 pub const FAULT: &str = "fault";
 /// [`Incident::kind`] of a time in which a server stood still.
 pub const STALL: &str = "stall";
+/// [`Incident::kind`] of a time in which nobody read a replication slot, or its reader did not reply.
+pub const SLOT_UNREAD: &str = "slot_unread";
+/// [`Incident::kind`] of a time in which PostgreSQL was free to remove WAL that a replication slot needs.
+pub const SLOT_UNRESERVED: &str = "slot_unreserved";
+/// [`Incident::kind`] of a time in which a checkpoint of PostgreSQL waited for the reader of a slot that was given up.
+pub const CHECKPOINT_WAITS: &str = "checkpoint_waits";
 /// [`Incident::kind`] of a time in which a JVM stood still to collect garbage.
 pub const GC_PAUSE: &str = "gc_pause";
 

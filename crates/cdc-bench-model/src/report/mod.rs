@@ -62,8 +62,8 @@ pub use html::{
     PageError, comparison_page, demo_page, observation_page, page, resilience_page, sweep_page,
 };
 pub use incident::{
-    CHECKPOINT, FAULT, GC_PAUSE, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE, RESUMED, STALL,
-    WARM_UP_CUT,
+    CHECKPOINT, CHECKPOINT_WAITS, FAULT, GC_PAUSE, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE,
+    RESUMED, SLOT_UNREAD, SLOT_UNRESERVED, STALL, WARM_UP_CUT,
 };
 pub use json::{ClockReport, RUN, Report, ResumedRun, RunInfo, SCHEMA, Verdict};
 pub use junit::{junit, observation_junit};

@@ -9,6 +9,7 @@ use cdc_bench_model::report::{Recorder, RecorderHandle, ResultFolder};
 use cdc_bench_model::timeline::{CapturePath, Clock, Joined, Joiner};
 use tokio_util::sync::CancellationToken;
 
+use crate::broker::MemberSession;
 use crate::consumer::DeadLetterTopic;
 use crate::load::{LoadPlan, LoadShare, LoadSummary, run_load};
 use crate::pipeline::commands::worker::heartbeats::{Standing, WorkedPath};
@@ -223,6 +224,8 @@ impl TakingPart<'_> {
             route,
             observer,
             here,
+            // Others take over soon what a worker leaves.
+            session: MemberSession::Short,
             dead_letters,
             clock: self.clock,
         }

@@ -1,5 +1,6 @@
 //! The metrics of one run: a registry, and the counters of its paths.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,6 +20,7 @@ pub struct Metrics {
     hops: HistogramVec,
     events: IntCounterVec,
     troubles: IntCounterVec,
+    dead_letters: IntCounterVec,
     under_way: IntGaugeVec,
     slot_lag: IntGaugeVec,
     /// The active paths.
@@ -32,10 +34,11 @@ impl fmt::Debug for Metrics {
 }
 
 /// Counters of a path.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct PathCounts {
     pub(crate) tally: Tally,
     pub(crate) dead_letters: u64,
+    pub(crate) dead_letters_by_reason: BTreeMap<String, u64>,
 }
 
 /// A path, and how much of its counters is exported.
@@ -81,6 +84,11 @@ impl Metrics {
             "Refused INSERTs, dead letters, events that came again, and disagreements on their position.",
             "kind",
         );
+        let dead_letters = counter(
+            "cdc_bench_dead_letters_total",
+            "Records that could not be decoded or written, by the reason why.",
+            "reason",
+        );
         let under_way = gauge(
             "cdc_bench_events_under_way",
             "Events that are inserted, and not yet in the store.",
@@ -114,10 +122,11 @@ impl Metrics {
         build_info
             .with_label_values(&[env!("CARGO_PKG_VERSION"), profile])
             .set(1);
-        let all: [Box<dyn prometheus::core::Collector>; 7] = [
+        let all: [Box<dyn prometheus::core::Collector>; 8] = [
             Box::new(hops.clone()),
             Box::new(events.clone()),
             Box::new(troubles.clone()),
+            Box::new(dead_letters.clone()),
             Box::new(under_way.clone()),
             Box::new(slot_lag.clone()),
             Box::new(run_info),
@@ -131,6 +140,7 @@ impl Metrics {
             hops,
             events,
             troubles,
+            dead_letters,
             under_way,
             slot_lag,
             tracked: Mutex::default(),
@@ -198,6 +208,11 @@ impl Metrics {
             ] {
                 let counter = self.troubles.with_label_values(&[path, kind]);
                 counter.inc_by(now.saturating_sub(exported));
+            }
+            for (reason, now) in &counts.dead_letters_by_reason {
+                let exported = tracked.exported.dead_letters_by_reason.get(reason);
+                let counter = self.dead_letters.with_label_values(&[path, reason]);
+                counter.inc_by(now.saturating_sub(exported.copied().unwrap_or(0)));
             }
             let under_way = now.inserted.saturating_sub(now.written);
             let gauge = self.under_way.with_label_values(&[path]);
@@ -276,13 +291,33 @@ mod tests {
     }
 
     #[test]
+    fn dead_letters_are_counted_by_reason_and_never_twice() {
+        let metrics = metrics();
+        let counts = PathCounts {
+            dead_letters: 3,
+            dead_letters_by_reason: [("unparsable".to_owned(), 2), ("too_deep".to_owned(), 1)]
+                .into(),
+            ..PathCounts::default()
+        };
+        metrics.track_path(CapturePath::Wal, move || counts.clone());
+        metrics.text();
+        let text = String::from_utf8(metrics.text()).unwrap();
+        for (reason, count) in [("unparsable", 2), ("too_deep", 1)] {
+            let line = format!(
+                "cdc_bench_dead_letters_total{{path=\"wal\",reason=\"{reason}\"}} {count}\n"
+            );
+            assert!(text.contains(&line), "{line} is not in {text}");
+        }
+    }
+
+    #[test]
     fn the_dashboard_uses_existing_metrics() {
         let dashboard = include_str!("../../../../deploy/grafana/cdc-bench.json");
         let parsed: serde_json::Value = serde_json::from_str(dashboard).unwrap();
         assert!(parsed["panels"].as_array().unwrap().len() > 5);
         let metrics = metrics();
         metrics.for_path(CapturePath::Wal);
-        for vec in [&metrics.events, &metrics.troubles] {
+        for vec in [&metrics.events, &metrics.troubles, &metrics.dead_letters] {
             vec.with_label_values(&["wal", "x"]);
         }
         for vec in [&metrics.under_way, &metrics.slot_lag] {

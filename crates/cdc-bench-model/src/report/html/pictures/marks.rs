@@ -2,7 +2,8 @@
 
 use crate::report::html::plot::Plot;
 use crate::report::{
-    CHECKPOINT, GC_PAUSE, LOAD_PAUSED, RATE_CHANGED, REBALANCE, STALL, WARM_UP_CUT,
+    CHECKPOINT, CHECKPOINT_WAITS, GC_PAUSE, LOAD_PAUSED, RATE_CHANGED, REBALANCE, SLOT_UNREAD,
+    STALL, WARM_UP_CUT,
 };
 
 /// An incident at a time of the run.
@@ -34,8 +35,8 @@ impl IncidentKind {
     /// Of an incident of this kind.
     pub(in crate::report::html) fn of(kind: &str) -> Self {
         match kind {
-            CHECKPOINT => Self::Checkpoint,
-            STALL | GC_PAUSE => Self::Stall,
+            CHECKPOINT | CHECKPOINT_WAITS => Self::Checkpoint,
+            STALL | GC_PAUSE | SLOT_UNREAD => Self::Stall,
             REBALANCE => Self::Rebalance,
             LOAD_PAUSED | RATE_CHANGED | WARM_UP_CUT => Self::Load,
             _ => Self::Fault,
