@@ -12,7 +12,6 @@ use super::progress::Terminal;
 use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::{RunDisplay, stack_kind};
 use super::series_result::tell;
-use super::topic_args::TopicArgs;
 use crate::load::{Limit, Rate};
 use crate::pipeline::{Failure, Limits, ResilienceRequest, RunRequest, WarmUp, exit, resilience};
 use crate::settings::Settings;
@@ -42,8 +41,6 @@ pub(super) struct Args {
     #[command(flatten)]
     connector: ConnectorArgs,
     #[command(flatten)]
-    topics: TopicArgs,
-    #[command(flatten)]
     cluster: ClusterArgs,
     #[command(flatten)]
     results: ResultsArgs,
@@ -65,8 +62,6 @@ pub(super) async fn run(
         )));
     }
     let connector = args.connector.request()?;
-    let paths = args.capture.into_paths();
-    let partitions = args.topics.partitions(&paths)?;
     let cluster = args.cluster.request_of(stack)?;
     let (id, folder) = args.results.create()?;
     let display = RunDisplay::start(progress, (&id, stack, None), &folder, false);
@@ -82,10 +77,10 @@ pub(super) async fn run(
             warmup: WarmUp::fixed(WARM_UP),
             seed: 42,
             hot_share: 0.0,
-            paths,
+            paths: args.capture.into_paths(),
             rounds: None,
             connector,
-            partitions,
+            partitions: None,
             cluster,
             transform_delay: None,
             observer: true,

@@ -15,7 +15,7 @@ use super::Test;
 use super::interrupts::{start, wait};
 use super::skew::faked_clock;
 use super::stack::command::{Ended, assert_complete, ended, small_run, with};
-use super::stack::{TestStack, id, open_folder, signal};
+use super::stack::{TestStack, id, open_folder, signal, until};
 
 pub const TESTS: &[Test] = &[
     (
@@ -213,8 +213,9 @@ fn killed_or_stopped(stack: &TestStack) {
             "--drain-timeout",
             "60",
         ];
+        let before = loaded_runs(stack);
         let run = start(small_run(stack.kept(), results.path(), &args));
-        until_loading(stack);
+        until_loading(stack, before);
         std::thread::sleep(Duration::from_secs(8));
         crew.signal(victim, how);
         if how == Signal::SIGSTOP {
@@ -222,9 +223,13 @@ fn killed_or_stopped(stack: &TestStack) {
             crew.signal(victim, Signal::SIGCONT);
         }
         let end = wait(run);
-        let report: Value = serde_json::from_str(&end.out)
-            .unwrap_or_else(|error| panic!("{error}: {} {}", end.out, end.err));
         let (_folder, ended) = crew.ended();
+        let report: Value = serde_json::from_str(&end.out).unwrap_or_else(|error| {
+            panic!(
+                "{how} {victim}: {error}: {} {} {ended:#?}",
+                end.out, end.err
+            )
+        });
         for (name, end) in ended {
             let is_victim = name == victim && how == Signal::SIGKILL;
             assert!(end.code == 0 || is_victim, "{how} {name}: {}", end.err);
@@ -239,6 +244,9 @@ fn killed_or_stopped(stack: &TestStack) {
             counts["inserted"], found["postgres_count"],
             "{how}: {counts}"
         );
+        for place in ["captured", "consumed"] {
+            assert_eq!(counts[place], counts["inserted"], "{how}: {counts}");
+        }
         let gone = report["workers"].as_array().unwrap().iter();
         let gone: Vec<_> = gone.filter(|worker| worker["is_gone"] == true).collect();
         if how == Signal::SIGKILL {
@@ -277,8 +285,9 @@ fn killed_coordinator(stack: &TestStack) {
         "--rate",
         "150",
     ];
+    let before = loaded_runs(stack);
     let mut first = start(small_run(stack.kept(), results.path(), &args));
-    until_loading(stack);
+    until_loading(stack, before);
     std::thread::sleep(Duration::from_secs(4));
     signal(id(&first), Signal::SIGKILL);
     first.wait().unwrap();
@@ -303,12 +312,16 @@ fn killed_coordinator(stack: &TestStack) {
     stack.assert_nothing_left("a test that was taken up");
 }
 
-/// Waits until measured events are inserted.
-fn until_loading(stack: &TestStack) {
-    let question = "SELECT 1 FROM activity.event_outbox WHERE run_id !~ '-(probe|warmup)$' LIMIT 1";
-    super::stack::until("the measured load", || {
-        stack.try_sql(question).is_some_and(|rows| !rows.is_empty())
-    });
+/// Runs that have inserted measured events.
+fn loaded_runs(stack: &TestStack) -> usize {
+    let question =
+        "SELECT DISTINCT run_id FROM activity.event_outbox WHERE run_id !~ '-(probe|warmup)$'";
+    stack.try_sql(question).map_or(0, |runs| runs.len())
+}
+
+/// Waits until one more run has.
+fn until_loading(stack: &TestStack, before: usize) {
+    until("the measured load", || loaded_runs(stack) > before);
 }
 
 /// Three seconds behind, a quarter of a second ahead, and an hour. No stamp of an event is of one worker

@@ -241,10 +241,12 @@ impl Coordinator {
             }
             if began.elapsed() > READY_LIMIT {
                 let what = if waiting.is_empty() {
-                    format!(
-                        "{} of {partitions} partitions have a consumer",
-                        owners.len()
-                    )
+                    let of = |worker: &String| {
+                        let owned = owners.values().filter(|owner| *owner == worker);
+                        format!("{worker} {}", owned.count())
+                    };
+                    let shares: Vec<_> = self.workers().iter().map(of).collect();
+                    format!("of {partitions} partitions each has: {}", shares.join(", "))
                 } else {
                     format!("not ready: {}", waiting.join(", "))
                 };

@@ -67,7 +67,10 @@ impl StampEntry {
     /// Appends it.
     pub(crate) fn write(&self, batch: &mut Vec<u8>) {
         let tag = match self.stamped {
-            Stamped::Inserted { event_type, .. } => event_type.index() as u8,
+            Stamped::Inserted { event_type, .. } => {
+                // Three of them.
+                u8::try_from(event_type.index()).unwrap_or(0x0f)
+            }
             Stamped::Refused => 0x10,
             Stamped::Captured(path, _) => 0x20 | path_tag(path),
             Stamped::Delivered(path, _) => 0x30 | path_tag(path),

@@ -42,7 +42,7 @@ impl TryFrom<WrittenHistogram> for SignedHistogram {
     type Error = NoHistogramError;
 
     fn try_from(from: WrittenHistogram) -> Result<Self, NoHistogramError> {
-        let (negative, positive, sum) = from.read()?;
+        let ([negative, positive], sum) = from.read()?;
         let mut histogram = Self {
             sum,
             ..Self::default()

@@ -17,6 +17,9 @@ pub(super) struct WrittenHistogram {
     sum: String,
 }
 
+/// The magnitudes below zero, and the spans above; `None` where there is none.
+type Sides = [Option<Histogram<u64>>; 2];
+
 /// What is no histogram.
 #[derive(Debug, thiserror::Error)]
 #[error("not a histogram in HdrHistogram's V2 format: {0}")]
@@ -32,16 +35,14 @@ impl WrittenHistogram {
         }
     }
 
-    /// The two histograms and the sum; a side without spans has none.
+    /// The two histograms, of a side without spans none, and the sum.
     ///
     /// # Errors
     /// When the text is no histogram.
-    pub(super) fn read(
-        &self,
-    ) -> Result<(Option<Histogram<u64>>, Option<Histogram<u64>>, i128), NoHistogramError> {
+    pub(super) fn read(&self) -> Result<(Sides, i128), NoHistogramError> {
         let sum = self.sum.parse();
         let sum = sum.map_err(|_| NoHistogramError(format!("sum {:?}", self.sum)))?;
-        Ok((read(&self.negative)?, read(&self.positive)?, sum))
+        Ok(([read(&self.negative)?, read(&self.positive)?], sum))
     }
 }
 

@@ -93,7 +93,8 @@ impl Standing {
         self.read(|state| {
             let paths = state.paths.iter();
             let paths = paths.map(|of| {
-                let total = (number % TOTALS == 0).then(|| lock(&of.total).clone());
+                let has_total = number.is_multiple_of(TOTALS);
+                let total = has_total.then(|| lock(&of.total).clone());
                 (of.path, of.observer.worker_counts(of.partitions(), total))
             });
             let fix = state.clocks.as_ref();
