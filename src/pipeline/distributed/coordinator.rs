@@ -467,28 +467,29 @@ impl Coordinator {
 
     /// Lets the workers end, and waits a moment for them to.
     pub(crate) async fn end(self, reason: Option<String>) {
-        let end = ControlRecord::End { reason };
-        let said = self.control.say(&end);
-        match tokio::time::timeout(LEAVE_LIMIT, said).await {
+        let ended = tokio::time::timeout(LEAVE_LIMIT, async {
+            self.control.say(&ControlRecord::End { reason }).await?;
+            let workers = self.workers();
+            let has_left = |state: &TestState, worker: &String| {
+                let beat = state.heartbeat(worker);
+                beat.is_none_or(|(since, beat)| beat.phase == WorkerPhase::Left || since > GONE)
+            };
+            let are_here =
+                |state: &TestState| !workers.iter().all(|worker| has_left(state, worker));
+            while self.control.read(are_here) {
+                tokio::time::sleep(TICK).await;
+            }
+            Ok::<_, Failure>(())
+        });
+        match ended.await {
             Ok(Ok(())) => {}
             Ok(Err(failure)) => {
-                tracing::warn!(%failure, "the workers were not told that the test is over")
+                tracing::warn!(%failure, "the workers were not told that the test is over");
             }
-            Err(_) => tracing::warn!("the workers could not be told that the test is over"),
-        }
-        let began = Instant::now();
-        let workers = self.workers();
-        while began.elapsed() < LEAVE_LIMIT {
-            let have_left = self.control.read(|state| {
-                workers.iter().all(|worker| {
-                    let beat = state.heartbeat(worker);
-                    beat.is_none_or(|(since, beat)| beat.phase == WorkerPhase::Left || since > GONE)
-                })
-            });
-            if have_left {
-                break;
-            }
-            tokio::time::sleep(TICK).await;
+            Err(_) => tracing::warn!(
+                "not every worker has said within {} s that it ends",
+                LEAVE_LIMIT.as_secs()
+            ),
         }
     }
 
