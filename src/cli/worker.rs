@@ -11,6 +11,7 @@ use super::progress::Terminal;
 use super::results_args::RESULTS;
 use crate::pipeline::{Failure, WorkerRequest, WorkerRole, machine_name, work};
 use crate::settings::Settings;
+use cdc_bench_model::timeline::Nanos;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -32,6 +33,15 @@ pub(super) struct Args {
     /// Folder that has a folder of what this worker has recorded a run
     #[arg(long, value_name = "DIR", default_value = RESULTS)]
     results_dir: std::path::PathBuf,
+    /// Take this machine's clock for one that is so far ahead, to see that it is found
+    #[arg(
+        long,
+        value_name = "MS",
+        hide = true,
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    inject_clock_skew: i64,
 }
 
 pub(super) async fn run(
@@ -46,6 +56,7 @@ pub(super) async fn run(
         name: args.name.unwrap_or_else(default_name),
         roles: args.roles.into_iter().collect::<BTreeSet<_>>(),
         results: args.results_dir,
+        clock_skew: Nanos::from_millis(args.inject_clock_skew),
     };
     let worked = work(&request, settings, &endpoints, progress, cancel).await?;
     progress.clear();

@@ -49,15 +49,6 @@ const HOPS: [&str; 6] = [
     "total",
 ];
 
-/// Lets a command see a wrong wall clock. Its monotonic clock stays right, as those of machines do.
-pub fn faked_clock(command: &mut std::process::Command, skew: &str) {
-    assert!(Path::new(LIBRARY).exists(), "apt-get install libfaketime");
-    command
-        .env("LD_PRELOAD", LIBRARY)
-        .env("FAKETIME", skew)
-        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-}
-
 /// A stack on which the clock of a server is off by this much. libfaketime also makes it a little slower.
 pub fn stack_with(server: &str, skew: &str) -> TestStack {
     assert!(Path::new(LIBRARY).exists(), "apt-get install libfaketime");

@@ -303,7 +303,7 @@ async fn run_measured(
     (measured, cancel): (&CancellationToken, &CancellationToken),
 ) -> Result<(Report, Result<(), Failure>), Failure> {
     let clock = match &request.distributed {
-        Some(_) => common_clock(&servers.postgres).await?.0,
+        Some(_) => common_clock(&servers.postgres, Clock::start()).await?.0,
         None => Clock::start(),
     };
     progress.update("set-up", "looking for what is there");

@@ -90,8 +90,10 @@ impl Clocks {
 
 /// A clock that runs with PostgreSQL's as far as that is known now, as those of all machines of a test do; and how far PostgreSQL's is
 /// ahead of the machine's own.
-pub(crate) async fn common_clock(postgres: &Client) -> Result<(Clock, Nanos), Failure> {
-    let clock = Clock::start();
+pub(crate) async fn common_clock(
+    postgres: &Client,
+    clock: Clock,
+) -> Result<(Clock, Nanos), Failure> {
     let found = measure_postgres(postgres, EXCHANGES_AT_THE_ENDS, clock).await?;
     Ok((clock.ahead_by(found.offset), found.offset))
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use cdc_bench_model::timeline::Nanos;
+
 use crate::pipeline::distributed::control_record::WorkerRole;
 
 /// Parameters of `worker`.
@@ -16,6 +18,8 @@ pub struct WorkerRequest {
     pub roles: BTreeSet<WorkerRole>,
     /// Folder that has a folder for what each worker of a run has recorded.
     pub results: PathBuf,
+    /// How far the machine's clock is taken to be ahead.
+    pub clock_skew: Nanos,
 }
 
 /// What a worker has done.

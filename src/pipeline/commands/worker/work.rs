@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cdc_bench_model::timeline::Clock;
 use cdc_bench_stack::Endpoints;
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +56,8 @@ pub async fn work(
             () = tokio::time::sleep(TEST_POLL) => {}
         }
     }
-    let (clock, host_offset) = common_clock(&servers.postgres).await?;
+    let own = Clock::start().ahead_by(request.clock_skew);
+    let (clock, host_offset) = common_clock(&servers.postgres, own).await?;
     tracing::info!(%host_offset, "PostgreSQL's clock is ahead of this machine's");
     let control = ControlTopic::join(&servers.kafka_config, &request.test)?;
     control.say(&ControlRecord::Offer(offer(request))).await?;
