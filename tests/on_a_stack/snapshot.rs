@@ -341,19 +341,22 @@ fn taken_up_again(stack: &TestStack) {
     let (copied, tables) = std::sync::mpsc::channel();
     let reader = Reader::spawn(first, move |event| {
         let mut sink = seen.lock().unwrap();
+        let of_large = |sink: &Sink| sink.rows.get("a").map_or(0, BTreeMap::len);
+        let before = of_large(&sink);
         sink.event(&event);
         if let Event::Copied(table) = event {
             copied
                 .send((table.relation.table_name(), table.point))
                 .unwrap();
         }
-        let half = sink.rows.get("a").map_or(0, BTreeMap::len) >= 10_000;
+        let now = of_large(&sink);
+        let half = now >= 10_000;
         if half && sink.copied.len() == 3 {
             return ControlFlow::Break(());
         }
-        if half {
+        if half && now > before {
             // The small tables are copied meanwhile.
-            std::thread::sleep(Duration::from_micros(200));
+            std::thread::sleep(Duration::from_micros(500));
         }
         ControlFlow::Continue(())
     });
