@@ -136,6 +136,17 @@ fn least_privilege(stack: &TestStack) {
         let end = ended(small_run(of_role(&[]), results.path(), &args));
         assert_complete(&end.json(), 20);
     }
+    // Nothing is begun without the registry.
+    sql_in(
+        stack,
+        "least",
+        "REVOKE SELECT ON cdc_bench.ledger FROM bench",
+    );
+    for command in [&["cleanup"][..], &["cleanup", "--orphans"], &["setup"]] {
+        let grant = "GRANT SELECT, INSERT, DELETE ON cdc_bench.ledger TO \"bench\"";
+        ended(of_role(command)).refused(3, &[grant]);
+    }
+    sql_in(stack, "least", "GRANT SELECT ON cdc_bench.ledger TO bench");
     assert_eq!(ended(of_role(&["cleanup"])).code, 0);
     let kept = "SELECT count(*) FROM activity.event_outbox, pg_publication, pg_namespace WHERE nspname = 'cdc_bench'";
     assert_ne!(

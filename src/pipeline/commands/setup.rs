@@ -12,6 +12,7 @@ use crate::pipeline::provision::collection::ensure_collection;
 use crate::pipeline::provision::existing_connector::find_feeding;
 use crate::pipeline::provision::names::permanent_names;
 use crate::pipeline::provision::planned_connector::PlannedConnector;
+use crate::pipeline::provision::rights::check_registry;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{
     CONNECTOR_CONNECTIONS, PUBLICATION, SourceNeeds, check_replication, check_writable,
@@ -92,6 +93,7 @@ pub async fn set_up(
     let (step, topic) = ("set-up", to_be.name);
     progress.update(step, "looking for what is there");
     check_writable(&servers.postgres, &servers.endpoints.postgres).await?;
+    check_registry(&servers.postgres).await?;
     check_partitions(servers, to_be).await?;
     let feeding = find_feeding(servers, topic, is_kept).await?;
     let planned = match (&feeding, permanent_names(topic)) {

@@ -20,6 +20,7 @@ use crate::pipeline::provision::removal::{
 use crate::pipeline::provision::resource_registry::{
     RegistryEntry, ResourceKind, ResourceRegistry, ResourceServer,
 };
+use crate::pipeline::provision::rights::check_registry;
 use crate::pipeline::provision::route::Route;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::source::{check_writable, connect_postgres};
@@ -130,6 +131,7 @@ pub async fn remove_everything(
     let postgres = endpoints.postgres()?;
     let client = connect_postgres(&postgres).await?;
     check_writable(&client, &postgres).await?;
+    check_registry(&client).await?;
     if scope == CleanUpScope::WhenIdle {
         check_idle(&client).await?;
     }

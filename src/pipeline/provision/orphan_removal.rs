@@ -17,6 +17,7 @@ use crate::pipeline::provision::removal::{Removal, RemovalClients, remove_all};
 use crate::pipeline::provision::resource_registry::{
     RegistryEntry, ResourceKind, ResourceRegistry, ResourceServer,
 };
+use crate::pipeline::provision::rights::check_registry;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::session_lock::RETURN_LIMIT;
 use crate::pipeline::provision::source::{check_writable, connect_postgres};
@@ -85,6 +86,7 @@ pub async fn remove_orphans(
     let postgres = endpoints.postgres()?;
     let client = connect_postgres(&postgres).await?;
     check_writable(&client, &postgres).await?;
+    check_registry(&client).await?;
     let found = find_twice(&client, orphans, progress).await?;
     let mut removal = OrphanRemoval::default();
     let (mut chosen, others): (Vec<_>, Vec<_>) = found

@@ -70,6 +70,36 @@ const QUESTION: &str = "SELECT current_user::text, current_database()::text, \
 /// # Errors
 /// When the catalogues cannot be read.
 pub(crate) async fn missing_rights(client: &Client) -> Result<MissingRights, Failure> {
+    let (role, database, facts) = read_facts(client).await?;
+    let rights = facts.missing(&escape_identifier(&role), &escape_identifier(&database));
+    Ok(MissingRights { role, rights })
+}
+
+/// Checks that the role may use the registry, where there is one.
+///
+/// # Errors
+/// When it may not.
+pub(crate) async fn check_registry(client: &Client) -> Result<(), Failure> {
+    let (role, _, facts) = read_facts(client).await?;
+    if facts.registry_table != Some(false) {
+        return Ok(());
+    }
+    let rights = vec![registry_right(&escape_identifier(&role))];
+    let missing = MissingRights { role, rights };
+    Err(Failure::server(anyhow::anyhow!("PostgreSQL: {missing}")))
+}
+
+/// The right to use the registry that is there.
+fn registry_right(role: &str) -> MissingRight {
+    MissingRight {
+        what: "the registry's table".to_owned(),
+        statement: format!(
+            "GRANT USAGE ON SCHEMA cdc_bench TO {role}; GRANT SELECT, INSERT, DELETE ON cdc_bench.ledger TO {role}"
+        ),
+    }
+}
+
+async fn read_facts(client: &Client) -> Result<(String, String, Facts), Failure> {
     let row = client
         .query_one(QUESTION, &[&SCHEMA, &TABLE, &PUBLICATION])
         .await?;
@@ -85,8 +115,7 @@ pub(crate) async fn missing_rights(client: &Client) -> Result<MissingRights, Fai
         owns_outbox: is(8) == Some(true),
         has_publication: is(9) == Some(true),
     };
-    let rights = facts.missing(&escape_identifier(&role), &escape_identifier(&database));
-    Ok(MissingRights { role, rights })
+    Ok((role, database, facts))
 }
 
 /// The answer to [`QUESTION`].
@@ -106,6 +135,9 @@ struct Facts {
 impl Facts {
     fn missing(self, role: &str, database: &str) -> Vec<MissingRight> {
         let mut rights = Vec::new();
+        if self.registry_table == Some(false) {
+            rights.push(registry_right(role));
+        }
         let mut lack = |what: &str, statement: String| {
             rights.push(MissingRight {
                 what: what.to_owned(),
@@ -113,13 +145,7 @@ impl Facts {
             });
         };
         match (self.registry_table, self.registry_schema) {
-            (Some(true), _) | (None, Some(true)) => {}
-            (Some(false), _) => lack(
-                "the registry's table",
-                format!(
-                    "GRANT USAGE ON SCHEMA cdc_bench TO {role}; GRANT SELECT, INSERT, DELETE ON cdc_bench.ledger TO {role}"
-                ),
-            ),
+            (Some(_), _) | (None, Some(true)) => {}
             (None, Some(false)) => lack(
                 "the registry's schema",
                 format!("GRANT USAGE, CREATE ON SCHEMA cdc_bench TO {role}"),
