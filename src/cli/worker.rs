@@ -62,7 +62,7 @@ pub(super) async fn run(
     progress.clear();
     print_line(format_args!(
         "worker {}: run {}, {} inserted, {} written\n\n{}",
-        request.name,
+        worked.worker,
         worked.run,
         worked.inserted,
         worked.written,

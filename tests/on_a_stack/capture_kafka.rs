@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Test;
 use super::capture::{capture, drop_all, publications};
-use super::stack::command::ended;
+use super::stack::command::{ended, with};
 use super::stack::{TestStack, id, open_folder, signal, until};
 
 pub const TESTS: &[Test] = &[
@@ -259,5 +259,8 @@ fn into_kafka(stack: &TestStack) {
             .unwrap()
     );
     stack.delete_topics(&["captured.public.t", "captured.transaction"]);
+    // Those that were killed had topics of theirs on record.
+    let cleaned = ended(with(stack.kept(), &["cleanup", "--orphans"]));
+    assert_eq!(cleaned.code, 0, "{}", cleaned.err);
     drop_all(stack, "t");
 }

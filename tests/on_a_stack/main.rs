@@ -114,7 +114,12 @@ impl Stacks {
         let free = self.free.lock().unwrap().pop();
         let stack = free.unwrap_or_else(self.up);
         stack.delete_documents();
-        let outcome = std::panic::catch_unwind(|| test(&stack)).map_err(|cause| {
+        let tested = std::panic::catch_unwind(|| {
+            test(&stack);
+            // Later commands would say so, in the midst of another test.
+            assert_eq!(stack.orphans(), [""; 0], "on record as left");
+        });
+        let outcome = tested.map_err(|cause| {
             // So that the next test is not affected by what this one left.
             stack.clear();
             let words = cause.downcast::<String>();

@@ -25,6 +25,9 @@ use tokio_postgres::error::SqlState;
 use self::command::{QUICK_JVMS, cdc_bench, ended, p50, small_run, with};
 use self::other_postgres::OtherPostgres;
 
+/// Longest usual wait.
+const USUAL: Duration = Duration::from_secs(60);
+
 /// A temporary folder that other users may enter, as PostgreSQL must when we are root.
 pub fn open_folder() -> TempDir {
     use std::os::unix::fs::PermissionsExt;
@@ -423,6 +426,15 @@ impl TestStack {
         self.delete_group(name);
     }
 
+    /// What is on record as made by runs that have not ended cleanly, or run still.
+    pub fn orphans(&self) -> Vec<String> {
+        let listing = "SELECT run_id || ': ' || kind || ' ' || name FROM cdc_bench.ledger WHERE run_id IS NOT NULL";
+        match self.sql("SELECT to_regclass('cdc_bench.ledger') IS NOT NULL")[..] {
+            [ref known] if known == "t" => self.sql(listing),
+            _ => Vec::new(),
+        }
+    }
+
     /// Removes what a failed test has left.
     pub fn clear(&self) {
         self.wait_until_healthy();
@@ -457,16 +469,34 @@ impl TestStack {
         }
     }
 
-    /// Waits until all servers answer.
+    /// Waits until all servers answer. Where one does not, the end of each server's log is printed.
     pub fn wait_until_healthy(&self) {
-        until("the servers to answer", || {
+        let mut last = String::new();
+        let answered = came_true(USUAL, || {
             let status = self
                 .kept()
                 .args(["stack", "status", "--json"])
                 .output()
                 .unwrap();
+            last = format!(
+                "{}{}",
+                String::from_utf8_lossy(&status.stdout),
+                String::from_utf8_lossy(&status.stderr)
+            );
             status.status.success()
         });
+        if answered {
+            return;
+        }
+        for server in ["postgres", "kafka", "connect", "store"] {
+            let log = self.state.path().join(format!("kept/{server}.log"));
+            let log = std::fs::read_to_string(log);
+            let log = log.unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let end = lines[lines.len().saturating_sub(15)..].join("\n");
+            println!("--- end of {server}.log\n{end}");
+        }
+        panic!("waited too long for the servers to answer: {last}");
     }
 }
 
@@ -518,7 +548,6 @@ pub fn signal(pid: i32, signal: Signal) {
     let _ = kill(Pid::from_raw(pid), signal);
 }
 
-/// Waits for a condition. Checking it takes a fifth of the time at most, so that it slows down nothing.
 /// A process and all of its children.
 pub fn tree(root: i32) -> Vec<i32> {
     let mut found = vec![root];
@@ -537,19 +566,27 @@ pub fn signal_all(processes: &[i32], how: Signal) {
     processes.iter().for_each(|pid| signal(*pid, how));
 }
 
+/// Waits for a condition.
 pub fn until(what: &str, holds: impl FnMut() -> bool) {
-    until_within(Duration::from_secs(60), what, holds);
+    until_within(USUAL, what, holds);
 }
 
 /// The same, for what may take longer.
-pub fn until_within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+pub fn until_within(limit: Duration, what: &str, holds: impl FnMut() -> bool) {
+    assert!(came_true(limit, holds), "waited too long for {what}");
+}
+
+/// Whether a condition came true in time. Checking it takes a fifth of the time at most, so that it slows down nothing.
+fn came_true(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let began = Instant::now();
     loop {
         let looked = Instant::now();
         if holds() {
-            return;
+            return true;
         }
-        assert!(began.elapsed() < limit, "waited too long for {what}");
+        if began.elapsed() >= limit {
+            return false;
+        }
         std::thread::sleep((4 * looked.elapsed()).max(Duration::from_millis(20)));
     }
 }

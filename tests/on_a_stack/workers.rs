@@ -171,6 +171,8 @@ fn refused(stack: &TestStack) {
     let mut other = Crew::new("none");
     other.add(stack.kept(), "lonely", &[]);
     std::thread::sleep(Duration::from_secs(4));
+    let same_name = ["worker", "--test", "waiting", "--name", "alone"];
+    ended(with(stack.kept(), &same_name)).refused(2, &["alone", "waiting", "already", "--name"]);
     // A second coordinator of the same test.
     let second = ["--workers", "1", "--test", "waiting"];
     run(&second).refused(2, &["another run uses the stack"]);
@@ -223,6 +225,11 @@ fn killed_or_stopped(stack: &TestStack) {
             std::thread::sleep(Duration::from_secs(10));
             crew.signal(victim, Signal::SIGCONT);
         }
+        // As a machine that comes back: what the one before has counted stays its own.
+        let comes_back = (how, victim) == (Signal::SIGKILL, "b");
+        if comes_back {
+            crew.add(stack.kept(), victim, &[]);
+        }
         let end = wait(run);
         let (_folder, ended) = crew.ended();
         let report: Value = serde_json::from_str(&end.out).unwrap_or_else(|error| {
@@ -253,6 +260,9 @@ fn killed_or_stopped(stack: &TestStack) {
         if how != Signal::SIGSTOP {
             assert_eq!(gone.len(), 1, "{}", report["workers"]);
             assert_eq!(gone[0]["name"], victim);
+            let written = by_worker(&report, "written");
+            assert_eq!(written.contains_key("b-2"), comes_back, "{written:?}");
+            assert!(!comes_back || written["b-2"] > 0, "{written:?}");
             // Its load is missing, and said to be.
             assert!(counts["inserted"].as_u64() < Some(4_500), "{counts}");
             let said = report["diagnosis"]["findings"].to_string();

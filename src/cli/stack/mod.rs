@@ -236,6 +236,8 @@ struct Status {
     in_use: bool,
     environment_file: std::path::PathBuf,
     servers: Vec<ServerHealth>,
+    /// The server that keeps ending, and why.
+    given_up: Option<String>,
 }
 
 #[derive(serde::Serialize)]
@@ -280,6 +282,7 @@ async fn status(cache: &Cache, progress: &Terminal, json: bool) -> Result<ExitCo
             in_use: stack.is_in_use(),
             environment_file: stack.environment_file(),
             servers,
+            given_up: stack.given_up().map(str::to_owned),
         })?;
     } else {
         let mut out = StdoutWriter::new();

@@ -81,6 +81,8 @@ impl ControlRecord {
 pub(crate) struct WorkerOffer {
     /// Its name.
     pub(crate) worker: String,
+    /// Tells it from another one that was given the same name.
+    pub(crate) instance: uuid::Uuid,
     pub(crate) roles: BTreeSet<WorkerRole>,
     /// Its machine's name.
     pub(crate) host: String,

@@ -88,7 +88,7 @@ impl KeptStack {
         self.supervisor
     }
 
-    /// The server that its supervisor has given up, and why.
+    /// The server that its supervisor has given up at this time, and why.
     #[must_use]
     pub fn given_up(&self) -> Option<&str> {
         self.record.given_up.as_deref()

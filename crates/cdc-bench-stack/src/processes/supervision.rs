@@ -1,4 +1,4 @@
-//! Supervision of a stack's servers: a server that ends by itself is restarted, up to a limit.
+//! Supervision of a stack's servers: a server that ends by itself is restarted; one that keeps ending is given up for a while.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,13 +15,15 @@ use crate::error::StackError;
 
 /// Interval between checks.
 const EVERY: Duration = Duration::from_millis(100);
-/// After this many restarts within [`WINDOW`] a server is given up.
-const MOST_RESTARTS: u32 = 5;
+/// After this many restarts within [`WINDOW`] a server is given up, until some of them are longer ago.
+const MOST_RESTARTS: u32 = 8;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Pause before a further restart, doubled each time. Processes of the dead server need a moment to release ports and
 /// shared memory.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long after its start the end of a server still belongs to the outage before it.
+/// The longest one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How long after its start the end of a server still belongs to the outage before it, and it may be given up still.
 const STARTING: Duration = Duration::from_secs(5);
 /// Longest wait for a server to end that was asked to.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -36,12 +38,13 @@ struct SupervisedServer {
     history: Vec<jiff::Timestamp>,
     /// The last start after a wanted outage.
     returned: Option<Instant>,
+    /// Why it is given up, while it is.
+    given_up: Option<String>,
 }
 
 #[derive(Debug, Default)]
 struct SupervisionState {
     servers: Vec<SupervisedServer>,
-    given_up: Option<String>,
 }
 
 /// The current state of a server.
@@ -124,12 +127,10 @@ impl Supervision {
                 restarts: Vec::new(),
                 history: Vec::new(),
                 returned: None,
+                given_up: None,
             })
             .collect();
-        let state = Arc::new(Mutex::new(SupervisionState {
-            servers,
-            given_up: None,
-        }));
+        let state = Arc::new(Mutex::new(SupervisionState { servers }));
         let stop = Arc::new(AtomicBool::new(false));
         let (server, stopping) = (Arc::clone(&state), Arc::clone(&stop));
         let thread = std::thread::Builder::new()
@@ -162,9 +163,10 @@ impl Supervision {
         lock(&self.state).servers.iter().map(status).collect()
     }
 
-    /// The server that was given up, and why.
+    /// The server that is given up now, and why.
     pub(crate) fn given_up(&self) -> Option<String> {
-        lock(&self.state).given_up.clone()
+        let state = lock(&self.state);
+        state.servers.iter().find_map(|of| of.given_up.clone())
     }
 
     /// Stops the servers: all get the stop signal at once, then each is waited for up to `patience`, in reverse order
@@ -239,48 +241,49 @@ impl SupervisedServer {
         self.child = Child::start(spec)?;
         Ok(())
     }
+
+    /// Starts it again where it has ended by itself.
+    fn restart_if_ended(&mut self) -> Result<(), StackError> {
+        let last = self.restarts.last().map(Instant::elapsed);
+        let Some(status) = self.child.ended() else {
+            if last.is_none_or(|ago| ago > STARTING) {
+                self.given_up = None;
+            }
+            return Ok(());
+        };
+        let name = &self.child.spec.name;
+        self.restarts.retain(|at| at.elapsed() < WINDOW);
+        let recent = u32::try_from(self.restarts.len()).unwrap_or(u32::MAX);
+        if recent >= MOST_RESTARTS {
+            self.given_up.get_or_insert_with(|| {
+                format!(
+                    "{name} keeps ending ({status}); the end of its log:\n{}",
+                    tail(&self.child.spec.log)
+                )
+            });
+            return Ok(());
+        }
+        let pause = (PAUSE * (1 << recent)).min(LONGEST_PAUSE);
+        if last.is_some_and(|ago| ago < pause) {
+            return Ok(());
+        }
+        tracing::warn!(server = name, %status, "a server ended by itself; starting it again");
+        self.restarts.push(Instant::now());
+        self.history.push(jiff::Timestamp::now());
+        self.child = Child::start(self.child.spec.clone())?;
+        Ok(())
+    }
 }
 
 impl SupervisionState {
     fn restart_ended(&mut self) {
         for server in &mut self.servers {
-            if let Some(note) = OutageNote::read(&server.child.spec.log) {
-                if let Err(error) = server.attend(note) {
-                    self.given_up.get_or_insert_with(|| error.to_string());
-                }
-                continue;
-            }
-            let Some(status) = server.child.ended() else {
-                continue;
+            let attended = match OutageNote::read(&server.child.spec.log) {
+                Some(note) => server.attend(note),
+                None => server.restart_if_ended(),
             };
-            let name = &server.child.spec.name;
-            server.restarts.retain(|at| at.elapsed() < WINDOW);
-            let recent = u32::try_from(server.restarts.len()).unwrap_or(u32::MAX);
-            if recent >= MOST_RESTARTS {
-                self.given_up.get_or_insert_with(|| {
-                    format!(
-                        "{name} keeps ending ({status}); the end of its log:\n{}",
-                        tail(&server.child.spec.log)
-                    )
-                });
-                continue;
-            }
-            let pause = PAUSE * (1 << recent);
-            if server
-                .restarts
-                .last()
-                .is_some_and(|last| last.elapsed() < pause)
-            {
-                continue;
-            }
-            tracing::warn!(server = name, %status, "a server ended by itself; starting it again");
-            server.restarts.push(Instant::now());
-            server.history.push(jiff::Timestamp::now());
-            match Child::start(server.child.spec.clone()) {
-                Ok(child) => server.child = child,
-                Err(error) => {
-                    self.given_up.get_or_insert_with(|| error.to_string());
-                }
+            if let Err(error) = attended {
+                server.given_up.get_or_insert_with(|| error.to_string());
             }
         }
     }
@@ -314,7 +317,7 @@ mod tests {
     fn until(what: impl Fn() -> bool) {
         let began = Instant::now();
         while !what() {
-            assert!(began.elapsed() < Duration::from_secs(20), "waited too long");
+            assert!(began.elapsed() < Duration::from_secs(60), "waited too long");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -354,15 +357,21 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_keeps_ending_is_given_up_with_the_end_of_its_log() {
+    fn a_server_that_keeps_ending_is_given_up_with_the_end_of_its_log_until_it_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let supervision =
-            Supervision::begin(vec![shell(folder.path(), "echo no room left; exit 3")]).unwrap();
+        let script = "[ -e room ] && exec sleep 600; echo no room left; exit 3";
+        let script = format!("cd {}; {script}", folder.path().display());
+        let supervision = Supervision::begin(vec![shell(folder.path(), &script)]).unwrap();
         until(|| supervision.given_up().is_some());
         let reason = supervision.given_up().unwrap();
         assert!(
             reason.contains("exit status: 3") && reason.contains("no room left"),
             "{reason}"
         );
+        // As if a minute had passed.
+        std::fs::write(folder.path().join("room"), "").unwrap();
+        lock(&supervision.state).servers[0].restarts.clear();
+        until(|| supervision.given_up().is_none());
+        assert_eq!(supervision.servers()[0].restarts, MOST_RESTARTS + 1);
     }
 }

@@ -159,6 +159,11 @@ impl Heartbeats {
         })
     }
 
+    /// Says nothing any more, not even that the worker leaves.
+    pub(super) fn abandon(self) {
+        self.task.abort();
+    }
+
     /// Tells that the worker leaves, and why it fails if it does.
     pub(super) async fn finish(self, failure: Option<String>) {
         self.standing.set(|state| {

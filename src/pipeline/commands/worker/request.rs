@@ -25,6 +25,8 @@ pub struct WorkerRequest {
 /// What a worker has done.
 #[derive(Debug, Clone)]
 pub struct Worked {
+    /// Name under which it took part.
+    pub worker: String,
     /// The run.
     pub run: String,
     /// Events that it inserted.

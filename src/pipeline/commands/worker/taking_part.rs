@@ -147,6 +147,7 @@ impl TakingPart<'_> {
             (state.load.inserted, written.sum())
         });
         Ok(Worked {
+            worker: worker.clone(),
             run: id,
             inserted,
             written,

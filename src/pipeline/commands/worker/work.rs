@@ -7,6 +7,7 @@ use cdc_bench_stack::Endpoints;
 use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::commands::worker::heartbeats::{Heartbeats, Standing};
+use crate::pipeline::commands::worker::name::{free_name, taken};
 use crate::pipeline::commands::worker::request::{Worked, WorkerRequest};
 use crate::pipeline::commands::worker::taking_part::TakingPart;
 use crate::pipeline::distributed::control_record::{
@@ -59,13 +60,26 @@ pub async fn work(
     let own = Clock::start().ahead_by(request.clock_skew);
     let (clock, host_offset) = common_clock(&servers.postgres, own).await?;
     tracing::info!(%host_offset, "PostgreSQL's clock is ahead of this machine's");
+    let request = &WorkerRequest {
+        name: free_name(request, &servers, cancel).await?,
+        ..request.clone()
+    };
     let control = ControlTopic::join(&servers.kafka_config, &request.test)?;
-    control.say(&ControlRecord::Offer(offer(request))).await?;
+    let offer = offer(request);
+    control.say(&ControlRecord::Offer(offer.clone())).await?;
     let standing = Standing::new(&request.name);
     let heartbeats = Heartbeats::start(&servers.kafka_config, &request.test, standing.clone())?;
     progress.update(step, "waiting for the others");
+    let plan = tokio::select! {
+        plan = wait_for_plan(&control, &request.name, cancel) => plan,
+        failure = until_taken(&control, request, &offer) => {
+            // What it says would be taken for the other's.
+            heartbeats.abandon();
+            return Err(failure);
+        }
+    };
     let outcome = async {
-        let plan = wait_for_plan(&control, &request.name, cancel).await?;
+        let plan = plan?;
         let part = TakingPart {
             request,
             settings,
@@ -107,6 +121,7 @@ pub async fn work(
 fn offer(request: &WorkerRequest) -> WorkerOffer {
     WorkerOffer {
         worker: request.name.clone(),
+        instance: uuid::Uuid::now_v7(),
         roles: request.roles.clone(),
         host: machine_name(),
         cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -120,6 +135,24 @@ pub fn machine_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
     let name = name.or_else(|_| std::env::var("HOSTNAME"));
     name.map_or_else(|_| "worker".to_owned(), |name| name.trim().to_owned())
+}
+
+/// Until another worker, which began at the same moment, has taken the name.
+async fn until_taken(
+    control: &ControlTopic,
+    request: &WorkerRequest,
+    own: &WorkerOffer,
+) -> Failure {
+    loop {
+        let failure = control.read(|state| {
+            let last = state.offers.get(&request.name)?;
+            (last.instance != own.instance).then(|| taken(state, request))
+        });
+        if let Some(failure) = failure {
+            return failure;
+        }
+        tokio::time::sleep(TICK).await;
+    }
 }
 
 /// Waits until the coordinator says what the test is.
