@@ -11,8 +11,9 @@ use nix::unistd::Uid;
 use serde_json::Value;
 
 use super::Test;
-use super::stack::command::{Ended, ended, with};
+use super::stack::command::{Ended, assert_complete, ended, small_run, with};
 use super::stack::{TestStack, open_folder, signal, until};
+use super::workers::assert_agree;
 
 pub const LONG_TESTS: &[Test] = &[
     (
@@ -22,6 +23,14 @@ pub const LONG_TESTS: &[Test] = &[
     (
         "a_rehearsal_that_is_interrupted_leaves_nothing",
         interrupted,
+    ),
+    (
+        "a_rehearsal_of_four_workers_sees_what_one_process_sees",
+        four_workers,
+    ),
+    (
+        "a_rehearsal_of_four_workers_of_which_one_is_cut_off_loses_nothing",
+        worker_cut_off,
     ),
 ];
 
@@ -103,6 +112,71 @@ fn cut_off(stack: &TestStack) {
     assert_eq!(verified["match_percent"], 100.0, "{verified}");
     assert_eq!(left(), "");
     assert_eq!(ended(with(stack.kept(), &["cleanup"])).code, 0);
+}
+
+/// A run, and workers for it, as command lines: of `name`, whose report goes into a file of that name in `folder`.
+fn lines(folder: &Path, name: &str, workers: usize, load: &str) -> Vec<String> {
+    let file = folder.join(name);
+    let mut run = small_run(Command::new("run"), folder, &["--warmup", "300"]);
+    let spread = format!("--workers {workers} --test {name}");
+    run.args(load.split(' '));
+    if workers > 0 {
+        run.args(spread.split(' '));
+    }
+    let run = run.get_args().map(|arg| arg.to_str().unwrap());
+    let run = program(&run.collect::<Vec<_>>().join(" "));
+    let coordinator = format!("{run} > {}", file.display());
+    let worker = |number| {
+        let named = format!("worker --test {name} --name w{number} --results-dir");
+        program(&format!("{named} {}", folder.display()))
+    };
+    (1..=workers).map(worker).chain([coordinator]).collect()
+}
+
+/// What the run of this name has reported, once the script is through.
+fn reported(script: Command, folder: &Path, name: &str) -> Value {
+    let done = ended(script);
+    let text = std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+    assert_eq!(done.code, 0, "{text} {} {}", done.out, done.err);
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Each a millisecond away from the servers, in turn with one process that is as far away.
+fn four_workers(stack: &TestStack) {
+    let load = "--partitions 8 --events 3000 --rate 150";
+    let (mut alone, mut spread) = (Vec::new(), Vec::new());
+    for pair in 0..4 {
+        for (workers, reports) in [(0, &mut alone), (4, &mut spread)] {
+            let (results, name) = (open_folder(), format!("pair{pair}"));
+            let mut script = script(stack);
+            script.args(["--delay", "1"]);
+            script.args(lines(results.path(), &name, workers, load));
+            let report = reported(script, results.path(), &name);
+            assert_complete(&report, 3_000);
+            reports.push(report);
+        }
+    }
+    assert_agree(&alone, &spread);
+    assert_eq!(left(), "");
+    stack.assert_nothing_left("rehearsals with workers");
+}
+
+/// The second one, for twenty seconds in the middle of the load.
+fn worker_cut_off(stack: &TestStack) {
+    let results = open_folder();
+    let mut script = script(stack);
+    script.args(["--delay", "1", "--cut", "2@25,for=20"]);
+    let load = "--partitions 8 --events 7500 --rate 150 --drain-timeout 60";
+    script.args(lines(results.path(), "cut", 4, load));
+    let report = reported(script, results.path(), "cut");
+    let (counts, found) = (&report["counts"], &report["verification"]);
+    eprintln!("{counts} {found} {:#}", report["workers"]);
+    eprintln!("{:#} {:#}", report["diagnosis"], report["incidents"]);
+    assert_eq!(counts["inserted"], 7_500);
+    assert_eq!(counts["lost"], 0, "{counts}");
+    assert_eq!(found["match_percent"], 100.0, "{found}");
+    assert_eq!(left(), "");
+    stack.assert_nothing_left("a rehearsal one of whose workers was cut off");
 }
 
 fn interrupted(stack: &TestStack) {

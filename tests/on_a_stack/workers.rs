@@ -381,8 +381,7 @@ fn skewed(stack: &TestStack) {
     assert_eq!(report["counts"]["negative_hops"], 0, "{}", report["counts"]);
 }
 
-/// The same events by three workers and by one process, in turn: the counts are equal, and so are the medians as far as such runs agree
-/// among themselves, whose ranges overlap.
+/// The same events by three workers and by one process, in turn.
 fn same_as_one(stack: &TestStack) {
     let load = [
         "--partitions",
@@ -413,7 +412,13 @@ fn same_as_one(stack: &TestStack) {
         assert_complete(&report, 3_000);
         spread.push(report);
     }
-    for report in &spread {
+    assert_agree(&alone, &spread);
+}
+
+/// Runs in one process and runs by workers: the events are the same, and the medians agree as far as those of such runs do among
+/// themselves, whose ranges overlap.
+pub fn assert_agree(alone: &[Value], spread: &[Value]) {
+    for report in spread {
         assert_eq!(report["events_by_type"], alone[0]["events_by_type"]);
     }
     for hop in [
@@ -427,7 +432,7 @@ fn same_as_one(stack: &TestStack) {
             let of = |report: &Value| report["paths"]["debezium"]["hops"][hop]["p50"].as_i64();
             reports.iter().filter_map(of).collect::<Vec<_>>()
         };
-        let (one, many) = (medians(&alone), medians(&spread));
+        let (one, many) = (medians(alone), medians(spread));
         eprintln!("{hop}: one {one:?}, spread {many:?} us");
         let overlap =
             one.iter().min() <= many.iter().max() && many.iter().min() <= one.iter().max();

@@ -172,6 +172,8 @@ pub(crate) struct Heartbeat {
 pub(crate) struct WorkerCounts {
     pub(crate) partitions: BTreeSet<i32>,
     pub(crate) tally: Tally,
+    /// Events that it has all stamps of.
+    pub(crate) joined: u64,
     pub(crate) probes_written: u64,
     pub(crate) warmup_written: u64,
     pub(crate) dead_letters: u64,

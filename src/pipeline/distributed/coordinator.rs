@@ -35,6 +35,8 @@ const GONE: Duration = Duration::from_secs(45);
 const CAPTURE_GONE: Duration = Duration::from_secs(15);
 /// Longest wait for workers to get ready.
 const READY_LIMIT: Duration = Duration::from_secs(60);
+/// For so long the stamps of events that are written may fail to come before they are not waited for.
+const STAMPS_GONE: Duration = Duration::from_secs(5);
 /// Longest wait for the results once all events are through.
 const COLLECT_LIMIT: Duration = Duration::from_secs(120);
 /// Longest wait for workers to leave.
@@ -214,7 +216,7 @@ impl Coordinator {
         self.let_another_capture(&BTreeSet::new()).await?;
         let consuming = self.with_role(WorkerRole::Consume).len();
         let began = Instant::now();
-        let mut settled: Option<(Instant, BTreeMap<i32, String>)> = None;
+        let mut settled: Option<(Instant, Vec<BTreeMap<i32, String>>)> = None;
         loop {
             self.check().await?;
             let (waiting, owners) = self.control.read(|state| {
@@ -224,13 +226,15 @@ impl Coordinator {
                     beat.is_none_or(|(_, beat)| beat.phase < WorkerPhase::Ready)
                 };
                 let waiting: Vec<_> = names.filter(is_waiting).cloned().collect();
-                (waiting, owners(state.heartbeats()))
+                (waiting, owners_by_path(state))
             });
-            // Who joins the group later has none at first.
-            let owning: BTreeSet<_> = owners.values().collect();
             let count = usize::try_from(partitions).unwrap_or(0);
-            let is_whole =
-                waiting.is_empty() && owners.len() == count && owning.len() >= consuming.min(count);
+            let has_all = |owners: &BTreeMap<i32, String>| {
+                // Who joins the group later has none at first.
+                let owning: BTreeSet<_> = owners.values().collect();
+                owners.len() == count && owning.len() >= consuming.min(count)
+            };
+            let is_whole = waiting.is_empty() && owners.iter().all(has_all);
             match &settled {
                 Some((since, before)) if is_whole && *before == owners => {
                     if since.elapsed() >= SETTLED {
@@ -242,11 +246,15 @@ impl Coordinator {
             if began.elapsed() > READY_LIMIT {
                 let what = if waiting.is_empty() {
                     let of = |worker: &String| {
-                        let owned = owners.values().filter(|owner| *owner == worker);
+                        let owned = owners.iter().flat_map(BTreeMap::values);
+                        let owned = owned.filter(|owner| *owner == worker);
                         format!("{worker} {}", owned.count())
                     };
                     let shares: Vec<_> = self.workers().iter().map(of).collect();
-                    format!("of {partitions} partitions each has: {}", shares.join(", "))
+                    format!(
+                        "of {partitions} partitions of each path each has: {}",
+                        shares.join(", ")
+                    )
                 } else {
                     format!("not ready: {}", waiting.join(", "))
                 };
@@ -395,6 +403,7 @@ impl Coordinator {
         paths: &[CapturePath],
         cancel: &CancellationToken,
     ) -> Result<Vec<PathRecording>, Failure> {
+        self.until_joined(paths, cancel).await?;
         self.control.say(&ControlRecord::Collect).await?;
         let began = Instant::now();
         let mut left = self.workers();
@@ -426,6 +435,28 @@ impl Coordinator {
             }
         }
         Ok(merged)
+    }
+
+    /// Waits until the stamps of what is written have reached the workers that follow it. An event whose partition went from one
+    /// worker to another may never have all of them.
+    async fn until_joined(
+        &self,
+        paths: &[CapturePath],
+        cancel: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let mut last = (0, Instant::now());
+        loop {
+            let counts: Vec<_> = paths.iter().map(|path| self.counts(*path)).collect();
+            let joined = counts.iter().map(|of| of.joined).sum();
+            let written: u64 = counts.iter().map(|of| of.tally.written).sum();
+            if joined != last.0 {
+                last = (joined, Instant::now());
+            }
+            if joined >= written || last.1.elapsed() > STAMPS_GONE {
+                return Ok(());
+            }
+            self.pause(cancel).await?;
+        }
     }
 
     fn workers(&self) -> BTreeSet<String> {
@@ -504,12 +535,27 @@ impl Coordinator {
 
 /// Who consumes each partition of the first path's topic.
 fn owners<'a>(heartbeats: impl Iterator<Item = &'a Heartbeat>) -> BTreeMap<i32, String> {
+    owners_of(heartbeats, |beat| beat.paths.values().next())
+}
+
+/// Who consumes each partition of every path's topic.
+fn owners_by_path(state: &TestState) -> Vec<BTreeMap<i32, String>> {
+    let routes = state.plan.iter().flat_map(|plan| &plan.routes);
+    let of = |route: &PlannedRoute| {
+        let path = route.path;
+        owners_of(state.heartbeats(), |beat| beat.paths.get(&path))
+    };
+    routes.map(of).collect()
+}
+
+fn owners_of<'a>(
+    heartbeats: impl Iterator<Item = &'a Heartbeat>,
+    counts: impl Fn(&'a Heartbeat) -> Option<&'a WorkerCounts>,
+) -> BTreeMap<i32, String> {
     let mut owners = BTreeMap::new();
     for beat in heartbeats {
-        let first = beat.paths.values().next();
-        for partition in first.into_iter().flat_map(|counts| &counts.partitions) {
-            owners.insert(*partition, beat.worker.clone());
-        }
+        let partitions = counts(beat).into_iter().flat_map(|of| &of.partitions);
+        owners.extend(partitions.map(|partition| (*partition, beat.worker.clone())));
     }
     owners
 }
@@ -541,6 +587,7 @@ impl WorkerCounts {
     fn add(&mut self, other: &Self) {
         self.partitions.extend(&other.partitions);
         self.tally.add(&other.tally);
+        self.joined += other.joined;
         self.probes_written += other.probes_written;
         self.warmup_written += other.warmup_written;
         self.dead_letters += other.dead_letters;

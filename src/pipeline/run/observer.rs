@@ -210,15 +210,17 @@ impl PathObserver {
         *lock(&self.elsewhere) = Some(counts);
     }
 
-    /// What this worker has counted; `partitions` are those that it has.
+    /// What this worker has counted; `partitions` are those that it has, `joined` the events that it has all stamps of.
     pub(crate) fn worker_counts(
         &self,
         partitions: BTreeSet<i32>,
+        joined: u64,
         total: Option<SignedHistogram>,
     ) -> WorkerCounts {
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         WorkerCounts {
             partitions,
+            joined,
             // Each row once: several workers may hear of it while its partition goes from one to another.
             tally: Tally {
                 captured: count(&self.captured_here),

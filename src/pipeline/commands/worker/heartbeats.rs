@@ -94,8 +94,12 @@ impl Standing {
             let paths = state.paths.iter();
             let paths = paths.map(|of| {
                 let has_total = number.is_multiple_of(TOTALS);
-                let total = has_total.then(|| lock(&of.total).clone());
-                (of.path, of.observer.worker_counts(of.partitions(), total))
+                let (joined, total) = {
+                    let total = lock(&of.total);
+                    (total.count(), has_total.then(|| total.clone()))
+                };
+                let counts = of.observer.worker_counts(of.partitions(), joined, total);
+                (of.path, counts)
             });
             let fix = state.clocks.as_ref();
             let fix = fix.map(|(clock, clocks)| (clock.now(), clocks.corrections()));
