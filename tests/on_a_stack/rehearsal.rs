@@ -175,6 +175,21 @@ fn worker_cut_off(stack: &TestStack) {
     assert_eq!(counts["inserted"], 7_500);
     assert_eq!(counts["lost"], 0, "{counts}");
     assert_eq!(found["match_percent"], 100.0, "{found}");
+    // The report says what happened, to whom, and for how long.
+    let silences: Vec<_> = report["workers"].as_array().unwrap().iter().collect();
+    let of = |worker: &Value| -> Vec<i64> {
+        let silences = worker["silences"].as_array().unwrap().iter();
+        silences.map(|of| of["took"].as_i64().unwrap()).collect()
+    };
+    for worker in silences {
+        match (&worker["name"] == "w2", &of(worker)[..]) {
+            (true, [took]) => assert!((18_000_000..30_000_000).contains(took), "{took}"),
+            (false, []) => {}
+            other => panic!("{other:?} {}", report["workers"]),
+        }
+    }
+    let said = report["diagnosis"]["findings"].to_string();
+    assert!(said.contains("worker w2 was not heard of for 2"), "{said}");
     assert_eq!(left(), "");
     stack.assert_nothing_left("a rehearsal one of whose workers was cut off");
 }

@@ -471,6 +471,7 @@ impl Coordinator {
                 let (offer, beat) = (state.offers.get(worker)?, state.heartbeat(worker));
                 let mut report = worker_report(offer, beat.map(|(_, beat)| beat));
                 report.is_gone = state.result(worker).is_none();
+                report.silences = state.silences(worker).to_vec();
                 Some(report)
             };
             workers.iter().filter_map(of).collect()

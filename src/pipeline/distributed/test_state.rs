@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use cdc_bench_model::report::WorkerSilence;
 use cdc_bench_model::timeline::CapturePath;
 
 use crate::pipeline::distributed::control_record::{
     ControlRecord, Heartbeat, LoadOrder, PlannedRoute, ResultPart, TestPlan, WorkerOffer,
     WorkerPhase,
 };
+
+/// A worker that says nothing for so long, of four heartbeats a second, has stood still or was cut off.
+const SILENT: Duration = Duration::from_secs(5);
 
 /// How a test stands.
 #[derive(Debug, Default)]
@@ -24,6 +28,8 @@ pub(crate) struct TestState {
     /// When the coordinator was heard of last.
     coordinator: Option<Instant>,
     heartbeats: BTreeMap<String, (Instant, Heartbeat)>,
+    /// When each worker was not heard of for a while.
+    silences: BTreeMap<String, Vec<WorkerSilence>>,
     results: BTreeMap<String, BTreeMap<usize, ResultPart>>,
 }
 
@@ -41,8 +47,13 @@ impl TestState {
             ControlRecord::End { reason } => self.end = Some(reason),
             ControlRecord::Alive { .. } => self.coordinator = Some(Instant::now()),
             ControlRecord::Heartbeat(mut beat) => {
-                if let Some((_, before)) = self.heartbeats.get_mut(&beat.worker) {
+                if let Some((at, before)) = self.heartbeats.get_mut(&beat.worker) {
                     beat.take_totals(before);
+                    let silence = at.elapsed();
+                    if silence > SILENT {
+                        let silences = self.silences.entry(beat.worker.clone()).or_default();
+                        silences.extend(ended_now(silence));
+                    }
                 }
                 let worker = beat.worker.clone();
                 self.heartbeats.insert(worker, (Instant::now(), *beat));
@@ -63,6 +74,11 @@ impl TestState {
     pub(crate) fn heartbeat(&self, worker: &str) -> Option<(Duration, &Heartbeat)> {
         let (at, beat) = self.heartbeats.get(worker)?;
         Some((at.elapsed(), beat))
+    }
+
+    /// When a worker was not heard of for a while, and then again.
+    pub(crate) fn silences(&self, worker: &str) -> &[WorkerSilence] {
+        self.silences.get(worker).map_or(&[], Vec::as_slice)
     }
 
     /// How long ago the coordinator was heard of; `None` if never.
@@ -107,4 +123,12 @@ impl TestState {
         let of = parts.values().next()?.of;
         (parts.len() == of).then(|| parts.values().cloned().collect())
     }
+}
+
+/// A silence that ends at this moment.
+fn ended_now(length: Duration) -> Option<WorkerSilence> {
+    Some(WorkerSilence {
+        at: jiff::Timestamp::now().checked_sub(length).ok()?,
+        took: i64::try_from(length.as_micros()).ok()?,
+    })
 }

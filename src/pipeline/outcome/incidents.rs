@@ -5,6 +5,7 @@ use std::time::Duration;
 use cdc_bench_model::report::{
     CHECKPOINT, CHECKPOINT_WAITS, FAULT, GC_PAUSE, Incident, LOAD_PAUSED, PathReport, RATE_CHANGED,
     REBALANCE, RESUMED, SLOT_UNREAD, SLOT_UNRESERVED, STALL, StallReport, WARM_UP_CUT,
+    WORKER_SILENT, WorkerReport,
 };
 use cdc_bench_model::timeline::{CapturePath, Nanos, Stamp};
 use cdc_bench_stack::GcPause;
@@ -45,6 +46,13 @@ pub(crate) fn collect_incidents(facts: &RunFacts<'_>, paths: &[PathReport]) -> V
     incidents.extend(stalls.map(stall_incident));
     incidents.extend(silence_incidents(facts, paths));
     incidents.extend(facts.slots.iter().map(slot_incident));
+    for worker in &facts.workers {
+        let silences = worker.silences.iter();
+        incidents.extend(silences.map(|silence| Incident {
+            took: Some(silence.took),
+            ..incident_at(silence.at, WORKER_SILENT, silent(worker))
+        }));
+    }
     if let Some(first) = facts.load.first_t0 {
         let collections = facts.collections.iter();
         incidents.extend(collections.filter_map(|pause| gc_incident(pause, first)));
@@ -54,6 +62,13 @@ pub(crate) fn collect_incidents(facts: &RunFacts<'_>, paths: &[PathReport]) -> V
     }
     incidents.sort_by_key(|incident| incident.at);
     incidents
+}
+
+fn silent(worker: &WorkerReport) -> String {
+    format!(
+        "worker {} on {} was not heard of: it stood still, or Kafka could not be reached from there",
+        worker.name, worker.host
+    )
 }
 
 /// The break of a run that was taken up again.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cdc_bench_model::analysis::{Finding, Severity, SignedHistogram, times as in_words};
-use cdc_bench_model::report::EventCounts;
+use cdc_bench_model::report::{EventCounts, WorkerReport};
 use cdc_bench_model::timeline::Hop;
 
 use crate::pipeline::outcome::facts::RunFacts;
@@ -110,5 +110,35 @@ pub(super) fn run_findings(facts: &RunFacts<'_>, counts: &EventCounts) -> Vec<Fi
             "throughput and latencies are of all that together: compare with nothing but runs that were left alone",
         ));
     }
+    findings.extend(
+        facts
+            .workers
+            .iter()
+            .flat_map(|worker| silences(facts, worker)),
+    );
     findings
+}
+
+/// Times in which a worker on another machine was not heard of.
+fn silences(facts: &RunFacts<'_>, worker: &WorkerReport) -> impl Iterator<Item = Finding> {
+    let first = facts.load.first_t0.map(incidents::to_timestamp);
+    worker.silences.iter().map(move |silence| {
+        let from = first.map(|first| silence.at.duration_since(first).as_secs_f64());
+        let from = from.map_or_else(String::new, |from| format!(" from second {from:.1} on"));
+        Finding::new(
+            None,
+            Severity::Warning,
+            format!(
+                "worker {} was not heard of for {} s{from}: its load may have waited, and its partitions may have gone to others",
+                worker.name,
+                seconds(silence.took)
+            ),
+            "it stood still, or was cut off from Kafka: look at that machine and its network",
+        )
+    })
+}
+
+#[allow(clippy::cast_precision_loss)] // a duration for display
+fn seconds(micros: i64) -> String {
+    format!("{:.1}", micros as f64 / 1e6)
 }

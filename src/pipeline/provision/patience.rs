@@ -8,6 +8,9 @@ use tokio_util::sync::CancellationToken;
 /// Longest wait for an answer.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Longest wait for work that grows with what there is, as with the documents of a collection that is dropped.
+const LIMIT_OF_LARGE_WORK: Duration = Duration::from_secs(600);
+
 /// Longest wait for an answer once the user has asked to stop: he waits for all servers together, and ten seconds at most.
 const ANSWER_ONCE_ASKED: Duration = Duration::from_millis(1_500);
 
@@ -37,6 +40,14 @@ impl<'a> Patience<'a> {
         Self {
             limit_once_asked: WORK_ONCE_ASKED,
             ..Self::for_an_answer(asked)
+        }
+    }
+
+    /// The same for work that grows with what there is.
+    pub(crate) fn for_large_work(self) -> Self {
+        Self {
+            limit: LIMIT_OF_LARGE_WORK,
+            ..self
         }
     }
 

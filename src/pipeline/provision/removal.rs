@@ -168,7 +168,11 @@ pub(super) async fn remove_all(
             SLOT_LIMIT
         };
         let removing = remove_one(clients, kind, name, slot_limit);
-        match patience.within(removing).await {
+        let patience_with_it = match kind {
+            ResourceKind::Collection => patience.for_large_work(),
+            _ => patience,
+        };
+        match patience_with_it.within(removing).await {
             Some(Ok(is_removed)) => {
                 if is_removed && !kind.is_owner() {
                     removal.0.push((kind, name.clone()));

@@ -10,7 +10,8 @@ pub struct Incident {
     pub at: jiff::Timestamp,
     /// `server_restart`, `connector_restart`; `load_paused`, `rate_changed`; `rebalance` of the consumer group;
     /// `checkpoint` of PostgreSQL; `fault`, one that the run was asked to make; `stall` of a server; `gc_pause` of a JVM; `resumed`, the break of a
-    /// run that was taken up again; `slot_unread`, `slot_unreserved`, `checkpoint_waits`, about a replication slot. More may come.
+    /// run that was taken up again; `slot_unread`, `slot_unreserved`, `checkpoint_waits`, about a replication slot;
+    /// `worker_silent`. More may come.
     pub kind: String,
     /// In a few words, such as `kafka started again`.
     pub what: String,
@@ -44,6 +45,8 @@ pub const SLOT_UNREAD: &str = "slot_unread";
 pub const SLOT_UNRESERVED: &str = "slot_unreserved";
 /// [`Incident::kind`] of a time in which a checkpoint of PostgreSQL waited for the reader of a slot that was given up.
 pub const CHECKPOINT_WAITS: &str = "checkpoint_waits";
+/// [`Incident::kind`] of a time in which a worker on another machine was not heard of.
+pub const WORKER_SILENT: &str = "worker_silent";
 /// [`Incident::kind`] of a time in which a JVM stood still to collect garbage.
 pub const GC_PAUSE: &str = "gc_pause";
 

@@ -63,7 +63,7 @@ pub use html::{
 };
 pub use incident::{
     CHECKPOINT, CHECKPOINT_WAITS, FAULT, GC_PAUSE, Incident, LOAD_PAUSED, RATE_CHANGED, REBALANCE,
-    RESUMED, SLOT_UNREAD, SLOT_UNRESERVED, STALL, WARM_UP_CUT,
+    RESUMED, SLOT_UNREAD, SLOT_UNRESERVED, STALL, WARM_UP_CUT, WORKER_SILENT,
 };
 pub use json::{ClockReport, RUN, Report, ResumedRun, RunInfo, SCHEMA, Verdict};
 pub use junit::{junit, observation_junit};
@@ -90,4 +90,4 @@ pub use tune::{
     Configuration, HeadToHead, Recommended, RecommendedConnector, SCHEMA as TUNE_SCHEMA, TrialRun,
     TuneReport, TuneTrial, render_tune,
 };
-pub use worker::WorkerReport;
+pub use worker::{WorkerReport, WorkerSilence};

@@ -25,4 +25,16 @@ pub struct WorkerReport {
     pub clock_bound: i64,
     /// Whether it was gone before its result was there.
     pub is_gone: bool,
+    /// When it was not heard of for a while, and then again.
+    #[serde(default)]
+    pub silences: Vec<WorkerSilence>,
+}
+
+/// A time in which a worker was not heard of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerSilence {
+    /// When it was heard of last: RFC 3339, UTC.
+    pub at: jiff::Timestamp,
+    /// Until it was heard of again, microseconds.
+    pub took: i64,
 }
