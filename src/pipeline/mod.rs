@@ -43,6 +43,7 @@ pub use commands::run::{FinishedRun, run, run_on};
 pub use commands::setup::{SetUp, set_up};
 pub use commands::sweep::{SweepRequest, sweep};
 pub use commands::tune::{Preference, TuneRequest, tune};
+pub use commands::worker::merge_rehearsal::{RehearsedEvent, RehearsedWorker, merge_rehearsed};
 pub use commands::worker::request::{Worked, WorkerRequest};
 pub use commands::worker::taking_up::test_under_way;
 pub use commands::worker::work::{machine_name, work};

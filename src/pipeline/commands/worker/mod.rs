@@ -1,6 +1,7 @@
 //! `worker`: a part of the work of a test that is spread over machines.
 
 mod heartbeats;
+pub(crate) mod merge_rehearsal;
 mod name;
 pub(crate) mod request;
 mod share_load;
