@@ -11,6 +11,8 @@
 // Helpers of benches are benches.
 #![allow(clippy::unwrap_used, clippy::cast_precision_loss)]
 
+#[path = "inputs/filled.rs"]
+mod filled;
 mod inputs;
 #[path = "inputs/sinks.rs"]
 mod sinks;
@@ -28,13 +30,11 @@ use std::time::{Duration, Instant};
 use cdc_bench::broker::{KafkaSource, KafkaSourceConfig, MemberSession, fetch_settings};
 use cdc_bench::consumer::{ConsumerStage, DeadLetters, StageConfig};
 use cdc_bench::records::{RecordBatch, RecordSource};
-use cdc_bench_model::event::Generator;
 use cdc_bench_model::timeline::Clock;
 use clap::Parser;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use filled::cpu;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use sinks::{Counted, Nowhere};
 use spread::Spread;
@@ -93,7 +93,8 @@ fn main() {
     let mut ratios = Vec::new();
     for partitions in [1, 2] {
         let topic = format!("drain-{partitions}");
-        let bytes = bench.fill(&topic, partitions, options.events);
+        filled::make(&stack, &bench.runtime, &topic, partitions);
+        let bytes = filled::fill(&stack, &topic, partitions, options.events);
         println!(
             "\n{} events of {bytes} bytes in {partitions} partition{}; median of {} rounds after one to warm up (least to most)",
             options.events,
@@ -178,47 +179,6 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Makes a topic and fills it with the records of generated events; their mean size.
-    fn fill(&self, topic: &str, partitions: i32, events: usize) -> usize {
-        self.runtime.block_on(async {
-            let admin: AdminClient<_> = self.stack.kafka().create().unwrap();
-            let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1))
-                .set("message.timestamp.type", "LogAppendTime");
-            let made = admin.create_topics([&new], &AdminOptions::new()).await;
-            made.unwrap()
-                .into_iter()
-                .for_each(|made| drop(made.unwrap()));
-        });
-        let rows: Vec<_> = Generator::new(42, jiff::Timestamp::UNIX_EPOCH)
-            .take(events.min(20_000))
-            .map(|row| {
-                (
-                    inputs::record(&row),
-                    row.aggregate_id.as_u128() % u128::from(partitions.unsigned_abs()),
-                )
-            })
-            .collect();
-        let producer: BaseProducer = self
-            .stack
-            .kafka()
-            .set("queue.buffering.max.messages", "200000")
-            .set("linger.ms", "20")
-            .create()
-            .unwrap();
-        for (record, partition) in rows.iter().cycle().take(events) {
-            let partition = i32::try_from(*partition).unwrap();
-            let mut message = BaseRecord::<(), _>::to(topic)
-                .payload(record)
-                .partition(partition);
-            while let Err((_, back)) = producer.send(message) {
-                producer.poll(Duration::from_millis(10));
-                message = back;
-            }
-        }
-        producer.flush(Duration::from_secs(60)).unwrap();
-        rows.iter().map(|(record, _)| record.len()).sum::<usize>() / rows.len()
-    }
-
     fn drain(&self, topic: &str, partitions: i32, contender: Contender, events: usize) -> Drain {
         // Forgets the most memory so far.
         let _ = std::fs::write("/proc/self/clear_refs", "5");
@@ -311,7 +271,8 @@ impl Bench<'_> {
     fn flatness(&self, events: usize) {
         let topic = "drain-flat";
         let most = 2 * events;
-        self.fill(topic, 1, most);
+        filled::make(self.stack, &self.runtime, topic, 1);
+        filled::fill(self.stack, topic, 1, most);
         println!("\npeak memory of the consumer, 2 workers, by the number of events");
         for count in [most / 200, most / 20, most] {
             let drain = self.drain(topic, 1, Contender::Stage { workers: 2 }, count);
@@ -341,14 +302,6 @@ impl RecordSource for Finite {
     fn written(&mut self, partition: i32, offset: i64) {
         self.inner.written(partition, offset);
     }
-}
-
-/// Processor time of this process so far, seconds.
-fn cpu() -> f64 {
-    use nix::sys::resource::{UsageWho, getrusage};
-    use nix::sys::time::TimeValLike;
-    let usage = getrusage(UsageWho::RUSAGE_SELF).unwrap();
-    (usage.user_time() + usage.system_time()).num_microseconds() as f64 / 1e6
 }
 
 /// A field of the process's status, bytes.

@@ -14,6 +14,8 @@ use super::DeadLetter;
 
 /// Appends that wait for the thread.
 const QUEUE: usize = 64;
+/// The file is synced no more often: a store on the same disk waits for every sync as well.
+const BETWEEN_SYNCS: Duration = Duration::from_millis(20);
 /// Interval between tries to lock the file.
 const LOCK_POLL: Duration = Duration::from_millis(100);
 /// A wait for longer than this is told.
@@ -75,8 +77,12 @@ fn start(path: PathBuf) -> mpsc::Sender<Append> {
 fn write_all(path: &Path, mut queue: mpsc::Receiver<Append>) {
     let mut file = None;
     let mut waiting = Vec::new();
+    let mut synced: Option<Instant> = None;
     while let Some(first) = queue.blocking_recv() {
         waiting.push(first);
+        if let Some(since) = synced {
+            std::thread::sleep(BETWEEN_SYNCS.saturating_sub(since.elapsed()));
+        }
         // What came meanwhile is written and synced together.
         while waiting.len() < QUEUE
             && let Ok(next) = queue.try_recv()
@@ -84,6 +90,7 @@ fn write_all(path: &Path, mut queue: mpsc::Receiver<Append>) {
             waiting.push(next);
         }
         let written = write_together(path, &mut file, &waiting);
+        synced = Some(Instant::now());
         for append in waiting.drain(..) {
             let outcome = match &written {
                 Ok(()) => Ok(()),
