@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Folder that has a folder of what this worker has recorded a run
     #[arg(long, value_name = "DIR", default_value = RESULTS)]
     results_dir: std::path::PathBuf,
+    /// State what chrony says of this machine's clock as its error, where that is tighter than what round trips to PostgreSQL leave open
+    #[arg(long)]
+    trust_ntp: bool,
     /// Take this machine's clock for one that is so far ahead, to see that it is found
     #[arg(
         long,
@@ -42,6 +45,15 @@ pub(super) struct Args {
         allow_negative_numbers = true
     )]
     inject_clock_skew: i64,
+    /// Take it for one that runs so much faster, parts per million
+    #[arg(
+        long,
+        value_name = "PPM",
+        hide = true,
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    inject_clock_drift: i32,
 }
 
 pub(super) async fn run(
@@ -56,6 +68,8 @@ pub(super) async fn run(
         name: args.name.unwrap_or_else(default_name),
         roles: args.roles.into_iter().collect::<BTreeSet<_>>(),
         results: args.results_dir,
+        trust_ntp: args.trust_ntp,
+        clock_drift: args.inject_clock_drift,
         clock_skew: Nanos::from_millis(args.inject_clock_skew),
     };
     let worked = work(&request, settings, &endpoints, progress, cancel).await?;

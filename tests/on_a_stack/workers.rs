@@ -173,6 +173,12 @@ fn refused(stack: &TestStack) {
     std::thread::sleep(Duration::from_secs(4));
     let same_name = ["worker", "--test", "waiting", "--name", "alone"];
     ended(with(stack.kept(), &same_name)).refused(2, &["alone", "waiting", "already", "--name"]);
+    let mut no_chrony = with(
+        stack.kept(),
+        &["worker", "--test", "waiting", "--trust-ntp"],
+    );
+    no_chrony.env("PATH", results.path());
+    ended(no_chrony).refused(2, &["--trust-ntp", "chrony", "without the option"]);
     // A second coordinator of the same test.
     let second = ["--workers", "1", "--test", "waiting"];
     run(&second).refused(2, &["another run uses the stack"]);
@@ -335,16 +341,23 @@ fn until_loading(stack: &TestStack, before: usize) {
     until("the measured load", || loaded_runs(stack) > before);
 }
 
-/// Three seconds behind, a quarter of a second ahead, and an hour. libfaketime cannot do it: librdkafka's waits end by the true clock. No
+/// Three seconds behind, a quarter of a second ahead, and an hour; one runs 100 ppm too fast, another as much too slow. libfaketime cannot do it: librdkafka's waits end by the true clock. No
 /// stamp of an event is of one worker alone: one loads, another consumes, the third captures.
 fn skewed(stack: &TestStack) {
     let mut crew = Crew::new("skewed");
-    for (name, roles, skew) in [
-        ("behind", "load", "-3000"),
-        ("ahead", "consume", "250"),
-        ("future", "capture", "3600000"),
+    for (name, roles, skew, drift) in [
+        ("behind", "load", "-3000", "100"),
+        ("ahead", "consume", "250", "-100"),
+        ("future", "capture", "3600000", "0"),
     ] {
-        let args = ["--roles", roles, "--inject-clock-skew", skew];
+        let args = [
+            "--roles",
+            roles,
+            "--inject-clock-skew",
+            skew,
+            "--inject-clock-drift",
+            drift,
+        ];
         crew.add(stack.kept(), name, &args);
     }
     let results = open_folder();

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cdc_bench_model::analysis::SignedHistogram;
 use cdc_bench_model::report::ConnectorReport;
-use cdc_bench_model::timeline::{CapturePath, Nanos, Stamp, Tally};
+use cdc_bench_model::timeline::{CapturePath, Stamp, Tally};
 use serde::{Deserialize, Serialize};
 
 use crate::load::LoadSummary;
+use crate::pipeline::distributed::worker_clock::WorkerClock;
 use crate::pipeline::provision::route::KafkaRoute;
 use crate::pipeline::request::parameters::RunParameters;
 
@@ -159,10 +160,7 @@ pub(crate) struct Heartbeat {
     pub(crate) captures: bool,
     pub(crate) paths: BTreeMap<CapturePath, WorkerCounts>,
     pub(crate) load: LoadSummary,
-    /// PostgreSQL's clock minus its own.
-    pub(crate) to_postgres: Nanos,
-    /// How far that may be off.
-    pub(crate) bound: Nanos,
+    pub(crate) clock: WorkerClock,
     /// Why it cannot go on.
     pub(crate) failure: Option<String>,
 }

@@ -19,6 +19,7 @@ use crate::pipeline::distributed::control_topic::{ControlTopic, control_topic, s
 use crate::pipeline::distributed::result_parts::WorkerResult;
 use crate::pipeline::distributed::share::loaders;
 use crate::pipeline::distributed::test_state::TestState;
+use crate::pipeline::distributed::worker_clock::WorkerClock;
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::progress::RunProgress;
 use crate::pipeline::provision::resource_registry::ResourceKind;
@@ -482,12 +483,8 @@ impl Coordinator {
     /// none where the worker that inserted it also wrote it.
     pub(crate) fn bounds(&self) -> (Nanos, Nanos) {
         self.control.read(|state| {
-            let mut bounds: Vec<_> = state.heartbeats().map(|beat| beat.bound.0).collect();
-            bounds.sort_unstable_by(|a, b| b.cmp(a));
-            let any = match bounds[..] {
-                [first, second, ..] => Nanos(first + second),
-                _ => Nanos(0),
-            };
+            let clocks: Vec<_> = state.heartbeats().map(|beat| beat.clock).collect();
+            let any = WorkerClock::most_apart(&clocks);
             let consumers = owners(state.heartbeats());
             let loaders = state.load.iter().flat_map(|order| &order.loaders);
             let is_own = (0..)
@@ -579,8 +576,9 @@ fn worker_report(offer: &WorkerOffer, beat: Option<&Heartbeat>) -> WorkerReport 
     let first = beat.paths.values().next();
     report.partitions = first.map_or(0, |path| path.partitions.len());
     report.captured = beat.captures;
-    report.clock_offset = beat.to_postgres.round_micros();
-    report.clock_bound = beat.bound.round_micros();
+    report.clock_offset = beat.clock.to_postgres.round_micros();
+    report.clock_bound = beat.clock.bound.round_micros();
+    report.ntp_bound = beat.clock.ntp.map(|ntp| ntp.bound.round_micros());
     report
 }
 

@@ -9,3 +9,4 @@ pub(crate) mod share;
 pub(crate) mod stamp_sender;
 pub(crate) mod stamps;
 pub(crate) mod test_state;
+pub(crate) mod worker_clock;

@@ -23,6 +23,9 @@ pub struct WorkerReport {
     pub clock_offset: i64,
     /// How far that may be off, microseconds.
     pub clock_bound: i64,
+    /// How far its machine's clock may be from the true time by its NTP daemon, microseconds; `null` where that is not trusted.
+    #[serde(default)]
+    pub ntp_bound: Option<i64>,
     /// Whether it was gone before its result was there.
     pub is_gone: bool,
     /// When it was not heard of for a while, and then again.

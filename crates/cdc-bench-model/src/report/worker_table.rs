@@ -72,6 +72,7 @@ mod tests {
             clock_offset: -12,
             clock_bound: 41,
             is_gone,
+            ntp_bound: None,
             silences: Vec::new(),
         };
         let text = text(&[worker("a", false), worker("b", true)]);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cdc_bench_model::analysis::SignedHistogram;
-use cdc_bench_model::timeline::{CapturePath, Clock, ForeignClocks};
+use cdc_bench_model::timeline::{CapturePath, Clock, ForeignClocks, Nanos};
 use rdkafka::ClientConfig;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use crate::broker::{Backlog, OutgoingRecord, RecordProducer};
 use crate::load::LoadSummary;
 use crate::pipeline::distributed::control_record::{ControlRecord, Heartbeat, WorkerPhase};
 use crate::pipeline::distributed::control_topic::control_topic;
+use crate::pipeline::distributed::worker_clock::{NtpClock, WorkerClock};
 use crate::pipeline::failure::Failure;
 use crate::pipeline::lock::lock;
 use crate::pipeline::run::observer::PathObserver;
@@ -56,7 +57,29 @@ pub(super) struct State {
     pub(super) load: LoadSummary,
     pub(super) paths: Vec<WorkedPath>,
     pub(super) clocks: Option<(Clock, Arc<ForeignClocks>)>,
+    /// How far the machine's clock was set to run with PostgreSQL's when the worker began.
+    pub(super) set_by: Nanos,
+    /// How far the machine's clock may be off by its NTP daemon, where that is trusted.
+    pub(super) ntp_bound: Option<Nanos>,
     failure: Option<String>,
+}
+
+impl State {
+    fn clock(&self) -> WorkerClock {
+        let Some((clock, clocks)) = &self.clocks else {
+            return WorkerClock::default();
+        };
+        let fix = clocks.corrections();
+        let to_postgres = fix.postgres.offset_at(clock.now());
+        WorkerClock {
+            to_postgres,
+            bound: fix.postgres_bound,
+            ntp: self.ntp_bound.map(|bound| NtpClock {
+                to_postgres: to_postgres + self.set_by,
+                bound,
+            }),
+        }
+    }
 }
 
 /// The same, shared by those who change it and the one who tells it.
@@ -72,6 +95,8 @@ impl Standing {
             load: LoadSummary::default(),
             paths: Vec::new(),
             clocks: None,
+            set_by: Nanos(0),
+            ntp_bound: None,
             failure: None,
         })))
     }
@@ -101,8 +126,6 @@ impl Standing {
                 let counts = of.observer.worker_counts(of.partitions(), joined, total);
                 (of.path, counts)
             });
-            let fix = state.clocks.as_ref();
-            let fix = fix.map(|(clock, clocks)| (clock.now(), clocks.corrections()));
             Heartbeat {
                 worker: state.worker.clone(),
                 number,
@@ -110,11 +133,7 @@ impl Standing {
                 captures: state.captures,
                 paths: paths.collect(),
                 load: state.load,
-                to_postgres: fix
-                    .as_ref()
-                    .map(|(now, fix)| fix.postgres.offset_at(*now))
-                    .unwrap_or_default(),
-                bound: fix.map(|(_, fix)| fix.postgres_bound).unwrap_or_default(),
+                clock: state.clock(),
                 failure: state.failure.clone(),
             }
         })

@@ -3,6 +3,7 @@
 mod heartbeats;
 pub(crate) mod merge_rehearsal;
 mod name;
+mod ntp;
 pub(crate) mod request;
 mod share_load;
 mod stamp_intake;

@@ -18,8 +18,12 @@ pub struct WorkerRequest {
     pub roles: BTreeSet<WorkerRole>,
     /// Folder that has a folder for what each worker of a run has recorded.
     pub results: PathBuf,
+    /// Whether the NTP daemon is asked how far the machine's clock may be off.
+    pub trust_ntp: bool,
     /// How far the machine's clock is taken to be ahead.
     pub clock_skew: Nanos,
+    /// How much faster it is taken to run, parts per million.
+    pub clock_drift: i32,
 }
 
 /// What a worker has done.

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::pipeline::commands::worker::heartbeats::{Heartbeats, Standing};
 use crate::pipeline::commands::worker::name::{free_name, taken};
+use crate::pipeline::commands::worker::ntp;
 use crate::pipeline::commands::worker::request::{Worked, WorkerRequest};
 use crate::pipeline::commands::worker::taking_part::TakingPart;
 use crate::pipeline::distributed::control_record::{
@@ -40,6 +41,10 @@ pub async fn work(
 ) -> Result<Worked, Failure> {
     let step = "worker";
     progress.begin(step);
+    let ntp_bound = match request.trust_ntp {
+        true => Some(ntp::bound().await?),
+        false => None,
+    };
     progress.update(step, "connecting to the servers");
     let servers = tokio::select! {
         () = cancel.cancelled() => return Err(Failure::interrupted()),
@@ -58,6 +63,7 @@ pub async fn work(
         }
     }
     let own = Clock::start().ahead_by(request.clock_skew);
+    let own = own.faster_by(request.clock_drift);
     let (clock, host_offset) = common_clock(&servers.postgres, own).await?;
     tracing::info!(%host_offset, "PostgreSQL's clock is ahead of this machine's");
     let request = &WorkerRequest {
@@ -68,6 +74,10 @@ pub async fn work(
     let offer = offer(request);
     control.say(&ControlRecord::Offer(offer.clone())).await?;
     let standing = Standing::new(&request.name);
+    standing.set(|state| {
+        state.set_by = host_offset;
+        state.ntp_bound = ntp_bound;
+    });
     let heartbeats = Heartbeats::start(&servers.kafka_config, &request.test, standing.clone())?;
     progress.update(step, "waiting for the others");
     let plan = tokio::select! {
@@ -92,6 +102,7 @@ pub async fn work(
         };
         tokio::select! {
             () = cancel.cancelled() => Err(Failure::interrupted()),
+            () = ntp::follow(&standing), if request.trust_ntp => Err(Failure::interrupted()),
             reason = given_up(&control, &standing) => Err(reason),
             worked = part.run(plan) => worked,
         }
