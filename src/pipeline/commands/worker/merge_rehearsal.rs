@@ -7,17 +7,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cdc_bench_model::RunId;
-use cdc_bench_model::analysis::SignedHistogram;
 use cdc_bench_model::event::{EventId, EventType};
-use cdc_bench_model::report::{PathRecording, Recorder, ResultFolder};
+use cdc_bench_model::report::{PathRecording, ResultFolder};
 use cdc_bench_model::timeline::{
-    CapturePath, Captured, Clock, ConsumerStamps, ForeignClocks, InKafka, Joined, Joiner, Stamp,
+    CapturePath, Captured, Clock, ConsumerStamps, ForeignClocks, InKafka, Joiner, Stamp,
 };
 use cdc_bench_stack::Endpoints;
 use tokio_util::sync::CancellationToken;
 
 use crate::consumer::StageObserver;
 use crate::pipeline::commands::worker::heartbeats::{Heartbeats, Standing, WorkedPath};
+use crate::pipeline::commands::worker::recording::Recording;
 use crate::pipeline::commands::worker::stamp_intake::StampIntake;
 use crate::pipeline::distributed::control_record::{ControlRecord, WorkerPhase};
 use crate::pipeline::distributed::control_topic::{ControlTopic, stamps_topic};
@@ -25,7 +25,7 @@ use crate::pipeline::distributed::coordinator::Coordinator;
 use crate::pipeline::distributed::result_parts::WorkerResult;
 use crate::pipeline::distributed::stamp_sender::StampSender;
 use crate::pipeline::distributed::stamps::{StampEntry, Stamped};
-use crate::pipeline::failure::{Failure, exit};
+use crate::pipeline::failure::Failure;
 use crate::pipeline::lock::lock;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::request::{DistributedRequest, RunNames};
@@ -105,17 +105,14 @@ impl RehearsedWorker<'_> {
                 .sender
                 .deliver(kafka, sending, name.clone(), clock, Arc::clone(&foreign))?;
         let folder = ResultFolder::create(self.results, &name)?;
-        let total: Arc<Mutex<SignedHistogram>> = Arc::default();
-        let recorded = Arc::clone(&total);
-        let recorder = Recorder::start(&folder, &[PATH], move |_, event: &Joined| {
-            lock(&recorded).record(event.stamps.t5 - event.stamps.t0);
-        })?;
+        let recording = Recording::start(&folder, &[PATH])?;
+        let total = recording.total(PATH);
         let joiner = || Joiner::new(InKafka::ByBroker, Arc::clone(&foreign));
         let run = RunId::generate();
         let names = RunNames::for_run(&run, 1);
         let measured = names.measured.clone();
         let warm_up = WarmUpStamps::new(joiner(), |_| {});
-        let handle = recorder.handle(PATH, 0);
+        let handle = recording.handle(PATH);
         let observer = PathObserver::new(PATH, names, joiner(), warm_up, handle, None)
             .with_partitions(self.partitions)
             .with_shared(Some(shared.clone()));
@@ -158,8 +155,7 @@ impl RehearsedWorker<'_> {
         observer.close();
         standing.set(|state| state.paths.clear());
         drop(observer);
-        let recordings = tokio::task::spawn_blocking(move || recorder.finish()).await;
-        let recordings = recordings.map_err(|panicked| Failure::new(exit::USAGE, panicked))??;
+        let recordings = recording.finish().await?;
         for part in (WorkerResult { recordings }).parts(&name)? {
             control.say(&ControlRecord::Result(part)).await?;
         }

@@ -4,6 +4,7 @@ mod heartbeats;
 pub(crate) mod merge_rehearsal;
 mod name;
 mod ntp;
+mod recording;
 pub(crate) mod request;
 mod share_load;
 mod stamp_intake;

@@ -3,16 +3,16 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cdc_bench_model::analysis::SignedHistogram;
 use cdc_bench_model::event::Generator;
-use cdc_bench_model::report::{Recorder, RecorderHandle, ResultFolder};
-use cdc_bench_model::timeline::{CapturePath, Clock, Joined, Joiner};
+use cdc_bench_model::report::{RecorderHandle, ResultFolder};
+use cdc_bench_model::timeline::{CapturePath, Clock, Joiner};
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::MemberSession;
 use crate::consumer::DeadLetterTopic;
 use crate::load::{LoadPlan, LoadShare, LoadSummary, run_load};
 use crate::pipeline::commands::worker::heartbeats::{Standing, WorkedPath};
+use crate::pipeline::commands::worker::recording::Recording;
 use crate::pipeline::commands::worker::request::{Worked, WorkerRequest};
 use crate::pipeline::commands::worker::share_load::ShareLoad;
 use crate::pipeline::commands::worker::stamp_intake::StampIntake;
@@ -23,8 +23,7 @@ use crate::pipeline::distributed::control_topic::ControlTopic;
 use crate::pipeline::distributed::result_parts::WorkerResult;
 use crate::pipeline::distributed::share::partition_of_row;
 use crate::pipeline::distributed::stamp_sender::StampSender;
-use crate::pipeline::failure::{Failure, exit};
-use crate::pipeline::lock::lock;
+use crate::pipeline::failure::Failure;
 use crate::pipeline::progress::RunProgress;
 use crate::pipeline::provision::dead_letter_topic::PublishedDeadLetters;
 use crate::pipeline::provision::route::Route;
@@ -88,16 +87,11 @@ impl TakingPart<'_> {
             self.clock,
             Arc::clone(&foreign),
         )?;
-        let totals: Vec<_> = run.paths.iter().map(|_| Arc::default()).collect();
-        let recorded = totals.clone();
-        let recorder = Recorder::start(&folder, &run.paths, move |path, event: &Joined| {
-            let total: &Arc<Mutex<SignedHistogram>> = &recorded[path];
-            lock(total).record(event.stamps.t5 - event.stamps.t0);
-        })?;
+        let recording = Recording::start(&folder, &run.paths)?;
         let links = Links::default();
         let mut paths = Vec::new();
         for planned in plan.routes.clone() {
-            let recorder = recorder.handle(planned.path, 0);
+            let recorder = recording.handle(planned.path);
             let route = Route::planned(planned, &servers.store);
             let path = self.start_path(&run, route, &links, (&clocks, &shared), recorder);
             paths.push(path.await?);
@@ -106,8 +100,8 @@ impl TakingPart<'_> {
         let kafka = &servers.kafka_config;
         let intake = StampIntake::start(kafka, &plan.stamps_topic, worker, intake, &foreign)?;
         self.standing.set(|state| {
-            let worked = paths.iter().zip(&totals).map(|(path, total)| WorkedPath {
-                total: Arc::clone(total),
+            let worked = paths.iter().map(|path| WorkedPath {
+                total: recording.total(path.route.path),
                 partitions: Mutex::default(),
                 path: path.route.path,
                 observer: Arc::clone(&path.observer),
@@ -134,8 +128,7 @@ impl TakingPart<'_> {
         }
         delivery.stop().await;
         intake.stop().await;
-        let recordings = tokio::task::spawn_blocking(move || recorder.finish()).await;
-        let recordings = recordings.map_err(|panicked| Failure::new(exit::USAGE, panicked))??;
+        let recordings = recording.finish().await?;
         // From here on the end of the test is not its failure.
         self.standing.reach(WorkerPhase::Collected);
         for part in (WorkerResult { recordings }).parts(worker)? {
