@@ -28,6 +28,7 @@ use crate::pipeline::{
 };
 use crate::settings::Settings;
 use cdc_bench_model::RunId;
+use cdc_bench_model::event::Shards;
 use cdc_bench_model::report::{PathReport, Report, Verdict, page, render, write_whole};
 use cdc_bench_stack::StepProgress;
 
@@ -227,6 +228,7 @@ pub(super) async fn run(
             rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
             connector,
             partitions,
+            shards: Shards::ONE,
             cluster,
             transform_delay: args.inject_transform_delay,
             observer: args.observer,

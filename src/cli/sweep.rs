@@ -20,6 +20,7 @@ use super::topic_args::TopicArgs;
 use crate::load::{Limit, Rate};
 use crate::pipeline::{Failure, RunRequest, SweepRequest, WarmUp, exit, sweep};
 use crate::settings::Settings;
+use cdc_bench_model::event::Shards;
 use cdc_bench_model::report::{SweepReport, render_sweep, sweep_page};
 
 #[derive(Debug, clap::Args)]
@@ -108,6 +109,7 @@ pub(super) async fn run(
             rounds: None,
             connector,
             partitions,
+            shards: Shards::ONE,
             cluster,
             transform_delay: None,
             faults: Vec::new(),
