@@ -20,6 +20,7 @@ use super::progress::Terminal;
 use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
+use super::shard_args::ShardArgs;
 use super::topic_args::TopicArgs;
 use super::traces_args::TracesArgs;
 use crate::pipeline::{
@@ -28,7 +29,6 @@ use crate::pipeline::{
 };
 use crate::settings::Settings;
 use cdc_bench_model::RunId;
-use cdc_bench_model::event::Shards;
 use cdc_bench_model::report::{PathReport, Report, Verdict, page, render, write_whole};
 use cdc_bench_stack::StepProgress;
 
@@ -70,6 +70,8 @@ pub(super) struct Args {
     connector: AnyConnectorArgs,
     #[command(flatten)]
     topics: TopicArgs,
+    #[command(flatten)]
+    shards: ShardArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
     #[command(flatten)]
@@ -159,6 +161,7 @@ pub(super) async fn run(
     check_faults(&args.faults, stack, &paths).map_err(Failure::usage)?;
     let connector = args.connector.request(&paths)?;
     let partitions = args.topics.partitions(&paths)?;
+    let shards = args.shards.shards(&paths)?;
     let (distributed, partitions) = args.distributed.request(&settings, &paths, partitions)?;
     let cluster = args.cluster.request_of(stack)?;
     let under_way = match &distributed {
@@ -228,7 +231,7 @@ pub(super) async fn run(
             rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
             connector,
             partitions,
-            shards: Shards::ONE,
+            shards,
             cluster,
             transform_delay: args.inject_transform_delay,
             observer: args.observer,
