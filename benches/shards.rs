@@ -206,7 +206,7 @@ impl Bench<'_> {
         let (done, last) = mpsc::channel();
         let began = Instant::now();
         let readers = shards.iter().map(|shard| {
-            let slot = Slot::Existing(SlotName::new(name(shard)).unwrap());
+            let slot = Slot::Existing(SlotName::new(&name(shard)).unwrap());
             let config = ReaderConfig::new(server(self.stack), slot, [name(shard)]);
             let (left, done) = (Arc::clone(&left), done.clone());
             Reader::spawn(config, move |event: Event<'_>| {
