@@ -48,7 +48,7 @@ pub(super) struct Args {
         conflicts_with_all = [
             "profile", "events", "duration", "rate", "insert_batch", "connections", "seed", "capture", "interleave", "warmup",
             "connector", "connector_profile", "connector_config", "connector_config_file", "drain_timeout", "faults",
-            "inject_transform_delay", "observer", "max_p50", "max_p95", "max_p99", "min_success", "min_throughput",
+            "inject_transform_delay", "observer", "max_p50", "max_p95", "max_p99", "min_success", "min_throughput", "shards",
         ]
     )]
     resume: Option<RunId>,
@@ -57,7 +57,7 @@ pub(super) struct Args {
     #[command(flatten)]
     capture: CaptureArgs,
     /// Let the paths take turns, a round after the other in shuffled order, instead of all at once
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shards")]
     interleave: bool,
     /// Rounds of --interleave: each path gets --events in this many parts [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000), requires = "interleave")]
@@ -97,7 +97,7 @@ pub(super) struct Args {
     #[arg(
         long = "fault",
         value_name = "ACTION:TARGET@MOMENT[,for=TIME]",
-        conflicts_with = "interleave"
+        conflicts_with_all = ["interleave", "shards"]
     )]
     faults: Vec<Fault>,
     /// Share of the events that are about one aggregate, percent: of several partitions, the one that it is in is hot

@@ -13,7 +13,7 @@ pub(super) struct ShardArgs {
         value_name = "S",
         default_value = "1",
         value_parser = shards,
-        conflicts_with_all = ["resume", "interleave", "faults", "connector", "workers"]
+        conflicts_with = "connector"
     )]
     shards: Shards,
 }

@@ -110,13 +110,19 @@ impl Route {
         Some(if names.len() == 1 {
             Topics::one(&*kafka.topic)
         } else {
-            Topics::several(names, kafka.partitions)
+            Topics::several(names, self.most_partitions())
         })
     }
 
-    /// Partitions of all topics together; 0 on a path without Kafka.
+    /// The numbers that the partitions of all topics take; 0 on a path without Kafka.
     pub(crate) fn partitions(&self) -> i32 {
-        self.in_kafka().map(|kafka| kafka.partitions).sum()
+        self.in_kafka().map(|_| self.most_partitions()).sum()
+    }
+
+    /// Of a topic: one that was there may have more than another that was made for the run.
+    fn most_partitions(&self) -> i32 {
+        let partitions = self.in_kafka().map(|kafka| kafka.partitions);
+        partitions.max().unwrap_or(0)
     }
 
     /// The connectors that are known.
