@@ -131,6 +131,11 @@ fn refused(stack: &TestStack) {
         ["0"]
     );
     stack.sql("DROP TABLE activity.event_outbox_2");
+    // A publication of all tables gives each slot what is to be spread.
+    stack.sql("CREATE PUBLICATION cdc_bench FOR ALL TABLES");
+    let end = ended(small_run(stack.kept(), results.path(), &args));
+    end.refused(2, &["publishes the tables of several shards"]);
+    stack.sql("DROP PUBLICATION cdc_bench");
     ended(with(stack.kept(), &["cleanup"])).refused(0, &[]);
     stack.sql("DROP SCHEMA IF EXISTS activity");
     let left: Vec<_> = stack.resources().difference(&before).cloned().collect();

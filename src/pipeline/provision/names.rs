@@ -105,7 +105,40 @@ pub(crate) fn topic_prefix_of(topic: &str) -> Result<&str, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use cdc_bench_model::event::Shards;
+
     use super::*;
+
+    #[test]
+    fn each_shard_has_names_of_its_own_and_the_first_has_the_usual_ones() {
+        let run = RunId::parse("20261124-101500-7f3a9c").unwrap();
+        let (wal, shards) = (CapturePath::Wal, Shards::new(Shards::MOST).unwrap());
+        let names = |shard| {
+            [
+                slot_name(wal, &run, 0, shard),
+                slot_name(wal, &run, 12, shard),
+                slot_name(CapturePath::Debezium, &run, 0, shard),
+                observer_slot_name(&run, shard),
+                topic_name(&topic_prefix(wal, &run, shard), shard),
+            ]
+        };
+        let all: BTreeSet<_> = shards.iter().flat_map(names).collect();
+        assert_eq!(all.len(), 5 * usize::from(Shards::MOST));
+        let [slot, .., topic] = names(Shard::FIRST);
+        assert_eq!(slot, "cdc_bench_wal_20261124_101500_7f3a9c");
+        assert_eq!(topic, format!("{slot}.activity.event_outbox"));
+        let [second, _, debezium, observer, topic] = names(shards.iter().nth(1).unwrap());
+        assert_eq!(second, format!("{slot}_s2"));
+        assert_eq!(topic, format!("{slot}_s2.activity.event_outbox_2"));
+        // PostgreSQL's limit of a name.
+        assert!(
+            [second, debezium, observer]
+                .iter()
+                .all(|name| name.len() < 64)
+        );
+    }
 
     #[test]
     fn a_topic_that_no_connector_of_ours_can_feed_is_refused() {

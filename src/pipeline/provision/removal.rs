@@ -297,6 +297,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_tables_of_shards_go_before_the_outbox_that_they_inherit_from() {
+        let entry = |(kind, name): (ResourceKind, &str)| RegistryEntry::lasting(kind, name.into());
+        let entries = [
+            (ResourceKind::Schema, "activity"),
+            (ResourceKind::Table, "activity.event_outbox"),
+            (ResourceKind::Table, "activity.event_outbox_10"),
+            (ResourceKind::Table, "activity.event_outbox_2"),
+            (ResourceKind::Publication, "cdc_bench"),
+        ]
+        .map(entry);
+        let order: Vec<_> = in_order(&entries).map(|entry| &*entry.name).collect();
+        assert_eq!(order[0], "cdc_bench");
+        assert_eq!(order[3..], ["activity.event_outbox", "activity"]);
+    }
+
+    #[test]
     fn what_was_removed_is_counted_by_its_kind() {
         assert_eq!(Removal::default().summary(), "nothing was left to remove");
         let things = [

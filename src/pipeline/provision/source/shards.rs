@@ -65,7 +65,7 @@ async fn prepare_table(
     );
     let made = create_if_missing(client, &make).await;
     made.map_err(refused(&format!(
-        "make {name}, which inherits from {SCHEMA}.{TABLE} and so has to have the same owner"
+        "make {name}, which inherits from {SCHEMA}.{TABLE}, as only its owner may let it (connect as that role, or leave --shards out)"
     )))?;
     Ok(())
 }
