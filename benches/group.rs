@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use cdc_bench::broker::{KafkaSource, KafkaSourceConfig, MemberSession, fetch_settings};
 use cdc_bench::consumer::{ConsumerStage, DeadLetters, StageConfig, StageObserver};
+use cdc_bench::records::Topics;
 use cdc_bench_model::timeline::Clock;
 use clap::Parser;
 use filled::cpu;
@@ -141,7 +142,7 @@ async fn ours(stack: &TestStack, topic: &str, members: i32, events: usize) -> Dr
     let mut sources = Vec::new();
     for _ in 0..members {
         let config = KafkaSourceConfig {
-            topic: topic.to_owned(),
+            topics: Topics::one(topic),
             group: group.clone(),
             from_end: false,
             fetch: fetch_settings(&BTreeMap::new()),
@@ -177,7 +178,7 @@ async fn ours(stack: &TestStack, topic: &str, members: i32, events: usize) -> Dr
         .into_iter()
         .map(|source| {
             let config = StageConfig {
-                topic: topic.to_owned(),
+                topics: Topics::one(topic),
                 batch_size: 100,
                 writes_in_flight: 2,
                 workers: 1,

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use cdc_bench::broker::{KafkaSource, KafkaSourceConfig, MemberSession, fetch_settings};
 use cdc_bench::consumer::{ConsumerStage, DeadLetters, StageConfig};
-use cdc_bench::records::{RecordBatch, RecordSource};
+use cdc_bench::records::{RecordBatch, RecordSource, Topics};
 use cdc_bench_model::timeline::Clock;
 use clap::Parser;
 use filled::cpu;
@@ -229,7 +229,7 @@ impl Bench<'_> {
         self.runtime.block_on(async {
             let clock = Clock::start();
             let config = KafkaSourceConfig {
-                topic: topic.to_owned(),
+                topics: Topics::one(topic),
                 group: format!("drain-{}", uuid::Uuid::now_v7()),
                 from_end: false,
                 fetch: self.fetch.clone(),
@@ -242,7 +242,7 @@ impl Bench<'_> {
                 left: events,
             };
             let config = StageConfig {
-                topic: topic.to_owned(),
+                topics: Topics::one(topic),
                 batch_size: 100,
                 writes_in_flight: 2,
                 workers,

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use cdc_bench::load::{Limit, LoadObserver, LoadPlan, LoadSummary, Rate, run_load};
 use cdc_bench_model::analysis::SignedHistogram;
-use cdc_bench_model::event::{EventId, Generator, OutboxRow};
+use cdc_bench_model::event::{EventId, Generator, OutboxRow, Shards};
 use cdc_bench_model::timeline::{Clock, Stamp};
 use cdc_bench_stack::PostgresEndpoint;
 use clap::Parser;
@@ -161,6 +161,7 @@ impl Bench<'_> {
             limit: Limit::Duration(Duration::from_secs(self.options.seconds)),
             insert_batch,
             connections,
+            shards: Shards::ONE,
         };
         let lags = Arc::new(Lags::default());
         let load = run_load(

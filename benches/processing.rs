@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use cdc_bench::consumer::{ConsumerStage, DeadLetters, Decoder, StageConfig};
 use cdc_bench::debezium::Envelope;
 use cdc_bench::json::TextBuffer;
-use cdc_bench::records::{ReceivedRecord, RecordBatch, RecordSource};
+use cdc_bench::records::{ReceivedRecord, RecordBatch, RecordSource, Topics};
 use cdc_bench::store::{DocumentBatch, DocumentParts, Payload};
 use cdc_bench_model::analysis::SignedHistogram;
 use cdc_bench_model::event::{EventId, EventType};
@@ -390,7 +390,7 @@ fn batches(records: &[Vec<u8>], batch: usize, count: usize) -> Vec<RecordBatch> 
 
 fn stage(batches: Vec<RecordBatch>, observer: Arc<Counted>) -> ConsumerStage<Prepared, Nowhere> {
     let config = StageConfig {
-        topic: "bench".to_owned(),
+        topics: Topics::one("bench"),
         batch_size: 100,
         writes_in_flight: 4,
         workers: 1,

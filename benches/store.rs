@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cdc_bench::consumer::{ConsumerStage, DeadLetters, Decoder, StageConfig};
-use cdc_bench::records::{ReceivedRecord, RecordBatch, RecordSource};
+use cdc_bench::records::{ReceivedRecord, RecordBatch, RecordSource, Topics};
 use cdc_bench::store::{COLLECTION, DocumentBatch, MongoStore, Store};
 use cdc_bench_model::event::Generator;
 use cdc_bench_model::timeline::Clock;
@@ -310,7 +310,7 @@ impl Bench {
     fn stage(&self, setting: Setting, count: usize) -> f64 {
         let source = Prepared(batches_of_records(&self.records[..count]).into_iter());
         let config = StageConfig {
-            topic: "bench".to_owned(),
+            topics: Topics::one("bench"),
             batch_size: setting.batch,
             writes_in_flight: setting.writers,
             workers: 2,

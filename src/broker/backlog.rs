@@ -19,19 +19,16 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Backlog {
     consumer: Weak<BaseConsumer<Membership>>,
-    topic: Arc<str>,
     bootstrap: Arc<str>,
 }
 
 impl Backlog {
     pub(super) fn of(
         consumer: &Arc<BaseConsumer<Membership>>,
-        topic: &str,
         base: &rdkafka::ClientConfig,
     ) -> Self {
         Self {
             consumer: Arc::downgrade(consumer),
-            topic: topic.into(),
             bootstrap: bootstrap_of(base).into(),
         }
     }
@@ -43,7 +40,10 @@ impl Backlog {
         let consumer = consumer.filter(|consumer| !consumer.context().is_leaving())?;
         let assigned = consumer.assignment().ok()?;
         let elements = assigned.elements();
-        Some(elements.iter().map(|element| element.partition()).collect())
+        let topics = consumer.context().topics();
+        let numbers = elements.iter();
+        let numbers = numbers.map(|element| topics.number(element.topic(), element.partition()));
+        Some(numbers.collect())
     }
 
     /// Records in each partition of this consumer that it has not received; `None` while its position in one is unknown, and once it
@@ -58,16 +58,17 @@ impl Backlog {
         if consumer.context().is_leaving() {
             return Ok(None);
         }
-        let topic = Arc::clone(&self.topic);
         // librdkafka's calls block.
         let asked = tokio::task::spawn_blocking(move || {
             let mut backlog = BTreeMap::new();
-            for (partition, next) in positions(&consumer)? {
-                let end = partition_end(&consumer, &topic, partition, TIMEOUT)?;
+            let topics = consumer.context().topics();
+            for (number, next) in positions(&consumer)? {
+                let (topic, partition) = topics.place(number);
+                let end = partition_end(&consumer, topic, partition, TIMEOUT)?;
                 let Offset::Offset(next) = next else {
                     return Ok(None);
                 };
-                backlog.insert(partition, u64::try_from(end - next).unwrap_or(0));
+                backlog.insert(number, u64::try_from(end - next).unwrap_or(0));
             }
             Ok::<_, rdkafka::error::KafkaError>(Some(backlog))
         });
@@ -85,18 +86,24 @@ impl Backlog {
 /// committed.
 fn positions(consumer: &BaseConsumer<Membership>) -> KafkaResult<Vec<(i32, Offset)>> {
     let known = consumer.position()?;
+    let topics = consumer.context().topics();
     let mut unread = TopicPartitionList::new();
     let mut positions = Vec::new();
     for element in known.elements() {
         match element.offset() {
-            Offset::Offset(_) => positions.push((element.partition(), element.offset())),
+            Offset::Offset(_) => {
+                let number = topics.number(element.topic(), element.partition());
+                positions.push((number, element.offset()));
+            }
             _ => drop(unread.add_partition(element.topic(), element.partition())),
         }
     }
     if unread.count() > 0 {
         let committed = consumer.committed_offsets(unread, TIMEOUT)?;
         let elements = committed.elements();
-        positions.extend(elements.iter().map(|e| (e.partition(), e.offset())));
+        let numbered = elements.iter();
+        let numbered = numbered.map(|e| (topics.number(e.topic(), e.partition()), e.offset()));
+        positions.extend(numbered);
     }
     Ok(positions)
 }

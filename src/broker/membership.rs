@@ -10,6 +10,7 @@ use rdkafka::client::OAuthToken;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance as GroupChange};
 
 use super::oauth;
+use crate::records::Topics;
 use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// Longest wait for the records of a revoked partition. What is not written by then is delivered again to its next owner.
@@ -46,9 +47,10 @@ impl Rebalances {
     }
 }
 
-/// The partitions of a member, and how far their records are written.
+/// The partitions of a member, by their numbers among those of all of its topics, and how far their records are written.
 #[derive(Debug)]
 pub(super) struct Membership {
+    topics: Topics,
     state: Mutex<MemberState>,
     /// An offset was written, or the member leaves.
     changed: Condvar,
@@ -74,9 +76,10 @@ struct PartitionOffsets {
 }
 
 impl Membership {
-    /// A member whose rebalances are stamped by `clock`.
-    pub fn new(clock: Clock) -> Self {
+    /// A member that reads these topics, and whose rebalances are stamped by `clock`.
+    pub fn new(topics: Topics, clock: Clock) -> Self {
         Self {
+            topics,
             state: Mutex::default(),
             changed: Condvar::new(),
             rebalances: Rebalances::default(),
@@ -86,6 +89,11 @@ impl Membership {
 
     fn state(&self) -> MutexGuard<'_, MemberState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The topics that it reads.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
     }
 
     /// The rebalances so far.
@@ -194,7 +202,10 @@ impl ConsumerContext for Membership {
         };
         self.partitions_revoked(partitions.count());
         let elements = partitions.elements();
-        let partitions: Vec<i32> = elements.iter().map(|element| element.partition()).collect();
+        let numbers = elements
+            .iter()
+            .map(|element| self.topics.number(element.topic(), element.partition()));
+        let partitions: Vec<i32> = numbers.collect();
         // Lost partitions belong to another member already.
         if !consumer.assignment_lost() && !self.wait_until_written(&partitions, REVOKE_LIMIT) {
             tracing::warn!(
@@ -213,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_partition_is_given_up_when_its_records_are_written() {
-        let membership = Arc::new(Membership::new(Clock::start()));
+        let membership = Arc::new(Membership::new(Topics::one("t"), Clock::start()));
         membership.delivered(&[(0, 10), (1, 5)]);
         membership.written(0, 9);
         assert!(!membership.wait_until_written(&[0], Duration::from_millis(1)));
@@ -237,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_rebalance_lasts_from_revocation_to_assignment() {
-        let membership = Membership::new(Clock::start());
+        let membership = Membership::new(Topics::one("t"), Clock::start());
         membership.partitions_assigned(4, 4);
         membership.partitions_revoked(1);
         membership.partitions_revoked(1);
@@ -254,7 +265,7 @@ mod tests {
 
     #[test]
     fn nothing_waits_for_a_member_that_leaves() {
-        let membership = Arc::new(Membership::new(Clock::start()));
+        let membership = Arc::new(Membership::new(Topics::one("t"), Clock::start()));
         membership.delivered(&[(0, 10)]);
         let waiting = Arc::clone(&membership);
         let thread =

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message, Timestamp};
 use self_cell::self_cell;
 
@@ -29,6 +29,7 @@ impl RecordStorage for Messages {
 
     fn record(&self, index: usize) -> ReceivedRecord<'_> {
         let (message, received) = &self.borrow_dependent()[index];
+        let topics = self.borrow_owner().context().topics();
         let appended = match message.timestamp() {
             Timestamp::NotAvailable => None,
             // The middle of its millisecond.
@@ -38,7 +39,7 @@ impl RecordStorage for Messages {
         };
         ReceivedRecord {
             value: message.payload(),
-            partition: message.partition(),
+            partition: topics.number(message.topic(), message.partition()),
             offset: message.offset(),
             appended,
             received: *received,

@@ -1,4 +1,4 @@
-//! Receives the records of one topic, and stamps each when librdkafka delivers it.
+//! Receives the records of topics, and stamps each when librdkafka delivers it.
 //!
 //! Receiving has its own thread: T3 is when this process has the record, not when the consumer stage has time for it. The
 //! queue to the stage is short and bounded; what does not fit stays in Kafka. While it does not fit for long the partitions
@@ -23,7 +23,7 @@ use super::membership::{Membership, Rebalances};
 use super::messages::{Messages, Received};
 use super::partition_end::partition_end;
 use super::refusal;
-use crate::records::{RecordBatch, RecordSource};
+use crate::records::{RecordBatch, RecordSource, Topics};
 use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// Batches between the receiving thread and the consumer.
@@ -42,11 +42,11 @@ const LAST_OWNER_POLL: Duration = Duration::from_millis(1);
 /// What to read.
 #[derive(Debug, Clone)]
 pub struct KafkaSourceConfig {
-    /// Topic.
-    pub topic: String,
-    /// Consumer group; its committed offsets say where to begin, else the topic's beginning.
+    /// Topics.
+    pub topics: Topics,
+    /// Consumer group; its committed offsets say where to begin, else a topic's beginning.
     pub group: String,
-    /// Begin at the current end of the topic, whatever the group has committed.
+    /// Begin at the current ends of the topics, whatever the group has committed.
     pub from_end: bool,
     /// How records are fetched: see [`fetch_settings`].
     pub fetch: BTreeMap<String, String>,
@@ -94,24 +94,23 @@ pub fn fetch_settings(over: &BTreeMap<String, String>) -> BTreeMap<String, Strin
     ours.chain(over.clone()).collect()
 }
 
-/// The records of a topic, received as a member of a consumer group.
+/// The records of topics, received as a member of a consumer group.
 pub struct KafkaSource {
     queue: mpsc::Receiver<RecordBatch>,
     consumer: Arc<BaseConsumer<Membership>>,
-    topic: String,
     backlog: Backlog,
     stopping: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl KafkaSource {
-    /// Lets a group without members begin at the current end of a topic, whatever it has committed.
+    /// Lets a group without members begin at the current ends of topics, whatever it has committed.
     ///
     /// # Errors
     /// When the broker does not answer or the topic is not there.
     pub async fn begin_group_at_end(
         base: &ClientConfig,
-        topic: &str,
+        topics: &Topics,
         group: &str,
         clock: Clock,
     ) -> Result<(), BrokerError> {
@@ -119,14 +118,14 @@ impl KafkaSource {
         settings
             .set("group.id", group)
             .set("client.id", client_id(base));
-        let name = topic.to_owned();
+        let membership = Membership::new(topics.clone(), clock);
         let committed = tokio::task::spawn_blocking(move || -> KafkaResult<()> {
-            let consumer: BaseConsumer<_> = settings.create_with_context(Membership::new(clock))?;
+            let consumer: BaseConsumer<_> = settings.create_with_context(membership)?;
             refusal::fetch_token(&settings, &consumer);
-            begin_at_the_end(&consumer, &name)
+            begin_at_the_end(&consumer)
         });
         let failed = |reason: String| BrokerError::Failed {
-            action: format!("beginning at the end of topic \"{topic}\""),
+            action: format!("beginning at the end of {}", described(topics)),
             bootstrap: bootstrap_of(base),
             reason,
         };
@@ -157,20 +156,21 @@ impl KafkaSource {
         for (name, value) in &config.fetch {
             settings.set(name, value);
         }
-        let topic = config.topic.clone();
+        let topics = config.topics.clone();
         let joined = tokio::task::spawn_blocking(move || -> KafkaResult<BaseConsumer<_>> {
-            let membership = Membership::new(clock);
+            let membership = Membership::new(config.topics.clone(), clock);
             let consumer: BaseConsumer<_> = settings.create_with_context(membership)?;
             refusal::fetch_token(&settings, &consumer);
             if config.from_end {
-                begin_at_the_end(&consumer, &config.topic)?;
+                begin_at_the_end(&consumer)?;
             }
-            consumer.subscribe(&[&config.topic])?;
+            let names: Vec<&str> = config.topics.names().iter().map(String::as_str).collect();
+            consumer.subscribe(&names)?;
             Ok(consumer)
         })
         .await;
         let failed = |reason: String| BrokerError::Failed {
-            action: format!("subscribing to topic \"{topic}\""),
+            action: format!("subscribing to {}", described(&topics)),
             bootstrap: bootstrap.clone(),
             reason,
         };
@@ -194,9 +194,8 @@ impl KafkaSource {
             .map_err(|e| failed(e.to_string()))?;
         Ok(Self {
             queue,
-            backlog: Backlog::of(&consumer, &topic, base),
+            backlog: Backlog::of(&consumer, base),
             consumer,
-            topic,
             stopping,
             thread: Some(thread),
         })
@@ -208,7 +207,7 @@ impl KafkaSource {
         self.consumer.context().rebalances()
     }
 
-    /// How many records of the topic were not received yet.
+    /// How many records of its topics were not received yet.
     #[must_use]
     pub fn backlog(&self) -> Backlog {
         self.backlog.clone()
@@ -253,7 +252,8 @@ impl KafkaSource {
     /// The next offset to commit, marked as ours.
     fn store_marked(&self, partition: i32, next: i64) -> KafkaResult<()> {
         let mut offsets = TopicPartitionList::new();
-        add_marked(&mut offsets, &self.topic, partition, next)?;
+        let (topic, partition) = self.consumer.context().topics().place(partition);
+        add_marked(&mut offsets, topic, partition, next)?;
         self.consumer.store_offsets(&offsets)
     }
 
@@ -287,19 +287,25 @@ impl Drop for KafkaSource {
     }
 }
 
-/// Commits the current end of the topic for the group, so that it begins there, also after a rebalance or a restart.
-fn begin_at_the_end(consumer: &BaseConsumer<Membership>, topic: &str) -> KafkaResult<()> {
-    let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+/// Commits the current ends of its topics for the group, so that it begins there, also after a rebalance or a restart.
+fn begin_at_the_end(consumer: &BaseConsumer<Membership>) -> KafkaResult<()> {
     let mut ends = TopicPartitionList::new();
-    for partition in metadata
-        .topics()
-        .iter()
-        .flat_map(rdkafka::metadata::MetadataTopic::partitions)
-    {
-        let end = partition_end(consumer, topic, partition.id(), TIMEOUT)?;
-        add_marked(&mut ends, topic, partition.id(), end)?;
+    for topic in consumer.context().topics().names() {
+        let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+        for partition in metadata
+            .topics()
+            .iter()
+            .flat_map(rdkafka::metadata::MetadataTopic::partitions)
+        {
+            let end = partition_end(consumer, topic, partition.id(), TIMEOUT)?;
+            add_marked(&mut ends, topic, partition.id(), end)?;
+        }
     }
     consumer.commit(&ends, CommitMode::Sync)
+}
+
+fn described(topics: &Topics) -> String {
+    format!("topic \"{}\"", topics.names().join("\", \""))
 }
 
 /// The work of the receiving thread.

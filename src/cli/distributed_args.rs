@@ -13,7 +13,7 @@ pub(super) struct DistributedArgs {
         value_name = "N",
         value_parser = clap::value_parser!(u16).range(1..=256),
         requires = "test",
-        conflicts_with_all = ["resume", "interleave", "faults", "connector", "inject_transform_delay"]
+        conflicts_with_all = ["resume", "interleave", "faults", "connector", "inject_transform_delay", "shards"]
     )]
     workers: Option<u16>,
     /// Name of the test that the workers take part in. One whose coordinator was killed is taken up where it stands, by the parameters

@@ -45,6 +45,7 @@ mod secret_prompt;
 mod secrets;
 mod series_result;
 mod setup;
+mod shard_args;
 mod shell;
 mod stack;
 mod sweep;

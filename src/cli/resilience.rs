@@ -16,6 +16,7 @@ use crate::load::{Limit, Rate};
 use crate::pipeline::{Failure, Limits, ResilienceRequest, RunRequest, WarmUp, exit, resilience};
 use crate::settings::Settings;
 use cdc_bench_model::analysis::Targets;
+use cdc_bench_model::event::Shards;
 use cdc_bench_model::report::{ResilienceReport, Verdict, render_resilience, resilience_page};
 use cdc_bench_stack::StackKind;
 
@@ -81,6 +82,7 @@ pub(super) async fn run(
             rounds: None,
             connector,
             partitions: None,
+            shards: Shards::ONE,
             cluster,
             transform_delay: None,
             observer: true,

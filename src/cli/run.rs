@@ -20,6 +20,7 @@ use super::progress::Terminal;
 use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
+use super::shard_args::ShardArgs;
 use super::topic_args::TopicArgs;
 use super::traces_args::TracesArgs;
 use crate::pipeline::{
@@ -47,7 +48,7 @@ pub(super) struct Args {
         conflicts_with_all = [
             "profile", "events", "duration", "rate", "insert_batch", "connections", "seed", "capture", "interleave", "warmup",
             "connector", "connector_profile", "connector_config", "connector_config_file", "drain_timeout", "faults",
-            "inject_transform_delay", "observer", "max_p50", "max_p95", "max_p99", "min_success", "min_throughput",
+            "inject_transform_delay", "observer", "max_p50", "max_p95", "max_p99", "min_success", "min_throughput", "shards",
         ]
     )]
     resume: Option<RunId>,
@@ -56,7 +57,7 @@ pub(super) struct Args {
     #[command(flatten)]
     capture: CaptureArgs,
     /// Let the paths take turns, a round after the other in shuffled order, instead of all at once
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shards")]
     interleave: bool,
     /// Rounds of --interleave: each path gets --events in this many parts [default: 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000), requires = "interleave")]
@@ -69,6 +70,8 @@ pub(super) struct Args {
     connector: AnyConnectorArgs,
     #[command(flatten)]
     topics: TopicArgs,
+    #[command(flatten)]
+    shards: ShardArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
     #[command(flatten)]
@@ -94,7 +97,7 @@ pub(super) struct Args {
     #[arg(
         long = "fault",
         value_name = "ACTION:TARGET@MOMENT[,for=TIME]",
-        conflicts_with = "interleave"
+        conflicts_with_all = ["interleave", "shards"]
     )]
     faults: Vec<Fault>,
     /// Share of the events that are about one aggregate, percent: of several partitions, the one that it is in is hot
@@ -158,6 +161,7 @@ pub(super) async fn run(
     check_faults(&args.faults, stack, &paths).map_err(Failure::usage)?;
     let connector = args.connector.request(&paths)?;
     let partitions = args.topics.partitions(&paths)?;
+    let shards = args.shards.shards(&paths)?;
     let (distributed, partitions) = args.distributed.request(&settings, &paths, partitions)?;
     let cluster = args.cluster.request_of(stack)?;
     let under_way = match &distributed {
@@ -227,6 +231,7 @@ pub(super) async fn run(
             rounds: args.interleave.then(|| args.rounds.unwrap_or(ROUNDS)),
             connector,
             partitions,
+            shards,
             cluster,
             transform_delay: args.inject_transform_delay,
             observer: args.observer,

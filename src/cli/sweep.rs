@@ -16,6 +16,7 @@ use super::results_args::{ResultsArgs, discard_result};
 use super::run_display::{RunDisplay, stack_kind};
 use super::screen_args::ScreenArgs;
 use super::series_result::tell;
+use super::shard_args::ShardArgs;
 use super::topic_args::TopicArgs;
 use crate::load::{Limit, Rate};
 use crate::pipeline::{Failure, RunRequest, SweepRequest, WarmUp, exit, sweep};
@@ -49,6 +50,8 @@ pub(super) struct Args {
     connector: AnyConnectorArgs,
     #[command(flatten)]
     topics: TopicArgs,
+    #[command(flatten)]
+    shards: ShardArgs,
     #[command(flatten)]
     cluster: ClusterArgs,
     /// Longest time without an event coming through before the drain gives up
@@ -85,6 +88,7 @@ pub(super) async fn run(
     let paths = args.capture.paths();
     let connector = args.connector.request(&paths)?;
     let partitions = args.topics.partitions(&paths)?;
+    let shards = args.shards.shards(&paths)?;
     let cluster = args.cluster.request_of(stack)?;
     let (id, folder) = args.results.create()?;
     let rates = ascending(args.rates);
@@ -108,6 +112,7 @@ pub(super) async fn run(
             rounds: None,
             connector,
             partitions,
+            shards,
             cluster,
             transform_delay: None,
             faults: Vec::new(),

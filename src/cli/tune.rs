@@ -18,6 +18,7 @@ use crate::pipeline::{
 };
 use crate::settings::Settings;
 use cdc_bench_model::analysis::Targets;
+use cdc_bench_model::event::Shards;
 use cdc_bench_model::report::render_tune;
 use cdc_bench_model::timeline::CapturePath;
 use cdc_bench_stack::ClusterRequest;
@@ -92,6 +93,7 @@ pub(super) async fn run(
             rounds: None,
             connector: ConnectorRequest::default(),
             partitions: None,
+            shards: Shards::ONE,
             cluster: ClusterRequest::default(),
             transform_delay: None,
             faults: Vec::new(),

@@ -2,7 +2,7 @@
 //! Connect gives them, so that tools for its dead letter queues find them; the rest has names of its own. All are texts.
 
 use super::{Bytes, DeadLetter, DeadLetterReason, Rejected};
-use crate::records::{RecordBatch, RecordHeader};
+use crate::records::{RecordBatch, RecordHeader, Topics};
 use cdc_bench_model::event::EventId;
 
 const TOPIC: &str = "__connect.errors.topic";
@@ -24,19 +24,20 @@ const OURS: [&str; 10] = [
 ];
 
 impl DeadLetter {
-    /// The dead letter of a record that was received from `topic`. One that was a dead letter before keeps its origin, and its
+    /// The dead letter of a record that was received from one of these topics. One that was a dead letter before keeps its origin, and its
     /// attempts add up.
     pub(super) fn of_record(
-        topic: &str,
+        topics: &Topics,
         (batch, index): (&RecordBatch, usize),
         rejected: Rejected,
         attempts: u32,
     ) -> Self {
         let record = batch.get(index);
+        let (topic, partition) = topics.place(record.partition);
         let (origin, headers) = split(batch.headers(index));
         let origin = origin.unwrap_or_else(|| Origin {
             topic: topic.to_owned(),
-            partition: record.partition,
+            partition,
             offset: record.offset,
             attempts: 0,
             first_seen: jiff::Timestamp::now(),

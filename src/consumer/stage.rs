@@ -23,7 +23,7 @@ use super::in_flight::InFlight;
 use super::lane::{Lane, PendingEvent};
 use super::write::{FinishedWrite, write_with_retries};
 use super::{DeadLetter, DeadLetters, Decoder, Rejected, StageError, StageObserver};
-use crate::records::{RecordBatch, RecordSource};
+use crate::records::{RecordBatch, RecordSource, Topics};
 use crate::store::{BulkOutcome, Store};
 use cdc_bench_model::timeline::{Clock, ConsumerStamps};
 
@@ -37,8 +37,8 @@ const MAX_BYTES_IN_FLIGHT: usize = 16 * 1024 * 1024;
 /// Settings of the stage.
 #[derive(Debug, Clone)]
 pub struct StageConfig {
-    /// Topic, for dead letters.
-    pub topic: String,
+    /// Topics of the records, for dead letters.
+    pub topics: Topics,
     /// Most documents in one write.
     pub batch_size: usize,
     /// Most writes in flight. The documents of one aggregate are never in two of them.
@@ -268,7 +268,7 @@ impl<R: RecordSource, S: Store + 'static> ConsumerStage<R, S> {
         attempts: u32,
     ) -> DeadLetter {
         let record = (self.in_flight.batch(batch), index);
-        DeadLetter::of_record(&self.config.topic, record, rejected, attempts)
+        DeadLetter::of_record(&self.config.topics, record, rejected, attempts)
     }
 
     /// Begins to save dead letters, each with the number of its batch.

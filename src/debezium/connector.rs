@@ -6,7 +6,7 @@ use std::path::Path;
 
 use secrecy::ExposeSecret;
 
-use cdc_bench_model::event::{AGGREGATE_ID, SCHEMA, TABLE};
+use cdc_bench_model::event::{AGGREGATE_ID, SCHEMA};
 use cdc_bench_stack::{HostPort, PostgresEndpoint};
 use pgcdc::SslMode;
 
@@ -77,6 +77,8 @@ pub struct ConnectorParams<'a> {
     pub address: Option<&'a HostPort>,
     /// Whether Connect runs on this machine, and can read the files that we name.
     pub reads_our_files: bool,
+    /// The table that it captures, within the outbox's schema.
+    pub table: &'a str,
     /// First part of its topics' names.
     pub topic_prefix: &'a str,
     /// Its replication slot.
@@ -113,7 +115,7 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
         ("database.user", &postgres.user),
         ("database.dbname", &postgres.database),
         ("topic.prefix", params.topic_prefix),
-        ("table.include.list", &format!("{SCHEMA}.{TABLE}")),
+        ("table.include.list", &format!("{SCHEMA}.{}", params.table)),
         ("publication.name", params.publication),
         ("publication.autocreate.mode", "disabled"),
         ("slot.name", params.slot),
@@ -138,7 +140,7 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
         config.extend(settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
     }
     if let Some(partitions) = params.partitions {
-        config.extend(partitioned(partitions));
+        config.extend(partitioned(params.table, partitions));
     }
     let producer = params.producer.iter();
     config.extend(producer.map(|(key, value)| (format!("producer.override.{key}"), value.clone())));
@@ -150,11 +152,11 @@ pub fn connector_config(params: &ConnectorParams<'_>) -> BTreeMap<String, String
 /// Settings of a connector whose topics have several partitions. The outbox's topic is there when the connector starts: how topics are
 /// created is for one that somebody deletes, and for any other. The events of an aggregate are in one partition by their key; it is
 /// written as our reader writes it, whatever the worker's converter, so that they are in the same one on every path.
-fn partitioned(partitions: i32) -> [(String, String); 6] {
+fn partitioned(table: &str, partitions: i32) -> [(String, String); 6] {
     [
         (
             MESSAGE_KEY_COLUMNS,
-            format!("{SCHEMA}.{TABLE}:{AGGREGATE_ID}"),
+            format!("{SCHEMA}.{table}:{AGGREGATE_ID}"),
         ),
         (
             "key.converter",
@@ -236,6 +238,7 @@ mod tests {
     ) -> BTreeMap<String, String> {
         let postgres = Server::new("h", 5, "u", "tiger".to_owned(), "d").into();
         connector_config(&ConnectorParams {
+            table: "event_outbox",
             name: "n",
             postgres: &postgres,
             address: None,
@@ -273,6 +276,7 @@ mod tests {
             port: 5432,
         };
         let config = connector_config(&ConnectorParams {
+            table: "event_outbox",
             name: "n",
             postgres: &endpoint,
             address: Some(&address),
@@ -300,6 +304,7 @@ mod tests {
             );
             let postgres = Server::from_url(&url).unwrap().into();
             let config = connector_config(&ConnectorParams {
+                table: "event_outbox",
                 name: "n",
                 postgres: &postgres,
                 address: None,
@@ -343,6 +348,7 @@ mod tests {
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
                 .collect();
             let config = connector_config(&ConnectorParams {
+                table: "event_outbox",
                 name: "n",
                 postgres: &postgres,
                 address: None,
@@ -377,6 +383,7 @@ mod tests {
         let postgres = Server::new("h", 5, "u", "tiger".to_owned(), "d").into();
         let config = |exactly_once, overrides: &[(String, String)]| {
             connector_config(&ConnectorParams {
+                table: "event_outbox",
                 name: "n",
                 postgres: &postgres,
                 address: None,
@@ -403,6 +410,7 @@ mod tests {
     fn topics_of_several_partitions_are_keyed_by_aggregate() {
         let postgres = Server::new("h", 5, "u", "tiger".to_owned(), "d").into();
         let config = connector_config(&ConnectorParams {
+            table: "event_outbox",
             name: "n",
             postgres: &postgres,
             address: None,

@@ -1,9 +1,8 @@
-//! Inserts the rows of a transaction by `COPY ... FROM STDIN`, which the server need not parse or plan.
+//! Inserts rows by `COPY ... FROM STDIN`, which the server need not parse or plan.
 
 use std::pin::pin;
 
 use bytes::{BufMut, BytesMut};
-use futures_util::future::join3;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
@@ -21,30 +20,9 @@ const TYPES: [Type; 7] = [
     Type::JSONB,
 ];
 
-/// Copies the rows as a transaction of its own; returns once the commit is acknowledged.
-///
-/// The server reports a COPY as complete before it commits, and tokio-postgres reads no further than that; so COMMIT is a
-/// statement of its own, and its answer is the acknowledgement. All three are sent at once and in this order, whatever else
-/// is in flight on the connection: each is sent by the first poll of its future.
-pub(super) async fn commit_copy(
-    client: &Client,
-    copy: &Statement,
-    run_id: &str,
-    rows: &[OutboxRow],
-) -> Result<u64, tokio_postgres::Error> {
-    let (begun, copied, committed) = join3(
-        client.batch_execute("BEGIN"),
-        copy_in(client, copy, run_id, rows),
-        client.batch_execute("COMMIT"),
-    )
-    .await;
-    begun?;
-    let copied = copied?;
-    committed?;
-    Ok(copied)
-}
-
-async fn copy_in(
+/// Copies the rows. Within a transaction: the server reports a COPY as complete before it commits, and tokio-postgres reads no
+/// further than that; so COMMIT has to be a statement of its own, and its answer is the acknowledgement.
+pub(super) async fn copy_in(
     client: &Client,
     copy: &Statement,
     run_id: &str,

@@ -18,7 +18,7 @@ use super::pacer::{LoadTransaction, Pacer};
 use super::reconnecting::{ReconnectingConnection, TransactionOutcome};
 use super::steered_schedule::SteeredSchedule;
 use super::{Limit, LoadControl, LoadError, LoadObserver, LoadPlan, LoadShare, LoadSummary};
-use cdc_bench_model::event::OutboxRow;
+use cdc_bench_model::event::{OutboxRow, Shards};
 use cdc_bench_model::timeline::{Clock, Nanos};
 use cdc_bench_stack::PostgresEndpoint;
 
@@ -55,6 +55,7 @@ where
         run_id: plan.run_id,
         insert_batch: plan.insert_batch.max(1),
         connections: plan.connections.max(1),
+        shards: plan.shards,
         clock,
         observer,
         stop,
@@ -93,6 +94,7 @@ struct Inserter {
     run_id: String,
     insert_batch: usize,
     connections: usize,
+    shards: Shards,
     clock: Clock,
     observer: Arc<dyn LoadObserver>,
     stop: CancellationToken,
@@ -108,13 +110,14 @@ impl Inserter {
     where
         I: Iterator<Item = OutboxRow> + Send + 'static,
     {
+        let (insert_batch, shards) = (self.insert_batch, self.shards);
         let opened =
-            (0..self.connections).map(|_| Connection::open(&self.endpoint, self.insert_batch));
+            (0..self.connections).map(|_| Connection::open(&self.endpoint, insert_batch, shards));
         let opened = futures_util::future::try_join_all(opened).await?;
         let connections: Vec<ReconnectingConnection> = opened
             .into_iter()
             .map(|connection| {
-                ReconnectingConnection::new(connection, &self.endpoint, self.insert_batch)
+                ReconnectingConnection::new(connection, &self.endpoint, (insert_batch, shards))
             })
             .collect();
 
@@ -125,7 +128,8 @@ impl Inserter {
             rows,
             share,
             schedule: SteeredSchedule::new(begins, &control, limit),
-            insert_batch: self.insert_batch,
+            insert_batch,
+            shards,
             clock: self.clock,
             transactions: sender,
         };

@@ -10,7 +10,7 @@ use async_channel::Sender;
 
 use super::plan::LoadShare;
 use super::steered_schedule::SteeredSchedule;
-use cdc_bench_model::event::OutboxRow;
+use cdc_bench_model::event::{OutboxRow, Shards};
 use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// Longest sleep; after it the thread checks whether the load was stopped.
@@ -18,7 +18,7 @@ const MAX_SLEEP: Duration = Duration::from_millis(50);
 
 /// The rows of one transaction.
 pub(super) struct LoadTransaction {
-    /// At least one row.
+    /// At least one row; those of a shard are next to each other.
     pub rows: Vec<OutboxRow>,
     /// When it is scheduled; `None` at [`Rate::MAX`](super::Rate::MAX).
     pub due: Option<Stamp>,
@@ -31,6 +31,7 @@ pub(super) struct Pacer<I> {
     pub share: Option<LoadShare>,
     pub schedule: SteeredSchedule,
     pub insert_batch: usize,
+    pub shards: Shards,
     pub clock: Clock,
     pub transactions: Sender<LoadTransaction>,
 }
@@ -64,6 +65,10 @@ impl<I: Iterator<Item = OutboxRow>> Pacer<I> {
             let taken = u64::try_from(rows.len()).unwrap_or(u64::MAX);
             if taken == 0 {
                 return;
+            }
+            if self.shards.are_several() {
+                // An aggregate's rows keep their order.
+                rows.sort_by_key(|row| self.shards.of(row.aggregate_id));
             }
             let transaction = LoadTransaction {
                 rows: std::mem::take(&mut rows),
@@ -128,6 +133,7 @@ mod tests {
             share: None,
             schedule,
             insert_batch,
+            shards: Shards::ONE,
             clock,
             transactions,
         }
@@ -181,6 +187,7 @@ mod tests {
                 }),
                 schedule: SteeredSchedule::new(begins, &rate.into(), limit),
                 insert_batch: 2,
+                shards: Shards::ONE,
                 clock,
                 transactions,
             };

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::LoadControl;
+use cdc_bench_model::event::Shards;
 use cdc_bench_model::timeline::Stamp;
 use cdc_bench_stack::PostgresEndpoint;
 
@@ -33,6 +34,8 @@ pub struct LoadPlan<'a, I> {
     pub insert_batch: usize,
     /// Connections that insert in parallel. 0 counts as 1.
     pub connections: usize,
+    /// The tables that the rows go into. A transaction of several rows may have some in each.
+    pub shards: Shards,
     /// The share of a load of which others insert the rest; `None`: all of it.
     pub share: Option<LoadShare>,
 }

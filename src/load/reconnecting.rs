@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::LoadError;
 use super::connection::Connection;
 use super::postgres_error::InsertError;
-use cdc_bench_model::event::OutboxRow;
+use cdc_bench_model::event::{OutboxRow, Shards};
 use cdc_bench_stack::PostgresEndpoint;
 
 /// Longest time spent to restore a lost connection.
@@ -32,6 +32,7 @@ pub(super) enum TransactionOutcome {
 pub(super) struct ReconnectingConnection {
     endpoint: PostgresEndpoint,
     insert_batch: usize,
+    shards: Shards,
     connection: RefCell<Rc<Connection>>,
     /// Held by the transaction that reconnects, while the others wait for it.
     reconnecting: Mutex<()>,
@@ -40,10 +41,15 @@ pub(super) struct ReconnectingConnection {
 }
 
 impl ReconnectingConnection {
-    pub fn new(connection: Connection, endpoint: &PostgresEndpoint, insert_batch: usize) -> Self {
+    pub fn new(
+        connection: Connection,
+        endpoint: &PostgresEndpoint,
+        (insert_batch, shards): (usize, Shards),
+    ) -> Self {
         Self {
             endpoint: endpoint.clone(),
             insert_batch,
+            shards,
             connection: RefCell::new(Rc::new(connection)),
             reconnecting: Mutex::new(()),
             in_flight: Cell::new(0),
@@ -121,7 +127,8 @@ impl ReconnectingConnection {
         let begun = Instant::now();
         let mut back_off = FIRST_BACK_OFF;
         loop {
-            let error = match Connection::open(&self.endpoint, self.insert_batch).await {
+            let opened = Connection::open(&self.endpoint, self.insert_batch, self.shards);
+            let error = match opened.await {
                 Ok(connection) => return Ok(connection),
                 Err(LoadError::Connect {
                     cause,

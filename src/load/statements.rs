@@ -3,24 +3,35 @@
 use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
-use cdc_bench_model::event::OutboxRow;
+use cdc_bench_model::event::{OutboxRow, SCHEMA};
 
-pub(super) const INSERT_ROW: &str = "INSERT INTO activity.event_outbox \
-    (run_id, id, seq, event_type, aggregate_type, aggregate_id, payload) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb)";
+const COLUMNS: &str = "run_id, id, seq, event_type, aggregate_type, aggregate_id, payload";
 
-pub(super) const INSERT_ROWS: &str = "INSERT INTO activity.event_outbox \
-    (run_id, id, seq, event_type, aggregate_type, aggregate_id, payload) \
-    SELECT $1::text, given.id, given.seq, given.event_type, given.aggregate_type, given.aggregate_id, \
-    given.payload::jsonb \
-    FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::uuid[], $7::text[]) \
-    AS given (id, seq, event_type, aggregate_type, aggregate_id, payload)";
+/// A statement of one row.
+pub(super) fn insert_row(table: &str) -> String {
+    format!(
+        "INSERT INTO {SCHEMA}.{table} ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb)"
+    )
+}
+
+/// A statement of several rows.
+pub(super) fn insert_rows(table: &str) -> String {
+    format!(
+        "INSERT INTO {SCHEMA}.{table} ({COLUMNS}) \
+         SELECT $1::text, given.id, given.seq, given.event_type, given.aggregate_type, given.aggregate_id, \
+         given.payload::jsonb \
+         FROM unnest($2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::uuid[], $7::text[]) \
+         AS given (id, seq, event_type, aggregate_type, aggregate_id, payload)"
+    )
+}
 
 /// Makes a second try of rows harmless whose first try may have been committed.
 pub(super) const UNLESS_THERE: &str = " ON CONFLICT (id) DO NOTHING";
 
-pub(super) const COPY_ROWS: &str = "COPY activity.event_outbox \
-    (run_id, id, seq, event_type, aggregate_type, aggregate_id, payload) FROM STDIN (FORMAT binary)";
+/// COPY.
+pub(super) fn copy_rows(table: &str) -> String {
+    format!("COPY {SCHEMA}.{table} ({COLUMNS}) FROM STDIN (FORMAT binary)")
+}
 
 pub(super) async fn execute_one(
     client: &Client,

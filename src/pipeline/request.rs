@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Targets;
+use cdc_bench_model::event::Shards;
 use cdc_bench_model::report::ResultFolder;
 use cdc_bench_model::timeline::CapturePath;
 use cdc_bench_stack::{ClusterRequest, StackKind, StackRequest};
@@ -50,6 +51,8 @@ pub struct RunRequest {
     pub connector: ConnectorRequest,
     /// Partitions of the topics of ours, whose records are then keyed by aggregate; `None`: one, keyed by event.
     pub partitions: Option<i32>,
+    /// The tables that the events go into, each with a slot of its own on every path, and with a connector.
+    pub shards: Shards,
     /// Brokers and Connect workers of a local stack.
     pub cluster: ClusterRequest,
     /// Artificial delay of every event between its receipt and its write.
@@ -101,7 +104,7 @@ impl RunRequest {
 
     /// Whether the user has described what a connector of ours is to do.
     pub(crate) fn describes_connector(&self) -> bool {
-        self.connector.describes_ours() || self.partitions.is_some()
+        self.connector.describes_ours() || self.partitions.is_some() || self.shards.are_several()
     }
 
     /// The request for the servers to start or to find: those that are started have what the faults and the connector need.

@@ -4,7 +4,9 @@
 mod batch;
 mod record;
 mod source;
+mod topics;
 
 pub use batch::RecordBatch;
 pub use record::{ReceivedRecord, RecordHeader, RecordStorage};
 pub use source::RecordSource;
+pub use topics::Topics;

@@ -7,7 +7,7 @@ use cdc_bench_model::timeline::Stamp;
 pub struct ReceivedRecord<'a> {
     /// Its value; `None` for a tombstone.
     pub value: Option<&'a [u8]>,
-    /// Its partition.
+    /// Its partition, by its number among those of all topics of the source (see [`Topics`](super::Topics)).
     pub partition: i32,
     /// Its offset.
     pub offset: i64,

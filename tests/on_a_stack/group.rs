@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use cdc_bench::broker::{KafkaSource, KafkaSourceConfig, MemberSession};
+use cdc_bench::records::Topics;
 use cdc_bench_model::event::{EventId, Generator, OutboxRow};
 use cdc_bench_model::timeline::Clock;
 use futures_util::TryStreamExt;
@@ -313,7 +314,7 @@ fn left_and_joined(stack: &TestStack) {
     stack.block_on(async {
         for turn in 0..6 {
             let config = KafkaSourceConfig {
-                topic: group.name.to_owned(),
+                topics: Topics::one(group.name),
                 group: group.name.to_owned(),
                 from_end: true,
                 fetch: BTreeMap::new(),

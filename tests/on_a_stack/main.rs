@@ -66,6 +66,7 @@ mod secrets;
 mod secured_connect;
 mod secured_kafka;
 mod series;
+mod shards;
 mod sink;
 mod skew;
 mod slots_at_risk;
@@ -173,6 +174,7 @@ fn main() {
         slots_at_risk::TESTS,
         load::TESTS,
         series::TESTS,
+        shards::TESTS,
         metrics::TESTS,
         no_harm::TESTS,
         observe::TESTS,

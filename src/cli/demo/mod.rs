@@ -28,6 +28,7 @@ use crate::settings::Settings;
 use act::Act;
 use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Targets;
+use cdc_bench_model::event::Shards;
 use cdc_bench_model::report::{
     ActReport, DEMO_SCHEMA, DemoReport, FaultReport, Report, ResultFolder, Stored, Verdict,
     demo_page, page, render_demo,
@@ -223,6 +224,7 @@ impl Performance<'_> {
             rounds: None,
             connector: self.connector.clone(),
             partitions: None,
+            shards: Shards::ONE,
             cluster: self.args.cluster.request(),
             transform_delay: None,
             faults: act.faults().map_err(Failure::usage)?,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::json::TextBuffer;
-use crate::records::ReceivedRecord;
+use crate::records::{ReceivedRecord, Topics};
 use crate::store::{DocumentBatch, RefusedDocument, StoreError, document_id};
 use cdc_bench_model::event::{EventId, EventType};
 use cdc_bench_model::timeline::Stamp;
@@ -226,7 +226,7 @@ impl StageObserver for World {
 
 fn config(batch_size: usize, writes_in_flight: usize, workers: usize) -> StageConfig {
     StageConfig {
-        topic: "t".to_owned(),
+        topics: Topics::one("t"),
         batch_size,
         writes_in_flight,
         workers,

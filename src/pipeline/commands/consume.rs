@@ -26,6 +26,7 @@ use crate::pipeline::provision::dead_letter_topic::{
 use crate::pipeline::provision::group::check_consumers_group;
 use crate::pipeline::run::progress_tracker::RateMeter;
 use crate::pipeline::run::stage_setup::{Bounded, stage_config};
+use crate::records::Topics;
 use crate::settings::Settings;
 use crate::store::MongoStore;
 
@@ -163,7 +164,7 @@ pub async fn consume(
     store.ensure_indexes().await?;
     let clock = Clock::start();
     let config = KafkaSourceConfig {
-        topic: topic.clone(),
+        topics: Topics::one(&*topic),
         group: settings.group.clone(),
         from_end: false,
         fetch: fetch_settings(&settings.fetch),
@@ -181,7 +182,7 @@ pub async fn consume(
         store,
         Arc::clone(&observer) as Arc<_>,
         DeadLetters::at(request.dead_letters).with_topic(dead_letter_topic),
-        stage_config(&topic, settings),
+        stage_config(Topics::one(&*topic), settings),
         clock,
     );
     let mut work = tokio::spawn(stage.run(cancel.clone()));

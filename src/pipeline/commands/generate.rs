@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::{HopStatistics, SignedHistogram};
-use cdc_bench_model::event::{EventId, Generator, OutboxRow};
+use cdc_bench_model::event::{EventId, Generator, OutboxRow, Shards};
 use cdc_bench_model::timeline::{Clock, Nanos, Stamp};
 use cdc_bench_stack::PostgresEndpoint;
 use tokio_util::sync::CancellationToken;
@@ -122,6 +122,7 @@ pub async fn generate(
         limit: request.limit,
         insert_batch: request.insert_batch,
         connections: request.connections,
+        shards: Shards::ONE,
     };
     let observer = Arc::clone(&statistics);
     let load = run_load(plan, Clock::start(), observer, cancel.clone());

@@ -34,7 +34,7 @@ use crate::pipeline::provision::rights::missing_rights;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::session_lock::{LockKey, SessionLock};
 use crate::pipeline::provision::source::{
-    SourceNeeds, check_replication, check_writable, prepare_source,
+    SourceNeeds, check_replication, check_writable, prepare_shards, prepare_source,
 };
 use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::clocks::{Clocks, common_clock};
@@ -321,6 +321,14 @@ async fn run_measured(
         servers.registry.record(kind, id.as_str(), Some(id)).await?;
     }
     let source = prepare_source(&servers.postgres, &servers.registry, &needs).await?;
+    let prepared = (source, request.shards);
+    let publications = prepare_shards(
+        &servers.postgres,
+        &servers.registry,
+        prepared,
+        Some(&request.id),
+    );
+    let publications = publications.await?;
     let mut workers = BTreeSet::new();
     if let Some(distributed) = &request.distributed {
         let partitions = request.partitions.unwrap_or(1);
@@ -352,7 +360,7 @@ async fn run_measured(
         servers,
         links,
         postgres_guard,
-        publication: &source.publication,
+        publications: &publications,
         clocks: &clocks,
         recorder: &recorder,
         live_metrics: &live_metrics,

@@ -86,6 +86,7 @@ pub async fn sweep(
         warmup_events: request.step.warmup.events,
         insert_batch: request.step.insert_batch,
         connections: request.step.connections,
+        shards: request.step.shards.count(),
         seed: request.step.seed,
         environment: None,
         paths: request

@@ -19,10 +19,10 @@ pub(crate) type Used = BTreeMap<String, Duration>;
 /// The processes and threads that work for one capture path alone.
 pub(crate) struct PathProcesses {
     pub(crate) path: CapturePath,
-    /// Slot of the capturing reader or connector, if it is known.
-    pub(crate) slot: Option<String>,
-    /// Slot of our reader if it only observes.
-    pub(crate) observer_slot: Option<String>,
+    /// Slots of the capturing readers or connectors, where they are known.
+    pub(crate) slots: Vec<String>,
+    /// Slots of our readers that only observe.
+    pub(crate) observer_slots: Vec<String>,
     /// Our threads that work for it.
     pub(crate) threads: OwnThreads,
 }
@@ -96,19 +96,26 @@ impl CpuSample {
         (own, shared)
     }
 
+    /// Processor time of a slot's walsender since an earlier sample; `None` of a server that is not ours.
+    pub(crate) fn walsender(&self, earlier: &Self, slot: &str) -> Option<Duration> {
+        let pid = self.slots.get(slot)?;
+        let now = self.walsenders.get(pid)?;
+        let then = earlier.walsenders.get(pid).copied();
+        Some(now.saturating_sub(then.unwrap_or_default()))
+    }
+
     fn own(&self, earlier: &Self, path: &PathProcesses) -> Used {
         let mut used = Used::new();
-        let walsender = |slot: &Option<String>| {
-            let pid = self.slots.get(slot.as_ref()?)?;
-            let now = self.walsenders.get(pid)?;
-            let then = earlier.walsenders.get(pid).copied();
-            Some(now.saturating_sub(then.unwrap_or_default()))
-        };
-        for (name, slot) in [
-            ("walsender", &path.slot),
-            ("observer_walsender", &path.observer_slot),
+        for (name, slots) in [
+            ("walsender", &path.slots),
+            ("observer_walsender", &path.observer_slots),
         ] {
-            used.extend(walsender(slot).map(|used| (name.to_owned(), used)));
+            for walsender in slots
+                .iter()
+                .filter_map(|slot| self.walsender(earlier, slot))
+            {
+                *used.entry(name.to_owned()).or_default() += walsender;
+            }
         }
         for (role, threads) in path.threads.by_role() {
             let name = match role {

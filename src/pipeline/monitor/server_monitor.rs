@@ -46,23 +46,31 @@ pub(crate) struct ServerMonitor<'a> {
 /// What is polled for a path.
 pub(crate) struct MonitoredPath {
     pub(crate) path: CapturePath,
-    /// Replication slot, if known.
-    pub(crate) slot: Option<String>,
+    /// Replication slots, where they are known.
+    pub(crate) slots: Vec<String>,
     /// The consumer's lag; `None` without Kafka.
     pub(crate) backlog: Option<Backlog>,
-    /// Its topic; `None` without Kafka.
-    pub(crate) topic: Option<String>,
-    /// Name of the connector, if there is one.
-    pub(crate) connector: Option<String>,
+    /// Its topics; none without Kafka.
+    pub(crate) topics: Vec<String>,
+    /// Names of the connectors, where there are any.
+    pub(crate) connectors: Vec<String>,
+}
+
+impl MonitoredPath {
+    /// What is known of its slots.
+    fn lags(&self, known: Option<&BTreeMap<String, SlotLag>>) -> impl Iterator<Item = SlotLag> {
+        let slots = self.slots.iter();
+        slots.filter_map(move |slot| known?.get(slot).copied())
+    }
 }
 
 /// The status of the servers at the last poll.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ServerStatus {
     pub(crate) servers: Vec<ServerState>,
-    /// By path: the slot's lag in bytes, and the consumer's lag in records.
+    /// By path: the lag in bytes of the slot that is farthest behind, and the consumer's lag in records.
     lags: BTreeMap<CapturePath, (Option<u64>, Option<u64>)>,
-    /// By path: bytes of WAL that its slot keeps on the server's disk.
+    /// By path: bytes of WAL that its slots keep on the server's disk.
     wal_held: BTreeMap<CapturePath, u64>,
     /// When the servers were asked.
     pub(crate) asked_at: Option<Stamp>,
@@ -147,6 +155,11 @@ impl<'a> ServerMonitor<'a> {
         self.lag_peaks.of(path)
     }
 
+    /// The most WAL that a slot kept on the server's disk, bytes.
+    pub(crate) fn most_held(&self, slot: &str) -> Option<u64> {
+        self.lag_peaks.most_held(slot)
+    }
+
     /// PostgreSQL's checkpoints detected so far.
     pub(crate) fn checkpoints(&self) -> Vec<PostgresCheckpoint> {
         lock(&self.checkpoints).checkpoints().to_vec()
@@ -167,10 +180,10 @@ impl<'a> ServerMonitor<'a> {
         &self,
         work: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
-        let topics = self.paths.iter().filter_map(|path| path.topic.clone());
+        let topics = self.paths.iter().flat_map(|path| path.topics.clone());
         let asked = Asked {
             topics: topics.collect(),
-            connect: self.paths.iter().any(|path| path.connector.is_some()),
+            connect: self.has_connectors(),
         };
         tokio::select! {
             done = work => done,
@@ -206,21 +219,28 @@ impl<'a> ServerMonitor<'a> {
         );
         let lags = self.paths.iter().zip(kafka.as_deref().unwrap_or_default());
         let lags = lags.map(|(path, records)| {
-            let slots = slots.as_ref().ok();
-            let slot = path.slot.as_ref().and_then(|slot| slots?.get(slot));
-            (path.path, (slot.and_then(|slot| slot.unsent), *records))
+            let unsent = path
+                .lags(slots.as_ref().ok())
+                .filter_map(|slot| slot.unsent);
+            (path.path, (unsent.max(), *records))
         });
         let lags = lags.collect();
+        for (slot, lag) in slots.iter().flatten() {
+            if let Some(held) = lag.held {
+                self.lag_peaks.observe_held(slot, held);
+            }
+        }
         let wal_held = self.paths.iter().filter_map(|path| {
-            let slot = slots.as_ref().ok()?.get(path.slot.as_ref()?)?;
-            Some((path.path, slot.held?))
+            // The same WAL: it is kept from where the slot that is farthest behind needs it.
+            let held = path.lags(slots.as_ref().ok()).filter_map(|slot| slot.held);
+            Some((path.path, held.max()?))
         });
         let wal_held = wal_held.collect();
         let mut servers = vec![("postgres", slots.err())];
         if self.paths.iter().any(|path| path.backlog.is_some()) {
             servers.push(("kafka", kafka.err()));
         }
-        if self.paths.iter().any(|path| path.connector.is_some()) {
+        if self.has_connectors() {
             servers.push(("connect", connect.err()));
         }
         let product = store.as_ref().ok().map(|identity| identity.name.clone());
@@ -258,6 +278,10 @@ impl<'a> ServerMonitor<'a> {
         slots.map_err(|error| error.to_string())
     }
 
+    fn has_connectors(&self) -> bool {
+        self.paths.iter().any(|path| !path.connectors.is_empty())
+    }
+
     /// In the order of the paths.
     async fn backlogs(&self) -> Result<Vec<Option<u64>>, crate::broker::BrokerError> {
         let mut records = Vec::new();
@@ -278,7 +302,7 @@ impl<'a> ServerMonitor<'a> {
         let Some(connect) = &self.servers.connect else {
             return Ok(());
         };
-        for name in self.paths.iter().filter_map(|path| path.connector.as_ref()) {
+        for name in self.paths.iter().flat_map(|path| &path.connectors) {
             let status = connect.status(name).await.map_err(|e| e.to_string())?;
             if let Some(failure) = status.failure() {
                 return Err(failure);

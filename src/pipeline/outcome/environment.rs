@@ -61,7 +61,7 @@ pub(crate) async fn read_environment<'a>(
             brokers: servers.kafka.brokers().await.ok().map(to_u64),
             ..routes
                 .clone()
-                .find_map(|route| route.kafka.as_ref())
+                .find_map(Route::kafka)
                 .map(kafka)
                 .unwrap_or_default()
         },
@@ -71,7 +71,7 @@ pub(crate) async fn read_environment<'a>(
             connect_workers: Some(stack.processes_of("connect").len())
                 .filter(|workers| *workers > 0)
                 .map(to_u64),
-            connector: routes.find_map(|route| route.connector.clone()),
+            connector: routes.find_map(|route| route.connectors().next().cloned()),
         },
         store: StoreReport {
             name: store.name,

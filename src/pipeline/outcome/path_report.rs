@@ -6,8 +6,9 @@ use std::time::Duration;
 use cdc_bench_model::analysis::{
     Conditions, Diagnosis, HopStatistics, PathStatistics, StallEvidence, diagnose, violations,
 };
+use cdc_bench_model::event::SCHEMA;
 use cdc_bench_model::report::{
-    EventCounts, PartitionReport, PathNames, PathReport, RoundReport, Verification,
+    EventCounts, PartitionReport, PathNames, PathReport, RoundReport, ShardReport, Verification,
 };
 use cdc_bench_model::timeline::{CapturePath, Hop, Nanos};
 
@@ -15,6 +16,8 @@ use crate::broker::fetch_settings;
 use crate::pipeline::monitor::cpu::Used;
 use crate::pipeline::outcome::facts::{PathFacts, RunFacts};
 use crate::pipeline::outcome::stalls::{path_stalls, stall_report};
+use crate::pipeline::provision::route::RouteSource;
+use crate::pipeline::run::trial_outcome::ShardOutcome;
 
 /// The report of one capture path.
 pub(super) fn path_report(path: &PathFacts, facts: &RunFacts<'_>) -> PathReport {
@@ -26,7 +29,7 @@ pub(super) fn path_report(path: &PathFacts, facts: &RunFacts<'_>) -> PathReport 
     let reported_stalls = stalls.iter().map(stall_report).collect();
     let diagnosis = diagnosis(path, &statistics, (&hops, stalls), facts);
     let route = &path.outcome.route;
-    let kafka = route.kafka.as_ref();
+    let kafka = route.kafka();
     let rounds = path.recording.rounds.iter().zip(0..);
     let is_interleaved = facts.request.rounds.is_some();
     let captured_bound = match route.path {
@@ -54,9 +57,10 @@ pub(super) fn path_report(path: &PathFacts, facts: &RunFacts<'_>) -> PathReport 
         diagnosis: Some(diagnosis),
         stalls: reported_stalls,
         partitions: partitions(&statistics, path, facts),
+        shards: shards(path),
         names: PathNames {
             run_id: facts.request.names_for(route.path).measured,
-            slot: route.slot.clone(),
+            slot: route.slots().next().cloned(),
             topic: kafka.map(|kafka| kafka.topic.clone()),
             group: kafka.map(|kafka| kafka.group.clone()),
             collection: route.store.collection().to_owned(),
@@ -92,15 +96,14 @@ fn hops(
     Hop::ALL.into_iter().filter_map(figures).collect()
 }
 
-/// The partitions of the path's topic, where it has several.
+/// The partitions of the path's topics, where it has several.
 #[allow(clippy::cast_precision_loss)] // event counts far below 2^53
 fn partitions(
     statistics: &PathStatistics,
     path: &PathFacts,
     facts: &RunFacts<'_>,
 ) -> Vec<PartitionReport> {
-    let kafka = path.outcome.route.kafka.as_ref();
-    let count = kafka.map_or(0, |kafka| kafka.partitions);
+    let count = path.outcome.route.partitions();
     let by_partition = statistics.partitions();
     let events = by_partition.events();
     let bound = error_bound(Hop::ConsumerLag, path, facts);
@@ -119,6 +122,23 @@ fn partitions(
     (0..count).filter(|_| count > 1).map(report).collect()
 }
 
+/// The tables of the outbox, where it has several.
+fn shards(path: &PathFacts) -> Vec<ShardReport> {
+    let sources = &path.outcome.route.sources;
+    let all = sources.iter().zip(&path.outcome.shards);
+    let report = |(source, outcome): (&RouteSource, &ShardOutcome)| ShardReport {
+        shard: source.shard.number(),
+        table: format!("{SCHEMA}.{}", source.shard.table()),
+        slot: source.slot.clone(),
+        topic: source.kafka.as_ref().map(|kafka| kafka.topic.clone()),
+        connector: source.connector.as_ref().map(|ours| ours.name.clone()),
+        captured: outcome.captured,
+        walsender_cpu_s: outcome.walsender.map(|used| used.as_secs_f64()),
+        most_wal_held: outcome.most_wal_held,
+    };
+    all.filter(|_| sources.len() > 1).map(report).collect()
+}
+
 /// Finds the slowest hop and its causes, from the statistics and the conditions of the run.
 fn diagnosis(
     path: &PathFacts,
@@ -128,15 +148,15 @@ fn diagnosis(
 ) -> Diagnosis {
     let environment = &facts.environment;
     let route = &path.outcome.route;
-    let kafka = route.kafka.as_ref();
+    let kafka = route.kafka();
     let (outcome, resource_usage) = (&path.outcome, &facts.resource_usage);
     // Our processor time: what the paths share, or all of it if the trial had one path.
     let ours = facts.shared.get("cdc-bench");
     let ours = ours.or_else(|| outcome.used.get("cdc-bench"));
     let conditions = Conditions {
         connector: route
-            .connector
-            .as_ref()
+            .connectors()
+            .next()
             .map(|connector| connector.config.clone())
             .unwrap_or_default(),
         snapshot_running: outcome.in_snapshot,
@@ -145,7 +165,7 @@ fn diagnosis(
         checkpoints: resource_usage.checkpoints,
         slot_lag_bytes: outcome.slot_lag,
         log_append_time: kafka.is_some_and(|kafka| kafka.log_append_time),
-        partitions: kafka.map_or(0, |kafka| kafka.partitions),
+        partitions: route.partitions(),
         most_lag_records: outcome.most_lag.values().max().copied(),
         writes_in_flight: to_u64(facts.request.settings.writes_in_flight),
         consumer: kafka
@@ -211,7 +231,7 @@ fn counts(path: &PathFacts, statistics: &PathStatistics, facts: &RunFacts<'_>) -
 
 /// Error bound of a hop; zero if both ends are on our clock, `None` if a clock is unknown.
 fn error_bound(hop: Hop, path: &PathFacts, facts: &RunFacts<'_>) -> Option<Nanos> {
-    let kafka = path.outcome.route.kafka.as_ref();
+    let kafka = path.outcome.route.kafka();
     let log_append_time = kafka.is_some_and(|kafka| kafka.log_append_time);
     let in_kafka = path.recording.path.in_kafka(log_append_time);
     in_kafka.error_bound(hop, facts.clocks.bounds())

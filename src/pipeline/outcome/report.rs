@@ -75,6 +75,7 @@ pub(crate) fn build_report(facts: RunFacts<'_>) -> Report {
             connections: to_u64(request.connections),
             seed: request.seed,
             hot_share: request.hot_share,
+            shards: request.shards.count().into(),
             batch_size: to_u64(request.settings.batch_size),
             writes_in_flight: Some(to_u64(request.settings.writes_in_flight)),
             duration_s: facts

@@ -195,33 +195,21 @@ async fn check_idle(client: &Client) -> Result<(), Failure> {
     }
 }
 
-/// Removes connector and slot of a trial before the next one begins: a slot that is not read retains WAL, and a connector that
+/// Removes connectors and slots of a trial before the next one begins: a slot that is not read retains WAL, and a connector that
 /// is not needed uses processor time.
 pub(crate) async fn remove_capture(servers: &ServerClients, route: &Route) -> Result<(), Failure> {
-    let connector = route.connector.as_ref().filter(|_| route.connector_is_ours);
-    if let Some(connector) = connector {
-        remove_one(
-            &RemovalClients::all(servers),
-            ResourceKind::Connector,
-            &connector.name,
-            SLOT_LIMIT,
-        )
-        .await?;
-        servers
-            .registry
-            .forget(ResourceKind::Connector, &connector.name)
-            .await?;
-    }
-    let is_ours = connector.is_some() || route.path != CapturePath::Debezium;
-    if let Some(slot) = route.slot.as_ref().filter(|_| is_ours) {
-        remove_one(
-            &RemovalClients::all(servers),
-            ResourceKind::Slot,
-            slot,
-            SLOT_LIMIT,
-        )
-        .await?;
-        servers.registry.forget(ResourceKind::Slot, slot).await?;
+    let clients = RemovalClients::all(servers);
+    for source in &route.sources {
+        let connector = source.connector.as_ref();
+        let connector = connector.filter(|_| source.connector_is_ours);
+        let slot_is_ours = connector.is_some() || route.path != CapturePath::Debezium;
+        let connector = connector.map(|ours| (ResourceKind::Connector, &ours.name));
+        let slot = source.slot.as_ref().filter(|_| slot_is_ours);
+        let slot = slot.map(|slot| (ResourceKind::Slot, slot));
+        for (kind, name) in connector.into_iter().chain(slot) {
+            remove_one(&clients, kind, name, SLOT_LIMIT).await?;
+            servers.registry.forget(kind, name).await?;
+        }
     }
     Ok(())
 }

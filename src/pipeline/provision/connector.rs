@@ -1,5 +1,6 @@
 //! Debezium's connector: an existing one, used as it is, or one of our own.
 
+use cdc_bench_model::event::Shard;
 use cdc_bench_model::report::ConnectorReport;
 use tokio_util::sync::CancellationToken;
 
@@ -29,13 +30,14 @@ pub(crate) struct ProvidedConnector {
 pub(crate) async fn provide_connector(
     servers: &ServerClients,
     request: &RunRequest,
-    round: u32,
+    (round, shard): (u32, Shard),
     (exclusive, is_kept): (bool, bool),
     publication: &str,
     cancel: &CancellationToken,
 ) -> Result<ProvidedConnector, Failure> {
+    let names = || ConnectorNames::for_run(request, (round, shard), exclusive);
     if request.resumption.is_some() && request.connector.connector.is_none() {
-        let names = ConnectorNames::for_run(request, round, exclusive);
+        let names = names();
         return go_on_with(servers, names, cancel).await;
     }
     Ok(match find_existing(servers, request, is_kept).await? {
@@ -52,7 +54,7 @@ pub(crate) async fn provide_connector(
             ours: false,
         },
         ExistingConnector::None => {
-            let names = ConnectorNames::for_run(request, round, exclusive);
+            let names = names();
             let wanted = WantedTopic {
                 name: &names.topic,
                 partitions: request.partitions,
@@ -123,16 +125,18 @@ pub(crate) async fn check_connector(
             if request.settings.topic_is_given {
                 topic_prefix_of(&request.settings.topic)?;
             }
-            let names = ConnectorNames::for_run(request, 0, exclusive);
-            refuse_foreign_topic(servers, &names.topic).await?;
-            let wanted = WantedTopic {
-                name: &names.topic,
-                partitions: request.partitions,
-            };
-            check_partitions(servers, wanted).await?;
-            let asked = (&request.connector, request.partitions);
-            let plan = PlannedConnector::plan(servers, names, PUBLICATION, asked);
-            plan.await.map(drop)
+            for shard in request.shards.iter() {
+                let names = ConnectorNames::for_run(request, (0, shard), exclusive);
+                refuse_foreign_topic(servers, &names.topic).await?;
+                let wanted = WantedTopic {
+                    name: &names.topic,
+                    partitions: request.partitions,
+                };
+                check_partitions(servers, wanted).await?;
+                let asked = (&request.connector, request.partitions);
+                PlannedConnector::plan(servers, names, PUBLICATION, asked).await?;
+            }
+            Ok(())
         }
         ExistingConnector::Connector(..) | ExistingConnector::Unknown => Ok(()),
     }

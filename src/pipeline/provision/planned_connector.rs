@@ -47,7 +47,9 @@ impl PlannedConnector {
         let endpoints = &servers.endpoints;
         let producer = producer_properties(&endpoints.kafka, &request.overrides)?;
         let profile = request.profile.unwrap_or(ConnectorProfile::LowLatency);
+        let table = names.shard.table();
         let params = ConnectorParams {
+            table: &table,
             name: &names.connector,
             postgres: &endpoints.postgres,
             address: endpoints.postgres_for_connect.as_ref(),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use cdc_bench_model::event::{SCHEMA, TABLE};
+use cdc_bench_model::event::SCHEMA;
 use cdc_bench_stack::StepProgress;
 use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::Client;
@@ -42,11 +42,7 @@ pub struct Removal(Vec<(ResourceKind, String)>);
 impl Removal {
     /// What the removal of these would remove.
     pub(super) fn planned(entries: &[RegistryEntry]) -> Self {
-        let in_order = ORDER.into_iter().flat_map(|kind| {
-            let of_kind = move |entry: &&RegistryEntry| entry.kind == kind;
-            entries.iter().filter(of_kind)
-        });
-        let resources = in_order.filter(|entry| !entry.kind.is_owner());
+        let resources = in_order(entries).filter(|entry| !entry.kind.is_owner());
         Self(
             resources
                 .map(|entry| (entry.kind, entry.name.clone()))
@@ -118,6 +114,18 @@ impl<'a> RemovalClients<'a> {
     }
 }
 
+/// Each after those that use it. The tables of shards inherit from the outbox, whose name theirs begin with.
+fn in_order(entries: &[RegistryEntry]) -> impl Iterator<Item = &RegistryEntry> {
+    ORDER.into_iter().flat_map(move |kind| {
+        let of_kind = entries.iter().filter(|entry| entry.kind == kind);
+        let mut of_kind: Vec<_> = of_kind.collect();
+        if kind == ResourceKind::Table {
+            of_kind.sort_by(|a, b| b.name.cmp(&a.name));
+        }
+        of_kind
+    })
+}
+
 /// Removes these as far as the servers let it. `silent`: servers that are known not to answer.
 pub(super) async fn remove(
     clients: &RemovalClients<'_>,
@@ -147,11 +155,7 @@ pub(super) async fn remove_all(
     let mut removal = Removal::default();
     let mut refused: Vec<Failure> = Vec::new();
     let mut unanswered: Vec<&RegistryEntry> = Vec::new();
-    let in_order = ORDER.into_iter().flat_map(|kind| {
-        let of_kind = move |entry: &&RegistryEntry| entry.kind == kind;
-        entries.iter().filter(of_kind)
-    });
-    for entry in in_order {
+    for entry in in_order(entries) {
         let (kind, name) = (entry.kind, &entry.name);
         if silent.contains(&kind.server()) {
             unanswered.push(entry);
@@ -256,9 +260,10 @@ pub(super) async fn remove_one(
             store.drop_collection().await?;
         }
         ResourceKind::Table => {
+            let table: Vec<_> = name.split('.').map(escape_identifier).collect();
             clients
                 .postgres
-                .batch_execute(&format!("DROP TABLE IF EXISTS {SCHEMA}.{TABLE}"))
+                .batch_execute(&format!("DROP TABLE IF EXISTS {}", table.join(".")))
                 .await?
         }
         // Without CASCADE: objects of others in it keep it.
@@ -294,6 +299,22 @@ pub(super) async fn has_records(servers: &ServerClients, topic: &str) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_tables_of_shards_go_before_the_outbox_that_they_inherit_from() {
+        let entry = |(kind, name): (ResourceKind, &str)| RegistryEntry::lasting(kind, name.into());
+        let entries = [
+            (ResourceKind::Schema, "activity"),
+            (ResourceKind::Table, "activity.event_outbox"),
+            (ResourceKind::Table, "activity.event_outbox_10"),
+            (ResourceKind::Table, "activity.event_outbox_2"),
+            (ResourceKind::Publication, "cdc_bench"),
+        ]
+        .map(entry);
+        let order: Vec<_> = in_order(&entries).map(|entry| &*entry.name).collect();
+        assert_eq!(order[0], "cdc_bench");
+        assert_eq!(order[3..], ["activity.event_outbox", "activity"]);
+    }
 
     #[test]
     fn what_was_removed_is_counted_by_its_kind() {

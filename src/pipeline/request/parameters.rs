@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cdc_bench_model::RunId;
 use cdc_bench_model::analysis::Targets;
+use cdc_bench_model::event::Shards;
 use cdc_bench_model::report::ResultFolder;
 use cdc_bench_model::timeline::CapturePath;
 use cdc_bench_stack::{ClusterRequest, StackKind};
@@ -64,9 +65,9 @@ pub struct RunParameters {
 
 impl RunParameters {
     /// Those of a run whose load is about to begin. `None`: it cannot be taken up, because its paths take turns, or because it
-    /// makes faults, whose moments would be others.
+    /// makes faults, whose moments would be others, or because it has several shards.
     pub(crate) fn of(request: &RunRequest, epoch: Timestamp) -> Option<Self> {
-        if request.rounds.is_some() || !request.faults.is_empty() {
+        if request.rounds.is_some() || !request.faults.is_empty() || request.shards.are_several() {
             return None;
         }
         let again = request.resumption.as_ref();
@@ -132,7 +133,7 @@ impl RunParameters {
         let shown = path.display();
         let text = std::fs::read_to_string(&path).map_err(|error| {
             Failure::usage(anyhow::anyhow!(
-                "run {run} cannot be taken up: {shown}: {error}; that file is there once the load has begun on servers that outlive the run, of a run without --interleave and --fault; \"cdc-bench cleanup --run {run}\" removes what it left, and --results-dir names another folder of results"
+                "run {run} cannot be taken up: {shown}: {error}; that file is there once the load has begun on servers that outlive the run, of a run without --interleave, --fault and --shards; \"cdc-bench cleanup --run {run}\" removes what it left, and --results-dir names another folder of results"
             ))
         })?;
         let read: Self = serde_json::from_str(&text).map_err(|error| {
@@ -211,6 +212,7 @@ impl RunParameters {
                 ..ConnectorRequest::default()
             },
             partitions: self.partitions,
+            shards: Shards::ONE,
             cluster: ClusterRequest::default(),
             transform_delay: None,
             observer: self.observer,

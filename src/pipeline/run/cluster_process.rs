@@ -56,7 +56,7 @@ async fn leading_broker(
     context: RunContext<'_>,
     paths: &[ActivePath],
 ) -> Result<Option<String>, Failure> {
-    let mut routes = paths.iter().filter_map(|path| path.route.kafka.as_ref());
+    let mut routes = paths.iter().filter_map(|path| path.route.kafka());
     match routes.next() {
         Some(kafka) => Ok(context.servers.kafka.leader(&kafka.topic).await?),
         None => Ok(None),
@@ -68,9 +68,7 @@ async fn worker_at_work(
     context: RunContext<'_>,
     paths: &[ActivePath],
 ) -> Result<Option<String>, Failure> {
-    let mut connectors = paths
-        .iter()
-        .filter_map(|path| path.route.connector.as_ref());
+    let mut connectors = paths.iter().flat_map(|path| path.route.connectors());
     match (&context.servers.connect, connectors.next()) {
         (Some(connect), Some(connector)) => {
             let status = connect.status(&connector.name).await?;

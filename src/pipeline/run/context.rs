@@ -32,7 +32,8 @@ pub(crate) struct RunContext<'a> {
     pub(crate) servers: &'a ServerClients,
     pub(crate) links: &'a Links,
     pub(crate) postgres_guard: &'a PostgresGuard<'a>,
-    pub(crate) publication: &'a str,
+    /// Of each shard of the outbox.
+    pub(crate) publications: &'a [String],
     pub(crate) clocks: &'a Clocks,
     pub(crate) recorder: &'a Recorder,
     pub(crate) live_metrics: &'a LiveMetrics,
@@ -78,22 +79,25 @@ pub(crate) struct ActivePath {
 impl ActivePath {
     /// What the server monitor polls for this path.
     pub(crate) fn monitored(&self) -> MonitoredPath {
-        let connector = self.route.connector.as_ref();
+        let topics = self.route.topics();
+        let connectors = self.route.connectors();
         MonitoredPath {
             path: self.route.path,
-            slot: self.route.slot.clone(),
+            slots: self.route.slots().cloned().collect(),
             backlog: self.workers.backlog.clone(),
-            topic: self.route.kafka.as_ref().map(|kafka| kafka.topic.clone()),
-            connector: connector.map(|connector| connector.name.clone()),
+            topics: topics.map_or_else(Vec::new, |topics| topics.names().to_vec()),
+            connectors: connectors.map(|connector| connector.name.clone()).collect(),
         }
     }
 
     /// The processes and threads that work for this path alone.
     pub(crate) fn processes(&self) -> PathProcesses {
+        let sources = self.route.sources.iter();
+        let observers = sources.flat_map(|source| &source.observer_slot);
         PathProcesses {
             path: self.route.path,
-            slot: self.route.slot.clone(),
-            observer_slot: self.route.observer_slot.clone(),
+            slots: self.route.slots().cloned().collect(),
+            observer_slots: observers.cloned().collect(),
             threads: self.workers.threads.clone(),
         }
     }

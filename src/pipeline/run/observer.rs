@@ -37,6 +37,13 @@ pub(crate) struct FollowedEvent {
     partition: Option<i32>,
 }
 
+impl FollowedEvent {
+    /// Whether it is measured, and not of the warm-up.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.is_measured
+    }
+}
+
 /// Where the stamps of events go that other workers follow.
 #[derive(Clone)]
 pub(crate) struct SharedStamps {

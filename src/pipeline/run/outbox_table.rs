@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cdc_bench_model::event::{AGGREGATE_ID, EventId, SCHEMA, TABLE};
+use cdc_bench_model::event::{AGGREGATE_ID, EventId, SCHEMA, Shard};
 use pgcdc::pgoutput::{Tuple, Value};
 use pgcdc::{Change, Operation, Relation};
 use uuid::Uuid;
@@ -24,10 +24,10 @@ pub struct OutboxKey<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutboxError {
     /// The table lacks a column, or the publication leaves it out.
-    #[error("{SCHEMA}.{TABLE} as published has no column \"{0}\"")]
+    #[error("the outbox as published has no column \"{0}\"")]
     MissingColumn(&'static str),
     /// A column holds an invalid value.
-    #[error("column \"{column}\" of {SCHEMA}.{TABLE} holds {found}, not {expected}")]
+    #[error("column \"{column}\" of the outbox holds {found}, not {expected}")]
     Value {
         /// Name of the column.
         column: &'static str,
@@ -38,9 +38,10 @@ pub enum OutboxError {
     },
 }
 
-/// Reads inserts into the outbox. Column positions are looked up once per description of the table.
-#[derive(Debug, Default)]
+/// Reads inserts into a table of the outbox. Column positions are looked up once per description of the table.
+#[derive(Debug)]
 pub struct OutboxTable {
+    name: String,
     described: Option<(Arc<Relation>, OutboxColumns)>,
 }
 
@@ -53,6 +54,15 @@ struct OutboxColumns {
 }
 
 impl OutboxTable {
+    /// The table of this shard.
+    #[must_use]
+    pub fn of(shard: Shard) -> Self {
+        Self {
+            name: shard.table(),
+            described: None,
+        }
+    }
+
     /// The event a change inserts; `None` for every other change.
     ///
     /// # Errors
@@ -62,7 +72,7 @@ impl OutboxTable {
         change: &'a Change<'_>,
     ) -> Result<Option<OutboxKey<'a>>, OutboxError> {
         let relation = change.relation;
-        if relation.name != TABLE
+        if relation.name != self.name
             || relation.schema != SCHEMA
             || change.operation != Operation::Insert
         {

@@ -62,6 +62,7 @@ impl<'a> Phases<'a> {
             limit,
             insert_batch: request.insert_batch,
             connections: request.connections,
+            shards: request.shards,
             share: None,
         }
     }

@@ -4,7 +4,7 @@ use std::num::NonZero;
 use std::time::Duration;
 
 use crate::consumer::StageConfig;
-use crate::records::{RecordBatch, RecordSource};
+use crate::records::{RecordBatch, RecordSource, Topics};
 use crate::settings::Settings;
 
 /// Longest outage of the store before a consumer gives up.
@@ -61,9 +61,9 @@ impl<R: RecordSource> RecordSource for Bounded<R> {
     }
 }
 
-pub(crate) fn stage_config(topic: &str, settings: &Settings) -> StageConfig {
+pub(crate) fn stage_config(topics: Topics, settings: &Settings) -> StageConfig {
     StageConfig {
-        topic: topic.to_owned(),
+        topics,
         batch_size: settings.batch_size,
         writes_in_flight: settings.writes_in_flight,
         workers: std::thread::available_parallelism().map_or(1, NonZero::get),

@@ -50,8 +50,8 @@ impl StandstillGuard {
                 continue;
             }
             let mut reasons = servers.troubles_of(path.route.path);
-            let slot = path.route.slot.as_ref();
-            reasons.extend(slot.and_then(|slot| slots.describe(slot)));
+            let of_path = path.route.slots();
+            reasons.extend(of_path.filter_map(|slot| slots.describe(slot)));
             if reasons.is_empty() {
                 reasons.push("every server answers: see run.log and the servers' logs".to_owned());
             }

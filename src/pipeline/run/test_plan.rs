@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use cdc_bench_model::event::Shard;
 use cdc_bench_model::timeline::Nanos;
 
 use crate::pipeline::distributed::control_record::{PlannedRoute, TestPlan};
 use crate::pipeline::distributed::control_topic::stamps_topic;
 use crate::pipeline::failure::Failure;
-use crate::pipeline::provision::route::Route;
+use crate::pipeline::provision::route::{Route, RouteSource};
 use crate::pipeline::request::parameters::RunParameters;
 use crate::pipeline::run::context::{ActivePath, RunContext};
 use crate::store::MongoStore;
@@ -60,23 +61,27 @@ impl RunContext<'_> {
 }
 
 fn planned(route: &Route) -> Option<PlannedRoute> {
+    // A run of several shards is not spread.
+    let [source] = &route.sources[..] else {
+        return None;
+    };
     Some(PlannedRoute {
         path: route.path,
-        publication: route.publication.clone(),
-        slot: route.slot.clone(),
-        observer_slot: route.observer_slot.clone(),
-        kafka: route.kafka.clone()?,
+        publication: source.publication.clone(),
+        slot: source.slot.clone(),
+        observer_slot: source.observer_slot.clone(),
+        kafka: source.kafka.clone()?,
         collection: route.store.collection().to_owned(),
-        connector: route.connector.clone(),
-        connector_is_ours: route.connector_is_ours,
+        connector: source.connector.clone(),
+        connector_is_ours: source.connector_is_ours,
     })
 }
 
 impl Route {
     /// A route that another process has prepared.
     pub(crate) fn planned(plan: PlannedRoute, store: &MongoStore) -> Self {
-        Self {
-            path: plan.path,
+        let source = RouteSource {
+            shard: Shard::FIRST,
             publication: plan.publication,
             slot: plan.slot,
             observer_slot: plan.observer_slot,
@@ -84,6 +89,10 @@ impl Route {
             kafka: Some(plan.kafka),
             connector: plan.connector,
             connector_is_ours: plan.connector_is_ours,
+        };
+        Self {
+            path: plan.path,
+            sources: vec![source],
             store: store.with_collection(&plan.collection),
         }
     }

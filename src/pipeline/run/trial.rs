@@ -24,7 +24,7 @@ use crate::pipeline::run::context::{ActivePath, RunContext, Trial};
 use crate::pipeline::run::fault_runner::FaultRunner;
 use crate::pipeline::run::observer::{PathObserver, WarmUpStamps};
 use crate::pipeline::run::phases::Phases;
-use crate::pipeline::run::trial_outcome::{PathOutcome, TrialOutcome, add_used};
+use crate::pipeline::run::trial_outcome::{PathOutcome, ShardOutcome, TrialOutcome, add_used};
 use crate::pipeline::run::workers::{Here, WorkerSetup, Workers};
 
 impl RunContext<'_> {
@@ -48,18 +48,18 @@ impl RunContext<'_> {
             let route = match planned {
                 Some(planned) => Route::planned(planned, &servers.store),
                 None => {
-                    let (publication, cancel) = (self.publication, self.cancel);
-                    Route::prepare(path, trial.round, context, publication, detail, cancel).await?
+                    let (publications, cancel) = (self.publications, self.cancel);
+                    Route::prepare(path, trial.round, context, publications, detail, cancel).await?
                 }
             };
-            let slots = [&route.slot, &route.observer_slot];
-            slots
-                .into_iter()
+            let sources = route.sources.iter();
+            sources
+                .flat_map(|source| [&source.slot, &source.observer_slot])
                 .flatten()
                 .for_each(|slot| self.postgres_guard.add(slot));
             detail("starting reader and consumer");
             let recorder = self.recorder.handle(path, trial.round);
-            let kafka = route.kafka.as_ref();
+            let kafka = route.kafka();
             let log_append_time = kafka.is_some_and(|kafka| kafka.log_append_time);
             let in_kafka = path.in_kafka(log_append_time);
             let foreign = &self.clocks.foreign;
@@ -90,7 +90,7 @@ impl RunContext<'_> {
             let traces = request.traces.as_ref();
             let observer = observer
                 .with_order(rows)
-                .with_partitions(kafka.map_or(0, |kafka| kafka.partitions))
+                .with_partitions(route.partitions())
                 .with_metrics(metrics.map(|metrics| metrics.for_path(path)))
                 .with_traces(traces.map(|traces| traces.for_path(path, in_kafka, foreign)));
             let observer = Arc::new(observer);
@@ -130,7 +130,7 @@ impl RunContext<'_> {
         if self.stack.exclusive() {
             return None;
         }
-        let source = route.kafka.as_ref().map(|kafka| &*kafka.topic);
+        let source = route.kafka().map(|kafka| &*kafka.topic);
         let endpoints = &self.servers.endpoints;
         let topic = PublishedDeadLetters::of_run(&self.request.id, endpoints, source);
         Some(topic as Arc<_>)
@@ -158,6 +158,10 @@ impl RunContext<'_> {
         if let Ok(outcome) = &mut outcome {
             for path in &mut outcome.paths {
                 path.most_lag = monitor.most_lag(path.route.path);
+                for (source, shard) in path.route.sources.iter().zip(&mut path.shards) {
+                    let slot = source.slot.as_ref();
+                    shard.most_wal_held = slot.and_then(|slot| monitor.most_held(slot));
+                }
             }
             outcome.checkpoints = monitor.checkpoints();
             outcome.silences = monitor.silences();
@@ -217,9 +221,21 @@ impl RunContext<'_> {
             let in_kafka = self.records_in_kafka(&path, &before, &after).await?;
             let observer = path.observer;
             let in_snapshot = self.is_in_snapshot(&path.route).await;
+            let captured = path.workers.captured();
             let connector_restarts = path.workers.stop(&observer).await?;
-            let slot = path.route.slot.as_ref();
-            let path_lag = slot.and_then(|slot| lags.get(slot).copied());
+            let is_observed = observer.joiner.is_observed();
+            let shards = path.route.sources.iter().zip(captured);
+            let shards = shards.map(|(source, captured)| ShardOutcome {
+                captured: is_observed.then_some(captured),
+                walsender: source
+                    .slot
+                    .as_ref()
+                    .and_then(|slot| worked.walsender(&idle, slot)),
+                most_wal_held: None,
+            });
+            let shards = shards.collect();
+            let slots = path.route.slots();
+            let path_lag = slots.filter_map(|slot| lags.get(slot).copied()).max();
             outcomes.push(PathOutcome {
                 route: path.route,
                 tally: observer.tally(),
@@ -236,6 +252,7 @@ impl RunContext<'_> {
                 most_lag: BTreeMap::new(),
                 in_snapshot,
                 unwritten: observer.joiner.unwritten(),
+                shards,
                 reordered: observer.reordered(),
             });
         }
@@ -254,29 +271,32 @@ impl RunContext<'_> {
         })
     }
 
-    /// Whether the connector is taking a snapshot; false if Connect does not say.
+    /// Whether a connector is taking a snapshot; false if Connect does not say.
     async fn is_in_snapshot(&self, route: &Route) -> bool {
-        let (Some(connect), Some(connector)) = (&self.servers.connect, &route.connector) else {
+        let Some(connect) = &self.servers.connect else {
             return false;
         };
-        let asked = connect.is_in_snapshot(&connector.name).await;
-        asked.unwrap_or_else(|error| {
-            tracing::debug!(%error, "whether there is a snapshot is not known");
-            false
-        })
+        for connector in route.connectors() {
+            match connect.is_in_snapshot(&connector.name).await {
+                Ok(false) => {}
+                Ok(true) => return true,
+                Err(error) => tracing::debug!(%error, "whether there is a snapshot is not known"),
+            }
+        }
+        false
     }
 
-    /// Records of the path's events that came into its topic between two moments.
+    /// Records of the path's events that came into its topics between two moments.
     async fn records_in_kafka(
         &self,
         path: &ActivePath,
         before: &PathMark,
         after: &PathMark,
     ) -> Result<u64, Failure> {
-        let Some(kafka) = &path.route.kafka else {
+        if path.route.kafka().is_none() {
             return Ok(0);
-        };
-        let sum = |mark: &PathMark| mark.ends.values().sum::<i64>();
+        }
+        let sum = |mark: &PathMark| mark.ends.iter().flat_map(BTreeMap::values).sum::<i64>();
         let foreign = after.foreign - before.foreign;
         let offsets = u64::try_from(sum(after) - sum(before)).unwrap_or(0);
         let tally = path.observer.tally();
@@ -288,8 +308,11 @@ impl RunContext<'_> {
             return Ok(offsets - foreign);
         }
         // Some may be no records, but the ends of transactions, or of those that were aborted.
-        let (config, from) = (&self.servers.kafka_config, before.ends.clone());
-        let records = count_records(config, &kafka.topic, &kafka.group, from).await?;
+        let config = &self.servers.kafka_config;
+        let mut records = 0;
+        for (kafka, from) in path.route.in_kafka().zip(&before.ends) {
+            records += count_records(config, &kafka.topic, &kafka.group, from.clone()).await?;
+        }
         Ok(records.saturating_sub(foreign))
     }
 
@@ -297,13 +320,11 @@ impl RunContext<'_> {
     async fn read_marks(&self, paths: &[ActivePath]) -> Result<Vec<PathMark>, Failure> {
         let mut marks = Vec::new();
         for path in paths {
-            let ends = match &path.route.kafka {
-                Some(kafka) => {
-                    let admin = &self.servers.kafka;
-                    admin.end_offsets(&kafka.topic, kafka.partitions).await?
-                }
-                None => BTreeMap::new(),
-            };
+            let admin = &self.servers.kafka;
+            let mut ends = Vec::new();
+            for kafka in path.route.in_kafka() {
+                ends.push(admin.end_offsets(&kafka.topic, kafka.partitions).await?);
+            }
             marks.push(PathMark {
                 ends,
                 foreign: path.observer.foreign.load(Ordering::Relaxed),
@@ -316,8 +337,8 @@ impl RunContext<'_> {
 
 /// Topic offsets and counters of a path at one moment.
 struct PathMark {
-    /// The end of each partition of its topic.
-    ends: BTreeMap<i32, i64>,
+    /// The end of each partition of each of its topics.
+    ends: Vec<BTreeMap<i32, i64>>,
     /// Records of other runs received so far.
     foreign: u64,
     /// Rebalances of its consumer group so far.

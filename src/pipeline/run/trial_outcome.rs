@@ -1,6 +1,7 @@
 //! The outcome of a trial.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use cdc_bench_model::report::Footprint;
 use cdc_bench_model::timeline::{Stamp, Tally};
@@ -62,10 +63,23 @@ pub(crate) struct PathOutcome {
     pub(crate) most_lag: BTreeMap<i32, u64>,
     /// Whether the connector was still taking its snapshot.
     pub(crate) in_snapshot: bool,
+    /// What came by each source of its route; of the last trial.
+    pub(crate) shards: Vec<ShardOutcome>,
     /// When each event was sent that never reached the store.
     pub(crate) unwritten: Vec<Stamp>,
     /// When each event reached the store that came after a later one of its aggregate; looked for in runs with faults.
     pub(crate) reordered: Vec<Stamp>,
+}
+
+/// What came by one source of a route.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardOutcome {
+    /// Measured events that our reader has read; `None` where none reads.
+    pub(crate) captured: Option<u64>,
+    /// Processor time of its slot's walsender; `None` of a server that is not ours.
+    pub(crate) walsender: Option<Duration>,
+    /// Most bytes of WAL that its slot kept, if they are known.
+    pub(crate) most_wal_held: Option<u64>,
 }
 
 /// Adds processor times, name by name.
@@ -97,5 +111,6 @@ impl PathOutcome {
         self.unwritten.extend(other.unwritten);
         self.reordered.extend(other.reordered);
         self.route = other.route;
+        self.shards = other.shards;
     }
 }

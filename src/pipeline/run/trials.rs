@@ -59,7 +59,8 @@ impl RunRequest {
             CapturePath::Debezium => 2,
             CapturePath::Wal | CapturePath::Embedded => 1,
         };
-        let slots = self.paths.iter().map(slots_of);
+        let shards = i64::from(self.shards.count());
+        let slots = self.paths.iter().map(|path| slots_of(path) * shards);
         match self.rounds {
             Some(_) => slots.max().unwrap_or(0),
             None => slots.sum(),
@@ -72,7 +73,8 @@ impl RunRequest {
             CapturePath::Debezium => CONNECTOR_CONNECTIONS + READER_CONNECTIONS,
             CapturePath::Wal | CapturePath::Embedded => READER_CONNECTIONS,
         };
-        let connections = self.paths.iter().map(connections_of);
+        let shards = i64::from(self.shards.count());
+        let connections = self.paths.iter().map(|path| connections_of(path) * shards);
         let of_paths = match self.rounds {
             Some(_) => connections.max().unwrap_or(0),
             None => connections.sum(),

@@ -3,10 +3,11 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cdc_bench_model::RunId;
-use cdc_bench_model::event::{AGGREGATE_ID, SCHEMA, TABLE};
-use cdc_bench_model::timeline::{Captured, Clock, Stamp};
+use cdc_bench_model::event::{AGGREGATE_ID, SCHEMA};
+use cdc_bench_model::timeline::{CapturePath, Captured, Clock, Stamp};
 use pgcdc::{
     Acknowledge, Change, Event, Reader, ReaderConfig, ReaderError, ReaderHandle, Slot, SlotName,
     TableName,
@@ -18,7 +19,7 @@ use crate::broker::Publisher;
 use crate::pipeline::failure::Failure;
 use crate::pipeline::monitor::threads::{OwnThreads, Role};
 use crate::pipeline::provision::names::topic_prefix;
-use crate::pipeline::provision::route::Route;
+use crate::pipeline::provision::route::RouteSource;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::run::ack_tracker::{AckTracker, AckUnit};
 use crate::pipeline::run::gate::Gate;
@@ -35,12 +36,15 @@ const QUEUE: usize = 1_000;
 pub(crate) struct WalSinks<'a> {
     pub(crate) servers: &'a ServerClients,
     pub(crate) links: &'a Links,
-    pub(crate) route: &'a Route,
+    pub(crate) path: CapturePath,
+    pub(crate) source: &'a RouteSource,
     pub(crate) run: &'a RunId,
     pub(crate) observer: &'a Arc<PathObserver>,
     pub(crate) threads: &'a OwnThreads,
     /// In front of the reader's handler.
     pub(crate) gate: &'a Gate,
+    /// Counts the measured rows that the reader decodes.
+    pub(crate) captured: &'a Arc<AtomicU64>,
     /// Whether records are keyed by aggregate, and not by event.
     pub(crate) by_aggregate: bool,
     pub(crate) clock: Clock,
@@ -50,7 +54,7 @@ impl WalSinks<'_> {
     fn reader_config(&self, slot: Slot) -> ReaderConfig {
         let postgres = &self.servers.endpoints.postgres;
         let server = self.links.postgres_of_reader(postgres).server();
-        let mut config = ReaderConfig::new(server, slot, [&self.route.publication]);
+        let mut config = ReaderConfig::new(server, slot, [&self.source.publication]);
         config.time_source = Arc::new(ReaderClock(self.clock));
         config
     }
@@ -58,7 +62,7 @@ impl WalSinks<'_> {
     /// Configuration of a reader whose rows must be delivered: its slot survives a broken connection and is acknowledged by the
     /// ack tracker.
     fn delivering_config(&self) -> Result<ReaderConfig, Failure> {
-        let name = self.route.slot.as_deref().unwrap_or_default();
+        let name = self.source.slot.as_deref().unwrap_or_default();
         let mut config = self.reader_config(Slot::Permanent {
             name: SlotName::new(name).map_err(ReaderError::from)?,
             failover: false,
@@ -86,8 +90,9 @@ impl WalSinks<'_> {
 
     fn rows(&self) -> OutboxRows {
         OutboxRows {
-            outbox: OutboxTable::default(),
+            outbox: OutboxTable::of(self.source.shard),
             observer: Arc::clone(self.observer),
+            captured: Arc::clone(self.captured),
             threads: self.threads.clone(),
             has_registered_thread: false,
         }
@@ -95,9 +100,9 @@ impl WalSinks<'_> {
 
     fn envelopes(&self) -> Envelopes {
         let database = &self.servers.endpoints.postgres.database;
-        let name = topic_prefix(self.route.path, self.run);
+        let name = topic_prefix(self.path, self.run, self.source.shard);
         let by_aggregate = MessageKey {
-            table: TableName::new(SCHEMA, TABLE),
+            table: TableName::new(SCHEMA, self.source.shard.table()),
             columns: vec![AGGREGATE_ID.to_owned()],
         };
         Envelopes::new(EnvelopeConfig {
@@ -112,9 +117,9 @@ impl WalSinks<'_> {
 
     /// Starts a reader that observes: it stamps T1 of the rows that Debezium reads too.
     pub(crate) async fn start_observer(&self) -> Result<ReaderHandle, Failure> {
-        let slot = self.route.observer_slot.as_deref().unwrap_or_default();
+        let slot = self.source.observer_slot.as_deref().unwrap_or_default();
         let name = SlotName::new(slot).map_err(ReaderError::from)?;
-        let slot = if self.route.observer_slot_is_permanent {
+        let slot = if self.source.observer_slot_is_permanent {
             Slot::Permanent {
                 name,
                 failover: false,
@@ -204,6 +209,7 @@ impl WalSinks<'_> {
 struct OutboxRows {
     outbox: OutboxTable,
     observer: Arc<PathObserver>,
+    captured: Arc<AtomicU64>,
     threads: OwnThreads,
     has_registered_thread: bool,
 }
@@ -224,7 +230,11 @@ impl OutboxRows {
                     commit_lsn: change.transaction.commit_lsn.0,
                     xid: change.transaction.xid.0,
                 };
-                self.observer.captured(&row, captured)
+                let event = self.observer.captured(&row, captured);
+                if event.as_ref().is_some_and(FollowedEvent::is_measured) {
+                    self.captured.fetch_add(1, Ordering::Relaxed);
+                }
+                event
             }
             Ok(None) => None,
             Err(error) => {

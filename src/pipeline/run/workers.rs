@@ -1,8 +1,10 @@
-//! The workers of a path: our reader, the consumer, and the connector watch.
+//! The workers of a path: our readers, the consumer, and the connector watches.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cdc_bench_model::timeline::{CapturePath, Clock};
+use futures_util::future::join_all;
 
 use crate::broker::{
     Backlog, KafkaSource, KafkaSourceConfig, MemberSession, Rebalance, Rebalances, fetch_settings,
@@ -13,7 +15,7 @@ use crate::pipeline::faults::ProcessAction;
 use crate::pipeline::monitor::connector_watch::ConnectorWatch;
 use crate::pipeline::monitor::threads;
 use crate::pipeline::monitor::threads::{OwnThreads, Role};
-use crate::pipeline::provision::route::{KafkaRoute, Route};
+use crate::pipeline::provision::route::{KafkaRoute, Route, RouteSource};
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::capture_worker::{CaptureWorker, captures};
@@ -23,6 +25,7 @@ use crate::pipeline::run::links::Links;
 use crate::pipeline::run::observer::PathObserver;
 use crate::pipeline::run::stage_setup::stage_config;
 use crate::pipeline::run::wal_sinks::WalSinks;
+use crate::records::Topics;
 
 /// What the workers of a path are started with, the first time and after a fault.
 #[derive(Clone, Copy)]
@@ -53,53 +56,56 @@ pub(crate) enum Here {
     Nothing,
 }
 
-/// The reader and the consumer of one path.
+/// The readers and the consumer of one path.
 pub(crate) struct Workers {
-    /// `None` while a fault has taken it away. Dropped before the reader, which may wait for room in its queue.
+    /// `None` while a fault has taken it away. Dropped before the readers, which may wait for room in its queue.
     consumer: Option<ConsumerWorker>,
-    /// `None` without an observer, and while a fault has taken it away.
-    reader: Option<CaptureWorker>,
-    connector_watch: ConnectorWatch,
+    /// One of each source; none without an observer, and while a fault has taken them away.
+    readers: Vec<CaptureWorker>,
+    /// Measured rows that the reader of each source has decoded.
+    captured: Vec<Arc<AtomicU64>>,
+    connector_watches: Vec<ConnectorWatch>,
     /// Our threads that work for this path alone.
     pub(crate) threads: OwnThreads,
     rebalances: Rebalances,
     /// Rebalances of consumers that a fault has ended.
     earlier_rebalances: Vec<Rebalance>,
-    /// The consumer's lag on its topic; `None` without Kafka.
+    /// The consumer's lag on its topics; `None` without Kafka.
     pub(crate) backlog: Option<Backlog>,
 }
 
 impl Workers {
-    /// Starts our reader and the consumer.
+    /// Starts our readers and the consumer.
     pub(crate) async fn start(setup: WorkerSetup<'_>) -> Result<Self, Failure> {
         let route = setup.route;
+        let watches = route.sources.iter().map(|source| {
+            let connector = source.connector.as_ref();
+            ConnectorWatch::start(setup.servers, connector, source.connector_is_ours)
+        });
         let mut workers = Self {
-            reader: None,
+            readers: Vec::new(),
+            captured: route.sources.iter().map(|_| Arc::default()).collect(),
             consumer: None,
-            connector_watch: ConnectorWatch::start(
-                setup.servers,
-                route.connector.as_ref(),
-                route.connector_is_ours,
-            ),
+            connector_watches: watches.collect(),
             threads: OwnThreads::default(),
             rebalances: Rebalances::default(),
             earlier_rebalances: Vec::new(),
             backlog: None,
         };
         // The consumer first: it must have its offsets before anything is published.
-        match &route.kafka {
+        match &route.kafka() {
             _ if setup.here == Here::Nothing => {}
             Some(kafka) if setup.here == Here::Preparation => {
                 let config = &setup.servers.kafka_config;
-                let (topic, group) = (&kafka.topic, &kafka.group);
-                KafkaSource::begin_group_at_end(config, topic, group, setup.clock).await?;
+                let (topics, group) = (Topics::one(&*kafka.topic), &kafka.group);
+                KafkaSource::begin_group_at_end(config, &topics, group, setup.clock).await?;
             }
             Some(kafka) => {
                 // A run that is taken up again goes on where its group is, and so does one of several workers.
                 let from_end = setup.request.resumption.is_none() && setup.here == Here::All;
                 workers.consume(setup, kafka, from_end).await?;
                 if setup.here == Here::All {
-                    workers.reader = workers.start_reader(setup).await?;
+                    workers.readers = workers.start_readers(setup).await?;
                 }
             }
             None => workers.start_embedded(setup).await?,
@@ -107,31 +113,30 @@ impl Workers {
         Ok(workers)
     }
 
-    /// Starts our reader, or ends it, as another worker captures.
+    /// Starts our readers, or ends them, as another worker captures.
     pub(crate) async fn capture(
         &mut self,
         setup: WorkerSetup<'_>,
         captures: bool,
     ) -> Result<(), Failure> {
-        match (captures, self.reader.take()) {
-            (true, None) => self.reader = self.start_reader(setup).await?,
-            (true, reader) => self.reader = reader,
-            (false, Some(reader)) => reader.stop().await,
-            (false, None) => {}
+        if !captures {
+            stop_all(std::mem::take(&mut self.readers)).await;
+        } else if self.readers.is_empty() {
+            self.readers = self.start_readers(setup).await?;
         }
         Ok(())
     }
 
     /// Fails if one of the workers has stopped by itself.
     pub(crate) async fn check(&mut self) -> Result<(), Failure> {
-        self.reader.as_ref().map_or(Ok(()), CaptureWorker::check)?;
+        self.readers.iter().try_for_each(CaptureWorker::check)?;
         match &mut self.consumer {
             Some(consumer) => consumer.check().await,
             None => Ok(()),
         }
     }
 
-    /// Stops reader and consumer. The times of the connector's restarts.
+    /// Stops readers and consumer. The times of the connectors' restarts.
     pub(crate) async fn stop(
         self,
         observer: &PathObserver,
@@ -139,12 +144,20 @@ impl Workers {
         if let Some(consumer) = self.consumer {
             consumer.stop().await?;
         }
-        let restarts = self.connector_watch.stop().await;
-        if let Some(reader) = self.reader {
-            reader.stop().await;
+        let mut restarts = Vec::new();
+        for watch in self.connector_watches {
+            restarts.extend(watch.stop().await);
         }
+        restarts.sort();
+        stop_all(self.readers).await;
         observer.close();
         Ok(restarts)
+    }
+
+    /// Measured rows that the reader of each source has decoded.
+    pub(crate) fn captured(&self) -> Vec<u64> {
+        let counts = self.captured.iter();
+        counts.map(|count| count.load(Ordering::Relaxed)).collect()
     }
 
     /// Rebalances of the consumer group so far.
@@ -160,7 +173,7 @@ impl Workers {
         action: ProcessAction,
         route: &Route,
     ) -> Result<(), Failure> {
-        if route.kafka.is_none() && action != ProcessAction::Pause {
+        if route.kafka().is_none() && action != ProcessAction::Pause {
             return self.take_embedded_away(action).await;
         }
         match (action, self.consumer.take()) {
@@ -187,38 +200,35 @@ impl Workers {
         if !captures(route.path) {
             return Ok(());
         }
-        if route.kafka.is_none() && action != ProcessAction::Pause {
+        if route.kafka().is_none() && action != ProcessAction::Pause {
             return self.take_embedded_away(action).await;
         }
-        match (action, self.reader.take()) {
-            (ProcessAction::Pause, Some(reader)) => {
-                reader.gate.set(GateState::Shut);
-                self.reader = Some(reader);
+        match action {
+            ProcessAction::Pause => {
+                let readers = self.readers.iter();
+                readers.for_each(|reader| reader.gate.set(GateState::Shut));
             }
-            (ProcessAction::Kill, Some(reader)) => reader.kill().await,
-            (ProcessAction::Stop | ProcessAction::Restart, Some(reader)) => reader.stop().await,
-            (_, None) => {}
+            ProcessAction::Kill => kill_all(std::mem::take(&mut self.readers)).await,
+            ProcessAction::Stop | ProcessAction::Restart => {
+                stop_all(std::mem::take(&mut self.readers)).await;
+            }
         }
         Ok(())
     }
 
     async fn take_embedded_away(&mut self, action: ProcessAction) -> Result<(), Failure> {
-        let (consumer, reader) = (self.consumer.take(), self.reader.take());
+        let (consumer, readers) = (self.consumer.take(), std::mem::take(&mut self.readers));
         if action == ProcessAction::Kill {
             if let Some(consumer) = consumer {
                 consumer.kill().await;
             }
-            if let Some(reader) = reader {
-                reader.kill().await;
-            }
+            kill_all(readers).await;
             return Ok(());
         }
         if let Some(consumer) = consumer {
             consumer.stop().await?;
         }
-        if let Some(reader) = reader {
-            reader.stop().await;
-        }
+        stop_all(readers).await;
         Ok(())
     }
 
@@ -227,13 +237,13 @@ impl Workers {
         for gate in self.gates() {
             gate.set(GateState::Open);
         }
-        match &setup.route.kafka {
+        match setup.route.kafka() {
             Some(kafka) => {
                 if self.consumer.is_none() {
                     self.consume(setup, kafka, false).await?;
                 }
-                if self.reader.is_none() {
-                    self.reader = self.start_reader(setup).await?;
+                if self.readers.is_empty() {
+                    self.readers = self.start_readers(setup).await?;
                 }
             }
             None if self.consumer.is_none() => self.start_embedded(setup).await?,
@@ -244,11 +254,11 @@ impl Workers {
 
     fn gates(&self) -> impl Iterator<Item = &Gate> {
         let consumer = self.consumer.as_ref().map(|consumer| &consumer.gate);
-        let reader = self.reader.as_ref().map(|reader| &reader.gate);
-        consumer.into_iter().chain(reader)
+        let readers = self.readers.iter().map(|reader| &reader.gate);
+        consumer.into_iter().chain(readers)
     }
 
-    /// Starts the consumer of a topic: at its end, or where its group is.
+    /// Starts the consumer of the topics: at their ends, or where its group is.
     async fn consume(
         &mut self,
         setup: WorkerSetup<'_>,
@@ -256,7 +266,7 @@ impl Workers {
         from_end: bool,
     ) -> Result<(), Failure> {
         let config = KafkaSourceConfig {
-            topic: kafka.topic.clone(),
+            topics: topics_of(setup.route),
             group: kafka.group.clone(),
             from_end,
             fetch: fetch_settings(&setup.request.settings.fetch),
@@ -273,11 +283,23 @@ impl Workers {
         Ok(())
     }
 
-    /// Starts our reader beside or before Kafka; none where nobody observes.
-    async fn start_reader(&self, setup: WorkerSetup<'_>) -> Result<Option<CaptureWorker>, Failure> {
+    /// Starts our readers beside or before Kafka; none where nobody observes.
+    async fn start_readers(&self, setup: WorkerSetup<'_>) -> Result<Vec<CaptureWorker>, Failure> {
+        let mut readers = Vec::new();
+        for source in setup.route.sources.iter().zip(&self.captured) {
+            readers.extend(self.start_reader(setup, source).await?);
+        }
+        Ok(readers)
+    }
+
+    async fn start_reader(
+        &self,
+        setup: WorkerSetup<'_>,
+        (source, captured): (&RouteSource, &Arc<AtomicU64>),
+    ) -> Result<Option<CaptureWorker>, Failure> {
         let gate = Gate::default();
-        let sinks = self.sinks(setup, &gate);
-        let (reader, publisher) = match (&setup.route.kafka, setup.route.path) {
+        let sinks = self.sinks(setup, (source, captured), &gate);
+        let (reader, publisher) = match (&source.kafka, setup.route.path) {
             (Some(kafka), CapturePath::Wal) => {
                 let config = setup.links.kafka_of_reader(&setup.servers.kafka_config);
                 let before = threads::present();
@@ -294,30 +316,56 @@ impl Workers {
     /// Starts reader and consumer in one process.
     async fn start_embedded(&mut self, setup: WorkerSetup<'_>) -> Result<(), Failure> {
         let gate = Gate::default();
-        let (reader, channel) = self.sinks(setup, &gate).start_embedded().await?;
-        self.reader = Some(CaptureWorker::new(reader, None, gate));
+        // Without Kafka there is one.
+        let (Some(source), Some(captured)) = (setup.route.sources.first(), self.captured.first())
+        else {
+            return Ok(());
+        };
+        let sinks = self.sinks(setup, (source, captured), &gate);
+        let (reader, channel) = sinks.start_embedded().await?;
+        self.readers = vec![CaptureWorker::new(reader, None, gate)];
         self.consumer = Some(start_stage(setup, WorkerSource::Channel(channel)));
         Ok(())
     }
 
-    fn sinks<'a>(&'a self, setup: WorkerSetup<'a>, gate: &'a Gate) -> WalSinks<'a> {
+    fn sinks<'a>(
+        &'a self,
+        setup: WorkerSetup<'a>,
+        (source, captured): (&'a RouteSource, &'a Arc<AtomicU64>),
+        gate: &'a Gate,
+    ) -> WalSinks<'a> {
         WalSinks {
             servers: setup.servers,
             links: setup.links,
-            route: setup.route,
+            path: setup.route.path,
+            source,
             run: &setup.request.id,
             observer: setup.observer,
             threads: &self.threads,
             gate,
+            captured,
             by_aggregate: setup.request.partitions.is_some(),
             clock: setup.clock,
         }
     }
 }
 
+/// Without Kafka the records of our reader are those of a topic without a name.
+fn topics_of(route: &Route) -> Topics {
+    route.topics().unwrap_or_else(|| Topics::one(""))
+}
+
+/// What each has taken is delivered when this returns.
+async fn stop_all(readers: Vec<CaptureWorker>) {
+    join_all(readers.into_iter().map(CaptureWorker::stop)).await;
+}
+
+async fn kill_all(readers: Vec<CaptureWorker>) {
+    join_all(readers.into_iter().map(CaptureWorker::kill)).await;
+}
+
 fn start_stage(setup: WorkerSetup<'_>, source: WorkerSource) -> ConsumerWorker {
     let (request, route) = (setup.request, setup.route);
-    let topic = route.kafka.as_ref().map_or("", |kafka| &kafka.topic);
     let dead_letters = DeadLetters::at(request.folder.file("dead-letters.jsonl"));
     ConsumerWorker::start(
         source,
@@ -326,7 +374,7 @@ fn start_stage(setup: WorkerSetup<'_>, source: WorkerSource) -> ConsumerWorker {
         dead_letters.with_topic(setup.dead_letters.clone()),
         StageConfig {
             store_outage: request.longest_silence(),
-            ..stage_config(topic, &request.settings)
+            ..stage_config(topics_of(route), &request.settings)
         },
         setup.clock,
     )

@@ -6,6 +6,7 @@
 mod generator;
 mod instant;
 mod payload;
+mod shard;
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 pub use generator::Generator;
 pub use instant::{USUAL_BYTES, unix_micros, usual_micros};
 pub use payload::{ActivityCreated, Address, ParticipantJoined, UserCreated, Venue};
+pub use shard::{Shard, Shards};
 
 /// Schema of the outbox table.
 pub const SCHEMA: &str = "activity";

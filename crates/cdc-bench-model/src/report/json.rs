@@ -130,6 +130,9 @@ pub struct RunInfo {
     /// Share of the events that are about one aggregate, 0 to 1.
     #[serde(default)]
     pub hot_share: f64,
+    /// Outbox tables that they went into.
+    #[serde(default = "one")]
+    pub shards: u32,
     /// Most documents in one write.
     pub batch_size: u64,
     /// Most store writes in flight; `null` in results of versions that could not change it.

@@ -4,6 +4,7 @@ use super::fault_table;
 use super::figures::{self, ms};
 use super::line::line;
 use super::partition_table;
+use super::shard_table;
 use super::side_by_side;
 use super::worker_table;
 use super::{PathReport, Report, Verdict};
@@ -110,6 +111,7 @@ fn hops(out: &mut String, report: &Report, name: &str, path: &PathReport) {
         );
     }
     partitions(out, path);
+    shards(out, path);
 }
 
 /// The partitions of a path's topic, where it has several.
@@ -121,6 +123,19 @@ fn partitions(out: &mut String, path: &PathReport) {
     line!(out, "| {} |", partition_table::COLUMNS.join(" | "));
     line!(out, "|{}", " ---: |".repeat(partition_table::COLUMNS.len()));
     for row in partition_table::rows(&path.partitions) {
+        line!(out, "| {} |", row.join(" | "));
+    }
+}
+
+/// The tables of the outbox, where it has several.
+fn shards(out: &mut String, path: &PathReport) {
+    if path.shards.is_empty() {
+        return;
+    }
+    line!(out);
+    line!(out, "| {} |", shard_table::COLUMNS.join(" | "));
+    line!(out, "|{}", " ---: |".repeat(shard_table::COLUMNS.len()));
+    for row in shard_table::rows(&path.shards) {
         line!(out, "| {} |", row.join(" | "));
     }
 }

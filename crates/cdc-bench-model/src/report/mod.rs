@@ -30,6 +30,8 @@ mod recording;
 mod resilience;
 #[cfg(test)]
 mod sample;
+mod shard;
+mod shard_table;
 mod side_by_side;
 mod stall;
 mod stored;
@@ -82,6 +84,7 @@ pub use recording::{PathRecording, RoundRecording};
 pub use resilience::{
     RESILIENCE_SCHEMA, ResilienceReport, ResilienceRun, WorstEffects, render_resilience,
 };
+pub use shard::ShardReport;
 pub use stall::StallReport;
 pub use stored::{Events, LATEST, Stored, StoredError, StoredEvent, StoredObservation};
 pub use sweep::{KneeReport, PathSweep, SCHEMA as SWEEP_SCHEMA, Step, SweepReport, render_sweep};

@@ -1,4 +1,4 @@
-//! Partitions of a path's topic (`partitions` of a path in `report.json`), where it has several.
+//! Partitions of a path's topics (`partitions` of a path in `report.json`), where there are several.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::analysis::HopStatistics;
 /// A partition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PartitionReport {
-    /// Its number.
+    /// Its number; of several topics, those of the second follow those of the first.
     pub partition: i32,
     /// Measured events whose records were in it.
     pub records: u64,

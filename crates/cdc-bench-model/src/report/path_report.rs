@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EventCounts, PartitionReport, StallReport, Verification};
+use super::{EventCounts, PartitionReport, ShardReport, StallReport, Verification};
 use crate::analysis::{Diagnosis, HopStatistics, Throughput, Violation};
 
 /// One capture path.
@@ -43,9 +43,12 @@ pub struct PathReport {
     /// Times in which a stage of it stood still.
     #[serde(default)]
     pub stalls: Vec<StallReport>,
-    /// Partitions of its topic, where it has several.
+    /// Partitions of its topics, where there are several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub partitions: Vec<PartitionReport>,
+    /// Tables of the outbox, where it has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<ShardReport>,
     /// Its names on the servers.
     #[serde(default)]
     pub names: PathNames,
@@ -87,9 +90,9 @@ impl PathReport {
 pub struct PathNames {
     /// Value of the measured rows' `run_id` column.
     pub run_id: String,
-    /// Replication slot of what captured, where it is known; of the last round.
+    /// Replication slot of what captured, where it is known; of the last round, and of the first shard.
     pub slot: Option<String>,
-    /// Topic.
+    /// Topic; of several shards, the first one's.
     pub topic: Option<String>,
     /// Consumer group.
     pub group: Option<String>,

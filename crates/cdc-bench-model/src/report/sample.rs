@@ -82,6 +82,7 @@ pub(super) fn report() -> Report {
             connections: 8,
             seed: 42,
             hot_share: 0.0,
+            shards: 1,
             batch_size: 100,
             writes_in_flight: Some(2),
             duration_s: 60.1,

@@ -8,6 +8,7 @@ use super::fault_table;
 use super::figures::{self, ms};
 use super::line::line;
 use super::partition_table;
+use super::shard_table;
 use super::side_by_side::side_by_side;
 use super::worker_table;
 use super::{PathReport, Report, Verdict};
@@ -185,6 +186,12 @@ fn hop_table(out: &mut String, report: &Report, name: &str, path: &PathReport) {
     if !path.partitions.is_empty() {
         line!(out);
         let mut lines = partition_table::text(&path.partitions).into_iter();
+        line!(out, "{}", style(lines.next().unwrap_or_default()).bold());
+        lines.for_each(|row| line!(out, "{row}"));
+    }
+    if !path.shards.is_empty() {
+        line!(out);
+        let mut lines = shard_table::text(&path.shards).into_iter();
         line!(out, "{}", style(lines.next().unwrap_or_default()).bold());
         lines.for_each(|row| line!(out, "{row}"));
     }

@@ -20,6 +20,7 @@ use crate::consumer::{ConsumerStage, DeadLetter, DeadLetters, ReasonCounts, Stag
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::progress::RunProgress;
 use crate::pipeline::run::stage_setup::stage_config;
+use crate::records::Topics;
 use crate::settings::Settings;
 use crate::store::MongoStore;
 
@@ -140,7 +141,7 @@ async fn into_store(
     let clock = Clock::start();
     let observer = Arc::new(FailedAgain::default());
     let source = DeadLetterSource::new(batches, clock);
-    let config = stage_config("", settings);
+    let config = stage_config(Topics::one(""), settings);
     let seen = Arc::clone(&observer) as Arc<_>;
     let stage = ConsumerStage::new(source, store, seen, kept, config, clock);
     match tokio::spawn(stage.run(cancel.clone())).await {

@@ -156,7 +156,7 @@ impl TakingPart<'_> {
         (clocks, shared): (&Clocks, &SharedStamps),
         recorder: RecorderHandle,
     ) -> Result<PartOfPath, Failure> {
-        let kafka = route.kafka.as_ref();
+        let kafka = route.kafka();
         let in_kafka = route
             .path
             .in_kafka(kafka.is_some_and(|kafka| kafka.log_append_time));
@@ -178,7 +178,7 @@ impl TakingPart<'_> {
             None,
         );
         let observer = observer
-            .with_partitions(kafka.map_or(0, |kafka| kafka.partitions))
+            .with_partitions(route.partitions())
             .with_shared(Some(shared.clone()));
         let observer = Arc::new(observer);
         let source = kafka.map(|kafka| &*kafka.topic);
@@ -340,6 +340,7 @@ impl TakingPart<'_> {
             limit: run.limit,
             insert_batch: run.insert_batch,
             connections: run.connections,
+            shards: run.shards,
             share: Some(LoadShare {
                 begins: foreign.corrections().postgres.to_ours(order.begins),
                 first_seq: 0,

@@ -1,5 +1,6 @@
 //! Creates tables, publication and slot of the source, where they are missing.
 
+use cdc_bench_model::RunId;
 use cdc_bench_model::event::{SCHEMA, TABLE};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
@@ -63,24 +64,7 @@ pub(crate) async fn prepare_source(
             .map_err(refused(&format!("make {table}")))?;
     }
     check_columns(client).await?;
-    registry.uses(ResourceKind::Publication, PUBLICATION);
-    if !exists(
-        client,
-        "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1)",
-        PUBLICATION,
-    )
-    .await?
-    {
-        let kind = ResourceKind::Publication;
-        registry.record_lasting(kind, PUBLICATION, maker).await?;
-        let make = format!(
-            "CREATE PUBLICATION {PUBLICATION} FOR TABLE {table} WITH (publish = 'insert, update, delete, truncate')"
-        );
-        match client.batch_execute(&make).await {
-            Err(error) if error.code() == Some(&SqlState::DUPLICATE_OBJECT) => {}
-            outcome => outcome.map_err(refused("make the publication"))?,
-        }
-    }
+    prepare_publication(client, registry, (PUBLICATION, TABLE), maker).await?;
     if let Some(slot) = &needs.permanent_slot
         && !exists(
             client,
@@ -105,8 +89,40 @@ pub(crate) async fn prepare_source(
     })
 }
 
+/// Creates the publication of one table, if it is missing. Of that table alone, and not of those that inherit from it.
+pub(super) async fn prepare_publication(
+    client: &Client,
+    registry: &ResourceRegistry,
+    (name, table): (&str, &str),
+    maker: Option<&RunId>,
+) -> Result<(), Failure> {
+    let kind = ResourceKind::Publication;
+    registry.uses(kind, name);
+    if publication_exists(client, name).await? {
+        return Ok(());
+    }
+    registry.record_lasting(kind, name, maker).await?;
+    let make = format!(
+        "CREATE PUBLICATION {name} FOR TABLE ONLY {SCHEMA}.{table} WITH (publish = 'insert, update, delete, truncate')"
+    );
+    match client.batch_execute(&make).await {
+        Err(error) if error.code() == Some(&SqlState::DUPLICATE_OBJECT) => {}
+        outcome => outcome.map_err(refused("make the publication"))?,
+    }
+    Ok(())
+}
+
+pub(super) async fn publication_exists(client: &Client, name: &str) -> Result<bool, SourceError> {
+    let question = "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = $1)";
+    exists(client, question, name).await
+}
+
 /// Whether the server has an object of this name.
-async fn exists(client: &Client, question: &str, name: &str) -> Result<bool, SourceError> {
+pub(super) async fn exists(
+    client: &Client,
+    question: &str,
+    name: &str,
+) -> Result<bool, SourceError> {
     let row = client
         .query_one(question, &[&name])
         .await

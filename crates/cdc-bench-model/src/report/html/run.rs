@@ -10,7 +10,7 @@ use crate::analysis::{Digest, DigestedEvent, Finding, HopStatistics, PathDigest}
 use crate::report::figures::{self, ms};
 use crate::report::side_by_side::{self, SideBySideRow};
 use crate::report::{ConnectorReport, PathReport, Report, Stored, Verdict};
-use crate::report::{fault_table, partition_table, worker_table};
+use crate::report::{fault_table, partition_table, shard_table, worker_table};
 use crate::timeline::{Hop, Stamp};
 
 /// The page of a result. Without `events.jsonl` the page has no plots, and says so.
@@ -106,6 +106,8 @@ struct PathSection<'a> {
     waterfall: Vec<Waterfall>,
     /// The partitions of its topic, where it has several.
     partitions: Vec<[String; partition_table::COLUMNS.len()]>,
+    /// The tables of the outbox, where it has several.
+    shards: Vec<[String; shard_table::COLUMNS.len()]>,
     report: &'a PathReport,
 }
 
@@ -255,6 +257,14 @@ impl<'a> RunPage<'a> {
 
     fn partition_caption(&self) -> &'static str {
         partition_table::CAPTION
+    }
+
+    fn shard_columns(&self) -> &'static [&'static str] {
+        &shard_table::COLUMNS
+    }
+
+    fn shard_caption(&self) -> &'static str {
+        shard_table::CAPTION
     }
 
     fn fault_caption(&self) -> &'static str {
@@ -427,6 +437,7 @@ fn path_section<'a>(
             pictures::throughput(&id("throughput"), d, average, marks)
         }),
         partitions: partition_table::rows(&path.partitions),
+        shards: shard_table::rows(&path.shards),
         waterfall: digest
             .zip(origin)
             .map_or_else(Vec::new, |(d, origin)| pictures::waterfall(d, origin)),

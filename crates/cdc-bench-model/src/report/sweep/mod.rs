@@ -41,6 +41,8 @@ pub struct SweepReport {
     pub insert_batch: usize,
     /// Connections of the load generator.
     pub connections: usize,
+    /// Outbox tables.
+    pub shards: u8,
     /// Seed of the events.
     pub seed: u64,
     /// What was measured, and on what; of the first step.

@@ -48,6 +48,7 @@ fn sweep(paths: Vec<PathSweep>) -> SweepReport {
         warmup_events: 200,
         insert_batch: 1,
         connections: 4,
+        shards: 1,
         seed: 42,
         environment: Some(sample::report().environment),
         paths,
