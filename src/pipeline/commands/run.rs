@@ -34,7 +34,7 @@ use crate::pipeline::provision::rights::missing_rights;
 use crate::pipeline::provision::servers::ServerClients;
 use crate::pipeline::provision::session_lock::{LockKey, SessionLock};
 use crate::pipeline::provision::source::{
-    SourceNeeds, check_replication, check_writable, prepare_shards, prepare_source,
+    SourceNeeds, check_replication, check_shards, check_writable, prepare_shards, prepare_source,
 };
 use crate::pipeline::request::RunRequest;
 use crate::pipeline::run::clocks::{Clocks, common_clock};
@@ -308,6 +308,7 @@ async fn run_measured(
     };
     progress.update("set-up", "looking for what is there");
     check_existing(request, stack, servers, progress).await?;
+    check_shards(&servers.postgres, &servers.registry, request.shards).await?;
     progress.update("set-up", "tables and publication");
     let needs = SourceNeeds {
         run_id: Some(request.id.clone()),

@@ -20,7 +20,7 @@ pub use preparation::PUBLICATION;
 pub(crate) use preparation::prepare_source;
 pub(crate) use publication::{check_publication, outbox_publications};
 pub(crate) use replication_right::check_replication;
-pub(crate) use shards::prepare_shards;
+pub(crate) use shards::{check_shards, prepare_shards};
 pub use slots::drop_slot;
 pub(crate) use slots::existing_slots;
 pub(crate) use writable::check_writable;

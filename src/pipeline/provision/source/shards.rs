@@ -13,6 +13,36 @@ use crate::pipeline::provision::resource_registry::{
     ResourceKind, ResourceRegistry, create_if_missing,
 };
 
+const TABLE_EXISTS: &str = "SELECT to_regclass($1) IS NOT NULL";
+
+/// Looks whether the names of all shards but the first are free, or those of tables and publications of ours. Nothing is made.
+///
+/// # Errors
+/// When one of them is somebody's, or the server refuses.
+pub(crate) async fn check_shards(
+    client: &Client,
+    registry: &ResourceRegistry,
+    shards: Shards,
+) -> Result<(), Failure> {
+    for shard in shards.iter().skip(1) {
+        let table = format!("{SCHEMA}.{}", shard.table());
+        if exists(client, TABLE_EXISTS, &table).await?
+            && !registry.has(ResourceKind::Table, &table).await?
+        {
+            return Err(taken(&format!("table {table}")));
+        }
+        let publication = shard.named(PUBLICATION, '_');
+        if publication_exists(client, &publication).await?
+            && !registry
+                .has(ResourceKind::Publication, &publication)
+                .await?
+        {
+            return Err(taken(&format!("publication \"{publication}\"")));
+        }
+    }
+    Ok(())
+}
+
 /// Creates table and publication of each shard but the first, which is the source as it was prepared, where they are missing. The
 /// publications of all shards, in order.
 ///
@@ -20,7 +50,7 @@ use crate::pipeline::provision::resource_registry::{
 /// own, and a publication of the outbox alone does not publish them.
 ///
 /// # Errors
-/// When one of their names is somebody's, a publication publishes several of them, or the server refuses.
+/// When a publication publishes several of them, or the server refuses.
 pub(crate) async fn prepare_shards(
     client: &Client,
     registry: &ResourceRegistry,
@@ -31,11 +61,6 @@ pub(crate) async fn prepare_shards(
     for shard in shards.iter().skip(1) {
         prepare_table(client, registry, shard, maker).await?;
         let publication = shard.named(PUBLICATION, '_');
-        let is_there = publication_exists(client, &publication).await?;
-        let kind = ResourceKind::Publication;
-        if is_there && !registry.has(kind, &publication).await? {
-            return Err(taken(&format!("publication \"{publication}\"")));
-        }
         prepare_publication(client, registry, (&publication, &shard.table()), maker).await?;
         publications.push(publication);
     }
@@ -53,10 +78,8 @@ async fn prepare_table(
 ) -> Result<(), Failure> {
     let kind = ResourceKind::Table;
     let (table, name) = (shard.table(), format!("{SCHEMA}.{}", shard.table()));
-    if !exists(client, "SELECT to_regclass($1) IS NOT NULL", &name).await? {
+    if !exists(client, TABLE_EXISTS, &name).await? {
         registry.record_lasting(kind, &name, maker).await?;
-    } else if !registry.has(kind, &name).await? {
-        return Err(taken(&format!("table {name}")));
     }
     registry.uses(kind, &name);
     let make = format!(
