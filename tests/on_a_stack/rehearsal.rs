@@ -143,7 +143,7 @@ fn reported(script: Command, folder: &Path, name: &str) -> Value {
 
 /// Each a millisecond away from the servers, in turn with one process that is as far away.
 fn four_workers(stack: &TestStack) {
-    let load = "--partitions 8 --events 3000 --rate 150";
+    let load = "--partitions 8 --events 1500 --rate 50";
     let (mut alone, mut spread) = (Vec::new(), Vec::new());
     for pair in 0..4 {
         for (workers, reports) in [(0, &mut alone), (4, &mut spread)] {
@@ -152,7 +152,7 @@ fn four_workers(stack: &TestStack) {
             script.args(["--delay", "1"]);
             script.args(lines(results.path(), &name, workers, load));
             let report = reported(script, results.path(), &name);
-            assert_complete(&report, 3_000);
+            assert_complete(&report, 1_500);
             reports.push(report);
         }
     }
