@@ -70,8 +70,8 @@ impl PathFacts {
         let written = found.postgres_count.saturating_sub(found.missing);
         tally.sent = tally.sent.max(found.postgres_count);
         tally.inserted = found.postgres_count;
-        // What one had before it was gone comes to another one again.
-        tally.captured = tally.captured.min(found.postgres_count);
+        // What one had read before it was gone comes to another one again, or was acknowledged and not yet told.
+        tally.captured = tally.captured.clamp(written, found.postgres_count);
         tally.consumed = tally.consumed.clamp(written, found.postgres_count);
         tally.written = written;
         self.outcome.drained |= found.missing == 0;
