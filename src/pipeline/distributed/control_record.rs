@@ -182,6 +182,29 @@ pub(crate) struct WorkerCounts {
     pub(crate) total: Option<SignedHistogram>,
 }
 
+impl WorkerCounts {
+    /// Adds what another worker has counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.partitions.extend(&other.partitions);
+        self.tally.add(&other.tally);
+        self.joined += other.joined;
+        self.probes_written += other.probes_written;
+        self.warmup_written += other.warmup_written;
+        self.dead_letters += other.dead_letters;
+        for (reason, count) in &other.dead_letters_by_reason {
+            *self
+                .dead_letters_by_reason
+                .entry(reason.clone())
+                .or_default() += count;
+        }
+        self.abandoned += other.abandoned;
+        self.foreign += other.foreign;
+        if let Some(total) = &other.total {
+            self.total.get_or_insert_default().add(total);
+        }
+    }
+}
+
 impl Heartbeat {
     /// Keeps the totals of the one before where it has none.
     pub(crate) fn take_totals(&mut self, before: &mut Self) {

@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::load::LoadSummary;
 use crate::pipeline::distributed::control_record::{
-    ControlRecord, Heartbeat, LoadOrder, PlannedRoute, TestPlan, WorkerCounts, WorkerOffer,
-    WorkerPhase, WorkerRole,
+    ControlRecord, LoadOrder, PlannedRoute, TestPlan, WorkerCounts, WorkerOffer, WorkerPhase,
+    WorkerRole,
 };
 use crate::pipeline::distributed::control_topic::{ControlTopic, control_topic, stamps_topic};
+use crate::pipeline::distributed::heartbeat_sums::{owners, owners_by_path, worker_report};
 use crate::pipeline::distributed::result_parts::WorkerResult;
 use crate::pipeline::distributed::share::loaders;
 use crate::pipeline::distributed::test_state::TestState;
@@ -527,79 +528,6 @@ impl Coordinator {
             () = cancel.cancelled() => Err(Failure::interrupted()),
             () = self.control.changed() => Ok(()),
             () = tokio::time::sleep(TICK) => Ok(()),
-        }
-    }
-}
-
-/// Who consumes each partition of the first path's topic.
-fn owners<'a>(heartbeats: impl Iterator<Item = &'a Heartbeat>) -> BTreeMap<i32, String> {
-    owners_of(heartbeats, |beat| beat.paths.values().next())
-}
-
-/// Who consumes each partition of every path's topic.
-fn owners_by_path(state: &TestState) -> Vec<BTreeMap<i32, String>> {
-    let routes = state.plan.iter().flat_map(|plan| &plan.routes);
-    let of = |route: &PlannedRoute| {
-        let path = route.path;
-        owners_of(state.heartbeats(), |beat| beat.paths.get(&path))
-    };
-    routes.map(of).collect()
-}
-
-fn owners_of<'a>(
-    heartbeats: impl Iterator<Item = &'a Heartbeat>,
-    counts: impl Fn(&'a Heartbeat) -> Option<&'a WorkerCounts>,
-) -> BTreeMap<i32, String> {
-    let mut owners = BTreeMap::new();
-    for beat in heartbeats {
-        let partitions = counts(beat).into_iter().flat_map(|of| &of.partitions);
-        owners.extend(partitions.map(|partition| (*partition, beat.worker.clone())));
-    }
-    owners
-}
-
-fn worker_report(offer: &WorkerOffer, beat: Option<&Heartbeat>) -> WorkerReport {
-    let roles = offer.roles.iter().map(|role| match role {
-        WorkerRole::Load => "load",
-        WorkerRole::Consume => "consume",
-        WorkerRole::Capture => "capture",
-    });
-    let mut report = WorkerReport {
-        name: offer.worker.clone(),
-        host: offer.host.clone(),
-        roles: roles.map(str::to_owned).collect(),
-        ..WorkerReport::default()
-    };
-    let Some(beat) = beat else { return report };
-    report.inserted = beat.load.inserted;
-    report.written = beat.paths.values().map(|path| path.tally.written).sum();
-    let first = beat.paths.values().next();
-    report.partitions = first.map_or(0, |path| path.partitions.len());
-    report.captured = beat.captures;
-    report.clock_offset = beat.clock.to_postgres.round_micros();
-    report.clock_bound = beat.clock.bound.round_micros();
-    report.ntp_bound = beat.clock.ntp.map(|ntp| ntp.bound.round_micros());
-    report
-}
-
-impl WorkerCounts {
-    fn add(&mut self, other: &Self) {
-        self.partitions.extend(&other.partitions);
-        self.tally.add(&other.tally);
-        self.joined += other.joined;
-        self.probes_written += other.probes_written;
-        self.warmup_written += other.warmup_written;
-        self.dead_letters += other.dead_letters;
-        for (reason, count) in &other.dead_letters_by_reason {
-            *self
-                .dead_letters_by_reason
-                .entry(reason.clone())
-                .or_default() += count;
-        }
-        self.abandoned += other.abandoned;
-        self.foreign += other.foreign;
-        if let Some(total) = &other.total {
-            self.total.get_or_insert_default().add(total);
         }
     }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod control_record;
 pub(crate) mod control_topic;
 pub(crate) mod coordinator;
+mod heartbeat_sums;
 pub(crate) mod result_parts;
 pub(crate) mod share;
 pub(crate) mod stamp_sender;
