@@ -4,10 +4,9 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::producer::{FutureProducer, FutureRecord};
 
-use super::context::BrokerContext;
 use super::error::{BrokerError, bootstrap_of};
+use super::producer::{AwaitedProducer, AwaitedRecord, AwaitedReports};
 use cdc_bench_model::timeline::{Clock, ClockOffset, Nanos, OffsetEstimator, Stamp};
 
 /// Longest wait for one probe: a slower one would not improve the estimate.
@@ -15,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Measures a broker's clock.
 pub struct BrokerClock {
-    producer: FutureProducer<BrokerContext>,
+    producer: AwaitedProducer,
     topic: String,
     bootstrap: String,
     clock: Clock,
@@ -33,7 +32,7 @@ impl BrokerClock {
             .set("acks", "1")
             .set("linger.ms", "0")
             .set("message.timeout.ms", "10000")
-            .create_with_context(BrokerContext::default())
+            .create_with_context(AwaitedReports::default())
             .map_err(|e| failed(&bootstrap, e.to_string()))?;
         Ok(Self {
             producer,
@@ -56,12 +55,18 @@ impl BrokerClock {
             let pause = 1_000 + u64::from(probe) * 618 % 1_000;
             tokio::time::sleep(Duration::from_micros(pause)).await;
             let sent = self.clock.now();
-            let record = FutureRecord::<(), _>::to(&self.topic).payload("clock");
-            let delivery = self.producer.send(record, TIMEOUT).await;
+            let record = AwaitedRecord {
+                topic: &self.topic,
+                payload: Some(b"clock"),
+                ..AwaitedRecord::default()
+            };
+            let appended = tokio::time::timeout(TIMEOUT, self.producer.deliver(record)).await;
             let received = self.clock.now();
-            let delivery = delivery.map_err(|(error, _)| failed(error.to_string()))?;
+            let appended = appended
+                .map_err(|_| format!("no answer within {} s", TIMEOUT.as_secs()))
+                .and_then(|appended| appended.map_err(|error| error.to_string()));
             // The first probes pay for connections and metadata: wide intervals, harmless to the intersection.
-            if let Some(appended_ms) = delivery.timestamp.to_millis() {
+            if let Some(appended_ms) = appended.map_err(failed)? {
                 estimator.observe(
                     sent,
                     received,

@@ -19,6 +19,7 @@ mod offset_poll;
 mod partition_end;
 mod partition_log;
 mod partitioner;
+mod producer;
 mod publisher;
 mod reading_groups;
 mod record_count;

@@ -8,11 +8,12 @@ use rdkafka::ClientConfig;
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext};
 use tokio_util::sync::CancellationToken;
 
 use super::error::{BrokerError, bootstrap_of};
 use super::oauth;
+use super::producer::PolledProducer;
 use cdc_bench_model::timeline::{Clock, Stamp};
 
 /// Pause when librdkafka's queue is full.
@@ -45,7 +46,7 @@ pub struct UndeliveredRecord<T> {
 
 /// A producer.
 pub struct Publisher<T: Send + Sync + 'static> {
-    producer: ThreadedProducer<DeliveryReports<T>>,
+    producer: PolledProducer<DeliveryReports<T>>,
     bootstrap: String,
     failure: Arc<FirstFailure<T>>,
     abandoned: CancellationToken,

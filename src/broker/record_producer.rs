@@ -6,11 +6,9 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord};
-use rdkafka::util::Timeout;
 
-use super::context::BrokerContext;
 use super::error::{BrokerError, bootstrap_of};
+use super::producer::{AwaitedProducer, AwaitedRecord, AwaitedReports};
 use crate::records::RecordHeader;
 
 /// How long a record is tried to be delivered.
@@ -72,9 +70,9 @@ pub enum UndeliveredError {
 
 /// A producer whose records are acknowledged by all replicas.
 pub struct RecordProducer {
-    producer: FutureProducer<BrokerContext>,
+    producer: AwaitedProducer,
     /// Sends each record by itself.
-    of_single: OnceLock<FutureProducer<BrokerContext>>,
+    of_single: OnceLock<AwaitedProducer>,
     config: ClientConfig,
     bootstrap: String,
 }
@@ -144,15 +142,18 @@ impl RecordProducer {
         partition: i32,
         value: &[u8],
     ) -> Result<(), UndeliveredError> {
-        let outgoing = FutureRecord::<(), [u8]>::to(topic)
-            .partition(partition)
-            .payload(value);
-        let sent = self.producer.send(outgoing, Timeout::Never).await;
+        let outgoing = AwaitedRecord {
+            topic,
+            partition: Some(partition),
+            payload: Some(value),
+            ..AwaitedRecord::default()
+        };
+        let sent = self.producer.deliver(outgoing).await;
         sent.map(drop)
-            .map_err(|(error, _)| self.undelivered(topic, &error, value.len()))
+            .map_err(|error| self.undelivered(topic, &error, value.len()))
     }
 
-    fn of_single(&self, topic: &str) -> Result<&FutureProducer<BrokerContext>, UndeliveredError> {
+    fn of_single(&self, topic: &str) -> Result<&AwaitedProducer, UndeliveredError> {
         if let Some(made) = self.of_single.get() {
             return Ok(made);
         }
@@ -168,7 +169,7 @@ impl RecordProducer {
 
     async fn send_by(
         &self,
-        producer: &FutureProducer<BrokerContext>,
+        producer: &AwaitedProducer,
         topic: &str,
         record: OutgoingRecord<'_>,
     ) -> Result<(), UndeliveredError> {
@@ -177,11 +178,15 @@ impl RecordProducer {
             let value = value.as_deref();
             headers = headers.insert(Header { key, value });
         }
-        let mut outgoing = FutureRecord::<[u8], [u8]>::to(topic).headers(headers);
-        outgoing.key = record.key;
-        outgoing.payload = record.value;
-        let sent = producer.send(outgoing, Timeout::Never).await;
-        sent.map(drop).map_err(|(error, _)| {
+        let outgoing = AwaitedRecord {
+            topic,
+            partition: None,
+            key: record.key,
+            payload: record.value,
+            headers: Some(headers),
+        };
+        let sent = producer.deliver(outgoing).await;
+        sent.map(drop).map_err(|error| {
             let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
             self.undelivered(topic, &error, bytes)
         })
@@ -211,8 +216,8 @@ impl RecordProducer {
 }
 
 /// A producer; an error says what librdkafka does not accept.
-fn make(config: &ClientConfig) -> Result<FutureProducer<BrokerContext>, String> {
-    let made = config.create_with_context(BrokerContext::default());
+fn make(config: &ClientConfig) -> Result<AwaitedProducer, String> {
+    let made = config.create_with_context(AwaitedReports::default());
     made.map_err(|error| match error {
         // The value may be a secret.
         KafkaError::ClientConfig(_, _, key, _) => {

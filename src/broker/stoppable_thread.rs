@@ -4,10 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
-
-/// Longest sleep, so that a stop is seen.
-const SLICE: Duration = Duration::from_millis(50);
+use std::time::{Duration, Instant};
 
 /// Whether a thread is asked to stop.
 #[derive(Debug, Clone, Default)]
@@ -18,15 +15,17 @@ impl Stop {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Sleeps; false when the thread is to stop.
+    /// Sleeps, on the thread that is to stop; false when it is.
     pub(super) fn sleep(&self, interval: Duration) -> bool {
-        let mut left = interval;
-        while !left.is_zero() && !self.is_asked() {
-            let slice = left.min(SLICE);
-            std::thread::sleep(slice);
-            left -= slice;
+        let until = Instant::now() + interval;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.is_asked() {
+                return !self.is_asked();
+            }
+            // Until the time is over or the stop is asked for; it may return for no reason.
+            std::thread::park_timeout(left);
         }
-        !self.is_asked()
     }
 }
 
@@ -52,16 +51,23 @@ impl StoppableThread {
 
     /// Asks it to stop, and waits for it.
     pub(super) async fn stop(mut self) {
-        self.stop.0.store(true, Ordering::Relaxed);
+        self.ask();
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was reported by the panic hook.
             drop(tokio::task::spawn_blocking(move || thread.join()).await);
+        }
+    }
+
+    fn ask(&self) {
+        self.stop.0.store(true, Ordering::Relaxed);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
         }
     }
 }
 
 impl Drop for StoppableThread {
     fn drop(&mut self) {
-        self.stop.0.store(true, Ordering::Relaxed);
+        self.ask();
     }
 }
