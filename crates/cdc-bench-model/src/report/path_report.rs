@@ -30,7 +30,7 @@ pub struct PathReport {
     #[serde(default)]
     pub verification: Option<Verification>,
     /// Processor time of what worked for this path alone, seconds a million events: `walsender`, `connect`, `reader`,
-    /// `producer`, `receiver`; `observer_walsender` and `observer_reader` for the observing reader; servers and
+    /// `producer`, `receiver`, `consumer`; `observer_walsender` and `observer_reader` for the observing reader; servers and
     /// `cdc-bench` as a whole where no other path was at work.
     #[serde(default)]
     pub cpu_s_per_million: BTreeMap<String, f64>,
@@ -70,7 +70,7 @@ impl PathReport {
     #[must_use]
     pub fn cpu_cost(&self) -> Option<f64> {
         // Parts of PostgreSQL, and of us.
-        const PARTS: [&str; 4] = ["walsender", "reader", "producer", "receiver"];
+        const PARTS: [&str; 5] = ["walsender", "reader", "producer", "receiver", "consumer"];
         const LOOKING_ON: [&str; 2] = ["observer_walsender", "observer_reader"];
         let used = &self.cpu_s_per_million;
         if !used.contains_key("postgres") || !used.contains_key("cdc-bench") {

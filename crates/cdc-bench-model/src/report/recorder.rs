@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,6 +18,10 @@ use crate::timeline::{CapturePath, Joined};
 const QUEUE: usize = 16_384;
 /// Length of an interval of `latency.hlog`.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at the queue while few events come: waking the recorder for an event takes longer than recording it.
+const PAUSE: Duration = Duration::from_millis(25);
+/// Events between two pauses from which on there is none: the queue would be full at its end.
+const MANY: usize = 1_000;
 
 /// Receives finished events from all threads and writes them on its own thread.
 pub struct Recorder {
@@ -158,10 +162,23 @@ fn record_all(
         logs.push(IntervalLog::begin(sink, serializer)?);
     }
     let mut interval_start = Duration::ZERO;
+    let mut since_pause = 0;
     loop {
-        let received = entries.recv_timeout(
-            INTERVAL.saturating_sub(started.elapsed().saturating_sub(interval_start)),
-        );
+        let received = match entries.try_recv() {
+            Err(TryRecvError::Empty) => {
+                let left =
+                    INTERVAL.saturating_sub(started.elapsed().saturating_sub(interval_start));
+                if std::mem::take(&mut since_pause) < MANY {
+                    std::thread::sleep(PAUSE.min(left));
+                    entries.recv_timeout(Duration::ZERO)
+                } else {
+                    entries.recv_timeout(left)
+                }
+            }
+            Err(TryRecvError::Disconnected) => Err(RecvTimeoutError::Disconnected),
+            Ok(entry) => Ok(entry),
+        };
+        since_pause += 1;
         match received {
             Ok(RecorderEntry { path, round, event }) => {
                 recordings[path].record(round, &event);

@@ -64,6 +64,12 @@ impl Acknowledger {
         self.0.changed.notify_one();
     }
 
+    /// Whether copies were acknowledged since they were last taken.
+    pub(crate) fn has_copies(&self) -> bool {
+        let copied = self.0.copied.lock().unwrap_or_else(PoisonError::into_inner);
+        !copied.is_empty()
+    }
+
     /// The copies acknowledged since the last call, in their order.
     pub(crate) fn take_copies(&self) -> Vec<AcknowledgedCopy> {
         std::mem::take(&mut *self.0.copied.lock().unwrap_or_else(PoisonError::into_inner))

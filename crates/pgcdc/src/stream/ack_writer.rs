@@ -75,8 +75,12 @@ impl AckWriter {
         self.stored
     }
 
-    /// Whether a position was acknowledged that is not stored.
+    /// Whether anything was acknowledged that is not stored.
     pub(super) fn is_pending(&self) -> bool {
+        self.has_new_position() || self.acknowledger.has_copies()
+    }
+
+    fn has_new_position(&self) -> bool {
         self.acknowledged() > self.stored
     }
 
@@ -102,10 +106,11 @@ impl AckWriter {
     /// Stores what was acknowledged in the checkpoint. The server comes after it: see [`AckWriter::send`].
     pub(super) fn store(&mut self) -> Result<(), ReaderError> {
         let copies = self.acknowledger.take_copies();
-        if !self.is_pending() && copies.is_empty() {
+        let has_new_position = self.has_new_position();
+        if !has_new_position && copies.is_empty() {
             return Ok(());
         }
-        if self.is_pending() {
+        if has_new_position {
             self.progress.position = Some(self.acknowledged());
         }
         for copy in copies {

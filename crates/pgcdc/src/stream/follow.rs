@@ -1,6 +1,7 @@
 //! Follows a stream: delivers what it brings, keeps transactions under way, and acknowledges in between.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -14,6 +15,9 @@ use crate::{Lsn, ReaderError};
 
 /// Messages between two looks at whether the reader is to stop, and whether an acknowledgement is due.
 const LOOK_INTERVAL: u32 = 64;
+/// Without a checkpoint: between two times at which acknowledgements are taken over. Each would wake this thread otherwise, and the
+/// server is told of them in the status interval only.
+const ACKNOWLEDGE_INTERVAL: Duration = Duration::from_millis(100);
 
 impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
     /// Delivers the events of a stream until it ends, and acknowledges in between.
@@ -33,18 +37,16 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
                 // Silence counts from here: while the handler was at work nobody listened.
                 None => stream.is_heard(),
             }
-            if self.acks.is_pending() {
-                self.acknowledge_if_due(&status)?;
-            }
             loop {
+                self.acknowledge_if_due(&status)?;
+                // What is pending waits for its time: further acknowledgements need not wake this thread.
+                let is_pending = self.acks.is_pending();
                 tokio::select! {
                     biased;
                     () = self.stop.cancelled() => return Ok(StreamEnd::Stopped),
                     error = companion.failed() => return Err(error),
-                    () = self.acks.changed() => self.acknowledge_if_due(&status)?,
-                    () = tokio::time::sleep_until(self.store_at), if self.acks.is_pending() => {
-                        self.acknowledge_if_due(&status)?;
-                    }
+                    () = self.acks.changed(), if !is_pending => {}
+                    () = tokio::time::sleep_until(self.store_at), if is_pending => {}
                     filled = stream.fill() => match filled {
                         Ok(()) => break,
                         Err(cause) => return Ok(StreamEnd::Broken(self.config.server.reader_error(&cause))),
@@ -105,9 +107,7 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
             return Ok(Flow::Break(()));
         }
         self.publish_metrics();
-        if self.acks.is_pending() {
-            self.acknowledge_if_due(status)?;
-        }
+        self.acknowledge_if_due(status)?;
         Ok(Flow::Continue(()))
     }
 
@@ -170,12 +170,19 @@ impl<H: FnMut(Event<'_>) -> Flow> Stream<H> {
     /// Stores what was acknowledged and acknowledges it to the server. A checkpoint costs a flush of the disk: it is stored
     /// once in a status interval.
     fn acknowledge_if_due(&mut self, status: &StreamStatus) -> Result<(), ReaderError> {
-        if !self.acks.has_checkpoint() || self.store_at <= Instant::now() {
-            self.acks.store()?;
-            self.acks.send(status);
-            self.metrics.set_acknowledged(self.acks.stored());
-            self.store_at = Instant::now() + self.config.status_interval;
+        if !self.acks.is_pending() || Instant::now() < self.store_at {
+            return Ok(());
         }
+        self.acks.store()?;
+        self.acks.send(status);
+        self.metrics.set_acknowledged(self.acks.stored());
+        let interval = self.config.status_interval;
+        self.store_at = Instant::now()
+            + if self.acks.has_checkpoint() {
+                interval
+            } else {
+                interval.min(ACKNOWLEDGE_INTERVAL)
+            };
         Ok(())
     }
 }
