@@ -16,6 +16,7 @@
 //! | [`live`] | the state of a run in progress |
 //! | [`dashboard`] | that state on a terminal |
 //! | [`settings`] | the settings that all commands share |
+//! | `own_thread` | a task with a thread and a runtime for itself |
 //! | [`cli`] | one file per subcommand: its arguments, and the function it calls |
 
 pub mod broker;
@@ -28,6 +29,7 @@ pub mod json;
 pub mod live;
 pub mod load;
 pub mod observe;
+mod own_thread;
 pub mod pipeline;
 pub mod records;
 pub mod settings;

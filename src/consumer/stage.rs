@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::{FuturesOrdered, FuturesUnordered};
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -68,6 +69,8 @@ pub struct ConsumerStage<R, S> {
     clock: Clock,
     in_flight: InFlight,
     decoding: FuturesOrdered<JoinHandle<DecodedBatch>>,
+    /// Where the workers are; `None`: where the stage runs.
+    decoders: Option<Handle>,
     /// Decoders that are not in use, with what they have learned of the records.
     idle_decoders: Vec<Decoder>,
     lanes: Vec<Lane>,
@@ -107,11 +110,19 @@ impl<R: RecordSource, S: Store + 'static> ConsumerStage<R, S> {
             clock,
             in_flight: InFlight::default(),
             decoding: FuturesOrdered::new(),
+            decoders: None,
             idle_decoders: Vec::new(),
             lanes,
             writing: FuturesUnordered::new(),
             saving: FuturesUnordered::new(),
         }
+    }
+
+    /// Has its workers on this runtime, and not on the one that runs it.
+    #[must_use]
+    pub fn decoding_on(mut self, runtime: Handle) -> Self {
+        self.decoders = Some(runtime);
+        self
     }
 
     /// Runs until the source ends, `stop` is cancelled, or it fails. The source is returned, to be closed.
@@ -180,9 +191,11 @@ impl<R: RecordSource, S: Store + 'static> ConsumerStage<R, S> {
             let decoded = decode_batch(decoder, number, &records, lanes, &*observer);
             return self.enter_lanes(decoded);
         }
-        self.decoding.push_back(tokio::spawn(async move {
-            decode_batch(decoder, number, &records, lanes, &*observer)
-        }));
+        let work = async move { decode_batch(decoder, number, &records, lanes, &*observer) };
+        self.decoding.push_back(match &self.decoders {
+            Some(runtime) => runtime.spawn(work),
+            None => tokio::spawn(work),
+        });
     }
 
     /// Queues the documents of a decoded batch in their lanes; rejected records become dead letters.

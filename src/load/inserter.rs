@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use async_channel::Receiver;
 use futures_util::StreamExt;
@@ -18,6 +19,7 @@ use super::pacer::{LoadTransaction, Pacer};
 use super::reconnecting::{ReconnectingConnection, TransactionOutcome};
 use super::steered_schedule::SteeredSchedule;
 use super::{Limit, LoadControl, LoadError, LoadObserver, LoadPlan, LoadShare, LoadSummary};
+use crate::own_thread;
 use cdc_bench_model::event::{OutboxRow, Shards};
 use cdc_bench_model::timeline::{Clock, Nanos};
 use cdc_bench_stack::PostgresEndpoint;
@@ -26,6 +28,8 @@ use cdc_bench_stack::PostgresEndpoint;
 const MAX_IN_FLIGHT: usize = 8;
 /// Due rows that wait for a connection; beyond them the pacing thread waits too. No row's `ts` depends on that.
 const QUEUED_ROWS: usize = 1_024;
+/// Interval of a timer that is there for the sake of the others.
+const FIRST_TIMER: Duration = Duration::from_secs(1);
 /// From when all connections are ready to when the first row is due, so that row 0 is not late due to the start.
 const LEAD: Nanos = Nanos::from_millis(2);
 
@@ -61,23 +65,14 @@ where
         stop,
     };
     let (rows, control, limit) = (plan.rows, plan.control, (plan.limit, plan.share));
-    let (done, ended) = oneshot::channel();
-    let work = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let outcome = match runtime {
-            Ok(runtime) => runtime.block_on(inserter.run(rows, control, limit)),
-            Err(error) => Err(LoadError::Thread(format!("could not be started: {error}"))),
-        };
-        // The caller may be gone.
-        let _ = done.send(outcome);
-    };
-    spawn("load", work)?;
-    match ended.await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(LoadError::Thread("died".to_owned())),
-    }
+    let load = own_thread::spawn("load", inserter.run(rows, control, limit));
+    let load = load.map_err(not_started)?;
+    load.await
+        .unwrap_or_else(|died| Err(LoadError::Thread(format!("died: {died}"))))
+}
+
+fn not_started(error: std::io::Error) -> LoadError {
+    LoadError::Thread(format!("could not be started: {error}"))
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), LoadError> {
@@ -85,7 +80,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), LoadErr
         .name(name.to_owned())
         .spawn(work)
         .map(drop)
-        .map_err(|error| LoadError::Thread(format!("could not be started: {error}")))
+        .map_err(not_started)
 }
 
 /// The work of the load's thread.
@@ -156,6 +151,8 @@ impl Inserter {
         let mut summary = LoadSummary::default();
         let mut in_flight = FuturesUnordered::new();
         let mut more = true;
+        // Every statement has a limit. A timer before which no other is due goes through the kernel; behind this one they do not.
+        let mut first_timer = tokio::time::interval(FIRST_TIMER);
         loop {
             let takes_more = more && in_flight.len() < connections.len() * MAX_IN_FLIGHT;
             tokio::select! {
@@ -178,6 +175,7 @@ impl Inserter {
                     }
                     Err(_) => more = false,
                 },
+                _ = first_timer.tick(), if more || !in_flight.is_empty() => {}
                 else => break,
             }
         }

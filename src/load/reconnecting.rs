@@ -1,7 +1,7 @@
 //! A connection that is restored when it is lost, with the transactions in flight on it.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -33,11 +33,11 @@ pub(super) struct ReconnectingConnection {
     endpoint: PostgresEndpoint,
     insert_batch: usize,
     shards: Shards,
-    connection: RefCell<Rc<Connection>>,
+    connection: SyncMutex<Arc<Connection>>,
     /// Held by the transaction that reconnects, while the others wait for it.
     reconnecting: Mutex<()>,
-    in_flight: Cell<usize>,
-    retried: Cell<u64>,
+    in_flight: AtomicUsize,
+    retried: AtomicU64,
 }
 
 impl ReconnectingConnection {
@@ -50,21 +50,26 @@ impl ReconnectingConnection {
             endpoint: endpoint.clone(),
             insert_batch,
             shards,
-            connection: RefCell::new(Rc::new(connection)),
+            connection: SyncMutex::new(Arc::new(connection)),
             reconnecting: Mutex::new(()),
-            in_flight: Cell::new(0),
-            retried: Cell::new(0),
+            in_flight: AtomicUsize::new(0),
+            retried: AtomicU64::new(0),
         }
     }
 
     /// Transactions whose outcome is not known yet.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.get()
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// Transactions sent a second time.
     pub fn retried(&self) -> u64 {
-        self.retried.get()
+        self.retried.load(Ordering::Relaxed)
+    }
+
+    fn current(&self) -> Arc<Connection> {
+        let current = self.connection.lock();
+        Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Sends the rows, again over a new connection where one was lost, until their outcome is known or the grace period
@@ -92,7 +97,7 @@ impl ReconnectingConnection {
         run_id: &str,
         rows: &[OutboxRow],
     ) -> Result<TransactionOutcome, LoadError> {
-        let mut connection = Rc::clone(&self.connection.borrow());
+        let mut connection = self.current();
         let mut result = connection.insert(run_id, rows).await;
         loop {
             let lost = match result {
@@ -101,7 +106,7 @@ impl ReconnectingConnection {
                 Err(InsertError::Lost(cause)) => cause,
             };
             connection = self.replacement_of(&connection, &lost).await?;
-            self.retried.set(self.retried.get() + 1);
+            self.retried.fetch_add(1, Ordering::Relaxed);
             result = connection.insert_missing(run_id, rows).await;
         }
     }
@@ -109,16 +114,19 @@ impl ReconnectingConnection {
     /// The connection that replaces a lost one: opened by the first transaction that finds it lost.
     async fn replacement_of(
         &self,
-        lost_connection: &Rc<Connection>,
+        lost_connection: &Arc<Connection>,
         lost: &str,
-    ) -> Result<Rc<Connection>, LoadError> {
+    ) -> Result<Arc<Connection>, LoadError> {
         let _guard = self.reconnecting.lock().await;
-        let current = Rc::clone(&self.connection.borrow());
-        if !Rc::ptr_eq(&current, lost_connection) {
+        let current = self.current();
+        if !Arc::ptr_eq(&current, lost_connection) {
             return Ok(current);
         }
-        let new = Rc::new(self.reconnect(lost).await?);
-        *self.connection.borrow_mut() = Rc::clone(&new);
+        let new = Arc::new(self.reconnect(lost).await?);
+        *self
+            .connection
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
         Ok(new)
     }
 
@@ -152,17 +160,17 @@ impl ReconnectingConnection {
 }
 
 /// Counts a transaction in flight until it is dropped.
-struct InFlightGuard<'a>(&'a Cell<usize>);
+struct InFlightGuard<'a>(&'a AtomicUsize);
 
 impl<'a> InFlightGuard<'a> {
-    fn count(count: &'a Cell<usize>) -> Self {
-        count.set(count.get() + 1);
+    fn count(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
 impl Drop for InFlightGuard<'_> {
     fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -8,6 +8,7 @@ mod status;
 mod watch;
 mod write;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mongodb::bson::{Document, RawDocumentBuf, doc};
@@ -51,6 +52,7 @@ pub struct StoreIdentity {
 /// A connection to the read model's database.
 #[derive(Debug, Clone)]
 pub struct MongoStore {
+    options: Arc<ClientOptions>,
     database: Database,
     collection: String,
     write_concern: WriteConcernChoice,
@@ -117,6 +119,7 @@ impl MongoStore {
             cause: without_credentials(&error.kind.to_string(), uri),
         })?;
         let store = Self {
+            options: Arc::new(asked.clone()),
             database: client.database(&endpoint.database),
             collection: COLLECTION.to_owned(),
             write_concern,
@@ -136,6 +139,23 @@ impl MongoStore {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The same store by connections of its own, which the runtime that calls this is to wait for.
+    ///
+    /// # Errors
+    /// When the driver does not take the options that it has taken before.
+    pub fn with_own_connections(&self) -> Result<Self, StoreError> {
+        let seen = ServersSeen::default();
+        let mut options = ClientOptions::clone(&self.options);
+        options.sdam_event_handler = Some(seen.handler());
+        let client =
+            Client::with_options(options).map_err(|error| self.failed(&error, "connect"))?;
+        Ok(Self {
+            database: client.database(self.database.name()),
+            seen,
+            ..self.clone()
+        })
     }
 
     /// The same connection for documents in another collection.

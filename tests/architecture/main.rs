@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("consumer", &["debezium", "json", "records", "store"]),
     ("dashboard", &["live", "load"]),
     ("debezium", &["cause", "json", "tls_failure"]),
+    ("load", &["own_thread"]),
     (
         "observe",
         &[
@@ -95,7 +96,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pipeline/export", &["STAGES", "pipeline/lock"]),
 ];
 const STAGES: &[&str] = &[
-    "broker", "cause", "consumer", "debezium", "live", "load", "records", "settings", "store",
+    "broker",
+    "cause",
+    "consumer",
+    "debezium",
+    "live",
+    "load",
+    "own_thread",
+    "records",
+    "settings",
+    "store",
 ];
 const BASE: &[&str] = &[
     "pipeline/failure",

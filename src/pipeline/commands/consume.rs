@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::{
     Admin, BrokerError, KafkaSource, KafkaSourceConfig, MemberSession, fetch_settings,
 };
-use crate::consumer::{ConsumerStage, DeadLetter, DeadLetters, ReasonCounts, StageObserver};
+use crate::consumer::{DeadLetter, DeadLetters, ReasonCounts, StageObserver};
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::lock::lock;
 use crate::pipeline::progress::{LoadState, RunProgress};
@@ -25,7 +25,7 @@ use crate::pipeline::provision::dead_letter_topic::{
 };
 use crate::pipeline::provision::group::check_consumers_group;
 use crate::pipeline::run::progress_tracker::RateMeter;
-use crate::pipeline::run::stage_setup::{Bounded, stage_config};
+use crate::pipeline::run::stage_setup::{Bounded, StageParts, stage_config};
 use crate::records::Topics;
 use crate::settings::Settings;
 use crate::store::MongoStore;
@@ -177,15 +177,15 @@ pub async fn consume(
         run: request.run.map(|run| run.to_string()),
         ..ConsumeObserver::default()
     });
-    let stage = ConsumerStage::new(
-        Bounded::new(records, request.max, request.idle),
+    let parts = StageParts {
         store,
-        Arc::clone(&observer) as Arc<_>,
-        DeadLetters::at(request.dead_letters).with_topic(dead_letter_topic),
-        stage_config(Topics::one(&*topic), settings),
+        observer: Arc::clone(&observer) as Arc<_>,
+        dead_letters: DeadLetters::at(request.dead_letters).with_topic(dead_letter_topic),
+        config: stage_config(Topics::one(&*topic), settings),
         clock,
-    );
-    let mut work = tokio::spawn(stage.run(cancel.clone()));
+    };
+    let records = Bounded::new(records, request.max, request.idle);
+    let mut work = parts.spawn(records, cancel.clone(), || {})?;
     let mut rate = RateMeter::default();
     let began = Instant::now();
     let (source, end) = loop {

@@ -123,6 +123,7 @@ impl CpuSample {
                 Role::Reader => "reader",
                 Role::Producer => "producer",
                 Role::Receiver => "receiver",
+                Role::Consumer => "consumer",
             };
             used.insert(name.to_owned(), self.of(earlier, &threads));
         }

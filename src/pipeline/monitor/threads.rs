@@ -14,6 +14,8 @@ pub(crate) enum Role {
     Producer,
     /// librdkafka for the consumer, and the thread that receives.
     Receiver,
+    /// Decodes what was received, and writes it.
+    Consumer,
 }
 
 impl Role {
@@ -21,8 +23,9 @@ impl Role {
     fn names(self) -> &'static [&'static str] {
         match self {
             Self::Reader => &["wal-reader"],
-            Self::Producer => &["rdk:", "producer pollin"],
+            Self::Producer => &["rdk:", "kafka-reports"],
             Self::Receiver => &["rdk:", "kafka-receiver"],
+            Self::Consumer => &["consumer"],
         }
     }
 }

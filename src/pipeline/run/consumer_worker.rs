@@ -1,20 +1,15 @@
 //! Our consumer of a path: its source of records and the stage that writes them.
 
-use std::sync::Arc;
-
-use cdc_bench_model::timeline::Clock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::broker::KafkaSource;
-use crate::consumer::{
-    ConsumerStage, DeadLetters, StageConfig, StageEnd, StageError, StageObserver,
-};
 use crate::pipeline::failure::{Failure, exit};
+use crate::pipeline::monitor::threads::{OwnThreads, Role};
 use crate::pipeline::run::gate::{Gate, Gated};
+use crate::pipeline::run::stage_setup::{EndedStage, StageParts};
 use crate::pipeline::run::wal_sinks::ChannelSource;
 use crate::records::{RecordBatch, RecordSource};
-use crate::store::MongoStore;
 
 /// Record source of a path's consumer.
 pub(crate) enum WorkerSource {
@@ -38,11 +33,9 @@ impl RecordSource for WorkerSource {
     }
 }
 
-type Ended = (Gated<WorkerSource>, Result<StageEnd, StageError>);
-
 /// A running consumer; dropping it ends it with all that it has in hand.
 pub(crate) struct ConsumerWorker {
-    stage: JoinHandle<Ended>,
+    stage: JoinHandle<EndedStage<Gated<WorkerSource>>>,
     stop: CancellationToken,
     /// In front of its source.
     pub(crate) gate: Gate,
@@ -50,23 +43,23 @@ pub(crate) struct ConsumerWorker {
 
 impl ConsumerWorker {
     /// Starts to consume.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
     pub(crate) fn start(
         source: WorkerSource,
-        store: MongoStore,
-        observer: Arc<dyn StageObserver>,
-        dead_letters: DeadLetters,
-        config: StageConfig,
-        clock: Clock,
-    ) -> Self {
+        parts: StageParts,
+        threads: OwnThreads,
+    ) -> Result<Self, Failure> {
         let gate = Gate::default();
         let source = Gated::new(source, gate.clone());
-        let stage = ConsumerStage::new(source, store, observer, dead_letters, config, clock);
         let stop = CancellationToken::new();
-        Self {
-            stage: tokio::spawn(stage.run(stop.clone())),
+        let begin = move || threads.enter(Role::Consumer);
+        Ok(Self {
+            stage: parts.spawn(source, stop.clone(), begin)?,
             stop,
             gate,
-        }
+        })
     }
 
     /// Fails if it has stopped.

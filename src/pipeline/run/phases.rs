@@ -26,6 +26,8 @@ const PROBE_LIMIT: Duration = Duration::from_secs(60);
 const PROBE_EVERY: Duration = Duration::from_millis(500);
 /// Interval at which the progress of the load is read.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
+/// Between two times at which it is shown: its quantiles are those of all events so far.
+const SHOWN_EVERY: Duration = Duration::from_millis(200);
 
 /// What all phases of a trial share.
 pub(crate) struct Phases<'a> {
@@ -209,7 +211,7 @@ impl<'a> Phases<'a> {
             self.step_faults().await?;
             self.check().await?;
             self.check_standstill(&mut standstill, PathObserver::under_way)?;
-            if told.elapsed() >= TICK || tick == TICK {
+            if told.elapsed() >= SHOWN_EVERY {
                 told = Instant::now();
                 self.tell_measured(Phase::Load, &mut progress_tracker);
             }
@@ -277,7 +279,7 @@ impl<'a> Phases<'a> {
                 let is_through = |path: &DrainState| *path == DrainState::Through;
                 return Ok(standing.iter().map(is_through).collect());
             }
-            if told.elapsed() >= TICK {
+            if told.elapsed() >= SHOWN_EVERY {
                 told = Instant::now();
                 self.tell_measured(Phase::Drain, &mut progress_tracker);
             }

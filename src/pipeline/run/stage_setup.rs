@@ -1,11 +1,22 @@
-//! Configuration of the consumer's stage, and a record source that ends.
+//! The consumer's stage: its configuration, where it runs, and a record source that ends.
 
 use std::num::NonZero;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::consumer::StageConfig;
+use cdc_bench_model::timeline::Clock;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::consumer::{
+    ConsumerStage, DeadLetters, StageConfig, StageEnd, StageError, StageObserver,
+};
+use crate::own_thread;
+use crate::pipeline::failure::{Failure, exit};
 use crate::records::{RecordBatch, RecordSource, Topics};
 use crate::settings::Settings;
+use crate::store::MongoStore;
 
 /// Longest outage of the store before a consumer gives up.
 const STORE_OUTAGE: Duration = Duration::from_secs(120);
@@ -68,5 +79,57 @@ pub(crate) fn stage_config(topics: Topics, settings: &Settings) -> StageConfig {
         writes_in_flight: settings.writes_in_flight,
         workers: std::thread::available_parallelism().map_or(1, NonZero::get),
         store_outage: STORE_OUTAGE,
+    }
+}
+
+/// A stage's parts, besides its source.
+pub(crate) struct StageParts {
+    pub(crate) store: MongoStore,
+    pub(crate) observer: Arc<dyn StageObserver>,
+    pub(crate) dead_letters: DeadLetters,
+    pub(crate) config: StageConfig,
+    pub(crate) clock: Clock,
+}
+
+/// How a stage ended; its source comes back.
+pub(crate) type EndedStage<R> = (R, Result<StageEnd, StageError>);
+
+impl StageParts {
+    /// Runs the stage on a thread of its own, by connections of its own to the store. `begin` is called on the thread.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub(crate) fn spawn<R: RecordSource + 'static>(
+        self,
+        source: R,
+        stop: CancellationToken,
+        begin: impl FnOnce() + Send + 'static,
+    ) -> Result<JoinHandle<EndedStage<R>>, Failure> {
+        let decoders = Handle::current();
+        let stage = own_thread::spawn("consumer", async move {
+            begin();
+            let store = match self.store.with_own_connections() {
+                Ok(store) => store,
+                Err(cause) => {
+                    let tried_for = Duration::ZERO;
+                    return (source, Err(StageError::Store { cause, tried_for }));
+                }
+            };
+            let (observer, dead_letters) = (self.observer, self.dead_letters);
+            ConsumerStage::new(
+                source,
+                store,
+                observer,
+                dead_letters,
+                self.config,
+                self.clock,
+            )
+            .decoding_on(decoders)
+            .run(stop)
+            .await
+        });
+        stage.map_err(|error| {
+            Failure::new(exit::SERVER, error).context("the consumer could not be started")
+        })
     }
 }

@@ -23,7 +23,7 @@ use crate::pipeline::run::consumer_worker::{ConsumerWorker, WorkerSource};
 use crate::pipeline::run::gate::{Gate, GateState};
 use crate::pipeline::run::links::Links;
 use crate::pipeline::run::observer::PathObserver;
-use crate::pipeline::run::stage_setup::stage_config;
+use crate::pipeline::run::stage_setup::{StageParts, stage_config};
 use crate::pipeline::run::wal_sinks::WalSinks;
 use crate::records::Topics;
 
@@ -279,7 +279,7 @@ impl Workers {
         self.earlier_rebalances.extend(self.rebalances.so_far());
         self.rebalances = records.rebalances();
         self.backlog = Some(records.backlog());
-        self.consumer = Some(start_stage(setup, WorkerSource::Kafka(records)));
+        self.consumer = Some(self.start_stage(setup, WorkerSource::Kafka(records))?);
         Ok(())
     }
 
@@ -324,8 +324,28 @@ impl Workers {
         let sinks = self.sinks(setup, (source, captured), &gate);
         let (reader, channel) = sinks.start_embedded().await?;
         self.readers = vec![CaptureWorker::new(reader, None, gate)];
-        self.consumer = Some(start_stage(setup, WorkerSource::Channel(channel)));
+        self.consumer = Some(self.start_stage(setup, WorkerSource::Channel(channel))?);
         Ok(())
+    }
+
+    fn start_stage(
+        &self,
+        setup: WorkerSetup<'_>,
+        source: WorkerSource,
+    ) -> Result<ConsumerWorker, Failure> {
+        let (request, route) = (setup.request, setup.route);
+        let dead_letters = DeadLetters::at(request.folder.file("dead-letters.jsonl"));
+        let parts = StageParts {
+            store: route.store.clone(),
+            observer: Arc::clone(setup.observer) as Arc<_>,
+            dead_letters: dead_letters.with_topic(setup.dead_letters.clone()),
+            config: StageConfig {
+                store_outage: request.longest_silence(),
+                ..stage_config(topics_of(route), &request.settings)
+            },
+            clock: setup.clock,
+        };
+        ConsumerWorker::start(source, parts, self.threads.clone())
     }
 
     fn sinks<'a>(
@@ -362,20 +382,4 @@ async fn stop_all(readers: Vec<CaptureWorker>) {
 
 async fn kill_all(readers: Vec<CaptureWorker>) {
     join_all(readers.into_iter().map(CaptureWorker::kill)).await;
-}
-
-fn start_stage(setup: WorkerSetup<'_>, source: WorkerSource) -> ConsumerWorker {
-    let (request, route) = (setup.request, setup.route);
-    let dead_letters = DeadLetters::at(request.folder.file("dead-letters.jsonl"));
-    ConsumerWorker::start(
-        source,
-        route.store.clone(),
-        Arc::clone(setup.observer) as Arc<_>,
-        dead_letters.with_topic(setup.dead_letters.clone()),
-        StageConfig {
-            store_outage: request.longest_silence(),
-            ..stage_config(topics_of(route), &request.settings)
-        },
-        setup.clock,
-    )
 }

@@ -16,10 +16,10 @@ use super::replay_source::{DeadLetterSource, select};
 use super::stored::Positions;
 use super::target::Target;
 use super::{PlacedDeadLetter, ReplayTo, Whence};
-use crate::consumer::{ConsumerStage, DeadLetter, DeadLetters, ReasonCounts, StageObserver};
+use crate::consumer::{DeadLetter, DeadLetters, ReasonCounts, StageObserver};
 use crate::pipeline::failure::{Failure, exit};
 use crate::pipeline::progress::RunProgress;
-use crate::pipeline::run::stage_setup::stage_config;
+use crate::pipeline::run::stage_setup::{StageParts, stage_config};
 use crate::records::Topics;
 use crate::settings::Settings;
 use crate::store::MongoStore;
@@ -141,10 +141,18 @@ async fn into_store(
     let clock = Clock::start();
     let observer = Arc::new(FailedAgain::default());
     let source = DeadLetterSource::new(batches, clock);
-    let config = stage_config(Topics::one(""), settings);
-    let seen = Arc::clone(&observer) as Arc<_>;
-    let stage = ConsumerStage::new(source, store, seen, kept, config, clock);
-    match tokio::spawn(stage.run(cancel.clone())).await {
+    let parts = StageParts {
+        store,
+        observer: Arc::clone(&observer) as Arc<_>,
+        dead_letters: kept,
+        config: stage_config(Topics::one(""), settings),
+        clock,
+    };
+    let stage = match parts.spawn(source, cancel.clone(), || {}) {
+        Ok(stage) => stage,
+        Err(failure) => return (Positions::new(), Err(failure)),
+    };
+    match stage.await {
         Ok((source, end)) => {
             let outcome = end.map(|_| observer.0.by_reason()).map_err(Failure::from);
             (source.into_released(), outcome)
