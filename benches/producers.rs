@@ -4,6 +4,7 @@
 //!
 //! ```sh
 //! cargo bench --bench producers --features bench-stack
+//! cargo bench --bench producers --features bench-stack -- --rate 5000 --burst 50   # as with 50 rows a transaction
 //! cargo bench --bench producers --features bench-stack -- --seconds 2 --rounds 1   # a first look
 //! ```
 
@@ -42,6 +43,9 @@ struct Options {
     /// Records a second, after a time without any.
     #[arg(long, default_value_t = 167)]
     rate: u32,
+    /// Records that are sent at once, as those of one transaction are.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    burst: u32,
     /// How long each producer sends none, and then as many.
     #[arg(long, default_value_t = 10)]
     seconds: u32,
@@ -174,7 +178,8 @@ fn measure(options: &Options, delivered: &AtomicU64, send: impl Fn(&[u8])) -> To
     let records = options.rate * options.seconds;
     let (before, began) = (cpu(), Instant::now());
     for number in 0..records {
-        let due = began + Duration::from_secs(1) * number / options.rate;
+        let first = number - number % options.burst;
+        let due = began + Duration::from_secs(1) * first / options.rate;
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
         send(&value);
     }
