@@ -15,6 +15,8 @@
 #[allow(dead_code)]
 mod filled;
 mod inputs;
+#[path = "inputs/paced.rs"]
+mod paced;
 #[path = "inputs/spread.rs"]
 mod spread;
 #[path = "../tests/on_a_stack/stack.rs"]
@@ -22,12 +24,12 @@ mod spread;
 mod stack;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
-use filled::cpu;
 use mongodb::bson::doc;
 use mongodb::options::{CollectionOptions, WriteConcern};
+use paced::Paced;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use serde_json::Value;
@@ -44,18 +46,8 @@ const PAYLOAD_BYTES: usize = 900;
 /// What is asked of the bench.
 #[derive(Parser)]
 struct Options {
-    /// Events a second.
-    #[arg(long, default_value_t = 167)]
-    rate: u32,
-    /// How long each client works in a round.
-    #[arg(long, default_value_t = 10)]
-    seconds: u32,
-    /// Times that they take their turns.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    /// Cargo's own.
-    #[arg(long = "bench", hide = true)]
-    _bench: bool,
+    #[command(flatten)]
+    paced: Paced,
 }
 
 impl Options {
@@ -63,14 +55,7 @@ impl Options {
     fn measure(&self, mut work: impl FnMut(u32)) -> f64 {
         // Connections, and what is done once.
         (0..10).for_each(&mut work);
-        let events = self.rate * self.seconds;
-        let (before, began) = (cpu(), Instant::now());
-        for number in 0..events {
-            let due = began + Duration::from_secs(1) * number / self.rate;
-            std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            work(number + 10);
-        }
-        (cpu() - before) / f64::from(events) * 1e6
+        self.paced.measure(1, |number| work(number + 10), || {})
     }
 }
 
@@ -91,7 +76,7 @@ fn main() {
     stack.sql("CREATE TABLE bench_clients (id bigserial PRIMARY KEY, payload text)");
     filled::make(&stack, &Runtime::new().unwrap(), TOPIC, 1);
     let mut rounds = Vec::new();
-    for round in 0..=options.rounds {
+    for round in 0..=options.paced.rounds {
         let slept = options.measure(|_| {});
         let inserted = insert(&stack, &options, &payload) - slept;
         let produced = produce(&stack, &options, &payload) - slept;
@@ -106,7 +91,7 @@ fn main() {
     stack.sql("DROP TABLE bench_clients");
     println!(
         "\nprocessor time of an event at {}/s, us; median of {} rounds after one to warm up (least to most)",
-        options.rate, options.rounds
+        options.paced.rate, options.paced.rounds
     );
     for (part, name) in PARTS.iter().enumerate() {
         let spread = Spread::of(rounds.iter().map(|round| round[part]));
@@ -200,7 +185,10 @@ fn store(stack: &TestStack, options: &Options, payload: &str) -> f64 {
 
 /// A run's whole process, while its events were under way.
 fn run(stack: &TestStack, options: &Options) -> f64 {
-    let (rate, seconds) = (options.rate.to_string(), options.seconds.to_string());
+    let (rate, seconds) = (
+        options.paced.rate.to_string(),
+        options.paced.seconds.to_string(),
+    );
     let folder = stack::open_folder();
     let mut command = stack.kept();
     command.args(["run", "--json", "--capture", "wal", "--rate", &rate]);

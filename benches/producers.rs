@@ -15,6 +15,8 @@
 #[allow(dead_code)]
 mod filled;
 mod inputs;
+#[path = "inputs/paced.rs"]
+mod paced;
 #[path = "inputs/spread.rs"]
 mod spread;
 #[path = "../tests/on_a_stack/stack.rs"]
@@ -23,12 +25,13 @@ mod stack;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cdc_bench::broker::Publisher;
 use cdc_bench_model::timeline::Clock;
 use clap::Parser;
 use filled::cpu;
+use paced::Paced;
 use rdkafka::ClientContext;
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
@@ -40,21 +43,11 @@ const TOPIC: &str = "producers";
 /// What is asked of the bench.
 #[derive(Parser)]
 struct Options {
-    /// Records a second, after a time without any.
-    #[arg(long, default_value_t = 167)]
-    rate: u32,
     /// Records that are sent at once, as those of one transaction are.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     burst: u32,
-    /// How long each producer sends none, and then as many.
-    #[arg(long, default_value_t = 10)]
-    seconds: u32,
-    /// Times that the contenders take their turns.
-    #[arg(long, default_value_t = 3)]
-    rounds: usize,
-    /// Cargo's own.
-    #[arg(long = "bench", hide = true)]
-    _bench: bool,
+    #[command(flatten)]
+    paced: Paced,
 }
 
 /// What a producer took in a round.
@@ -72,7 +65,7 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     filled::make(&stack, &runtime, TOPIC, 1);
     let (mut all_ours, mut all_theirs) = (Vec::new(), Vec::new());
-    for round in 0..=options.rounds {
+    for round in 0..=options.paced.rounds {
         let (ours, theirs) = (ours(&stack, &options), theirs(&stack, &options));
         // In the round before the first the broker's JVM still compiles.
         if round > 0 {
@@ -82,13 +75,13 @@ fn main() {
     }
     println!(
         "\nmedian of {} rounds after one to warm up (least to most)",
-        options.rounds
+        options.paced.rounds
     );
     println!(
         "{:<18} {:>28} {:>32}",
         "",
         "idle, CPU ms a second",
-        format!("at {}/s, CPU us a record", options.rate)
+        format!("at {}/s, CPU us a record", options.paced.rate)
     );
     let of = |took: &[Took], value: fn(&Took) -> f64| Spread::of(took.iter().map(value));
     let mut medians = Vec::new();
@@ -171,21 +164,14 @@ fn measure(options: &Options, delivered: &AtomicU64, send: impl Fn(&[u8])) -> To
     };
     (0..10).for_each(|_| send(&value));
     wait_for(10);
-    let seconds = f64::from(options.seconds);
+    let paced = &options.paced;
     let before = cpu();
-    std::thread::sleep(Duration::from_secs(u64::from(options.seconds)));
+    std::thread::sleep(Duration::from_secs(u64::from(paced.seconds)));
     let idle = cpu() - before;
-    let records = options.rate * options.seconds;
-    let (before, began) = (cpu(), Instant::now());
-    for number in 0..records {
-        let first = number - number % options.burst;
-        let due = began + Duration::from_secs(1) * first / options.rate;
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        send(&value);
-    }
-    wait_for(u64::from(records) + 10);
+    let records = u64::from(paced.rate * paced.seconds);
+    let send = |_| send(&value);
     Took {
-        idle_ms: idle / seconds * 1e3,
-        record_us: (cpu() - before) / f64::from(records) * 1e6,
+        idle_ms: idle / f64::from(paced.seconds) * 1e3,
+        record_us: paced.measure(options.burst, send, || wait_for(records + 10)),
     }
 }

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::Test;
 use super::capture::{capture, drop_all, ids, lines, publications, slots};
 use super::stack::command::{ended, with};
-use super::stack::{TestStack, id, open_folder, signal, until};
+use super::stack::processes::{id, signal};
+use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[
     (

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::Test;
 use super::stack::command::{Ended, QUICK_JVMS, assert_complete, ended, small_run, with};
-use super::stack::{TestStack, open_folder, processes, until, with_id};
+use super::stack::processes::running;
+use super::stack::{TestStack, open_folder, until, with_id};
 
 pub const TESTS: &[Test] = &[
     (
@@ -328,14 +329,14 @@ fn stack_commands(stack: &TestStack) {
         let up = detached(&["stack", "up"]);
         assert_eq!(up.code, 0, "{}", up.err);
         assert_eq!(detached(&["stack", "status"]).code, 0);
-        let jvms = processes(&here);
+        let jvms = running(&here);
         let with_archive = jvms
             .iter()
             .filter(|line| line.contains("-XX:SharedArchiveFile="));
         let has_archives = with_archive.count() == 2;
         assert!(nth < 3 || has_archives, "{jvms:?}");
         assert_eq!(detached(&["stack", "down"]).code, 0);
-        assert_eq!(processes(&here), [""; 0]);
+        assert_eq!(running(&here), [""; 0]);
         assert!(!elsewhere.path().join("kept").exists());
         if has_archives {
             break;

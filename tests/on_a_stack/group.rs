@@ -23,7 +23,8 @@ use uuid::Uuid;
 use super::Test;
 use super::inputs;
 use super::stack::command::Ended;
-use super::stack::{TestStack, id, signal, until};
+use super::stack::processes::{id, signal};
+use super::stack::{TestStack, until};
 
 pub const TESTS: &[Test] = &[
     (

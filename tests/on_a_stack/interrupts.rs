@@ -8,9 +8,8 @@ use nix::sys::signal::Signal;
 
 use super::Test;
 use super::stack::command::{Ended, cdc_bench_with_servers, ended, result_folder, small_run, with};
-use super::stack::{
-    TestStack, id, open_folder, processes, signal, signal_all, tree, until, until_within,
-};
+use super::stack::processes::{id, running, signal, signal_all, tree};
+use super::stack::{TestStack, open_folder, until, until_within};
 
 pub const TESTS: &[Test] = &[
     (
@@ -164,14 +163,14 @@ fn while_fetching(_: &TestStack) {
     let run = start(command);
     let here = cache.path().display().to_string();
     until("Maven to be fetching", || {
-        processes(&here)
+        running(&here)
             .iter()
             .any(|line| line.contains("copy-dependencies"))
     });
     signal(id(&run), Signal::SIGINT);
     let end: Ended = run.wait_with_output().unwrap().into();
     end.refused(130, &["interrupted"]);
-    until("Maven to be gone", || processes(&here).is_empty());
+    until("Maven to be gone", || running(&here).is_empty());
 }
 
 fn while_starting(_: &TestStack) {
@@ -186,7 +185,7 @@ fn while_starting(_: &TestStack) {
         let end: Ended = run.wait_with_output().unwrap().into();
         end.refused(130, &["interrupted"]);
         let here = state.path().display().to_string();
-        until("the servers to be gone", || processes(&here).is_empty());
+        until("the servers to be gone", || running(&here).is_empty());
         assert_eq!(folders(state.path()), 0);
     }
 }

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::Test;
 use super::stack::command::{Ended, ended, small_run, with};
-use super::stack::{TestStack, id, open_folder, signal, until, until_within};
+use super::stack::processes::{id, signal};
+use super::stack::{TestStack, open_folder, until, until_within};
 
 pub const TESTS: &[Test] = &[(
     "observe_agrees_with_a_run_beside_it_and_leaves_nothing",

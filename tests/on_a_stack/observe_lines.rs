@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::Test;
 use super::stack::command::{Ended, ended, with};
-use super::stack::{TestStack, id, open_folder, signal, until, until_within};
+use super::stack::processes::{id, signal};
+use super::stack::{TestStack, open_folder, until, until_within};
 
 pub const LONG_TESTS: &[Test] = &[(
     "observe_lines_of_a_consumer_in_python_end_each_change",

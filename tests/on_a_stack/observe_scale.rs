@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use super::Test;
 use super::stack::command::{result_folder, with};
-use super::stack::{TestStack, id, open_folder, signal, until_within};
+use super::stack::processes::{id, signal};
+use super::stack::{TestStack, open_folder, until_within};
 
 pub const LONG_TESTS: &[Test] = &[
     (

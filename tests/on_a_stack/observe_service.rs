@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use super::Test;
 use super::stack::command::{Ended, ended, small_run, with};
-use super::stack::{TestStack, id, open_folder, signal, until};
+use super::stack::processes::{id, signal};
+use super::stack::{TestStack, open_folder, until};
 
 pub const LONG_TESTS: &[Test] = &[("observe_as_a_service_tells_and_reports", as_a_service)];
 

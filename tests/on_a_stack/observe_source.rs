@@ -7,7 +7,8 @@ use nix::sys::signal::Signal;
 use super::Test;
 use super::observe::{end, observing};
 use super::stack::command::{Ended, ended, with};
-use super::stack::{TestStack, id, open_folder, signal, until};
+use super::stack::processes::{id, signal};
+use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[(
     "observe_says_what_the_source_lacks_and_makes_a_publication_only_when_told",

@@ -8,7 +8,8 @@ use serde_json::Value;
 use super::Test;
 use super::observe::{end, observing};
 use super::stack::command::{ended, small_run, with};
-use super::stack::{TestStack, free_port, open_folder, signal_all, tree, until};
+use super::stack::processes::{signal_all, tree};
+use super::stack::{TestStack, free_port, open_folder, until};
 
 pub const LONG_TESTS: &[Test] = &[("observe_tells_servers_that_stand_still", told)];
 

@@ -14,7 +14,8 @@ use serde_json::Value;
 use super::Test;
 use super::interrupts::{start, until_step};
 use super::stack::command::{Ended, ended, result_folder, small_run, with};
-use super::stack::{TestStack, id, open_folder, signal, until};
+use super::stack::processes::{id, signal};
+use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[
     (

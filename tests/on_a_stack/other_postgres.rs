@@ -9,7 +9,8 @@ use std::sync::Mutex;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use super::{id, open_folder, signal, until};
+use super::processes::{id, signal};
+use super::{open_folder, until};
 
 /// Variable with the folder of its programs.
 const BIN: &str = "CDC_BENCH_TEST_POSTGRES_BIN";

@@ -12,7 +12,8 @@ use super::Test;
 use super::commands::shared_cache;
 use super::interrupts::{start, until_step_within};
 use super::stack::command::{QUICK_JVMS, assert_complete, ended, small_run};
-use super::stack::{TestStack, id, open_folder, processes, signal, until};
+use super::stack::processes::{id, running, signal};
+use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[(
     "a_plain_user_can_run_it_and_servers_do_not_outlive_a_killed_run",
@@ -106,16 +107,16 @@ fn killed_and_run_again(stack: &TestStack) {
     until_step_within(limit, &mut first, user.results.path(), "servers");
     let here = user.state().display().to_string();
     until("the servers to have started", || {
-        let servers = processes(&here);
+        let servers = running(&here);
         let has = |name: &str| servers.iter().any(|line| line.contains(name));
         has("kafka.Kafka") && has("/postgres/data") && has("/store")
     });
     signal(id(&first), Signal::SIGKILL);
     first.wait().unwrap();
-    until("the servers to be gone", || processes(&here).is_empty());
+    until("the servers to be gone", || running(&here).is_empty());
     assert_eq!(folders(&user.state()), 1, "nobody could remove it");
     assert_complete(&ended(user.run()).json(), 100);
-    assert_eq!(processes(&here), [""; 0]);
+    assert_eq!(running(&here), [""; 0]);
     assert_eq!(
         folders(&user.state()),
         0,

@@ -18,7 +18,8 @@ use super::Test;
 use super::proxy::Proxy;
 use super::reader::{Reading, Table, drop_it, permanent, server, server_at, temporary};
 use super::sink;
-use super::stack::{TestStack, id, open_folder, signal, until};
+use super::stack::processes::{id, signal};
+use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[
     ("reader_two_hundred_cuts_lose_and_double_nothing", cuts),

@@ -10,7 +10,8 @@ use pgcdc::{
 
 use super::Test;
 use super::reader::{Reading, Table, drop_it, permanent, server, temporary};
-use super::stack::{TestStack, open_folder, signal, until};
+use super::stack::processes::signal;
+use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[
     (

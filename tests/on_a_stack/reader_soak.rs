@@ -17,7 +17,8 @@ use super::random::Random;
 use super::reader::{Table, drop_it};
 use super::reader_standby::failover;
 use super::sink;
-use super::stack::{TestStack, id, open_folder, signal, until};
+use super::stack::processes::{id, signal};
+use super::stack::{TestStack, open_folder, until};
 
 pub const LONG_TESTS: &[Test] = &[(
     "reader_two_thousand_random_faults_lose_nothing_without_a_word",

@@ -9,7 +9,8 @@ use mongodb::bson::doc;
 use super::Test;
 use super::commands::shared_cache;
 use super::stack::command::{cdc_bench, ended, small_run, with};
-use super::stack::{TestStack, open_folder, processes};
+use super::stack::processes::running;
+use super::stack::{TestStack, open_folder};
 
 pub const TESTS: &[Test] = &[
     (
@@ -223,7 +224,7 @@ fn nothing_installed(_: &TestStack) {
         let command = own_stack(cache.path(), state.path(), &path);
         let end = ended(small_run(command, results.path(), &["--events", "5"]));
         end.refused(3, &[missing, "apt-get install"]);
-        assert_eq!(processes(&cache.path().display().to_string()), [""; 0]);
+        assert_eq!(running(&cache.path().display().to_string()), [""; 0]);
     }
 }
 

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::Test;
 use super::stack::command::{Ended, assert_complete, ended, small_run, with};
-use super::stack::{TestStack, open_folder, signal, until};
+use super::stack::processes::signal;
+use super::stack::{TestStack, open_folder, until};
 use super::workers::assert_agree;
 
 pub const LONG_TESTS: &[Test] = &[

@@ -9,7 +9,8 @@ use super::Test;
 use super::interrupts::{start, until_step};
 use super::reader_two_phase::Preparing;
 use super::stack::command::{Ended, result_folder, small_run};
-use super::stack::{TestStack, open_folder, signal_all, tree, until_within};
+use super::stack::processes::{signal_all, tree};
+use super::stack::{TestStack, open_folder, until_within};
 
 pub const TESTS: &[Test] = &[
     (

@@ -4,6 +4,8 @@
 pub mod command;
 #[path = "other_postgres.rs"]
 mod other_postgres;
+#[path = "processes.rs"]
+pub mod processes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::IntoFuture;
@@ -24,6 +26,7 @@ use tokio_postgres::error::SqlState;
 
 use self::command::{QUICK_JVMS, cdc_bench, ended, p50, small_run, with};
 use self::other_postgres::OtherPostgres;
+use self::processes::{id, signal};
 
 /// Longest usual wait.
 const USUAL: Duration = Duration::from_secs(60);
@@ -539,33 +542,6 @@ pub fn everything(folder: &Path) -> String {
     text.collect()
 }
 
-pub fn id(child: &Child) -> i32 {
-    i32::try_from(child.id()).unwrap()
-}
-
-pub fn signal(pid: i32, signal: Signal) {
-    // It may have ended already.
-    let _ = kill(Pid::from_raw(pid), signal);
-}
-
-/// A process and all of its children.
-pub fn tree(root: i32) -> Vec<i32> {
-    let mut found = vec![root];
-    let mut at = 0;
-    while let Some(parent) = found.get(at).copied() {
-        at += 1;
-        let children = format!("/proc/{parent}/task/{parent}/children");
-        let children = std::fs::read_to_string(children).unwrap_or_default();
-        let children = children.split_whitespace();
-        found.extend(children.map(|pid| pid.parse::<i32>().unwrap()));
-    }
-    found
-}
-
-pub fn signal_all(processes: &[i32], how: Signal) {
-    processes.iter().for_each(|pid| signal(*pid, how));
-}
-
 /// Waits for a condition.
 pub fn until(what: &str, holds: impl FnMut() -> bool) {
     until_within(USUAL, what, holds);
@@ -589,19 +565,6 @@ fn came_true(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
         }
         std::thread::sleep((4 * looked.elapsed()).max(Duration::from_millis(20)));
     }
-}
-
-/// Processes whose command line holds `text`.
-pub fn processes(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        if line.contains(text) {
-            found.push(line);
-        }
-    }
-    found
 }
 
 /// A document's id as the store holds it.

@@ -11,7 +11,8 @@ use pgcdc::Server;
 use tempfile::TempDir;
 
 use super::reader::server_at;
-use super::stack::{TestStack, free_port, id, open_folder, signal, until};
+use super::stack::processes::{id, signal};
+use super::stack::{TestStack, free_port, open_folder, until};
 
 /// The physical slot by which the standby follows.
 const SLOT: &str = "test_standby";

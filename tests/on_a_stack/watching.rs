@@ -20,7 +20,8 @@ use serde_json::Value;
 
 use super::Test;
 use super::stack::command::{ended, result_folder, with};
-use super::stack::{TestStack, id, open_folder, signal, until};
+use super::stack::processes::{id, signal};
+use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[
     (

@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use super::Test;
 use super::interrupts::{start, wait};
 use super::stack::command::{Ended, assert_complete, ended, small_run, with};
-use super::stack::{TestStack, id, open_folder, signal, until};
+use super::stack::processes::{id, signal};
+use super::stack::{TestStack, open_folder, until};
 
 pub const TESTS: &[Test] = &[
     (

@@ -7,7 +7,8 @@ use nix::sys::signal::Signal;
 
 use super::server::{ENCODED, PASSWORD, Secured, never_root, with_variables};
 use crate::stack::command::{assert_complete, ended, small_run, with};
-use crate::stack::{TestStack, everything, free_port, id, open_folder, signal, until};
+use crate::stack::processes::{id, signal};
+use crate::stack::{TestStack, everything, free_port, open_folder, until};
 /// A pooler is named.
 pub fn pooler(stack: &TestStack, server: &Secured) {
     let program = Path::new("/usr/sbin/pgbouncer");

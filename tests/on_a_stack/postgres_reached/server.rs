@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 use crate::pki::{authority, certificate, issue};
 use crate::stack::command::{Ended, cdc_bench, ended, with};
-use crate::stack::{free_port, id, open_folder, signal, until};
+use crate::stack::processes::{id, signal};
+use crate::stack::{free_port, open_folder, until};
 
 /// Holds every sign that some quoting gives a meaning.
 pub const PASSWORD: &str = r#"p@ss:w/rd#1 %41"'\"#;

@@ -9,7 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::super::stack::command::with;
-use super::super::stack::{TestStack, id, open_folder, signal, until_within};
+use super::super::stack::processes::{id, signal};
+use super::super::stack::{TestStack, open_folder, until_within};
 use super::sink::{DATABASE, MongoSink};
 
 /// An observation that is under way. It is killed when it is dropped.

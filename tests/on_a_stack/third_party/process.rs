@@ -5,7 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::Signal;
 
-use super::super::stack::{TestStack, id, signal};
+use super::super::stack::TestStack;
+use super::super::stack::processes::{id, signal};
 
 /// A process that is ended when it is dropped.
 pub struct Process(Child);
