@@ -145,6 +145,11 @@ impl<'a> Secured<'a> {
         reading.until_commits(1);
         assert_eq!(reading.inserted(), [7]);
         reading.reader.stop().unwrap();
+        // The next one's has the same name.
+        let gone = "SELECT 1 FROM pg_replication_slots WHERE slot_name = 'reader_test'";
+        until("the temporary slot to be gone", || {
+            self.stack.sql(gone).is_empty()
+        });
     }
 
     /// Is refused, with a message that contains these words.
